@@ -1,0 +1,62 @@
+"""phasemap: map where neural networks generalize and where they memorize.
+
+>>> import phasemap as pm
+>>> run = pm.run("studies/quickstart.yaml")
+>>> run.diagram(x="corruption", y="weight_decay").plot()
+
+Importing phasemap loads neither ray nor torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from phasemap._version import __version__
+
+if TYPE_CHECKING:
+    from phasemap.api import PhaseDiagram, Run, label, open_run, relabel, run
+    from phasemap.study.file import load_study
+    from phasemap.study.problems import StudyError, UnreachableError, UserError
+    from phasemap.study.spec import PhaseRule, Study
+
+_HOMES = {
+    "PhaseDiagram": "phasemap.api",
+    "PhaseRule": "phasemap.study.spec",
+    "Run": "phasemap.api",
+    "Study": "phasemap.study.spec",
+    "StudyError": "phasemap.study.problems",
+    "UnreachableError": "phasemap.study.problems",
+    "UserError": "phasemap.study.problems",
+    "label": "phasemap.api",
+    "load_study": "phasemap.study.file",
+    "open_run": "phasemap.api",
+    "relabel": "phasemap.api",
+    "run": "phasemap.api",
+}
+
+__all__ = [
+    "PhaseDiagram",
+    "PhaseRule",
+    "Run",
+    "Study",
+    "StudyError",
+    "UnreachableError",
+    "UserError",
+    "__version__",
+    "label",
+    "load_study",
+    "open_run",
+    "relabel",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'phasemap' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,215 @@
+"""What ``import phasemap`` offers: load and run studies, open runs, and look at their diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from phasemap.diagram.diagram import STEP, Diagram, make_diagram
+from phasemap.diagram.frontier import Floats, Kind
+from phasemap.diagram.horizon import with_steps
+from phasemap.diagram.tables import Tables, derive, write_tables
+from phasemap.phases.labelling import label_frame
+from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
+from phasemap.results.lock import locked
+from phasemap.results.merge import curve_table
+from phasemap.study.file import load_rule, load_study
+from phasemap.study.problems import UserError
+from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.writing import dump_study
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+    from phasemap.running.driver import Outcome
+    from phasemap.running.runner import Runner
+
+RULES = ("memorized_fraction", "doshi2024")
+
+
+class PhaseDiagram:
+    """A phase diagram over two axes (or a strip over one), with facets for the others."""
+
+    def __init__(self, diagram: Diagram) -> None:
+        self.data = diagram
+
+    def plot(self, ax: Axes | None = None, *, metric: str = "subphase") -> Any:
+        """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure."""
+        from phasemap.figures.spec import figure_spec
+        from phasemap.figures.static import draw, draw_into
+
+        spec = figure_spec(self.data, metric)
+        return draw(spec) if ax is None else draw_into(ax, spec)
+
+    def frontier(self, kind: Kind = "generalization", *, panel: int = 0) -> list[Floats]:
+        """Return a frontier's lines in one panel, each (n, 2) in axis values; kind: generalization, inversion."""
+        return self.data.frontier(kind, panel)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the points as an xarray Dataset over all axes of the study (needs phasemap[export])."""
+        from phasemap.results.export import points_dataset
+
+        study = self.data.study
+        return points_dataset(study, self.points)
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """The points behind the diagram, one row each."""
+        names = list(self.data.panels[0].grid)
+        return pd.concat(
+            [pd.DataFrame({n: panel.grid[n].ravel() for n in names}) for panel in self.data.panels],
+            ignore_index=True,
+        )
+
+
+class Run:
+    """A run's results, read from its folder when they are asked for."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.path = folder.path
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def study(self) -> Study:
+        """The study as resolved."""
+        return load_study(self.folder.study)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial."""
+        return self._read(self.folder.trials) if self.folder.trials.exists() else self._derived.trials
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """The phase diagram as a table: one row a point."""
+        return self._read(self.folder.points) if self.folder.points.exists() else self._derived.points
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The curves in long form: trial_id, step, quantities (and corruption, n_corrupted, for ``label``)."""
+        if self.folder.curves.exists():
+            return self._read(self.folder.curves)
+        frame: pd.DataFrame = curve_table(self._derived.rows).to_pandas()
+        return frame
+
+    def diagram(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+    ) -> PhaseDiagram:
+        """Lay the points out over two axes; by default the study's first two, with the others as facets."""
+        facets = (facet,) if isinstance(facet, str) else tuple(facet)
+        study, points = self.study, self.points
+        if STEP in (x, y, *facets):
+            study, points = with_steps(study, self._derived.rows)
+        return PhaseDiagram(make_diagram(study, points, x=x, y=y, fix=fix, facet=facets))
+
+    @cached_property
+    def _derived(self) -> Tables:
+        """The tables made from the shards, without writing them."""
+        return derive(self.folder)
+
+    @staticmethod
+    def _read(path: Path) -> pd.DataFrame:
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        return frame
+
+
+def open_run(path: str | Path, storage: str | Path | None = None) -> Run:
+    """Open a run by its folder or, with a storage, by its name; UserError if there is none."""
+    return Run(find_run(path, storage))
+
+
+def run(
+    study: Study | str | Path,
+    *,
+    storage: str | Path | None = None,
+    address: str | None = None,
+    cpus: int | None = None,
+    callbacks: Sequence[Any] = (),
+    in_process: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Run a study (or continue its run) and return the run.
+
+    ``address`` names a Ray cluster; without it Ray is started on this machine with ``cpus`` CPUs. ``callbacks`` are Ray
+    Tune callbacks. ``in_process`` trains without Ray, one pack after the other. Progress goes to stderr unless
+    ``quiet``.
+    Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
+    """
+    study = study if isinstance(study, Study) else load_study(study)
+    folder = RunFolder(storage_path(storage) / study.name)
+    execute(study, folder, address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
+    return Run(folder)
+
+
+def execute(
+    study: Study,
+    folder: RunFolder,
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    callbacks: Sequence[Any] = (),
+    in_process: bool = False,
+    retry_failed: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Run a study in a folder and say how it ended; see ``run``."""
+    from phasemap.running.driver import run_study
+
+    def start_runner() -> Runner:
+        if in_process:
+            from phasemap.running.local import LocalRunner
+
+            return LocalRunner()
+        from phasemap.running.ray_tune import RayRunner
+
+        return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
+
+    return run_study(study, folder, start_runner, retry_failed=retry_failed, quiet=quiet)
+
+
+def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
+    """Label a run again from its stored curves and return it; nothing is trained.
+
+    ``rule`` is a rule's name, a file with the content of a study's ``phases``, or None for the run's own. A new rule is
+    kept in the run's study.yaml. ``at_step`` gives the map at an earlier horizon; the tables stay so until the next
+    relabel or run.
+    """
+    wanted = run.study.phases if rule is None else _rule(rule)
+    study = run.study.model_copy(update={"phases": wanted})
+    with locked(run.folder):
+        tables = derive(run.folder, study, at_step)
+        if wanted != run.study.phases:
+            write_text(run.folder.study, dump_study(study))
+        write_tables(run.folder, tables)
+    return Run(run.folder)
+
+
+def _rule(rule: str | PhaseRule) -> PhaseRule:
+    if isinstance(rule, PhaseRule):
+        return rule
+    if rule in RULES:
+        return PhaseRule(rule=rule)  # type: ignore[arg-type]
+    if not Path(rule).exists():
+        raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
+    return load_rule(rule)
+
+
+def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
+    """Label trials from their curves in long form; returns a table indexed by trial_id.
+
+    Needs the columns trial_id, step, the quantities, corruption and n_corrupted, as ``Run.curves`` has them.
+    """
+    return label_frame(curves.curves if isinstance(curves, Run) else curves, _rule(rule))

@@ -1,0 +1,1 @@
+"""The MAP: points to phase diagrams, frontiers and their statistics."""

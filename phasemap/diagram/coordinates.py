@@ -1,0 +1,70 @@
+"""Where the values of an axis stand in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.study.axes import Axis
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """The positions of an axis's values: the value itself (linear), its logarithm (log) or its rank (ordinal).
+
+    Numbers stand in rising order, other values in the order of the study. Neighbours are one cell apart.
+    """
+
+    axis: Axis
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values in the order of the picture."""
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.axis.values)
+        return tuple(sorted(self.axis.values)) if numbers else self.axis.values
+
+    @property
+    def positions(self) -> Floats:
+        """The positions (n,) of the values."""
+        if self.axis.scale == "linear":
+            return np.asarray(self.values, dtype=float)
+        if self.axis.scale == "log":
+            return np.log10(np.asarray(self.values, dtype=float))
+        return np.arange(len(self.values), dtype=float)
+
+    @property
+    def edges(self) -> Floats:
+        """The borders (n + 1,) of the cells around the positions."""
+        centers = self.positions
+        if len(centers) == 1:
+            half = 0.5 if self.axis.scale == "ordinal" or centers[0] == 0 else 0.05 * abs(centers[0])
+            return np.asarray([centers[0] - half, centers[0] + half])
+        middles = (centers[1:] + centers[:-1]) / 2
+        return np.concatenate([[2 * centers[0] - middles[0]], middles, [2 * centers[-1] - middles[-1]]])
+
+    def to_values(self, positions: Floats) -> Floats:
+        """Turn positions into values of the axis; for ordinal text axes the rank is returned."""
+        if self.axis.scale == "linear":
+            return positions
+        if self.axis.scale == "log":
+            return np.asarray(10**positions)
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values):
+            return np.interp(positions, np.arange(len(self.values)), np.asarray(self.values, dtype=float))
+        return positions
+
+    def index(self, value: Any) -> int:
+        """Return the place of a value; ValueError if the axis lacks it."""
+        return self.values.index(value)
+
+
+def show_value(value: Any) -> str:
+    """Write an axis value for a tick or a title."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(list(value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

@@ -1,0 +1,157 @@
+"""The phase diagram as data: points laid out over two axes, in panels, with their frontiers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from phasemap.diagram.coordinates import Coordinates, show_value
+from phasemap.diagram.frontier import Floats, Kind, contour, extended, logit
+from phasemap.diagram.statistics import LOSES, WINS
+from phasemap.study.axes import Axis
+from phasemap.study.problems import UserError
+from phasemap.study.spec import SETTINGS, Study
+
+STEP = "step"  # the horizon, where it is an axis
+STRIP = Axis(name="", values=(0,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One map: the points at one combination of facet values, as arrays of (ny, nx)."""
+
+    facet: Mapping[str, Any]
+    grid: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagram:
+    """Panels over the axes x and y (y is None for a strip); ``facets`` vary between panels."""
+
+    study: Study
+    x: Coordinates
+    y: Coordinates
+    facets: tuple[Axis, ...]
+    fixed: Mapping[str, Any]
+    panels: tuple[Panel, ...]
+
+    @property
+    def strip(self) -> bool:
+        """Whether there is only one axis."""
+        return self.y.axis is STRIP
+
+    def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
+        """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame."""
+        if kind == "generalization":
+            height = logit(panel.grid["test_accuracy"].astype(float))
+            level = float(logit(self.study.phases.generalized))
+        else:
+            told = np.isin(panel.grid["generalization_wins"].astype(object), [WINS, LOSES])
+            gap = panel.grid["recovered_accuracy"] - panel.grid["memorized_accuracy"]
+            height, level = np.where(told, gap, np.nan).astype(float), 0.0
+        x, y = self.x.positions, self.y.positions
+        if to_frame and len(x) > 1 and len(y) > 1:
+            x, height = extended(x, self.x.edges, height, axis=1)
+            y, height = extended(y, self.y.edges, height, axis=0)
+        return contour(x, y, height, level)
+
+    def frontier(self, kind: Kind = "generalization", panel: int = 0) -> list[Floats]:
+        """Return a frontier's lines in one panel, each (n, 2), in values of the axes."""
+        lines = self.frontier_positions(self.panels[panel], kind)
+        return [np.stack([self.x.to_values(line[:, 0]), self.y.to_values(line[:, 1])], axis=1) for line in lines]
+
+
+def make_diagram(
+    study: Study,
+    points: pd.DataFrame,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    fix: Mapping[str, Any] | None = None,
+    facet: Sequence[str] = (),
+) -> Diagram:
+    """Lay points out over two axes: by default the study's first two that are not fixed; the rest are facets.
+
+    UserError where an axis or a fixed value is not the study's, or an axis is used twice.
+    """
+    fixed = {name: _fixed_value(study, name, value) for name, value in (fix or {}).items()}
+    free = [name for name in study.axis_names if name not in fixed and name not in facet]
+    for name in filter(None, (x, y, *facet)):
+        _check_axis(study, name, fixed)
+    x = x or next((name for name in free if name != y), None)
+    if x is None:
+        raise UserError("no axis is left to draw; allowed: leave at least one axis free")
+    y = y or next((name for name in free if name != x), None)
+    used = [name for name in (x, y, *facet) if name]
+    if len(set(used)) < len(used):
+        raise UserError(f"an axis is used twice among x, y and facets: {', '.join(used)}")
+    rest = [name for name in study.axis_names if name not in fixed and name not in (x, y)]
+    facets = tuple(study.axis(name) for name in [*facet, *(n for n in rest if n not in facet)])
+    across, along = Coordinates(study.axis(x)), Coordinates(study.axis(y) if y else STRIP)
+    panels = tuple(
+        _panel(
+            study,
+            points,
+            across,
+            along,
+            {**fixed, **dict(zip([a.name for a in facets], values, strict=True))},
+            fixed,
+        )
+        for values in itertools.product(*(axis.values for axis in facets))
+    )
+    return Diagram(study=study, x=across, y=along, facets=facets, fixed=fixed, panels=panels)
+
+
+def _panel(
+    study: Study,
+    points: pd.DataFrame,
+    x: Coordinates,
+    y: Coordinates,
+    held: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+) -> Panel:
+    """Cut one panel out of the points, whose rows stand in the order of ``study.points()``."""
+    sizes = [len(axis.values) for axis in study.axes]
+    places = np.arange(len(points)).reshape(sizes)
+    order = []
+    for number, axis in enumerate(study.axes):
+        if axis.name in held:
+            places = places.take([axis.values.index(held[axis.name])], axis=number)
+        else:
+            wanted = x if axis.name == x.axis.name else y
+            places = places.take([axis.values.index(value) for value in wanted.values], axis=number)
+        order.append(axis.name)
+    rank = {y.axis.name: 1, x.axis.name: 2}
+    places = np.transpose(places, sorted(range(len(order)), key=lambda i: rank.get(order[i], 0)))
+    rows = places.reshape(len(y.values), len(x.values))
+    grid = {name: points[name].to_numpy()[rows] for name in points.columns}
+    return Panel(facet={name: value for name, value in held.items() if name not in fixed}, grid=grid)
+
+
+def _check_axis(study: Study, name: str, fixed: Mapping[str, Any]) -> None:
+    if name not in study.axis_names:
+        raise UserError(f"{name} is not an axis of {study.name}; allowed: {', '.join(study.axis_names)}")
+    if name in fixed:
+        raise UserError(f"{name} is fixed and drawn at once; allowed: one of the two")
+
+
+def _fixed_value(study: Study, name: str, value: Any) -> Any:
+    _check_axis(study, name, {})
+    allowed = study.axis(name).values
+    wanted: Any = value
+    if name in SETTINGS or name == STEP:
+        validator = SETTINGS[name].adapter if name in SETTINGS else TypeAdapter(int)
+        with suppress(ValueError):
+            wanted = validator.validate_python(value)
+    if wanted not in allowed:
+        shown = ", ".join(show_value(v) for v in allowed)
+        raise UserError(f"{name} = {value} is not a value of the study; allowed: {shown}")
+    return wanted

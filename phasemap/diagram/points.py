@@ -1,0 +1,92 @@
+"""Points: the trials of each combination of axis values merged over their seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from phasemap.diagram.statistics import generalization_wins
+from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.rules import PHASES, SUBPHASES
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
+
+MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective")
+
+
+def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a point of the study's grid, also where nothing has been trained yet (null phase).
+
+    Means and deviations are over the seeds that ended ``ok``; a phase that two seeds share by the same count is
+    decided in the order memorization, forgetting, confusion, grokking.
+    """
+    points = list(study.points())
+    frame = pd.DataFrame(points, columns=list(study.axis_names), dtype=object).infer_objects()
+    ids = [trial.trial_id for trial in expand(study)]
+    point_of = {trial_id: i // len(study.seeds) for i, trial_id in enumerate(ids)}
+    trials = trials.assign(point=trials["trial_id"].map(point_of)).dropna(subset="point")
+    ok = trials[trials["status"] == "ok"]
+
+    phase = _counts(ok, "phase", PHASES, len(points))
+    subphase = _counts(ok, "subphase", SUBPHASES, len(points))
+    n_seeds = phase.sum(axis=1)
+    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
+    frame["phase"] = _where_seen(n_seeds, majority)
+    frame["subphase"] = _where_seen(n_seeds, _majority_within(subphase, majority))
+    frame["agreement"] = np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan)
+    frame["n_seeds"] = n_seeds
+    for status in ("failed", "diverged"):
+        counts = trials[trials["status"] == status].groupby("point").size()
+        frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
+    grouped = ok.groupby("point")[list(MEANS)]
+    means, deviations = grouped.mean(), grouped.std()
+    for name in MEANS:
+        frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
+        frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
+    generalizes = pd.array(frame["phase"] == "grokking", dtype="boolean")
+    generalizes[n_seeds == 0] = pd.NA
+    frame["generalizes"] = generalizes
+    frame["generalization_wins"] = _where_seen(n_seeds, _wins(ok, len(points)))
+    frame["inferred"] = False
+    frame["confidence"] = np.nan
+    return frame
+
+
+def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return values (n_points,) with None where no seed has a label yet."""
+    answer = values.astype(object)
+    answer[n_seeds == 0] = None
+    return answer
+
+
+def _counts(ok: pd.DataFrame, column: str, names: Sequence[str], n_points: int) -> np.ndarray:
+    """Count (n_points, len(names)) seeds by label."""
+    table = np.zeros((n_points, len(names)), dtype=np.int64)
+    codes = pd.Categorical(ok[column], categories=list(names)).codes
+    np.add.at(table, (ok["point"].to_numpy(dtype=np.int64), codes), 1)
+    return table
+
+
+def _majority_within(counts: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    """Return the most frequent subphase among those of each point's phase."""
+    names = np.asarray(SUBPHASES, dtype=object)
+    phase_of = np.asarray([name if name in PHASES else "grokking" for name in SUBPHASES], dtype=object)
+    inside = np.where(phase_of[None, :] == phase[:, None], counts, -1)
+    return np.asarray(names[inside.argmax(axis=1)])
+
+
+def _wins(ok: pd.DataFrame, n_points: int) -> np.ndarray:
+    """Pool the corrupted examples of a point's seeds and test which answer is more frequent."""
+    corrupted = ok["n_corrupted"].to_numpy(dtype=np.int64)
+    point = ok["point"].to_numpy(dtype=np.int64)
+
+    def pooled(counts: np.ndarray) -> np.ndarray:
+        return np.bincount(point, weights=counts, minlength=n_points).round().astype(np.int64)
+
+    recovered = np.round(ok["recovered_accuracy"].fillna(0.0).to_numpy() * corrupted)
+    memorized = np.round(ok["memorized_accuracy"].fillna(0.0).to_numpy() * corrupted)
+    chance = np.ones(n_points)
+    chance[point] = 1.0 / ok["n_classes"].to_numpy(dtype=float)
+    return generalization_wins(pooled(recovered), pooled(memorized), pooled(corrupted), chance)

@@ -1,0 +1,1 @@
+"""The PICTURES: figure specifications as data, then drawn."""

@@ -1,0 +1,194 @@
+"""Figures as data: what is drawn in each cell, along each axis and in the legend; drawing adds nothing to it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.diagram.coordinates import Coordinates, show_value
+from phasemap.diagram.diagram import Diagram, Panel
+from phasemap.diagram.frontier import KINDS, Floats
+from phasemap.diagram.points import MEANS
+from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
+from phasemap.study.axes import Scale
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+
+LABEL_METRICS = ("subphase", "phase")
+METRICS = (*LABEL_METRICS, *MEANS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisSpec:
+    """An axis of a picture: its cells' borders and ticks, in the numbers that are drawn."""
+
+    label: str
+    scale: Scale
+    edges: Floats  # (n + 1,)
+    ticks: Floats  # (n,)
+    tick_labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineSpec:
+    """One line of a frontier, (n, 2) in the numbers that are drawn."""
+
+    kind: str
+    points: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSpec:
+    """One map of a figure; arrays are (ny, nx)."""
+
+    title: str
+    marks: NDArray[np.object_]  # names of MARKS
+    values: Floats | None  # the quantity, where the metric is one
+    notes: NDArray[np.object_]  # "" or what a corner dot says: seeds disagree, some failed
+    lines: tuple[LineSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegendEntry:
+    """A label of the legend with the number of points that have it."""
+
+    mark: Mark
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureSpec:
+    """A phase diagram, or a map of one quantity, ready to be drawn."""
+
+    title: str
+    subtitle: str
+    metric: str
+    x: AxisSpec
+    y: AxisSpec | None
+    panels: tuple[PanelSpec, ...]
+    columns: int
+    legend: tuple[LegendEntry, ...]
+    frontiers: tuple[tuple[str, str, LineStyle], ...]  # kind, meaning, line style
+
+
+def figure_spec(diagram: Diagram, metric: str = "subphase") -> FigureSpec:
+    """Describe a diagram's picture; UserError if the metric is unknown."""
+    if metric not in METRICS:
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(METRICS)}")
+    panels = tuple(_panel(diagram, panel, metric) for panel in diagram.panels)
+    counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
+    drawn = {line.kind for panel in panels for line in panel.lines}
+    level = diagram.study.phases.generalized
+    return FigureSpec(
+        title=diagram.study.name,
+        subtitle=setting_line(diagram),
+        metric=metric,
+        x=_axis(diagram.x),
+        y=None if diagram.strip else _axis(diagram.y),
+        panels=panels,
+        columns=_columns([len(axis.values) for axis in diagram.facets], len(panels)),
+        legend=tuple(LegendEntry(mark=mark, count=counts[name]) for name, mark in MARKS.items() if counts[name]),
+        frontiers=tuple(
+            (kind, meaning.format(level=level), style) for kind, (meaning, style) in FRONTIERS.items() if kind in drawn
+        ),
+    )
+
+
+def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
+    """Name the mark of each cell: its label, or why it has none (missing, failed or diverged)."""
+    column = metric if metric in LABEL_METRICS else "subphase"
+    labels = panel.grid[column]
+    state = np.where(
+        panel.grid["n_failed"] > 0, "failed", np.where(panel.grid["n_diverged"] > 0, "diverged", "missing")
+    )
+    unlabelled = panel.grid["n_seeds"] == 0
+    return np.where(unlabelled, state.astype(object), labels)
+
+
+def setting_line(diagram: Diagram) -> str:
+    """Say in one line what all points of a diagram share."""
+    study = diagram.study
+    settings = {**study.settings(), **diagram.fixed}
+    text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
+    text += [f"p {settings['modulus']}"] if "modulus" in settings else []
+    text += [f"width {settings['width']}"] if "width" in settings else []
+    names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption")
+    for name in names:
+        default = name in ("weight_decay", "dropout", "corruption") and not settings.get(name)
+        if name in settings and not default:
+            value = show_value(settings[name])
+            text.append(_in_words(name, value))
+    text.append(_seed_words(study))
+    return ", ".join(text)
+
+
+def _in_words(name: str, value: str) -> str:
+    if name in ("activation", "loss"):
+        return readable(value)
+    return f"{value} steps" if name == "steps" else f"{readable(name)} {value}"
+
+
+def readable(name: str) -> str:
+    """Write a column's name for people."""
+    return name.replace("_", " ")
+
+
+def _seed_words(study: Study) -> str:
+    return "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds (majority)"
+
+
+def _panel(diagram: Diagram, panel: Panel, metric: str) -> PanelSpec:
+    lines = []
+    for kind in KINDS:
+        for line in diagram.frontier_positions(panel, kind, to_frame=True):
+            lines.append(
+                LineSpec(
+                    kind=kind,
+                    points=np.stack([_drawn(diagram.x, line[:, 0]), _drawn(diagram.y, line[:, 1])], 1),
+                )
+            )
+    title = ", ".join(f"{readable(name)} {show_value(value)}" for name, value in panel.facet.items())
+    values = None if metric in LABEL_METRICS else panel.grid[metric].astype(float)
+    return PanelSpec(
+        title=title, marks=cell_marks(panel, metric), values=values, notes=_notes(panel), lines=tuple(lines)
+    )
+
+
+def _notes(panel: Panel) -> NDArray[np.object_]:
+    """Say of labelled cells that their seeds disagree, or that some of them failed or diverged."""
+    labelled = panel.grid["n_seeds"] > 0
+    lost = labelled & ((panel.grid["n_failed"] > 0) | (panel.grid["n_diverged"] > 0))
+    split = labelled & (panel.grid["agreement"].astype(float) < 1)
+    return np.where(lost, "lost", np.where(split, "split", "")).astype(object)
+
+
+def _drawn(axis: Coordinates, positions: Floats) -> Floats:
+    """Turn positions into the numbers that are drawn: values on a log axis, else the positions."""
+    return np.asarray(10**positions) if axis.axis.scale == "log" else positions
+
+
+def _axis(axis: Coordinates) -> AxisSpec:
+    return AxisSpec(
+        label=readable(axis.axis.name),
+        scale=axis.axis.scale,
+        edges=_drawn(axis, axis.edges),
+        ticks=_drawn(axis, axis.positions),
+        tick_labels=tuple(show_value(value) for value in axis.values),
+    )
+
+
+def _columns(sizes: Sequence[int], n_panels: int) -> int:
+    """Return the panels per row: the last facet's values if there are two facets, else at most four."""
+    if len(sizes) == 2:
+        return sizes[1]
+    return min(n_panels, 4)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a text into lines of at most ``width`` characters."""
+    return "\n".join(textwrap.wrap(text, width)) if text else ""

@@ -1,0 +1,1 @@
+"""The LABELS: curves to phases, subphases and step times; pure numpy."""

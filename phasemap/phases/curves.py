@@ -1,0 +1,48 @@
+"""Curves: the quantities of trials over their recorded steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ACCURACIES = (
+    "train_accuracy",
+    "test_accuracy",
+    "clean_accuracy",
+    "memorized_accuracy",
+    "recovered_accuracy",
+)
+LOSSES = ("train_loss", "test_loss")
+NORMS = ("weight_norm_u", "weight_norm_v", "weight_norm_w", "weight_norm")
+QUANTITIES = ACCURACIES + LOSSES + NORMS
+"""What is recorded of every trial, in this order; NaN where a quantity is undefined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """The curves of n trials that were recorded at the same T steps."""
+
+    steps: NDArray[np.int64]  # (T,) rising
+    values: Mapping[str, Floats]  # quantity -> (n, T)
+    corruption: Floats  # (n,) the nominal share of corrupted labels
+    n_corrupted: NDArray[np.int64]  # (n,) labels that are really wrong
+
+    def until(self, step: int) -> Curves:
+        """Return the curves as they were at an earlier horizon; ValueError if nothing was recorded by then."""
+        kept = int(np.searchsorted(self.steps, step, side="right"))
+        if kept == 0:
+            raise ValueError(f"nothing was recorded at or before step {step}; the first record is {self.steps[0]}")
+        return Curves(
+            steps=self.steps[:kept],
+            values={name: value[:, :kept] for name, value in self.values.items()},
+            corruption=self.corruption,
+            n_corrupted=self.n_corrupted,
+        )
+
+    def __len__(self) -> int:
+        return len(self.corruption)

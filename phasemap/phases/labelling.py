@@ -1,0 +1,71 @@
+"""All labels of trials from their curves, as one table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from phasemap.phases.curves import QUANTITIES, Curves
+from phasemap.phases.rules import DOSHI2024, phases, settled, subphases
+from phasemap.phases.timing import delayed, step_times
+from phasemap.study.spec import PhaseRule
+
+LABEL_COLUMNS = (
+    "phase",
+    "subphase",
+    "rule",
+    "subphase_doshi2024",
+    "peak_test_accuracy",
+    "memorization_step",
+    "grokking_step",
+    "unlearning_step",
+    "forgetting_step",
+    "delayed",
+    "horizon",
+    "settled",
+)
+
+
+def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
+    """Label n trials at the horizon of their curves: one row a trial, LABEL_COLUMNS and the final quantities."""
+    subphase = subphases(curves, rule)
+    times = step_times(curves, rule)
+    columns = {
+        "phase": phases(subphase),
+        "subphase": subphase,
+        "rule": rule.rule,
+        "subphase_doshi2024": subphases(curves, DOSHI2024),
+        "peak_test_accuracy": curves.values["test_accuracy"].max(axis=1),
+        **times,
+        "delayed": pd.array(delayed(times), dtype="boolean"),
+        "horizon": np.full(len(curves), curves.steps[-1]),
+        "settled": pd.array(settled(curves, rule), dtype="boolean"),
+        **{name: curves.values[name][:, -1] for name in QUANTITIES},
+    }
+    return pd.DataFrame(columns)
+
+
+def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
+    """Label trials given in long form: trial_id, step, quantities, and corruption and n_corrupted per trial.
+
+    Returns a table indexed by trial_id with LABEL_COLUMNS. Raises ValueError when a column is missing.
+    """
+    missing = [c for c in ("trial_id", "step", "corruption", "n_corrupted", *QUANTITIES) if c not in frame]
+    if missing:
+        raise ValueError(f"the curves lack the columns {', '.join(missing)}")
+    ordered = frame.sort_values(["trial_id", "step"])
+    steps = ordered.groupby("trial_id", sort=False)["step"].agg(tuple)
+    parts = []
+    for same_steps, ids in steps.groupby(steps, sort=False).groups.items():
+        rows = ordered[ordered["trial_id"].isin(ids)]
+        shape = (len(ids), len(same_steps))
+        first = rows.iloc[:: shape[1]]
+        curves = Curves(
+            steps=np.asarray(same_steps, dtype=np.int64),
+            values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in QUANTITIES},
+            corruption=first["corruption"].to_numpy(dtype=float),
+            n_corrupted=first["n_corrupted"].to_numpy(dtype=np.int64),
+        )
+        labels = label_curves(curves, rule)[list(LABEL_COLUMNS)]
+        parts.append(labels.set_index(pd.Index(first["trial_id"], name="trial_id")))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=list(LABEL_COLUMNS))

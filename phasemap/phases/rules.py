@@ -1,0 +1,86 @@
+"""The labelling rules: curves to subphases and phases (Doshi et al. 2024, Table 2, and the memorized fraction)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.phases.curves import Curves, Floats
+from phasemap.study.spec import PhaseRule
+
+Labels = NDArray[np.str_]
+
+GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_fit", "undetermined")
+"""The subphases of networks that generalize."""
+PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")
+"""The phases, in the order in which ties between seeds are decided."""
+SUBPHASES: Final = ("memorization", "forgetting", "confusion", *GROKKING)
+
+ALLOWANCE = 0.05  # for chance and fluctuation in doshi2024's bound 1.05 - corruption
+FEWEST_CORRUPTED = 20  # below, the memorized fraction is too coarse to tell the inversions apart
+WINDOW_SHARE, WINDOW_RECORDS = 0.1, 5
+SETTLED_SHARE = 1 / 3
+
+DOSHI2024 = PhaseRule(rule="doshi2024")
+
+
+def subphases(curves: Curves, rule: PhaseRule) -> Labels:
+    """Label n trials at the last step of their curves: (n,) subphases."""
+    if rule.rule == "doshi2024":
+        return _doshi2024(curves, rule)
+    return _memorized_fraction(curves, rule)
+
+
+def phases(subphase: Labels) -> Labels:
+    """Return the phase of each subphase: grokking for all that generalize, else the same name."""
+    return np.where(np.isin(subphase, GROKKING), "grokking", subphase)
+
+
+def settled(curves: Curves, rule: PhaseRule) -> NDArray[np.bool_]:
+    """Tell for each trial (n,) whether its subphase held over the last third of the logarithmic steps."""
+    last = subphases(curves, rule)
+    start = float(curves.steps[-1]) ** (1 - SETTLED_SHARE)
+    held = np.ones(len(curves), dtype=bool)
+    for step in curves.steps[curves.steps >= start]:
+        held &= subphases(curves.until(int(step)), rule) == last
+    return held
+
+
+def window(curves: Curves, name: str) -> Floats:
+    """Return a quantity (n,) as the median over the records of the last tenth of the steps, at least 5 of them."""
+    steps = curves.steps
+    inside = int((steps >= (1 - WINDOW_SHARE) * steps[-1]).sum())
+    return np.asarray(np.median(curves.values[name][:, -max(inside, WINDOW_RECORDS) :], axis=1))
+
+
+def _memorized_fraction(curves: Curves, rule: PhaseRule) -> Labels:
+    memorized = window(curves, "memorized_accuracy")
+    grokked = np.select(
+        [
+            curves.n_corrupted == 0,
+            curves.n_corrupted < FEWEST_CORRUPTED,
+            memorized >= rule.memorized,
+            memorized <= round(1 - rule.memorized, 12),
+        ],
+        ["clean_fit", "undetermined", "coexistence", "full_inversion"],
+        "partial_inversion",
+    )
+    test, train = window(curves, "test_accuracy"), window(curves, "train_accuracy")
+    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
+
+
+def _doshi2024(curves: Curves, rule: PhaseRule) -> Labels:
+    test, train = curves.values["test_accuracy"][:, -1], curves.values["train_accuracy"][:, -1]
+    bound = np.round(1 + ALLOWANCE - curves.corruption, 12)
+    grokked = np.select(
+        [train >= rule.memorized, train >= bound], ["coexistence", "partial_inversion"], "full_inversion"
+    )
+    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
+
+
+def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule) -> Labels:
+    """Memorization where the training set is fitted; else forgetting if the network had generalized."""
+    had_generalized = curves.values["test_accuracy"].max(axis=1) >= rule.generalized
+    return np.select([train >= rule.memorized, had_generalized], ["memorization", "forgetting"], "confusion")

@@ -1,0 +1,1 @@
+"""INSIDE the network: the closed-form solution and the measures of periodicity."""

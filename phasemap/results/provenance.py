@@ -1,0 +1,99 @@
+"""Provenance: which executions made a run, with what, where and at what cost."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from phasemap._version import __version__
+from phasemap.results.folder import RunFolder, write_text
+
+PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow")
+
+
+class Provenance:
+    """The execution that is under way, as the last entry of a run's list."""
+
+    def __init__(self, folder: RunFolder, *, study_hash: str, runner: str) -> None:
+        self._folder = folder
+        self._entries = read_provenance(folder)
+        self._entry: dict[str, Any] = {
+            "started": _now(),
+            "ended": None,
+            "outcome": "running",
+            "study_hash": study_hash,
+            "command": sys.argv,
+            "runner": runner,
+            "versions": {"phasemap": __version__, "python": platform.python_version(), **_versions(PACKAGES)},
+            "platform": platform.platform(),
+            "host": socket.gethostname(),
+            "processor": _processor(),
+            "git": _git_state(),
+            "devices": [],
+            "core_hours": 0.0,
+        }
+        self._write()
+
+    def end(self, *, outcome: str, devices: Sequence[str], core_hours: float, **counts: int) -> None:
+        """Complete the entry."""
+        self._entry |= {
+            "ended": _now(),
+            "outcome": outcome,
+            "devices": list(devices),
+            "core_hours": round(core_hours, 6),
+            **counts,
+        }
+        self._write()
+
+    def _write(self) -> None:
+        write_text(self._folder.provenance, json.dumps([*self._entries, self._entry], indent=2) + "\n")
+
+
+def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return a run's executions, the first first."""
+    if not folder.provenance.exists():
+        return []
+    entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
+    return entries
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Return the commit of the working directory and whether it has changes; None outside a repository."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if commit.returncode:
+        return None
+    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}

@@ -1,0 +1,91 @@
+"""Shards: one Parquet file a pack, written whole, and the truth about what is done."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.schema import SHARD_SCHEMA, SHARD_VERSION, VERSION_KEY, setting_value
+from phasemap.study.problems import UserError
+from phasemap.study.spec import SETTINGS
+from phasemap.training.recording import TrialResult
+
+
+def shard_table(pack_id: str, results: Sequence[TrialResult]) -> pa.Table:
+    """Return the rows of a pack's results."""
+    return pa.Table.from_pylist([_row(pack_id, result) for result in results], schema=SHARD_SCHEMA)
+
+
+def write_shard(folder: RunFolder, pack_id: str, results: Sequence[TrialResult]) -> Path:
+    """Write a pack's results under its final name when they are whole, and return the path."""
+    path = folder.shard(pack_id)
+    table = shard_table(pack_id, results)
+    write_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return path
+
+
+def read_shards(folder: RunFolder, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all rows of all shards, in no particular order; some trials may stand in several shards."""
+    tables = [_read(path, columns) for path in sorted(folder.shards.glob("*.parquet")) if path.name[0] != "."]
+    if not tables:
+        names = columns or SHARD_SCHEMA.names
+        return pa.schema([SHARD_SCHEMA.field(name) for name in names]).empty_table()
+    return pa.concat_tables(tables)
+
+
+def finished_ids(folder: RunFolder) -> set[str]:
+    """Return the ids of trials that need no more training: those that ended ``ok`` or ``diverged``."""
+    return _ids(folder, failed=False)
+
+
+def failed_ids(folder: RunFolder) -> set[str]:
+    """Return the ids of trials that failed and have not been trained since."""
+    return _ids(folder, failed=True) - finished_ids(folder)
+
+
+def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
+    table = read_shards(folder, ["trial_id", "status"])
+    rows = zip(table["trial_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    return {trial_id for trial_id, status in rows if (status == "failed") == failed}
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        file = pq.ParquetFile(path)
+        version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
+        if version != str(SHARD_VERSION):
+            raise UserError(f"{path} has shard version {version}; this release reads {SHARD_VERSION}")
+        table = file.read(columns=list(columns) if columns else None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+    return table.cast(pa.schema([SHARD_SCHEMA.field(name) for name in columns or SHARD_SCHEMA.names]))
+
+
+def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:
+    trial, curves = result.trial, result.curves
+    last = {f"final_{name}": curves[name][-1] if result.steps else None for name in QUANTITIES}
+    return {
+        "trial_id": trial.trial_id,
+        **{name: setting_value(name, getattr(trial, name)) for name in SETTINGS},
+        "seed": trial.seed,
+        "status": result.status,
+        "error": result.error,
+        "n_train": result.n_train,
+        "n_corrupted": result.n_corrupted,
+        "n_classes": result.n_classes,
+        "corruption_effective": result.n_corrupted / result.n_train if result.n_train else None,
+        "train_seconds": result.train_seconds,
+        "pack_id": pack_id,
+        "host": socket.gethostname(),
+        "device": result.device,
+        **last,
+        "step": list(result.steps),
+        **{name: list(curves[name]) for name in QUANTITIES},
+    }

@@ -1,0 +1,1 @@
+"""EXECUTION: packs trained in this process or as Ray Tune trials."""

@@ -1,0 +1,244 @@
+"""Run a study to its end: what is missing is planned, trained, retried and merged; what is finished is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.tables import Tables, derive, write_tables
+from phasemap.figures.spec import figure_spec
+from phasemap.figures.static import save_figure
+from phasemap.results.folder import RunFolder, write_text
+from phasemap.results.lock import locked
+from phasemap.results.provenance import Provenance
+from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.running.progress import Progress
+from phasemap.running.runner import Event, Failed, Finished, Runner
+from phasemap.running.work import Workload, store_failure
+from phasemap.search.grid import coarse_to_fine
+from phasemap.study.changes import changes, contradictions
+from phasemap.study.file import load_study
+from phasemap.study.packs import Pack, estimated_seconds, plan_packs, split
+from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
+from phasemap.study.writing import dump_study, study_hash
+
+MERGE_SECONDS = 60.0
+ATTEMPTS = 2  # of a pack as it is, before it is split
+IDLE_ROUNDS = 3
+
+logger = logging.getLogger("phasemap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run has to do: packs to train, and how many trials need no more training."""
+
+    packs: Sequence[Pack]
+    n_trials: int
+    n_reused: int
+
+    @property
+    def n_missing(self) -> int:
+        """Count the trials to train."""
+        return sum(len(pack.trials) for pack in self.packs)
+
+    @property
+    def core_seconds(self) -> float:
+        """Estimate one core's time for all packs."""
+        return sum(estimated_seconds(trial) for pack in self.packs for trial in pack.trials)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    n_trained: int
+    n_reused: int
+    failures: Sequence[str]  # ids of the trials that failed
+
+
+def make_plan(study: Study, folder: RunFolder, *, retry_failed: bool = False) -> Plan:
+    """Plan what is missing of a study in a run's folder; with ``retry_failed`` only the trials that failed."""
+    trials = list(expand(study, coarse_to_fine(study)))
+    done = finished_ids(folder)
+    wanted = trials
+    if retry_failed:
+        failed = failed_ids(folder)
+        wanted = [trial for trial in trials if trial.trial_id in failed]
+    size = study.resources.pack_size
+    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
+    return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
+
+
+def check_folder(study: Study, folder: RunFolder) -> list[str]:
+    """Compare a study with the one that a folder was made by, and return in words what changed.
+
+    UserError if the two are different experiments.
+    """
+    if not folder.study.exists():
+        return []
+    old = load_study(folder.study)
+    wrong = contradictions(old, study)
+    if wrong:
+        raise UserError(
+            f"{folder.path} holds another study of the name {study.name}:\n"
+            + "\n".join(f"  {line}" for line in wrong)
+            + "\nallowed: the same task, model, training and fixed values; another name; or --fresh (moves it aside)"
+        )
+    return list(changes(old, study))
+
+
+def check_budget(study: Study, plan: Plan) -> None:
+    """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
+    limit = study.resources.max_core_hours
+    hours = plan.core_seconds * study.resources.cpus_per_pack / 3600
+    if limit != "none" and hours > limit:
+        raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
+
+
+def run_study(
+    study: Study,
+    folder: RunFolder,
+    start_runner: Callable[[], Runner],
+    *,
+    retry_failed: bool = False,
+    quiet: bool = False,
+) -> Outcome:
+    """Train what is missing of a study and merge it with what is there.
+
+    UserError and UnreachableError come before anything is trained. On KeyboardInterrupt the tables are made from what
+    is finished, and the exception goes on.
+    """
+    check_folder(study, folder)
+    folder.create()
+    with locked(folder), _log_to(folder):
+        plan = make_plan(study, folder, retry_failed=retry_failed)
+        check_budget(study, plan)
+        write_text(folder.study, dump_study(study))
+        logger.info(
+            "%s: %d trials, %d to train in %d packs",
+            study.name,
+            plan.n_trials,
+            plan.n_missing,
+            len(plan.packs),
+        )
+        return _Run(study, folder, plan, quiet).execute(start_runner)
+
+
+def write_results(folder: RunFolder, study: Study) -> Tables:
+    """Make a run's derived tables and its default picture."""
+    tables = derive(folder, study)
+    write_tables(folder, tables)
+    save_figure(figure_spec(make_diagram(study, tables.points)), folder.diagram)
+    return tables
+
+
+@dataclass
+class _Run:
+    study: Study
+    folder: RunFolder
+    plan: Plan
+    quiet: bool
+    trained: int = 0
+    merged: float = field(default_factory=time.monotonic)
+    failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
+
+    def execute(self, start_runner: Callable[[], Runner]) -> Outcome:
+        before = self._tables()
+        outcome, tables = "failed", before
+        reused = Counter(before.trials["phase"].dropna())
+        runner = start_runner() if self.plan.packs else None
+        provenance = Provenance(
+            self.folder,
+            study_hash=study_hash(self.study),
+            runner=runner.name if runner else "nothing to train",
+        )
+        try:
+            if runner is not None:
+                with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
+                    self._rounds(runner, progress)
+            outcome = "done"
+        except KeyboardInterrupt:
+            outcome = "interrupted"
+            raise
+        finally:
+            if runner is not None:
+                runner.close()
+            tables = write_results(self.folder, self.study)
+            new = tables.trials[~tables.trials["trial_id"].isin(set(before.trials["trial_id"]))]
+            provenance.end(
+                outcome=outcome,
+                devices=sorted(set(tables.trials["device"].dropna())),
+                core_hours=float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600,
+                n_trained=self.trained,
+                n_reused=self.plan.n_reused,
+            )
+            logger.info("%s: %s, %d trained, %d reused", self.study.name, outcome, self.trained, self.plan.n_reused)
+        failed = tables.trials.loc[tables.trials["status"] == "failed", "trial_id"]
+        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed))
+
+    def _rounds(self, runner: Runner, progress: Progress) -> None:
+        """Give packs to the runner until each is stored: those that fail again, then halved, down to the bad trial."""
+        workload = Workload(folder=self.folder, rule=self.study.phases, device=self.study.resources.device)
+        pending = {pack.pack_id: pack for pack in self.plan.packs}
+        attempts: Counter[str] = Counter()
+        idle = 0
+
+        def tell(event: Event) -> None:
+            self._take(event, pending, progress)
+
+        while pending:
+            before = len(pending)
+            self.failures = {}
+            runner.run(list(pending.values()), workload, tell)
+            idle = 0 if len(pending) < before or self.failures else idle + 1
+            if idle >= IDLE_ROUNDS:
+                raise UnreachableError(
+                    f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
+                )
+            for pack_id, error in self.failures.items():
+                pack = pending.pop(pack_id)
+                attempts[pack_id] += 1
+                logger.warning("pack %s failed (attempt %d): %s", pack_id, attempts[pack_id], error)
+                if attempts[pack_id] < ATTEMPTS:
+                    pending[pack_id] = pack
+                elif len(pack.trials) > 1:
+                    pending |= {half.pack_id: half for half in split(pack)}
+                else:
+                    progress.tell(Finished(report=store_failure(pack, error, workload)))
+
+    def _take(self, event: Event, pending: dict[str, Pack], progress: Progress) -> None:
+        if isinstance(event, Failed):
+            self.failures[event.pack_id] = event.error
+        if isinstance(event, Finished):
+            self.trained += len(pending.pop(event.report.pack_id).trials)
+            logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
+        progress.tell(event)
+        if time.monotonic() - self.merged >= MERGE_SECONDS:
+            write_results(self.folder, self.study)
+            self.merged = time.monotonic()
+
+    def _tables(self) -> Tables:
+        return derive(self.folder, self.study)
+
+
+class _log_to:
+    """Append the run's messages to its log while it runs."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._handler = logging.FileHandler(folder.log, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> None:
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.INFO)
+
+    def __exit__(self, *_: object) -> None:
+        logger.removeHandler(self._handler)
+        self._handler.close()

@@ -1,0 +1,36 @@
+"""What a plan would take on a machine: time and memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phasemap.study.packs import estimated_bytes, estimated_seconds
+
+if TYPE_CHECKING:
+    from phasemap.running.driver import Plan
+    from phasemap.study.spec import ResourceSpec
+
+RAY_START_SECONDS = 8.0
+WORKER_START_SECONDS = 5.0
+WORKER_BYTES = 305_000_000  # a worker with torch
+RAY_BYTES = 500_000_000  # its daemons
+
+
+def estimate(plan: Plan, resources: ResourceSpec, cpus: int) -> dict[str, float]:
+    """Estimate wall seconds, core-hours and peak memory (all processes) of a plan on a machine with ``cpus`` CPUs."""
+    slots = max(1, int(cpus // resources.cpus_per_pack))
+    if resources.max_concurrent != "auto":
+        slots = min(slots, resources.max_concurrent)
+    if not plan.packs:
+        return {"wall_seconds": 0.0, "core_hours": 0.0, "memory_bytes": 0.0, "slots": slots}
+    busy = [0.0] * slots
+    for pack in plan.packs:  # in their order, each to the slot that is free first
+        first = busy.index(min(busy))
+        busy[first] += sum(map(estimated_seconds, pack.trials))
+    largest = max(sum(map(estimated_bytes, pack.trials)) for pack in plan.packs)
+    return {
+        "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
+        "core_hours": plan.core_seconds * resources.cpus_per_pack / 3600,
+        "memory_bytes": float(min(slots, len(plan.packs)) * (largest + WORKER_BYTES) + RAY_BYTES),
+        "slots": slots,
+    }

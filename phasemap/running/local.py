@@ -1,0 +1,39 @@
+"""Packs one after the other in this process, without Ray: for debugging, tests and the smallest studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.work import Workload, train_and_store
+from phasemap.study.packs import Pack
+
+
+class LocalRunner:
+    """The runner of this process; see ``Runner`` for the contract."""
+
+    name = "in-process"
+    slots = 1
+
+    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
+        """Train packs in their order."""
+        for pack in packs:
+
+            def on_progress(share: float, pack_id: str = pack.pack_id) -> None:
+                tell(Advanced(pack_id=pack_id, share=share))
+
+            try:
+                report = train_and_store(pack, workload, on_progress)
+            except Exception as error:
+                tell(Failed(pack_id=pack.pack_id, error=describe_error(error)))
+            else:
+                tell(Finished(report=report))
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def describe_error(error: BaseException) -> str:
+    """Put an exception into one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:500]}" if lines else type(error).__name__

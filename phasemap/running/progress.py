@@ -1,0 +1,102 @@
+"""How far a run is: counts per phase, rate and time left; live on a terminal, else a plain line every 10 s."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from phasemap.running.runner import Advanced, Event, Finished
+from phasemap.study.packs import Pack, estimated_seconds
+
+PLAIN_SECONDS = 10.0
+
+
+class Progress:
+    """Counts what events tell, and shows it on stderr."""
+
+    def __init__(
+        self,
+        packs: Sequence[Pack],
+        *,
+        reused: Mapping[str, int],
+        stream: TextIO | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.counts = Counter(reused)
+        self.reused = sum(reused.values())
+        self.total = self.reused + sum(len(pack.trials) for pack in packs)
+        self.ended = self.n_failed = 0
+        self._work = {pack.pack_id: sum(map(estimated_seconds, pack.trials)) for pack in packs}
+        self._all_work = sum(self._work.values()) or 1.0
+        self._shares: dict[str, float] = {}
+        self._done_work = 0.0
+        self._started = self._shown = time.monotonic()
+        self._quiet = quiet
+        self._console = Console(file=stream or sys.stderr, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal and not self._quiet:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def tell(self, event: Event) -> None:
+        """Take in an event and show it when it is time to."""
+        if isinstance(event, Advanced):
+            self._shares[event.pack_id] = event.share
+        elif isinstance(event, Finished):
+            report = event.report
+            self.counts.update(report.phase_counts)
+            self.counts["diverged"] += report.n_diverged
+            self.ended += report.n_ok + report.n_diverged + report.n_failed
+            self.n_failed += report.n_failed
+            self._done_work += self._work.pop(report.pack_id, 0.0)
+            self._shares.pop(report.pack_id, None)
+        self._show()
+
+    def line(self) -> str:
+        """Return the state in one line."""
+        seconds = time.monotonic() - self._started
+        done = self.reused + self.ended
+        parts = [f"{done}/{self.total} trials ({100 * done // max(self.total, 1)} %)"]
+        if self.reused:
+            parts.append(f"{self.reused} reused")
+        phases = [f"{name} {n}" for name, n in sorted(self.counts.items(), key=lambda item: -item[1]) if n]
+        if phases:
+            parts.append(", ".join(phases))
+        if self.n_failed:
+            parts.append(f"failed {self.n_failed}")
+        if self.ended:
+            parts.append(f"{self.ended / seconds:.2f} trials/s")
+        share = self._share()
+        parts.append(f"ETA {_clock(seconds / share * (1 - share))}" if share > 0.01 else "ETA ...")
+        return " | ".join(parts)
+
+    def _share(self) -> float:
+        running = sum(self._work.get(pack_id, 0.0) * share for pack_id, share in self._shares.items())
+        return min(1.0, (self._done_work + running) / self._all_work)
+
+    def _show(self) -> None:
+        if self._quiet:
+            return
+        if self._live.is_started:
+            self._live.update(Text(self.line()), refresh=True)
+        elif time.monotonic() - self._shown >= PLAIN_SECONDS:
+            self._shown = time.monotonic()
+            self._console.print(self.line(), soft_wrap=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,89 @@
+"""What Ray Tune asks and tells while it trains packs: which pack next, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ray import tune
+from ray.exceptions import RayActorError
+from ray.tune.search import Searcher
+
+from phasemap.running.local import describe_error
+from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.work import PackReport
+
+
+class PackFeed(Searcher):
+    """Hands out pack ids in their order, until a worker is lost."""
+
+    def __init__(self, pack_ids: Sequence[str]) -> None:
+        super().__init__(metric=None, mode=None)
+        self._waiting = list(reversed(pack_ids))
+        self._running: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next pack's config, or that there is none."""
+        if not self._waiting:
+            return Searcher.FINISHED
+        self._running[trial_id] = self._waiting.pop()
+        return {"pack_id": self._running[trial_id]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Forget a trial that ended."""
+        self._running.pop(trial_id, None)
+
+    def stop(self) -> None:
+        """Hand out no more packs."""
+        self._waiting.clear()
+
+    def in_flight(self) -> list[str]:
+        """Return the packs that were handed out and have not ended."""
+        return list(self._running.values())
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: what is done is told by the shards."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
+
+
+class PackEvents(tune.Callback):
+    """Tells what Ray Tune reports of its trials, as events of packs."""
+
+    def __init__(self, tell: Callable[[Event], None], feed: PackFeed) -> None:
+        self._tell, self._feed = tell, feed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what leads back to the driver: Ray Tune saves its callbacks, but ours have nothing to restore."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Tell a pack's progress."""
+        event = report_event(result)
+        if event is not None and not isinstance(event, Finished):
+            self._tell(event)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that a pack is stored."""
+        event = report_event(trial.last_result or {})
+        if isinstance(event, Finished):
+            self._tell(event)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that a pack failed; after the loss of its process this round ends."""
+        error = trial.get_pickled_error() or RuntimeError("the worker was lost")
+        cause = getattr(error, "cause", None) or error
+        if isinstance(error, RayActorError):
+            self._feed.stop()
+        self._tell(Failed(pack_id=trial.config["pack_id"], error=describe_error(cause)))
+
+
+def report_event(result: Mapping[str, Any]) -> Event | None:
+    """Turn what a trainable reported into an event."""
+    if "shard" not in result:
+        return Advanced(pack_id=result["pack_id"], share=result["progress"]) if "progress" in result else None
+    names = ("pack_id", "shard", "phase_counts", "n_ok", "n_diverged", "n_failed")
+    return Finished(report=PackReport(**{name: result[name] for name in names}))

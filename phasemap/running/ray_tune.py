@@ -1,0 +1,193 @@
+"""Packs as Ray Tune trials, on an embedded Ray or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+from phasemap.running.local import describe_error
+from phasemap.running.runner import Event, Failed
+from phasemap.running.work import Workload, train_and_store
+from phasemap.study.packs import Pack
+from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.spec import ResourceSpec
+
+REPORT_SECONDS = 2.0
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a file or four per trial that nobody reads
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it must end the run, not only one fit()
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # else a box is printed in spite of verbose=0
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_NUM_THREADS": "1",
+}
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # how Ray is told that its node's address is 127.0.0.1
+
+
+class RayRunner:
+    """The runner on Ray Tune; see ``Runner`` for the contract.
+
+    Without an address Ray is started on this machine, reachable from this machine only and with a token of its own,
+    and ended by ``close``. Workers are reused between packs. When one is lost, Ray Tune would go on with fewer at once
+    (measured with 2.60), so the feed then ends, and the packs that are left are given to a fresh ``fit``.
+    """
+
+    name = "Ray Tune"
+
+    def __init__(
+        self,
+        resources: ResourceSpec,
+        *,
+        address: str | None = None,
+        cpus: int | None = None,
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        self.resources, self.callbacks = resources, list(callbacks)
+        self._temporary = tempfile.mkdtemp(prefix="pm-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: PTH112
+        self._environment = _set_environment({**QUIET, **({} if address else LOOPBACK)})
+        self._own = False
+        try:
+            self._connect(address, cpus)
+            self.slots, self._per_pack = self._share_out()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, address: str | None, cpus: int | None) -> None:
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        if ray.is_initialized():
+            return
+        try:
+            if address is None:
+                _listen_on_loopback_only(self._environment)
+                ray.init(
+                    address="local",
+                    num_cpus=cpus or os.cpu_count(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _temp_dir=self._temporary,
+                )
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+            place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
+            raise UnreachableError(f"{place} can't be reached: {describe_error(error)}") from None
+        self._own = True
+
+    def _share_out(self) -> tuple[int, dict[str, float]]:
+        """Return how many packs run at once, and what each of them gets."""
+        import ray
+
+        total = ray.cluster_resources()
+        cpus, gpus = self.resources.cpus_per_pack, self.resources.gpus_per_pack
+        if gpus == "auto":
+            gpus = 1.0 if total.get("GPU", 0) and self.resources.device != "cpu" else 0.0
+        per_pack = {"cpu": float(cpus), "gpu": float(gpus)}
+        fits = [int(total.get(name.upper(), 0) // need) for name, need in per_pack.items() if need]
+        if not min(fits):
+            raise UserError(
+                f"resources: a pack needs {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
+                f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}"
+            )
+        limit = self.resources.max_concurrent
+        return min(fits) if limit == "auto" else min(*fits, limit), per_pack
+
+    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
+        """Train packs in their order by one ``Tuner.fit``."""
+        from ray import tune
+
+        from phasemap.running.ray_feed import PackEvents, PackFeed
+
+        feed = PackFeed([pack.pack_id for pack in packs])
+        plan = {pack.pack_id: pack for pack in packs}
+        trainable = tune.with_parameters(train_one_pack, plan=plan, workload=workload)
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, self._per_pack),
+            tune_config=tune.TuneConfig(
+                search_alg=feed, num_samples=-1, max_concurrent_trials=self.slots, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name=f"fit-{secrets.token_hex(4)}",
+                storage_path=self._temporary,
+                callbacks=[PackEvents(tell, feed), *self.callbacks],
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        )
+        with redirect_stdout(sys.stderr), _quiet_logs():
+            try:
+                tuner.fit()
+            except RuntimeError as error:  # Ray's memory monitor ends the whole fit, not the one trial
+                for pack_id in feed.in_flight():
+                    tell(Failed(pack_id=pack_id, error=describe_error(error)))
+
+    def close(self) -> None:
+        """End the embedded Ray, or leave the cluster, and remove its temporary files."""
+        if self._own:
+            import ray
+
+            ray.shutdown()
+            self._own = False
+        _set_environment(self._environment)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def train_one_pack(config: Mapping[str, Any], plan: Mapping[str, Pack], workload: Workload) -> None:
+    """Run as a Ray Tune function trainable: train one pack, reporting its share of progress and at last its counts."""
+    from ray import tune
+
+    pack = plan[config["pack_id"]]
+    last = time.monotonic()
+
+    def on_progress(share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= REPORT_SECONDS:
+            last = time.monotonic()
+            tune.report({"pack_id": pack.pack_id, "progress": share})
+
+    report = train_and_store(pack, workload, on_progress)
+    tune.report({"progress": 1.0, **report.as_metrics()})
+
+
+def _listen_on_loopback_only(saved: dict[str, str | None]) -> None:
+    """Give the embedded Ray a token of its own, and keep its ports to this machine also if Ray was imported before."""
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        saved |= _set_environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)})  # else Ray writes one into the home folder
+    constants = sys.modules.get("ray._private.ray_constants")
+    if constants is not None:
+        constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+
+
+def _set_environment(values: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set (or with None remove) environment variables and return what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return before
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,54 @@
+"""The seam between deciding and executing: a runner trains packs and tells what happened to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from phasemap.running.work import PackReport, Workload
+from phasemap.study.packs import Pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """A pack is a share of the way through its training."""
+
+    pack_id: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A pack is stored."""
+
+    report: PackReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A pack ended without a shard: an exception in its training, or its process was lost."""
+
+    pack_id: str
+    error: str
+
+
+Event = Advanced | Finished | Failed
+
+
+class Runner(Protocol):
+    """Trains packs, several at once.
+
+    ``run`` returns when it will do no more. It tells ``Finished`` or ``Failed`` at most once for a pack; a pack of
+    which it told neither was not trained to its end, and may be given again. Events arrive in the caller's thread.
+    KeyboardInterrupt passes through; what is stored by then is kept. ``close`` ends every process that was started.
+    """
+
+    name: str
+    slots: int
+
+    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
+        """Train packs in their order."""
+
+    def close(self) -> None:
+        """End what was started."""

@@ -1,0 +1,97 @@
+"""The whole of what a worker does: one pack is trained, labelled and stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.folder import RunFolder, write_bytes
+from phasemap.results.merge import trial_table
+from phasemap.results.shards import shard_table, write_shard
+from phasemap.study.packs import Pack
+from phasemap.study.spec import PhaseRule
+from phasemap.training.recording import TrialResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What all packs of a run have in common."""
+
+    folder: RunFolder
+    rule: PhaseRule
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackReport:
+    """What is told of a pack that was stored; the shard holds everything else."""
+
+    pack_id: str
+    shard: str
+    phase_counts: Mapping[str, int]
+    n_ok: int
+    n_diverged: int
+    n_failed: int
+    single: Mapping[str, Any] | None = None  # phase, subphase and final quantities of a pack of one trial
+
+    def as_metrics(self) -> dict[str, Any]:
+        """Return the report as Ray Tune's callbacks see it."""
+        metrics = asdict(self)
+        return metrics | (metrics.pop("single") or {})
+
+
+def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> PackReport:
+    """Train a pack, from its last checkpoint if it has one, and write its shard; progress is told as a share."""
+    from phasemap.training.population import Hooks, pick_device, train_pack
+
+    checkpoint = workload.folder.checkpoint(pack.pack_id)
+    hooks = Hooks(
+        on_progress=lambda progress: on_progress(progress.step / progress.steps),
+        save=lambda content: write_bytes(checkpoint, content),
+        saved=checkpoint.read_bytes() if checkpoint.exists() else None,
+    )
+    results = train_pack(pack.trials, device=pick_device(workload.device), hooks=hooks)
+    report = _store(pack, results, workload)
+    checkpoint.unlink(missing_ok=True)
+    return report
+
+
+def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
+    """Write a shard that names each trial of a pack as failed; a later run tries them again."""
+    results = [
+        TrialResult(
+            trial=trial,
+            status="failed",
+            steps=(),
+            curves={name: [] for name in QUANTITIES},
+            n_train=0,
+            n_corrupted=0,
+            n_classes=0,
+            train_seconds=0.0,
+            device=workload.device,
+            error=error,
+        )
+        for trial in pack.trials
+    ]
+    return _store(pack, results, workload)
+
+
+def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+    path = write_shard(workload.folder, pack.pack_id, results)
+    rows = trial_table(shard_table(pack.pack_id, results), workload.rule)
+    statuses = Counter(rows["status"])
+    single = None
+    if len(rows) == 1 and statuses["ok"]:
+        single = rows.iloc[0][["phase", "subphase", *QUANTITIES]].to_dict()
+    return PackReport(
+        pack_id=pack.pack_id,
+        shard=path.name,
+        phase_counts=dict(Counter(rows["phase"].dropna())),
+        n_ok=statuses["ok"],
+        n_diverged=statuses["diverged"],
+        n_failed=statuses["failed"],
+        single=single,
+    )

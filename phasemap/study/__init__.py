@@ -1,0 +1,1 @@
+"""WHAT to run: the study file, its axes, points, trials and packs."""

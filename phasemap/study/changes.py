@@ -1,0 +1,57 @@
+"""How a study may change between two executions of the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phasemap.study.checks import values_of
+from phasemap.study.spec import SETTINGS, Study
+
+
+def contradictions(old: Study, new: Study) -> list[str]:
+    """List what makes two studies different experiments: another task, model, training or fixed value.
+
+    An axis may get other values, and a setting may become an axis (or stop being one) as long as the single value
+    is one of the axis's; that only widens or narrows the map.
+    """
+    found = []
+    for name in SETTINGS:
+        before = [value for _, value in values_of(old, name)]
+        after = [value for _, value in values_of(new, name)]
+        if name in old.axis_names and name in new.axis_names:
+            continue
+        if not set(map(repr, before)) & set(map(repr, after)):
+            found.append(f"{_place(name)}: was {_show(before)}, is now {_show(after)}")
+    return found
+
+
+def changes(old: Study, new: Study) -> Iterator[str]:
+    """Yield in words what a changed study widens or changes."""
+    for name in dict.fromkeys((*old.axis_names, *new.axis_names)):
+        before = [value for _, value in values_of(old, name)]
+        after = [value for _, value in values_of(new, name)]
+        if before != after:
+            yield f"axes.{name}: {_difference(before, after)}"
+    if old.seeds != new.seeds:
+        yield f"seeds: {_difference(list(old.seeds), list(new.seeds))}"
+    for key in ("question", "phases", "record", "search", "resources", "claims"):
+        if getattr(old, key) != getattr(new, key):
+            yield f"{key} changed"
+
+
+def _place(name: str) -> str:
+    setting = SETTINGS[name]
+    return f"{setting.section}.{setting.key}"
+
+
+def _show(values: list[object]) -> str:
+    text = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values[:8])
+    return text + (", ..." if len(values) > 8 else "")
+
+
+def _difference(before: list[object], after: list[object]) -> str:
+    added = [value for value in after if value not in before]
+    removed = [value for value in before if value not in after]
+    parts = [f"added {_show(added)}"] if added else []
+    parts += [f"left out {_show(removed)}"] if removed else []
+    return "; ".join(parts) or "another order"

@@ -1,0 +1,270 @@
+"""Read a study file: every mistake reported together, each with its line, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.checks import check_study
+from phasemap.study.problems import Problem, StudyError
+from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
+from phasemap.study.values import adapter, allowed
+from phasemap.study.yaml_lines import Document, read_document, set_value
+
+MAX_SEEDS = 100_000
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read, check and resolve a study file.
+
+    ``overrides`` are ``KEY=VALUE`` texts with a dotted key and a YAML value (``training.steps=500``).
+    Raises StudyError with every mistake that was found.
+    """
+    document = read_document(path)
+    for text in overrides:
+        set_value(document, text)
+    return parse_study(document)
+
+
+def parse_study(document: Document) -> Study:
+    """Turn a document into a Study; StudyError names every mistake in it."""
+    return _Parser(document).study()
+
+
+def load_rule(path: str | Path) -> PhaseRule:
+    """Read a labelling rule from a file with the content of a study's ``phases`` section."""
+    document = read_document(path)
+    parser = _Parser(document)
+    rule = parser.section((), PhaseRule, document.content)
+    parser.stop_if_wrong()
+    return rule
+
+
+@dataclass
+class _Parser:
+    document: Document
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.problems.extend(self.document.problems)
+
+    def stop_if_wrong(self) -> None:
+        if self.problems:
+            raise StudyError(sorted(set(self.problems), key=lambda p: (p.line or 0, p.path)))
+
+    def wrong(self, path: tuple[Any, ...], message: str) -> None:
+        self.problems.append(self.document.problem(path, message))
+
+    def study(self) -> Study:
+        content = self.document.content
+        if not isinstance(content, dict):
+            self.wrong((), f"is {describe(content)}, not a mapping of name, task, axes, ...")
+            self.stop_if_wrong()
+        self._unknown_keys((), content, Study)
+        for key in ("name", "task", "axes"):
+            if key not in content:
+                self.wrong((key,), "is missing; name, task and axes are required")
+        sections = {key: self.section((key,), model, content.get(key, {})) for key, model in SECTIONS.items()}
+        axes = self._axes(content.get("axes", {}))
+        self._overlap(content, axes)
+        values = {
+            "name": self._value(("name",), Study.model_fields["name"], content.get("name", "x")),
+            "question": self._value(("question",), Study.model_fields["question"], content.get("question") or ""),
+            **sections,
+            "axes": axes,
+            "seeds": self._seeds(content.get("seeds", 1)),
+        }
+        for key in ("phases", "search", "resources"):
+            values[key] = self.section((key,), _annotation(key), content.get(key, {}))
+        for key in ("record", "claims"):
+            values[key] = self._list((key,), Study.model_fields[key], content.get(key, []))
+        study = Study.model_construct(**values)
+        for path, message in check_study(study, frozenset(p.path for p in self.problems)):
+            self.wrong(path, message)
+        self.stop_if_wrong()
+        return study
+
+    def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
+        """Validate one section; the keys in error are reported, and the rest is used for further checks."""
+        if content is None:
+            content = {}
+        if not isinstance(content, dict):
+            self.wrong(path, f"is {describe(content)}; allowed: a mapping of {', '.join(model.model_fields)}")
+            content = {}
+        self._unknown_keys(path, content, model)
+        values = {}
+        for key, info in model.model_fields.items():
+            if key in content:
+                values[key] = self._value((*path, key), info, content[key])
+            elif info.is_required():
+                if path and path[0] in self.document.content:
+                    self.wrong((*path, key), f"is missing; allowed: {allowed(info)}")
+                values[key] = _fallback(info)
+        return model.model_construct(_fields_set=set(content), **values)
+
+    def _value(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+        """Validate one value; in error, report it and go on with the field's default."""
+        try:
+            return adapter(info).validate_python(found)
+        except ValidationError:
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {allowed(info)}")
+            return _fallback(info)
+
+    def _list(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+        if found is None:
+            return ()
+        if not isinstance(found, list):
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: a list")
+            return ()
+        try:
+            return adapter(info).validate_python(found)
+        except ValidationError as error:
+            for detail in error.errors():
+                index = detail["loc"][0]
+                self.wrong((*path, index), f"= {describe(found[int(index)])} is not allowed; allowed: {_item(info)}")
+            return ()
+
+    def _unknown_keys(self, path: tuple[Any, ...], content: Mapping[Any, Any], model: type[Section]) -> None:
+        known = list(model.model_fields)
+        for key in content:
+            if key not in known:
+                self.wrong(
+                    (*path, key),
+                    f"is an unknown key; allowed: {', '.join(known)}{_hint(str(key), known, path)}",
+                )
+
+    def _seeds(self, found: Any) -> tuple[int, ...]:
+        path = ("seeds",)
+        if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_SEEDS:
+            return tuple(range(found))
+        try:
+            seeds = adapter(Study.model_fields["seeds"]).validate_python(found) if isinstance(found, list) else ()
+        except ValidationError:
+            seeds = ()
+        if not seeds:
+            self.wrong(
+                path,
+                f"= {describe(found)} is not allowed; allowed: a count from 1 to {MAX_SEEDS}, "
+                "or a list of whole numbers >= 0",
+            )
+            return (0,)
+        for index, seed in enumerate(seeds):
+            if seed in seeds[:index]:
+                self.wrong((*path, index), f"= {seed} is repeated; allowed: each seed once")
+        return tuple(dict.fromkeys(seeds))
+
+    def _axes(self, found: Any) -> tuple[Axis, ...]:
+        if not isinstance(found, dict) or not found:
+            if "axes" in self.document.content:
+                self.wrong(("axes",), f"is {describe(found)}; allowed: at least one axis with its values")
+            return ()
+        axes = []
+        for name, content in found.items():
+            path = ("axes", name)
+            if name not in SETTINGS:
+                self.wrong(
+                    path,
+                    f"is not a trial setting; allowed: {', '.join(SETTINGS)}{_hint(str(name), SETTINGS)}",
+                )
+            elif axis := self._axis(path, str(name), content):
+                axes.append(axis)
+        return tuple(axes)
+
+    def _axis(self, path: tuple[Any, ...], name: str, content: Any) -> Axis | None:
+        source = None
+        if isinstance(content, dict):
+            if not SETTINGS[name].numeric:
+                self.wrong(path, f"is a range, but {name} has no scale; allowed: a list of its values")
+                return None
+            before = len(self.problems)
+            checked = self.section(path, AxisRange, content)  # type: ignore[arg-type]
+            if len(self.problems) > before:
+                return None
+            source = checked
+            try:
+                content = source.values()
+            except ValueError as error:
+                self.wrong(path, str(error))
+                return None
+        if not isinstance(content, list):
+            self.wrong(
+                path,
+                f"= {describe(content)} is not allowed; allowed: a list of values, or start, stop, num and scale",
+            )
+            return None
+        if not content:
+            self.wrong(path, "has no values; allowed: at least one")
+            return None
+        values = self._axis_values(path, name, content, ranged=source is not None)
+        return Axis(name=name, values=values, source=source) if values else None
+
+    def _axis_values(self, path: tuple[Any, ...], name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
+        info = SETTINGS[name].field
+        validator, values = adapter(info), []
+        for index, found in enumerate(content):
+            place = path if ranged else (*path, index)
+            try:
+                value = validator.validate_python(found)
+            except ValidationError:
+                of_range = f" (value {index + 1} of the range)" if ranged else ""
+                self.wrong(place, f"= {describe(found)}{of_range} is not allowed; allowed: {allowed(info)}")
+                continue
+            if value in values:
+                self.wrong(place, f"= {describe(found)} is repeated; allowed: each value once")
+            else:
+                values.append(value)
+        return tuple(values)
+
+    def _overlap(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+        for axis in axes:
+            setting = SETTINGS[axis.name]
+            section = content.get(setting.section)
+            if isinstance(section, dict) and setting.key in section and axis.name != "task":
+                self.wrong(
+                    (setting.section, setting.key),
+                    "is given here and as an axis; allowed: one of the two",
+                )
+
+
+def _annotation(key: str) -> Any:
+    return Study.model_fields[key].annotation
+
+
+def _fallback(info: FieldInfo) -> Any:
+    """Return a legal value to go on with after a mistake was reported."""
+    if not info.is_required():
+        return info.default
+    return "modular_addition"
+
+
+def _item(info: FieldInfo) -> str:
+    return allowed(info).removeprefix("a list of ")
+
+
+def _hint(key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
+    if key in SETTINGS and path[:1] != (SETTINGS[key].section,):
+        return f" ({key} belongs under {SETTINGS[key].section}: or axes:)"
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def describe(value: Any) -> str:
+    """Show a value that was found in a file, in one short line."""
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, str):
+        text = value if len(value) <= 60 else value[:57] + "..."
+        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
+    if isinstance(value, list):
+        return "an empty list" if not value else "a list"
+    return yaml.safe_dump(value).removesuffix("\n...\n").strip()

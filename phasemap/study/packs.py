@@ -1,0 +1,80 @@
+"""Packs: trials of one static shape that a process trains together, sized by an estimate of their cost."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from phasemap.study.trials import Trial, shape_key
+
+TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
+OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
+STEP_SECONDS = 80e-6  # of one step beside its matrix products
+DROPOUT_FACTOR = 1.3
+RECORDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Trials that are trained together; the id is a hash of their ids, in order."""
+
+    pack_id: str
+    trials: tuple[Trial, ...]
+
+
+def make_pack(trials: Sequence[Trial]) -> Pack:
+    """Build a pack of the given trials."""
+    digest = hashlib.sha256(",".join(trial.trial_id for trial in trials).encode()).hexdigest()
+    return Pack(pack_id=digest[:16], trials=tuple(trials))
+
+
+def split(pack: Pack) -> list[Pack]:
+    """Split a pack into two halves; a pack of one trial stays as it is."""
+    if len(pack.trials) == 1:
+        return [pack]
+    half = (len(pack.trials) + 1) // 2
+    return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
+
+
+def estimated_seconds(trial: Trial) -> float:
+    """Estimate one core's seconds for a trial of modular arithmetic: 6 B N p operations a step, and the records."""
+    total = trial.modulus * trial.modulus
+    product = 2.0 * trial.width * trial.modulus
+    operations = product * total * (3 * trial.steps * trial.data_fraction + min(RECORDS, trial.steps))
+    seconds = operations / OPERATIONS_PER_SECOND + trial.steps * STEP_SECONDS
+    return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
+
+
+def estimated_bytes(trial: Trial) -> int:
+    """Estimate the memory of one trial: weights with gradient and moments, the hidden gradient, and its examples."""
+    total = trial.modulus * trial.modulus
+    rows = trial.data_fraction * total
+    return int(4 * (5 * 3 * trial.width * trial.modulus + rows * trial.width) + 8 * (6 * rows + 8 * total))
+
+
+def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:
+    """Cut trials into packs, in their order, and leave out those that are done.
+
+    The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
+    their checkpoints. ``pack_size`` is an upper limit, kept exactly.
+    """
+    groups: dict[object, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(shape_key(trial), []).append(trial)
+    packs = []
+    for group in groups.values():
+        seconds = sum(map(estimated_seconds, group)) / len(group)
+        size = pack_size or max(1, round(TARGET_SECONDS / seconds))
+        for cut in _equal_parts(group, math.ceil(len(group) / size)):
+            missing = [trial for trial in cut if trial.trial_id not in done]
+            if missing:
+                packs.append(make_pack(missing))
+    return packs
+
+
+def _equal_parts(items: Sequence[Trial], parts: int) -> list[Sequence[Trial]]:
+    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
+    return [items[a:b] for a, b in pairwise(bounds)]

@@ -1,0 +1,108 @@
+"""Trials: one point of a study with one seed, and its identity on every machine and in every study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from phasemap.study.spec import SETTINGS, Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One network to train from start to end: every setting resolved, and a seed."""
+
+    trial_id: str
+    seed: int
+    # the task
+    task: str
+    modulus: int
+    corruption_kind: str
+    matrix: str | tuple[tuple[float, ...], ...] | None
+    dataset: str
+    path: str | None
+    # the network
+    model: str
+    activation: str
+    width: int
+    depth: int
+    norm: str
+    init_scale: float
+    init: str
+    heads: int
+    mlp_factor: int
+    weight_tying: bool
+    # the training
+    steps: int
+    optimizer: str
+    momentum: float
+    betas: tuple[float, float]
+    eps: float
+    learning_rate: float
+    loss: str
+    batch_size: str | int
+    scale_to_batch: int | None
+    # what studies vary most
+    corruption: float
+    weight_decay: float
+    dropout: float
+    data_fraction: float
+
+    def __str__(self) -> str:
+        """Name the trial as a person would look for it."""
+        return f"{self.trial_id} (seed {self.seed})"
+
+
+VARIES_IN_PACK = frozenset(
+    {
+        "trial_id",
+        "seed",
+        "corruption",
+        "weight_decay",
+        "dropout",
+        "data_fraction",
+        "learning_rate",
+        "init_scale",
+    }
+)
+"""What may differ between the trials of a pack; everything else is its static shape."""
+
+
+def shape_key(trial: Trial) -> tuple[Any, ...]:
+    """Return what all trials of a pack must have in common."""
+    return tuple(getattr(trial, f.name) for f in fields(trial) if f.name not in VARIES_IN_PACK)
+
+
+def trial_id(settings: dict[str, Any], seed: int) -> str:
+    """Hash a resolved trial into 16 hexadecimal digits.
+
+    Settings at their default are left out, so that a setting added in a later release changes no old id.
+    """
+    content = {name: value for name, value in settings.items() if value != SETTINGS[name].default}
+    text = json.dumps({"seed": seed, **content}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def make_trial(settings: dict[str, Any], seed: int) -> Trial:
+    """Build the trial of fully resolved settings (every name in ``SETTINGS``) and a seed."""
+    return Trial(trial_id=trial_id(settings, seed), seed=seed, **settings)
+
+
+def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Iterator[Trial]:
+    """Yield the trials of the given points (default: all of the grid), all seeds of a point together."""
+    fixed = study.settings()
+    for point in study.points() if points is None else points:
+        settings = {**fixed, **dict(zip(study.axis_names, point, strict=True))}
+        for seed in study.seeds:
+            yield make_trial(settings, seed)
+
+
+def count_trials(study: Study) -> int:
+    """Count the trials of a study's full grid."""
+    total = len(study.seeds)
+    for axis in study.axes:
+        total *= len(axis.values)
+    return total

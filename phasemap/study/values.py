@@ -1,0 +1,86 @@
+"""Values that a study file may hold: rounded numbers, and what each setting allows in words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic.fields import FieldInfo
+
+SIGNIFICANT_DIGITS = 12
+
+
+def rounded(value: float) -> float:
+    """Round to 12 significant digits, so that 0.1 * 5 from a range is the 0.5 of a list; no negative zero."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_not_boolean), AfterValidator(rounded), Field(allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1)]
+Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0)]
+
+
+NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+
+def adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """Return a validator for one value of a field."""
+    annotation: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return TypeAdapter(annotation)
+
+
+def allowed(field: FieldInfo | Any) -> str:
+    """Say in words what a field accepts, e.g. ``a number in [0, 1)`` or ``one of square, relu``."""
+    annotation = field.annotation if isinstance(field, FieldInfo) else field
+    if NAME_PATTERN in str(field):
+        return "letters, digits, - and _, at most 64"
+    metadata = list(field.metadata) if isinstance(field, FieldInfo) else []
+    return " or ".join(dict.fromkeys(_alternatives(annotation, metadata)))
+
+
+def _alternatives(annotation: Any, metadata: list[Any]) -> list[str]:
+    if get_origin(annotation) is Annotated:
+        inner, *extra = get_args(annotation)
+        return _alternatives(inner, metadata + list(extra))
+    if get_origin(annotation) is Literal:
+        names = [str(value) for value in get_args(annotation)]
+        return [names[0] if len(names) == 1 else "one of " + ", ".join(names)]
+    if get_origin(annotation) is Union or type(annotation).__name__ == "UnionType":
+        return [text for part in get_args(annotation) for text in _alternatives(part, metadata)]
+    if annotation in (int, float):
+        return [_number(annotation, metadata)]
+    if get_origin(annotation) in (tuple, list):
+        return ["a list of " + " and ".join(_alternatives(get_args(annotation)[0], []))]
+    return {str: ["text"], bool: ["true or false"], type(None): ["nothing"]}.get(annotation, ["a mapping"])
+
+
+def _number(kind: type, metadata: list[Any]) -> str:
+    bounds: dict[str, float] = {}
+    for item in metadata:
+        parts = item.metadata if isinstance(item, FieldInfo) else [item]
+        for part in parts:
+            for cls, name in (
+                (annotated_types.Ge, "ge"),
+                (annotated_types.Gt, "gt"),
+                (annotated_types.Le, "le"),
+                (annotated_types.Lt, "lt"),
+            ):
+                if isinstance(part, cls):
+                    bounds[name] = getattr(part, name)
+    noun = "a whole number" if kind is int else "a number"
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if low is not None and high is not None:
+        left, right = "[" if "ge" in bounds else "(", "]" if "le" in bounds else ")"
+        return f"{noun} in {left}{low:g}, {high:g}{right}"
+    if low is not None:
+        return f"{noun} {'>=' if 'ge' in bounds else '>'} {low:g}"
+    if high is not None:
+        return f"{noun} {'<=' if 'le' in bounds else '<'} {high:g}"
+    return noun

@@ -1,0 +1,126 @@
+"""Write studies: the resolved file of a run, the commented file for a start, and the JSON schema for editors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.spec import SECTIONS, SETTINGS, Study
+
+TEMPLATE = """\
+# A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
+name: {name}                     # the run's folder is called so
+question: Where does weight decay turn memorization into generalization?
+
+task:
+  kind: modular_addition         # or modular_multiplication
+  modulus: 31                    # the number of classes; the data set is all modulus^2 pairs
+
+model:                           # f(m, n) = W phi(U e_m + V e_n)
+  activation: square             # or relu
+  width: 128                     # hidden units
+
+training:
+  steps: 1000
+  learning_rate: 0.01
+  loss: mse                      # or cross_entropy
+
+axes:                            # every combination is one point of the map; any trial setting can be an axis
+  corruption: {{start: 0.0, stop: 0.6, num: 7}}        # share of training labels drawn at random
+  weight_decay: [0, 1, 3, 5, 10, 15, 20, 30]         # or start, stop, num and scale: log
+
+fixed:                           # what is not an axis
+  data_fraction: 0.75            # share of the pairs that is trained on
+  dropout: 0.0
+
+seeds: 3                         # networks per point
+
+phases: {{rule: memorized_fraction, generalized: 0.9, memorized: 0.9}}    # or rule: doshi2024
+"""
+
+
+def template(name: str) -> str:
+    """Return a commented study to start from."""
+    return TEMPLATE.format(name=name)
+
+
+def study_content(study: Study) -> dict[str, Any]:
+    """Return a study as plain values with every default filled in; reading them gives the same study."""
+    content = study.model_dump(mode="json", exclude={"axes", "seeds"})
+    for name in study.axis_names:
+        setting = SETTINGS[name]
+        if not (setting.section == "task" and setting.key == "kind"):
+            content[setting.section].pop(setting.key)
+    for section, model in SECTIONS.items():
+        optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
+        for key in optional:
+            content[section].pop(key, None)
+    if study.search.budget is None:
+        content["search"].pop("budget")
+    axes = {axis.name: _axis_content(axis) for axis in study.axes}
+    return {**content, "axes": axes, "seeds": list(study.seeds)}
+
+
+def _axis_content(axis: Axis) -> Any:
+    if axis.source is not None:
+        return axis.source.model_dump(mode="json")
+    return list(axis.values)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style for sections, one line for lists; text that looks like a number is quoted."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)
+
+
+def dump_study(study: Study) -> str:
+    """Write a study as YAML; ``load_study`` of it gives an equal study."""
+    return yaml.dump(study_content(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def study_hash(study: Study) -> str:
+    """Hash a resolved study into 16 hexadecimal digits."""
+    text = json.dumps(study_content(study), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the study file, for editors and other programs."""
+    schema = Study.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    properties = schema["properties"]
+    axes = {name: _axis_schema(name) for name in SETTINGS}
+    definitions.pop("Axis", None)
+    definitions["AxisRange"] = AxisRange.model_json_schema()
+    properties["axes"] = {
+        "type": "object",
+        "properties": axes,
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    seed_list = {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+        "minItems": 1,
+        "uniqueItems": True,
+    }
+    properties["seeds"] = {"anyOf": [{"type": "integer", "minimum": 1}, seed_list], "default": 1}
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "phasemap study"
+    return schema
+
+
+def _axis_schema(name: str) -> dict[str, Any]:
+    item = SETTINGS[name].adapter.json_schema()
+    values = {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}
+    return {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]} if SETTINGS[name].numeric else values

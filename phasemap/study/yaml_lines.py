@@ -1,0 +1,175 @@
+"""YAML with line numbers: plain values, where each of them stands, and the mistakes that YAML itself hides.
+
+PyYAML follows YAML 1.1, silently keeps the last of duplicate keys, reads ``no`` as False and ``1e-3`` as text. Here
+scalars follow the core schema of YAML 1.2, and duplicate keys are mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from phasemap.study.problems import Problem, StudyError, UserError
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 200_000
+
+Path_ = tuple[Any, ...]
+
+
+class _CoreLoader(yaml.SafeLoader):
+    """The safe loader with the scalars of YAML 1.2 only."""
+
+
+_CoreLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.")),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+@dataclass
+class Document:
+    """A parsed file: its plain content and the line of every path in it."""
+
+    source: str
+    content: Any = None
+    lines: dict[Path_, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    overrides: dict[Path_, str] = field(default_factory=dict)
+
+    def problem(self, path: Path_, message: str) -> Problem:
+        """Describe a mistake at a path, with the line of the nearest part that stands in the file."""
+        for cut in range(len(path), -1, -1):
+            if path[:cut] in self.overrides:
+                return Problem(f"--set {self.overrides[path[:cut]]}", None, dotted(path), message)
+            if path[:cut] in self.lines:
+                return Problem(self.source, self.lines[path[:cut]], dotted(path), message)
+        return Problem(self.source, None, dotted(path), message)
+
+
+def dotted(path: Path_) -> str:
+    """Write a path as a person would: ``axes.dropout[2]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def read_document(path: str | Path) -> Document:
+    """Read a YAML file; UserError when it can't be read, StudyError when it is not YAML."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} is larger than {MAX_BYTES} bytes: not a study file")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Parse YAML text; duplicate keys are kept as mistakes of the document."""
+    document = Document(source)
+    try:
+        node = _CoreLoader(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        raise StudyError([Problem(source, line, "", f"not valid YAML: {error.problem or error.context}")]) from None
+    except yaml.YAMLError as error:
+        raise StudyError([Problem(source, None, "", f"not valid YAML: {str(error).splitlines()[0]}")]) from None
+    except RecursionError:
+        raise StudyError([Problem(source, None, "", "not valid YAML: nested too deep")]) from None
+    if node is None:
+        raise StudyError([Problem(source, None, "", "the file is empty; name, task and axes are required")])
+    document.content = _Builder(document).build(node, (), ())
+    return document
+
+
+@dataclass
+class _Builder:
+    document: Document
+    built: int = 0
+
+    def build(self, node: yaml.Node, path: Path_, parents: tuple[int, ...]) -> Any:
+        self.built += 1
+        if self.built > MAX_NODES or id(node) in parents or len(path) > 50:
+            raise StudyError(
+                [self._problem(node, path, "has anchors that expand without bound, or is nested too deep")]
+            )
+        self.document.lines.setdefault(path, node.start_mark.line + 1)
+        inside = (*parents, id(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, inside)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, i), inside) for i, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_, inside: tuple[int, ...]) -> dict[Any, Any]:
+        content: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.document.problems.append(self._problem(key_node, path, "has a key that is not plain text"))
+                continue
+            key = key_node.value
+            line = key_node.start_mark.line + 1
+            if key in content:
+                first = self.document.lines[(*path, key)]
+                message = f"is given twice (first in line {first}); allowed: each key once"
+                self.document.problems.append(Problem(self.document.source, line, dotted((*path, key)), message))
+                continue
+            self.document.lines[(*path, key)] = line
+            content[key] = self.build(value_node, (*path, key), inside)
+        return content
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path_) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return node.value.lower() == "true"
+        if kind == "int" and len(node.value) <= 20:
+            return int(node.value)
+        if kind in ("int", "float"):
+            return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if node.tag != "tag:yaml.org,2002:str":
+            self.document.problems.append(self._problem(node, path, f"has the tag {node.tag}; allowed: plain values"))
+        return node.value
+
+    def _problem(self, node: yaml.Node, path: Path_, message: str) -> Problem:
+        return Problem(self.document.source, node.start_mark.line + 1, dotted(path), message)
+
+
+def set_value(document: Document, text: str) -> None:
+    """Apply one ``KEY=VALUE`` override to a document, creating sections that the file leaves out."""
+    key, equals, value = text.partition("=")
+    parts = tuple(key.strip().split("."))
+    if not equals or not all(parts):
+        raise UserError(f"--set {text}: allowed: KEY=VALUE with a dotted key, e.g. training.steps=500")
+    try:
+        content = parse_document(value, f"--set {text}").content if value.strip() else None
+    except StudyError as error:
+        raise UserError(str(error)) from None
+    if not isinstance(document.content, dict):
+        return
+    place = document.content
+    for part in parts[:-1]:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise UserError(f"--set {text}: {part} is not a section")
+    place[parts[-1]] = content
+    for path in [path for path in document.lines if path[: len(parts)] == parts]:
+        del document.lines[path]
+    document.overrides[parts] = text

@@ -1,0 +1,1 @@
+"""The DATA: data sets, splits, label corruption, and the random streams behind them."""

@@ -1,0 +1,20 @@
+"""A data set: inputs with their true labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """All M examples of a task with their true labels."""
+
+    name: str
+    inputs: Ints  # (M, tokens)
+    labels: Ints  # (M,)
+    n_classes: int

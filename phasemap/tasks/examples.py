@@ -1,0 +1,53 @@
+"""One seed's view of a data set: the split, the corrupted labels, and which examples are which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.tasks.corruption import corruption_order, wrong_labels
+from phasemap.tasks.dataset import Dataset, Ints
+from phasemap.tasks.streams import stream
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """What one trial sees of a data set: B training examples in a fixed order, and the held-out rest."""
+
+    dataset: Dataset
+    train: Ints  # (B,) rows of the data set
+    test: Ints  # (M - B,) rows, never corrupted
+    given: Ints  # (B,) the labels trained on
+    wrong: Bools  # (B,) whether the given label differs from the true one
+
+    @property
+    def n_corrupted(self) -> int:
+        """The number of training labels that are really wrong."""
+        return int(self.wrong.sum())
+
+
+def count(share: float, total: int) -> int:
+    """Count a share of a total: int(share * total) with the rounding errors of the product taken out."""
+    return int(round(share * total, 9))
+
+
+def draw_examples(dataset: Dataset, *, seed: int, data_fraction: float, corruption: float) -> Examples:
+    """Split a data set and corrupt a share of its training labels symmetrically.
+
+    Within a seed everything is paired: the training set is a prefix of one permutation, the corrupted examples are
+    the first in the order of a second one, and each example has one wrong label drawn once. A drawn label that
+    happens to be the true one leaves the example clean.
+    """
+    total = len(dataset.labels)
+    order = stream("split", seed, dataset.name).permutation(total)
+    n_train = count(data_fraction, total)
+    train, test = order[:n_train], order[n_train:]
+    rank = corruption_order(dataset, seed)[train]
+    chosen = np.argsort(rank, kind="stable")[: count(corruption, n_train)]
+    given = dataset.labels[train].copy()
+    given[chosen] = wrong_labels(dataset, seed)[train[chosen]]
+    return Examples(dataset=dataset, train=train, test=test, given=given, wrong=given != dataset.labels[train])

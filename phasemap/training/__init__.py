@@ -1,0 +1,1 @@
+"""The NUMBERS: populations of networks trained together; no files, no Ray."""

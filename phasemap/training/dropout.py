@@ -1,0 +1,31 @@
+"""Dropout masks: one stream of bits per seed and step, so that a network meets the same masks in any pack."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from phasemap.tasks.streams import stream_key
+
+RESOLUTION = 1 << 16
+
+
+class DropoutMasks:
+    """The masks of one trial over the hidden units of its training examples.
+
+    Each unit of each example gets a 16-bit number per step from a stream keyed by (seed, step, width); it is kept if
+    the number is at least ``rate * 2**16``. So higher rates drop more of the same units, more data add rows, and the
+    rate is exact to 2**-16.
+    """
+
+    def __init__(self, *, seed: int, rate: float, width: int) -> None:
+        self.threshold = round(rate * RESOLUTION)
+        self.scale = RESOLUTION / (RESOLUTION - self.threshold)
+        self._key = stream_key("dropout", seed, width)
+        self.width = width
+
+    def kept(self, step: int, rows: int) -> torch.Tensor:
+        """Return which units are kept in one step: (rows, width) booleans."""
+        numbers = np.random.SFC64([self._key, step]).random_raw((rows * self.width + 3) // 4).view(np.int16)
+        kept = numbers[: rows * self.width] >= self.threshold - RESOLUTION // 2
+        return torch.from_numpy(kept).view(rows, self.width)

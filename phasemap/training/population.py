@@ -1,0 +1,210 @@
+"""Train a pack: K networks of one static shape, recorded at the same steps, with exact checkpoints."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+
+from phasemap.study.trials import Trial, shape_key
+from phasemap.tasks.examples import Examples, draw_examples
+from phasemap.tasks.modular import modular
+from phasemap.training.explicit import ExplicitKernel
+from phasemap.training.functional import FunctionalKernel
+from phasemap.training.recording import Evaluation, Recorder, TrialResult, measure, record_steps
+
+STRIDE = 50  # steps between two looks at the clock
+CHECKPOINT_SECONDS = 20.0
+
+
+class Kernel(Protocol):
+    """K networks that can be trained and asked; ``members`` are indices into the pack."""
+
+    def advance(self, members: Sequence[int], after: int, until: int) -> None:
+        """Train the given networks from step ``after`` to step ``until``."""
+
+    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
+        """Answer all examples with the given networks, dropout off."""
+
+    def weights(self, member: int) -> dict[str, torch.Tensor]:
+        """Return one network's weights by name."""
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what a checkpoint needs."""
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Continue from a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a pack is."""
+
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a pack's training tells and asks its surroundings."""
+
+    on_progress: Callable[[Progress], None] = lambda _: None
+    save: Callable[[bytes], None] | None = None
+    saved: bytes | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; RuntimeError if CUDA is wanted and absent."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("resources.device is cuda, but no CUDA device is available")
+    return torch.device(wanted)
+
+
+def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> Kernel:
+    """Choose the explicit gradient where it covers the network, else the general kernel.
+
+    On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
+    """
+    if device.type == "cpu" and ExplicitKernel.supports(trials[0]):
+        return ExplicitKernel(trials, examples, device)
+    return FunctionalKernel(trials, examples, device)
+
+
+def examples_of(trial: Trial) -> Examples:
+    """Draw what a trial sees: its task's data set, split and corrupted for its seed."""
+    return draw_examples(
+        modular(trial.task, trial.modulus),
+        seed=trial.seed,
+        data_fraction=trial.data_fraction,
+        corruption=trial.corruption,
+    )
+
+
+@contextmanager
+def steady_arithmetic() -> Iterator[None]:
+    """One thread, and numbers below the normal range taken as zero (collapsed weights reach 1e-24 and less)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+def train_pack(
+    trials: Sequence[Trial],
+    *,
+    device: torch.device,
+    hooks: Hooks = Hooks(),
+    kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel] = make_kernel,
+) -> list[TrialResult]:
+    """Train the trials of one pack from start to end and return their results in the same order.
+
+    A trial whose loss is not finite at a recorded step is marked ``diverged`` there and stops; no other is touched.
+    ValueError if the trials don't share one static shape.
+    """
+    if len({shape_key(trial) for trial in trials}) != 1:
+        raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
+    with steady_arithmetic():
+        return _Training(trials, device, hooks, kernel).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        device: torch.device,
+        hooks: Hooks,
+        kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel],
+    ) -> None:
+        self.started = time.perf_counter()
+        self.trials, self.device, self.hooks = trials, device, hooks
+        self.examples = [examples_of(trial) for trial in trials]
+        self.kernel = kernel(trials, self.examples, device)
+        self.recorders = [Recorder() for _ in trials]
+        self.step = 0
+        self.seconds_before = 0.0
+        if hooks.saved is not None:
+            self._load(hooks.saved)
+
+    def run(self) -> list[TrialResult]:
+        horizon = self.trials[0].steps
+        last_save = time.perf_counter()
+        for record in record_steps(horizon):
+            while self.step < record and self._alive():
+                until = min(record, self.step + STRIDE)
+                self.kernel.advance(self._alive(), self.step, until)
+                self.step = until
+                if self.step == record:
+                    self._record()
+                self.hooks.on_progress(Progress(step=self.step, steps=horizon))
+                if self.hooks.save and time.perf_counter() - last_save >= self.hooks.checkpoint_seconds:
+                    self.hooks.save(self._dump())
+                    last_save = time.perf_counter()
+        return self._results()
+
+    def _alive(self) -> list[int]:
+        return [i for i, recorder in enumerate(self.recorders) if not recorder.diverged]
+
+    def _record(self) -> None:
+        members = self._alive()
+        for member, evaluation in zip(members, self.kernel.evaluate(members), strict=True):
+            if evaluation.finite:
+                self.recorders[member].add(self.step, measure(self.examples[member], evaluation))
+            else:
+                self.recorders[member].diverged = True
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _dump(self) -> bytes:
+        buffer = io.BytesIO()
+        state = {
+            "trial_ids": [trial.trial_id for trial in self.trials],
+            "step": self.step,
+            "seconds": self._seconds(),
+            "recorders": [asdict(recorder) for recorder in self.recorders],
+            "kernel": self.kernel.state(),
+        }
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    def _load(self, saved: bytes) -> None:
+        state = torch.load(io.BytesIO(saved), weights_only=True, map_location=self.device)
+        if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
+            raise ValueError("the checkpoint belongs to another pack")
+        self.kernel.load(state["kernel"])
+        self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
+        self.step, self.seconds_before = state["step"], state["seconds"]
+
+    def _results(self) -> list[TrialResult]:
+        """Share the pack's seconds by the steps taken and the examples seen in each."""
+        work = [
+            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.steps) * len(e.train)
+            for t, r, e in zip(self.trials, self.recorders, self.examples, strict=True)
+        ]
+        seconds = self._seconds()
+        return [
+            TrialResult(
+                trial=trial,
+                status="diverged" if recorder.diverged else "ok",
+                steps=tuple(recorder.steps),
+                curves=recorder.curves(),
+                n_train=len(seen.train),
+                n_corrupted=seen.n_corrupted,
+                n_classes=seen.dataset.n_classes,
+                train_seconds=seconds * share / sum(work),
+                device=str(self.device),
+            )
+            for trial, recorder, seen, share in zip(self.trials, self.recorders, self.examples, work, strict=True)
+        ]

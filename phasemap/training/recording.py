@@ -1,0 +1,102 @@
+"""What is recorded of a trial, and when: the steps, the measures of one record, and the finished result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.rules import WINDOW_RECORDS, WINDOW_SHARE
+from phasemap.study.trials import Trial
+from phasemap.tasks.examples import Examples
+
+RECORDS_PER_DECADE = 19
+
+
+def record_steps(horizon: int) -> tuple[int, ...]:
+    """Return the steps at which a training of ``horizon`` steps is recorded, about 60 for 2,000 steps.
+
+    They are geometric numbers that don't depend on the horizon, at least 5 spread over its last tenth (the window
+    of the labels), and the horizon itself.
+    """
+    decades = math.ceil(math.log10(horizon)) if horizon > 1 else 0
+    numbers = {round(10 ** (i / RECORDS_PER_DECADE)) for i in range(decades * RECORDS_PER_DECADE + 1)}
+    start = (1 - WINDOW_SHARE) * horizon
+    window = np.linspace(start, horizon, WINDOW_RECORDS).round().astype(int).tolist()
+    return tuple(sorted(step for step in numbers | set(window) if 1 <= step <= horizon))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """One network's answers to all M examples with dropout off, training examples first."""
+
+    predicted: NDArray[np.int64]  # (M,) classes, in the order of Examples.train, then Examples.test
+    train_loss: float  # on the given labels
+    test_loss: float  # on the true labels
+    norms: Mapping[str, float]
+
+    @property
+    def finite(self) -> bool:
+        """Whether both losses are finite; a network whose losses are not has diverged."""
+        return math.isfinite(self.train_loss) and math.isfinite(self.test_loss)
+
+
+def measure(examples: Examples, evaluation: Evaluation) -> dict[str, float]:
+    """Turn answers into the quantities of one record; NaN for shares of no examples."""
+    truth = examples.dataset.labels
+    trained, held_out = np.split(evaluation.predicted, [len(examples.train)])
+    right = trained == truth[examples.train]
+    as_given = trained == examples.given
+    wrong = examples.wrong
+    return {
+        "train_accuracy": _share(as_given),
+        "test_accuracy": _share(held_out == truth[examples.test]),
+        "clean_accuracy": _share(right[~wrong]),
+        "memorized_accuracy": _share(as_given[wrong]),
+        "recovered_accuracy": _share(right[wrong]),
+        "train_loss": evaluation.train_loss,
+        "test_loss": evaluation.test_loss,
+        **{name: evaluation.norms.get(name, math.nan) for name in QUANTITIES if name.startswith("weight_norm")},
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    return float(hits.mean()) if len(hits) else math.nan
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """The growing curve of one trial."""
+
+    steps: list[int] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+    diverged: bool = False
+
+    def add(self, step: int, measures: Mapping[str, float]) -> None:
+        """Append one record; ``measures`` has every quantity."""
+        self.steps.append(step)
+        self.rows.append([measures[name] for name in QUANTITIES])
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return each quantity's values over the recorded steps."""
+        return {name: [row[i] for row in self.rows] for i, name in enumerate(QUANTITIES)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """A trial that was trained, diverged or failed, as it goes into a shard."""
+
+    trial: Trial
+    status: str  # ok | diverged | failed
+    steps: tuple[int, ...]
+    curves: Mapping[str, list[float]]
+    n_train: int
+    n_corrupted: int
+    n_classes: int
+    train_seconds: float
+    device: str
+    error: str | None = None

@@ -1,0 +1,100 @@
+"""The house: imports go one way, and heavy libraries stay in their rooms."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import phasemap
+
+ROOT = Path(phasemap.__file__).parent
+ORDER = [
+    "study", "tasks", "phases", "representations", "training", "results",
+    "diagram", "search", "figures", "running", "audit", "service",
+]  # fmt: skip
+TOP = ["_version", "__init__", "api", "cli"]
+ROOMS = {
+    "torch": {"training", "representations"},
+    "ray": {"running"},
+    "matplotlib": {"figures"},
+}
+
+
+def modules():
+    return [(path, path.relative_to(ROOT).parts[0].removesuffix(".py")) for path in sorted(ROOT.rglob("*.py"))]
+
+
+def imports(path, *, typing_too=True):
+    """Yield the dotted names that a module imports, also inside functions."""
+    tree = ast.parse(path.read_text())
+    skipped = set()
+    if not typing_too:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                skipped |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize(("path", "room"), modules(), ids=lambda value: getattr(value, "name", value))
+def test_a_folder_imports_only_from_folders_before_it(path, room):
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "phasemap" or len(parts) == 1 or parts[1] == "_version":
+            continue
+        if room in TOP:
+            assert parts[1] not in TOP or TOP.index(parts[1]) <= TOP.index(room) or room == "__init__"
+        else:
+            assert parts[1] in ORDER, f"{path} imports {name}"
+            assert ORDER.index(parts[1]) <= ORDER.index(room), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(("path", "room"), modules(), ids=lambda value: getattr(value, "name", value))
+def test_heavy_libraries_stay_in_their_rooms(path, room):
+    for name in imports(path, typing_too=False):
+        library = name.split(".")[0]
+        assert room in ROOMS.get(library, {room}), f"{path} imports {name}"
+
+
+def test_modules_have_no_import_cycle():
+    graph = {}
+    for path, _ in modules():
+        name = ".".join(["phasemap", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+        graph[name] = {n for n in imports(path, typing_too=False) if n.startswith("phasemap.")}
+    done, open_ = set(), []
+
+    def visit(name):
+        assert name not in open_, f"cycle: {' -> '.join([*open_[open_.index(name) :], name])}"
+        if name in done:
+            return
+        open_.append(name)
+        for other in graph.get(name, ()):
+            visit(other)
+        open_.pop()
+        done.add(name)
+
+    for name in graph:
+        visit(name)
+
+
+@pytest.mark.parametrize("code", ["import phasemap", "from phasemap.cli import cli", "import phasemap.api"])
+def test_importing_loads_neither_ray_nor_torch(code):
+    check = f"{code}\nimport sys\nprint([m for m in ('ray', 'torch') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_public_face_is_small_and_resolves():
+    assert len(phasemap.__all__) <= 15
+    for name in phasemap.__all__:
+        assert getattr(phasemap, name) is not None
+    with pytest.raises(AttributeError, match="nothing_there"):
+        phasemap.nothing_there  # noqa: B018
