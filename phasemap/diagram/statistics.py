@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 SIGNIFICANCE = 0.05
+AT_CHANCE = 0.1  # of the way from chance to 1: collapsed networks answer constants, which favours some labels a little
 
 WINS, LOSES, UNDETERMINED = "wins", "loses", "undetermined"
 
@@ -19,12 +20,11 @@ def generalization_wins(
 ) -> NDArray[np.str_]:
     """Compare how many corrupted examples (n,) get their true label with how many get the given, wrong one.
 
-    ``undetermined`` without corrupted examples, where neither count is above chance, or where an exact McNemar test
-    (the two counts are its discordant pairs) can't tell them apart at the 5 % level.
+    ``undetermined`` without corrupted examples, where both counts are at chance, or where an exact McNemar test (the
+    two counts are its discordant pairs) can't tell them apart at the 5 % level.
     """
-    larger = np.maximum(recovered, memorized)
-    total = recovered + memorized
-    p_mcnemar = np.minimum(1.0, 2 * binom.cdf(np.minimum(recovered, memorized), total, 0.5))
-    p_chance = binom.sf(larger - 1, corrupted, chance)
-    told = (corrupted > 0) & (p_chance < SIGNIFICANCE) & (p_mcnemar < SIGNIFICANCE)
+    share = np.maximum(recovered, memorized) / np.maximum(corrupted, 1)
+    above_chance = (share - chance) / np.maximum(1 - chance, 1e-12) > AT_CHANCE
+    p_value = np.minimum(1.0, 2 * bdtr(np.minimum(recovered, memorized), recovered + memorized, 0.5))
+    told = (corrupted > 0) & above_chance & (p_value < SIGNIFICANCE)
     return np.where(told, np.where(recovered > memorized, WINS, LOSES), UNDETERMINED)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
@@ -74,11 +75,20 @@ class PackEvents(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell that a pack failed; after the loss of its process this round ends."""
-        error = trial.get_pickled_error() or RuntimeError("the worker was lost")
+        error = _error_of(trial)
         cause = getattr(error, "cause", None) or error
         if isinstance(error, RayActorError):
             self._feed.stop()
         self._tell(Failed(pack_id=trial.config["pack_id"], error=describe_error(cause)))
+
+
+def _error_of(trial: Any) -> BaseException:
+    """Read what ended a trial, which at this moment stands in Ray Tune's local staging folder only."""
+    path = trial.pickled_error_file
+    if path and Path(path).exists():
+        error: BaseException = cloudpickle.loads(Path(path).read_bytes())
+        return error
+    return RuntimeError("the worker was lost")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:

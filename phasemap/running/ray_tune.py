@@ -6,8 +6,11 @@ import logging
 import os
 import secrets
 import shutil
+import signal
+import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -21,6 +24,7 @@ from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import ResourceSpec
 
 REPORT_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -69,6 +73,7 @@ class RayRunner:
         logging.getLogger("ray").setLevel(logging.ERROR)
         if ray.is_initialized():
             return
+        on_terminate = signal.getsignal(signal.SIGTERM)  # ray.init puts its own in place, which ends the process
         try:
             if address is None:
                 _listen_on_loopback_only(self._environment)
@@ -81,11 +86,14 @@ class RayRunner:
                     _temp_dir=self._temporary,
                 )
             else:
+                _check_reachable(address)
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
             raise UnreachableError(f"{place} can't be reached: {describe_error(error)}") from None
         self._own = True
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_terminate)
 
     def _share_out(self) -> tuple[int, dict[str, float]]:
         """Return how many packs run at once, and what each of them gets."""
@@ -160,6 +168,13 @@ def train_one_pack(config: Mapping[str, Any], plan: Mapping[str, Pack], workload
 
     report = train_and_store(pack, workload, on_progress)
     tune.report({"progress": 1.0, **report.as_metrics()})
+
+
+def _check_reachable(address: str) -> None:
+    """OSError unless something answers at HOST:PORT; ``ray.init`` alone would wait for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def _listen_on_loopback_only(saved: dict[str, str | None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 SIGNIFICANT_DIGITS = 12
@@ -22,7 +22,15 @@ def _not_boolean(value: Any) -> Any:
     return value
 
 
-Real = Annotated[float, BeforeValidator(_not_boolean), AfterValidator(rounded), Field(allow_inf_nan=False)]
+def _rounded_number(value: Any) -> Any:
+    value = _not_boolean(value)
+    try:
+        return rounded(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return value  # for pydantic to refuse
+
+
+Real = Annotated[float, BeforeValidator(_rounded_number), Field(allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1)]
 Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0)]
 

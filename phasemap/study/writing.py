@@ -94,7 +94,7 @@ def study_hash(study: Study) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> Any:
     """Return the JSON schema of the study file, for editors and other programs."""
     schema = Study.model_json_schema()
     definitions = schema.setdefault("$defs", {})
@@ -117,7 +117,17 @@ def json_schema() -> dict[str, Any]:
     properties["seeds"] = {"anyOf": [{"type": "integer", "minimum": 1}, seed_list], "default": 1}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "phasemap study"
-    return schema
+    return _with_standard_bounds(schema)
+
+
+BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _with_standard_bounds(part: Any) -> Any:
+    """Give bounds their names of JSON schema; pydantic leaves its own where a validator runs before them."""
+    if isinstance(part, dict):
+        return {BOUNDS.get(key, key): _with_standard_bounds(value) for key, value in part.items()}
+    return [_with_standard_bounds(item) for item in part] if isinstance(part, list) else part
 
 
 def _axis_schema(name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def record_steps(horizon: int) -> tuple[int, ...]:
     decades = math.ceil(math.log10(horizon)) if horizon > 1 else 0
     numbers = {round(10 ** (i / RECORDS_PER_DECADE)) for i in range(decades * RECORDS_PER_DECADE + 1)}
     start = (1 - WINDOW_SHARE) * horizon
-    window = np.linspace(start, horizon, WINDOW_RECORDS).round().astype(int).tolist()
+    window = np.ceil(np.linspace(start, horizon, WINDOW_RECORDS)).astype(int).tolist()
     return tuple(sorted(step for step in numbers | set(window) if 1 <= step <= horizon))
 
 

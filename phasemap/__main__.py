@@ -1,0 +1,5 @@
+"""``python -m phasemap``."""
+
+from phasemap.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""Figures are compared as data; each picture is also rendered once."""
+
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import study_of
+from matplotlib.figure import Figure
+
+from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.points import MEANS
+from phasemap.figures.palette import MARKS
+from phasemap.figures.spec import figure_spec
+from phasemap.figures.static import STYLE, draw, draw_into, save_figure
+from phasemap.figures.terminal import terminal_figure
+from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
+from phasemap.study.problems import UnreachableError, UserError
+
+STUDY = study_of(
+    axes={
+        "corruption": [0, 0.1, 0.2],
+        "weight_decay": {"start": 0.1, "stop": 10, "num": 3, "scale": "log"},
+        "dropout": [0, 0.3],
+    },
+    fixed={"data_fraction": 0.6},
+)
+LABELS = ["coexistence", "partial_inversion", "full_inversion", "memorization", "forgetting", "confusion"]
+
+
+def points(study=STUDY):
+    """Return points that cycle through the labels, with a missing, a failed and a diverged one."""
+    frame = pd.DataFrame(list(study.points()), columns=list(study.axis_names))
+    n = len(frame)
+    frame["subphase"] = [LABELS[i % 6] for i in range(n)]
+    frame["phase"] = ["grokking" if name in GROKKING else name for name in frame["subphase"]]
+    frame["agreement"] = [0.5 if i == 3 else 1.0 for i in range(n)]
+    frame["n_seeds"], frame["n_failed"], frame["n_diverged"] = 2, 0, 0
+    for name in MEANS:
+        frame[name] = np.linspace(0, 1, n)
+    frame["generalization_wins"] = ["wins" if i % 2 else "loses" for i in range(n)]
+    frame["memorized_accuracy"] = [0.1 if i % 2 else 0.9 for i in range(n)]
+    frame["recovered_accuracy"] = 0.5
+    frame.loc[n - 3 :, ["phase", "subphase"]] = None
+    frame.loc[n - 3 :, "n_seeds"] = 0
+    frame.loc[n - 2, "n_failed"] = 2
+    frame.loc[n - 1, "n_diverged"] = 2
+    frame.loc[0, "n_failed"] = 1
+    return frame
+
+
+@pytest.fixture
+def spec():
+    return figure_spec(make_diagram(STUDY, points()))
+
+
+def test_every_label_has_a_colour_and_a_letter_of_its_own():
+    assert set(MARKS) == {*SUBPHASES, *PHASES, "diverged", "failed", "missing"}
+    together = [[*SUBPHASES, "diverged", "failed", "missing"], [*PHASES, "diverged", "failed", "missing"]]
+    for names in together:
+        assert len({MARKS[name].letter for name in names}) == len(names)
+        assert len({(MARKS[name].colour, MARKS[name].hatch) for name in names}) == len(names)
+
+
+def test_cells_legend_and_axes_are_those_of_the_points(spec):
+    assert [panel.title for panel in spec.panels] == ["dropout 0", "dropout 0.3"]
+    assert spec.panels[0].marks.tolist() == [
+        ["coexistence", "coexistence", "coexistence"],
+        ["full_inversion", "full_inversion", "full_inversion"],
+        ["forgetting", "forgetting", "failed"],
+    ]
+    assert spec.panels[1].marks[:, 2].tolist() == ["partial_inversion", "missing", "diverged"]
+    assert {entry.mark.name: entry.count for entry in spec.legend} == {
+        "coexistence": 3, "partial_inversion": 3, "full_inversion": 3, "memorization": 2, "forgetting": 2,
+        "confusion": 2, "diverged": 1, "failed": 1, "missing": 1,
+    }  # fmt: skip
+    assert (spec.x.label, spec.x.scale, spec.x.tick_labels) == ("corruption", "linear", ("0", "0.1", "0.2"))
+    assert (spec.y.label, spec.y.scale, spec.y.tick_labels) == ("weight decay", "log", ("0.1", "1", "10"))
+    assert spec.y.edges == pytest.approx([10**-1.5, 10**-0.5, 10**0.5, 10**1.5])
+    assert spec.panels[0].notes[0, 0] == "lost"
+
+
+def test_the_line_below_the_title_says_what_all_points_share(spec):
+    assert (
+        spec.subtitle == "modular addition, p 7, width 16, square, mse, 60 steps, data fraction 0.6, 2 seeds (majority)"
+    )
+
+
+def test_a_quantity_is_drawn_as_its_means():
+    diagram = make_diagram(STUDY, points())
+    found = figure_spec(diagram, "test_accuracy")
+    assert np.array_equal(found.panels[0].values, diagram.panels[0].grid["test_accuracy"])
+    with pytest.raises(UserError, match="--metric accuracy is unknown; allowed: subphase, phase, train_accuracy"):
+        figure_spec(diagram, "accuracy")
+
+
+def test_the_drawing_shows_what_the_spec_says(spec):
+    with mpl.rc_context(STYLE):
+        figure = draw(spec)
+    axes = [ax for ax in figure.axes if ax.patches]
+    assert len(axes) == 2
+    assert axes[0].get_yscale() == "log"
+    assert axes[0].get_ylabel() == "weight decay"
+    faces = [mpl.colors.to_hex(patch.get_facecolor()) for patch in axes[0].patches]
+    assert faces == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
+    letters = [text.get_text() for text in axes[0].texts]
+    assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
+    legend = [text.get_text() for text in figure.legends[0].texts]
+    assert "C  coexistence (3)" in legend
+    assert "some seeds failed or diverged" in legend
+    assert any("missing (1)" in text for text in legend)
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("metric", ["subphase", "test_accuracy"])
+def test_files_are_written_in_every_format(spec, ending, metric, tmp_path):
+    path = tmp_path / f"map{ending}"
+    save_figure(figure_spec(make_diagram(STUDY, points()), metric), path)
+    start = path.read_bytes()[:100]
+    assert start.startswith({".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[ending])
+    assert path.stat().st_size > 5000
+
+
+def test_wrong_endings_and_folders_are_named(spec, tmp_path):
+    with pytest.raises(UserError, match=r"the ending '.gif'; allowed: .png, .svg, .pdf"):
+        save_figure(spec, tmp_path / "map.gif")
+    with pytest.raises(UnreachableError, match="does not exist"):
+        save_figure(spec, tmp_path / "none" / "map.png")
+
+
+def test_a_single_panel_goes_into_given_axes_and_several_do_not():
+    ax = Figure().subplots()
+    one = figure_spec(make_diagram(STUDY, points(), fix={"dropout": 0}))
+    assert draw_into(ax, one) is ax
+    assert len(ax.patches) == 9
+    with pytest.raises(UserError, match="has 2 panels"):
+        draw_into(Figure().subplots(), figure_spec(make_diagram(STUDY, points())))
+
+
+def test_strips_and_wide_maps_are_drawn(tmp_path):
+    strip = study_of(axes={"weight_decay": [0, 1, 3]})
+    save_figure(figure_spec(make_diagram(strip, points(strip))), tmp_path / "strip.png")
+    wide = study_of(axes={"corruption": {"start": 0, "stop": 1, "num": 40}, "weight_decay": list(range(30))})
+    save_figure(figure_spec(make_diagram(wide, points(wide))), tmp_path / "wide.svg")
+    ticks = re.findall(r">(0\.\d+)<", (tmp_path / "wide.svg").read_text())
+    assert 3 <= len(ticks) <= 13
+
+
+def test_the_terminal_shows_letters_row_by_row_with_the_largest_value_on_top(spec):
+    lines = terminal_figure(spec).plain.splitlines()
+    assert lines[0] == "dropout 0"
+    assert [line.split() for line in lines[2:6]] == [
+        ["10", "F", "F", "!"], ["1", "I", "I", "I"], ["0.1", "C", "C", "C"], ["0", "0.1", "0.2"],
+    ]  # fmt: skip
+    assert any(line.startswith(" C  coexistence 3") for line in lines)
+
+
+def test_the_terminal_narrows_wide_maps():
+    wide = study_of(axes={"corruption": {"start": 0, "stop": 1, "num": 60}, "weight_decay": [0, 1]})
+    text = terminal_figure(figure_spec(make_diagram(wide, points(wide))), width=70).plain
+    assert max(map(len, text.splitlines()[:4])) <= 70

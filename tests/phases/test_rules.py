@@ -1,0 +1,136 @@
+"""The labelling rules against the tables they come from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasemap.phases.curves import QUANTITIES, Curves
+from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, label_frame
+from phasemap.phases.rules import DOSHI2024, PHASES, SUBPHASES, phases, settled, subphases, window
+from phasemap.study.spec import PhaseRule
+
+RULE = PhaseRule()
+
+
+def curves(steps=(1, 10, 100, 1000), corruption=0.3, n_corrupted=100, **values):
+    """Return one trial's curves; a number stands for a constant quantity."""
+    full = {name: np.full((1, len(steps)), np.nan) for name in QUANTITIES}
+    for name, value in values.items():
+        full[name] = np.broadcast_to(np.asarray(value, dtype=float), (1, len(steps))).copy()
+    return Curves(
+        steps=np.asarray(steps), values=full, corruption=np.asarray([corruption]), n_corrupted=np.asarray([n_corrupted])
+    )
+
+
+def at_end(test, train, memorized=0.5, **more):
+    return curves(test_accuracy=test, train_accuracy=train, memorized_accuracy=memorized, clean_accuracy=1.0, **more)
+
+
+@pytest.mark.parametrize(
+    ("test", "train", "corruption", "expected"),
+    [
+        (0.90, 0.90, 0.35, "coexistence"),
+        (1.00, 0.8999, 0.35, "partial_inversion"),
+        (1.00, 0.70, 0.35, "partial_inversion"),
+        (1.00, 0.6999, 0.35, "full_inversion"),
+        (0.95, 0.899, 0.15, "full_inversion"),  # at xi <= .15 partial inversion can't occur
+        (0.95, 0.90, 0.15, "coexistence"),
+        (0.8999, 0.90, 0.35, "memorization"),
+        (0.8999, 0.8999, 0.35, "confusion"),
+    ],
+)
+def test_doshi2024_is_the_papers_table(test, train, corruption, expected):
+    assert subphases(at_end(test, train, corruption=corruption), DOSHI2024) == [expected]
+
+
+@pytest.mark.parametrize("rule", [RULE, DOSHI2024])
+def test_forgetting_is_confusion_with_a_past(rule):
+    had = curves(test_accuracy=[0.1, 0.95, 0.5, 0.1], train_accuracy=0.2)
+    never = curves(test_accuracy=[0.1, 0.89, 0.5, 0.1], train_accuracy=0.2)
+    assert subphases(had, rule) == ["forgetting"]
+    assert subphases(never, rule) == ["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("memorized", "n_corrupted", "expected"),
+    [
+        (0.90, 100, "coexistence"),
+        (0.89, 100, "partial_inversion"),
+        (0.11, 100, "partial_inversion"),
+        (0.10, 100, "full_inversion"),
+        (0.00, 20, "full_inversion"),
+        (0.00, 19, "undetermined"),
+        (np.nan, 0, "clean_fit"),
+    ],
+)
+def test_memorized_fraction_judges_generalizing_networks_by_what_they_memorized(memorized, n_corrupted, expected):
+    assert subphases(at_end(0.95, 0.5, memorized, n_corrupted=n_corrupted), RULE) == [expected]
+
+
+def test_memorized_fraction_labels_a_window_and_doshi2024_the_last_step():
+    steps = (1, 10, 100, 900, 925, 950, 975, 1000)
+    spike = [0.1, 0.5, 1, 1, 1, 1, 1, 0.2]
+    found = curves(steps, test_accuracy=spike, train_accuracy=0.5, memorized_accuracy=0.0)
+    assert subphases(found, RULE) == ["full_inversion"]
+    assert subphases(found, DOSHI2024) == ["forgetting"]
+
+
+def test_the_window_holds_the_last_tenth_and_at_least_five_records():
+    assert window(curves((1, 2, 3, 4, 5, 1000), test_accuracy=[9, 1, 2, 3, 4, 5]), "test_accuracy") == [3]
+    many = curves(range(1, 101), test_accuracy=list(range(1, 101)))
+    assert window(many, "test_accuracy") == [95]
+
+
+def test_settled_looks_at_the_last_third_of_the_logarithmic_steps():
+    late = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 0, 1, 1], train_accuracy=1.0, memorized_accuracy=1.0)
+    early = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 1, 1, 1], train_accuracy=1.0, memorized_accuracy=1.0)
+    assert settled(early, DOSHI2024) == [True]
+    assert settled(late, DOSHI2024) == [True]
+    changed = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 0, 0, 1], train_accuracy=1.0, memorized_accuracy=1.0)
+    assert settled(changed, DOSHI2024) == [False]
+
+
+accuracy = st.floats(0, 1)
+
+
+@given(test=accuracy, train=accuracy, memorized=accuracy, corruption=accuracy, n=st.integers(0, 200))
+def test_every_trial_gets_one_phase_and_a_subphase_of_it(test, train, memorized, corruption, n):
+    found = at_end(test, train, memorized, corruption=corruption, n_corrupted=n)
+    for rule in (RULE, DOSHI2024):
+        (subphase,), (phase,) = subphases(found, rule), phases(subphases(found, rule))
+        assert subphase in SUBPHASES
+        assert phase in PHASES
+        assert (phase == "grokking") == (test >= 0.9)
+        assert phase == subphase or phase == "grokking"
+
+
+def test_an_earlier_horizon_sees_only_what_was_recorded_by_then():
+    whole = curves(test_accuracy=[0.1, 0.95, 0.5, 0.1], train_accuracy=[1, 1, 0.2, 0.2], memorized_accuracy=1.0)
+    assert subphases(whole.until(99), DOSHI2024) == ["coexistence"]
+    assert whole.until(99).steps.tolist() == [1, 10]
+    with pytest.raises(ValueError, match="the first record is 1"):
+        whole.until(0)
+
+
+def test_labels_of_a_long_table_are_those_of_the_curves():
+    rows = []
+    for trial_id, steps, test in (("b", (1, 10), 0.2), ("a", (1, 10, 100), 0.95), ("c", (1, 10), 0.95)):
+        for step in steps:
+            rows.append(
+                dict.fromkeys(QUANTITIES, 1.0)
+                | {"trial_id": trial_id, "step": step, "test_accuracy": test, "corruption": 0.2, "n_corrupted": 50}
+            )
+    found = label_frame(pd.DataFrame(rows).sample(frac=1, random_state=0), RULE)
+    assert list(found.columns) == list(LABEL_COLUMNS)
+    assert found["subphase"].to_dict() == {"a": "coexistence", "b": "memorization", "c": "coexistence"}
+    assert found["horizon"].to_dict() == {"a": 100, "b": 10, "c": 10}
+    with pytest.raises(ValueError, match="lack the columns corruption"):
+        label_frame(pd.DataFrame(rows).drop(columns="corruption"), RULE)
+
+
+def test_label_curves_has_the_last_values_beside_the_labels():
+    found = label_curves(at_end([0.1, 0.2, 0.3, 0.95], 1.0, 1.0), RULE)
+    assert found["test_accuracy"].tolist() == [0.95]
+    assert found["peak_test_accuracy"].tolist() == [0.95]

@@ -1,0 +1,118 @@
+"""A run's files: written whole or not at all, found by folder or name, and locked for one driver."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phasemap.results.folder import RunFolder, find_run, list_runs, storage_path, write_bytes, write_text, write_whole
+from phasemap.results.lock import locked
+from phasemap.results.provenance import Provenance, read_provenance
+from phasemap.study.problems import UnreachableError, UserError
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "table.bin"
+    write_bytes(path, b"old")
+
+    def half(temporary):
+        temporary.write_bytes(b"ne")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_whole(path, half)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_storage_that_cannot_be_written_is_named():
+    with pytest.raises(UnreachableError, match=r"the storage /proc/x/run can't be written"):
+        RunFolder(Path("/proc/x/run")).create()
+
+
+def test_object_stores_are_refused_plainly():
+    with pytest.raises(UserError, match="s3://bucket: object stores are not available yet"):
+        storage_path("s3://bucket")
+    assert storage_path("file:///data/runs") == Path("/data/runs")
+    assert storage_path(None) == Path("runs")
+
+
+def test_runs_are_found_by_folder_and_by_name(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "runs" / "mine")
+    folder.create()
+    write_text(folder.study, "name: mine")
+    (tmp_path / "runs" / "other").mkdir()
+    assert find_run(folder.path).path == folder.path
+    assert find_run("mine", tmp_path / "runs").path == folder.path
+    monkeypatch.chdir(tmp_path)
+    assert find_run("mine").name == "mine"
+    assert [run.name for run in list_runs(None)] == ["mine"]
+    assert list_runs(tmp_path / "none") == []
+    with pytest.raises(UserError, match=r"other is not a run: it has no study\.yaml"):
+        find_run(tmp_path / "runs" / "other")
+
+
+def test_a_folder_is_moved_aside_under_a_dated_name(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    target = folder.move_aside()
+    assert target.name.startswith("mine.old-")
+    assert target.is_dir()
+    assert not folder.path.exists()
+
+
+def test_a_live_driver_keeps_others_off(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    with locked(folder), pytest.raises(UserError, match=f"is being run by process {os.getpid()}"), locked(folder):
+        pass
+    assert not folder.lock.exists()
+
+
+def test_a_lock_of_a_dead_process_is_taken_over_at_once(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom phasemap.results.folder import RunFolder\n"
+        "from phasemap.results.lock import locked\n"
+        "with locked(RunFolder(Path(sys.argv[1]))):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder.path)])
+    assert folder.lock.exists()
+    with locked(folder):
+        assert json.loads(folder.lock.read_text())["pid"] == os.getpid()
+
+
+def test_a_process_number_used_again_is_not_taken_for_the_old_driver(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    folder.lock.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": "1"}))
+    with locked(folder):
+        assert json.loads(folder.lock.read_text())["started"] != "1"
+
+
+def test_a_lock_of_another_host_is_respected_with_a_way_out(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    folder.lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
+    with pytest.raises(UserError, match=r"process 1 on elsewhere.*remove .*lock.json"), locked(folder):
+        pass
+
+
+def test_provenance_lists_every_execution(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    for outcome in ("interrupted", "done"):
+        execution = Provenance(folder, study_hash="abc", runner="in-process")
+        assert read_provenance(folder)[-1]["outcome"] == "running"
+        execution.end(outcome=outcome, devices=["cpu"], core_hours=0.5, n_trained=3)
+    entries = read_provenance(folder)
+    assert [entry["outcome"] for entry in entries] == ["interrupted", "done"]
+    assert entries[0]["versions"]["torch"]
+    assert entries[0]["versions"]["phasemap"]
+    assert entries[1]["n_trained"] == 3
+    assert entries[1]["started"] <= entries[1]["ended"]

@@ -1,0 +1,146 @@
+"""Nothing finished is lost or trained twice: real runs on Ray, and real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import run_in_process, study_of
+from processes import alive, children, kill, wait_for
+from test_runners import comparable
+
+from phasemap.diagram.tables import derive
+from phasemap.results.folder import RunFolder
+from phasemap.results.shards import finished_ids
+
+STUDY = """
+name: killed
+task: {kind: modular_addition, modulus: 17}
+model: {width: 64}
+training: {steps: 1500}
+axes:
+  corruption: [0, 0.2, 0.4]
+  weight_decay: [0, 4, 12]
+fixed: {data_fraction: 0.7}
+seeds: 4
+resources: {pack_size: 4}
+"""
+N_TRIALS, N_PACKS = 36, 9
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return comparable(derive(run_in_process(study_of(STUDY), tmp_path_factory.mktemp("whole"))).trials)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the command line on the study; what is still alive at the end is killed."""
+    path = tmp_path / "killed.yaml"
+    path.write_text(STUDY)
+    started = []
+
+    def run(*options):
+        command = [sys.executable, "-m", "phasemap", "run", str(path), "--storage", str(tmp_path), "--json", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    run.folder = RunFolder(tmp_path / "killed")
+    yield run
+    for process in started:
+        for pid in [process.pid, *children(process.pid)]:
+            if alive(pid):
+                kill(pid)
+        process.communicate()
+
+
+def shards(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.shards.glob("*.parquet") if path.name[0] != "."}
+
+
+def busy_workers(process):
+    return [pid for pid, command in children(process.pid).items() if "ray::ImplicitFunc" in command]
+
+
+def end_well(process):
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
+    first = start()
+    wait_for(lambda: len(shards(start.folder)) >= 2, what="two shards")
+    workers = busy_workers(first)
+    kill(first.pid)
+    first.communicate()
+    kept = shards(start.folder)
+    assert 2 <= len(kept) < N_PACKS
+    done = finished_ids(start.folder)
+    wait_for(lambda: not any(map(alive, workers)), what="the end of the killed driver's workers")
+    late = shards(start.folder)  # workers may have finished a pack before they noticed
+    again = end_well(start())
+    assert again["n_reused"] >= len(done)
+    assert again["n_trained"] + again["n_reused"] == N_TRIALS
+    assert {name: time for name, time in shards(start.folder).items() if name in late} == late
+    assert comparable(derive(start.folder).trials) == undisturbed
+    assert not list(start.folder.path.rglob("*.tmp*"))
+
+
+def test_a_killed_worker_is_replaced_and_its_pack_goes_on(start, undisturbed):
+    process = start("--cpus", "2")
+    wait_for(lambda: shards(start.folder) and busy_workers(process), what="a busy worker and a shard")
+    before = shards(start.folder)
+    kill(busy_workers(process)[0])
+    found = end_well(process)
+    assert found["n_trained"] == N_TRIALS
+    assert found["failures"] == []
+    assert {name: time for name, time in shards(start.folder).items() if name in before} == before
+    assert "failed (attempt 1)" in start.folder.log.read_text()
+    assert comparable(derive(start.folder).trials) == undisturbed
+
+
+def test_after_the_loss_of_a_worker_packs_still_train_two_at_a_time(start):
+    process = start("--cpus", "2", "--set", "training.steps=4000")
+    wait_for(lambda: len(busy_workers(process)) == 2, what="two busy workers")
+    kill(busy_workers(process)[0])
+    wait_for(lambda: len(busy_workers(process)) < 2, what="the loss to be seen")
+    wait_for(lambda: len(busy_workers(process)) == 2, what="two busy workers again")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_130(start, number):
+    process = start()
+    wait_for(lambda: shards(start.folder), what="a shard")
+    family = children(process.pid)
+    started = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - started < 30
+    assert json.loads(out)["exit_code"] == 130
+    assert "interrupted; what was finished is kept" in err
+    assert "Traceback" not in err
+    assert len(derive(start.folder).trials) == len(finished_ids(start.folder))
+    assert start.folder.points.exists()
+    assert not start.folder.lock.exists()
+    wait_for(lambda: not any(map(alive, family)), what="the end of all processes")
+    assert json.loads(start.folder.provenance.read_text())[-1]["outcome"] == "interrupted"
+
+
+def test_a_second_driver_is_refused_while_the_first_runs(start):
+    first = start()
+    wait_for(lambda: start.folder.lock.exists(), what="the lock")
+    second = start()
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"is being run by process {first.pid}" in err
+    assert "allowed: one driver at a time" in json.loads(out)["error"]
+    os.kill(first.pid, signal.SIGINT)
+    assert first.wait(60) == 130

@@ -1,0 +1,172 @@
+"""One contract, run over each runner; then a whole study over each."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import study_of
+from processes import children
+
+import phasemap as pm
+from phasemap.diagram.tables import derive
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.folder import RunFolder
+from phasemap.results.provenance import read_provenance
+from phasemap.results.shards import finished_ids, read_shards
+from phasemap.running.driver import run_study
+from phasemap.running.local import LocalRunner
+from phasemap.running.ray_tune import RayRunner
+from phasemap.running.runner import Failed, Finished
+from phasemap.running.work import Workload
+from phasemap.study.packs import plan_packs
+from phasemap.study.spec import PhaseRule, ResourceSpec
+from phasemap.study.trials import expand
+
+TOO_WIDE = 10**9  # its weights alone need hundreds of gigabytes: a failure that is real
+
+
+@pytest.fixture(scope="module", params=["in-process", "ray"])
+def runner(request):
+    made = LocalRunner() if request.param == "in-process" else RayRunner(ResourceSpec(), cpus=2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def workload(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    return Workload(folder=folder, rule=PhaseRule(), device="cpu")
+
+
+def outcomes(runner, packs, workload):
+    events = []
+    runner.run(packs, workload, events.append)
+    finished = [event.report for event in events if isinstance(event, Finished)]
+    failed = [event for event in events if isinstance(event, Failed)]
+    return finished, failed
+
+
+def comparable(frame):
+    """Leave out what may differ between two executions of the same study."""
+    return frame.drop(columns=["train_seconds", "pack_id", "host"]).to_csv(index=False)
+
+
+def test_every_pack_is_told_once_and_stored(runner, workload):
+    packs = plan_packs(expand(study_of()), pack_size=3)
+    finished, failed = outcomes(runner, packs, workload)
+    assert not failed
+    assert sorted(report.pack_id for report in finished) == sorted(pack.pack_id for pack in packs)
+    assert finished_ids(workload.folder) == {trial.trial_id for trial in expand(study_of())}
+    for report in finished:
+        assert (workload.folder.shards / report.shard).exists()
+        assert sum(report.phase_counts.values()) == report.n_ok
+    assert not list(workload.folder.checkpoints.iterdir())
+
+
+def test_a_pack_that_fails_is_told_with_its_error_and_the_others_finish(runner, workload):
+    packs = plan_packs(expand(study_of(axes={"width": [16, TOO_WIDE], "corruption": [0, 0.3]}, model={}, seeds=1)))
+    finished, failed = outcomes(runner, packs, workload)
+    assert [report.n_ok for report in finished] == [2]
+    assert len(failed) == 2
+    assert all("Unable to allocate" in event.error for event in failed)
+
+
+def test_a_study_ends_with_each_trial_and_names_the_one_that_failed(runner, tmp_path):
+    study = study_of(axes={"width": [16, TOO_WIDE], "corruption": [0, 0.3]}, model={}, seeds=1)
+    folder = RunFolder(tmp_path / study.name)
+    keep = dataclasses.make_dataclass("Keep", [])()
+    keep.name, keep.slots, keep.run, keep.close = runner.name, runner.slots, runner.run, lambda: None
+    outcome = run_study(study, folder, lambda: keep, quiet=True)
+    assert outcome.n_trained == 2
+    assert len(outcome.failures) == 2
+    trials = derive(folder).trials.set_index(["width", "corruption"])
+    assert trials["status"].to_dict() == {
+        (16, 0.0): "ok",
+        (16, 0.3): "ok",
+        (TOO_WIDE, 0.0): "failed",
+        (TOO_WIDE, 0.3): "failed",
+    }
+    assert trials.loc[TOO_WIDE, "error"].str.contains("allocate").all()
+    assert trials.loc[TOO_WIDE, "phase"].isna().all()
+    assert (folder.diagram).exists()
+
+
+def test_both_runners_give_the_same_trials(finished, tmp_path):
+    study, folder = finished
+    run = pm.run(study, storage=tmp_path, cpus=2, quiet=True)
+    assert comparable(run.trials) == comparable(derive(folder).trials)
+    (execution,) = read_provenance(run.folder)
+    assert execution["runner"] == "Ray Tune"
+    assert execution["outcome"] == "done"
+    assert execution["n_trained"] == 8
+    assert execution["core_hours"] == pytest.approx(run.trials["train_seconds"].sum() / 3600, abs=1e-6)
+
+
+def test_a_user_s_own_callback_counts_the_phases_that_show_counts(tmp_path):
+    from ray import tune
+
+    class Counting(tune.Callback):
+        def __init__(self):
+            self.phases, self.packs, self.singles = {}, [], []
+
+        def on_trial_complete(self, iteration, trials, trial, **info):
+            for name, n in trial.last_result["phase_counts"].items():
+                self.phases[name] = self.phases.get(name, 0) + n
+            self.packs.append(trial.last_result["pack_id"])
+            self.singles.append({"subphase", *QUANTITIES} <= set(trial.last_result))
+
+    for pack_size, n_packs in ((1, 8), (4, 2)):
+        counting = Counting()
+        study = study_of(resources={"pack_size": pack_size}, name=f"callback{pack_size}")
+        run = pm.run(study, storage=tmp_path, cpus=2, callbacks=[counting], quiet=True)
+        assert counting.phases == run.trials["phase"].value_counts().to_dict()
+        assert len(set(counting.packs)) == len(counting.packs) == n_packs
+        assert all(counting.singles) == (pack_size == 1)
+        assert len(read_shards(run.folder)) == 8
+
+
+OPEN_PORTS = """
+import sys, os
+sys.path.insert(0, {tests!r})
+from processes import children
+from phasemap.running.ray_tune import RayRunner
+from phasemap.study.spec import ResourceSpec
+import ray
+runner = RayRunner(ResourceSpec(), cpus=1)
+sockets = set()
+for pid in [os.getpid(), *children(os.getpid())]:
+    try:
+        names = [os.readlink(f"/proc/{{pid}}/fd/{{fd}}") for fd in os.listdir(f"/proc/{{pid}}/fd")]
+    except OSError:
+        continue
+    sockets |= {{name[8:-1] for name in names if name.startswith("socket:[")}}
+listening = []
+for table in ("tcp", "tcp6"):
+    for line in open(f"/proc/net/{{table}}").read().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and fields[9] in sockets:
+            listening.append(fields[1].split(":")[0])
+runner.close()
+print(len(listening), sorted(set(listening)))
+print(sorted(os.environ.get(n) or "" for n in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")))
+"""
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+
+
+@pytest.mark.parametrize("first", ["", "import ray.tune\n"])
+def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(first, tmp_path):
+    code = first + OPEN_PORTS.format(tests=os.path.dirname(__file__))  # noqa: PTH120
+    ours = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environment["HOME"] = str(tmp_path)
+    before = set(children(os.getpid()))
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    count, _, addresses = found.stdout.splitlines()[0].partition(" ")
+    assert int(count) >= 4
+    assert set(eval(addresses)) <= LOOPBACK
+    assert found.stdout.splitlines()[1] == "['', '']"
+    assert not (tmp_path / ".ray").exists()
+    assert set(children(os.getpid())) <= before

@@ -1,0 +1,122 @@
+"""Study files: what is accepted, and that every mistake is reported with its place."""
+
+import pytest
+import yaml
+from bad_studies import BAD
+from conftest import SMALL, study_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasemap.study.file import load_rule, load_study
+from phasemap.study.problems import StudyError, UserError
+from phasemap.study.writing import dump_study, template
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
+def test_a_bad_study_is_refused_with_its_place(text, message, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(path)
+    assert message.format(file=path) in str(caught.value)
+
+
+def test_all_mistakes_are_reported_together_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("name: a b\ntask: {kind: sums}\nmodel: {width: 0}\naxes: {dropout: [1]}\nseeds: x\nfoo: 1\n")
+    with pytest.raises(StudyError) as caught:
+        load_study(path)
+    assert [(p.line, p.path) for p in caught.value.problems] == [
+        (1, "name"), (2, "task.kind"), (3, "model.width"), (4, "axes.dropout[0]"), (5, "seeds"), (6, "foo"),
+    ]  # fmt: skip
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        load_study(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="directory"):
+        load_study(tmp_path)
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("question: caf\xe9".encode("latin-1"))
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        load_study(latin)
+    big = tmp_path / "big.yaml"
+    big.write_text("#" * 1_000_001)
+    with pytest.raises(UserError, match="larger than"):
+        load_study(big)
+
+
+def test_numbers_in_scientific_notation_are_numbers_and_words_are_words():
+    study = study_of(SMALL.replace("{steps: 60}", "{steps: 60, learning_rate: 1e-3, eps: '1e-9'}"), question="no")
+    assert study.training.learning_rate == 0.001
+    assert study.training.eps == 1e-9
+    assert study.question == "no"
+
+
+def test_ranges_meet_lists_at_twelve_digits():
+    study = study_of(axes={"corruption": {"start": 0, "stop": 0.9, "num": 10}})
+    assert study.axis("corruption").values == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    log = study_of(
+        SMALL.replace("{width: 16}", "{}"), axes={"width": {"start": 64, "stop": 512, "num": 4, "scale": "log"}}
+    )
+    assert log.axis("width").values == (64, 128, 256, 512)
+    assert log.axis("width").scale == "log"
+
+
+def test_scales_of_lists_are_told_by_their_spacing():
+    def scale(values):
+        return study_of(axes={"weight_decay": values}).axis("weight_decay").scale
+
+    assert scale([0, 1, 2, 3]) == "linear"
+    assert scale([0.01, 0.1, 1, 10]) == "log"
+    assert scale([0, 1, 3, 10, 30]) == "ordinal"
+
+
+def test_overrides_are_read_as_yaml_and_checked_like_the_file(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL)
+    study = load_study(path, ["training.steps=1e3", "axes.weight_decay=[0, 1, 2, 3]", "resources.pack_size=2"])
+    assert study.training.steps == 1000
+    assert study.axis("weight_decay").values == (0, 1, 2, 3)
+    assert study.resources.pack_size == 2
+    with pytest.raises(StudyError, match=r"axes.weight_decay\[1\] = -1 is not allowed.*\(--set axes.weight_decay"):
+        load_study(path, ["axes.weight_decay=[0, -1]"])
+    for wrong in ("steps", "=3", "training..steps=3"):
+        with pytest.raises(UserError, match="allowed: KEY=VALUE"):
+            load_study(path, [wrong])
+
+
+def test_the_template_is_a_legal_study(tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text(template("mine"))
+    assert load_study(path).name == "mine"
+
+
+def test_a_rule_file_is_read_like_the_phases_of_a_study(tmp_path):
+    path = tmp_path / "rule.yaml"
+    path.write_text("{rule: memorized_fraction, generalized: 0.8}")
+    assert load_rule(path).generalized == 0.8
+    path.write_text("generalized: 2")
+    with pytest.raises(StudyError, match=r"generalized = 2 is not allowed; allowed: a number in \(0, 1\]"):
+        load_rule(path)
+
+
+axis_values = st.lists(st.floats(0, 1), min_size=1, max_size=5, unique_by=lambda v: float(f"{v:.12g}"))
+
+
+@given(
+    corruption=axis_values,
+    decay=st.lists(st.integers(0, 50), min_size=1, max_size=4, unique=True),
+    seeds=st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True),
+    activation=st.sampled_from(["square", "relu"]),
+    question=st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40),
+)
+def test_reading_a_written_study_gives_the_same_study(corruption, decay, seeds, activation, question):
+    study = study_of(
+        axes={"corruption": corruption, "weight_decay": decay, "activation": [activation]},
+        seeds=seeds,
+        question=question,
+    )
+    again = study_of(dump_study(study))
+    assert again == study
+    assert yaml.safe_load(dump_study(study))["name"] == "small"

@@ -1,0 +1,101 @@
+"""Trials and packs: identity from content, and cuts that don't depend on what is done."""
+
+import dataclasses
+import itertools
+
+from conftest import SMALL, study_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasemap.search.grid import coarse_to_fine, levels
+from phasemap.study.packs import plan_packs, split
+from phasemap.study.spec import SETTINGS
+from phasemap.study.trials import Trial, count_trials, expand, shape_key
+
+GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
+
+
+def ids(study):
+    return {trial.trial_id for trial in expand(study)}
+
+
+def test_a_trial_has_a_field_for_every_setting():
+    assert {f.name for f in dataclasses.fields(Trial)} == {"trial_id", "seed", *SETTINGS}
+
+
+def test_ids_are_the_same_on_every_machine():
+    assert [trial.trial_id for trial in expand(study_of())][:3] == GOLDEN
+
+
+def test_ids_are_equal_across_studies_that_train_the_same():
+    wide = study_of(
+        axes={"weight_decay": [0, 1, 2], "corruption": {"start": 0, "stop": 0.6, "num": 3}}, seeds=3, name="b"
+    )
+    assert ids(study_of()) < ids(wide)
+    fixed = study_of(axes={"weight_decay": [0, 2]}, fixed={"corruption": 0.3, "data_fraction": 0.6})
+    assert ids(fixed) < ids(study_of())
+
+
+def test_what_is_not_the_trial_does_not_change_its_id():
+    other = study_of(
+        SMALL,
+        question="?",
+        phases={"generalized": 0.8},
+        resources={"pack_size": 1},
+        model={"width": 16, "norm": "none"},
+    )
+    assert ids(other) == ids(study_of())
+
+
+def test_every_setting_changes_the_id():
+    base = study_of(SMALL.replace("modulus: 7", "modulus: 11"), axes={"corruption": [0.3]}, seeds=1)
+    assert not ids(base) & ids(study_of(axes={"corruption": [0.3]}, seeds=1))
+
+
+@given(st.integers(1, 300))
+def test_coarse_to_fine_starts_at_the_ends_and_halves(n):
+    found = levels(n)
+    assert found[0] == found[-1] == 0
+    for level in range(max(found) + 1):
+        places = [i for i, value in enumerate(found) if value <= level]
+        gaps = [b - a for a, b in itertools.pairwise(places)]
+        assert not gaps or max(gaps) <= 2 * max(1, min(gaps))
+
+
+def test_coarse_to_fine_holds_every_point_once():
+    study = study_of(axes={"corruption": {"start": 0, "stop": 0.5, "num": 6}, "weight_decay": [0, 1, 2, 3]})
+    order = coarse_to_fine(study)
+    assert sorted(order) == sorted(study.points())
+    assert set(order[:4]) == {(0, 0), (0, 3), (0.5, 0), (0.5, 3)}
+
+
+@given(pack_size=st.integers(1, 9), done=st.sets(st.integers(0, 23)))
+def test_packs_hold_each_missing_trial_once_and_never_exceed_their_size(pack_size, done):
+    trials = list(
+        expand(study_of(axes={"corruption": [0, 0.1, 0.2], "weight_decay": [0, 1], "width": [8, 16]}, model={}))
+    )
+    finished = {trials[i].trial_id for i in done}
+    packs = plan_packs(trials, done=finished, pack_size=pack_size)
+    held = [trial.trial_id for pack in packs for trial in pack.trials]
+    assert sorted(held) == sorted({t.trial_id for t in trials} - finished)
+    assert all(len(pack.trials) <= pack_size for pack in packs)
+    assert all(len({shape_key(trial) for trial in pack.trials}) == 1 for pack in packs)
+
+
+def test_untouched_packs_keep_their_identity_when_a_run_continues():
+    trials = list(expand(study_of()))
+    packs = plan_packs(trials, pack_size=3)
+    rest = plan_packs(trials, pack_size=3, done={trial.trial_id for trial in packs[0].trials})
+    assert rest == packs[1:]
+
+
+def test_a_pack_is_split_down_to_single_trials():
+    (pack,) = plan_packs(expand(study_of()), pack_size=8)
+    parts = [pack]
+    while any(len(part.trials) > 1 for part in parts):
+        parts = [half for part in parts for half in split(part)]
+    assert [part.trials[0] for part in parts] == list(pack.trials)
+
+
+def test_trials_are_counted_without_expanding_them():
+    assert count_trials(study_of()) == len(ids(study_of())) == 8

@@ -1,0 +1,77 @@
+"""Splits and corruption: exact counts, and streams that are shared by what is compared."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phasemap.tasks.examples import count, draw_examples
+from phasemap.tasks.modular import modular
+from phasemap.tasks.streams import stream
+
+moduli = st.integers(2, 13)
+seeds = st.integers(0, 5)
+shares = st.floats(0, 1).map(lambda v: float(f"{v:.12g}"))
+
+
+def test_the_data_set_is_all_pairs_with_their_answers():
+    for kind, answer in (("modular_addition", lambda m, n: m + n), ("modular_multiplication", lambda m, n: m * n)):
+        data = modular(kind, 5)
+        assert data.n_classes == 5
+        assert [tuple(pair) for pair in data.inputs] == [(m, n) for m in range(5) for n in range(5)]
+        assert all(label == answer(m, n) % 5 for (m, n), label in zip(data.inputs, data.labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "expected"), [(0.7, 10, 7), (0.29, 100, 29), (0.5, 9409, 4704), (0.0, 7, 0)]
+)
+def test_shares_are_counted_without_rounding_errors(share, total, expected):
+    assert count(share, total) == expected
+
+
+@given(p=moduli, seed=seeds, fraction=st.floats(0.3, 0.9), corruption=shares)
+def test_train_and_test_split_all_examples_and_test_labels_stay_true(p, seed, fraction, corruption):
+    data = modular("modular_addition", p)
+    drawn = draw_examples(data, seed=seed, data_fraction=fraction, corruption=corruption)
+    assert sorted([*drawn.train, *drawn.test]) == list(range(p * p))
+    assert len(drawn.train) == count(fraction, p * p)
+    assert drawn.n_corrupted <= count(corruption, len(drawn.train))
+    assert (drawn.wrong == (drawn.given != data.labels[drawn.train])).all()
+
+
+@given(p=moduli, seed=seeds, small=st.floats(0.3, 0.9), large=st.floats(0.3, 0.9), corruption=shares)
+def test_training_sets_of_rising_data_fraction_are_nested(p, seed, small, large, corruption):
+    data = modular("modular_addition", p)
+    small, large = sorted((small, large))
+    less = draw_examples(data, seed=seed, data_fraction=small, corruption=corruption)
+    more = draw_examples(data, seed=seed, data_fraction=large, corruption=corruption)
+    assert (more.train[: len(less.train)] == less.train).all()
+
+
+@given(p=moduli, seed=seeds, low=shares, high=shares)
+def test_corrupted_sets_of_rising_corruption_are_nested_with_the_same_wrong_labels(p, seed, low, high):
+    data = modular("modular_multiplication", p)
+    low, high = sorted((low, high))
+    few = draw_examples(data, seed=seed, data_fraction=0.7, corruption=low)
+    many = draw_examples(data, seed=seed, data_fraction=0.7, corruption=high)
+    assert (few.train == many.train).all()
+    assert (many.wrong | ~few.wrong).all()
+    assert (many.given[few.wrong] == few.given[few.wrong]).all()
+
+
+def test_drawn_labels_are_uniform_and_about_one_in_p_is_right_by_chance():
+    data = modular("modular_addition", 31)
+    shares_wrong = []
+    for seed in range(40):
+        drawn = draw_examples(data, seed=seed, data_fraction=0.75, corruption=1.0)
+        shares_wrong.append(drawn.wrong.mean())
+    expected, trials = 1 - 1 / 31, 40 * 720
+    deviation = (expected * (1 - expected) / trials) ** 0.5
+    assert abs(np.mean(shares_wrong) - expected) < 4 * deviation
+
+
+def test_streams_belong_to_their_seed_and_purpose():
+    first = stream("split", 0, "a").permutation(50)
+    assert (first == stream("split", 0, "a").permutation(50)).all()
+    for other in (stream("split", 1, "a"), stream("wrong_labels", 0, "a"), stream("split", 0, "b")):
+        assert (first != other.permutation(50)).any()

@@ -1,0 +1,302 @@
+"""The command line, as a user meets it: exit codes, messages, --json, and files."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+import yaml
+from bad_studies import BAD
+from click.testing import CliRunner
+from conftest import SMALL
+
+from phasemap.cli import cli
+
+STUDIES = Path(__file__).parent.parent / "studies"
+
+
+def phasemap(*arguments, cwd=None, **environment):
+    """Run the command line and return the finished process."""
+    command = [sys.executable, "-m", "phasemap", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=200, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a finished run of the small study, made by the command line."""
+    root = tmp_path_factory.mktemp("cli")
+    (root / "small.yaml").write_text(SMALL)
+    done = phasemap("run", "small.yaml", "--in-process", "--json", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_trained"] == 8
+    return root
+
+
+def test_help_answers_at_once_and_names_every_command():
+    started = time.perf_counter()
+    done = phasemap("--help")
+    assert time.perf_counter() - started < 1.0
+    for name in ("run", "plan", "list", "show", "plot", "relabel", "export", "schema", "init"):
+        assert f"\n  {name} " in done.stdout
+        assert phasemap(name, "--help").returncode == 0
+    assert phasemap("--version").stdout.startswith("phasemap, version ")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_studies_end_with_2_and_the_message_and_start_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, message = BAD[name]
+    Path("s.yaml").write_text(text)
+    done = CliRunner().invoke(cli, ["run", "s.yaml", "--json"])
+    assert done.exit_code == 2
+    assert message.format(file="s.yaml") in done.stderr
+    assert message.format(file="s.yaml") in json.loads(done.stdout)["error"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_a_missing_file_and_a_wrong_option_end_with_2(tmp_path):
+    assert "none.yaml can't be read: No such file" in phasemap("run", "none.yaml", cwd=tmp_path).stderr
+    assert phasemap("run", "none.yaml", cwd=tmp_path).returncode == 2
+    assert phasemap("run", "--nothing").returncode == 2
+    assert phasemap("nothing").returncode == 2
+
+
+def test_a_storage_that_cannot_be_written_ends_with_3(place):
+    done = phasemap("run", "small.yaml", "--in-process", "--storage", "/proc/none", cwd=place)
+    assert done.returncode == 3
+    assert "the storage /proc/none/small can't be written" in done.stderr
+
+
+def test_a_cluster_that_cannot_be_reached_ends_with_3(place, tmp_path):
+    done = phasemap("run", "small.yaml", "--address", "127.0.0.1:1", "--storage", tmp_path, cwd=place)
+    assert done.returncode == 3, done.stderr
+    assert "the Ray cluster at 127.0.0.1:1 can't be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_running_again_trains_nothing_and_says_how_many_it_reuses(place):
+    done = phasemap("run", "small.yaml", "--json", cwd=place)
+    assert done.returncode == 0
+    assert "8 reused, 0 to train" in done.stderr
+    assert json.loads(done.stdout)["n_reused"] == 8
+
+
+def test_a_widened_study_goes_on_and_says_what_changed(place, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL.replace("[0, 2]", "[0, 2, 5]").replace("seeds: 2", "seeds: 3"))
+    subprocess.run(["cp", "-r", str(place / "runs"), str(tmp_path)], check=True)
+    done = phasemap("run", "small.yaml", "--in-process", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "changed: axes.weight_decay: added 5" in done.stderr
+    assert "changed: seeds: added 2" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["n_trials"], found["n_reused"], found["n_trained"]) == (18, 8, 10)
+
+
+def test_a_contradictory_study_is_refused_unless_fresh(place, tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL.replace("width: 16", "width: 8").replace("0.6", "0.5"))
+    subprocess.run(["cp", "-r", str(place / "runs"), str(tmp_path)], check=True)
+    refused = phasemap("run", "small.yaml", "--in-process", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "holds another study of the name small" in refused.stderr
+    assert "model.width: was 16, is now 8" in refused.stderr
+    assert "fixed.data_fraction: was 0.6, is now 0.5" in refused.stderr
+    fresh = phasemap("run", "small.yaml", "--in-process", "--fresh", "--json", cwd=tmp_path)
+    assert fresh.returncode == 0, fresh.stderr
+    assert json.loads(fresh.stdout)["n_trained"] == 8
+    (old,) = (path for path in (tmp_path / "runs").iterdir() if path.name.startswith("small.old-"))
+    assert (old / "trials.parquet").exists()
+
+
+def test_failed_trials_end_with_1_are_named_and_tried_again(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        SMALL.replace("weight_decay: [0, 2]", "width: [16, 1000000000]").replace("width: 16", "")
+    )
+    for options in ([], [], ["--retry-failed"]):
+        done = phasemap("run", "s.yaml", "--in-process", "--json", *options, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        found = json.loads(done.stdout)
+        assert len(found["failures"]) == 4
+        assert f"failed: trial {found['failures'][0]}: " in done.stderr
+        assert "llocate" in done.stderr
+    shown = phasemap("show", "runs/small", cwd=tmp_path)
+    assert "failed: trial" in shown.stdout
+
+
+def test_a_plan_over_the_core_hours_is_refused_before_anything_starts(tmp_path):
+    (tmp_path / "s.yaml").write_text(SMALL + "resources: {max_core_hours: 1e-6}\n")
+    done = phasemap("run", "s.yaml", "--in-process", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "resources.max_core_hours = 1e-06, but the plan is estimated at" in done.stderr
+    assert not list((tmp_path / "runs").rglob("*.parquet"))
+
+
+def test_plan_says_what_a_run_would_take(place):
+    found = json.loads(phasemap("plan", "small.yaml", "--set", "seeds=5", "--json", cwd=place).stdout)
+    assert (found["n_points"], found["n_trials"], found["n_reused"], found["n_missing"]) == (4, 20, 8, 12)
+    assert found["wall_seconds"] > 0
+    assert found["memory_bytes"] > 1e8
+    text = phasemap("plan", "small.yaml", cwd=place).stdout
+    assert "4 points x 2 seeds = 8 trials" in text
+    assert "already there: 8; to train: 0" in text
+
+
+def test_list_and_show_tell_the_same_counts(place):
+    (row,) = json.loads(phasemap("list", "--json", cwd=place).stdout)
+    shown = json.loads(phasemap("show", "small", "--storage", "runs", "--json", cwd=place).stdout)
+    assert row["name"] == "small"
+    assert row["n_done"] == shown["n_done"] == 8
+    assert row["phase_counts"] == shown["phase_counts"]
+    assert sum(shown["point_subphase_counts"].values()) == 4
+    assert row["last_outcome"] == "done"
+    assert "small" in phasemap("list", cwd=place).stdout
+    assert phasemap("list", "--storage", "nowhere", cwd=place).stdout.strip() == "no runs"
+
+
+def test_show_draws_the_diagram_without_colour_codes_where_there_is_no_terminal(place):
+    text = phasemap("show", "runs/small", cwd=place).stdout
+    assert "weight decay (up), corruption (right)" in text
+    assert "\x1b[" not in text
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_show_colours_a_terminal_unless_told_not_to(place, no_color, coloured):
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    environment |= {"NO_COLOR": no_color} if no_color else {}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "phasemap", "show", "runs/small"], cwd=place, stdout=follower, env=environment
+    )
+    os.close(follower)
+    text = b""
+    try:
+        while chunk := os.read(leader, 65536):
+            text += chunk
+    except OSError:  # the terminal's other end was closed
+        pass
+    process.wait()
+    os.close(leader)
+    assert (b"\x1b[38;2;" in text) == coloured
+
+
+def test_plot_writes_what_it_is_asked_for(place, tmp_path):
+    done = phasemap(
+        "plot", "runs/small", "-x", "weight_decay", "-y", "corruption", "-o", tmp_path / "a.svg", "--json", cwd=place
+    )
+    assert json.loads(done.stdout)["file"] == str(tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    assert phasemap("plot", "runs/small", cwd=place).stdout.strip() == "small-subphase.png"
+    assert (place / "small-subphase.png").exists()
+    for metric in ("phase", "test_accuracy"):
+        path = tmp_path / f"{metric}.pdf"
+        assert phasemap("plot", "runs/small", "--metric", metric, "-o", path, cwd=place).returncode == 0
+        assert path.read_bytes().startswith(b"%PDF")
+    fixed = phasemap("plot", "runs/small", "--fix", "corruption=0.3", "-o", tmp_path / "s.png", cwd=place)
+    assert fixed.returncode == 0, fixed.stderr
+    steps = phasemap(
+        "plot",
+        "runs/small",
+        "-x",
+        "step",
+        "-y",
+        "weight_decay",
+        "--facet",
+        "corruption",
+        "-o",
+        tmp_path / "t.png",
+        cwd=place,
+    )
+    assert steps.returncode == 0, steps.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["plot", "runs/none"], 2, "runs/none is not a run: it has no study.yaml"),
+        (["plot", "runs/small", "-x", "width"], 2, "width is not an axis of small"),
+        (["plot", "runs/small", "--fix", "corruption"], 2, "--fix corruption: allowed: AXIS=VALUE"),
+        (["plot", "runs/small", "--fix", "corruption=0.7"], 2, "corruption = 0.7 is not a value of the study"),
+        (["plot", "runs/small", "--metric", "beauty"], 2, "--metric beauty is unknown"),
+        (["plot", "runs/small", "-o", "a.gif"], 2, "a.gif has the ending '.gif'"),
+        (["plot", "runs/small", "-o", "none/a.png"], 3, "the folder none does not exist"),
+        (["relabel", "runs/small", "--rule", "mine"], 2, "--rule mine is neither a rule nor a file"),
+        (["export", "runs/small", "-o", "a.xlsx"], 2, "a.xlsx has the ending '.xlsx'"),
+        (["show", "runs/small", "--storage", "s3://bucket"], 2, "object stores are not available yet"),
+        (["init", "small.yaml"], 2, "small.yaml exists already"),
+        (["init", "none/a.yaml"], 3, "none/a.yaml can't be written"),
+    ],
+)
+def test_mistakes_are_named_with_the_contract_s_exit_code(place, arguments, code, message):
+    done = phasemap(*arguments, cwd=place)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_relabel_changes_labels_and_trains_nothing(place, tmp_path):
+    subprocess.run(["cp", "-r", str(place / "runs"), str(tmp_path)], check=True)
+    run = tmp_path / "runs" / "small"
+    before = {path.name: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
+    (tmp_path / "strict.yaml").write_text("{rule: memorized_fraction, generalized: 0.05, memorized: 0.55}")
+    done = phasemap("relabel", run, "--rule", tmp_path / "strict.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load((run / "study.yaml").read_text())["phases"]["generalized"] == 0.05
+    trials = pd.read_parquet(run / "trials.parquet")
+    assert (trials["phase"] == "grokking").tolist() == (trials["test_accuracy"] >= 0.05).tolist()
+    assert json.loads(done.stdout)["n_changed"] == (trials["phase"] == "grokking").sum() > 0
+    assert "grokking" in set(pd.read_parquet(run / "points.parquet")["phase"])
+    early = phasemap("relabel", run, "--rule", "doshi2024", "--at-step", "3", "--json")
+    assert early.returncode == 0, early.stderr
+    trials = pd.read_parquet(run / "trials.parquet")
+    assert set(trials["horizon"]) == {3}
+    assert set(trials["rule"]) == {"doshi2024"}
+    assert before == {path.name: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
+
+
+def test_export_writes_the_tables(place, tmp_path):
+    for table, n_rows in (("trials", 8), ("points", 4)):
+        for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+            path = tmp_path / f"{table}.{ending}"
+            assert phasemap("export", "runs/small", "--table", table, "-o", path, cwd=place).returncode == 0
+            assert len(read(path)) == n_rows
+    assert phasemap("export", "runs/small", "--table", "curves", "-o", tmp_path / "c.csv", cwd=place).returncode == 0
+    curves = pd.read_csv(tmp_path / "c.csv")
+    assert {"trial_id", "step", "train_loss"} <= set(curves)
+    assert curves["trial_id"].nunique() == 8
+
+
+def test_the_schema_accepts_the_studies_that_ship_and_refuses_bad_ones():
+    schema = json.loads(phasemap("schema").stdout)
+    for path in [*STUDIES.rglob("*.yaml")]:
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(BAD["corruption 1.5"][0]), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(BAD["unknown key"][0]), schema)
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_ships_can_be_planned(path, tmp_path):
+    done = phasemap("plan", path, "--storage", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(path.read_text())["name"] == path.stem
+
+
+def test_init_writes_a_study_that_plans(tmp_path):
+    assert phasemap("init", "my study.yaml", cwd=tmp_path).returncode == 0
+    done = phasemap("plan", "my study.yaml", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["study"] == "my_study"
+
+
+def test_the_study_of_a_run_is_written_resolved(place):
+    content = yaml.safe_load((place / "runs" / "small" / "study.yaml").read_text())
+    assert content["training"]["optimizer"] == "adamw"
+    assert content["seeds"] == [0, 1]
+    log = (place / "runs" / "small" / "run.log").read_text()
+    assert "8 trials, 8 to train" in log

@@ -1,0 +1,96 @@
+"""Both kernels against a plain one-network training: the same losses at first, the same phase at the end."""
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from conftest import CPU, trial_of
+from oracle import Oracle
+
+from phasemap.phases.curves import QUANTITIES, Curves
+from phasemap.phases.rules import subphases
+from phasemap.study.spec import PhaseRule
+from phasemap.training.explicit import ExplicitKernel
+from phasemap.training.functional import FunctionalKernel
+from phasemap.training.population import steady_arithmetic, train_pack
+
+KINDS = itertools.product(("square", "relu"), ("mse", "cross_entropy"), (0.0, 0.2))
+SETTINGS = [
+    *(
+        (*kind, corruption, weight_decay, seed)
+        for kind in KINDS
+        for corruption, weight_decay, seed in (
+            (0.1, 3.0, 0),
+            (0.6, 1.0, 1),
+            (0.1, 20.0 if kind[0] == "square" else 12.0, 2),
+        )
+    ),
+    ("square", "mse", 0.0, 0.15, 7.0, 0),  # full inversion
+    ("square", "mse", 0.2, 0.0, 16.0, 1),  # forgetting
+]
+TRIALS = [
+    trial_of(
+        trial_id="-".join(map(str, setting)),
+        modulus=23, width=96, steps=400, data_fraction=0.8,
+        activation=setting[0], loss=setting[1], dropout=setting[2],
+        corruption=setting[3], weight_decay=setting[4], seed=setting[5],
+    )
+    for setting in SETTINGS
+]  # fmt: skip
+
+
+def phase(steps, values, corruption, n_corrupted):
+    """Label a trial by both rules."""
+    curves = Curves(
+        steps=np.asarray(steps),
+        values={name: np.asarray(values[name], dtype=float)[None, :] for name in QUANTITIES},
+        corruption=np.asarray([corruption]),
+        n_corrupted=np.asarray([n_corrupted]),
+    )
+    return [str(subphases(curves, PhaseRule(rule=rule))[0]) for rule in ("memorized_fraction", "doshi2024")]
+
+
+@functools.cache
+def oracle(trial):
+    with steady_arithmetic():
+        made = Oracle(trial)
+        return made.curves(), made.examples.n_corrupted
+
+
+@functools.cache
+def kernel_results(kernel):
+    """Train all trials that share a shape as one pack."""
+    results = {}
+    key = lambda trial: (trial.activation, trial.loss)  # noqa: E731
+    for _, group in itertools.groupby(sorted(TRIALS, key=key), key):
+        for result in train_pack(list(group), device=CPU, kernel=kernel):
+            results[result.trial.trial_id] = result
+    return results
+
+
+def test_there_are_at_least_twenty_trials_of_several_phases():
+    assert len(TRIALS) >= 20
+    seen = set()
+    for trial in TRIALS:
+        curves, n_corrupted = oracle(trial)
+        columns = {name: [row[name] for row in curves.values()] for name in QUANTITIES}
+        seen.add(phase(list(curves), columns, trial.corruption, n_corrupted)[0])
+    assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
+
+
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.trial_id)
+def test_a_population_trains_like_one_plain_network(kernel, trial):
+    result = kernel_results(kernel)[trial.trial_id]
+    curves, n_corrupted = oracle(trial)
+    assert result.steps == tuple(curves)
+    assert result.n_corrupted == n_corrupted
+    for name in ("train_loss", "test_loss"):
+        early = [i for i, step in enumerate(result.steps) if step <= 50]
+        expected = [curves[result.steps[i]][name] for i in early]
+        assert [result.curves[name][i] for i in early] == pytest.approx(expected, rel=1e-3)
+    columns = {name: [row[name] for row in curves.values()] for name in QUANTITIES}
+    assert phase(result.steps, result.curves, trial.corruption, n_corrupted) == phase(
+        list(curves), columns, trial.corruption, n_corrupted
+    )

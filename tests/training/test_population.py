@@ -1,0 +1,182 @@
+"""A trial's result depends on its own settings and seed alone; the rest of its pack can't touch it."""
+
+import dataclasses
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from conftest import CPU, trial_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasemap.training.dropout import DropoutMasks
+from phasemap.training.explicit import ExplicitKernel, block_rows
+from phasemap.training.functional import FunctionalKernel
+from phasemap.training.initial import initial_mlp, paper_std
+from phasemap.training.population import Hooks, examples_of, make_kernel, pick_device, train_pack
+from phasemap.training.recording import record_steps
+
+MIXED = [
+    trial_of(
+        trial_id=f"t{i}", modulus=13, width=40, steps=120, seed=i % 3,
+        weight_decay=(0.0, 3.0, 10.0)[i % 3], corruption=0.1 * (i % 5), data_fraction=(0.3, 0.55, 0.8)[i % 3],
+        dropout=(0.0, 0.25)[i % 2], learning_rate=(0.01, 0.02)[i // 4 % 2], init_scale=(1.0, 1.5)[i // 3 % 2],
+    )
+    for i in range(9)
+]  # fmt: skip
+
+
+def by_id(results):
+    return {result.trial.trial_id: (result.status, result.steps, without_nan(result.curves)) for result in results}
+
+
+def without_nan(curves):
+    return {name: [None if math.isnan(v) else v for v in values] for name, values in curves.items()}
+
+
+def test_a_pack_of_many_equals_packs_of_one_to_the_bit():
+    together = by_id(train_pack(MIXED, device=CPU))
+    for trial in MIXED:
+        assert by_id(train_pack([trial], device=CPU)) == {trial.trial_id: together[trial.trial_id]}
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 5))
+def test_order_and_size_of_packs_don_t_matter_to_the_bit(shuffler: random.Random, size):
+    together = by_id(train_pack(MIXED, device=CPU))
+    order = shuffler.sample(MIXED, len(MIXED))
+    apart = {}
+    for start in range(0, len(order), size):
+        apart |= by_id(train_pack(order[start : start + size], device=CPU))
+    assert apart == together
+
+
+@pytest.mark.parametrize(("activation", "loss"), [("relu", "mse"), ("square", "cross_entropy")])
+def test_the_other_explicit_variants_keep_the_law_too(activation, loss):
+    trials = [dataclasses.replace(trial, activation=activation, loss=loss) for trial in MIXED[:4]]
+    together = by_id(train_pack(trials, device=CPU))
+    assert by_id(train_pack(trials[2:3], device=CPU))["t2"] == together["t2"]
+
+
+def test_the_law_holds_for_networks_of_several_blocks():
+    trials = [trial_of(trial_id=f"w{i}", modulus=29, width=600, steps=6, seed=i, data_fraction=0.6) for i in range(3)]
+    assert block_rows(600, 29) < 0.6 * 29 * 29
+    together = by_id(train_pack(trials, device=CPU))
+    assert by_id(train_pack(trials[1:2], device=CPU))["w1"] == together["w1"]
+
+
+def test_the_general_kernel_agrees_with_itself_in_any_pack():
+    together = train_pack([dataclasses.replace(t, steps=50) for t in MIXED], device=CPU, kernel=FunctionalKernel)
+    for whole in together:
+        (alone,) = train_pack([whole.trial], device=CPU, kernel=FunctionalKernel)
+        assert alone.curves["train_loss"] == pytest.approx(whole.curves["train_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
+    saved = []
+    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    undisturbed = by_id(train_pack(MIXED, device=CPU, kernel=kernel, hooks=hooks))
+    assert len(saved) > 10
+    for state in (saved[0], saved[len(saved) // 2], saved[-1]):
+        continued = train_pack(MIXED, device=CPU, kernel=kernel, hooks=Hooks(saved=state))
+        assert by_id(continued) == undisturbed
+
+
+def test_a_checkpoint_of_another_pack_is_refused():
+    saved = []
+    train_pack(MIXED[:2], device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+    with pytest.raises(ValueError, match="belongs to another pack"):
+        train_pack(MIXED[:3], device=CPU, hooks=Hooks(saved=saved[0]))
+
+
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+def test_a_trial_that_diverges_stops_alone(kernel):
+    bad = dataclasses.replace(MIXED[1], trial_id="bad", learning_rate=1e6)
+    healthy = [MIXED[0], MIXED[4]]
+    results = train_pack([healthy[0], bad, healthy[1]], device=CPU, kernel=kernel)
+    assert [result.status for result in results] == ["ok", "diverged", "ok"]
+    assert len(results[1].steps) < len(results[0].steps)
+    assert all(np.isfinite(results[1].curves["train_loss"]))
+    alone = by_id(train_pack(healthy, device=CPU, kernel=kernel))
+    if kernel is ExplicitKernel:
+        assert {name: value for name, value in by_id(results).items() if name != "bad"} == alone
+    else:
+        assert {name: value[0] for name, value in by_id(results).items() if name != "bad"} == dict.fromkeys(alone, "ok")
+
+
+def test_a_pack_whose_trials_all_diverge_ends_early():
+    trials = [dataclasses.replace(trial, learning_rate=1e30) for trial in MIXED[:2]]
+    steps = []
+    results = train_pack(trials, device=CPU, hooks=Hooks(on_progress=lambda p: steps.append(p.step)))
+    assert {result.status for result in results} == {"diverged"}
+    assert max(steps) < trials[0].steps
+
+
+def test_trials_of_different_shape_don_t_make_a_pack():
+    with pytest.raises(ValueError, match="must share"):
+        train_pack([MIXED[0], dataclasses.replace(MIXED[1], width=8)], device=CPU)
+
+
+def test_seconds_add_up_to_the_time_of_the_pack():
+    import time
+
+    started = time.perf_counter()
+    results = train_pack(MIXED, device=CPU)
+    elapsed = time.perf_counter() - started
+    assert sum(result.train_seconds for result in results) == pytest.approx(elapsed, rel=0.1)
+
+
+def test_initial_weights_are_equal_across_what_is_compared_and_scaled_as_the_paper_says():
+    first = initial_mlp(MIXED[0], 13)
+    for change in ({"weight_decay": 9.0}, {"dropout": 0.5}, {"corruption": 0.9}, {"data_fraction": 0.9}):
+        assert torch.equal(initial_mlp(dataclasses.replace(MIXED[0], **change), 13), first)
+    assert not torch.equal(initial_mlp(dataclasses.replace(MIXED[0], seed=5), 13), first)
+    wide = initial_mlp(trial_of(width=500, seed=0), 97)
+    assert float(wide.std()) == pytest.approx(0.5 / (2 * 500) ** (1 / 3), rel=0.01)
+    assert paper_std(500) ** 2 == pytest.approx((16 * 500) ** (-2 / 3))
+
+
+def test_dropout_masks_are_nested_in_rate_and_rows_and_drop_the_right_share():
+    low, high = (DropoutMasks(seed=3, rate=rate, width=64) for rate in (0.3, 0.6))
+    few, many = low.kept(7, 100), high.kept(7, 100)
+    assert bool((few | ~many).all())
+    assert torch.equal(low.kept(7, 40), few[:40])
+    assert not torch.equal(low.kept(8, 100), few)
+    kept = torch.stack([low.kept(step, 100) for step in range(200)]).float()
+    n = kept.numel()
+    assert abs(float(kept.mean()) - 0.7) < 4 * (0.3 * 0.7 / n) ** 0.5
+    assert low.scale == pytest.approx(1 / 0.7, rel=1e-4)
+
+
+def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
+    examples = [examples_of(MIXED[0])]
+    assert isinstance(make_kernel(MIXED[:1], examples, CPU), ExplicitKernel)
+    assert not ExplicitKernel.supports(dataclasses.replace(MIXED[0], depth=3))
+
+
+def test_a_missing_gpu_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(RuntimeError, match="no CUDA device"):
+        pick_device("cuda")
+
+
+@given(st.integers(1, 20_000))
+def test_recorded_steps_are_geometric_with_a_window_at_the_end(horizon):
+    steps = record_steps(horizon)
+    assert list(steps) == sorted(set(steps))
+    assert steps[0] == 1
+    assert steps[-1] == horizon
+    assert len(steps) <= 90
+    if horizon >= 50:
+        assert sum(step >= 0.9 * horizon for step in steps) >= 5
+    shared = [step for step in steps if step < 0.9 * horizon]
+    assert set(shared) <= set(record_steps(2 * horizon + 7))
+
+
+def test_about_sixty_steps_are_recorded_at_the_papers_horizon():
+    assert 55 <= len(record_steps(2000)) <= 65
