@@ -62,7 +62,9 @@ def draw(spec: FigureSpec) -> Figure:
     nx, ny = len(spec.x.ticks), len(spec.y.ticks) if spec.y else 1
     width = min(max(CELL_INCHES * nx, 2.2), 5.2)
     height = min(max(CELL_INCHES * ny, 0.5), 4.6)
-    figure = Figure(figsize=(spec.columns * (width + 0.35) + 2.9, rows * (height + 0.42) + 1.15), layout="constrained")
+    handles = _handles(spec)
+    tall = max(rows * (height + 0.42) + 1.15, 0.24 * len(handles) + 1.0)
+    figure = Figure(figsize=(spec.columns * (width + 0.35) + 2.9, tall), layout="constrained")
     grid = figure.subplots(rows, spec.columns, squeeze=False, sharex=True, sharey=True)
     image: Any = None
     for place, ax in enumerate(grid.flat):
@@ -78,7 +80,7 @@ def draw(spec: FigureSpec) -> Figure:
     figure.suptitle(f"{spec.title}\n" + wrapped(spec.subtitle, characters), fontsize=8.5, x=0.01, ha="left")
     if image is not None and spec.panels[0].values is not None:
         figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
-    figure.legend(handles=_handles(spec), loc="outside right center", frameon=False, fontsize=8.5, handlelength=1.6)
+    figure.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8.5, handlelength=1.6)
     return figure
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from phasemap.diagram.diagram import make_diagram
@@ -117,7 +118,7 @@ def run_study(
     """
     check_folder(study, folder)
     folder.create()
-    with locked(folder), _log_to(folder):
+    with _storage_errors(folder), locked(folder), _log_to(folder):
         plan = make_plan(study, folder, retry_failed=retry_failed)
         check_budget(study, plan)
         write_text(folder.study, dump_study(study))
@@ -129,6 +130,16 @@ def run_study(
             len(plan.packs),
         )
         return _Run(study, folder, plan, quiet).execute(start_runner)
+
+
+@contextmanager
+def _storage_errors(folder: RunFolder) -> Iterator[None]:
+    """Name the storage where a file of the run can't be written or read, in place of a traceback."""
+    try:
+        yield
+    except OSError as error:
+        what = error.filename or folder.path
+        raise UnreachableError(f"{what} can't be written or read: {error.strerror or error}") from None
 
 
 def write_results(folder: RunFolder, study: Study) -> Tables:

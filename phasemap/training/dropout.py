@@ -24,8 +24,11 @@ class DropoutMasks:
         self._key = stream_key("dropout", seed, width)
         self.width = width
 
-    def kept(self, step: int, rows: int) -> torch.Tensor:
-        """Return which units are kept in one step: (rows, width) booleans."""
-        numbers = np.random.SFC64([self._key, step]).random_raw((rows * self.width + 3) // 4).view(np.int16)
-        kept = numbers[: rows * self.width] >= self.threshold - RESOLUTION // 2
-        return torch.from_numpy(kept).view(rows, self.width)
+    def numbers(self, step: int, rows: int) -> torch.Tensor:
+        """Return the numbers of one step, (rows, width) in int16, that is less 2**15."""
+        raw = np.random.SFC64([self._key, step]).random_raw((rows * self.width + 3) // 4).view(np.int16)
+        return torch.from_numpy(raw[: rows * self.width]).view(rows, self.width)
+
+    def mask(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return 1.0 for the units that are kept and 0.0 for the others (floats multiply faster than booleans)."""
+        return numbers.float().ge_(self.threshold - RESOLUTION // 2)

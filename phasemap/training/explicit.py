@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
@@ -25,7 +24,7 @@ from phasemap.training.initial import initial_mlp
 from phasemap.training.optimizers import AdamW, AdamWSettings
 from phasemap.training.recording import Evaluation
 
-BLOCK_BYTES = 640 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
+BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
 
 
 class ExplicitKernel:
@@ -73,107 +72,131 @@ class ExplicitKernel:
             network.optimizer.load(saved)
 
 
-class _Blocks:
-    """Examples in blocks of rows: which weight rows each gathers, and where its target stands in the scores."""
+class _Scratch:
+    """Arrays that every block of a network's shape may overwrite."""
+
+    def __init__(self, rows: int, width: int, n_classes: int, device: torch.device) -> None:
+        self.rows = rows
+        self.active = torch.empty(rows * width, device=device)
+        self.scores = torch.empty(rows * n_classes, device=device)
+        self.minus_one = torch.full((rows,), -1.0, device=device)
+
+
+class _Block:
+    """R examples: which weight rows each gathers, where its target stands in the scores, and views to work in."""
 
     def __init__(
-        self, inputs: np.ndarray, targets: np.ndarray, n_classes: int, rows: int, device: torch.device
+        self, start: int, pairs: torch.Tensor, labels: torch.Tensor, scratch: _Scratch, width: int, n_classes: int
     ) -> None:
-        pairs = torch.from_numpy(inputs + np.array([0, n_classes])).to(device)  # V's rows follow U's
-        labels = torch.from_numpy(targets).to(device)
-        self.parts = []
-        for start in range(0, len(labels), rows):
-            block = labels[start : start + rows]
-            size = len(block)
-            places = block * size + torch.arange(size, device=device)
-            self.parts.append((start, start + size, pairs[start : start + size].contiguous(), places))
+        rows = len(labels)
+        self.start, self.end = start, start + rows
+        self.tokens = pairs.reshape(-1)  # (2 R,) rows of U and V in one table
+        self.bags = torch.arange(0, 2 * rows, 2, device=pairs.device)
+        self.places = labels * rows + torch.arange(rows, device=pairs.device)
+        self.active = scratch.active[: rows * width].view(rows, width)
+        self.active_t = self.active.t()
+        self.scores = scratch.scores[: rows * n_classes].view(n_classes, rows)
+        self.scores_t = self.scores.t()
+        self.flat_scores = self.scores.view(-1)
+        self.minus_one = scratch.minus_one[:rows]
+
+
+def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: _Scratch, width: int, n_classes: int) -> list[_Block]:
+    device = scratch.scores.device
+    pairs = torch.from_numpy(inputs + np.array([0, n_classes])).to(device)  # V's rows follow U's
+    labels = torch.from_numpy(targets).to(device)
+    starts = range(0, len(labels), scratch.rows)
+    return [
+        _Block(s, pairs[s : s + scratch.rows], labels[s : s + scratch.rows], scratch, width, n_classes) for s in starts
+    ]
+
+
+class _TokenSums:
+    """Which rows of a block share a token: those of each first token in it, then those of every second token."""
+
+    def __init__(self, inputs: np.ndarray, n_classes: int, device: torch.device) -> None:
+        first, second = inputs.T  # first is sorted
+        self.first = slice(int(first[0]), int(first[-1]) + 1)
+        self.n_first = self.first.stop - self.first.start
+        counts = np.concatenate([np.bincount(first - first[0]), np.bincount(second, minlength=n_classes)])
+        rows = np.concatenate([np.arange(len(first)), np.argsort(second, kind="stable")])
+        self.rows = torch.from_numpy(rows).to(device)
+        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
 
 
 class _Network:
     def __init__(self, trial: Trial, examples: Examples, device: torch.device) -> None:
-        self.trial, self.examples = trial, examples
         data = examples.dataset
         p, width, self.n_train = data.n_classes, trial.width, len(examples.train)
         self.n_classes = p
         self.weights = initial_mlp(trial, p).to(device)
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
+        self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
         self.optimizer = AdamW(
             self.weights,
             AdamWSettings(
-                learning_rate=trial.learning_rate,
-                weight_decay=trial.weight_decay,
-                betas=trial.betas,
-                eps=trial.eps,
+                learning_rate=trial.learning_rate, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
             ),
         )
-        rows = block_rows(width, p)
-        inputs = data.inputs[examples.train]
-        self.training = _Blocks(inputs, examples.given, p, rows, device)
+        scratch = _Scratch(block_rows(width, p), width, p, device)
+        self._by_token = torch.from_numpy(np.lexsort(data.inputs[examples.train].T[::-1])).to(device)
+        inputs = data.inputs[examples.train][self._by_token.cpu()]
+        self.training = _blocks(inputs, examples.given[self._by_token.cpu()], scratch, width, p)
+        self._sums = [_TokenSums(inputs[b.start : b.end], p, device) for b in self.training]
         order = np.concatenate([examples.train, examples.test])
         targets = np.concatenate([examples.given, data.labels[examples.test]])
-        self.everything = _Blocks(data.inputs[order], targets, p, rows, device)
-        self._sum_order, self._sum_starts = _rows_by_token(inputs, p, device)
-        self._hidden_gradient = torch.empty(self.n_train, width, device=device)
-        self._active = torch.empty(rows * width, device=device)
-        self._scores = torch.empty(rows * p, device=device)
-        self._minus_one = torch.full((rows,), -1.0, device=device)
+        self.everything = _blocks(data.inputs[order], targets, scratch, width, p)
         self.dropout = DropoutMasks(seed=trial.seed, rate=trial.dropout, width=width) if trial.dropout else None
         self._square = trial.activation == "square"
         self._mse = trial.loss == "mse"
+        self._scale = 2.0 / (self.n_train * p) if self._mse else 1.0 / self.n_train
+        self._slope = (2.0 if self._square else 1.0) * (self.dropout.scale if self.dropout else 1.0)
 
     def train_step(self, step: int) -> None:
         """Take one step of full-batch AdamW, counted from 1."""
-        p = self.n_classes
-        scale = 2.0 / (self.n_train * p) if self._mse else 1.0 / self.n_train
-        slope = 2.0 if self._square else 1.0
-        embedding, kept = self.embedding, None
+        embedding, numbers = self.embedding, None
         if self.dropout:
-            kept = self.dropout.kept(step, self.n_train).to(embedding.device)
+            numbers = self.dropout.numbers(step, self.n_train).to(embedding.device).index_select(0, self._by_token)
             embedding = embedding * self.dropout.scale
-            slope *= self.dropout.scale
-        to_readout, to_hidden = self.gradient[2 * p :], self._hidden_gradient
-        for start, end, pairs, places in self.training.parts:
-            hidden, active, scores = self._forward(embedding, pairs, None if kept is None else kept[start:end])
-            residual = self._residual(scores, places)
-            torch.addmm(to_readout, residual, active, beta=float(start > 0), alpha=scale, out=to_readout)
-            block = to_hidden[start:end]
-            torch.addmm(block, residual.t(), self.readout, beta=0, alpha=scale * slope, out=block)
-            block.mul_(hidden if self._square else hidden > 0)  # phi'(h); dropped units have h = 0
-        by_token = F.embedding_bag(self._sum_order, to_hidden, self._sum_starts, mode="sum")
-        self.gradient[: 2 * p].copy_(by_token)
+        self.gradient.zero_()
+        for block, sums in zip(self.training, self._sums, strict=True):
+            hidden = self._forward(embedding, block, numbers)
+            self._residual(block)
+            torch.addmm(self._to_readout, block.scores, block.active, alpha=self._scale, out=self._to_readout)
+            back = block.active  # its values are no longer needed: (R, N)
+            torch.addmm(back, block.scores_t, self.readout, beta=0, alpha=self._scale * self._slope, out=back)
+            back.mul_(hidden if self._square else hidden.gt_(0))  # phi'(h); dropped units have h = 0
+            by_token = _sum_rows(back, sums.rows, sums.starts)
+            self._to_first[sums.first].add_(by_token[: sums.n_first])
+            self._to_second.add_(by_token[sums.n_first :])
         self.optimizer.step(self.gradient, step)
 
-    def _forward(
-        self, embedding: torch.Tensor, pairs: torch.Tensor, kept: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return hidden units before and after phi, (R, N), and the scores (p, R) of one block."""
-        rows = len(pairs)
-        hidden = F.embedding_bag(pairs, embedding, mode="sum")  # (R, N)
-        if kept is not None:
-            hidden.mul_(kept)
-        active = self._active[: rows * hidden.shape[1]].view(rows, -1)  # (R, N)
+    def _forward(self, embedding: torch.Tensor, block: _Block, numbers: torch.Tensor | None) -> torch.Tensor:
+        """Fill a block's active units (R, N) and scores (p, R), and return its hidden units before phi (R, N)."""
+        hidden = _sum_rows(embedding, block.tokens, block.bags)
+        if self.dropout and numbers is not None:
+            hidden.mul_(self.dropout.mask(numbers[block.start : block.end]))
         if self._square:
-            torch.mul(hidden, hidden, out=active)
+            torch.mul(hidden, hidden, out=block.active)
         else:
-            torch.clamp(hidden, min=0, out=active)
-        scores = self._scores[: rows * self.n_classes].view(-1, rows)  # (p, R)
-        return hidden, active, torch.mm(self.readout, active.t(), out=scores)
+            torch.clamp(hidden, min=0, out=block.active)
+        torch.mm(self.readout, block.active_t, out=block.scores)
+        return hidden
 
-    def _residual(self, scores: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Turn scores (p, R) into the loss's derivative by them, up to its constant factor."""
+    def _residual(self, block: _Block) -> None:
+        """Turn a block's scores into the loss's derivative by them, up to its constant factor."""
         if not self._mse:
-            scores = torch.softmax(scores, dim=0, out=scores)
-        scores.view(-1).index_add_(0, places, self._minus_one[: scores.shape[1]])
-        return scores
+            torch.softmax(block.scores, dim=0, out=block.scores)
+        block.flat_scores.index_add_(0, block.places, block.minus_one)
 
     def evaluate(self) -> Evaluation:
         """Answer all examples with dropout off; losses are means over examples (MSE: and over classes)."""
         predicted, losses = [], []
-        for _, _, pairs, places in self.everything.parts:
-            _, _, scores = self._forward(self.embedding, pairs, None)
-            predicted.append(scores.argmax(dim=0))
-            losses.append(self._losses(scores, places))
+        for block in self.everything:
+            self._forward(self.embedding, block, None)
+            predicted.append(block.scores.argmax(dim=0))
+            losses.append(self._losses(block))
         loss = torch.cat(losses).double()
         return Evaluation(
             predicted=torch.cat(predicted).cpu().numpy(),
@@ -182,12 +205,12 @@ class _Network:
             norms=self.norms(),
         )
 
-    def _losses(self, scores: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """Return each example's loss (R,) from scores (p, R), which are overwritten."""
+    def _losses(self, block: _Block) -> torch.Tensor:
+        """Return each example's loss (R,) from a block's scores, which are overwritten."""
         if self._mse:
-            residual = self._residual(scores, places)
-            return residual.square_().mean(dim=0)
-        return torch.logsumexp(scores, dim=0) - scores.reshape(-1)[places]
+            self._residual(block)
+            return block.scores.square_().mean(dim=0)
+        return torch.logsumexp(block.scores, dim=0) - block.flat_scores[block.places]
 
     def norms(self) -> dict[str, float]:
         """Return the Frobenius norms of U, V, W and of all weights."""
@@ -208,9 +231,6 @@ def block_rows(width: int, n_classes: int) -> int:
     return max(32, BLOCK_BYTES // (4 * (width + n_classes)) // 32 * 32)
 
 
-def _rows_by_token(inputs: np.ndarray, n_classes: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """List the examples of every first token, then of every second: (2 B,) rows and (2 p,) starts."""
-    order = np.concatenate([np.argsort(column, kind="stable") for column in inputs.T])
-    counts = np.concatenate([np.bincount(column, minlength=n_classes) for column in inputs.T])
-    starts = np.cumsum(counts) - counts
-    return torch.from_numpy(order).to(device), torch.from_numpy(starts).to(device)
+def _sum_rows(table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+    """Sum rows of a table in bags: bag i sums table[rows[starts[i] : starts[i + 1]]]."""
+    return torch.embedding_bag(table, rows, starts, False, 0, False)[0]

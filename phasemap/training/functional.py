@@ -130,8 +130,8 @@ class _Group:
     def _mask(self, step: int) -> torch.Tensor:
         if not self._dropout:
             return self.weights.new_ones(len(self.masks), 1, 1)
-        masks = [m.kept(step, self.n_train) * m.scale for m in self.masks]
-        return torch.stack(masks).to(self.weights.device, torch.float32)  # (K, B, N)
+        masks = [m.mask(m.numbers(step, self.n_train)) * m.scale for m in self.masks]
+        return torch.stack(masks).to(self.weights.device)  # (K, B, N)
 
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""

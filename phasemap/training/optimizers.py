@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.optim.adamw import adamw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +19,38 @@ class AdamWSettings:
 
 
 class AdamW:
-    """AdamW on one flat tensor of weights, with decoupled weight decay on every weight, as in torch.optim.AdamW."""
+    """AdamW on one flat tensor of weights, with decoupled weight decay on every weight, as in torch.optim.AdamW.
+
+    Where the settings are numbers the step is torch's own fused one, in one pass over the weights; it knows no vectors.
+    """
 
     def __init__(self, weights: torch.Tensor, settings: AdamWSettings) -> None:
         self.weights = weights
         self.settings = settings
         self.mean = torch.zeros_like(weights)
         self.square = torch.zeros_like(weights)
-        self._scratch = torch.empty_like(weights)
-        self._keep = 1 - settings.learning_rate * settings.weight_decay
+        self._fused = isinstance(settings.weight_decay, float)
+        self._scratch = torch.empty(0 if self._fused else weights.shape, device=weights.device)
+        self._taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
 
     def step(self, gradient: torch.Tensor, step: int) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1."""
+        if self._fused:
+            self._fused_step(gradient, step)
+        else:
+            self._vector_step(gradient, step)
+
+    def _fused_step(self, gradient: torch.Tensor, step: int) -> None:
+        settings = self.settings
+        assert isinstance(settings.weight_decay, float)
+        adamw(
+            [self.weights], [gradient], [self.mean], [self.square], [], [self._taken.fill_(step - 1)],
+            fused=True, amsgrad=False, maximize=False,
+            lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.eps,
+            beta1=settings.betas[0], beta2=settings.betas[1],
+        )  # fmt: skip
+
+    def _vector_step(self, gradient: torch.Tensor, step: int) -> None:
         beta1, beta2 = self.settings.betas
         self.mean.lerp_(gradient, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
@@ -37,7 +58,7 @@ class AdamW:
         denominator.div_((1 - beta2**step) ** 0.5).add_(self.settings.eps)
         change = torch.div(self.mean, denominator, out=self._scratch)
         change.mul_(self.settings.learning_rate / (1 - beta1**step))
-        self.weights.mul_(self._keep).sub_(change)
+        self.weights.mul_(1 - self.settings.learning_rate * self.settings.weight_decay).sub_(change)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what a checkpoint needs."""

@@ -20,6 +20,9 @@ from phasemap.training.recording import Evaluation, Recorder, TrialResult, measu
 
 STRIDE = 50  # steps between two looks at the clock
 CHECKPOINT_SECONDS = 20.0
+HEAP_BYTES = 30 << 20
+"""Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
+their pages back to the kernel after every block (a tenth of the time at p 97)."""
 
 
 class Kernel(Protocol):
@@ -94,6 +97,7 @@ def steady_arithmetic() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    torch.empty(HEAP_BYTES, dtype=torch.uint8)
     try:
         yield
     finally:

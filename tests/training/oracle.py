@@ -44,7 +44,7 @@ class Oracle:
 
     def step(self, number):
         train = self.examples.train
-        mask = self.masks.kept(number, len(train)).float() if self.trial.dropout else None
+        mask = self.masks.mask(self.masks.numbers(number, len(train))) if self.trial.dropout else None
         self.optimizer.zero_grad()
         self.loss(self.scores(train, mask), self.given).backward()
         self.optimizer.step()

@@ -1,0 +1,132 @@
+"""The training engine against a plain one-hot autograd loop and the core's own matrix rate, in one process.
+
+    python benchmarks/engine.py [--repeats 9]
+
+Prints JSON: per setting the milliseconds a step and network of both, their ratio, and the share of the core's
+large-matrix rate that 6 B N p operations a step amount to. One thread. The rates of one machine vary from minute to
+minute, so all three are measured in turn, several times, and the medians of the ratios are given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+import torch
+import torch.nn.functional as F
+
+from phasemap.study.spec import SETTINGS
+from phasemap.study.trials import Trial, make_trial
+from phasemap.training.explicit import ExplicitKernel
+from phasemap.training.initial import initial_mlp
+from phasemap.training.population import examples_of, steady_arithmetic
+
+CPU = torch.device("cpu")
+
+
+def trial(**settings: object) -> Trial:
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    return make_trial({**defaults, "task": "modular_addition", **settings}, seed=0)
+
+
+class PlainLoop:
+    """One network as most people write it: one-hot inputs, autograd, torch.optim.AdamW.
+
+    ``apart`` follows the definition, U e_m + V e_n, with one product per token; else the two one-hot inputs are
+    concatenated before one product.
+    """
+
+    def __init__(self, trial: Trial, *, apart: bool) -> None:
+        examples = examples_of(trial)
+        p, pairs = trial.modulus, torch.from_numpy(examples.dataset.inputs[examples.train])
+        one_hot = [F.one_hot(pairs[:, i], p).float() for i in (0, 1)]
+        self.labels = torch.from_numpy(examples.given)
+        self.targets = F.one_hot(self.labels, p).float()
+        u, v, w = initial_mlp(trial, p).split(p)
+        self.inputs = one_hot if apart else [torch.cat(one_hot, dim=1)]
+        self.embeddings = [part.t().clone().requires_grad_() for part in ([u, v] if apart else [torch.cat([u, v])])]
+        self.readout = w.clone().requires_grad_()
+        self.optimizer = torch.optim.AdamW(
+            [*self.embeddings, self.readout], lr=trial.learning_rate, betas=trial.betas, weight_decay=trial.weight_decay
+        )
+        self.trial = trial
+
+    def step(self) -> None:
+        """Take one step."""
+        self.optimizer.zero_grad()
+        hidden = sum(x @ weights.t() for x, weights in zip(self.inputs, self.embeddings, strict=True))
+        hidden = F.dropout(hidden, self.trial.dropout)
+        active = hidden**2 if self.trial.activation == "square" else torch.relu(hidden)
+        scores = active @ self.readout.t()
+        loss = F.mse_loss(scores, self.targets) if self.trial.loss == "mse" else F.cross_entropy(scores, self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+
+def seconds(work: Callable[[], None], times: int) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - started) / times
+
+
+def matrix_rate(n: int = 2048) -> float:
+    """Return the floating-point operations a second of one large product."""
+    a, b, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)
+    return 2 * n**3 / seconds(lambda: torch.mm(a, b, out=out), 2)
+
+
+def measure(base: Trial, *, pack: int, steps: int, repeats: int) -> dict[str, float]:
+    trials = [dataclasses.replace(base, trial_id=str(i), seed=i, weight_decay=float(i % 4)) for i in range(pack)]
+    kernel = ExplicitKernel(trials, [examples_of(t) for t in trials], CPU)
+    apart, together = PlainLoop(base, apart=True), PlainLoop(base, apart=False)
+    members, done = list(range(pack)), 2
+    kernel.advance(members, 0, done)
+    rows = []
+    for _ in range(repeats):
+        rate = matrix_rate()
+        started = time.perf_counter()
+        kernel.advance(members, done, done + steps)
+        ours = (time.perf_counter() - started) / steps / pack
+        done += steps
+        plain = [seconds(loop.step, max(3, steps // 2)) for loop in (apart, together)]
+        operations = 6 * len(apart.labels) * base.width * base.modulus
+        rows.append((ours, *plain, plain[0] / ours, plain[1] / ours, operations / ours / rate, rate))
+    middle = [statistics.median(column) for column in zip(*rows, strict=True)]
+    return {
+        "milliseconds": round(1e3 * middle[0], 3),
+        "plain_milliseconds": round(1e3 * middle[1], 3),
+        "plain_concatenated_milliseconds": round(1e3 * middle[2], 3),
+        "times_faster": round(middle[3], 2),
+        "times_faster_than_concatenated": round(middle[4], 2),
+        "share_of_matrix_rate": round(middle[5], 3),
+        "matrix_gflops": round(middle[6] / 1e9, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+    large = {"modulus": 97, "width": 500, "data_fraction": 0.5}
+    small = {"modulus": 31, "width": 128, "data_fraction": 0.6}
+    with steady_arithmetic():
+        results = {
+            "p97_N500": measure(trial(**large), pack=1, steps=20, repeats=repeats),
+            "p97_N500_relu": measure(trial(**large, activation="relu"), pack=1, steps=20, repeats=repeats),
+            "p97_N500_cross_entropy": measure(trial(**large, loss="cross_entropy"), pack=1, steps=20, repeats=repeats),
+            "p97_N500_dropout": measure(trial(**large, dropout=0.3), pack=1, steps=20, repeats=repeats),
+            "p31_N128_pack32": measure(trial(**small), pack=32, steps=40, repeats=repeats),
+        }
+    machine = {"platform": platform.platform(), "torch": version("torch"), "python": platform.python_version()}
+    print(json.dumps({"benchmark": "engine", "machine": machine, "threads": 1, "results": results}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
