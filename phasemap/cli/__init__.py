@@ -1,0 +1,34 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import click
+
+from phasemap._version import __version__
+from phasemap.cli.look import list_command, plot, show
+from phasemap.cli.run import plan, run
+from phasemap.cli.studies import init, schema
+from phasemap.cli.tables import export, relabel
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="phasemap")
+def cli() -> None:
+    """Map where neural networks generalize and where they memorize.
+
+    A study (a YAML file) goes in; its trials are trained on Ray, labelled, and merged into a phase diagram.
+
+    \b
+    Start:  phasemap init my_study.yaml
+            phasemap run my_study.yaml
+            phasemap show runs/my_study
+    """
+
+
+for command in (run, plan, list_command, show, plot, relabel, export, schema, init):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="phasemap")

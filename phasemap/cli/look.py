@@ -1,0 +1,135 @@
+"""Commands that show runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from phasemap.cli.shared import common, counts, print_result, words
+
+
+@click.command("list")
+@common
+def list_command(storage: str | None, as_json: bool) -> None:
+    """List the runs of a storage."""
+    from phasemap.api import Run
+    from phasemap.results.folder import list_runs
+    from phasemap.results.provenance import read_provenance
+    from phasemap.study.trials import count_trials
+
+    rows = []
+    for folder in list_runs(storage):
+        found, executions = Run(folder), read_provenance(folder)
+        rows.append(
+            {
+                "name": folder.name,
+                "run": str(folder.path),
+                "n_trials": count_trials(found.study),
+                "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
+                "phase_counts": counts(found, "phase"),
+                "last_outcome": executions[-1]["outcome"] if executions else None,
+                "last_started": executions[-1]["started"] if executions else None,
+            }
+        )
+    lines = [
+        f"{r['name']:<24} {r['n_done']}/{r['n_trials']} trials  {r['last_outcome']}  {words(r['phase_counts'])}"
+        for r in rows
+    ]
+    print_result(rows, "\n".join(lines) or "no runs", as_json=as_json)
+
+
+@click.command()
+@click.argument("run")
+@common
+def show(run: str, storage: str | None, as_json: bool) -> None:
+    """Show a run in the terminal: counts per phase, the diagram, what failed."""
+    from rich.console import Console
+
+    from phasemap.api import open_run
+    from phasemap.figures.spec import figure_spec
+    from phasemap.figures.terminal import terminal_figure
+    from phasemap.study.trials import count_trials
+
+    found = open_run(run, storage)
+    trials, points = found.trials, found.points
+    bad = trials[trials["status"].isin(["failed", "diverged"])]
+    both = trials.dropna(subset="subphase")
+    content = {
+        "run": str(found.path),
+        "n_trials": count_trials(found.study),
+        "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
+        "phase_counts": counts(found, "phase"),
+        "subphase_counts": counts(found, "subphase"),
+        "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
+        "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
+        "n_missing_points": int(points["phase"].isna().sum()),
+        "rules_disagree": int((both["subphase"] != both["subphase_doshi2024"]).sum()),
+        "unfinished": json.loads(bad[["trial_id", "status", "error"]].to_json(orient="records")),
+    }
+    if as_json:
+        print_result(content, "", as_json=True)
+        return
+    console = Console(highlight=False)
+    console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
+    console.print(f"trials: {words(content['phase_counts'])}")
+    console.print(f"points: {words(content['point_subphase_counts'])}")
+    console.print(
+        f"the rules memorized_fraction and doshi2024 disagree on {content['rules_disagree']} of {len(both)} trials"
+        if found.study.phases.rule != "doshi2024"
+        else "labelled by the paper's rule, doshi2024"
+    )
+    console.print()
+    console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
+    for row in content["unfinished"]:
+        console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}")
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("-x", metavar="AXIS", help="The axis to the right; default the study's first.")
+@click.option("-y", metavar="AXIS", help="The axis up; default the study's second. 'step' is an axis too.")
+@click.option("--facet", metavar="AXIS", multiple=True, help="Axes that vary between panels; default the others.")
+@click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
+@click.option("--metric", default="subphase", show_default=True, help="phase, subphase or the name of a quantity.")
+@click.option("--kind", type=click.Choice(["phases"]), default="phases", show_default=True, help="What to draw.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-METRIC.png here.")
+def plot(
+    run: str,
+    storage: str | None,
+    as_json: bool,
+    x: str | None,
+    y: str | None,
+    facet: tuple[str, ...],
+    fix: tuple[str, ...],
+    metric: str,
+    kind: str,
+    output: Path | None,
+) -> None:
+    """Draw a run's phase diagram, or a map of one quantity."""
+    from phasemap.api import open_run
+    from phasemap.figures.spec import figure_spec
+    from phasemap.figures.static import check_format, save_figure
+
+    found = open_run(run, storage)
+    path = output or Path(f"{found.study.name}-{metric}.png")
+    check_format(path)
+    diagram = found.diagram(x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet)
+    spec = figure_spec(diagram.data, metric)
+    save_figure(spec, path)
+    print_result(
+        {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
+        str(path),
+        as_json=as_json,
+    )
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    from phasemap.study.problems import UserError
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--fix {text}: allowed: AXIS=VALUE")
+    return name.strip(), value.strip()

@@ -1,0 +1,117 @@
+"""Commands that train, or say what training would take."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, set_option, words
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@common
+@set_option
+@click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
+@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
+@click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
+@click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
+@click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+def run(
+    study: Path,
+    storage: str | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    address: str | None,
+    cpus: int | None,
+    in_process: bool,
+    retry_failed: bool,
+    fresh: bool,
+) -> None:
+    """Run STUDY, or continue its run: only what is missing is trained."""
+    from phasemap.api import Run, execute
+    from phasemap.results.folder import RunFolder, storage_path
+    from phasemap.running.driver import check_folder, make_plan
+    from phasemap.study.file import load_study
+
+    loaded = load_study(study, overrides)
+    folder = RunFolder(storage_path(storage) / loaded.name)
+    if fresh and folder.path.exists():
+        click.echo(f"moved {folder.path} to {folder.move_aside()}", err=True)
+    for change in check_folder(loaded, folder):
+        click.echo(f"changed: {change}", err=True)
+    plan = make_plan(loaded, folder, retry_failed=retry_failed)
+    click.echo(
+        f"{loaded.name}: {plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in "
+        f"{len(plan.packs)} packs (about {duration(plan.core_seconds)} of one core)",
+        err=True,
+    )
+    _interrupt_on_terminate()
+    outcome = execute(loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed)
+    done = Run(folder)
+    for trial_id in outcome.failures:
+        error = done.trials.set_index("trial_id").at[trial_id, "error"]
+        click.echo(f"failed: trial {trial_id}: {error}", err=True)
+    content = {
+        "run": str(folder.path),
+        "n_trials": plan.n_trials,
+        "n_trained": outcome.n_trained,
+        "n_reused": outcome.n_reused,
+        "failures": list(outcome.failures),
+        "phase_counts": counts(done, "phase"),
+    }
+    text = (
+        f"{outcome.n_trained} trained, {outcome.n_reused} reused, {len(outcome.failures)} failed; "
+        f"{words(content['phase_counts'])}\ntables and diagram.png: {folder.path}"
+    )
+    print_result(content, text, as_json=as_json)
+    sys.exit(EXIT_FAILED if outcome.failures else 0)
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@common
+@set_option
+@click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
+def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
+    """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
+    from phasemap.results.folder import RunFolder, storage_path
+    from phasemap.running.driver import check_folder, make_plan
+    from phasemap.running.estimate import estimate
+    from phasemap.study.file import load_study
+
+    loaded = load_study(study, overrides)
+    folder = RunFolder(storage_path(storage) / loaded.name)
+    changes = check_folder(loaded, folder)
+    made = make_plan(loaded, folder)
+    cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1)
+    content = {
+        "study": loaded.name,
+        "n_points": made.n_trials // len(loaded.seeds),
+        "n_trials": made.n_trials,
+        "n_reused": made.n_reused,
+        "n_missing": made.n_missing,
+        "n_packs": len(made.packs),
+        "changes": changes,
+        **cost,
+    }
+    text = (
+        f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {made.n_trials} trials\n"
+        f"already there: {made.n_reused}; to train: {made.n_missing} in {len(made.packs)} packs\n"
+        f"estimated: {duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
+        f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
+    )
+    print_result(content, "\n".join([text, *(f"changed: {change}" for change in changes)]), as_json=as_json)
+
+
+def _interrupt_on_terminate() -> None:
+    """Let SIGTERM end a run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

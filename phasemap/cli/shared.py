@@ -1,0 +1,100 @@
+"""What every command shares: options, exit codes, and how mistakes and results are printed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from phasemap.api import Run
+
+EXIT_FAILED, EXIT_WRONG, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+storage_option = click.option(
+    "--storage", metavar="DIR", help="Where runs are kept; default ./runs. With it, RUN is a run's name."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
+)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show the run's log messages on stderr.")
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a study's value, e.g. training.steps=500.",
+)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --storage, --json and -v, and turn users' mistakes into messages with the contract's exit codes."""
+
+    @storage_option
+    @json_option
+    @verbose_option
+    @wraps(command)
+    def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> Any:
+        if verbose:
+            _log_to_stderr()
+        return guarded(command, *args, **kwargs)
+
+    return wrapped
+
+
+def guarded(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a command, and turn users' mistakes into messages and exit codes."""
+    from phasemap.study.problems import UnreachableError, UserError
+
+    try:
+        return command(*args, **kwargs)
+    except UserError as error:
+        _fail(str(error), EXIT_WRONG, as_json=kwargs.get("as_json", False))
+    except UnreachableError as error:
+        _fail(str(error), EXIT_UNREACHABLE, as_json=kwargs.get("as_json", False))
+    except KeyboardInterrupt:
+        _fail(
+            "interrupted; what was finished is kept, and the same command continues",
+            EXIT_INTERRUPTED,
+            as_json=kwargs.get("as_json", False),
+        )
+
+
+def _fail(message: str, code: int, *, as_json: bool) -> None:
+    click.echo(f"phasemap: {message}", err=True)
+    if as_json:
+        click.echo(json.dumps({"error": message, "exit_code": code}))
+    sys.exit(code)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("phasemap").addHandler(handler)
+
+
+def counts(run: Run, column: str) -> dict[str, int]:
+    """Count a run's trials by a label."""
+    return {str(name): int(n) for name, n in run.trials[column].dropna().value_counts().items()}
+
+
+def words(counts: Any) -> str:
+    """Write counts for people."""
+    return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def print_result(content: Any, text: str, *, as_json: bool) -> None:
+    """Print a command's result: the one JSON document, or text."""
+    click.echo(json.dumps(content) if as_json else text)

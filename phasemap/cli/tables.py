@@ -1,0 +1,47 @@
+"""Commands that make a run's tables again, or write them elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from phasemap.cli.shared import common, counts, print_result, words
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a file like a study's phases.")
+@click.option("--at-step", type=click.IntRange(min=1), help="Label as if the training had ended at this step.")
+def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_step: int | None) -> None:
+    """Label a run again from its stored curves; nothing is trained."""
+    from phasemap.api import open_run
+    from phasemap.api import relabel as relabel_run
+
+    found = open_run(run, storage)
+    before = found.trials.set_index("trial_id")["subphase"]
+    done = relabel_run(found, rule, at_step)
+    after = done.trials.set_index("trial_id")["subphase"]
+    changed = int((after.fillna("") != before.reindex(after.index).fillna("")).sum())
+    content = {"run": str(done.path), "n_changed": changed, "phase_counts": counts(done, "phase")}
+    print_result(
+        content,
+        f"{changed} of {len(after)} trials changed; {words(content['phase_counts'])}",
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="csv or parquet by the ending.")
+def export(run: str, storage: str | None, as_json: bool, table: str, output: Path) -> None:
+    """Write one of a run's tables as csv or parquet."""
+    from phasemap.api import open_run
+    from phasemap.results.export import export_table
+
+    frame = getattr(open_run(run, storage), table)
+    export_table(frame, output)
+    print_result({"file": str(output), "table": table, "n_rows": len(frame)}, str(output), as_json=as_json)
