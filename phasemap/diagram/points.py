@@ -13,7 +13,7 @@ from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
-MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective")
+MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", "mean_ipr")
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:

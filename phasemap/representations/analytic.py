@@ -1,4 +1,4 @@
-"""The closed-form solution of modular addition (Gromov 2301.02679; Doshi et al. 2024, appendix)."""
+"""The closed-form solution of modular addition (Gromov 2301.02679, used by Doshi et al. 2024)."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> 
         if name in QUANTITIES:
             frame.loc[labels.index, name] = labels[name]
     frame = frame.join(labels[list(LABEL_COLUMNS)])
-    frame["mean_ipr"] = np.nan
+    if at_step is not None:
+        frame["mean_ipr"] = np.nan  # known of the final weights only
     return frame[list(TRIAL_COLUMNS)]
 
 

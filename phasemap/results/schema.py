@@ -61,6 +61,7 @@ SHARD_SCHEMA = pa.schema(
         pa.field("n_corrupted", pa.int64()),
         pa.field("n_classes", pa.int64()),
         pa.field("corruption_effective", pa.float64()),
+        pa.field("mean_ipr", pa.float64()),
         pa.field("train_seconds", pa.float64()),
         pa.field("pack_id", pa.string()),
         pa.field("host", pa.string()),

@@ -12,5 +12,5 @@ def corruption_order(dataset: Dataset, seed: int) -> Ints:
 
 
 def wrong_labels(dataset: Dataset, seed: int) -> Ints:
-    """Draw for each example (M,) a label uniformly from all classes, the true one included (Doshi et al., sec. 2)."""
+    """Draw for each example (M,) a label uniformly from all classes, the true one included (Doshi et al. 2024)."""
     return stream("wrong_labels", seed, dataset.name).integers(dataset.n_classes, size=len(dataset.labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
+from phasemap.representations.ipr import mean_ipr
 from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.modular import modular
@@ -209,6 +211,15 @@ class _Training:
                 n_classes=seen.dataset.n_classes,
                 train_seconds=seconds * share / sum(work),
                 device=str(self.device),
+                mean_ipr=math.nan if recorder.diverged else self._mean_ipr(member),
             )
-            for trial, recorder, seen, share in zip(self.trials, self.recorders, self.examples, work, strict=True)
+            for member, (trial, recorder, seen, share) in enumerate(
+                zip(self.trials, self.recorders, self.examples, work, strict=True)
+            )
         ]
+
+    def _mean_ipr(self, member: int) -> float:
+        trial = self.trials[member]
+        weights = self.kernel.weights(member)
+        u, v, w = (weights[name].double().cpu().numpy() for name in ("U", "V", "W"))
+        return mean_ipr(u, v, w, trial.task, trial.modulus)

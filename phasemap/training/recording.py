@@ -99,4 +99,5 @@ class TrialResult:
     n_classes: int
     train_seconds: float
     device: str
+    mean_ipr: float = math.nan  # of the final weights, where it has a meaning
     error: str | None = None
