@@ -88,6 +88,10 @@ BAD = {
         SMALL.replace("weight_decay: [0, 2]", "norm: [none, batch]"),
         "axes.norm[1] = batch is not available yet; allowed: none  ({file}:8)",
     ),
+    "lazy start of a shallow network": (
+        SMALL.replace("width: 16", "width: 16, init: lazy"),
+        "model.init = lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)  ({file}:4)",
+    ),
     "not available record": (SMALL + "record: [ipr]\n", "record is not available yet"),
     "thresholds of the fixed rule": (
         SMALL + "phases: {rule: doshi2024, generalized: 0.8}\n",

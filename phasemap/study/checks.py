@@ -19,14 +19,11 @@ AVAILABLE: dict[str, tuple[Any, ...]] = {
     "dataset": ("digits",),
     "path": (None,),
     "model": ("mlp",),
-    "depth": (2,),
+    "depth": (2, 3, 4),
     "norm": ("none",),
-    "init": ("standard",),
     "heads": (4,),
     "mlp_factor": (4,),
     "weight_tying": (False,),
-    "optimizer": ("adamw",),
-    "momentum": (0.9,),
     "batch_size": ("full",),
     "scale_to_batch": (None,),
 }
@@ -40,6 +37,7 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     """
     yield from _not_available(study)
     yield from _examples_left(study)
+    yield from _lazy_needs_depth(study)
     if study.phases.rule == "doshi2024":
         for key in ("generalized", "memorized"):
             if getattr(study.phases, key) != PhaseRule.model_fields[key].default:
@@ -71,6 +69,13 @@ def _not_available(study: Study) -> Iterator[Found]:
     for key in ("record", "claims"):
         if getattr(study, key):
             yield (key,), "is not available yet; allowed: an empty list"
+
+
+def _lazy_needs_depth(study: Study) -> Iterator[Found]:
+    if any(depth == 2 for _, depth in values_of(study, "depth")):
+        for path, init in values_of(study, "init"):
+            if init == "lazy":
+                yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
 
 
 def _examples_left(study: Study) -> Iterator[Found]:

@@ -14,6 +14,7 @@ TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, sho
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
 STEP_SECONDS = 80e-6  # of one step beside its matrix products
 DROPOUT_FACTOR = 1.3
+GENERAL_FACTOR = 3.0  # of networks without an explicit gradient
 RECORDS = 60
 
 
@@ -42,17 +43,20 @@ def split(pack: Pack) -> list[Pack]:
 def estimated_seconds(trial: Trial) -> float:
     """Estimate one core's seconds for a trial of modular arithmetic: 6 B N p operations a step, and the records."""
     total = trial.modulus * trial.modulus
-    product = 2.0 * trial.width * trial.modulus
+    product = 2.0 * trial.width * (trial.modulus + (trial.depth - 2) * trial.width)
     operations = product * total * (3 * trial.steps * trial.data_fraction + min(RECORDS, trial.steps))
     seconds = operations / OPERATIONS_PER_SECOND + trial.steps * STEP_SECONDS
-    return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
+    explicit = trial.depth == 2 and trial.optimizer == "adamw"
+    return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0) * (1.0 if explicit else GENERAL_FACTOR)
 
 
 def estimated_bytes(trial: Trial) -> int:
     """Estimate the memory of one trial: weights with gradient and moments, the hidden gradient, and its examples."""
     total = trial.modulus * trial.modulus
     rows = trial.data_fraction * total
-    return int(4 * (5 * 3 * trial.width * trial.modulus + rows * trial.width) + 8 * (6 * rows + 8 * total))
+    weights = trial.width * (3 * trial.modulus + (trial.depth - 2) * trial.width)
+    units = rows * trial.width * (1 if trial.depth == 2 else 4 * (trial.depth - 1))
+    return int(4 * (5 * weights + units) + 8 * (6 * rows + 8 * total))
 
 
 def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:

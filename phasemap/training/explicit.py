@@ -21,7 +21,7 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.initial import initial_mlp
-from phasemap.training.optimizers import AdamW, AdamWSettings
+from phasemap.training.optimizers import AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
 
 BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
@@ -135,7 +135,7 @@ class _Network:
         self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
         self.optimizer = AdamW(
             self.weights,
-            AdamWSettings(
+            OptimizerSettings(
                 learning_rate=trial.learning_rate, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
             ),
         )

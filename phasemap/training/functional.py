@@ -18,7 +18,7 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.networks import build_network
-from phasemap.training.optimizers import AdamW, AdamWSettings
+from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
 from phasemap.training.recording import Evaluation
 
 Parameters = dict[str, torch.Tensor]
@@ -95,23 +95,24 @@ class _Group:
         def column(name: str) -> torch.Tensor:
             return torch.tensor([[getattr(t, name)] for t in trials], dtype=torch.float32, device=device)
 
-        self.optimizer = AdamW(
+        self.optimizer = OPTIMIZERS[trials[0].optimizer](
             self.weights,
-            AdamWSettings(
+            OptimizerSettings(
                 learning_rate=column("learning_rate"),
                 weight_decay=column("weight_decay"),
                 betas=trials[0].betas,
                 eps=trials[0].eps,
+                momentum=trials[0].momentum,
             ),
         )
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self.masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=t.width) for t in trials]
+        self.masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=(t.depth - 1) * t.width) for t in trials]
         self._dropout = any(trial.dropout for trial in trials)
         self._losses: Callable[..., torch.Tensor] = _mse if trials[0].loss == "mse" else _cross_entropy
-        self._gradients = vmap(grad(self._mean_loss))
+        self._gradients = vmap(grad(self._mean_loss), in_dims=(0, 0, 0, 0 if self._dropout else None))
         self._answers = vmap(lambda weights, inputs: functional_call(self.module, self._unflatten(weights), (inputs,)))
 
     def train_step(self, step: int) -> None:
@@ -123,15 +124,16 @@ class _Group:
             self.optimizer.step(gradients, step)
 
     def _mean_loss(
-        self, weights: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor
+        self, weights: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         return self._losses(functional_call(self.module, self._unflatten(weights), (inputs, mask)), targets).mean()
 
-    def _mask(self, step: int) -> torch.Tensor:
+    def _mask(self, step: int) -> torch.Tensor | None:
+        """Return (K, B, layers N) masks of 0 and the dropout scale, or None where no network has dropout."""
         if not self._dropout:
-            return self.weights.new_ones(len(self.masks), 1, 1)
+            return None
         masks = [m.mask(m.numbers(step, self.n_train)) * m.scale for m in self.masks]
-        return torch.stack(masks).to(self.weights.device)  # (K, B, N)
+        return torch.stack(masks).to(self.weights.device)
 
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
@@ -151,7 +153,7 @@ class _Group:
     def norms(self, index: int) -> dict[str, float]:
         """Return the Frobenius norm of all weights, and of a two-layer MLP's parts."""
         parts = self._unflatten(self.weights[index].double())
-        by_part = {f"weight_norm_{n.lower()}": float(w.norm()) for n, w in parts.items() if n in ("U", "V", "W")}
+        by_part = {f"weight_norm_{n.lower()}": float(w.norm()) for n, w in parts.items()} if len(parts) == 3 else {}
         return by_part | {"weight_norm": float(self.weights[index].double().norm())}
 
     def named_weights(self, index: int) -> Parameters:

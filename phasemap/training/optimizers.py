@@ -1,4 +1,4 @@
-"""AdamW for populations: each network has its own learning rate and weight decay."""
+"""Optimizers for populations: a learning rate and weight decay per network, by the formulas of torch.optim."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch.optim.adamw import adamw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdamWSettings:
-    """AdamW (Loshchilov & Hutter, 1711.05101): numbers, or (K, 1) tensors for K networks in one tensor."""
+class OptimizerSettings:
+    """Learning rate and weight decay are numbers, or (K, 1) tensors for K networks in one tensor."""
 
     learning_rate: float | torch.Tensor
     weight_decay: float | torch.Tensor
-    betas: tuple[float, float]
-    eps: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.9
 
 
 class AdamW:
@@ -24,7 +25,7 @@ class AdamW:
     Where the settings are numbers the step is torch's own fused one, in one pass over the weights; it knows no vectors.
     """
 
-    def __init__(self, weights: torch.Tensor, settings: AdamWSettings) -> None:
+    def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
         self.weights = weights
         self.settings = settings
         self.mean = torch.zeros_like(weights)
@@ -51,6 +52,10 @@ class AdamW:
         )  # fmt: skip
 
     def _vector_step(self, gradient: torch.Tensor, step: int) -> None:
+        self.weights.mul_(1 - self.settings.learning_rate * self.settings.weight_decay)
+        self._move(gradient, step)
+
+    def _move(self, gradient: torch.Tensor, step: int) -> None:
         beta1, beta2 = self.settings.betas
         self.mean.lerp_(gradient, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
@@ -58,7 +63,7 @@ class AdamW:
         denominator.div_((1 - beta2**step) ** 0.5).add_(self.settings.eps)
         change = torch.div(self.mean, denominator, out=self._scratch)
         change.mul_(self.settings.learning_rate / (1 - beta1**step))
-        self.weights.mul_(1 - self.settings.learning_rate * self.settings.weight_decay).sub_(change)
+        self.weights.sub_(change)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return what a checkpoint needs."""
@@ -68,3 +73,37 @@ class AdamW:
         """Continue from a checkpoint."""
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
+
+
+class Adam(AdamW):
+    """Adam (Kingma & Ba, 1412.6980) with L2 regularization in the gradient, as in torch.optim.Adam."""
+
+    def step(self, gradient: torch.Tensor, step: int) -> None:
+        """Update the weights in place with the gradient of step number ``step``, counted from 1."""
+        coupled = torch.add(gradient, self.settings.weight_decay * self.weights)
+        self._move(coupled, step)
+
+
+class SGD:
+    """Gradient descent with momentum and L2 regularization in the gradient, as in torch.optim.SGD."""
+
+    def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
+        self.weights = weights
+        self.settings = settings
+        self.velocity = torch.zeros_like(weights)
+
+    def step(self, gradient: torch.Tensor, step: int) -> None:
+        """Update the weights in place; the number of the step does not matter."""
+        self.velocity.mul_(self.settings.momentum).add_(gradient).add_(self.settings.weight_decay * self.weights)
+        self.weights.sub_(self.settings.learning_rate * self.velocity)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return what a checkpoint needs."""
+        return {"velocity": self.velocity.clone()}
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from a checkpoint."""
+        self.velocity.copy_(state["velocity"])
+
+
+OPTIMIZERS: dict[str, type[AdamW | SGD]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}

@@ -220,6 +220,8 @@ class _Training:
 
     def _mean_ipr(self, member: int) -> float:
         trial = self.trials[member]
+        if trial.depth != 2:
+            return math.nan  # defined for the two-layer MLP
         weights = self.kernel.weights(member)
         u, v, w = (weights[name].double().cpu().numpy() for name in ("U", "V", "W"))
         return mean_ipr(u, v, w, trial.task, trial.modulus)

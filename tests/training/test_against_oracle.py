@@ -1,5 +1,6 @@
 """Both kernels against a plain one-network training: the same losses at first, the same phase at the end."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -37,6 +38,22 @@ TRIALS = [
         corruption=setting[3], weight_decay=setting[4], seed=setting[5],
     )
     for setting in SETTINGS
+]  # fmt: skip
+
+
+OTHERS = [
+    trial_of(trial_id=f"{optimizer}-{depth}-{init}-{dropout}", modulus=11, width=24, steps=60, data_fraction=0.7,
+             corruption=0.2, activation="relu", optimizer=optimizer, depth=depth, init=init, dropout=dropout,
+             weight_decay=decay, learning_rate=rate)
+    for optimizer, depth, init, dropout, decay, rate in (
+        ("adamw", 3, "standard", 0.0, 1.0, 0.003),
+        ("adamw", 3, "lazy", 0.2, 1.0, 0.003),
+        ("adamw", 4, "standard", 0.2, 0.5, 0.001),
+        ("adam", 2, "standard", 0.0, 0.001, 0.01),
+        ("adam", 3, "lazy", 0.0, 0.001, 0.003),
+        ("sgd", 2, "standard", 0.0, 0.01, 3.0),
+        ("sgd", 3, "standard", 0.2, 0.001, 0.3),
+    )
 ]  # fmt: skip
 
 
@@ -94,3 +111,15 @@ def test_a_population_trains_like_one_plain_network(kernel, trial):
     assert phase(result.steps, result.curves, trial.corruption, n_corrupted) == phase(
         list(curves), columns, trial.corruption, n_corrupted
     )
+
+
+@pytest.mark.parametrize("trial", OTHERS, ids=lambda trial: trial.trial_id)
+def test_deeper_networks_and_other_optimizers_train_like_one_plain_network(trial):
+    neighbour = dataclasses.replace(trial, trial_id="neighbour", seed=7, weight_decay=0.0, learning_rate=1e-3)
+    result, _ = train_pack([trial, neighbour], device=CPU)
+    curves, _ = oracle(trial)
+    for name in ("train_loss", "test_loss"):
+        expected = [curves[step][name] for step in result.steps if step <= 50]
+        assert result.curves[name][: len(expected)] == pytest.approx(expected, rel=1e-3)
+    start, end = (curves[step]["train_loss"] for step in (1, trial.steps))
+    assert end != pytest.approx(start, rel=0.02)  # it did move
