@@ -90,7 +90,7 @@ BAD = {
     ),
     "lazy start of a shallow network": (
         SMALL.replace("width: 16", "width: 16, init: lazy"),
-        "model.init = lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)  ({file}:4)",
+        "model.init = lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)",
     ),
     "not available record": (SMALL + "record: [ipr]\n", "record is not available yet"),
     "thresholds of the fixed rule": (
