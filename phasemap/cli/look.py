@@ -126,10 +126,12 @@ def plot(
     )
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def _assignment(text: str) -> tuple[str, object]:
+    """Read AXIS=VALUE, with the value as YAML."""
     from phasemap.study.problems import UserError
+    from phasemap.study.yaml_lines import parse_document
 
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--fix {text}: allowed: AXIS=VALUE")
-    return name.strip(), value.strip()
+    return name.strip(), parse_document(value, f"--fix {text}").content if value.strip() else None
