@@ -33,7 +33,7 @@ def write_shard(folder: RunFolder, pack_id: str, results: Sequence[TrialResult])
 
 def read_shards(folder: RunFolder, columns: Sequence[str] | None = None) -> pa.Table:
     """Read all rows of all shards, in no particular order; some trials may stand in several shards."""
-    tables = [_read(path, columns) for path in sorted(folder.shards.glob("*.parquet")) if path.name[0] != "."]
+    tables = [read_shard(path, columns) for path in sorted(folder.shards.glob("*.parquet")) if path.name[0] != "."]
     if not tables:
         names = columns or SHARD_SCHEMA.names
         return pa.schema([SHARD_SCHEMA.field(name) for name in names]).empty_table()
@@ -56,7 +56,8 @@ def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
     return {trial_id for trial_id, status in rows if (status == "failed") == failed}
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read the rows of one shard; UserError if it is of another release or can't be read."""
     try:
         file = pq.ParquetFile(path)
         version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()

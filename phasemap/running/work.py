@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder, write_bytes
 from phasemap.results.merge import trial_table
-from phasemap.results.shards import shard_table, write_shard
+from phasemap.results.shards import read_shard, shard_table, write_shard
 from phasemap.study.packs import Pack
 from phasemap.study.spec import PhaseRule
 from phasemap.training.recording import TrialResult
@@ -44,7 +46,13 @@ class PackReport:
 
 
 def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> PackReport:
-    """Train a pack, from its last checkpoint if it has one, and write its shard; progress is told as a share."""
+    """Train a pack, from its last checkpoint if it has one, and write its shard; progress is told as a share.
+
+    A pack that is stored already is only reported: its worker was lost after it had written the shard.
+    """
+    stored = _stored(pack, workload)
+    if stored is not None:
+        return stored
     from phasemap.training.population import Hooks, pick_device, train_pack
 
     checkpoint = workload.folder.checkpoint(pack.pack_id)
@@ -80,15 +88,28 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
 
 
 def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
-    path = write_shard(workload.folder, pack.pack_id, results)
-    rows = trial_table(shard_table(pack.pack_id, results), workload.rule)
+    write_shard(workload.folder, pack.pack_id, results)
+    return _report(pack, shard_table(pack.pack_id, results), workload)
+
+
+def _stored(pack: Pack, workload: Workload) -> PackReport | None:
+    """Report a pack from its shard, unless it has none or a trial in it failed."""
+    path = workload.folder.shard(pack.pack_id)
+    if not path.exists():
+        return None
+    table = read_shard(path)
+    return None if "failed" in table["status"].to_pylist() else _report(pack, table, workload)
+
+
+def _report(pack: Pack, table: pa.Table, workload: Workload) -> PackReport:
+    rows = trial_table(table, workload.rule)
     statuses = Counter(rows["status"])
     single = None
     if len(rows) == 1 and statuses["ok"]:
         single = rows.iloc[0][["phase", "subphase", *QUANTITIES]].to_dict()
     return PackReport(
         pack_id=pack.pack_id,
-        shard=path.name,
+        shard=workload.folder.shard(pack.pack_id).name,
         phase_counts=dict(Counter(rows["phase"].dropna())),
         n_ok=statuses["ok"],
         n_diverged=statuses["diverged"],

@@ -66,6 +66,16 @@ def test_every_pack_is_told_once_and_stored(runner, workload):
     assert not list(workload.folder.checkpoints.iterdir())
 
 
+def test_a_pack_that_is_stored_is_reported_again_and_not_trained(runner, workload):
+    packs = plan_packs(expand(study_of()), pack_size=4)
+    first, _ = outcomes(runner, packs, workload)
+    written = {path: path.stat().st_mtime_ns for path in workload.folder.shards.iterdir()}
+    second, failed = outcomes(runner, packs, workload)
+    assert not failed
+    assert sorted(map(repr, second)) == sorted(map(repr, first))
+    assert {path: path.stat().st_mtime_ns for path in workload.folder.shards.iterdir()} == written
+
+
 def test_a_pack_that_fails_is_told_with_its_error_and_the_others_finish(runner, workload):
     packs = plan_packs(expand(study_of(axes={"width": [16, TOO_WIDE], "corruption": [0, 0.3]}, model={}, seeds=1)))
     finished, failed = outcomes(runner, packs, workload)
