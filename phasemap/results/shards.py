@@ -57,16 +57,28 @@ def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the rows of one shard; UserError if it is of another release or can't be read."""
+    """Read the rows of one shard; UserError if its version is another or it can't be read.
+
+    A column that a later release added is filled in: a setting with its default, anything else with null.
+    """
     try:
         file = pq.ParquetFile(path)
         version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
         if version != str(SHARD_VERSION):
             raise UserError(f"{path} has shard version {version}; this release reads {SHARD_VERSION}")
-        table = file.read(columns=list(columns) if columns else None)
+        wanted = list(columns or SHARD_SCHEMA.names)
+        table = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
-    return table.cast(pa.schema([SHARD_SCHEMA.field(name) for name in columns or SHARD_SCHEMA.names]))
+    return pa.table(
+        {name: table[name] if name in table.column_names else _absent(name, len(table)) for name in wanted},
+        schema=pa.schema([SHARD_SCHEMA.field(name) for name in wanted]),
+    )
+
+
+def _absent(name: str, length: int) -> pa.Array:
+    default = setting_value(name, SETTINGS[name].default) if name in SETTINGS else None
+    return pa.array([default] * length, type=SHARD_SCHEMA.field(name).type)
 
 
 def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:

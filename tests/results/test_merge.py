@@ -96,6 +96,17 @@ def test_a_shard_of_another_release_or_broken_is_named(rows, tmp_path):
         read_shards(folder)
 
 
+def test_a_shard_without_a_later_column_is_filled_in(rows, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    pq.write_table(rows[0].drop_columns(["mean_ipr", "mlp_factor"]), folder.shard("x"))
+    read = read_shards(folder)
+    assert read.schema.names == rows[0].schema.names
+    assert read["mean_ipr"].to_pylist() == [None, None]
+    assert read["mlp_factor"].to_pylist() == [4, 4]
+    assert read["train_loss"].to_pylist() == rows[0]["train_loss"].to_pylist()
+
+
 def test_only_trials_that_ended_well_get_labels(rows):
     table = trial_table(merge_rows(pa.concat_tables(rows)), PhaseRule())
     assert list(table.columns) == list(TRIAL_COLUMNS)
