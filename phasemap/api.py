@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.diagram.diagram import STEP, Diagram, make_diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.horizon import with_steps
-from phasemap.diagram.tables import Tables, derive, write_tables
+from phasemap.diagram.tables import Tables, derive
 from phasemap.phases.labelling import label_frame
 from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
 from phasemap.results.lock import locked
 from phasemap.results.merge import curve_table
+from phasemap.study.checks import check_rule, values_of
 from phasemap.study.file import load_rule, load_study
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study
@@ -55,8 +57,8 @@ class PhaseDiagram:
         """Return the points as an xarray Dataset over all axes of the study (needs phasemap[export])."""
         from phasemap.results.export import points_dataset
 
-        study = self.data.study
-        return points_dataset(study, self.points)
+        free = [axis for axis in self.data.study.axes if axis.name not in self.data.fixed]
+        return points_dataset(self.data.study, free, self.points)
 
     @property
     def points(self) -> pd.DataFrame:
@@ -86,20 +88,17 @@ class Run:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial."""
-        return self._read(self.folder.trials) if self.folder.trials.exists() else self._derived.trials
+        return self._read(self.folder.trials, lambda tables: tables.trials)
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
-        return self._read(self.folder.points) if self.folder.points.exists() else self._derived.points
+        return self._read(self.folder.points, lambda tables: tables.points)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """The curves in long form: trial_id, step, quantities (and corruption, n_corrupted, for ``label``)."""
-        if self.folder.curves.exists():
-            return self._read(self.folder.curves)
-        frame: pd.DataFrame = curve_table(self._derived.rows).to_pandas()
-        return frame
+        """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
+        return self._read(self.folder.curves, lambda tables: curve_table(tables.rows).to_pandas())
 
     def diagram(
         self,
@@ -111,7 +110,7 @@ class Run:
         """Lay the points out over two axes; by default the study's first two, with the others as facets."""
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         study, points = self.study, self.points
-        if STEP in (x, y, *facets):
+        if STEP in (x, y, *facets, *(fix or {})):
             study, points = with_steps(study, self._derived.rows)
         return PhaseDiagram(make_diagram(study, points, x=x, y=y, fix=fix, facet=facets))
 
@@ -120,9 +119,12 @@ class Run:
         """The tables made from the shards, without writing them."""
         return derive(self.folder)
 
-    @staticmethod
-    def _read(path: Path) -> pd.DataFrame:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
+        """Read a derived table; where it is missing or damaged, make it from the shards."""
+        try:
+            frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        except (OSError, pa.ArrowInvalid):
+            return otherwise(self._derived)
         return frame
 
 
@@ -163,6 +165,7 @@ def execute(
     callbacks: Sequence[Any] = (),
     in_process: bool = False,
     retry_failed: bool = False,
+    fresh: bool = False,
     quiet: bool = False,
 ) -> Outcome:
     """Run a study in a folder and say how it ended; see ``run``."""
@@ -172,12 +175,12 @@ def execute(
         if in_process:
             from phasemap.running.local import LocalRunner
 
-            return LocalRunner()
+            return LocalRunner(study.resources.device)
         from phasemap.running.ray_tune import RayRunner
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
 
-    return run_study(study, folder, start_runner, retry_failed=retry_failed, quiet=quiet)
+    return run_study(study, folder, start_runner, retry_failed=retry_failed, fresh=fresh, quiet=quiet)
 
 
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
@@ -187,18 +190,26 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     kept in the run's study.yaml. ``at_step`` gives the map at an earlier horizon; the tables stay so until the next
     relabel or run.
     """
+    from phasemap.running.driver import write_results
+    from phasemap.running.storage import storage_errors
+
     wanted = run.study.phases if rule is None else _rule(rule)
     study = run.study.model_copy(update={"phases": wanted})
-    with locked(run.folder):
-        tables = derive(run.folder, study, at_step)
+    steps = max(value for _, value in values_of(study, "steps"))
+    if at_step is not None and at_step > steps:
+        raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
+    with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
+            run.folder.remove_derived()
             write_text(run.folder.study, dump_study(study))
-        write_tables(run.folder, tables)
+        write_results(run.folder, study, at_step)
     return Run(run.folder)
 
 
 def _rule(rule: str | PhaseRule) -> PhaseRule:
     if isinstance(rule, PhaseRule):
+        for key, message in check_rule(rule):
+            raise UserError(f"{key} {message}")
         return rule
     if rule in RULES:
         return PhaseRule(rule=rule)  # type: ignore[arg-type]

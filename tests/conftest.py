@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from hypothesis import settings
 
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
@@ -11,6 +12,9 @@ from phasemap.running.local import LocalRunner
 from phasemap.study.file import parse_study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
+
+settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
+settings.load_profile("steady")
 
 CPU = torch.device("cpu")
 

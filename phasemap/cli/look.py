@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,27 +19,32 @@ def list_command(storage: str | None, as_json: bool) -> None:
     from phasemap.api import Run
     from phasemap.results.folder import list_runs
     from phasemap.results.provenance import read_provenance
+    from phasemap.study.problems import UserError
     from phasemap.study.trials import count_trials
 
     rows = []
     for folder in list_runs(storage):
-        found, executions = Run(folder), read_provenance(folder)
-        rows.append(
-            {
-                "name": folder.name,
-                "run": str(folder.path),
+        row: dict[str, Any] = {"name": folder.name, "run": str(folder.path)}
+        try:
+            found, executions = Run(folder), read_provenance(folder)
+            row |= {
                 "n_trials": count_trials(found.study),
                 "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
                 "phase_counts": counts(found, "phase"),
                 "last_outcome": executions[-1]["outcome"] if executions else None,
                 "last_started": executions[-1]["started"] if executions else None,
             }
-        )
-    lines = [
-        f"{r['name']:<24} {r['n_done']}/{r['n_trials']} trials  {r['last_outcome']}  {words(r['phase_counts'])}"
-        for r in rows
-    ]
-    print_result(rows, "\n".join(lines) or "no runs", as_json=as_json)
+        except UserError as error:  # one bad folder must not hide the others
+            row["error"] = str(error)
+        rows.append(row)
+    print_result(rows, "\n".join(map(_list_line, rows)) or "no runs", as_json=as_json)
+
+
+def _list_line(row: Mapping[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['name']:<24} {row['error'].splitlines()[0]}"
+    done = f"{row['n_done']}/{row['n_trials']} trials"
+    return f"{row['name']:<24} {done}  {row['last_outcome']}  {words(row['phase_counts'])}"
 
 
 @click.command()
@@ -65,7 +72,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
         "n_missing_points": int(points["phase"].isna().sum()),
-        "rules_disagree": int((both["subphase"] != both["subphase_doshi2024"]).sum()),
+        "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
         "unfinished": json.loads(bad[["trial_id", "status", "error"]].to_json(orient="records")),
     }
     if as_json:
@@ -76,14 +83,13 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"trials: {words(content['phase_counts'])}")
     console.print(f"points: {words(content['point_subphase_counts'])}")
     console.print(
-        f"the rules memorized_fraction and doshi2024 disagree on {content['rules_disagree']} of {len(both)} trials"
-        if found.study.phases.rule != "doshi2024"
-        else "labelled by the paper's rule, doshi2024"
+        f"labelled by {found.study.phases.rule}; "
+        f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
     )
     console.print()
     console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
     for row in content["unfinished"]:
-        console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}")
+        console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
 
 
 @click.command()

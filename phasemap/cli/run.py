@@ -40,18 +40,18 @@ def run(
 
     loaded = load_study(study, overrides)
     folder = RunFolder(storage_path(storage) / loaded.name)
-    if fresh and folder.path.exists():
-        click.echo(f"moved {folder.path} to {folder.move_aside()}", err=True)
-    for change in check_folder(loaded, folder):
+    for change in [] if fresh else check_folder(loaded, folder):
         click.echo(f"changed: {change}", err=True)
-    plan = make_plan(loaded, folder, retry_failed=retry_failed)
+    plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
     click.echo(
         f"{loaded.name}: {plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in "
         f"{len(plan.packs)} packs (about {duration(plan.core_seconds)} of one core)",
         err=True,
     )
     _interrupt_on_terminate()
-    outcome = execute(loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed)
+    outcome = execute(
+        loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
+    )
     done = Run(folder)
     for trial_id in outcome.failures:
         error = done.trials.set_index("trial_id").at[trial_id, "error"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.frontier import Floats, Kind, contour, extended, logit
+from phasemap.diagram.frontier import Floats, Kind, contour, extended, logit, saturation
 from phasemap.diagram.statistics import LOSES, WINS
 from phasemap.study.axes import Axis
 from phasemap.study.problems import UserError
@@ -42,6 +42,7 @@ class Diagram:
     facets: tuple[Axis, ...]
     fixed: Mapping[str, Any]
     panels: tuple[Panel, ...]
+    left_out: int = 0  # panels that are not drawn
 
     @property
     def strip(self) -> bool:
@@ -51,8 +52,10 @@ class Diagram:
     def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
         """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame."""
         if kind == "generalization":
-            height = logit(panel.grid["test_accuracy"].astype(float))
-            level = float(logit(self.study.phases.generalized))
+            threshold = min(self.study.phases.generalized, 1 - 4e-6)  # 1 itself is reached, but never crossed
+            off = saturation(threshold)
+            height = logit(panel.grid["test_accuracy"].astype(float), off)
+            level = float(logit(threshold, off))
         else:
             told = np.isin(panel.grid["generalization_wins"].astype(object), [WINS, LOSES])
             gap = panel.grid["recovered_accuracy"] - panel.grid["memorized_accuracy"]
@@ -67,6 +70,14 @@ class Diagram:
         """Return a frontier's lines in one panel, each (n, 2), in values of the axes."""
         lines = self.frontier_positions(self.panels[panel], kind)
         return [np.stack([self.x.to_values(line[:, 0]), self.y.to_values(line[:, 1])], axis=1) for line in lines]
+
+
+MOST_PANELS = 36
+
+
+def first_panels(diagram: Diagram) -> Diagram:
+    """Cut a diagram with very many panels to its first, so that it can be drawn and looked at."""
+    return replace(diagram, panels=diagram.panels[:MOST_PANELS], left_out=len(diagram.panels[MOST_PANELS:]))
 
 
 def make_diagram(

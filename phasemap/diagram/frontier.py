@@ -17,13 +17,18 @@ SATURATION = 0.005  # accuracies are taken between this and 1 minus this before 
 KINDS: tuple[Kind, ...] = ("generalization", "inversion")
 
 
-def logit(accuracy: NDArray[np.float64] | float) -> Floats:
+def saturation(level: float) -> float:
+    """Return how far accuracies are kept off 0 and 1, so that a level near 1 still lies between them."""
+    return min(SATURATION, max((1 - level) / 2, 1e-6))
+
+
+def logit(accuracy: NDArray[np.float64] | float, off: float = SATURATION) -> Floats:
     """Return log(a / (1 - a)) with accuracies kept off 0 and 1.
 
     Accuracies saturate: between 1.0 and chance, linear interpolation would put 0.9 next to the saturated point, as if
     that were known; on the logit scale the line lies about midway.
     """
-    inside = np.clip(np.asarray(accuracy, dtype=float), SATURATION, 1 - SATURATION)
+    inside = np.clip(np.asarray(accuracy, dtype=float), off, 1 - off)
     return np.asarray(np.log(inside / (1 - inside)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_table
@@ -16,6 +17,11 @@ from phasemap.study.spec import Study
 MOST_STEPS = 25
 
 
+def _at(rows: pa.Table, study: Study, step: int) -> pd.DataFrame:
+    """Label the trials that were trained that far."""
+    return trial_table(rows.filter(pc.greater_equal(rows["steps"], step)), study.phases, at_step=step)
+
+
 def with_steps(study: Study, rows: pa.Table) -> tuple[Study, pd.DataFrame]:
     """Return a study with the axis ``step`` added, and its points; UserError if nothing was recorded."""
     recorded = sorted({step for steps in rows["step"].to_pylist() for step in steps})
@@ -25,6 +31,6 @@ def with_steps(study: Study, rows: pa.Table) -> tuple[Study, pd.DataFrame]:
     steps = sorted({min(recorded, key=lambda step: abs(step - target)) for target in wanted})
     source = AxisRange.model_construct(start=steps[0], stop=steps[-1], num=len(steps), scale="log")
     axis = Axis.model_construct(name=STEP, values=tuple(steps), source=source)
-    frames = [point_table(study, trial_table(rows, study.phases, at_step=step)).assign(step=step) for step in steps]
+    frames = [point_table(study, _at(rows, study, step)).assign(step=step) for step in steps]
     points = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
     return study.model_copy(update={"axes": (*study.axes, axis)}), points

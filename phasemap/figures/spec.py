@@ -117,13 +117,18 @@ def setting_line(diagram: Diagram) -> str:
     text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
     text += [f"p {settings['modulus']}"] if "modulus" in settings else []
     text += [f"width {settings['width']}"] if "width" in settings else []
+    shown = {"task", "modulus", "width"}
     names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption")
+    shown |= set(names)
     for name in names:
         default = name in ("weight_decay", "dropout", "corruption") and not settings.get(name)
-        if name in settings and not default:
+        if name in settings and (name in diagram.fixed or not default):
             value = show_value(settings[name])
             text.append(_in_words(name, value))
+    text += [f"{readable(name)} {show_value(value)}" for name, value in diagram.fixed.items() if name not in shown]
     text.append(_seed_words(study))
+    if diagram.left_out:
+        text.append(f"the first {len(diagram.panels)} of {len(diagram.panels) + diagram.left_out} panels")
     return ", ".join(text)
 
 
@@ -155,16 +160,22 @@ def _panel(diagram: Diagram, panel: Panel, metric: str) -> PanelSpec:
     title = ", ".join(f"{readable(name)} {show_value(value)}" for name, value in panel.facet.items())
     values = None if metric in LABEL_METRICS else panel.grid[metric].astype(float)
     return PanelSpec(
-        title=title, marks=cell_marks(panel, metric), values=values, notes=_notes(panel), lines=tuple(lines)
+        title=title,
+        marks=cell_marks(panel, metric),
+        values=values,
+        notes=_notes(panel, len(diagram.study.seeds)),
+        lines=tuple(lines),
     )
 
 
-def _notes(panel: Panel) -> NDArray[np.object_]:
-    """Say of labelled cells that their seeds disagree, or that some of them failed or diverged."""
+def _notes(panel: Panel, n_seeds: int) -> NDArray[np.object_]:
+    """Say of labelled cells that some seeds failed or diverged, are not trained yet, or disagree."""
     labelled = panel.grid["n_seeds"] > 0
     lost = labelled & ((panel.grid["n_failed"] > 0) | (panel.grid["n_diverged"] > 0))
     split = labelled & (panel.grid["agreement"].astype(float) < 1)
-    return np.where(lost, "lost", np.where(split, "split", "")).astype(object)
+    seen = panel.grid["n_seeds"] + panel.grid["n_failed"] + panel.grid["n_diverged"]
+    partial = labelled & (seen < n_seeds)
+    return np.select([lost, partial, split], ["lost", "partial", "split"], "").astype(object)
 
 
 def _drawn(axis: Coordinates, positions: Floats) -> Floats:
@@ -185,7 +196,7 @@ def _axis(axis: Coordinates) -> AxisSpec:
 def _columns(sizes: Sequence[int], n_panels: int) -> int:
     """Return the panels per row: the last facet's values if there are two facets, else at most four."""
     if len(sizes) == 2:
-        return sizes[1]
+        return min(sizes[1], 8)
     return min(n_panels, 4)
 
 

@@ -33,6 +33,12 @@ STYLE: dict[Any, Any] = {
 }
 CELL_INCHES = 0.34
 MOST_TICKS = 12
+NOTES = {
+    "split": (".", "seeds disagree"),
+    "lost": ("x", "some seeds failed or diverged"),
+    "partial": ("o", "some seeds not trained yet"),
+}
+"""The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
 
 
@@ -114,8 +120,15 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell_points: float)
             _draw_mark(ax, cell, MARKS[str(panel.marks[row, column])], size)
         if panel.values is None and panel.notes[row, column]:
             ink = MARKS[str(panel.marks[row, column])].ink
-            sign = "x" if panel.notes[row, column] == "lost" else "."
-            ax.plot(*cell.at(0.85, 0.85), marker=sign, color=ink, markersize=size * 0.4, markeredgewidth=0.7)
+            sign = NOTES[str(panel.notes[row, column])][0]
+            ax.plot(
+                *cell.at(0.85, 0.85),
+                marker=sign,
+                color=ink,
+                markersize=size * 0.4,
+                fillstyle="none" if sign == "o" else "full",
+                markeredgewidth=0.7,
+            )
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
         ax.plot(
@@ -224,20 +237,12 @@ def _handles(spec: FigureSpec) -> list[Any]:
                 )
             )
     notes = {note for panel in spec.panels for note in panel.notes.ravel() if note} if labelled else set()
-    if "split" in notes:
-        handles.append(Line2D([], [], color="black", marker=".", linestyle="", label="seeds disagree"))
-    if "lost" in notes:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color="black",
-                marker="x",
-                markersize=4,
-                linestyle="",
-                label="some seeds failed or diverged",
+    for note, (sign, text) in NOTES.items():
+        if note in notes:
+            fill: Any = "none" if sign == "o" else "full"
+            handles.append(
+                Line2D([], [], color="black", marker=sign, markersize=4, fillstyle=fill, linestyle="", label=text)
             )
-        )
     for _, meaning, style in spec.frontiers:
         line = Line2D([], [], color="black", linewidth=1.8, label=wrapped(meaning, 22))
         line.set_linestyle(style)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.phases.curves import QUANTITIES, Curves
-from phasemap.phases.rules import DOSHI2024, phases, settled, subphases
+from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, settled, subphases
 from phasemap.phases.timing import delayed, step_times
 from phasemap.study.spec import PhaseRule
 
@@ -15,6 +15,7 @@ LABEL_COLUMNS = (
     "subphase",
     "rule",
     "subphase_doshi2024",
+    "subphase_memorized_fraction",
     "peak_test_accuracy",
     "memorization_step",
     "grokking_step",
@@ -35,6 +36,7 @@ def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
         "subphase": subphase,
         "rule": rule.rule,
         "subphase_doshi2024": subphases(curves, DOSHI2024),
+        "subphase_memorized_fraction": subphases(curves, MEMORIZED_FRACTION if rule.rule == "doshi2024" else rule),
         "peak_test_accuracy": curves.values["test_accuracy"].max(axis=1),
         **times,
         "delayed": pd.array(delayed(times), dtype="boolean"),
@@ -48,11 +50,14 @@ def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
 def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
     """Label trials given in long form: trial_id, step, quantities, and corruption and n_corrupted per trial.
 
-    Returns a table indexed by trial_id with LABEL_COLUMNS. Raises ValueError when a column is missing.
+    Returns a table indexed by trial_id with LABEL_COLUMNS. Where the table has a status, only trials that ended ``ok``
+    get labels. Raises ValueError when a column is missing.
     """
     missing = [c for c in ("trial_id", "step", "corruption", "n_corrupted", *QUANTITIES) if c not in frame]
     if missing:
         raise ValueError(f"the curves lack the columns {', '.join(missing)}")
+    if "status" in frame:
+        frame = frame[frame["status"] == "ok"]
     ordered = frame.sort_values(["trial_id", "step"])
     steps = ordered.groupby("trial_id", sort=False)["step"].agg(tuple)
     parts = []

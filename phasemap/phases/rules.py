@@ -24,6 +24,7 @@ WINDOW_SHARE, WINDOW_RECORDS = 0.1, 5
 SETTLED_SHARE = 1 / 3
 
 DOSHI2024 = PhaseRule(rule="doshi2024")
+MEMORIZED_FRACTION = PhaseRule(rule="memorized_fraction")
 
 
 def subphases(curves: Curves, rule: PhaseRule) -> Labels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.results.folder import write_whole
+from phasemap.study.axes import Axis
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
 
@@ -20,10 +23,10 @@ FORMATS = (".csv", ".parquet")
 
 def export_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all; the format is told by the file's ending."""
-    if path.suffix not in FORMATS:
+    if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join(FORMATS)}")
     try:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             write_whole(path, lambda temporary: frame.to_csv(temporary, index=False))
         else:
             write_whole(path, lambda temporary: frame.to_parquet(temporary, index=False))
@@ -31,24 +34,25 @@ def export_table(frame: pd.DataFrame, path: Path) -> None:
         raise UnreachableError(f"{path} can't be written: {error.strerror or error}") from None
 
 
-def points_dataset(study: Study, points: pd.DataFrame) -> xarray.Dataset:
-    """Return points as an xarray Dataset over the study's axes; UserError without xarray."""
+def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> xarray.Dataset:
+    """Return points as an xarray Dataset over the given axes; UserError without xarray."""
     try:
         import xarray
     except ImportError:
         raise UserError("xarray is not installed; pip install 'phasemap[export]'") from None
-    sizes = [len(axis.values) for axis in study.axes]
-    coordinates = {axis.name: list(axis.values) for axis in study.axes}
-    order = _grid_order(study, points)
+    names = [axis.name for axis in axes]
+    coordinates = {axis.name: [_coordinate(value) for value in axis.values] for axis in axes}
+    indexed = points.drop(columns=[n for n in study.axis_names if n not in names])
+    keys = zip(*([_coordinate(value) for value in indexed[name]] for name in names), strict=True)
+    places = {key: row for row, key in enumerate(keys)}
+    order = np.asarray([places[key] for key in itertools.product(*coordinates.values())])
+    sizes = [len(values) for values in coordinates.values()]
     data: dict[str, Any] = {
-        name: (list(study.axis_names), points[name].to_numpy()[order].reshape(sizes))
-        for name in points.columns
-        if name not in study.axis_names
+        name: (names, indexed[name].to_numpy()[order].reshape(sizes)) for name in indexed.columns if name not in names
     }
     return xarray.Dataset(data, coords=coordinates, attrs={"study": study.name, "question": study.question})
 
 
-def _grid_order(study: Study, points: pd.DataFrame) -> np.ndarray:
-    """Return the rows of ``points`` in the order of the study's grid."""
-    places = {key: row for row, key in enumerate(zip(*(points[n] for n in study.axis_names), strict=True))}
-    return np.asarray([places[point] for point in study.points()])
+def _coordinate(value: Any) -> Any:
+    """Write lists as text: a coordinate must be one value."""
+    return value if isinstance(value, str | int | float) else str(list(value))

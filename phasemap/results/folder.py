@@ -94,6 +94,17 @@ class RunFolder:
         except OSError as error:
             raise UnreachableError(f"the storage {self.path} can't be written: {error.strerror}") from None
 
+    def remove_if_empty(self) -> None:
+        """Remove a folder that was made for nothing: no shard, no file."""
+        for path in (self.shards, self.checkpoints, self.path):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+    def remove_derived(self) -> None:
+        """Remove the derived tables, which then are made from the shards when they are asked for."""
+        for path in (self.trials, self.curves, self.points):
+            path.unlink(missing_ok=True)
+
     def move_aside(self) -> Path:
         """Rename the folder to NAME.old-TIMESTAMP and return the new path."""
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")

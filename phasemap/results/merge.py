@@ -19,13 +19,13 @@ TRIAL_COLUMNS = (
     *SETTINGS,
     "seed",
     "status",
-    *LABEL_COLUMNS[:4],
+    *LABEL_COLUMNS[:5],
     *QUANTITIES,
     "corruption_effective",
     "n_train",
     "n_corrupted",
     "n_classes",
-    *LABEL_COLUMNS[4:],
+    *LABEL_COLUMNS[5:],
     "mean_ipr",
     "train_seconds",
     "pack_id",
@@ -73,10 +73,12 @@ def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> 
 
 
 def curve_table(rows: pa.Table) -> pa.Table:
-    """Return the curves in long form: trial_id, corruption, n_corrupted, step and the quantities."""
+    """Return the curves in long form: trial_id, status, corruption, n_corrupted, step and the quantities."""
     counts = np.asarray([len(steps) for steps in rows["step"]], dtype=np.int64)
     repeat = pa.array(np.repeat(np.arange(len(counts)), counts))
-    columns = {name: rows[name].combine_chunks().take(repeat) for name in ("trial_id", "corruption", "n_corrupted")}
+    columns = {
+        name: rows[name].combine_chunks().take(repeat) for name in ("trial_id", "status", "corruption", "n_corrupted")
+    }
     for name in ("step", *QUANTITIES):
         flat = rows[name].combine_chunks().flatten()
         columns[name] = flat if name == "step" else pa.array(flat.to_numpy(zero_copy_only=False), from_pandas=True)

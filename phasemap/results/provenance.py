@@ -15,6 +15,7 @@ from typing import Any
 
 from phasemap._version import __version__
 from phasemap.results.folder import RunFolder, write_text
+from phasemap.study.problems import UserError
 
 PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow")
 
@@ -61,7 +62,12 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
     """Return a run's executions, the first first."""
     if not folder.provenance.exists():
         return []
-    entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
+    try:
+        entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(
+            f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
+        ) from None
     return entries
 
 

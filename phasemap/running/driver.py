@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
@@ -19,6 +18,7 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.shards import failed_ids, finished_ids
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Event, Failed, Finished, Runner
+from phasemap.running.storage import storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
@@ -64,13 +64,13 @@ class Outcome:
     failures: Sequence[str]  # ids of the trials that failed
 
 
-def make_plan(study: Study, folder: RunFolder, *, retry_failed: bool = False) -> Plan:
-    """Plan what is missing of a study in a run's folder; with ``retry_failed`` only the trials that failed."""
+def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
+    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
     trials = list(expand(study, coarse_to_fine(study)))
-    done = finished_ids(folder)
+    done = finished_ids(folder) if folder else set()
     wanted = trials
     if retry_failed:
-        failed = failed_ids(folder)
+        failed = failed_ids(folder) if folder else set()
         wanted = [trial for trial in trials if trial.trial_id in failed]
     size = study.resources.pack_size
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
@@ -109,44 +109,67 @@ def run_study(
     start_runner: Callable[[], Runner],
     *,
     retry_failed: bool = False,
+    fresh: bool = False,
     quiet: bool = False,
 ) -> Outcome:
-    """Train what is missing of a study and merge it with what is there.
+    """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
-    UserError and UnreachableError come before anything is trained. On KeyboardInterrupt the tables are made from what
-    is finished, and the exception goes on.
+    UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
+    tables are made from what is finished, and the exception goes on.
     """
-    check_folder(study, folder)
-    folder.create()
-    with _storage_errors(folder), locked(folder), _log_to(folder):
-        plan = make_plan(study, folder, retry_failed=retry_failed)
-        check_budget(study, plan)
-        write_text(folder.study, dump_study(study))
+    if not fresh:
+        check_folder(study, folder)
+    check_budget(study, _plan(study, folder, retry_failed=retry_failed, fresh=fresh))
+    with storage_errors(folder):
+        folder.create()
+        try:
+            with locked(folder):
+                plan = _plan(study, folder, retry_failed=retry_failed, fresh=fresh)
+                runner = start_runner() if plan.packs else None
+                try:
+                    return _run_locked(study, folder, plan, runner, fresh=fresh, quiet=quiet)
+                finally:
+                    if runner is not None:
+                        runner.close()
+        finally:
+            folder.remove_if_empty()
+
+
+def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -> Plan:
+    return make_plan(study, None if fresh else folder, retry_failed=retry_failed)
+
+
+def _run_locked(
+    study: Study, folder: RunFolder, plan: Plan, runner: Runner | None, *, fresh: bool, quiet: bool
+) -> Outcome:
+    if fresh:
+        _set_aside(folder)
+    with _log_to(folder):
+        text = dump_study(study)
+        if not folder.study.exists() or folder.study.read_text(encoding="utf-8") != text:
+            folder.remove_derived()  # they are of another grid; until the next merge the shards speak
+            write_text(folder.study, text)
         logger.info(
-            "%s: %d trials, %d to train in %d packs",
-            study.name,
-            plan.n_trials,
-            plan.n_missing,
-            len(plan.packs),
+            "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
-        return _Run(study, folder, plan, quiet).execute(start_runner)
+        return _Run(study, folder, plan, quiet).execute(runner)
 
 
-@contextmanager
-def _storage_errors(folder: RunFolder) -> Iterator[None]:
-    """Name the storage where a file of the run can't be written or read, in place of a traceback."""
-    try:
-        yield
-    except OSError as error:
-        what = error.filename or folder.path
-        raise UnreachableError(f"{what} can't be written or read: {error.strerror or error}") from None
+def _set_aside(folder: RunFolder) -> None:
+    """Move a run's folder aside and make a new one, keeping the lock that is held on it."""
+    if not folder.study.exists():
+        return
+    target = folder.move_aside()
+    folder.create()
+    (target / folder.lock.name).rename(folder.lock)
+    logger.info("moved %s to %s", folder.path, target)
 
 
-def write_results(folder: RunFolder, study: Study) -> Tables:
+def write_results(folder: RunFolder, study: Study, at_step: int | None = None) -> Tables:
     """Make a run's derived tables and its default picture."""
-    tables = derive(folder, study)
+    tables = derive(folder, study, at_step)
     write_tables(folder, tables)
-    save_figure(figure_spec(make_diagram(study, tables.points)), folder.diagram)
+    save_figure(figure_spec(first_panels(make_diagram(study, tables.points))), folder.diagram)
     return tables
 
 
@@ -160,11 +183,10 @@ class _Run:
     merged: float = field(default_factory=time.monotonic)
     failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
 
-    def execute(self, start_runner: Callable[[], Runner]) -> Outcome:
-        before = self._tables()
-        outcome, tables = "failed", before
+    def execute(self, runner: Runner | None) -> Outcome:
+        before = derive(self.folder, self.study)
+        outcome = "failed"
         reused = Counter(before.trials["phase"].dropna())
-        runner = start_runner() if self.plan.packs else None
         provenance = Provenance(
             self.folder,
             study_hash=study_hash(self.study),
@@ -179,8 +201,6 @@ class _Run:
             outcome = "interrupted"
             raise
         finally:
-            if runner is not None:
-                runner.close()
             tables = write_results(self.folder, self.study)
             new = tables.trials[~tables.trials["trial_id"].isin(set(before.trials["trial_id"]))]
             provenance.end(
@@ -234,9 +254,6 @@ class _Run:
         if time.monotonic() - self.merged >= MERGE_SECONDS:
             write_results(self.folder, self.study)
             self.merged = time.monotonic()
-
-    def _tables(self) -> Tables:
-        return derive(self.folder, self.study)
 
 
 class _log_to:

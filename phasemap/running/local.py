@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from phasemap.running.runner import Advanced, Event, Failed, Finished
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
+from phasemap.study.problems import UserError
 
 
 class LocalRunner:
@@ -14,6 +15,14 @@ class LocalRunner:
 
     name = "in-process"
     slots = 1
+
+    def __init__(self, device: str = "auto") -> None:
+        from phasemap.training.population import pick_device
+
+        try:
+            pick_device(device)
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
 
     def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
         """Train packs in their order."""

@@ -101,6 +101,8 @@ class RayRunner:
 
         total = ray.cluster_resources()
         cpus, gpus = self.resources.cpus_per_pack, self.resources.gpus_per_pack
+        if self.resources.device == "cuda" and not total.get("GPU", 0):
+            raise UserError("resources.device is cuda, but Ray has no GPU; allowed: auto or cpu")
         if gpus == "auto":
             gpus = 1.0 if total.get("GPU", 0) and self.resources.device != "cpu" else 0.0
         per_pack = {"cpu": float(cpus), "gpu": float(gpus)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -53,7 +53,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
     stored = _stored(pack, workload)
     if stored is not None:
         return stored
-    from phasemap.training.population import Hooks, pick_device, train_pack
+    from phasemap.training.population import CheckpointError, Hooks, pick_device, train_pack
 
     checkpoint = workload.folder.checkpoint(pack.pack_id)
     hooks = Hooks(
@@ -61,7 +61,12 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         save=lambda content: write_bytes(checkpoint, content),
         saved=checkpoint.read_bytes() if checkpoint.exists() else None,
     )
-    results = train_pack(pack.trials, device=pick_device(workload.device), hooks=hooks)
+    device = pick_device(workload.device)
+    try:
+        results = train_pack(pack.trials, device=device, hooks=hooks)
+    except CheckpointError:  # a checkpoint is a cache: without it the pack starts anew
+        checkpoint.unlink()
+        results = train_pack(pack.trials, device=device, hooks=replace(hooks, saved=None))
     report = _store(pack, results, workload)
     checkpoint.unlink(missing_ok=True)
     return report

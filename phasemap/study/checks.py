@@ -38,15 +38,18 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     yield from _not_available(study)
     yield from _examples_left(study)
     yield from _lazy_needs_depth(study)
-    if study.phases.rule == "doshi2024":
-        for key in ("generalized", "memorized"):
-            if getattr(study.phases, key) != PhaseRule.model_fields[key].default:
-                yield (
-                    ("phases", key),
-                    "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule",
-                )
+    for key, message in check_rule(study.phases):
+        yield ("phases", key), message
     if not any(path.startswith(("axes", "seeds")) for path in reported) and count_trials(study) > MAX_TRIALS:
         yield ("axes",), f"make {count_trials(study)} trials; allowed: at most {MAX_TRIALS}"
+
+
+def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
+    """Yield (key, message) for thresholds that a rule does not allow."""
+    if rule.rule == "doshi2024":
+        for key in ("generalized", "memorized"):
+            if getattr(rule, key) != PhaseRule.model_fields[key].default:
+                yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
 def values_of(study: Study, name: str) -> list[tuple[tuple[Any, ...], Any]]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.checks import check_study
+from phasemap.study.checks import check_rule, check_study
 from phasemap.study.problems import Problem, StudyError
 from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
 from phasemap.study.values import adapter, allowed
@@ -43,7 +43,9 @@ def load_rule(path: str | Path) -> PhaseRule:
     """Read a labelling rule from a file with the content of a study's ``phases`` section."""
     document = read_document(path)
     parser = _Parser(document)
-    rule = parser.section((), PhaseRule, document.content)
+    rule: PhaseRule = parser.section((), PhaseRule, document.content)
+    for key, message in check_rule(rule):
+        parser.wrong((key,), message)
     parser.stop_if_wrong()
     return rule
 

@@ -31,8 +31,9 @@ def _rounded_number(value: Any) -> Any:
 
 
 Real = Annotated[float, BeforeValidator(_rounded_number), Field(allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1)]
-Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0)]
+LARGEST = 10**15  # what a float holds exactly, and more than any machine trains
+Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=LARGEST)]
+Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0, le=LARGEST)]
 
 
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -84,7 +85,7 @@ def _number(kind: type, metadata: list[Any]) -> str:
                     bounds[name] = getattr(part, name)
     noun = "a whole number" if kind is int else "a number"
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    if low is not None and high is not None:
+    if low is not None and high is not None and high < LARGEST:
         left, right = "[" if "ge" in bounds else "(", "]" if "le" in bounds else ")"
         return f"{noun} in {left}{low:g}, {high:g}{right}"
     if low is not None:

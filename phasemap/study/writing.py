@@ -13,7 +13,7 @@ from phasemap.study.spec import SECTIONS, SETTINGS, Study
 
 TEMPLATE = """\
 # A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
-name: {name}                     # the run's folder is called so
+name: "{name}"                   # the run's folder is called so
 question: Where does weight decay turn memorization into generalization?
 
 task:

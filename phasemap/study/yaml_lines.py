@@ -140,10 +140,13 @@ class _Builder:
             return None
         if kind == "bool":
             return node.value.lower() == "true"
-        if kind == "int" and len(node.value) <= 20:
-            return int(node.value)
-        if kind in ("int", "float"):
-            return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        try:
+            if kind == "int" and len(node.value) <= 18:
+                return int(node.value)
+            if kind in ("int", "float"):
+                return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:  # an explicit tag on something else
+            return node.value
         if node.tag != "tag:yaml.org,2002:str":
             self.document.problems.append(self._problem(node, path, f"has the tag {node.tag}; allowed: plain values"))
         return node.value
@@ -158,18 +161,18 @@ def set_value(document: Document, text: str) -> None:
     parts = tuple(key.strip().split("."))
     if not equals or not all(parts):
         raise UserError(f"--set {text}: allowed: KEY=VALUE with a dotted key, e.g. training.steps=500")
-    try:
-        content = parse_document(value, f"--set {text}").content if value.strip() else None
-    except StudyError as error:
-        raise UserError(str(error)) from None
+    parsed = parse_document(value, f"--set {text}") if value.strip() else Document("")
+    document.problems.extend(parsed.problems)
     if not isinstance(document.content, dict):
         return
     place = document.content
     for part in parts[:-1]:
-        place = place.setdefault(part, {})
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
         if not isinstance(place, dict):
             raise UserError(f"--set {text}: {part} is not a section")
-    place[parts[-1]] = content
+    place[parts[-1]] = parsed.content
     for path in [path for path in document.lines if path[: len(parts)] == parts]:
         del document.lines[path]
     document.overrides[parts] = text

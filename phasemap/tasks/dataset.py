@@ -12,7 +12,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """All M examples of a task with their true labels."""
+    """All M examples of a task with their true labels.
+
+    Random streams are keyed by the name; tasks on the same inputs share it, so that they are paired too.
+    """
 
     name: str
     inputs: Ints  # (M, tokens)

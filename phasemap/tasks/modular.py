@@ -14,4 +14,4 @@ def modular(kind: str, modulus: int) -> Dataset:
     """Return all modulus^2 pairs, row m * modulus + n, of ``modular_addition`` or ``modular_multiplication``."""
     m, n = np.divmod(np.arange(modulus * modulus, dtype=np.int64), modulus)
     labels = {"modular_addition": m + n, "modular_multiplication": m * n}[kind] % modulus
-    return Dataset(name=f"{kind}-{modulus}", inputs=np.stack([m, n], axis=1), labels=labels, n_classes=modulus)
+    return Dataset(name=f"modular-{modulus}", inputs=np.stack([m, n], axis=1), labels=labels, n_classes=modulus)

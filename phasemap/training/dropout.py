@@ -19,7 +19,7 @@ class DropoutMasks:
     """
 
     def __init__(self, *, seed: int, rate: float, width: int) -> None:
-        self.threshold = round(rate * RESOLUTION)
+        self.threshold = min(round(rate * RESOLUTION), RESOLUTION - 1)
         self.scale = RESOLUTION / (RESOLUTION - self.threshold)
         self._key = stream_key("dropout", seed, width)
         self.width = width

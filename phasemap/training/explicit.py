@@ -140,9 +140,10 @@ class _Network:
             ),
         )
         scratch = _Scratch(block_rows(width, p), width, p, device)
-        self._by_token = torch.from_numpy(np.lexsort(data.inputs[examples.train].T[::-1])).to(device)
-        inputs = data.inputs[examples.train][self._by_token.cpu()]
-        self.training = _blocks(inputs, examples.given[self._by_token.cpu()], scratch, width, p)
+        by_token = np.lexsort(data.inputs[examples.train].T[::-1])
+        self._by_token = torch.from_numpy(by_token).to(device)
+        inputs = data.inputs[examples.train][by_token]
+        self.training = _blocks(inputs, examples.given[by_token], scratch, width, p)
         self._sums = [_TokenSums(inputs[b.start : b.end], p, device) for b in self.training]
         order = np.concatenate([examples.train, examples.test])
         targets = np.concatenate([examples.given, data.labels[examples.test]])

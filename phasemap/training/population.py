@@ -22,9 +22,14 @@ from phasemap.training.recording import Evaluation, Recorder, TrialResult, measu
 
 STRIDE = 50  # steps between two looks at the clock
 CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_VERSION = 1
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
 their pages back to the kernel after every block (a tenth of the time at p 97)."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is damaged, of another release or of another pack; the pack must start anew."""
 
 
 class Kernel(Protocol):
@@ -117,7 +122,7 @@ def train_pack(
     """Train the trials of one pack from start to end and return their results in the same order.
 
     A trial whose loss is not finite at a recorded step is marked ``diverged`` there and stops; no other is touched.
-    ValueError if the trials don't share one static shape.
+    ValueError if the trials don't share one static shape, CheckpointError if ``hooks.saved`` is not theirs.
     """
     if len({shape_key(trial) for trial in trials}) != 1:
         raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
@@ -176,6 +181,7 @@ class _Training:
     def _dump(self) -> bytes:
         buffer = io.BytesIO()
         state = {
+            "version": CHECKPOINT_VERSION,
             "trial_ids": [trial.trial_id for trial in self.trials],
             "step": self.step,
             "seconds": self._seconds(),
@@ -186,11 +192,16 @@ class _Training:
         return buffer.getvalue()
 
     def _load(self, saved: bytes) -> None:
-        state = torch.load(io.BytesIO(saved), weights_only=True, map_location=self.device)
-        if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
-            raise ValueError("the checkpoint belongs to another pack")
-        self.kernel.load(state["kernel"])
-        self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
+        try:
+            state = torch.load(io.BytesIO(saved), weights_only=True, map_location=self.device)
+            if state["version"] != CHECKPOINT_VERSION:
+                raise ValueError(f"version {state['version']}, not {CHECKPOINT_VERSION}")
+            if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
+                raise ValueError("it belongs to another pack")
+            self.kernel.load(state["kernel"])
+            self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
+        except Exception as error:  # whatever a damaged file may raise
+            raise CheckpointError(f"the checkpoint can't be used: {error}") from None
         self.step, self.seconds_before = state["step"], state["seconds"]
 
     def _results(self) -> list[TrialResult]:

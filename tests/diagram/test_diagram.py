@@ -140,3 +140,21 @@ def test_edges_lie_between_neighbouring_positions(scale):
     assert (axis.positions < axis.edges[1:]).all()
     assert np.diff(axis.edges) == pytest.approx(np.diff(axis.edges)[0])
     assert axis.to_values(axis.positions) == pytest.approx(axis.values)
+
+
+@pytest.mark.parametrize("threshold", [0.8, 0.9, 0.99, 0.999, 1.0])
+def test_the_frontier_follows_the_study_s_threshold(threshold):
+    study = study_of(axes={"weight_decay": [0, 1, 2, 3]}, phases={"generalized": threshold})
+    frame = points(study, test_accuracy=lambda row: [1.0, 1.0, 0.7, 0.1][int(row["weight_decay"])])
+    (line,) = make_diagram(study, frame).frontier("generalization")
+    assert 1 < line[0, 0] < 2
+
+
+def test_lower_thresholds_lie_nearer_to_the_point_below():
+    found = []
+    for threshold in (0.8, 0.9):
+        study = study_of(axes={"weight_decay": [0, 1]}, phases={"generalized": threshold})
+        frame = points(study, test_accuracy=lambda row: 1.0 if row["weight_decay"] == 0 else 0.1)
+        found.append(make_diagram(study, frame).frontier("generalization")[0][0, 0])
+    low, high = logit(0.1), logit(1.0)
+    assert found == pytest.approx([(high - logit(t)) / (high - low) for t in (0.8, 0.9)])

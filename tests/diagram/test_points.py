@@ -57,6 +57,7 @@ def test_the_subphase_is_the_majority_within_the_phase():
     ("pair", "expected"),
     [
         (["coexistence", "memorization"], "memorization"),
+        (["forgetting", "memorization"], "memorization"),
         (["confusion", "forgetting"], "forgetting"),
         (["clean_fit", "confusion"], "confusion"),
         (["coexistence", "forgetting"], "forgetting"),
@@ -114,3 +115,20 @@ def test_the_order_of_seeds_does_not_matter(labels, shuffler):
 def test_generalization_wins_where_an_exact_test_can_tell(recovered, memorized, corrupted, expected):
     counts = (np.asarray([value]) for value in (recovered, memorized, corrupted))
     assert generalization_wins(*counts, np.asarray([1 / 31])) == [expected]
+
+
+@pytest.mark.parametrize(("recovered", "memorized", "expected"), [(0.9, 0.05, "wins"), (0.05, 0.9, "loses")])
+def test_a_point_wins_where_its_corrupted_examples_are_answered_by_the_rule(recovered, memorized, expected):
+    seeds = trials(["coexistence"] * 4, recovered_accuracy=[recovered] * 4, memorized_accuracy=[memorized] * 4)
+    assert first(point_table(STUDY, seeds))["generalization_wins"] == expected
+
+
+def test_seeds_count_by_their_corrupted_examples_and_chance_by_the_classes():
+    uneven = trials(
+        ["coexistence"] * 4, n_corrupted=[1000, 10, 10, 10],
+        recovered_accuracy=[0.9, 0.0, 0.0, 0.0], memorized_accuracy=[0.0, 0.9, 0.9, 0.9],
+    )  # fmt: skip
+    assert first(point_table(STUDY, uneven))["generalization_wins"] == "wins"
+    two = trials(["coexistence"] * 4, recovered_accuracy=[0.52] * 4, memorized_accuracy=[0.2] * 4)
+    assert first(point_table(STUDY, two.assign(n_classes=2)))["generalization_wins"] == "undetermined"
+    assert first(point_table(STUDY, two.assign(n_classes=97)))["generalization_wins"] == "wins"

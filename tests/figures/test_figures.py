@@ -9,7 +9,7 @@ import pytest
 from conftest import study_of
 from matplotlib.figure import Figure
 
-from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
@@ -106,7 +106,15 @@ def test_the_drawing_shows_what_the_spec_says(spec):
     assert faces == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
     letters = [text.get_text() for text in axes[0].texts]
     assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
+    assert axes[0].get_xlabel() == "corruption"
+    thick = [line for line in axes[0].lines if line.get_linewidth() > 1.5]
+    assert len(thick) == len(spec.panels[0].lines) > 0
+    assert {line.get_linestyle() for line in thick} == {
+        "-" if line.kind == "generalization" else "--" for line in spec.panels[0].lines
+    }
     legend = [text.get_text() for text in figure.legends[0].texts]
+    assert "seeds disagree" in legend
+    assert any(text.startswith("test accuracy 0.9") for text in legend)
     assert "C  coexistence (3)" in legend
     assert "some seeds failed or diverged" in legend
     assert any("missing (1)" in text for text in legend)
@@ -160,3 +168,27 @@ def test_the_terminal_narrows_wide_maps():
     wide = study_of(axes={"corruption": {"start": 0, "stop": 1, "num": 60}, "weight_decay": [0, 1]})
     text = terminal_figure(figure_spec(make_diagram(wide, points(wide))), width=70).plain
     assert max(map(len, text.splitlines()[:4])) <= 70
+
+
+def test_fixed_values_are_named_in_the_picture_also_where_they_are_zero():
+    spec = figure_spec(make_diagram(STUDY, points(), fix={"dropout": 0}))
+    assert "dropout 0" in spec.subtitle
+
+
+def test_a_log_axis_to_the_right_is_drawn_as_one():
+    figure = draw(figure_spec(make_diagram(STUDY, points(), x="weight_decay", y="corruption", fix={"dropout": 0})))
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_points_with_seeds_still_to_train_are_marked():
+    frame = points()
+    frame.loc[4, "n_seeds"] = 1
+    spec = figure_spec(make_diagram(STUDY, frame))
+    assert "partial" in {note for panel in spec.panels for note in panel.notes.ravel()}
+
+
+def test_very_many_panels_are_cut_and_it_is_said():
+    study = study_of(axes={"corruption": [0], "weight_decay": [0], "dropout": [i / 100 for i in range(50)]})
+    diagram = first_panels(make_diagram(study, points(study)))
+    assert len(diagram.panels) == 36
+    assert "the first 36 of 50 panels" in figure_spec(diagram).subtitle

@@ -134,3 +134,40 @@ def test_label_curves_has_the_last_values_beside_the_labels():
     found = label_curves(at_end([0.1, 0.2, 0.3, 0.95], 1.0, 1.0), RULE)
     assert found["test_accuracy"].tolist() == [0.95]
     assert found["peak_test_accuracy"].tolist() == [0.95]
+
+
+def test_thresholds_are_those_of_the_rule():
+    rule = PhaseRule(generalized=0.8, memorized=0.7)
+    assert subphases(at_end(0.85, 0.5, 0.75), rule) == ["coexistence"]
+    assert subphases(at_end(0.85, 0.5, 0.25), rule) == ["full_inversion"]
+    assert subphases(at_end(0.75, 0.75, 0.5), rule) == ["memorization"]
+    assert subphases(curves(test_accuracy=[0.1, 0.85, 0.1, 0.1], train_accuracy=0.2), rule) == ["forgetting"]
+
+
+def test_every_accuracy_is_taken_over_the_window():
+    steps = (1, 10, 100, 900, 925, 950, 975, 1000)
+    late = [0.0] * 7 + [1.0]
+    assert subphases(curves(steps, test_accuracy=1.0, train_accuracy=1.0, memorized_accuracy=late), RULE) == [
+        "full_inversion"
+    ]
+    assert subphases(curves(steps, test_accuracy=0.1, train_accuracy=late, memorized_accuracy=0.0), RULE) == [
+        "confusion"
+    ]
+
+
+def test_both_rules_labels_stand_beside_each_other():
+    differs = at_end([0.1, 0.2, 0.95, 0.91], 0.95, 0.5)
+    for rule in (RULE, DOSHI2024):
+        (row,) = label_curves(differs, rule).to_dict("records")
+        assert (row["subphase_doshi2024"], row["subphase_memorized_fraction"]) == ("coexistence", "memorization")
+        assert row["subphase"] == row[f"subphase_{rule.rule}"]
+        assert row["peak_test_accuracy"] == 0.95
+
+
+def test_diverged_trials_of_a_long_table_get_no_label():
+    rows = [
+        dict.fromkeys(QUANTITIES, 1.0)
+        | {"trial_id": name, "step": 1, "status": status, "corruption": 0.2, "n_corrupted": 50}
+        for name, status in (("a", "ok"), ("b", "diverged"))
+    ]
+    assert label_frame(pd.DataFrame(rows), RULE).index.tolist() == ["a"]

@@ -48,3 +48,22 @@ def test_delayed_compares_the_two_steps_and_is_null_without_either():
         "grokking_step": np.asarray([30.0, 29, 9, np.nan]),
     }
     assert delayed(ratio).tolist() == [True, False, None, None]
+
+
+def test_crossings_divide_their_interval_in_proportion():
+    assert times(test_accuracy=[0.0, 0.7, 0.8, 1.0])["grokking_step"] == pytest.approx(10**2.5)
+    assert times(test_accuracy=[0.0, 0.87, 0.99, 1.0])["grokking_step"] == pytest.approx(10**1.25)
+
+
+def test_a_peak_of_one_half_is_enough_to_be_unlearned():
+    assert times(memorized_accuracy=[0.2, 0.5, 0.3, 0.1])["unlearning_step"] == pytest.approx(10 ** (2.25))
+    assert np.isnan(times(memorized_accuracy=[0.2, 0.499, 0.1, 0.0])["unlearning_step"])
+
+
+def test_steps_follow_their_own_threshold():
+    rule = PhaseRule(generalized=0.6, memorized=0.8)
+    found = step_times(
+        curves(test_accuracy=[0, 0.6, 0.6, 0.6], clean_accuracy=[0, 0, 0.8, 0.8], memorized_accuracy=0.0), rule
+    )
+    assert found["grokking_step"] == pytest.approx([10.0])
+    assert found["memorization_step"] == pytest.approx([100.0])

@@ -116,3 +116,53 @@ def test_provenance_lists_every_execution(tmp_path):
     assert entries[0]["versions"]["phasemap"]
     assert entries[1]["n_trained"] == 3
     assert entries[1]["started"] <= entries[1]["ended"]
+
+
+RACE = """
+import os, sys, time
+from pathlib import Path
+from phasemap.results.folder import RunFolder
+from phasemap.results.lock import locked
+from phasemap.study.problems import UserError
+folder, end, held = RunFolder(Path(sys.argv[1])), time.time() + 4, 0
+while time.time() < end:
+    try:
+        with locked(folder):
+            inside = os.open(folder.path / "inside", os.O_CREAT | os.O_EXCL)  # fails if another is inside
+            os.close(inside)
+            os.unlink(folder.path / "inside")
+            held += 1
+    except UserError:
+        pass
+print(held)
+"""
+
+
+def test_rivals_never_hold_the_lock_together(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    rivals = [
+        subprocess.Popen([sys.executable, "-c", RACE, str(folder.path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    found = [(rival.communicate()[0], rival.returncode) for rival in rivals]
+    assert all(code == 0 for _, code in found)
+    assert sum(int(text) for text, _ in found) > 20
+    assert not list(folder.path.glob(".lock*"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense"])
+def test_a_lock_that_says_nothing_is_taken_over(tmp_path, text):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    folder.lock.write_text(text)
+    with locked(folder):
+        assert "holder" in folder.lock.read_text()
+
+
+def test_damaged_provenance_is_named(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    folder.provenance.write_text("{")
+    with pytest.raises(UserError, match=r"provenance.json is damaged"):
+        read_provenance(folder)

@@ -142,3 +142,40 @@ def test_the_tables_hold_the_study_s_points_only(finished):
     tables = derive(folder, narrow)
     assert len(tables.trials) == len(tables.points) == 1
     assert len(derive(folder, study).trials) == 8
+
+
+def test_a_diverged_trial_is_finished_and_better_than_a_failed_one(rows, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    (result,) = train_pack(TRIALS[3:], device=CPU)
+    write_shard(folder, "a", [failed(TRIALS[3])])
+    write_shard(folder, "b", [dataclasses.replace(result, status="diverged")])
+    assert finished_ids(folder) == {"t3"}
+    assert failed_ids(folder) == set()
+    assert [row["status"] for row in merge_rows(read_shards(folder)).to_pylist()] == ["diverged"]
+
+
+def test_two_trainings_of_one_trial_merge_to_the_same_row_in_any_order():
+    (result,) = train_pack(TRIALS[:1], device=CPU)
+    parts = [shard_table("a", [dataclasses.replace(result, train_seconds=s)]) for s in (2.0, 1.0)]
+    assert [row["train_seconds"] for row in merged(*parts)] == [row["train_seconds"] for row in merged(*parts[::-1])]
+
+
+def test_labels_stay_with_their_trial_when_others_have_none():
+    learned = trial_of(
+        trial_id="b", modulus=13, width=48, steps=300, data_fraction=0.8, corruption=0.0, weight_decay=4.0
+    )
+    collapsed = dataclasses.replace(learned, trial_id="c", weight_decay=40.0)
+    good, bad = train_pack([learned, collapsed], device=CPU)
+    table = shard_table("x", [failed(dataclasses.replace(learned, trial_id="a")), good, bad])
+    found = trial_table(table, PhaseRule()).set_index("trial_id")
+    assert found["phase"].isna().to_dict() == {"a": True, "b": False, "c": False}
+    assert found.at["c", "phase"] == "confusion" != found.at["b", "phase"]
+    assert found.at["c", "train_accuracy"] == bad.curves["train_accuracy"][-1]
+
+
+def test_effective_corruption_is_the_share_of_labels_that_are_really_wrong():
+    (result,) = train_pack([trial_of(modulus=5, corruption=0.8, data_fraction=0.8, steps=5)], device=CPU)
+    (row,) = shard_table("x", [result]).to_pylist()
+    assert row["corruption_effective"] == result.n_corrupted / result.n_train
+    assert row["corruption_effective"] < 0.8

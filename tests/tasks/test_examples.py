@@ -75,3 +75,35 @@ def test_streams_belong_to_their_seed_and_purpose():
     assert (first == stream("split", 0, "a").permutation(50)).all()
     for other in (stream("split", 1, "a"), stream("wrong_labels", 0, "a"), stream("split", 0, "b")):
         assert (first != other.permutation(50)).any()
+
+
+@given(seed=seeds, small=st.floats(0.3, 0.9), large=st.floats(0.3, 0.9))
+def test_an_example_has_the_same_wrong_label_at_any_data_fraction(seed, small, large):
+    data = modular("modular_addition", 11)
+    few = draw_examples(data, seed=seed, data_fraction=small, corruption=1.0)
+    many = draw_examples(data, seed=seed, data_fraction=large, corruption=1.0)
+    labels = dict(zip(many.train.tolist(), many.given.tolist(), strict=True))
+    assert all(
+        labels.get(row, given) == given for row, given in zip(few.train.tolist(), few.given.tolist(), strict=True)
+    )
+
+
+def test_the_corrupted_examples_are_the_first_in_their_own_order():
+    data = modular("modular_addition", 11)
+    wrong = [set() for _ in range(2)]
+    for seed in range(2):
+        drawn = draw_examples(data, seed=seed, data_fraction=0.9, corruption=0.5)
+        rank = stream("corruption_order", seed, data.name).permutation(121)
+        first = sorted(drawn.train, key=lambda row: rank[row])[: count(0.5, len(drawn.train))]
+        assert set(drawn.train[drawn.wrong]) <= set(first)
+        assert len(set(first) - set(drawn.train[drawn.wrong])) <= 12  # right by chance: about 1 in 11
+        wrong[seed] = {place for place, flag in enumerate(drawn.wrong) if flag}
+    assert wrong[0] != wrong[1]
+
+
+def test_tasks_on_the_same_inputs_are_paired():
+    one, other = (
+        draw_examples(modular(kind, 7), seed=3, data_fraction=0.5, corruption=0.0)
+        for kind in ("modular_addition", "modular_multiplication")
+    )
+    assert (one.train == other.train).all()

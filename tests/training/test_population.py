@@ -15,8 +15,8 @@ from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
-from phasemap.training.population import Hooks, examples_of, make_kernel, pick_device, train_pack
-from phasemap.training.recording import record_steps
+from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, pick_device, train_pack
+from phasemap.training.recording import Evaluation, measure, record_steps
 
 MIXED = [
     trial_of(
@@ -88,7 +88,7 @@ def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
 def test_a_checkpoint_of_another_pack_is_refused():
     saved = []
     train_pack(MIXED[:2], device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
-    with pytest.raises(ValueError, match="belongs to another pack"):
+    with pytest.raises(ValueError, match="it belongs to another pack"):
         train_pack(MIXED[:3], device=CPU, hooks=Hooks(saved=saved[0]))
 
 
@@ -131,7 +131,10 @@ def test_seconds_add_up_to_the_time_of_the_pack():
 
 def test_initial_weights_are_equal_across_what_is_compared_and_scaled_as_the_paper_says():
     first = initial_mlp(MIXED[0], 13)
-    for change in ({"weight_decay": 9.0}, {"dropout": 0.5}, {"corruption": 0.9}, {"data_fraction": 0.9}):
+    for change in (
+        {"weight_decay": 9.0}, {"dropout": 0.5}, {"corruption": 0.9}, {"data_fraction": 0.9},
+        {"activation": "relu"}, {"loss": "cross_entropy"}, {"learning_rate": 1.0}, {"task": "modular_multiplication"},
+    ):  # fmt: skip
         assert torch.equal(initial_mlp(dataclasses.replace(MIXED[0], **change), 13), first)
     assert not torch.equal(initial_mlp(dataclasses.replace(MIXED[0], seed=5), 13), first)
     wide = initial_mlp(trial_of(width=500, seed=0), 97)
@@ -149,6 +152,8 @@ def test_dropout_masks_are_nested_in_rate_and_rows_and_drop_the_right_share():
     assert bool((few | ~many).all())
     assert torch.equal(kept(low, 7, 40), few[:40])
     assert not torch.equal(kept(low, 8, 100), few)
+    assert not torch.equal(kept(DropoutMasks(seed=4, rate=0.3, width=64), 7, 100), few)
+    assert np.isfinite(DropoutMasks(seed=0, rate=0.999999, width=4).scale)
     shares = torch.stack([kept(low, step, 100) for step in range(200)]).float()
     assert abs(float(shares.mean()) - 0.7) < 4 * (0.3 * 0.7 / shares.numel()) ** 0.5
     assert low.scale == pytest.approx(1 / 0.7, rel=1e-4)
@@ -183,3 +188,64 @@ def test_recorded_steps_are_geometric_with_a_window_at_the_end(horizon):
 
 def test_about_sixty_steps_are_recorded_at_the_papers_horizon():
     assert 55 <= len(record_steps(2000)) <= 65
+
+
+def test_measures_are_shares_of_the_examples_that_they_name():
+    examples = examples_of(trial_of(modulus=5, data_fraction=0.4, corruption=0.8, seed=1))
+    truth, wrong = examples.dataset.labels, examples.wrong
+    assert 2 <= wrong.sum() < len(wrong)
+    trained = truth[examples.train].copy()
+    first, *others = np.flatnonzero(wrong)
+    trained[first] = examples.given[first]
+    trained[others[1:]] = (truth[examples.train][others[1:]] + 1) % 5
+    neither = trained[others[1:]] != examples.given[others[1:]]
+    held_out = truth[examples.test].copy()
+    held_out[:3] = (held_out[:3] + 1) % 5
+    answers = np.concatenate([trained, held_out])
+    found = measure(examples, Evaluation(predicted=answers, train_loss=0.5, test_loss=0.25, norms={"weight_norm": 2.0}))
+    n_wrong = wrong.sum()
+    assert found["memorized_accuracy"] == pytest.approx((1 + (~neither).sum()) / n_wrong)
+    assert found["recovered_accuracy"] == pytest.approx(1 / n_wrong)
+    assert found["clean_accuracy"] == 1.0
+    assert found["test_accuracy"] == pytest.approx(1 - 3 / len(held_out))
+    assert found["train_accuracy"] == pytest.approx(((~wrong).sum() + 1 + (~neither).sum()) / len(wrong))
+    assert (found["train_loss"], found["test_loss"], found["weight_norm"]) == (0.5, 0.25, 2.0)
+    assert math.isnan(found["weight_norm_u"])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "finite"), [(1.0, 1.0, True), (math.inf, 1.0, False), (1.0, math.nan, False)]
+)
+def test_a_network_has_diverged_if_either_loss_is_not_finite(train, test, finite):
+    evaluation = Evaluation(predicted=np.zeros(1, dtype=int), train_loss=train, test_loss=test, norms={})
+    assert evaluation.finite == finite
+
+
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+def test_norms_are_those_of_the_weights(kernel):
+    made = kernel(MIXED[:1], [examples_of(MIXED[0])], CPU)
+    weights = made.weights(0)
+    norms = made.evaluate([0])[0].norms
+    for name in ("U", "V", "W"):
+        assert norms[f"weight_norm_{name.lower()}"] == pytest.approx(float(weights[name].norm()), rel=1e-5)
+    assert norms["weight_norm"] == pytest.approx(
+        float(torch.cat([w.reshape(-1) for w in weights.values()]).norm()), rel=1e-5
+    )
+
+
+def test_a_single_training_example_is_enough():
+    trials = [trial_of(trial_id=str(p), modulus=p, width=8, steps=10, data_fraction=1.1 / p**2) for p in (2, 3)]
+    assert [train_pack([trial], device=CPU)[0].status for trial in trials] == ["ok", "ok"]
+
+
+def test_seconds_of_a_continued_training_include_those_before():
+    saved = []
+    first = train_pack(MIXED, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+    again = train_pack(MIXED, device=CPU, hooks=Hooks(saved=saved[-1]))
+    assert sum(r.train_seconds for r in again) > 0.5 * sum(r.train_seconds for r in first)
+    assert first[2].train_seconds / first[0].train_seconds == pytest.approx(first[2].n_train / first[0].n_train)
+
+
+def test_a_damaged_checkpoint_is_told_as_such():
+    with pytest.raises(CheckpointError, match="can't be used"):
+        train_pack(MIXED[:1], device=CPU, hooks=Hooks(saved=b"garbage"))
