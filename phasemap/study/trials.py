@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -55,6 +56,34 @@ class Trial:
         """Name the trial as a person would look for it."""
         return f"{self.trial_id} (seed {self.seed})"
 
+    @property
+    def horizon(self) -> int:
+        """The number of optimizer steps: ``steps``, times reference / batch size where it is scaled to a batch."""
+        return max(1, round(self.steps / self._batch_share))
+
+    @property
+    def step_size(self) -> float:
+        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
+        return float(self.learning_rate * math.sqrt(self._batch_share))
+
+    @property
+    def _batch_share(self) -> float:
+        if self.scale_to_batch is None or isinstance(self.batch_size, str):
+            return 1.0
+        return self.batch_size / self.scale_to_batch
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the closed-form gradient covers the network: two layers without a norm, full batch, AdamW."""
+        return (
+            self.model == "mlp"
+            and self.task.startswith("modular")
+            and self.depth == 2
+            and self.norm == "none"
+            and self.batch_size == "full"
+            and self.optimizer == "adamw"
+        )
+
 
 VARIES_IN_PACK = frozenset(
     {
@@ -72,8 +101,12 @@ VARIES_IN_PACK = frozenset(
 
 
 def shape_key(trial: Trial) -> tuple[Any, ...]:
-    """Return what all trials of a pack must have in common."""
-    return tuple(getattr(trial, f.name) for f in fields(trial) if f.name not in VARIES_IN_PACK)
+    """Return what all trials of a pack must have in common.
+
+    Networks without a closed-form gradient train as one set of tensors, so they need equally many examples too.
+    """
+    key = tuple(getattr(trial, f.name) for f in fields(trial) if f.name not in VARIES_IN_PACK)
+    return key if trial.explicit else (*key, trial.data_fraction)
 
 
 def trial_id(settings: dict[str, Any], seed: int) -> str:

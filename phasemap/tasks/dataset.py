@@ -21,3 +21,8 @@ class Dataset:
     inputs: Ints  # (M, tokens)
     labels: Ints  # (M,)
     n_classes: int
+
+    @property
+    def tokens(self) -> bool:
+        """Whether the inputs are tokens, and not features."""
+        return bool(np.issubdtype(self.inputs.dtype, np.integer))

@@ -33,17 +33,6 @@ class ExplicitKernel:
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         self.networks = [_Network(t, e, device) for t, e in zip(trials, examples, strict=True)]
 
-    @staticmethod
-    def supports(trial: Trial) -> bool:
-        """Whether the closed form covers a trial."""
-        return (
-            trial.model == "mlp"
-            and trial.depth == 2
-            and trial.norm == "none"
-            and trial.batch_size == "full"
-            and trial.optimizer == "adamw"
-        )
-
     @torch.no_grad()
     def advance(self, members: Sequence[int], after: int, until: int) -> None:
         """Train the given networks from step ``after`` to step ``until``."""
@@ -136,7 +125,7 @@ class _Network:
         self.optimizer = AdamW(
             self.weights,
             OptimizerSettings(
-                learning_rate=trial.learning_rate, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
+                learning_rate=trial.step_size, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
             ),
         )
         scratch = _Scratch(block_rows(width, p), width, p, device)

@@ -6,22 +6,26 @@ sake of a neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.func import functional_call, grad, vmap
 
 from phasemap.study.trials import Trial
+from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
+from phasemap.training.batches import Batches
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.networks import build_network
-from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
+from phasemap.training.losses import LOSSES
+from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
+from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
 
-Parameters = dict[str, torch.Tensor]
+Parts = dict[str, torch.Tensor]
+
+CHUNK_BYTES = 8 << 20  # hidden units of the networks that are computed at once
 
 
 class FunctionalKernel:
@@ -62,13 +66,12 @@ class FunctionalKernel:
 
     def state(self) -> list[dict[str, Any]]:
         """Return what a checkpoint needs, one entry a group."""
-        return [{"weights": g.weights.clone(), **g.optimizer.state()} for g in self.groups]
+        return [group.state() for group in self.groups]
 
     def load(self, state: list[dict[str, Any]]) -> None:
         """Continue from a checkpoint."""
         for group, saved in zip(self.groups, state, strict=True):
-            group.weights.copy_(saved["weights"])
-            group.optimizer.load(saved)
+            group.load(saved)
 
     def _groups_of(self, members: Sequence[int]) -> list[_Group]:
         return [group for group in self.groups if set(group.members) & set(members)]
@@ -84,93 +87,141 @@ class _Group:
         examples: Sequence[Examples],
         device: torch.device,
     ) -> None:
-        data = examples[0].dataset
+        first, data = trials[0], examples[0].dataset
         self.members, self.n_train = list(members), len(examples[0].train)
-        networks = [build_network(trial, data.n_classes) for trial in trials]
+        networks = [build_network(trial, data) for trial in trials]
         self.module = networks[0].to(device)
         self.shapes = {name: p.shape for name, p in self.module.named_parameters()}
         flat = [torch.cat([p.detach().reshape(-1) for p in n.parameters()]) for n in networks]
         self.weights = torch.stack(flat).to(device)  # (K, P)
-
-        def column(name: str) -> torch.Tensor:
-            return torch.tensor([[getattr(t, name)] for t in trials], dtype=torch.float32, device=device)
-
-        self.optimizer = OPTIMIZERS[trials[0].optimizer](
-            self.weights,
-            OptimizerSettings(
-                learning_rate=column("learning_rate"),
-                weight_decay=column("weight_decay"),
-                betas=trials[0].betas,
-                eps=trials[0].eps,
-                momentum=trials[0].momentum,
-            ),
-        )
+        self.gradient = torch.zeros_like(self.weights)
+        self._to_parts = self._unflatten(self.gradient)
+        self._optimizers = _optimizers(trials, self.weights)
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
-        self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2)
+        self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self.masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=(t.depth - 1) * t.width) for t in trials]
+        self._batches = _batches(trials, data, self.n_train)
+        units = dropout_width(first)
+        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
         self._dropout = any(trial.dropout for trial in trials)
-        self._losses: Callable[..., torch.Tensor] = _mse if trials[0].loss == "mse" else _cross_entropy
-        self._gradients = vmap(grad(self._mean_loss), in_dims=(0, 0, 0, 0 if self._dropout else None))
-        self._answers = vmap(lambda weights, inputs: functional_call(self.module, self._unflatten(weights), (inputs,)))
+        self._loss = LOSSES[first.loss]
+        rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
+        self._gradients = vmap(
+            grad(self._mean_loss), in_dims=(0, 0, 0, 0 if self._dropout else None), chunk_size=_chunk(first, rows)
+        )
+        self._answers = vmap(self._answer, chunk_size=_chunk(first, len(data.labels)))
 
     def train_step(self, step: int) -> None:
-        """Take one step of full-batch AdamW with every network, counted from 1."""
-        inputs, targets = self.inputs[:, : self.n_train], self.targets[:, : self.n_train]
-        mask = self._mask(step)
-        gradients = self._gradients(self.weights, inputs, targets, mask)
+        """Take one step with every network, counted from 1."""
+        inputs, targets = self._batch(step)
+        parts = self._gradients(self._unflatten(self.weights), inputs, targets, self._mask(step, targets.shape[1]))
         with torch.no_grad():
-            self.optimizer.step(gradients, step)
+            for name, part in parts.items():
+                self._to_parts[name].copy_(part)
+            for optimizer, gradient in zip(
+                self._optimizers, self.gradient.split(len(self.weights) // len(self._optimizers)), strict=True
+            ):
+                optimizer.step(gradient, step)
 
-    def _mean_loss(
-        self, weights: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        return self._losses(functional_call(self.module, self._unflatten(weights), (inputs, mask)), targets).mean()
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs."""
+        return {"weights": self.weights.clone(), "optimizers": [optimizer.state() for optimizer in self._optimizers]}
 
-    def _mask(self, step: int) -> torch.Tensor | None:
-        """Return (K, B, layers N) masks of 0 and the dropout scale, or None where no network has dropout."""
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.weights.copy_(state["weights"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load(saved)
+
+    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the inputs (K, B, ...) and targets (K, B) of one step."""
+        if not self._batches:
+            return self.inputs[:, : self.n_train], self.targets[:, : self.n_train]
+        rows = torch.from_numpy(np.stack([batches.rows(step) for batches in self._batches])).to(self.weights.device)
+        networks = torch.arange(len(rows), device=rows.device)[:, None]
+        return self.inputs[networks, rows], self.targets[networks, rows]
+
+    def _mask(self, step: int, rows: int) -> torch.Tensor | None:
+        """Return (K, B, units) masks of 0 and the dropout scale, or None where no network has dropout."""
         if not self._dropout:
             return None
-        masks = [m.mask(m.numbers(step, self.n_train)) * m.scale for m in self.masks]
+        masks = [m.mask(m.numbers(step, rows)) * m.scale for m in self._masks]
         return torch.stack(masks).to(self.weights.device)
+
+    def _mean_loss(
+        self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        return self._loss(functional_call(self.module, parts, (inputs, mask)), targets).mean()
+
+    def _answer(self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return one network's predicted classes and losses, (M,) each."""
+        scores = functional_call(self.module, parts, (inputs, None, self.n_train))  # (M, C)
+        return scores.argmax(dim=1), self._loss(scores, targets)
 
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
-        scores = self._answers(self.weights, self.inputs)  # (K, M, p)
-        losses = vmap(self._losses)(scores, self.targets).double()  # (K, M)
-        predicted = scores.argmax(dim=2).cpu().numpy()
+        predicted, losses = self._answers(self._unflatten(self.weights), self.inputs, self.targets)  # (K, M)
+        answers, losses = predicted.cpu().numpy(), losses.double()
         return [
             Evaluation(
-                predicted=predicted[i],
+                predicted=answers[i],
                 train_loss=float(losses[i, : self.n_train].mean()),
                 test_loss=float(losses[i, self.n_train :].mean()),
-                norms=self.norms(i),
+                norms=part_norms(self._parts(i)),
             )
             for i in range(len(self.members))
         ]
 
-    def norms(self, index: int) -> dict[str, float]:
-        """Return the Frobenius norm of all weights, and of a two-layer MLP's parts."""
-        parts = self._unflatten(self.weights[index].double())
-        by_part = {f"weight_norm_{n.lower()}": float(w.norm()) for n, w in parts.items()} if len(parts) == 3 else {}
-        return by_part | {"weight_norm": float(self.weights[index].double().norm())}
-
-    def named_weights(self, index: int) -> Parameters:
+    def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return one network's weights; U and V as (N, p)."""
-        parts = self._unflatten(self.weights[index])
-        return {name: w.t() if name in ("U", "V") else w for name, w in parts.items()}
+        return named_weights(self._parts(index))
 
-    def _unflatten(self, weights: torch.Tensor) -> Parameters:
-        parts = weights.split([shape.numel() for shape in self.shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+    def _parts(self, index: int) -> Parts:
+        return {name: part[0] for name, part in self._unflatten(self.weights[index : index + 1]).items()}
+
+    def _unflatten(self, weights: torch.Tensor) -> Parts:
+        """View flat rows (K, P) as parameters, each (K, ...)."""
+        parts = weights.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        return {
+            name: part.view(len(weights), *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
 
-def _mse(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return each example's squared error, a mean over classes: (B,) from scores (B, C)."""
-    target = (targets[:, None] == torch.arange(scores.shape[1], device=scores.device)).to(scores.dtype)
-    return (scores - target).square().mean(dim=1)
+def _optimizers(trials: Sequence[Trial], weights: torch.Tensor) -> list[AdamW | SGD]:
+    """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches."""
+
+    def settings(learning_rate: float | torch.Tensor, weight_decay: float | torch.Tensor) -> OptimizerSettings:
+        first = trials[0]
+        return OptimizerSettings(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            betas=first.betas,
+            eps=first.eps,
+            momentum=first.momentum,
+        )
+
+    kind = OPTIMIZERS[trials[0].optimizer]
+    if weights.device.type == "cpu":
+        rows = weights.split(1)
+        return [kind(row, settings(t.step_size, t.weight_decay)) for row, t in zip(rows, trials, strict=True)]
+    rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
+    decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
+    return [kind(weights, settings(rates, decays))]
 
 
-def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return F.cross_entropy(scores, targets, reduction="none")
+def _batches(trials: Sequence[Trial], data: Dataset, n_train: int) -> list[Batches]:
+    """Return each network's minibatches; none for full batches."""
+    size = trials[0].batch_size
+    if isinstance(size, str):
+        return []
+    if size > n_train:
+        raise ValueError(f"batch_size {size} is larger than the training set of {n_train} examples")
+    total = len(data.labels)
+    return [Batches(seed=t.seed, dataset_name=data.name, total=total, n_train=n_train, batch_size=size) for t in trials]
+
+
+def _chunk(trial: Trial, rows: int) -> int:
+    """Return how many networks are computed at once: as many as have their units in the core's cache."""
+    return max(1, CHUNK_BYTES // (4 * rows * max(1, dropout_width(trial))))

@@ -21,9 +21,8 @@ def deep_std(trial: Trial, fan_in: int) -> float:
 
 
 def initial_mlp(trial: Trial, n_classes: int) -> torch.Tensor:
-    """Draw an MLP's first and last weights as (3 p, N): U transposed, V transposed, W, in float32."""
-    shape = (3 * n_classes, trial.width)
-    drawn = torch.from_numpy(stream("initial_weights", trial.seed, *shape).standard_normal(shape, dtype="float32"))
+    """Draw an MLP's first and last weights on two tokens as (3 p, N): U transposed, V transposed, W, in float32."""
+    drawn = _normal(trial, "initial_weights", (3 * n_classes, trial.width))
     if trial.depth == 2:
         return drawn * (trial.init_scale * paper_std(trial.width))
     drawn[: 2 * n_classes] *= trial.init_scale * deep_std(trial, 2 * n_classes)
@@ -31,11 +30,31 @@ def initial_mlp(trial: Trial, n_classes: int) -> torch.Tensor:
     return drawn
 
 
+def initial_features_mlp(trial: Trial, n_features: int, n_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw an MLP's first weights (F, N), transposed, and last weights (C, N) on inputs of F numbers, in float32."""
+    drawn = _normal(trial, "initial_weights", (n_features + n_classes, trial.width))
+    first, last = drawn.split([n_features, n_classes])
+    return first * (trial.init_scale * deep_std(trial, n_features)), last * (
+        trial.init_scale * deep_std(trial, trial.width)
+    )
+
+
 def initial_hidden(trial: Trial) -> list[torch.Tensor]:
     """Draw the weights between hidden layers of an MLP, each (N, N) in float32; none for two layers of weights."""
     shape, scale = (trial.width, trial.width), trial.init_scale * deep_std(trial, trial.width)
-    drawn = (
-        stream("initial_hidden", trial.seed, layer, *shape).standard_normal(shape, dtype="float32")
-        for layer in range(trial.depth - 2)
-    )
-    return [torch.from_numpy(weights) * scale for weights in drawn]
+    return [_normal(trial, "initial_hidden", shape, layer) * scale for layer in range(trial.depth - 2)]
+
+
+def initial_matrix(trial: Trial, name: str, shape: tuple[int, int]) -> torch.Tensor:
+    """Draw a Transformer's matrix (out, in) with fan-in normal weights, variance 1 / in, in float32."""
+    return _normal(trial, f"initial_{name}", shape) * (trial.init_scale * shape[1] ** -0.5)
+
+
+def initial_embedding(trial: Trial, name: str, shape: tuple[int, int]) -> torch.Tensor:
+    """Draw a Transformer's token vectors (p, d), one standard deviation each, in float32."""
+    return _normal(trial, f"initial_{name}", shape) * trial.init_scale
+
+
+def _normal(trial: Trial, purpose: str, shape: tuple[int, int], *key: object) -> torch.Tensor:
+    drawn = stream(purpose, trial.seed, *key, *shape).standard_normal(shape, dtype="float32")
+    return torch.from_numpy(drawn)

@@ -2,42 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import torch
 from torch import nn
 
 from phasemap.study.trials import Trial
-from phasemap.training.initial import initial_hidden, initial_mlp
+from phasemap.tasks.dataset import Dataset
+from phasemap.training.initial import initial_features_mlp, initial_hidden, initial_mlp
+from phasemap.training.transformer import Transformer
+
+NORM_EPS = 1e-5
 
 
 class MLP(nn.Module):
-    """An MLP on the two concatenated one-hot tokens, without biases: p + p -> N -> ... -> N -> p.
+    """An MLP without biases: inputs -> N -> ... -> N -> C; on two tokens its inputs are concatenated one-hot vectors.
 
-    With two layers of weights it is f(m, n) = W phi(U e_m + V e_n). Dropout acts on every layer's hidden units before
-    phi.
+    With two layers of weights on tokens it is f(m, n) = W phi(U e_m + V e_n). Dropout acts on every layer's hidden
+    units before phi, a norm layer after phi. BatchNorm takes its statistics from the training examples in front, also
+    when it answers (no running averages, so that a network is its weights and nothing else).
     """
 
-    def __init__(self, trial: Trial, n_classes: int) -> None:
+    def __init__(self, trial: Trial, data: Dataset) -> None:
         super().__init__()
-        u, v, w = initial_mlp(trial, n_classes).split(n_classes)
-        self.U = nn.Parameter(u.clone())  # (p, N), transposed
-        self.V = nn.Parameter(v.clone())  # (p, N), transposed
+        if data.tokens:
+            u, v, w = initial_mlp(trial, data.n_classes).split(data.n_classes)
+            self.U = nn.Parameter(u.clone())  # (p, N), transposed
+            self.V = nn.Parameter(v.clone())  # (p, N), transposed
+        else:
+            first, w = initial_features_mlp(trial, data.inputs.shape[1], data.n_classes)
+            self.input = nn.Parameter(first)  # (F, N), transposed
         self.hidden = nn.ParameterList([nn.Parameter(layer) for layer in initial_hidden(trial)])  # each (N, N)
-        self.W = nn.Parameter(w.clone())  # (p, N)
+        self.W = nn.Parameter(w.clone())  # (C, N)
+        layers = trial.depth - 1
+        if trial.norm != "none":
+            self.gain = nn.ParameterList([nn.Parameter(torch.ones(trial.width)) for _ in range(layers)])
+            self.shift = nn.ParameterList([nn.Parameter(torch.zeros(trial.width)) for _ in range(layers)])
+        self._tokens, self._norm = data.tokens, trial.norm
         self._square = trial.activation == "square"
 
-    def forward(self, pairs: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Return scores (B, p) of pairs (B, 2); ``mask`` (B, layers N) is 0 or the dropout scale, layer by layer."""
-        masks = mask.chunk(1 + len(self.hidden), dim=1) if mask is not None else [None] * (1 + len(self.hidden))
-        units = self._activate(self.U[pairs[:, 0]] + self.V[pairs[:, 1]], masks[0])  # (B, N)
-        for weights, layer_mask in zip(self.hidden, masks[1:], strict=True):
-            units = self._activate(units @ weights.t(), layer_mask)
-        return units @ self.W.t()
+    def forward(
+        self, inputs: torch.Tensor, mask: torch.Tensor | None = None, n_train: int | None = None
+    ) -> torch.Tensor:
+        """Return scores (B, C) of inputs (B, 2) or (B, F).
 
-    def _activate(self, units: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        ``mask`` (B, layers N) is 0 or the dropout scale, layer by layer; the first ``n_train`` rows (default: all) are
+        those that BatchNorm's statistics are of.
+        """
+        return self.units(inputs, mask, n_train) @ self.W.t()
+
+    def units(self, inputs: torch.Tensor, mask: torch.Tensor | None = None, n_train: int | None = None) -> torch.Tensor:
+        """Return the units (B, N) that the read-out sees."""
+        layers = 1 + len(self.hidden)
+        masks = mask.chunk(layers, dim=1) if mask is not None else [None] * layers
+        first = self.U[inputs[:, 0]] + self.V[inputs[:, 1]] if self._tokens else inputs @ self.input
+        units = self._activate(first, masks[0], 0, n_train)  # (B, N)
+        for layer, weights in enumerate(self.hidden, start=1):
+            units = self._activate(units @ weights.t(), masks[layer], layer, n_train)
+        return units
+
+    def _activate(
+        self, units: torch.Tensor, mask: torch.Tensor | None, layer: int, n_train: int | None
+    ) -> torch.Tensor:
         units = units if mask is None else units * mask
-        return units.square() if self._square else torch.relu(units)
+        units = units.square() if self._square else torch.relu(units)
+        if self._norm == "none":
+            return units
+        dim, seen = (0, units[:n_train]) if self._norm == "batch" else (1, units)
+        variance, mean = torch.var_mean(seen, dim=dim, correction=0, keepdim=True)
+        return (units - mean) * torch.rsqrt(variance + NORM_EPS) * self.gain[layer] + self.shift[layer]
 
 
-def build_network(trial: Trial, n_classes: int) -> nn.Module:
+def build_network(trial: Trial, data: Dataset) -> nn.Module:
     """Build one network with its initial weights."""
-    return MLP(trial, n_classes)
+    return Transformer(trial, data.n_classes) if trial.model == "transformer" else MLP(trial, data)
+
+
+def load_weights(trial: Trial, data: Dataset, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build one network with the given weights, named as ``named_weights`` does."""
+    network = build_network(trial, data)
+    state = {name: value.t() if name in TRANSPOSED else value for name, value in weights.items()}
+    network.load_state_dict(cast(dict[str, Any], state))
+    return network
+
+
+def named_weights(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a network's parameters as they are written in formulas: U and V as (N, p), an input layer as (N, F)."""
+    return {name: value.t() if name in TRANSPOSED else value for name, value in parts.items()}
+
+
+TRANSPOSED = ("U", "V", "input")
+
+
+def dropout_width(trial: Trial) -> int:
+    """Return how many units of an example dropout may silence."""
+    if trial.model == "transformer":
+        return Transformer.dropout_width(trial)
+    return (trial.depth - 1) * trial.width
+
+
+def part_norms(parts: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Return the Frobenius norm of all weights, and of a two-layer MLP's parts."""
+    norms = {name: float(weights.double().norm()) for name, weights in parts.items()}
+    two_layer = "U" in parts and "hidden.0" not in parts
+    by_part = {f"weight_norm_{name.lower()}": norms[name] for name in ("U", "V", "W")} if two_layer else {}
+    return by_part | {"weight_norm": sum(norm**2 for norm in norms.values()) ** 0.5}

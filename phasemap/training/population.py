@@ -83,7 +83,7 @@ def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: t
 
     On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
     """
-    if device.type == "cpu" and ExplicitKernel.supports(trials[0]):
+    if device.type == "cpu" and trials[0].explicit:
         return ExplicitKernel(trials, examples, device)
     return FunctionalKernel(trials, examples, device)
 
@@ -149,7 +149,7 @@ class _Training:
             self._load(hooks.saved)
 
     def run(self) -> list[TrialResult]:
-        horizon = self.trials[0].steps
+        horizon = self.trials[0].horizon
         last_save = time.perf_counter()
         for record in record_steps(horizon):
             while self.step < record and self._alive():
@@ -207,7 +207,7 @@ class _Training:
     def _results(self) -> list[TrialResult]:
         """Share the pack's seconds by the steps taken and the examples seen in each."""
         work = [
-            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.steps) * len(e.train)
+            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.horizon) * len(e.train)
             for t, r, e in zip(self.trials, self.recorders, self.examples, strict=True)
         ]
         seconds = self._seconds()

@@ -42,20 +42,31 @@ TRIALS = [
 ]  # fmt: skip
 
 
-OTHERS = [
-    trial_of(trial_id=f"{optimizer}-{depth}-{init}-{dropout}", modulus=11, width=24, steps=60, data_fraction=0.7,
-             corruption=0.2, activation="relu", optimizer=optimizer, depth=depth, init=init, dropout=dropout,
-             weight_decay=decay, learning_rate=rate)
-    for optimizer, depth, init, dropout, decay, rate in (
-        ("adamw", 3, "standard", 0.0, 1.0, 0.003),
-        ("adamw", 3, "lazy", 0.2, 1.0, 0.003),
-        ("adamw", 4, "standard", 0.2, 0.5, 0.001),
-        ("adam", 2, "standard", 0.0, 0.001, 0.01),
-        ("adam", 3, "lazy", 0.0, 0.001, 0.003),
-        ("sgd", 2, "standard", 0.0, 0.01, 3.0),
-        ("sgd", 3, "standard", 0.2, 0.001, 0.3),
-    )
-]  # fmt: skip
+SMALL = {"modulus": 11, "width": 24, "steps": 60, "data_fraction": 0.7, "corruption": 0.2, "activation": "relu"}
+DEEP = {"model": "mlp", "learning_rate": 0.003, "weight_decay": 1.0}
+ATTENTIVE = {"model": "transformer", "depth": 1, "heads": 4, "learning_rate": 0.003, "weight_decay": 0.5}
+OTHERS = {
+    "3 layers": {**DEEP, "depth": 3},
+    "3 lazy layers with dropout": {**DEEP, "depth": 3, "init": "lazy", "dropout": 0.2},
+    "4 layers with dropout": {**DEEP, "depth": 4, "dropout": 0.2, "learning_rate": 0.001},
+    "adam": {"optimizer": "adam", "weight_decay": 0.001},
+    "adam on 3 lazy layers": {"optimizer": "adam", "depth": 3, "init": "lazy", "weight_decay": 0.001,
+                              "learning_rate": 0.003},
+    "sgd": {"optimizer": "sgd", "weight_decay": 0.01, "learning_rate": 3.0},
+    "sgd on 3 layers with dropout": {"optimizer": "sgd", "depth": 3, "dropout": 0.2, "learning_rate": 0.3},
+    "BatchNorm": {"norm": "batch", "weight_decay": 1.0, "activation": "square"},
+    "BatchNorm on 3 layers with dropout": {**DEEP, "depth": 3, "norm": "batch", "dropout": 0.2},
+    "BatchNorm in minibatches": {"norm": "batch", "batch_size": 32, "optimizer": "adam", "learning_rate": 0.005},
+    "LayerNorm": {"norm": "layer", "weight_decay": 1.0, "activation": "square"},
+    "LayerNorm, cross entropy": {"norm": "layer", "loss": "cross_entropy", "depth": 3, "learning_rate": 0.003},
+    "minibatches over many epochs": {"batch_size": 32, "steps": 100},
+    "minibatches, scaled, with dropout": {"batch_size": 16, "scale_to_batch": 32, "dropout": 0.2},
+    "sgd in minibatches": {"batch_size": 16, "optimizer": "sgd", "learning_rate": 1.0},
+    "transformer": ATTENTIVE,
+    "transformer of 2 blocks with dropout": {**ATTENTIVE, "depth": 2, "dropout": 0.2},
+    "tied transformer of 1 head": {**ATTENTIVE, "heads": 1, "weight_tying": True, "mlp_factor": 2},
+    "transformer in minibatches": {**ATTENTIVE, "batch_size": 32, "activation": "square", "loss": "cross_entropy"},
+}  # fmt: skip
 
 
 def phase(steps, values, corruption, n_corrupted):
@@ -114,15 +125,18 @@ def test_a_population_trains_like_one_plain_network(kernel, trial):
     )
 
 
-@pytest.mark.parametrize("trial", OTHERS, ids=lambda trial: trial.trial_id)
-def test_deeper_networks_and_other_optimizers_train_like_one_plain_network(trial):
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_network_trains_like_one_plain_network(name):
+    trial = trial_of(trial_id=name, **SMALL | OTHERS[name])
     neighbour = dataclasses.replace(trial, trial_id="neighbour", seed=7, weight_decay=0.0, learning_rate=1e-3)
     result, _ = train_pack([trial, neighbour], device=CPU)
-    curves, _ = oracle(trial)
-    for name in ("train_loss", "test_loss"):
-        expected = [curves[step][name] for step in result.steps if step <= 50]
-        assert result.curves[name][: len(expected)] == pytest.approx(expected, rel=1e-3)
-    start, end = (curves[step]["train_loss"] for step in (1, trial.steps))
+    curves, n_corrupted = oracle(trial)
+    assert result.steps == tuple(curves)
+    assert result.n_corrupted == n_corrupted
+    for quantity in ("train_loss", "test_loss"):
+        expected = [curves[step][quantity] for step in result.steps if step <= 50]
+        assert result.curves[quantity][: len(expected)] == pytest.approx(expected, rel=1e-3)
+    start, end = (curves[step]["train_loss"] for step in (1, trial.horizon))
     assert end != pytest.approx(start, rel=0.02)  # it did move
 
 
@@ -152,5 +166,6 @@ def test_the_explicit_gradient_is_autograd_s(activation, loss):
         network.train_step(1)
     plain = Oracle(trial)
     plain.step(1)
-    expected = torch.cat([plain.U.grad.t(), plain.V.grad.t(), plain.W.grad])
+    u, v, w = (parameter.grad for parameter in plain.parameters)
+    expected = torch.cat([u.t(), v.t(), w])
     assert torch.allclose(network.gradient, expected, rtol=1e-4, atol=1e-7)

@@ -162,7 +162,7 @@ def test_dropout_masks_are_nested_in_rate_and_rows_and_drop_the_right_share():
 def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
     examples = [examples_of(MIXED[0])]
     assert isinstance(make_kernel(MIXED[:1], examples, CPU), ExplicitKernel)
-    assert not ExplicitKernel.supports(dataclasses.replace(MIXED[0], depth=3))
+    assert not dataclasses.replace(MIXED[0], depth=3).explicit
 
 
 def test_a_missing_gpu_is_named():

@@ -1,0 +1,34 @@
+"""Minibatches: which training examples a step sees, from the seed and the data set alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phasemap.tasks.dataset import Ints
+from phasemap.tasks.streams import stream
+
+
+class Batches:
+    """Batches of one seed: the training examples in a new random order each epoch, cut without a remainder.
+
+    A batch that reaches the end of an epoch goes on with the next one, so that all batches have the same size and all
+    examples are seen equally often. The order is that of one permutation of the whole data set an epoch, so training
+    sets of different size see their common examples in the same order.
+    """
+
+    def __init__(self, *, seed: int, dataset_name: str, total: int, n_train: int, batch_size: int) -> None:
+        self._seed, self._name, self._total = seed, dataset_name, total
+        self.n_train, self.batch_size = n_train, batch_size
+        self._orders: dict[int, Ints] = {}
+
+    def rows(self, step: int) -> Ints:
+        """Return the training examples (batch size,) of one step, counted from 1."""
+        start = (step - 1) * self.batch_size
+        epochs = range(start // self.n_train, (start + self.batch_size - 1) // self.n_train + 1)
+        self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
+        first = start - epochs[0] * self.n_train
+        return np.concatenate(list(self._orders.values()))[first : first + self.batch_size]
+
+    def _order(self, epoch: int) -> Ints:
+        order = stream("minibatches", self._seed, self._name, epoch).permutation(self._total)
+        return order[order < self.n_train]
