@@ -19,7 +19,8 @@ from phasemap.phases.labelling import label_frame
 from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
 from phasemap.results.lock import locked
 from phasemap.results.merge import curve_table
-from phasemap.study.checks import check_rule, values_of
+from phasemap.study.checks import check_rule
+from phasemap.study.combinations import longest_training
 from phasemap.study.file import load_rule, load_study
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study
@@ -195,7 +196,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
 
     wanted = run.study.phases if rule is None else _rule(rule)
     study = run.study.model_copy(update={"phases": wanted})
-    steps = max(value for _, value in values_of(study, "steps"))
+    steps = longest_training(study)
     if at_step is not None and at_step > steps:
         raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
     with storage_errors(run.folder), locked(run.folder):

@@ -80,19 +80,66 @@ BAD = {
     "boolean for a number": (SMALL.replace("width: 16", "width: true"), "model.width = true is not allowed"),
     "infinite": (SMALL.replace("[0, 2]", "[0, .inf]"), "axes.weight_decay[1] = .inf is not allowed"),
     "not available search": (SMALL + "search: {kind: boundary}\n", "search.kind = boundary is not available yet"),
-    "not available network": (
-        SMALL.replace("width: 16", "kind: transformer"),
-        "model.kind = transformer is not available yet; allowed: mlp  ({file}:4)",
+    "heads that don't divide": (
+        SMALL.replace("width: 16", "kind: transformer, width: 16, heads: 3, depth: 1"),
+        "model.heads = 3 heads don't divide the width 16; allowed: a divisor of the width  ({file}:4)",
     ),
-    "not available axis value": (
-        SMALL.replace("weight_decay: [0, 2]", "norm: [none, batch]"),
-        "axes.norm[1] = batch is not available yet; allowed: none  ({file}:8)",
+    "heads that don't divide a width of an axis": (
+        SMALL.replace("width: 16", "kind: transformer").replace("weight_decay: [0, 2]", "width: [16, 18]"),
+        "model.heads = 4 heads don't divide the width 18",
+    ),
+    "heads of an mlp": (
+        SMALL.replace("width: 16", "heads: 2"),
+        "model.heads = 2 has no effect on an mlp; allowed: leave it out, or model.kind transformer",
+    ),
+    "norm of a transformer": (
+        SMALL.replace("width: 16", "kind: transformer, norm: batch"),
+        "model.norm = batch is for an mlp; allowed for a transformer: none",
+    ),
+    "an mlp of one layer": (
+        SMALL.replace("weight_decay: [0, 2]", "depth: [1, 2]"),
+        "axes.depth[0] = 1 is too few layers of weights for an mlp; allowed: a whole number >= 2  ({file}:8)",
+    ),
+    "batch larger than the training set": (
+        SMALL.replace("{steps: 60}", "{steps: 60, batch_size: 30}"),
+        "training.batch_size = 30 is larger than the training set of 29 examples (data_fraction 0.6 of 49); "
+        "allowed: at most 29, or full  ({file}:5)",
+    ),
+    "batch larger than the smallest training set": (
+        SMALL.replace("{steps: 60}", "{steps: 60, batch_size: 16}")
+        .replace("weight_decay: [0, 2]", "data_fraction: [0.3, 0.6]")
+        .replace("fixed: {data_fraction: 0.6}", ""),
+        "training.batch_size = 16 is larger than the training set of 14 examples (data_fraction 0.3 of 49)",
+    ),
+    "scaling of full batches": (
+        SMALL.replace("{steps: 60}", "{steps: 60, scale_to_batch: 256}"),
+        "training.scale_to_batch = 256 scales nothing with batch_size full",
     ),
     "lazy start of a shallow network": (
         SMALL.replace("width: 16", "width: 16, init: lazy"),
         "model.init = lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)",
     ),
-    "not available record": (SMALL + "record: [ipr]\n", "record is not available yet"),
+    "lazy start of a transformer": (
+        SMALL.replace("width: 16", "kind: transformer, init: lazy"),
+        "model.init = lazy is an initial scale of deep MLPs",
+    ),
+    "IPR of a deep mlp": (
+        SMALL.replace("width: 16", "depth: 3") + "record: [norms, ipr]\n",
+        "record[1] = ipr has no meaning for an mlp of depth 3; allowed: depth 2",
+    ),
+    "pruning a transformer": (
+        SMALL.replace("width: 16", "kind: transformer") + "record: [pruning]\n",
+        "record[0] = pruning has no meaning for a transformer; allowed: the mlp with depth 2",
+    ),
+    "IPR along tokens without a cyclic order": (
+        SMALL.replace("modular_addition, modulus: 7", "modular_multiplication, modulus: 9") + "record: [ipr]\n",
+        "record[0] = ipr has no meaning for multiplication modulo 9; allowed: a prime modulus",
+    ),
+    "record given twice": (
+        SMALL + "record: [norms, norms]\n",
+        "record[1] = norms is repeated; allowed: each once  ({file}:11)",
+    ),
+    "unknown record": (SMALL + "record: [irp]\n", "record[0] = 'irp' is not allowed; allowed: one of ipr, neurons,"),
     "thresholds of the fixed rule": (
         SMALL + "phases: {rule: doshi2024, generalized: 0.8}\n",
         "phases.generalized is fixed at 0.9 by rule doshi2024",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_table
@@ -19,7 +18,8 @@ MOST_STEPS = 25
 
 def _at(rows: pa.Table, study: Study, step: int) -> pd.DataFrame:
     """Label the trials that were trained that far."""
-    return trial_table(rows.filter(pc.greater_equal(rows["steps"], step)), study.phases, at_step=step)
+    reached = [bool(recorded) and recorded[-1] >= step for recorded in rows["step"].to_pylist()]
+    return trial_table(rows.filter(pa.array(reached, pa.bool_())), study.phases, at_step=step)
 
 
 def with_steps(study: Study, rows: pa.Table) -> tuple[Study, pd.DataFrame]:

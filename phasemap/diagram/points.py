@@ -10,10 +10,11 @@ import pandas as pd
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import PHASES, SUBPHASES
+from phasemap.results.schema import FINALS
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
-MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", "mean_ipr")
+MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", *FINALS)
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from phasemap.diagram.points import point_table
 from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.inside import read_inside
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_table
 from phasemap.results.shards import read_shards
 from phasemap.study.file import load_study
@@ -38,13 +39,15 @@ def derive(folder: RunFolder, study: Study | None = None, at_step: int | None = 
 
 
 def write_tables(folder: RunFolder, tables: Tables) -> None:
-    """Write trials, curves and points, each whole."""
+    """Write trials, curves and points, and what was recorded inside the networks if anything was, each whole."""
     for path, table in (
         (folder.trials, _arrow(tables.trials)),
         (folder.curves, curve_table(tables.rows)),
         (folder.points, _arrow(tables.points)),
     ):
         _write(path, table)
+    if folder.inside.is_dir():
+        _write(folder.neurons, read_inside(folder, tables.trials))
 
 
 def _arrow(frame: pd.DataFrame) -> pa.Table:

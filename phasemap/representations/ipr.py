@@ -5,35 +5,53 @@ Near 1 a neuron is periodic along the tokens, as in the closed-form solution; ra
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.study.network_checks import has_cyclic_order
+from phasemap.tasks.streams import stream
+
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ROUNDING = 1e-12  # of a row scaled to 1: what is left of a constant row without its mean
 
 
-def ipr(vectors: Floats) -> Floats:
+def ipr(vectors: Floats, *, constant: bool = True) -> Floats:
     """Return (||X||_4 / ||X||_2)^4 of each row (n, p), X the magnitudes of its real DFT; NaN for a zero row.
 
-    Computed in float64 and normalized before the fourth power, because collapsed weights reach 1e-24.
+    Without its ``constant`` term a constant row, which scores 1 as it is, is a zero row. Computed in float64 and
+    normalized before the fourth power, because collapsed weights reach 1e-24.
     """
     rows = np.asarray(vectors, dtype=np.float64)
-    largest = np.abs(rows).max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        power = np.abs(np.fft.rfft(rows / largest, axis=1)) ** 2
+        rows = rows / np.abs(rows).max(axis=1, keepdims=True)
+        if not constant:
+            rows = rows - rows.mean(axis=1, keepdims=True)
+            rows[np.abs(rows).max(axis=1) < ROUNDING] = np.nan
+        power = np.abs(np.fft.rfft(rows, axis=1)) ** 2
         share = power / power.sum(axis=1, keepdims=True)
     return np.asarray((share**2).sum(axis=1))
 
 
-def token_order(task: str, modulus: int) -> NDArray[np.int64] | None:
+@lru_cache(maxsize=32)
+def random_ipr(length: int) -> float:
+    """Return the mean IPR of random normal vectors of a length (.04 at 97, .12 at 31, .42 at 7), from 4,000 draws."""
+    return float(ipr(stream("random_ipr", 0, length).standard_normal((4000, length))).mean())
+
+
+@lru_cache(maxsize=32)
+def token_order(task: str, modulus: int) -> Ints | None:
     """Return the tokens in the order along which a task's solution is periodic; None where there is none.
 
-    For addition that is the tokens' own order. Multiplication becomes addition of discrete logarithms, which exist for
-    the nonzero tokens of a prime modulus.
+    For multiplication that is the order of the discrete logarithm, without 0.
     """
+    if not has_cyclic_order(task, modulus):
+        return None
     if task == "modular_addition":
         return np.arange(modulus)
-    if task != "modular_multiplication" or modulus < 3 or any(modulus % d == 0 for d in range(2, modulus)):
-        return None
     cycles = (_powers(generator, modulus) for generator in range(2, modulus))
     return np.asarray(next(cycle for cycle in cycles if len(cycle) == modulus - 1))
 
@@ -46,16 +64,13 @@ def _powers(generator: int, modulus: int) -> list[int]:
     return powers
 
 
-def neuron_ipr(u: Floats, v: Floats, w: Floats, order: NDArray[np.int64]) -> Floats:
+def neuron_ipr(u: Floats, v: Floats, w: Floats, order: Ints, *, constant: bool = True) -> Floats:
     """Return each neuron's IPR (N,): the mean over U (N, p), V (N, p) and W (p, N) along the tokens in ``order``."""
-    return np.asarray((ipr(u[:, order]) + ipr(v[:, order]) + ipr(w.T[:, order])) / 3)
+    parts = (ipr(part[:, order], constant=constant) for part in (u, v, w.T))
+    return np.asarray(sum(parts) / 3)
 
 
-def mean_ipr(u: Floats, v: Floats, w: Floats, task: str, modulus: int) -> float:
-    """Return the mean IPR of a network's neurons, without those of zero weights; NaN where it has no meaning."""
-    order = token_order(task, modulus)
-    if order is None:
-        return float("nan")
-    values = neuron_ipr(u, v, w, order)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
+def mean_ipr(values: Floats) -> float:
+    """Return the mean IPR of a network's neurons (N,), without those of zero weights; NaN if there are no others."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -56,6 +56,21 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def inside(self) -> Path:
+        """What was recorded inside the networks, one Parquet file a pack."""
+        return self.path / "inside"
+
+    @property
+    def weights(self) -> Path:
+        """The final weights that are kept, one file a trial."""
+        return self.path / "weights"
+
+    @property
+    def neurons(self) -> Path:
+        """The derived table of what was recorded inside the networks."""
+        return self.path / "neurons.parquet"
+
+    @property
     def trials(self) -> Path:
         """The derived table of trials."""
         return self.path / "trials.parquet"
@@ -78,6 +93,14 @@ class RunFolder:
     def shard(self, pack_id: str) -> Path:
         """The shard of one pack."""
         return self.shards / f"{pack_id}.parquet"
+
+    def inside_file(self, pack_id: str) -> Path:
+        """What was recorded inside the networks of one pack."""
+        return self.inside / f"{pack_id}.parquet"
+
+    def weights_file(self, trial_id: str) -> Path:
+        """The final weights of one trial."""
+        return self.weights / f"{trial_id}.npz"
 
     def checkpoint(self, pack_id: str) -> Path:
         """The checkpoint of one pack."""
@@ -102,7 +125,7 @@ class RunFolder:
 
     def remove_derived(self) -> None:
         """Remove the derived tables, which then are made from the shards when they are asked for."""
-        for path in (self.trials, self.curves, self.points):
+        for path in (self.trials, self.curves, self.points, self.neurons):
             path.unlink(missing_ok=True)
 
     def move_aside(self) -> Path:

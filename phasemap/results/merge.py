@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
-from phasemap.results.schema import STATUSES
+from phasemap.results.schema import FINALS, STATUSES
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, PhaseRule
 
@@ -26,7 +26,7 @@ TRIAL_COLUMNS = (
     "n_corrupted",
     "n_classes",
     *LABEL_COLUMNS[5:],
-    "mean_ipr",
+    *FINALS,
     "train_seconds",
     "pack_id",
     "host",
@@ -68,7 +68,7 @@ def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> 
             frame.loc[labels.index, name] = labels[name]
     frame = frame.join(labels[list(LABEL_COLUMNS)])
     if at_step is not None:
-        frame["mean_ipr"] = np.nan  # known of the final weights only
+        frame[list(FINALS)] = np.nan  # known of the final weights only
     return frame[list(TRIAL_COLUMNS)]
 
 

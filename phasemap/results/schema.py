@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.study.spec import SETTINGS, Setting
+from phasemap.training.recording import Finals
 
 SHARD_VERSION = 1
 VERSION_KEY = b"phasemap_shard_version"
+
+FINALS = tuple(f.name for f in fields(Finals))
+"""Single numbers about the network at the end of its training."""
 
 STATUSES = ("ok", "diverged", "failed")
 """In the order in which a better row replaces a worse one of the same trial."""
@@ -61,7 +66,7 @@ SHARD_SCHEMA = pa.schema(
         pa.field("n_corrupted", pa.int64()),
         pa.field("n_classes", pa.int64()),
         pa.field("corruption_effective", pa.float64()),
-        pa.field("mean_ipr", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in FINALS),
         pa.field("train_seconds", pa.float64()),
         pa.field("pack_id", pa.string()),
         pa.field("host", pa.string()),

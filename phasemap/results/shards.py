@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:
         "n_corrupted": result.n_corrupted,
         "n_classes": result.n_classes,
         "corruption_effective": result.n_corrupted / result.n_train if result.n_train else None,
-        "mean_ipr": result.mean_ipr,
+        **asdict(result.finals),
         "train_seconds": result.train_seconds,
         "pack_id": pack_id,
         "host": socket.gethostname(),

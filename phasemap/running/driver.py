@@ -216,7 +216,12 @@ class _Run:
 
     def _rounds(self, runner: Runner, progress: Progress) -> None:
         """Give packs to the runner until each is stored: those that fail again, then halved, down to the bad trial."""
-        workload = Workload(folder=self.folder, rule=self.study.phases, device=self.study.resources.device)
+        workload = Workload(
+            folder=self.folder,
+            rule=self.study.phases,
+            device=self.study.resources.device,
+            record=self.study.record,
+        )
         pending = {pack.pack_id: pack for pack in self.plan.packs}
         attempts: Counter[str] = Counter()
         idle = 0

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder, write_bytes
+from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.shards import read_shard, shard_table, write_shard
 from phasemap.study.packs import Pack
@@ -25,6 +26,7 @@ class Workload:
     folder: RunFolder
     rule: PhaseRule
     device: str
+    record: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +65,10 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
     )
     device = pick_device(workload.device)
     try:
-        results = train_pack(pack.trials, device=device, hooks=hooks)
+        results = train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
     except CheckpointError:  # a checkpoint is a cache: without it the pack starts anew
         checkpoint.unlink()
-        results = train_pack(pack.trials, device=device, hooks=replace(hooks, saved=None))
+        results = train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
     report = _store(pack, results, workload)
     checkpoint.unlink(missing_ok=True)
     return report
@@ -93,6 +95,7 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
 
 
 def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+    write_inside(workload.folder, pack.pack_id, results)  # first: the shard says that the pack is done
     write_shard(workload.folder, pack.pack_id, results)
     return _report(pack, shard_table(pack.pack_id, results), workload)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phasemap.study.checks import values_of
+from phasemap.study.combinations import values_of
 from phasemap.study.spec import SETTINGS, Study
 
 

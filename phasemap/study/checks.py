@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from phasemap.study.spec import SETTINGS, PhaseRule, Study
+from phasemap.study.combinations import Found, values_of
+from phasemap.study.network_checks import check_networks, check_record
+from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import count_trials
-
-Found = tuple[tuple[Any, ...], str]
 
 MAX_TRIALS = 5_000_000
 
@@ -18,14 +18,6 @@ AVAILABLE: dict[str, tuple[Any, ...]] = {
     "matrix": (None,),
     "dataset": ("digits",),
     "path": (None,),
-    "model": ("mlp",),
-    "depth": (2, 3, 4),
-    "norm": ("none",),
-    "heads": (4,),
-    "mlp_factor": (4,),
-    "weight_tying": (False,),
-    "batch_size": ("full",),
-    "scale_to_batch": (None,),
 }
 """Settings of which only some values work in this release."""
 
@@ -37,7 +29,8 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     """
     yield from _not_available(study)
     yield from _examples_left(study)
-    yield from _lazy_needs_depth(study)
+    yield from check_networks(study)
+    yield from check_record(study)
     for key, message in check_rule(study.phases):
         yield ("phases", key), message
     if not any(path.startswith(("axes", "seeds")) for path in reported) and count_trials(study) > MAX_TRIALS:
@@ -52,14 +45,6 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
-def values_of(study: Study, name: str) -> list[tuple[tuple[Any, ...], Any]]:
-    """Return (path in the file, value) for every value that a setting takes in a study."""
-    if name in study.axis_names:
-        return [(("axes", name, i), value) for i, value in enumerate(study.axis(name).values)]
-    setting = SETTINGS[name]
-    return [((setting.section, setting.key), getattr(getattr(study, setting.section), setting.key))]
-
-
 def _not_available(study: Study) -> Iterator[Found]:
     for name, working in AVAILABLE.items():
         for path, value in values_of(study, name):
@@ -69,16 +54,8 @@ def _not_available(study: Study) -> Iterator[Found]:
         yield ("search", "kind"), f"= {study.search.kind} is not available yet; allowed: grid"
     if study.search.budget is not None:
         yield ("search", "budget"), "is not available yet; allowed: leave it out"
-    for key in ("record", "claims"):
-        if getattr(study, key):
-            yield (key,), "is not available yet; allowed: an empty list"
-
-
-def _lazy_needs_depth(study: Study) -> Iterator[Found]:
-    if any(depth == 2 for _, depth in values_of(study, "depth")):
-        for path, init in values_of(study, "init"):
-            if init == "lazy":
-                yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
+    if study.claims:
+        yield ("claims",), "is not available yet; allowed: an empty list"
 
 
 def _examples_left(study: Study) -> Iterator[Found]:

@@ -59,18 +59,12 @@ class Trial:
     @property
     def horizon(self) -> int:
         """The number of optimizer steps: ``steps``, times reference / batch size where it is scaled to a batch."""
-        return max(1, round(self.steps / self._batch_share))
+        return scaled_steps(self.steps, self.batch_size, self.scale_to_batch)
 
     @property
     def step_size(self) -> float:
         """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
-        return float(self.learning_rate * math.sqrt(self._batch_share))
-
-    @property
-    def _batch_share(self) -> float:
-        if self.scale_to_batch is None or isinstance(self.batch_size, str):
-            return 1.0
-        return self.batch_size / self.scale_to_batch
+        return float(self.learning_rate * math.sqrt(batch_share(self.batch_size, self.scale_to_batch)))
 
     @property
     def explicit(self) -> bool:
@@ -83,6 +77,16 @@ class Trial:
             and self.batch_size == "full"
             and self.optimizer == "adamw"
         )
+
+
+def batch_share(batch_size: str | int, scale_to_batch: int | None) -> float:
+    """Return a batch's share of the batch that steps and learning rate are scaled to; 1 where they are not scaled."""
+    return 1.0 if scale_to_batch is None or isinstance(batch_size, str) else batch_size / scale_to_batch
+
+
+def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) -> int:
+    """Return the number of optimizer steps, so that as many examples are seen as in ``steps`` of the reference."""
+    return max(1, round(steps / batch_share(batch_size, scale_to_batch)))
 
 
 VARIES_IN_PACK = frozenset(

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import io
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
 
-from phasemap.representations.ipr import mean_ipr
 from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.modular import modular
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.recording import Evaluation, Recorder, TrialResult, measure, record_steps
+from phasemap.training.inside import Inside
+from phasemap.training.recording import Evaluation, InsideRecord, Recorder, TrialResult, measure, record_steps
 
 STRIDE = 50  # steps between two looks at the clock
 CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
 their pages back to the kernel after every block (a tenth of the time at p 97)."""
@@ -116,18 +115,20 @@ def train_pack(
     trials: Sequence[Trial],
     *,
     device: torch.device,
+    record: Sequence[str] = (),
     hooks: Hooks = Hooks(),
     kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel] = make_kernel,
 ) -> list[TrialResult]:
     """Train the trials of one pack from start to end and return their results in the same order.
 
+    ``record`` names what is looked at inside the networks (a study's ``record``).
     A trial whose loss is not finite at a recorded step is marked ``diverged`` there and stops; no other is touched.
     ValueError if the trials don't share one static shape, CheckpointError if ``hooks.saved`` is not theirs.
     """
     if len({shape_key(trial) for trial in trials}) != 1:
         raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
     with steady_arithmetic():
-        return _Training(trials, device, hooks, kernel).run()
+        return _Training(trials, device, frozenset(record), hooks, kernel).run()
 
 
 class _Training:
@@ -135,14 +136,16 @@ class _Training:
         self,
         trials: Sequence[Trial],
         device: torch.device,
+        record: frozenset[str],
         hooks: Hooks,
         kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel],
     ) -> None:
         self.started = time.perf_counter()
-        self.trials, self.device, self.hooks = trials, device, hooks
+        self.trials, self.device, self.record, self.hooks = trials, device, record, hooks
         self.examples = [examples_of(trial) for trial in trials]
         self.kernel = kernel(trials, self.examples, device)
         self.recorders = [Recorder() for _ in trials]
+        self.inside = [Inside(trial=t, examples=e, wanted=record) for t, e in zip(trials, self.examples, strict=True)]
         self.step = 0
         self.seconds_before = 0.0
         if hooks.saved is not None:
@@ -172,6 +175,8 @@ class _Training:
         for member, evaluation in zip(members, self.kernel.evaluate(members), strict=True):
             if evaluation.finite:
                 self.recorders[member].add(self.step, measure(self.examples[member], evaluation))
+                if self.record:
+                    self.inside[member].look(self.step, self.kernel.weights(member))
             else:
                 self.recorders[member].diverged = True
 
@@ -186,6 +191,7 @@ class _Training:
             "step": self.step,
             "seconds": self._seconds(),
             "recorders": [asdict(recorder) for recorder in self.recorders],
+            "inside": [[_frozen(record) for record in inside.records] for inside in self.inside],
             "kernel": self.kernel.state(),
         }
         torch.save(state, buffer)
@@ -200,6 +206,8 @@ class _Training:
                 raise ValueError("it belongs to another pack")
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
+            for inside, records in zip(self.inside, state["inside"], strict=True):
+                inside.records = [_thawed(record) for record in records]
         except Exception as error:  # whatever a damaged file may raise
             raise CheckpointError(f"the checkpoint can't be used: {error}") from None
         self.step, self.seconds_before = state["step"], state["seconds"]
@@ -211,28 +219,33 @@ class _Training:
             for t, r, e in zip(self.trials, self.recorders, self.examples, strict=True)
         ]
         seconds = self._seconds()
-        return [
-            TrialResult(
-                trial=trial,
-                status="diverged" if recorder.diverged else "ok",
-                steps=tuple(recorder.steps),
-                curves=recorder.curves(),
-                n_train=len(seen.train),
-                n_corrupted=seen.n_corrupted,
-                n_classes=seen.dataset.n_classes,
-                train_seconds=seconds * share / sum(work),
-                device=str(self.device),
-                mean_ipr=math.nan if recorder.diverged else self._mean_ipr(member),
-            )
-            for member, (trial, recorder, seen, share) in enumerate(
-                zip(self.trials, self.recorders, self.examples, work, strict=True)
-            )
-        ]
+        return [self._result(member, seconds * share / sum(work)) for member, share in enumerate(work)]
 
-    def _mean_ipr(self, member: int) -> float:
-        trial = self.trials[member]
-        if trial.depth != 2:
-            return math.nan  # defined for the two-layer MLP
+    def _result(self, member: int, seconds: float) -> TrialResult:
+        recorder, seen, inside = self.recorders[member], self.examples[member], self.inside[member]
+        result = TrialResult(
+            trial=self.trials[member],
+            status="diverged" if recorder.diverged else "ok",
+            steps=tuple(recorder.steps),
+            curves=recorder.curves(),
+            n_train=len(seen.train),
+            n_corrupted=seen.n_corrupted,
+            n_classes=seen.dataset.n_classes,
+            train_seconds=seconds,
+            device=str(self.device),
+            inside=tuple(inside.records),
+        )
+        if recorder.diverged:
+            return result
         weights = self.kernel.weights(member)
-        u, v, w = (weights[name].double().cpu().numpy() for name in ("U", "V", "W"))
-        return mean_ipr(u, v, w, trial.task, trial.modulus)
+        kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
+        return replace(result, finals=inside.finals(weights), weights=kept)
+
+
+def _frozen(record: InsideRecord) -> dict[str, Any]:
+    """Put a record into what a checkpoint may hold."""
+    return asdict(record) | {"columns": {name: torch.from_numpy(v) for name, v in record.columns.items()}}
+
+
+def _thawed(saved: dict[str, Any]) -> InsideRecord:
+    return InsideRecord(**saved | {"columns": {name: value.numpy() for name, value in saved["columns"].items()}})

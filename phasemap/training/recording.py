@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,25 @@ class Recorder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InsideRecord:
+    """What was seen inside one network at one step: columns of equal length, named as in neurons.parquet."""
+
+    record: str
+    step: int
+    series: str = ""
+    columns: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finals:
+    """Single numbers about the network at the end of its training; NaN where undefined or not asked for."""
+
+    mean_ipr: float = math.nan
+    extracted_accuracy: float = math.nan
+    needed_neurons: float = math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
     """A trial that was trained, diverged or failed, as it goes into a shard."""
 
@@ -99,5 +119,7 @@ class TrialResult:
     n_classes: int
     train_seconds: float
     device: str
-    mean_ipr: float = math.nan  # of the final weights, where it has a meaning
+    finals: Finals = Finals()
+    inside: tuple[InsideRecord, ...] = ()
+    weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept
     error: str | None = None

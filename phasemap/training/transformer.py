@@ -44,7 +44,7 @@ class Block(nn.Module):
         query = queries.view(split)
         scores = [(query * key.view(split)).sum(dim=2) for key in keys]  # each (B, H)
         shares = torch.softmax(torch.stack(scores, dim=2) * split[2] ** -0.5, dim=2)  # (B, H, tokens)
-        taken = sum(shares[:, :, i, None] * value.view(split) for i, value in enumerate(values))
+        taken = torch.stack([shares[:, :, i, None] * value.view(split) for i, value in enumerate(values)]).sum(dim=0)
         return taken.reshape(rows, d) @ self.out.t()
 
     def think(self, token: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.representations.analytic import analytic_weights
-from phasemap.representations.ipr import ipr, mean_ipr, neuron_ipr, token_order
+from phasemap.representations.ipr import ipr, mean_ipr, neuron_ipr, random_ipr, token_order
 from phasemap.training.population import train_pack
 
 
@@ -32,16 +32,32 @@ def test_random_vectors_score_what_is_known_of_them(p, expected):
     assert ipr(drawn).mean() == pytest.approx(expected, abs=0.012)
 
 
+def test_a_constant_scores_one_and_nothing_without_its_constant_term():
+    constant = np.full((1, 31), 0.1)
+    assert ipr(constant) == pytest.approx([1.0])
+    assert np.isnan(ipr(constant, constant=False)).all()
+    wave = np.cos(2 * np.pi * 5 * np.arange(31) / 31)[None, :]
+    assert ipr(3 + wave)[0] > 0.8
+    assert ipr(3 + wave, constant=False) == pytest.approx([1.0])
+    assert ipr(0.5 + wave)[0] < 0.7
+
+
+@pytest.mark.parametrize(("p", "expected"), [(97, 0.04), (31, 0.12), (7, 0.42)])
+def test_the_reference_of_random_vectors_is_known(p, expected):
+    assert random_ipr(p) == pytest.approx(expected, abs=0.012)
+
+
 def test_a_zero_vector_has_no_score():
     assert np.isnan(ipr(np.zeros((1, 7)))).all()
     zero = np.zeros((2, 7))
-    assert math.isnan(mean_ipr(zero, zero, zero.T, "modular_addition", 7))
+    assert math.isnan(mean_ipr(neuron_ipr(zero, zero, zero.T, np.arange(7))))
+    assert mean_ipr(np.array([0.2, np.nan, 0.4])) == pytest.approx(0.3)
 
 
 def test_the_analytic_solution_scores_one_in_every_neuron():
     u, v, w = analytic_weights(97, 500)
     assert neuron_ipr(u, v, w, np.arange(97)) == pytest.approx(1.0)
-    assert mean_ipr(u, v, w, "modular_addition", 97) == pytest.approx(1.0)
+    assert neuron_ipr(u, v, w, np.arange(97), constant=False) == pytest.approx(1.0)
 
 
 def test_multiplication_is_periodic_along_the_discrete_logarithm():
@@ -67,4 +83,4 @@ def test_a_network_that_learned_the_rule_scores_higher_than_one_that_memorized()
     learned, memorized = train_pack([rule, rote], device=CPU)
     assert learned.curves["test_accuracy"][-1] == 1.0
     assert memorized.curves["memorized_accuracy"][-1] > 0.9
-    assert learned.mean_ipr > 0.6 > 0.3 > memorized.mean_ipr
+    assert learned.finals.mean_ipr > 0.6 > 0.3 > memorized.finals.mean_ipr

@@ -1,0 +1,86 @@
+"""Which networks, trainings and records make sense together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from phasemap.study.combinations import Found, together, values_of
+from phasemap.study.spec import SETTINGS, Study
+
+OF_TRANSFORMERS = ("heads", "mlp_factor", "weight_tying")
+OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
+
+
+def check_networks(study: Study) -> Iterator[Found]:
+    """Yield (path, message) for networks and trainings that can't be."""
+    yield from _depths(study)
+    yield from _heads(study)
+    for (_, model), (path, norm) in together(study, "model", "norm"):
+        if model == "transformer" and norm != "none":
+            yield path, f"= {norm} is for an mlp; allowed for a transformer: none"
+    for (_, model), (_, depth), (path, init) in together(study, "model", "depth", "init"):
+        if init == "lazy" and (model == "transformer" or depth == 2):
+            yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
+    yield from _batches(study)
+
+
+def check_record(study: Study) -> Iterator[Found]:
+    """Yield (path, message) for records of networks in which they have no meaning."""
+    for index, record in enumerate(study.record):
+        if record in study.record[:index]:
+            yield ("record", index), f"= {record} is repeated; allowed: each once"
+        if record in OF_TWO_LAYERS or record == "ipr":
+            for why in dict.fromkeys(_no_meaning(study, record)):
+                yield ("record", index), f"= {record} has no meaning for {why}"
+
+
+def _no_meaning(study: Study, record: str) -> Iterator[str]:
+    """Say for which of a study's networks a record about periodic neurons has no meaning."""
+    for (_, task), (_, modulus) in together(study, "task", "modulus"):
+        if not task.startswith("modular"):
+            yield f"task {task}; allowed: modular tasks, whose tokens have a cyclic order"
+        elif not has_cyclic_order(task, modulus):
+            yield f"multiplication modulo {modulus}; allowed: a prime modulus, whose tokens have a cyclic order"
+    for (_, model), (_, depth) in together(study, "model", "depth"):
+        if model == "transformer" and record in OF_TWO_LAYERS:
+            yield "a transformer; allowed: the mlp with depth 2"
+        if model == "mlp" and depth > 2:
+            yield f"an mlp of depth {depth}; allowed: depth 2, whose neurons see the tokens and the classes"
+
+
+def has_cyclic_order(task: str, modulus: int) -> bool:
+    """Whether a task's tokens have an order along which its solution is periodic.
+
+    For addition that is the tokens' own order. Multiplication becomes addition of discrete logarithms, which exist for
+    the nonzero tokens of a prime modulus.
+    """
+    if task == "modular_multiplication":
+        return modulus >= 3 and all(modulus % d for d in range(2, math.isqrt(modulus) + 1))
+    return task == "modular_addition"
+
+
+def _depths(study: Study) -> Iterator[Found]:
+    for (_, model), (path, depth) in together(study, "model", "depth"):
+        if model == "mlp" and depth < 2:
+            yield path, f"= {depth} is too few layers of weights for an mlp; allowed: a whole number >= 2"
+
+
+def _heads(study: Study) -> Iterator[Found]:
+    models = {model for _, model in values_of(study, "model")}
+    if models == {"mlp"}:
+        for name in OF_TRANSFORMERS:
+            for path, value in values_of(study, name):
+                if value != SETTINGS[name].default:
+                    yield path, f"= {value} has no effect on an mlp; allowed: leave it out, or model.kind transformer"
+        return
+    for (_, width), (path, heads) in together(study, "width", "heads"):
+        if width % heads:
+            yield path, f"= {heads} heads don't divide the width {width}; allowed: a divisor of the width"
+
+
+def _batches(study: Study) -> Iterator[Found]:
+    sizes = [size for _, size in values_of(study, "batch_size") if size != "full"]
+    for path, scale in values_of(study, "scale_to_batch"):
+        if scale is not None and not sizes:
+            yield path, f"= {scale} scales nothing with batch_size full; allowed: leave it out, or give a batch_size"

@@ -1,0 +1,240 @@
+"""Looking inside networks while they train: what a study's ``record`` asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phasemap.representations.extraction import extracted_weights, spectrum_shares
+from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, token_order
+from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
+from phasemap.study.trials import Trial
+from phasemap.tasks.examples import Examples
+from phasemap.training.losses import LOSSES
+from phasemap.training.networks import MLP, build_network, load_weights, named_weights
+from phasemap.training.recording import Evaluation, Finals, InsideRecord, measure, record_steps
+
+EVERY = 4  # of the records: the neurons are looked at at about 5 steps a decade
+N_EXAMPLES = 6  # whose whole score vectors are kept
+KEPT_ACCURACY = 0.9  # the test accuracy that the needed neurons keep
+PRUNING_QUANTITIES = (
+    "train_accuracy", "test_accuracy", "clean_accuracy", "memorized_accuracy", "recovered_accuracy",
+    "train_loss", "test_loss",
+)  # fmt: skip
+
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(slots=True, kw_only=True)
+class Inside:
+    """The records from inside one network, as they grow."""
+
+    trial: Trial
+    examples: Examples
+    wanted: frozenset[str]
+    records: list[InsideRecord] = field(default_factory=list)
+
+    def look(self, step: int, weights: Weights) -> None:
+        """Record what is wanted of a recorded step; at the horizon, what is looked at once."""
+        if "norms" in self.wanted:
+            self.records += _norms(step, weights)
+        if "extracted" in self.wanted:
+            accuracy = np.array([extracted_accuracy(self.trial, self.examples, weights)])
+            self._add("extracted", step, "extracted_accuracy", index=np.zeros(1, dtype=np.int64), value=accuracy)
+        if "ipr" in self.wanted and step in inside_steps(self.trial.horizon):
+            self._add("ipr", step, "", **_ipr_columns(self.trial, weights))
+        if step == self.trial.horizon:
+            self._look_at_the_end(step, weights)
+
+    def _look_at_the_end(self, step: int, weights: Weights) -> None:
+        if "neurons" in self.wanted:
+            network = build_network(self.trial, self.examples.dataset)
+            start = named_weights({name: part.detach() for name, part in network.named_parameters()})
+            self.records += _neurons(self.trial, start, weights)
+        if "pruning" in self.wanted:
+            self.records += _pruning(self.trial, self.examples, weights)
+        if "logits" in self.wanted:
+            self.records += _logits(self.trial, self.examples, weights)
+
+    def finals(self, weights: Weights) -> Finals:
+        """Return the numbers that the table of trials shows; the mean IPR wherever it has a meaning."""
+        values = unit_ipr(self.trial, weights)
+        extracted = [r.columns["value"][0] for r in self.records if r.record == "extracted"]
+        pruning = [r.columns for r in self.records if r.record == "pruning" and r.series == "lowest_first"]
+        return Finals(
+            mean_ipr=math.nan if values is None else mean_ipr(values),
+            extracted_accuracy=float(extracted[-1]) if extracted else math.nan,
+            needed_neurons=needed_neurons(pruning[0]["index"], pruning[0]["test_accuracy"], KEPT_ACCURACY)
+            if pruning
+            else math.nan,
+        )
+
+    def _add(self, record: str, step: int, series: str, **columns: NDArray[Any]) -> None:
+        self.records.append(InsideRecord(record=record, step=step, series=series, columns=columns))
+
+
+def inside_steps(horizon: int) -> frozenset[int]:
+    """Return the recorded steps at which neurons are looked at: the first, about 5 a decade, and the last."""
+    return frozenset({*record_steps(horizon)[::EVERY], horizon})
+
+
+def unit_ipr(trial: Trial, weights: Weights, *, constant: bool = True) -> Floats | None:
+    """Return the IPR of each neuron of a two-layer MLP (N,) or of each dimension of a Transformer's embedding (d,).
+
+    None where periodicity has no meaning: deeper MLPs, and tasks whose tokens have no cyclic order.
+    """
+    order = token_order(trial.task, trial.modulus)
+    if order is None:
+        return None
+    if trial.model == "transformer":
+        return ipr(_numbers(weights["E"]).T[:, order], constant=constant)
+    return neuron_ipr(*_two_layers(weights), order, constant=constant) if trial.depth == 2 else None
+
+
+def extracted_accuracy(trial: Trial, examples: Examples, weights: Weights) -> float:
+    """Return the test accuracy of a two-layer MLP of which only each neuron's main frequency is kept."""
+    order = token_order(trial.task, trial.modulus)
+    assert order is not None
+    parts = zip(("U", "V", "W"), extracted_weights(*_two_layers(weights), order), strict=True)
+    projected = {name: torch.from_numpy(part).float() for name, part in parts}
+    network = load_weights(trial, examples.dataset, {**_on_cpu(weights), **projected})
+    inputs = torch.from_numpy(examples.dataset.inputs[np.concatenate([examples.train, examples.test])])
+    with torch.no_grad():
+        answers = network(inputs, None, len(examples.train))[len(examples.train) :].argmax(dim=1).numpy()
+    return float((answers == examples.dataset.labels[examples.test]).mean())
+
+
+def _ipr_columns(trial: Trial, weights: Weights) -> dict[str, NDArray[Any]]:
+    values, without = unit_ipr(trial, weights), unit_ipr(trial, weights, constant=False)
+    order = token_order(trial.task, trial.modulus)
+    assert values is not None
+    assert without is not None
+    assert order is not None
+    return {
+        "index": np.arange(len(values)),
+        "ipr": values,
+        "ipr_no_constant": without,
+        "ipr_relative": values / random_ipr(len(order)),
+    }
+
+
+def _norms(step: int, weights: Weights) -> Iterator[InsideRecord]:
+    for name, part in weights.items():
+        columns = {"index": np.zeros(1, dtype=np.int64), "value": np.array([float(part.double().norm())])}
+        yield InsideRecord(record="norms", step=step, series=name, columns=columns)
+
+
+def _neurons(trial: Trial, start: Weights, end: Weights) -> Iterator[InsideRecord]:
+    """Describe all neurons before and after training, and the weights of the two most different ones."""
+    final = unit_ipr(trial, end)
+    order = token_order(trial.task, trial.modulus)
+    assert final is not None
+    assert order is not None
+    alive = np.isfinite(final).any()
+    chosen = {"highest": int(np.nanargmax(final)), "lowest": int(np.nanargmin(final))} if alive else {}
+    for step, weights in ((0, start), (trial.horizon, end)):
+        values = unit_ipr(trial, weights)
+        assert values is not None
+        u, v, w = _two_layers(weights)
+        columns = {"index": np.arange(len(values)), "ipr": values}
+        columns |= {f"norm_{n}": np.linalg.norm(part, axis=1) for n, part in (("u", u), ("v", v), ("w", w.T))}
+        if "gain.0" in weights:
+            columns["gain"] = _numbers(weights["gain.0"])
+        yield InsideRecord(record="neurons", step=step, series="all", columns=columns)
+        for series, neuron in chosen.items():
+            along = {"u": u[neuron, order], "v": v[neuron, order], "w": w[order, neuron]}
+            yield InsideRecord(record="neurons", step=step, series=series, columns=_neuron_columns(neuron, along))
+
+
+def _neuron_columns(neuron: int, along: Mapping[str, Floats]) -> dict[str, NDArray[Any]]:
+    """Put one neuron's weights along the tokens (p,) and their spectra (p // 2 + 1,) side by side."""
+    length = len(along["u"])
+    columns: dict[str, NDArray[Any]] = {"index": np.arange(length), "neuron": np.full(length, neuron)}
+    for name, vector in along.items():
+        power = np.full(length, np.nan)
+        shares = spectrum_shares(vector)
+        power[: len(shares)] = shares
+        columns |= {f"weight_{name}": vector, f"power_{name}": power}
+    return columns
+
+
+@torch.no_grad()
+def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
+    """Silence the neurons in three orders, and measure."""
+    ranks = unit_ipr(trial, weights)
+    assert ranks is not None
+    network, inputs, targets = _network_and_examples(trial, examples, weights)
+    units, levels = network.units(inputs, None, len(examples.train)), pruning_levels(trial.width)
+    for series, order in pruning_orders(ranks, trial.seed).items():
+        rows = [
+            _measured(trial, examples, scores, targets) for _, scores in pruned_scores(units, network.W, order, levels)
+        ]
+        columns = {name: np.array([row[name] for row in rows]) for name in PRUNING_QUANTITIES}
+        yield InsideRecord(record="pruning", step=trial.horizon, series=series, columns={"index": levels, **columns})
+
+
+def _measured(trial: Trial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    losses, n_train = LOSSES[trial.loss](scores, targets).double(), len(examples.train)
+    evaluation = Evaluation(
+        predicted=scores.argmax(dim=1).numpy(),
+        train_loss=float(losses[:n_train].mean()),
+        test_loss=float(losses[n_train:].mean()),
+        norms={},
+    )
+    return measure(examples, evaluation)
+
+
+@torch.no_grad()
+def _logits(trial: Trial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
+    """Compare the scores of the true and of the given label on the wrongly labelled training examples."""
+    network, inputs, _ = _network_and_examples(trial, examples, weights)
+    rows = np.flatnonzero(examples.wrong)
+    scores = network(inputs, None, len(examples.train))[torch.from_numpy(rows)].numpy()  # (n, C)
+    true, given = examples.dataset.labels[examples.train[rows]], examples.given[rows]
+    places = np.arange(len(rows))
+    others = scores.copy()
+    others[places, true] = others[places, given] = -np.inf
+    columns = {
+        "index": rows,
+        "logit_true": scores[places, true],
+        "logit_given": scores[places, given],
+        "logit_other": others.max(axis=1) if others.shape[1] > 2 else np.full(len(rows), np.nan),
+        "true_class": true,
+        "given_class": given,
+    }
+    yield InsideRecord(record="logits", step=trial.horizon, series="corrupted", columns=columns)
+    for number in range(min(N_EXAMPLES, len(rows))):
+        whole = {
+            "index": np.arange(scores.shape[1]),
+            "logit": scores[number],
+            "true_class": np.full(scores.shape[1], true[number]),
+            "given_class": np.full(scores.shape[1], given[number]),
+        }
+        yield InsideRecord(record="logits", step=trial.horizon, series=f"example-{number}", columns=whole)
+
+
+def _network_and_examples(trial: Trial, examples: Examples, weights: Weights) -> tuple[MLP, torch.Tensor, torch.Tensor]:
+    """Return the network, and all examples with their targets, training examples first."""
+    data = examples.dataset
+    network: Any = load_weights(trial, data, _on_cpu(weights))
+    inputs = torch.from_numpy(data.inputs[np.concatenate([examples.train, examples.test])])
+    targets = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]]))
+    return network, inputs, targets
+
+
+def _two_layers(weights: Weights) -> tuple[Floats, Floats, Floats]:
+    return _numbers(weights["U"]), _numbers(weights["V"]), _numbers(weights["W"])
+
+
+def _numbers(part: torch.Tensor) -> Floats:
+    return part.double().cpu().numpy()
+
+
+def _on_cpu(weights: Weights) -> dict[str, torch.Tensor]:
+    return {name: part.cpu() for name, part in weights.items()}
