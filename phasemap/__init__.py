@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap._version import __version__
 
 if TYPE_CHECKING:
-    from phasemap.api import PhaseDiagram, Run, label, open_run, relabel, run
+    from phasemap.api import PhaseDiagram, Run, label, load_network, open_run, relabel, run
     from phasemap.study.file import load_study
     from phasemap.study.problems import StudyError, UnreachableError, UserError
     from phasemap.study.spec import PhaseRule, Study
@@ -29,6 +29,7 @@ _HOMES = {
     "UnreachableError": "phasemap.study.problems",
     "UserError": "phasemap.study.problems",
     "label": "phasemap.api",
+    "load_network": "phasemap.api",
     "load_study": "phasemap.study.file",
     "open_run": "phasemap.api",
     "relabel": "phasemap.api",
@@ -45,6 +46,7 @@ __all__ = [
     "UserError",
     "__version__",
     "label",
+    "load_network",
     "load_study",
     "open_run",
     "relabel",

@@ -24,9 +24,11 @@ from phasemap.study.combinations import longest_training
 from phasemap.study.file import load_rule, load_study
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.trials import find_trial
 from phasemap.study.writing import dump_study
 
 if TYPE_CHECKING:
+    import torch
     import xarray
     from matplotlib.axes import Axes
 
@@ -225,3 +227,16 @@ def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fractio
     Needs the columns trial_id, step, the quantities, corruption and n_corrupted, as ``Run.curves`` has them.
     """
     return label_frame(curves.curves if isinstance(curves, Run) else curves, _rule(rule))
+
+
+def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
+    """Return a trained network as a PyTorch module that maps inputs (B, 2) or (B, F) to scores (B, C).
+
+    Its weights come from the run, where the study's ``record`` has ``weights``; else the trial is trained once more on
+    this machine's CPU. UserError if the run has no such trial.
+    """
+    from phasemap.results.inside import read_weights
+    from phasemap.training.population import network_of
+
+    found = run if isinstance(run, Run) else open_run(run)
+    return network_of(find_trial(found.study, trial_id), read_weights(found.folder, trial_id))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, Study
 
 
@@ -135,6 +136,14 @@ def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Ite
         settings = {**fixed, **dict(zip(study.axis_names, point, strict=True))}
         for seed in study.seeds:
             yield make_trial(settings, seed)
+
+
+def find_trial(study: Study, trial_id: str) -> Trial:
+    """Return a study's trial by its id; UserError if there is none."""
+    for trial in expand(study):
+        if trial.trial_id == trial_id:
+            return trial
+    raise UserError(f"{trial_id} is not a trial of {study.name}; allowed: an id in its trials.parquet")
 
 
 def count_trials(study: Study) -> int:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from phasemap.study.problems import UserError
 from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.modular import modular
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside
+from phasemap.training.networks import load_weights
 from phasemap.training.recording import Evaluation, InsideRecord, Recorder, TrialResult, measure, record_steps
 
 STRIDE = 50  # steps between two looks at the clock
@@ -240,6 +244,19 @@ class _Training:
         weights = self.kernel.weights(member)
         kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
         return replace(result, finals=inside.finals(weights), weights=kept)
+
+
+def network_of(trial: Trial, weights: Mapping[str, NDArray[np.float32]] | None) -> torch.nn.Module:
+    """Build a trial's trained network from its weights; without them the trial is trained again on the CPU.
+
+    UserError if that training diverges.
+    """
+    if weights is None:
+        (result,) = train_pack([trial], device=torch.device("cpu"), record=("weights",))
+        if result.weights is None:
+            raise UserError(f"trial {trial} diverges: it has no trained network")
+        weights = result.weights
+    return load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
 
 
 def _frozen(record: InsideRecord) -> dict[str, Any]:
