@@ -13,11 +13,6 @@ Found = tuple[tuple[Any, ...], str]
 MAX_TRIALS = 5_000_000
 
 AVAILABLE: dict[str, tuple[Any, ...]] = {
-    "task": ("modular_addition", "modular_multiplication"),
-    "corruption_kind": ("symmetric",),
-    "matrix": (None,),
-    "dataset": ("digits",),
-    "path": (None,),
     "model": ("mlp",),
     "depth": (2, 3, 4),
     "norm": ("none",),
@@ -31,12 +26,11 @@ AVAILABLE: dict[str, tuple[Any, ...]] = {
 
 
 def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
-    """Yield (path, message) for everything that the sections can't see alone.
+    """Yield (path, message) for everything that the sections can't see alone, but for the task (see task_checks).
 
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _not_available(study)
-    yield from _examples_left(study)
     yield from _lazy_needs_depth(study)
     for key, message in check_rule(study.phases):
         yield ("phases", key), message
@@ -79,17 +73,3 @@ def _lazy_needs_depth(study: Study) -> Iterator[Found]:
         for path, init in values_of(study, "init"):
             if init == "lazy":
                 yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
-
-
-def _examples_left(study: Study) -> Iterator[Found]:
-    for path, fraction in values_of(study, "data_fraction"):
-        for _, modulus in values_of(study, "modulus"):
-            total = modulus * modulus
-            n_train = int(round(fraction * total, 9))
-            if n_train < 1 or n_train > total - 1:
-                left = "training" if n_train < 1 else "test"
-                yield (
-                    path,
-                    f"= {fraction:g} leaves no {left} example of {total} (modulus {modulus}); "
-                    f"allowed: from {1 / total:.3g} to below {1 - 1 / total + 1e-12:.6g}",
-                )

@@ -14,15 +14,16 @@ import torch
 
 from phasemap.representations.ipr import mean_ipr
 from phasemap.study.trials import Trial, shape_key
+from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
-from phasemap.tasks.modular import modular
+from phasemap.tasks.load import dataset_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.recording import Evaluation, Recorder, TrialResult, measure, record_steps
 
 STRIDE = 50  # steps between two looks at the clock
 CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
 their pages back to the kernel after every block (a tenth of the time at p 97)."""
@@ -91,10 +92,11 @@ def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: t
 def examples_of(trial: Trial) -> Examples:
     """Draw what a trial sees: its task's data set, split and corrupted for its seed."""
     return draw_examples(
-        modular(trial.task, trial.modulus),
+        dataset_of(trial),
         seed=trial.seed,
         data_fraction=trial.data_fraction,
         corruption=trial.corruption,
+        noise=noise_of(trial),
     )
 
 
