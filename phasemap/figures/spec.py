@@ -121,7 +121,7 @@ def setting_line(diagram: Diagram) -> str:
     source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
     text += [f"{word} {show_value(settings[source])}"] if source in settings else []
     text += [f"width {settings['width']}"] if "width" in settings else []
-    shown = {"task", "modulus", "dataset", "path", "width"}
+    shown = {"task", source, "width"}
     names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption", "corruption_kind")
     shown |= set(names)
     for name in names:

@@ -76,10 +76,10 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
 def _array(path: str, name: str) -> NDArray[Any] | str:
     """Return one array of an .npz, or what is wrong."""
     try:
-        content = np.load(path, allow_pickle=False)
-        if not isinstance(content, np.lib.npyio.NpzFile):
-            return "holds one array; allowed: an .npz with X and y (numpy.savez)"
-        with content:
+        with Path(path).open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                return "holds one array; allowed: an .npz with X and y (numpy.savez)"
             if name not in content.files:
                 return f"has no {name}; it holds {', '.join(content.files) or 'nothing'}; allowed: X and y"
             try:
