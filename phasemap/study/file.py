@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
@@ -18,7 +17,7 @@ from phasemap.study.files import BadFileError, absolute, read_matrix
 from phasemap.study.problems import Problem, StudyError
 from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
 from phasemap.study.task_checks import check_task
-from phasemap.study.values import adapter, allowed
+from phasemap.study.values import adapter, allowed, describe
 from phasemap.study.yaml_lines import Document, read_document, set_value
 
 MAX_SEEDS = 100_000
@@ -290,17 +289,3 @@ def _hint(key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
         return f" ({key} belongs under {SETTINGS[key].section}: or axes:)"
     close = difflib.get_close_matches(key, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def describe(value: Any) -> str:
-    """Show a value that was found in a file, in one short line."""
-    if value is None:
-        return "empty"
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, str):
-        text = value if len(value) <= 60 else value[:57] + "..."
-        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
-    if isinstance(value, list):
-        return "an empty list" if not value else "a list"
-    return yaml.safe_dump(value).removesuffix("\n...\n").strip()
