@@ -15,13 +15,14 @@ from phasemap.diagram.diagram import STEP, Diagram, make_diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import Tables, derive
+from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import label_frame
 from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
 from phasemap.results.lock import locked
 from phasemap.results.merge import curve_table
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
-from phasemap.study.file import load_rule, load_study
+from phasemap.study.file import load_resolved, load_rule, load_study
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import find_trial
@@ -86,7 +87,7 @@ class Run:
     @cached_property
     def study(self) -> Study:
         """The study as resolved."""
-        return load_study(self.folder.study)
+        return load_resolved(self.folder.study)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -123,12 +124,12 @@ class Run:
         return derive(self.folder)
 
     def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
-        """Read a derived table; where it is missing or damaged, make it from the shards."""
+        """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""
         try:
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)
-        return frame
+        return frame if set(QUANTITIES) <= set(frame) else otherwise(self._derived)
 
 
 def open_run(path: str | Path, storage: str | Path | None = None) -> Run:
@@ -224,7 +225,7 @@ def _rule(rule: str | PhaseRule) -> PhaseRule:
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
     """Label trials from their curves in long form; returns a table indexed by trial_id.
 
-    Needs the columns trial_id, step, the quantities, corruption and n_corrupted, as ``Run.curves`` has them.
+    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them.
     """
     return label_frame(curves.curves if isinstance(curves, Run) else curves, _rule(rule))
 

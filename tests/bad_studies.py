@@ -102,14 +102,14 @@ BAD = {
     ),
     "batch larger than the training set": (
         SMALL.replace("{steps: 60}", "{steps: 60, batch_size: 30}"),
-        "training.batch_size = 30 is larger than the training set of 29 examples (data_fraction 0.6 of 49); "
+        "training.batch_size = 30 is larger than the training set of 29 examples (data_fraction 0.6 of 49, modulus 7); "
         "allowed: at most 29, or full  ({file}:5)",
     ),
     "batch larger than the smallest training set": (
         SMALL.replace("{steps: 60}", "{steps: 60, batch_size: 16}")
         .replace("weight_decay: [0, 2]", "data_fraction: [0.3, 0.6]")
         .replace("fixed: {data_fraction: 0.6}", ""),
-        "training.batch_size = 16 is larger than the training set of 14 examples (data_fraction 0.3 of 49)",
+        "training.batch_size = 16 is larger than the training set of 14 examples (data_fraction 0.3 of 49, modulus 7)",
     ),
     "scaling of full batches": (
         SMALL.replace("{steps: 60}", "{steps: 60, scale_to_batch: 256}"),
@@ -143,6 +143,84 @@ BAD = {
     "thresholds of the fixed rule": (
         SMALL + "phases: {rule: doshi2024, generalized: 0.8}\n",
         "phases.generalized is fixed at 0.9 by rule doshi2024",
+    ),
+    "arrays without a file": (
+        SMALL.replace("modular_addition, modulus: 7", "arrays"),
+        "task.path is missing; allowed with task.kind arrays: an .npz file with X and y  ({file}:3)",
+    ),
+    "a file that is not there": (
+        SMALL.replace("modular_addition, modulus: 7", "arrays, path: /nowhere/a.npz"),
+        "task.path = /nowhere/a.npz: can't be read: No such file or directory  ({file}:3)",
+    ),
+    "a file for a task without": (
+        SMALL.replace("modulus: 7", "path: a.npz"),
+        "task.path is given, but task.kind is modular_addition; it belongs to arrays  ({file}:3)",
+    ),
+    "modulus of images": (
+        SMALL.replace("modular_addition", "images"),
+        "task.modulus is given, but task.kind is images; it belongs to modular_addition or modular_multiplication",
+    ),
+    "data set of a task without": (
+        SMALL.replace("modulus: 7", "dataset: mnist5k"),
+        "task.dataset is given, but task.kind is modular_addition; it belongs to images  ({file}:3)",
+    ),
+    "a Transformer on images": (
+        SMALL.replace("modular_addition, modulus: 7", "images").replace("width: 16", "kind: transformer"),
+        "model.kind = transformer works on modular tasks; allowed with task.kind images: mlp  ({file}:4)",
+    ),
+    "no training image": (
+        SMALL.replace("modular_addition, modulus: 7", "images").replace("0.6", "0.0001"),
+        "fixed.data_fraction = 0.0001 leaves no training example of 1797 (digits); allowed: from 0.000556",
+    ),
+    "asymmetric without a matrix": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric"),
+        "task.matrix is missing; allowed with task.corruption_kind asymmetric: rows of numbers, or a .csv or .npy file",
+    ),
+    "a matrix for another kind": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: region, matrix: [[1, 0], [0, 1]]"),
+        "task.matrix is given, but task.corruption_kind is region; it belongs to asymmetric  ({file}:3)",
+    ),
+    "a matrix of the wrong size": (
+        SMALL.replace("modulus: 7", "modulus: 3, corruption_kind: asymmetric, matrix: [[1, 0], [0, 1]]"),
+        "task.matrix is 2 x 2; allowed: 3 x 3 for the classes of modulus 3  ({file}:3)",
+    ),
+    "rows of different lengths": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric, matrix: [[1, 0], [0, 1, 0]]"),
+        "task.matrix is 2 x 2 to 3; allowed: 2 x 2 for the classes of modulus 2",
+    ),
+    "no probability": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric, matrix: [[1, 0], [1.5, -0.5]]"),
+        "task.matrix[1][0] = 1.5 is not a probability; allowed: a number in [0, 1]  ({file}:3)",
+    ),
+    "a row that is no distribution": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric, matrix: [[1, 0], [0.3, 0.3]]"),
+        "task.matrix[1] sums to 0.6; allowed: 1 (row y is the distribution of the new label)  ({file}:3)",
+    ),
+    "a matrix of text": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric, matrix: [[a, 0], [0, 1]]"),
+        "task.matrix = a list is not allowed; allowed: text or a list of a list of a number or nothing  ({file}:3)",
+    ),
+    "a matrix file that is not there": (
+        SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: asymmetric, matrix: /nowhere/t.csv"),
+        "task.matrix = /nowhere/t.csv: can't be read: No such file or directory  ({file}:3)",
+    ),
+    "a shift for another kind": (
+        SMALL.replace("modulus: 7", "modulus: 7, shift_by: 2"),
+        "task.shift_by is given, but task.corruption_kind is symmetric; it belongs to shift  ({file}:3)",
+    ),
+    "a shift too far": (
+        SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: shift, shift_by: 7"),
+        "task.shift_by = 7 is too far for 7 classes (modulus 7); allowed: from 1 to 6  ({file}:3)",
+    ),
+    "a shift too far for one modulus of an axis": (
+        SMALL.replace(", modulus: 7", ", corruption_kind: shift").replace(
+            "weight_decay: [0, 2]", "modulus: [7, 3]\n  shift_by: [1, 5]"
+        ),
+        "axes.shift_by[1] = 5 is too far for 3 classes (modulus 3); allowed: from 1 to 2  ({file}:9)",
+    ),
+    "no shift": (
+        SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: shift, shift_by: 0"),
+        "task.shift_by = 0 is not allowed; allowed: a whole number >= 1  ({file}:3)",
     ),
     "anchors without end": (
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from bad_studies import BAD
@@ -304,3 +306,87 @@ def test_the_study_of_a_run_is_written_resolved(place):
     assert content["seeds"] == [0, 1]
     log = (place / "runs" / "small" / "run.log").read_text()
     assert "8 trials, 8 to train" in log
+
+
+ADDED = {"rule_capture", "final_rule_capture", "rule_capture_std", "shift_by"}  # after the first shards were written
+
+
+def drop_added(path):
+    table = pq.read_table(path)
+    pq.write_table(table.select([name for name in table.column_names if name not in ADDED]), path)
+
+
+@pytest.fixture(scope="module")
+def older(place, tmp_path_factory):
+    """The finished run as an earlier release left it: without the columns that were added since."""
+    root = tmp_path_factory.mktemp("older")
+    subprocess.run(["cp", "-r", str(place / "runs"), str(root)], check=True)
+    run = root / "runs" / "small"
+    for path in (*run.glob("shards/*.parquet"), *run.glob("*.parquet")):
+        drop_added(path)
+    (run / "study.yaml").write_text((run / "study.yaml").read_text().replace("  shift_by: 1\n", ""))
+    return root
+
+
+def test_a_run_of_an_earlier_release_is_shown_drawn_exported_and_relabelled(place, older):
+    shown = [json.loads(phasemap("show", "runs/small", "--json", cwd=root).stdout) for root in (place, older)]
+    assert shown[0] == shown[1]
+    for metric in ("subphase", "rule_capture"):
+        done = phasemap("plot", "runs/small", "--metric", metric, "-o", f"{metric}.png", cwd=older)
+        assert done.returncode == 0, done.stderr
+    for table in ("trials", "points", "curves"):
+        frames = []
+        for root in (place, older):
+            done = phasemap("export", "runs/small", "--table", table, "-o", f"{table}.csv", cwd=root)
+            assert done.returncode == 0, done.stderr
+            frames.append(pd.read_csv(root / f"{table}.csv"))
+        pd.testing.assert_frame_equal(*frames)
+        assert frames[1]["rule_capture"].isna().all()
+    assert phasemap("relabel", "runs/small", "--rule", "doshi2024", cwd=older).returncode == 0
+    assert set(pd.read_parquet(older / "runs/small/trials.parquet")["rule"]) == {"doshi2024"}
+
+
+def test_a_run_of_an_earlier_release_goes_on_with_new_shards(place, older, tmp_path):
+    subprocess.run(["cp", "-r", str(older / "runs"), str(tmp_path)], check=True)
+    (tmp_path / "small.yaml").write_text(
+        SMALL.replace("weight_decay: [0, 2]", "weight_decay: [0, 2]\n  corruption_kind: [symmetric, pair_flip]")
+    )
+    done = phasemap("run", "small.yaml", "--in-process", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (json.loads(done.stdout)["n_reused"], json.loads(done.stdout)["n_trained"]) == (8, 8)
+    trials = pd.read_parquet(tmp_path / "runs/small/trials.parquet")
+    assert set(trials["shift_by"]) == {1}
+    assert (trials["rule_capture"].notna() == (trials["corruption_kind"] == "pair_flip")).all()
+    points = pd.read_parquet(tmp_path / "runs/small/points.parquet")
+    assert points["rule_capture_std"].notna().sum() == 4
+    drawn = phasemap("plot", "runs/small", "--metric", "rule_capture", "-o", "map.png", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+
+
+def test_a_matrix_in_a_file_is_an_axis_like_any_other(tmp_path):
+    for name, moved in (("weak", 0.2), ("strong", 0.9)):
+        rows = [[1 - moved if z == y else moved if z == (y + 1) % 7 else 0 for z in range(7)] for y in range(7)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    text = SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: asymmetric")
+    (tmp_path / "small.yaml").write_text(text.replace("weight_decay: [0, 2]", "matrix: [weak.csv, strong.csv]"))
+    done = phasemap("run", "small.yaml", "--in-process", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "runs/small/trials.parquet")
+    assert (trials["corruption"] > 0).sum() == 4
+    effective = trials[trials["corruption"] > 0].groupby("matrix")["corruption_effective"].mean().sort_values()
+    assert effective.iloc[0] < 0.15 < 0.2 < effective.iloc[1]
+    for command in (["show", "runs/small"], ["export", "runs/small", "-o", "points.parquet", "--table", "points"]):
+        shown = phasemap(*command, cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+    again = phasemap("run", "small.yaml", "--in-process", cwd=tmp_path)
+    assert "8 reused, 0 to train" in again.stderr
+
+
+def test_bad_arrays_end_with_2_and_start_nothing(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.full((4, 2), np.nan), y=[0, 1, 0])
+    (tmp_path / "s.yaml").write_text(SMALL.replace("modular_addition, modulus: 7", "arrays, path: a.npz"))
+    done = phasemap("run", "s.yaml", "--in-process", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "X has 8 values that are NaN or infinite in float32, the first is X[0, 0]" in done.stderr
+    assert "X has 4 examples, y has 3 labels; allowed: equally many" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "s.yaml"]

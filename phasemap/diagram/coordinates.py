@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,11 @@ class Coordinates:
 
 
 def show_value(value: Any) -> str:
-    """Write an axis value for a tick or a title."""
+    """Write an axis value for a tick or a title: a file by its name, a matrix by its size."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(list(value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return Path(value).name if Path(value).is_absolute() else value
+    if isinstance(value, Sequence) and value and isinstance(value[0], Sequence):
+        return f"{len(value)} x {len(value[0])} matrix"
+    return str(list(value)) if isinstance(value, Sequence) else str(value)

@@ -163,6 +163,9 @@ def _fixed_value(study: Study, name: str, value: Any) -> Any:
         with suppress(ValueError):
             wanted = validator.validate_python(value)
     if wanted not in allowed:
+        named = [v for v in allowed if show_value(v) == str(value)]
+        if len(named) == 1:
+            return named[0]
         shown = ", ".join(show_value(v) for v in allowed)
         raise UserError(f"{name} = {value} is not a value of the study; allowed: {shown}")
     return wanted

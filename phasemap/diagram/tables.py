@@ -15,7 +15,7 @@ from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.inside import read_inside
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_table
 from phasemap.results.shards import read_shards
-from phasemap.study.file import load_study
+from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
@@ -32,7 +32,7 @@ class Tables:
 
 def derive(folder: RunFolder, study: Study | None = None, at_step: int | None = None) -> Tables:
     """Merge a run's shards and label them by the study's rule, at the horizon or at an earlier step."""
-    study = study or load_study(folder.study)
+    study = study or load_resolved(folder.study)
     rows = select_rows(merge_rows(read_shards(folder)), [trial.trial_id for trial in expand(study)])
     trials = trial_table(rows, study.phases, at_step)
     return Tables(study=study, trials=trials, points=point_table(study, trials), rows=rows)

@@ -22,6 +22,9 @@ from phasemap.study.spec import Study
 LABEL_METRICS = ("subphase", "phase")
 METRICS = (*LABEL_METRICS, *MEANS)
 
+SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
+OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisSpec:
@@ -115,13 +118,14 @@ def setting_line(diagram: Diagram) -> str:
     study = diagram.study
     settings = {**study.settings(), **diagram.fixed}
     text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
-    text += [f"p {settings['modulus']}"] if "modulus" in settings else []
+    source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
+    text += [f"{word} {show_value(settings[source])}"] if source in settings else []
     text += [f"width {settings['width']}"] if "width" in settings else []
-    shown = {"task", "modulus", "width"}
-    names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption")
+    shown = {"task", source, "width"}
+    names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption", "corruption_kind")
     shown |= set(names)
     for name in names:
-        default = name in ("weight_decay", "dropout", "corruption") and not settings.get(name)
+        default = name in OFTEN_OFF and settings.get(name) in (0, "symmetric")
         if name in settings and (name in diagram.fixed or not default):
             value = show_value(settings[name])
             text.append(_in_words(name, value))

@@ -19,7 +19,7 @@ ACCURACIES = (
 )
 LOSSES = ("train_loss", "test_loss")
 NORMS = ("weight_norm_u", "weight_norm_v", "weight_norm_w", "weight_norm")
-QUANTITIES = ACCURACIES + LOSSES + NORMS
+QUANTITIES = (*ACCURACIES, *LOSSES, *NORMS, "rule_capture")
 """What is recorded of every trial, in this order; NaN where a quantity is undefined."""
 
 

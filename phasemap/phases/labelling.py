@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from phasemap.phases.curves import QUANTITIES, Curves
+from phasemap.phases.curves import ACCURACIES, QUANTITIES, Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, settled, subphases
 from phasemap.phases.timing import delayed, step_times
 from phasemap.study.spec import PhaseRule
@@ -28,7 +28,7 @@ LABEL_COLUMNS = (
 
 
 def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
-    """Label n trials at the horizon of their curves: one row a trial, LABEL_COLUMNS and the final quantities."""
+    """Label n trials at the horizon of their curves: one row a trial, LABEL_COLUMNS and the last quantities."""
     subphase = subphases(curves, rule)
     times = step_times(curves, rule)
     columns = {
@@ -42,18 +42,18 @@ def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
         "delayed": pd.array(delayed(times), dtype="boolean"),
         "horizon": np.full(len(curves), curves.steps[-1]),
         "settled": pd.array(settled(curves, rule), dtype="boolean"),
-        **{name: curves.values[name][:, -1] for name in QUANTITIES},
+        **{name: curves.values[name][:, -1] for name in QUANTITIES if name in curves.values},
     }
     return pd.DataFrame(columns)
 
 
 def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
-    """Label trials given in long form: trial_id, step, quantities, and corruption and n_corrupted per trial.
+    """Label trials given in long form: trial_id, step, the accuracies, and corruption and n_corrupted per trial.
 
     Returns a table indexed by trial_id with LABEL_COLUMNS. Where the table has a status, only trials that ended ``ok``
     get labels. Raises ValueError when a column is missing.
     """
-    missing = [c for c in ("trial_id", "step", "corruption", "n_corrupted", *QUANTITIES) if c not in frame]
+    missing = [c for c in ("trial_id", "step", "corruption", "n_corrupted", *ACCURACIES) if c not in frame]
     if missing:
         raise ValueError(f"the curves lack the columns {', '.join(missing)}")
     if "status" in frame:
@@ -67,7 +67,7 @@ def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
         first = rows.iloc[:: shape[1]]
         curves = Curves(
             steps=np.asarray(same_steps, dtype=np.int64),
-            values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in QUANTITIES},
+            values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in ACCURACIES},
             corruption=first["corruption"].to_numpy(dtype=float),
             n_corrupted=first["n_corrupted"].to_numpy(dtype=np.int64),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -60,7 +61,7 @@ def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the rows of one shard; UserError if its version is another or it can't be read.
 
-    A column that a later release added is filled in: a setting with its default, anything else with null.
+    A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null.
     """
     try:
         file = pq.ParquetFile(path)
@@ -68,18 +69,24 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         if version != str(SHARD_VERSION):
             raise UserError(f"{path} has shard version {version}; this release reads {SHARD_VERSION}")
         wanted = list(columns or SHARD_SCHEMA.names)
-        table = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+        present = [name for name in wanted if name in file.schema_arrow.names]
+        lengths = ["step"] if set(wanted) & set(QUANTITIES) - set(present) else []
+        table = file.read(columns=list(dict.fromkeys((*present, *lengths))))
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
     return pa.table(
-        {name: table[name] if name in table.column_names else _absent(name, len(table)) for name in wanted},
+        {name: table[name] if name in table.column_names else _absent(name, table) for name in wanted},
         schema=pa.schema([SHARD_SCHEMA.field(name) for name in wanted]),
     )
 
 
-def _absent(name: str, length: int) -> pa.Array:
+def _absent(name: str, table: pa.Table) -> pa.Array:
+    """Return the values of a column that a shard lacks, for its rows."""
+    kind = SHARD_SCHEMA.field(name).type
+    if name in QUANTITIES:
+        return pa.array([[math.nan] * len(recorded) for recorded in table["step"].to_pylist()], type=kind)
     default = setting_value(name, SETTINGS[name].default) if name in SETTINGS else None
-    return pa.array([default] * length, type=SHARD_SCHEMA.field(name).type)
+    return pa.array([default] * len(table), type=kind)
 
 
 def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from phasemap.running.storage import storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
-from phasemap.study.file import load_study
+from phasemap.study.file import load_resolved
 from phasemap.study.packs import Pack, estimated_seconds, plan_packs, split
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
@@ -84,7 +84,7 @@ def check_folder(study: Study, folder: RunFolder) -> list[str]:
     """
     if not folder.study.exists():
         return []
-    old = load_study(folder.study)
+    old = load_resolved(folder.study)
     wrong = contradictions(old, study)
     if wrong:
         raise UserError(

@@ -45,8 +45,13 @@ def _place(name: str) -> str:
 
 
 def _show(values: list[object]) -> str:
-    text = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values[:8])
-    return text + (", ..." if len(values) > 8 else "")
+    return ", ".join(map(_text, values[:8])) + (", ..." if len(values) > 8 else "")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return f"a matrix of {len(value)} rows"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _difference(before: list[object], after: list[object]) -> str:

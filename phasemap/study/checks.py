@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from phasemap.study.combinations import Found, values_of
+from phasemap.study.combinations import Found
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import count_trials
 
 MAX_TRIALS = 5_000_000
-
-AVAILABLE: dict[str, tuple[Any, ...]] = {
-    "task": ("modular_addition", "modular_multiplication"),
-    "corruption_kind": ("symmetric",),
-    "matrix": (None,),
-    "dataset": ("digits",),
-    "path": (None,),
-}
-"""Settings of which only some values work in this release."""
 
 
 def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
@@ -28,7 +18,6 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _not_available(study)
-    yield from _examples_left(study)
     yield from check_networks(study)
     yield from check_record(study)
     for key, message in check_rule(study.phases):
@@ -46,27 +35,9 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
 
 
 def _not_available(study: Study) -> Iterator[Found]:
-    for name, working in AVAILABLE.items():
-        for path, value in values_of(study, name):
-            if value not in working:
-                yield path, f"= {value} is not available yet; allowed: {', '.join(str(v) for v in working)}"
     if study.search.kind != "grid":
         yield ("search", "kind"), f"= {study.search.kind} is not available yet; allowed: grid"
     if study.search.budget is not None:
         yield ("search", "budget"), "is not available yet; allowed: leave it out"
     if study.claims:
         yield ("claims",), "is not available yet; allowed: an empty list"
-
-
-def _examples_left(study: Study) -> Iterator[Found]:
-    for path, fraction in values_of(study, "data_fraction"):
-        for _, modulus in values_of(study, "modulus"):
-            total = modulus * modulus
-            n_train = int(round(fraction * total, 9))
-            if n_train < 1 or n_train > total - 1:
-                left = "training" if n_train < 1 else "test"
-                yield (
-                    path,
-                    f"= {fraction:g} leaves no {left} example of {total} (modulus {modulus}); "
-                    f"allowed: from {1 / total:.3g} to below {1 - 1 / total + 1e-12:.6g}",
-                )

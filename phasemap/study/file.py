@@ -8,24 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.checks import check_rule, check_study
+from phasemap.study.files import BadFileError, absolute, read_matrix
 from phasemap.study.problems import Problem, StudyError
 from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
-from phasemap.study.values import adapter, allowed
+from phasemap.study.task_checks import check_task
+from phasemap.study.values import adapter, allowed, describe
 from phasemap.study.yaml_lines import Document, read_document, set_value
 
 MAX_SEEDS = 100_000
+NAMING_FILES = ("path", "matrix")  # the settings that may name a file
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read, check and resolve a study file.
 
-    ``overrides`` are ``KEY=VALUE`` texts with a dotted key and a YAML value (``training.steps=500``).
+    ``overrides`` are ``KEY=VALUE`` texts with a dotted key and a YAML value (``training.steps=500``). Data files that
+    the study names are read and checked too; their paths are relative to the study file's folder.
     Raises StudyError with every mistake that was found.
     """
     document = read_document(path)
@@ -34,9 +37,14 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     return parse_study(document)
 
 
-def parse_study(document: Document) -> Study:
-    """Turn a document into a Study; StudyError names every mistake in it."""
-    return _Parser(document).study()
+def load_resolved(path: str | Path) -> Study:
+    """Read the study of a run's folder, also where the data that it was trained on are not at hand."""
+    return parse_study(read_document(path), data_needed=False)
+
+
+def parse_study(document: Document, *, data_needed: bool = True) -> Study:
+    """Turn a document into a Study; StudyError names every mistake in it and, if needed, in the data it names."""
+    return _Parser(document).study(data_needed=data_needed)
 
 
 def load_rule(path: str | Path) -> PhaseRule:
@@ -65,7 +73,7 @@ class _Parser:
     def wrong(self, path: tuple[Any, ...], message: str) -> None:
         self.problems.append(self.document.problem(path, message))
 
-    def study(self) -> Study:
+    def study(self, *, data_needed: bool) -> Study:
         content = self.document.content
         if not isinstance(content, dict):
             self.wrong((), f"is {describe(content)}, not a mapping of name, task, axes, ...")
@@ -77,6 +85,11 @@ class _Parser:
         sections = {key: self.section((key,), model, content.get(key, {})) for key, model in SECTIONS.items()}
         axes = self._axes(content.get("axes", {}))
         self._overlap(content, axes)
+        sections["task"] = sections["task"].model_copy(
+            update={
+                name: self._resolved(("task", name), name, getattr(sections["task"], name)) for name in NAMING_FILES
+            }
+        )
         values = {
             "name": self._value(("name",), Study.model_fields["name"], content.get("name", "x")),
             "question": self._value(("question",), Study.model_fields["question"], content.get("question") or ""),
@@ -89,7 +102,11 @@ class _Parser:
         for key in ("record", "claims"):
             values[key] = self._list((key,), Study.model_fields[key], content.get(key, []))
         study = Study.model_construct(**values)
-        for path, message in check_study(study, frozenset(p.path for p in self.problems)):
+        reported = frozenset(p.path for p in self.problems)
+        for path, message in (
+            *check_study(study, reported),
+            *check_task(study, reported, data_needed=data_needed),
+        ):
             self.wrong(path, message)
         self.stop_if_wrong()
         return study
@@ -219,11 +236,27 @@ class _Parser:
                 of_range = f" (value {index + 1} of the range)" if ranged else ""
                 self.wrong(place, f"= {describe(found)}{of_range} is not allowed; allowed: {allowed(info)}")
                 continue
+            resolved = self._resolved(place, name, value)
+            if resolved is None and value is not None:
+                continue
+            value = resolved
             if value in values:
                 self.wrong(place, f"= {describe(found)} is repeated; allowed: each value once")
             else:
                 values.append(value)
         return tuple(values)
+
+    def _resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+        """Make a data file's path absolute, and put a matrix in place of its file; other values stay as they are."""
+        if name not in NAMING_FILES or not isinstance(value, str):
+            return value
+        file = absolute(Path(self.document.source).parent, value)
+        try:
+            return file if name == "path" else read_matrix(file)
+        except BadFileError as error:
+            for message in error.messages:
+                self.wrong(path, f"= {error.path}: {message}")
+            return None
 
     def _overlap(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> None:
         for axis in axes:
@@ -256,17 +289,3 @@ def _hint(key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
         return f" ({key} belongs under {SETTINGS[key].section}: or axes:)"
     close = difflib.get_close_matches(key, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-def describe(value: Any) -> str:
-    """Show a value that was found in a file, in one short line."""
-    if value is None:
-        return "empty"
-    if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
-    if isinstance(value, str):
-        text = value if len(value) <= 60 else value[:57] + "..."
-        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
-    if isinstance(value, list):
-        return "an empty list" if not value else "a list"
-    return yaml.safe_dump(value).removesuffix("\n...\n").strip()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from phasemap.study.sizes import trial_size
 from phasemap.study.trials import Trial, shape_key
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
@@ -41,22 +42,27 @@ def split(pack: Pack) -> list[Pack]:
 
 
 def estimated_seconds(trial: Trial) -> float:
-    """Estimate one core's seconds for a trial of modular arithmetic: 6 B N p operations a step, and the records."""
-    total = trial.modulus * trial.modulus
-    product = 2.0 * trial.width * (trial.modulus + (trial.depth - 2) * trial.width)
-    operations = product * total * (3 * trial.steps * trial.data_fraction + min(RECORDS, trial.steps))
+    """Estimate one core's seconds for a trial: 6 operations a step, example and weight, and the records.
+
+    The first layer counts where it is a matrix product; tokens only pick its rows.
+    """
+    size = trial_size(trial)
+    first = 0 if size.tokens else size.n_inputs
+    product = 2.0 * trial.width * (first + size.n_classes + (trial.depth - 2) * trial.width)
+    operations = product * size.n_examples * (3 * trial.steps * trial.data_fraction + min(RECORDS, trial.steps))
     seconds = operations / OPERATIONS_PER_SECOND + trial.steps * STEP_SECONDS
-    explicit = trial.depth == 2 and trial.optimizer == "adamw"
+    explicit = size.tokens and trial.depth == 2 and trial.optimizer == "adamw"
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0) * (1.0 if explicit else GENERAL_FACTOR)
 
 
 def estimated_bytes(trial: Trial) -> int:
     """Estimate the memory of one trial: weights with gradient and moments, the hidden gradient, and its examples."""
-    total = trial.modulus * trial.modulus
-    rows = trial.data_fraction * total
-    weights = trial.width * (3 * trial.modulus + (trial.depth - 2) * trial.width)
-    units = rows * trial.width * (1 if trial.depth == 2 else 4 * (trial.depth - 1))
-    return int(4 * (5 * weights + units) + 8 * (6 * rows + 8 * total))
+    size = trial_size(trial)
+    rows = trial.data_fraction * size.n_examples
+    weights = trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
+    units = rows * trial.width * (1 if size.tokens and trial.depth == 2 else 4 * (trial.depth - 1))
+    features = 0 if size.tokens else size.n_examples * size.n_inputs
+    return int(4 * (5 * weights + units + features) + 8 * (6 * rows + 8 * size.n_examples))
 
 
 def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:

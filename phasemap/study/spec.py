@@ -25,7 +25,7 @@ class Section(BaseModel):
 
 
 class TaskSpec(Section):
-    """The data set and the kind of label corruption."""
+    """The data set and the kind of label corruption; in a loaded study, ``path`` is absolute and a matrix is rows."""
 
     kind: Literal["modular_addition", "modular_multiplication", "images", "arrays"]
     modulus: Annotated[Count, Field(ge=2)] = 97
@@ -33,6 +33,7 @@ class TaskSpec(Section):
     matrix: str | tuple[tuple[Real, ...], ...] | None = None
     dataset: Literal["digits", "mnist5k"] = "digits"
     path: str | None = None
+    shift_by: Count = 1
 
 
 class ModelSpec(Section):

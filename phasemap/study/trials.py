@@ -23,9 +23,10 @@ class Trial:
     task: str
     modulus: int
     corruption_kind: str
-    matrix: str | tuple[tuple[float, ...], ...] | None
+    matrix: tuple[tuple[float, ...], ...] | None
     dataset: str
     path: str | None
+    shift_by: int
     # the network
     model: str
     activation: str

@@ -1,10 +1,11 @@
-"""Values that a study file may hold: rounded numbers, and what each setting allows in words."""
+"""Values that a study file may hold: rounded numbers; what each setting allows and what was found, in words."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
+import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
@@ -93,3 +94,17 @@ def _number(kind: type, metadata: list[Any]) -> str:
     if high is not None:
         return f"{noun} {'<=' if 'le' in bounds else '<'} {high:g}"
     return noun
+
+
+def describe(value: Any) -> str:
+    """Show a value that was found in a file, in one short line."""
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, str):
+        text = value if len(value) <= 60 else value[:57] + "..."
+        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
+    if isinstance(value, list):
+        return "an empty list" if not value else "a list"
+    return yaml.safe_dump(value).removesuffix("\n...\n").strip()

@@ -17,8 +17,9 @@ name: "{name}"                   # the run's folder is called so
 question: Where does weight decay turn memorization into generalization?
 
 task:
-  kind: modular_addition         # or modular_multiplication
+  kind: modular_addition         # or modular_multiplication, images (dataset: digits), arrays (path: mine.npz)
   modulus: 31                    # the number of classes; the data set is all modulus^2 pairs
+  corruption_kind: symmetric     # or asymmetric (matrix: file.csv), pair_flip, shift, region, instance
 
 model:                           # f(m, n) = W phi(U e_m + V e_n)
   activation: square             # or relu
@@ -30,7 +31,7 @@ training:
   loss: mse                      # or cross_entropy
 
 axes:                            # every combination is one point of the map; any trial setting can be an axis
-  corruption: {{start: 0.0, stop: 0.6, num: 7}}        # share of training labels drawn at random
+  corruption: {{start: 0.0, stop: 0.6, num: 7}}        # share of training labels that are corrupted
   weight_decay: [0, 1, 3, 5, 10, 15, 20, 30]         # or start, stop, num and scale: log
 
 fixed:                           # what is not an axis

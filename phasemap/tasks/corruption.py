@@ -1,16 +1,102 @@
-"""Label corruption: in which order examples are corrupted, and the wrong label that each of them would get."""
+"""Label corruption: in which order examples are corrupted, and the label that each of them then gets.
+
+Both are drawn once per seed for all examples of a data set, so that corrupted sets are nested in data fraction and
+corruption, and kinds that share an order corrupt the same examples.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.study.trials import Trial
 from phasemap.tasks.dataset import Dataset, Ints
+from phasemap.tasks.instance import instance_labels, race_times
+from phasemap.tasks.sampling import inverse_cdf
 from phasemap.tasks.streams import stream
 
-
-def corruption_order(dataset: Dataset, seed: int) -> Ints:
-    """Return each example's rank (M,): those of lowest rank in the training set are corrupted first."""
-    return stream("corruption_order", seed, dataset.name).permutation(len(dataset.labels))
+NO_LABEL = -1
 
 
-def wrong_labels(dataset: Dataset, seed: int) -> Ints:
-    """Draw for each example (M,) a label uniformly from all classes, the true one included (Doshi et al. 2024)."""
-    return stream("wrong_labels", seed, dataset.name).integers(dataset.n_classes, size=len(dataset.labels))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """A kind of label corruption with its settings."""
+
+    kind: str = "symmetric"
+    matrix: tuple[tuple[float, ...], ...] | None = None  # of asymmetric: (C, C), row y distributes the new label
+    shift_by: int = 1
+
+
+SYMMETRIC = Noise()
+
+
+def noise_of(trial: Trial) -> Noise:
+    """Return a trial's kind of corruption."""
+    return Noise(kind=trial.corruption_kind, matrix=trial.matrix, shift_by=trial.shift_by)
+
+
+def corruption_order(dataset: Dataset, seed: int, kind: str) -> Ints:
+    """Return each example's rank (M,): those of lowest rank in the training set are corrupted first.
+
+    At random, but for ``region``: nearest to a random example first; and ``instance``: see ``instance.race_times``.
+    """
+    rank = stream("corruption_order", seed, dataset.name).permutation(len(dataset.labels))
+    if kind == "region":
+        return _ranks(region_distances(dataset, seed), rank)
+    return _ranks(race_times(dataset, seed), rank) if kind == "instance" else rank
+
+
+def _ranks(keys: NDArray[np.float64], ties: Ints) -> Ints:
+    """Rank examples (M,) by rising keys, equal ones in the order of ``ties``."""
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[np.lexsort((ties, keys))] = np.arange(len(keys))
+    return ranks
+
+
+def region_distances(dataset: Dataset, seed: int) -> NDArray[np.float64]:
+    """Return each example's distance (M,) from a random one.
+
+    Features: Euclidean. Tokens: the largest of the cyclic distances, so that a ball is a square on the torus.
+    """
+    centre = stream("region_centre", seed, dataset.name).integers(len(dataset.labels))
+    gaps = np.abs(dataset.inputs - dataset.inputs[centre])
+    if dataset.tokens:
+        return np.minimum(gaps, dataset.n_classes - gaps).max(axis=1).astype(np.float64)
+    return np.linalg.norm(gaps.astype(np.float64), axis=1)
+
+
+def wrong_labels(dataset: Dataset, seed: int, noise: Noise) -> Ints:
+    """Return for each example (M,) the label that it gets if it is corrupted.
+
+    - ``symmetric``, ``region``: uniform over all classes, the true one included (Doshi et al. 2024).
+    - ``asymmetric``: from the true label's row of the matrix; what it leaves on the diagonal stays clean.
+    - ``pair_flip``: the next class (Han et al. 2018, arXiv 1804.06872).
+    - ``shift``: the class ``shift_by`` further on, modulo their number; by default the same as ``pair_flip``.
+    - ``instance``: see ``instance.instance_labels``.
+    """
+    if noise.kind in ("symmetric", "region"):
+        return stream("wrong_labels", seed, dataset.name).integers(dataset.n_classes, size=len(dataset.labels))
+    if noise.kind == "asymmetric":
+        rows = np.asarray(noise.matrix)[dataset.labels]  # (M, C)
+        return inverse_cdf(rows, stream("asymmetric_labels", seed, dataset.name).random(len(rows)))
+    if noise.kind == "instance":
+        return instance_labels(dataset, seed)
+    return rule_labels(dataset, noise)
+
+
+def rule_labels(dataset: Dataset, noise: Noise) -> Ints:
+    """Return for each example (M,) the wrong label that the noise's rule gives it, or NO_LABEL.
+
+    ``asymmetric``: the most probable label other than the true one (of equals the first), if it has any mass. Kinds
+    other than ``pair_flip``, ``shift`` and ``asymmetric`` follow no rule.
+    """
+    if noise.kind in ("pair_flip", "shift"):
+        by = noise.shift_by if noise.kind == "shift" else 1
+        return (dataset.labels + by) % dataset.n_classes
+    if noise.kind == "asymmetric":
+        others = np.array(noise.matrix)  # (C, C)
+        np.fill_diagonal(others, 0.0)
+        return np.where(others.max(axis=1) > 0, others.argmax(axis=1), NO_LABEL)[dataset.labels]
+    return np.full(len(dataset.labels), NO_LABEL)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Dataset:
     """
 
     name: str
-    inputs: Ints  # (M, tokens)
+    inputs: Ints | Features  # (M, tokens), each token in 0..n_classes - 1; or (M, F)
     labels: Ints  # (M,)
     n_classes: int
 

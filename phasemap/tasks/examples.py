@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.tasks.corruption import corruption_order, wrong_labels
+from phasemap.study.sizes import count
+from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, rule_labels, wrong_labels
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.streams import stream
 
@@ -23,6 +24,7 @@ class Examples:
     test: Ints  # (M - B,) rows, never corrupted
     given: Ints  # (B,) the labels trained on
     wrong: Bools  # (B,) whether the given label differs from the true one
+    rule: Ints  # (M - B,) the held-out examples' wrong labels by the noise's rule, NO_LABEL where there is none
 
     @property
     def n_corrupted(self) -> int:
@@ -30,24 +32,28 @@ class Examples:
         return int(self.wrong.sum())
 
 
-def count(share: float, total: int) -> int:
-    """Count a share of a total: int(share * total) with the rounding errors of the product taken out."""
-    return int(round(share * total, 9))
-
-
-def draw_examples(dataset: Dataset, *, seed: int, data_fraction: float, corruption: float) -> Examples:
-    """Split a data set and corrupt a share of its training labels symmetrically.
+def draw_examples(
+    dataset: Dataset, *, seed: int, data_fraction: float, corruption: float, noise: Noise = SYMMETRIC
+) -> Examples:
+    """Split a data set and corrupt a share of its training labels, symmetrically unless told otherwise.
 
     Within a seed everything is paired: the training set is a prefix of one permutation, the corrupted examples are
-    the first in the order of a second one, and each example has one wrong label drawn once. A drawn label that
+    the first in the order of their kind of noise, and each example has one wrong label drawn once. A drawn label that
     happens to be the true one leaves the example clean.
     """
     total = len(dataset.labels)
     order = stream("split", seed, dataset.name).permutation(total)
     n_train = count(data_fraction, total)
     train, test = order[:n_train], order[n_train:]
-    rank = corruption_order(dataset, seed)[train]
+    rank = corruption_order(dataset, seed, noise.kind)[train]
     chosen = np.argsort(rank, kind="stable")[: count(corruption, n_train)]
     given = dataset.labels[train].copy()
-    given[chosen] = wrong_labels(dataset, seed)[train[chosen]]
-    return Examples(dataset=dataset, train=train, test=test, given=given, wrong=given != dataset.labels[train])
+    given[chosen] = wrong_labels(dataset, seed, noise)[train[chosen]]
+    return Examples(
+        dataset=dataset,
+        train=train,
+        test=test,
+        given=given,
+        wrong=given != dataset.labels[train],
+        rule=rule_labels(dataset, noise)[test],
+    )

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from phasemap.study.problems import UserError
 from phasemap.study.trials import Trial, shape_key
+from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
-from phasemap.tasks.modular import modular
+from phasemap.tasks.load import dataset_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside
@@ -94,10 +95,11 @@ def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: t
 def examples_of(trial: Trial) -> Examples:
     """Draw what a trial sees: its task's data set, split and corrupted for its seed."""
     return draw_examples(
-        modular(trial.task, trial.modulus),
+        dataset_of(trial),
         seed=trial.seed,
         data_fraction=trial.data_fraction,
         corruption=trial.corruption,
+        noise=noise_of(trial),
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import WINDOW_RECORDS, WINDOW_SHARE
 from phasemap.study.trials import Trial
+from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
 
 RECORDS_PER_DECADE = 19
@@ -62,6 +63,7 @@ def measure(examples: Examples, evaluation: Evaluation) -> dict[str, float]:
         "train_loss": evaluation.train_loss,
         "test_loss": evaluation.test_loss,
         **{name: evaluation.norms.get(name, math.nan) for name in QUANTITIES if name.startswith("weight_norm")},
+        "rule_capture": _share((held_out == examples.rule)[examples.rule != NO_LABEL]),
     }
 
 

@@ -7,7 +7,7 @@ from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.diagram.coordinates import Coordinates
+from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.frontier import contour, logit
 from phasemap.study.axes import Axis, AxisRange
@@ -158,3 +158,16 @@ def test_lower_thresholds_lie_nearer_to_the_point_below():
         found.append(make_diagram(study, frame).frontier("generalization")[0][0, 0])
     low, high = logit(0.1), logit(1.0)
     assert found == pytest.approx([(high - logit(t)) / (high - low) for t in (0.8, 0.9)])
+
+
+def test_matrices_and_files_are_written_short_and_can_be_fixed_as_they_are_shown():
+    assert show_value(((0.5, 0.5), (0.0, 1.0))) == "2 x 2 matrix"
+    assert show_value("/data/a.npz") == "a.npz"
+    assert show_value((0.9, 0.98)) == "[0.9, 0.98]"
+    axes = (*study_of().axes, Axis(name="path", values=("/data/a.npz", "/data/b.npz")))
+    study = study_of().model_copy(update={"axes": axes})
+    points = pd.DataFrame({"path": [path for *_, path in study.points()]})
+    diagram = make_diagram(study, points, fix={"path": "b.npz"})
+    assert diagram.fixed == {"path": "/data/b.npz"}
+    with pytest.raises(UserError, match=r"path = c\.npz is not a value of the study; allowed: a\.npz, b\.npz"):
+        make_diagram(study, points, fix={"path": "c.npz"})

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import pytest
 from conftest import SMALL, study_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +11,28 @@ from hypothesis import strategies as st
 from phasemap.search.grid import coarse_to_fine, levels
 from phasemap.study.packs import plan_packs, split
 from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, count_trials, expand, shape_key
+from phasemap.study.trials import Trial, count_trials, expand, shape_key, trial_id
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
+
+
+SETTINGS_OF_OLD_TRIALS = [
+    ({}, 0, "d85d520c6c459611"),
+    (
+        {"task": "modular_multiplication", "modulus": 31, "corruption": 0.35, "weight_decay": 5.0},
+        3,
+        "1ce67d0c871d6c54",
+    ),
+    ({"depth": 3, "activation": "relu", "optimizer": "sgd", "loss": "cross_entropy"}, 1, "6e5250107a71f322"),
+    ({"task": "images", "dataset": "mnist5k", "corruption": 0.2}, 0, "9b4f5cc57a74b0a0"),
+    ({"task": "arrays", "path": "/data/a.npz", "corruption_kind": "pair_flip"}, 2, "0ecae22a52a26b78"),
+    (
+        {"corruption_kind": "asymmetric", "modulus": 2, "matrix": ((0.5, 0.5), (0.0, 1.0))},
+        0,
+        "e53edf3ee3564afa",
+    ),
+]
+"""Made before shift_by was a setting."""
 
 
 def ids(study):
@@ -25,6 +45,12 @@ def test_a_trial_has_a_field_for_every_setting():
 
 def test_ids_are_the_same_on_every_machine():
     assert [trial.trial_id for trial in expand(study_of())][:3] == GOLDEN
+
+
+@pytest.mark.parametrize(("changed", "seed", "expected"), SETTINGS_OF_OLD_TRIALS)
+def test_a_new_setting_changes_no_old_id(changed, seed, expected):
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    assert trial_id({**defaults, "task": "modular_addition", **changed}, seed) == expected
 
 
 def test_ids_are_equal_across_studies_that_train_the_same():

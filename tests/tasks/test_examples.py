@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.tasks.examples import count, draw_examples
+from phasemap.study.sizes import count
+from phasemap.tasks.examples import draw_examples
 from phasemap.tasks.modular import modular
 from phasemap.tasks.streams import stream
 

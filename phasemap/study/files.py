@@ -1,0 +1,174 @@
+"""Read the files that a study names: arrays (.npz with X and y) and transition matrices (.csv, .npy)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.study.problems import UserError
+from phasemap.study.values import rounded
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+class BadFileError(UserError):
+    """A file that a study names can't be used; ``messages`` holds all that is wrong with it."""
+
+    def __init__(self, path: str, messages: Sequence[str]) -> None:
+        self.path, self.messages = path, tuple(messages)
+        super().__init__("\n".join(f"{path}: {message}" for message in messages))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Arrays:
+    """The content of a file of arrays, as networks use it."""
+
+    features: NDArray[np.float32]  # (M, F)
+    labels: NDArray[np.int64]  # (M,) in 0..n_classes - 1, in the order of np.unique(y)
+    n_classes: int
+
+
+def absolute(folder: Path, path: str) -> str:
+    """Resolve a path of a study file against that file's folder."""
+    return str((folder / path).resolve())
+
+
+def read_arrays(path: str) -> Arrays:
+    """Read X (M, ...) and y (M,) from an .npz; X is flattened to (M, F) float32 and used as it is given.
+
+    A file is read once, until it changes. BadFileError names everything that is wrong with it.
+    """
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise BadFileError(path, [f"can't be read: {error.strerror}"]) from None
+    return _read_arrays(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read_arrays(path: str, changed: int, size: int) -> Arrays:
+    x, y = (_array(path, name) for name in ("X", "y"))
+    messages = [found for found in (x, y) if isinstance(found, str)]
+    features, labels = (None if isinstance(found, str) else found for found in (x, y))
+    if features is not None:
+        messages += _wrong_features(features)
+    if labels is not None:
+        messages += _wrong_labels(labels)
+    if features is not None and labels is not None and features.ndim and labels.ndim == 1:
+        messages += _wrong_lengths(len(features), len(labels))
+    if messages or features is None or labels is None:
+        raise BadFileError(path, list(dict.fromkeys(messages)))
+    classes, codes = np.unique(labels, return_inverse=True)
+    return Arrays(
+        features=np.ascontiguousarray(features.reshape(len(features), -1), dtype=np.float32),
+        labels=codes.astype(np.int64),
+        n_classes=len(classes),
+    )
+
+
+def _array(path: str, name: str) -> NDArray[Any] | str:
+    """Return one array of an .npz, or what is wrong."""
+    try:
+        with Path(path).open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                return "holds one array; allowed: an .npz with X and y (numpy.savez)"
+            if name not in content.files:
+                return f"has no {name}; it holds {', '.join(content.files) or 'nothing'}; allowed: X and y"
+            try:
+                return np.asarray(content[name])
+            except ValueError as error:
+                objects = "pickle" in str(error)
+                return f"{name} holds Python objects; allowed: numbers or text" if objects else f"{name}: {error}"
+    except Exception as error:  # whatever a damaged file may raise
+        if isinstance(error, OSError) and error.strerror:
+            return f"can't be read: {error.strerror}"
+        return "is not an .npz file, or a damaged one; allowed: an .npz with X and y (numpy.savez)"
+
+
+def _wrong_features(x: NDArray[Any]) -> list[str]:
+    if x.dtype.kind not in "fiub":
+        return [f"X holds {x.dtype}; allowed: real numbers"]
+    if x.ndim == 0 or x.size == 0:
+        return [f"X has the shape {x.shape}; allowed: (examples, ...), none of them 0"]
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(x.astype(np.float32))
+    if not bad.any():
+        return []
+    first = ", ".join(str(int(i)) for i in np.unravel_index(bad.argmax(), x.shape))
+    return [f"X has {bad.sum()} values that are NaN or infinite in float32, the first is X[{first}]"]
+
+
+def _wrong_labels(y: NDArray[Any]) -> list[str]:
+    if y.ndim != 1:
+        return [f"y has the shape {y.shape}; allowed: one label an example, (examples,)"]
+    if y.dtype.kind not in "fiubUS":
+        return [f"y holds {y.dtype}; allowed: whole numbers or text"]
+    if y.dtype.kind == "f":
+        bad = ~np.isfinite(y) | (y != np.floor(y))
+        if bad.any():
+            first = int(bad.argmax())
+            return [
+                f"y has {bad.sum()} labels that are no whole numbers, the first is y[{first}] = {y[first]:g}; "
+                "allowed: whole numbers or text"
+            ]
+    classes = len(np.unique(y))
+    return [f"y has {classes} {'class' if classes == 1 else 'classes'}; allowed: at least 2"] if classes < 2 else []
+
+
+def _wrong_lengths(n_features: int, n_labels: int) -> list[str]:
+    if n_features == n_labels:
+        return []
+    return [f"X has {n_features} examples, y has {n_labels} labels; allowed: equally many"]
+
+
+def read_matrix(path: str) -> Matrix:
+    """Read rows of numbers from a .csv (commas, no header) or .npy file, rounded as numbers of a study file are.
+
+    Rows may differ in length here; BadFileError if the file can't be read or holds anything but numbers.
+    """
+    try:
+        rows = _npy_rows(path) if path.lower().endswith(".npy") else _csv_rows(path)
+    except UnicodeDecodeError:
+        raise BadFileError(path, ["is not text; allowed: a .csv or .npy file"]) from None
+    except OSError as error:
+        raise BadFileError(path, [f"can't be read: {error.strerror or error}"]) from None
+    return tuple(tuple(rounded(value) for value in row) for row in rows)
+
+
+def _npy_rows(path: str) -> list[list[float]]:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise BadFileError(path, ["is not a .npy file of numbers"]) from None
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiub":
+        raise BadFileError(path, ["is not a matrix of numbers; allowed: an array (classes, classes)"])
+    return [[float(value) for value in row] for row in found]
+
+
+def _csv_rows(path: str) -> list[list[float]]:
+    rows = []
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        for line, cells in enumerate(csv.reader(file), start=1):
+            try:
+                if cells:
+                    rows.append([float(cell) for cell in cells])
+            except ValueError:
+                wrong = next(cell for cell in cells if not _is_number(cell))
+                raise BadFileError(path, [f"line {line} holds '{wrong[:40]}'; allowed: numbers"]) from None
+    return rows
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

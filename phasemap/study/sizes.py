@@ -1,0 +1,58 @@
+"""How large tasks are, without loading more than a named file: for checks and for the cost of trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from phasemap.study.files import read_arrays
+from phasemap.study.trials import Trial
+
+MODULAR = ("modular_addition", "modular_multiplication")
+IMAGES = {"digits": (1797, 64), "mnist5k": (5000, 784)}  # examples and pixels; both have ten classes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSize:
+    """The size of a data set, and its name in messages."""
+
+    name: str
+    n_examples: int
+    n_inputs: int  # features; of tokens, the length of their concatenated one-hot vectors
+    n_classes: int
+    tokens: bool
+
+
+def task_size(task: str, *, modulus: int, dataset: str, path: str | None) -> TaskSize:
+    """Return the size of a task's data set; BadFileError if it is in a file that can't be used."""
+    if task == "arrays":
+        found = read_arrays(path or "")
+        rows, columns = found.features.shape
+        name = Path(path or "").name
+        return TaskSize(name=name, n_examples=rows, n_inputs=columns, n_classes=found.n_classes, tokens=False)
+    return _built_in(task, modulus, dataset)
+
+
+def trial_size(trial: Trial) -> TaskSize:
+    """Return the size of a trial's data set."""
+    return task_size(trial.task, modulus=trial.modulus, dataset=trial.dataset, path=trial.path)
+
+
+@lru_cache(maxsize=256)
+def _built_in(task: str, modulus: int, dataset: str) -> TaskSize:
+    if task == "images":
+        rows, columns = IMAGES[dataset]
+        return TaskSize(name=dataset, n_examples=rows, n_inputs=columns, n_classes=10, tokens=False)
+    return TaskSize(
+        name=f"modulus {modulus}",
+        n_examples=modulus * modulus,
+        n_inputs=2 * modulus,
+        n_classes=modulus,
+        tokens=True,
+    )
+
+
+def count(share: float, total: int) -> int:
+    """Count a share of a total: int(share * total) with the rounding errors of the product taken out."""
+    return int(round(share * total, 9))

