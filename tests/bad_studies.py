@@ -93,6 +93,14 @@ BAD = {
         "model.init = lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)",
     ),
     "not available record": (SMALL + "record: [ipr]\n", "record is not available yet"),
+    "claim that cannot be read": (
+        SMALL + "claims: ['test_accuracy = 0.9']\n",
+        "claims[0] can't be read: found '=' at character 15; allowed there: < <= > >=",
+    ),
+    "claim about another grid": (
+        SMALL + "claims:\n  - area(memorization, corruption=0.2) > 0\n",
+        "claims[0] '0.2' at character 31 is not a value of corruption; allowed: 0, 0.3  ({file}:12)",
+    ),
     "thresholds of the fixed rule": (
         SMALL + "phases: {rule: doshi2024, generalized: 0.8}\n",
         "phases.generalized is fixed at 0.9 by rule doshi2024",

@@ -37,6 +37,7 @@ from phasemap.study.trials import expand
 Booleans = NDArray[np.bool_]
 
 FEWEST_PAIRS = 3  # of values for a correlation
+JUST_AFTER = 1 + 1e-9
 OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -87,13 +88,17 @@ class Grid:
         return self.rows[self.chosen(term) & self.ok & self.defined(term) & at_seed]
 
 
-def make_grid(study: Study, trials: pd.DataFrame) -> Grid:
-    """Lay a table of trials out over the trials that the study expects."""
+def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid:
+    """Lay a table of trials out over the trials that the study expects.
+
+    Step times that are not reached are later than the horizon: infinite, or with ``soon`` just after it.
+    """
     expected = pd.DataFrame([(trial.trial_id, trial.seed) for trial in expand(study)], columns=["trial_id", "seed"])
     rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
     rows["status"] = rows["status"].fillna("missing")
-    times = list(STEP_TIMES)
-    rows[times] = rows[times].astype(float).fillna(np.inf)  # censored: later than the horizon
+    late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
+    for name in STEP_TIMES:
+        rows[name] = rows[name].astype(float).fillna(late)
     return Grid(study=study, trials=trials, rows=rows)
 
 

@@ -16,7 +16,7 @@ from phasemap.diagram.frontier import Floats
 from phasemap.study.claims import COMPARISONS, Claim
 from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import Study
-from phasemap.study.values import SIGNIFICANT_DIGITS
+from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
 
 Verdict = Literal["holds", "fails", "undecided"]
 
@@ -75,11 +75,12 @@ class ClaimResult:
 
 def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> list[ClaimResult]:
     """Test claims on a table of trials, seed by seed."""
-    grid = make_grid(study, trials)
-    return [_check(grid, claim) for claim in claims]
+    grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
+    return [_check(grid, soon, claim) for claim in claims]
 
 
-def _check(grid: Grid, claim: Claim) -> ClaimResult:
+def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:
+    """Test one claim with step times that are not reached as infinite; ``soon`` has them just after the horizon."""
     masks = [grid.chosen(term) for term in claim.terms]
     chosen = functools.reduce(np.logical_or, masks)
     links: tuple[Link, ...] = ()
@@ -88,9 +89,11 @@ def _check(grid: Grid, claim: Claim) -> ClaimResult:
     try:
         seeds = _seeds(grid, masks)
         notes += _undefined(grid, claim)
-        sides = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
-        notes += _not_reached(grid, claim, sides)
-        links = tuple(_link(sides[:, i], comparison, sides[:, i + 1]) for i, comparison in enumerate(claim.comparisons))
+        notes += _not_reached(grid, claim)
+        links = _links(grid, claim, seeds)
+        if [link.verdict for link in links] != [link.verdict for link in _links(soon, claim, seeds)]:
+            links = ()
+            raise Unknown("the answer depends on when they are reached after the horizon")
     except Unknown as unknown:
         notes.append(str(unknown))
     return ClaimResult(
@@ -147,16 +150,20 @@ def _undefined(grid: Grid, claim: Claim) -> list[str]:
     return notes
 
 
-def _not_reached(grid: Grid, claim: Claim, sides: Floats) -> list[str]:
-    """Say how many step times are censored where that makes a side infinite."""
-    if np.isfinite(sides).all():
-        return []
+def _not_reached(grid: Grid, claim: Claim) -> list[str]:
+    """Say how many of the step times that a claim looks at are censored."""
     notes = []
     for term in claim.terms:
         there = grid.rows[grid.chosen(term) & grid.ok]
-        for name in set(term.columns) & set(STEP_TIMES):
-            notes.append(f"{name} is not reached in {int(np.isinf(there[name]).sum())} of {len(there)} trials")
+        for name in (name for name in term.columns if name in STEP_TIMES):
+            if censored := int(np.isinf(there[name]).sum()):
+                notes.append(f"{name} is not reached in {censored} of {len(there)} trials")
     return list(dict.fromkeys(notes))
+
+
+def _links(grid: Grid, claim: Claim, seeds: Sequence[int]) -> tuple[Link, ...]:
+    sides = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
+    return tuple(_link(sides[:, i], comparison, sides[:, i + 1]) for i, comparison in enumerate(claim.comparisons))
 
 
 def _link(left: Floats, comparison: str, right: Floats) -> Link:
@@ -170,11 +177,11 @@ def _link(left: Floats, comparison: str, right: Floats) -> Link:
     difference = np.where(equal, 0.0, difference)
     interval = _interval(difference)
     return Link(
-        left=float(np.mean(left)),
+        left=rounded(float(np.mean(left))),
         comparison=comparison,
-        right=float(np.mean(right)),
-        difference=float(np.mean(difference)),
-        interval=interval,
+        right=rounded(float(np.mean(right))),
+        difference=rounded(float(np.mean(difference))),
+        interval=interval and (rounded(interval[0]), rounded(interval[1])),
         verdict=_verdict(comparison, *(interval or (float(difference[0]),) * 2)),
     )
 
