@@ -1,6 +1,9 @@
 """The language of claims: what can be said, that it is read as it is written, and that mistakes are named."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +31,7 @@ from phasemap.study.claims import (
 from phasemap.study.names import FRONTIERS
 from phasemap.study.problems import StudyError
 from phasemap.study.values import rounded
-from phasemap.study.writing import dump_study
+from phasemap.study.writing import dump_study, template
 
 AXES = (
     Axis(name="corruption", values=(0.0, 0.1, 0.3)),
@@ -270,6 +273,13 @@ def test_mistakes_in_claims_are_reported_with_the_others_of_the_study_and_their_
     assert "claims[2] '1' at character 29 is not a value of corruption; allowed: 0, 0.5  (study.yaml:8)" in str(
         caught.value
     )
+
+
+def test_the_examples_of_the_page_of_claims_are_claims_about_the_template():
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    examples = yaml.safe_load(page.partition("```yaml")[2].partition("```")[0])["claims"]
+    assert len(examples) == 6
+    assert study_of(template("t"), claims=examples).claims == tuple(examples)
 
 
 def test_claims_of_a_study_are_written_and_read_again():
