@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phasemap.diagram.claims import ClaimResult, check_claims
 from phasemap.diagram.diagram import STEP, Diagram, make_diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.horizon import with_steps
@@ -21,6 +22,7 @@ from phasemap.results.folder import RunFolder, find_run, storage_path, write_tex
 from phasemap.results.lock import locked
 from phasemap.results.merge import curve_table
 from phasemap.study.checks import check_rule
+from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.combinations import longest_training
 from phasemap.study.file import load_resolved, load_rule, load_study
 from phasemap.study.problems import UserError
@@ -117,6 +119,21 @@ class Run:
         if STEP in (x, y, *facets, *(fix or {})):
             study, points = with_steps(study, self._derived.rows)
         return PhaseDiagram(make_diagram(study, points, x=x, y=y, fix=fix, facet=facets))
+
+    def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
+        """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).
+
+        UserError names all that is wrong with them.
+        """
+        study, parsed, wrong = self.study, [], []
+        for text in study.claims if claims is None else claims:
+            try:
+                parsed.append(parse_claim(text, study.axes))
+            except ClaimError as error:
+                wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
+        if wrong:
+            raise UserError("\n".join(wrong))
+        return check_claims(study, self.trials, parsed)
 
     @cached_property
     def _derived(self) -> Tables:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from phasemap._version import __version__
+from phasemap.cli.check import check
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.run import plan, run
 from phasemap.cli.studies import init, schema
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_command, show, plot, relabel, export, schema, init):
+for command in (run, plan, list_command, show, plot, check, relabel, export, schema, init):
     cli.add_command(command)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from contourpy import LineType, contour_generator
 from numpy.typing import NDArray
 
+from phasemap.study.names import FRONTIERS, FrontierKind
+
 Floats = NDArray[np.float64]
-Kind = Literal["generalization", "inversion"]
+Kind = FrontierKind
+KINDS = FRONTIERS
 
 SATURATION = 0.005  # accuracies are taken between this and 1 minus this before their logit
-
-
-KINDS: tuple[Kind, ...] = ("generalization", "inversion")
 
 
 def saturation(level: float) -> float:

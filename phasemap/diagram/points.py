@@ -10,7 +10,7 @@ import pandas as pd
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import PHASES, SUBPHASES
-from phasemap.results.schema import FINALS
+from phasemap.study.names import FINALS
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 

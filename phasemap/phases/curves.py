@@ -8,19 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from phasemap.study.names import ACCURACIES, QUANTITIES
 
-ACCURACIES = (
-    "train_accuracy",
-    "test_accuracy",
-    "clean_accuracy",
-    "memorized_accuracy",
-    "recovered_accuracy",
-)
-LOSSES = ("train_loss", "test_loss")
-NORMS = ("weight_norm_u", "weight_norm_v", "weight_norm_w", "weight_norm")
-QUANTITIES = (*ACCURACIES, *LOSSES, *NORMS, "rule_capture")
-"""What is recorded of every trial, in this order; NaN where a quantity is undefined."""
+__all__ = ["ACCURACIES", "QUANTITIES", "Curves", "Floats"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

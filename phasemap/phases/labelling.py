@@ -8,6 +8,7 @@ import pandas as pd
 from phasemap.phases.curves import ACCURACIES, QUANTITIES, Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, settled, subphases
 from phasemap.phases.timing import delayed, step_times
+from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import PhaseRule
 
 LABEL_COLUMNS = (
@@ -17,10 +18,7 @@ LABEL_COLUMNS = (
     "subphase_doshi2024",
     "subphase_memorized_fraction",
     "peak_test_accuracy",
-    "memorization_step",
-    "grokking_step",
-    "unlearning_step",
-    "forgetting_step",
+    *STEP_TIMES,
     "delayed",
     "horizon",
     "settled",

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.phases.curves import Curves, Floats
+from phasemap.study.names import GROKKING, PHASES, SUBPHASES
 from phasemap.study.spec import PhaseRule
 
-Labels = NDArray[np.str_]
+__all__ = [
+    "DOSHI2024",
+    "GROKKING",
+    "MEMORIZED_FRACTION",
+    "PHASES",
+    "SUBPHASES",
+    "WINDOW_RECORDS",
+    "WINDOW_SHARE",
+    "phases",
+    "settled",
+    "subphases",
+    "window",
+]
 
-GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_fit", "undetermined")
-"""The subphases of networks that generalize."""
-PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")
-"""The phases, in the order in which ties between seeds are decided."""
-SUBPHASES: Final = ("memorization", "forgetting", "confusion", *GROKKING)
+Labels = NDArray[np.str_]
 
 ALLOWANCE = 0.05  # for chance and fluctuation in doshi2024's bound 1.05 - corruption
 FEWEST_CORRUPTED = 20  # below, the memorized fraction is too coarse to tell the inversions apart

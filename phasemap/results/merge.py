@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
-from phasemap.results.schema import FINALS, STATUSES
+from phasemap.results.schema import STATUSES
+from phasemap.study.names import FINALS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, PhaseRule
 

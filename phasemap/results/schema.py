@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
-from phasemap.phases.curves import QUANTITIES
+from phasemap.study.names import FINALS, QUANTITIES
 from phasemap.study.spec import SETTINGS, Setting
-from phasemap.training.recording import Finals
 
 SHARD_VERSION = 1
 VERSION_KEY = b"phasemap_shard_version"
-
-FINALS = tuple(f.name for f in fields(Finals))
-"""Single numbers about the network at the end of its training."""
 
 STATUSES = ("ok", "diverged", "failed")
 """In the order in which a better row replaces a worse one of the same trial."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.combinations import Found
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import PhaseRule, Study
@@ -22,6 +23,8 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     yield from check_record(study)
     for key, message in check_rule(study.phases):
         yield ("phases", key), message
+    if not any(path.startswith("axes") for path in reported):
+        yield from _claims(study)
     if not any(path.startswith(("axes", "seeds")) for path in reported) and count_trials(study) > MAX_TRIALS:
         yield ("axes",), f"make {count_trials(study)} trials; allowed: at most {MAX_TRIALS}"
 
@@ -39,5 +42,12 @@ def _not_available(study: Study) -> Iterator[Found]:
         yield ("search", "kind"), f"= {study.search.kind} is not available yet; allowed: grid"
     if study.search.budget is not None:
         yield ("search", "budget"), "is not available yet; allowed: leave it out"
-    if study.claims:
-        yield ("claims",), "is not available yet; allowed: an empty list"
+
+
+def _claims(study: Study) -> Iterator[Found]:
+    for number, text in enumerate(study.claims):
+        try:
+            parse_claim(text, study.axes)
+        except ClaimError as error:
+            for message in error.messages:
+                yield ("claims", number), message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.checks import check_rule, check_study
 from phasemap.study.files import BadFileError, absolute, read_matrix
-from phasemap.study.problems import Problem, StudyError
+from phasemap.study.problems import Problem, StudyError, did_you_mean
 from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.values import adapter, allowed, describe
@@ -287,5 +286,4 @@ def _item(info: FieldInfo) -> str:
 def _hint(key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
     if key in SETTINGS and path[:1] != (SETTINGS[key].section,):
         return f" ({key} belongs under {SETTINGS[key].section}: or axes:)"
-    close = difflib.get_close_matches(key, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return did_you_mean(key, known)

@@ -41,6 +41,9 @@ fixed:                           # what is not an axis
 seeds: 3                         # networks per point
 
 phases: {{rule: memorized_fraction, generalized: 0.9, memorized: 0.9}}    # or rule: doshi2024
+
+claims:                          # tested by `phasemap check`: each holds, fails or is undecided over the seeds
+  - area(full_inversion, weight_decay=10) > area(full_inversion, weight_decay=0)
 """
 
 

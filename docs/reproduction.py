@@ -1,0 +1,165 @@
+"""Write docs/reproduction.md from the folders in docs/reproduction.
+
+Each folder is called as its study and holds ``check.json``, the output of ``phasemap check RUN --json``; beside it may
+stand ``notes.md`` (what was seen, how a failed claim was looked into) and pictures (``*.png``).
+
+    phasemap check RUN --json > docs/reproduction/STUDY/check.json
+    make reproduction
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Content = Mapping[str, Any]
+
+HERE = Path(__file__).parent
+HEAD = """\
+# Reproduction
+
+What Doshi et al. (ICLR 2024, arXiv 2310.13061) show, the study that tests it, and what was seen. The claims are those
+of the study files; `phasemap check` tests them ([how](claims.md)): the numbers are means over the seeds, and where
+there are several seeds the difference of both sides has its 95 % interval. This page is written by `make reproduction`.
+"""
+
+
+def page(folder: Path) -> str:
+    """Return the page for all studies in a folder, in the order of their names."""
+    found = [
+        (path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*/check.json"))
+    ]
+    overview = table(
+        ["figure", "what the study asks", "study", "scale", "verdict"],
+        (
+            [link(content), content["question"], f"`{content['study']}`", scale(content), verdict(content)]
+            for _, content in found
+        ),
+    )
+    return "\n".join([HEAD, overview, *(section(path, content) for path, content in found)])
+
+
+def section(folder: Path, content: Content) -> str:
+    """Return the section of one study: question, scale, cost, claims, notes, pictures."""
+    notes = folder / "notes.md"
+    parts = [
+        f"## {title(content)}",
+        f"{content['question']} **{verdict(content).capitalize()}.**".strip(),
+        f"{scale(content)}; {axes(content)}; labelled by {content['rule']}. {cost(content)}",
+        claims(content),
+        notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
+        *(
+            f"![{path.stem} of {content['study']}]({folder.parent.name}/{folder.name}/{path.name})"
+            for path in sorted(folder.glob("*.png"))
+        ),
+    ]
+    return "\n" + "\n\n".join(filter(None, parts)) + "\n"
+
+
+def figure(study: str) -> str:
+    """Return the figure that a study is named after: Figure 3a for fig03a_weight_decay; else the study's name."""
+    match = re.match(r"fig0*(\d+)([a-z]?)_", study)
+    return f"Figure {match[1]}{match[2]}" if match else study
+
+
+def title(content: Content) -> str:
+    """Return the heading of a study's section."""
+    return f"{figure(content['study'])}: {content['study']}"
+
+
+def link(content: Content) -> str:
+    """Return the figure's name, linked to its section."""
+    anchor = re.sub(r"[^a-z0-9_ -]", "", title(content).lower()).replace(" ", "-")
+    return f"[{figure(content['study'])}](#{anchor})"
+
+
+def verdict(content: Content) -> str:
+    """Sum the claims up: all hold, some hold, none holds."""
+    counts = content["counts"]
+    total = sum(counts.values())
+    if total == 0:
+        return "no claims"
+    if counts["holds"] == total:
+        return "holds"
+    if counts["holds"]:
+        return "holds partly"
+    return "does not hold" if counts["fails"] else "undecided"
+
+
+def scale(content: Content) -> str:
+    """Return the size of the networks and of the study."""
+    size = content["scale"]
+    seeds = f"{content['n_seeds']} seed{'s' if content['n_seeds'] > 1 else ''}"
+    parts = [("p", "modulus"), ("width", "width"), ("depth", "depth"), ("steps", "steps")]
+    return ", ".join([*(f"{word} {values(size[name])}" for word, name in parts), seeds])
+
+
+def axes(content: Content) -> str:
+    """Return the axes with their values, in short."""
+    return ", ".join(f"{name.replace('_', ' ')} {values(several)}" for name, several in content["axes"].items())
+
+
+def values(found: Any) -> str:
+    """Return a value or a list of values; of long lists the ends and the count."""
+    if not isinstance(found, list):
+        return f"{found:g}" if isinstance(found, int | float) else str(found)
+    if len(found) > 8:
+        return f"{values(found[0])} to {values(found[-1])} ({len(found)} values)"
+    return ", ".join(map(values, found))
+
+
+def cost(content: Content) -> str:
+    """Return what was trained, when, on what and at what cost."""
+    done = f"{content['n_done']} of {content['n_trials']} trials, {content['core_hours']:.2g} core-hours"
+    run = content["execution"]
+    if run is None:
+        return f"{done}."
+    command = " ".join([Path(run["command"][0]).name, *run["command"][1:]])
+    libraries = ", ".join(
+        f"{name} {run['versions'][name]}" for name in ("phasemap", "torch", "ray") if name in run["versions"]
+    )
+    machine = f"{run['processor']} ({', '.join(run['devices'])}), {run['platform']}"
+    return f"{done}, ended {(run['ended'] or run['started'])[:10]} on {machine}, with {libraries}, by `{command}`."
+
+
+def claims(content: Content) -> str:
+    """Return the table of claims; a chain has one row a comparison."""
+    rows = []
+    for claim in content["claims"]:
+        first = [f"`{claim['claim']}`", f"**{claim['verdict']}**"]
+        trials = f"{claim['n_trials']} of {claim['n_expected']}"
+        for line in claim["links"] or [None]:
+            rows.append([*first, *numbers(line), trials, claim["reason"]])
+            first, trials = ["", ""], ""
+    return table(["claim", "verdict", "left", "", "right", "difference", "trials", "remarks"], rows)
+
+
+def numbers(line: Content | None) -> list[str]:
+    """Return left, comparison, right and the difference with its interval."""
+    if line is None:
+        return ["", "", "", ""]
+    interval = f" [{number(line['interval'][0])}, {number(line['interval'][1])}]" if line["interval"] else ""
+    return [number(line["left"]), line["comparison"], number(line["right"]), number(line["difference"]) + interval]
+
+
+def number(value: float | None) -> str:
+    """Return a number in four digits; a step time that is not reached has none."""
+    return "not reached" if value is None else f"{value:.4g}"
+
+
+def table(names: list[str], rows: Iterable[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """Return text as it may stand in a cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "reproduction.md"
+    target.write_text(page(target.with_suffix("")), encoding="utf-8")

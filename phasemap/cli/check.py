@@ -1,0 +1,125 @@
+"""The command that tests a run's claims."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phasemap.cli.shared import EXIT_FAILED, common, print_result
+
+if TYPE_CHECKING:
+    from phasemap.api import Run
+    from phasemap.diagram.claims import ClaimResult, Link
+
+VERDICTS = ("holds", "fails", "undecided")
+SCALE = ("task", "modulus", "model", "width", "depth", "steps")
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("--claim", "more", metavar="TEXT", multiple=True, help="Test a further claim that the study lacks.")
+def check(run: str, storage: str | None, as_json: bool, more: tuple[str, ...]) -> None:
+    """Test the study's claims on a run: each holds, fails or is undecided over the seeds.
+
+    Ends with 1 if a claim fails.
+    """
+    from phasemap.api import open_run
+
+    found = open_run(run, storage)
+    results = found.check([*found.study.claims, *more])
+    text = "\n".join([*map(_block, results), _totals(results)]) if results else f"{found.study.name} has no claims"
+    print_result(_content(found, results) if as_json else None, text, as_json=as_json)
+    sys.exit(EXIT_FAILED if any(result.verdict == "fails" for result in results) else 0)
+
+
+def _totals(results: Sequence[ClaimResult]) -> str:
+    counts = _counts(results)
+    return f"{counts['holds']} of {len(results)} claims hold, {counts['fails']} fail, {counts['undecided']} undecided"
+
+
+def _counts(results: Sequence[ClaimResult]) -> dict[str, int]:
+    return {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
+
+
+def _block(result: ClaimResult) -> str:
+    lines = [f"{result.verdict:<11}{result.text}"]
+    lines += [f"{'':<11}{_numbers(link, result)}" for link in result.links]
+    if result.reason:
+        lines.append(f"{'':<11}{result.reason}")
+    return "\n".join(lines)
+
+
+def _numbers(link: Link, result: ClaimResult) -> str:
+    """Write a comparison, as ``left 0.41 > right 0.02`` only where it holds."""
+    between = f" {link.comparison} " if link.verdict == "holds" else ", "
+    interval = f" [{link.interval[0]:.4g}, {link.interval[1]:.4g}]" if link.interval else ""
+    seeds = f"{result.n_seeds} seed{'s' if result.n_seeds > 1 else ''}"
+    return (
+        f"left {link.left:.4g}{between}right {link.right:.4g}, difference {link.difference:.4g}{interval} over {seeds}"
+    )
+
+
+def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
+    from phasemap.results.provenance import read_provenance
+    from phasemap.study.combinations import values_of
+    from phasemap.study.trials import count_trials
+
+    study, executions = found.study, read_provenance(found.folder)
+    values = {name: [value for _, value in values_of(study, name)] for name in SCALE}
+    trained = [execution for execution in executions if execution.get("n_trained")]
+    return {
+        "run": str(found.path),
+        "study": study.name,
+        "question": study.question,
+        "rule": study.phases.rule,
+        "scale": {name: several[0] if len(several) == 1 else several for name, several in values.items()},
+        "axes": {axis.name: list(axis.values) for axis in study.axes},
+        "n_seeds": len(study.seeds),
+        "n_trials": count_trials(study),
+        "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
+        "core_hours": round(sum(execution["core_hours"] for execution in executions), 6),
+        "execution": (trained or executions)[-1] if executions else None,  # the last that trained
+        "counts": _counts(results),
+        "claims": [_claim(result) for result in results],
+    }
+
+
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    return {
+        "claim": result.text,
+        "verdict": result.verdict,
+        "left": _finite(result.left),
+        "right": _finite(result.right),
+        "difference": _finite(result.difference),
+        "interval": _interval(result.interval),
+        "n_seeds": result.n_seeds,
+        "n_trials": result.n_trials,
+        "n_expected": result.n_expected,
+        "reason": result.reason,
+        "links": [_link(link) for link in result.links],
+    }
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "left": _finite(link.left),
+        "comparison": link.comparison,
+        "right": _finite(link.right),
+        "difference": _finite(link.difference),
+        "interval": _interval(link.interval),
+        "verdict": link.verdict,
+    }
+
+
+def _interval(interval: tuple[float, float] | None) -> list[float | None] | None:
+    return None if interval is None else [_finite(end) for end in interval]
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity: a step time that is not reached is null, and the reason says so."""
+    return value if value is not None and math.isfinite(value) else None

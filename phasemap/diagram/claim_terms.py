@@ -1,0 +1,163 @@
+"""The terms of claims, computed on the trials of one seed."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.frontier import Floats
+from phasemap.diagram.points import point_table
+from phasemap.study.axes import Axis
+from phasemap.study.claims import (
+    COMPARISONS,
+    Area,
+    Correlation,
+    Expression,
+    Frontier,
+    Negative,
+    Number,
+    Operation,
+    Share,
+    Statistic,
+    Term,
+    chosen_values,
+)
+from phasemap.study.names import STEP_TIMES
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
+
+Booleans = NDArray[np.bool_]
+
+FEWEST_PAIRS = 3  # of values for a correlation
+JUST_AFTER = 1 + 1e-9
+OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+STATISTICS: Mapping[str, Callable[[Floats], Any]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+    "median": np.median,
+}
+
+
+class Unknown(Exception):
+    """A claim can't be computed; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Every trial that the study expects, in its order: the row of the table, or the status ``missing``."""
+
+    study: Study
+    trials: pd.DataFrame
+    rows: pd.DataFrame
+
+    @property
+    def ok(self) -> Booleans:
+        """Which rows (n,) have results."""
+        return (self.rows["status"] == "ok").to_numpy(dtype=bool)
+
+    def chosen(self, term: Term) -> Booleans:
+        """Tell which rows (n,) satisfy a term's conditions."""
+        masks = []
+        for axis in self.study.axes:
+            values = chosen_values(axis, term.conditions)
+            masks.append(np.asarray([value in values for value in axis.values]))
+        points = functools.reduce(np.logical_and.outer, masks).ravel()
+        return np.repeat(points, len(self.study.seeds))
+
+    def defined(self, term: Term) -> Booleans:
+        """Tell in which rows (n,) everything that a term looks at has a value."""
+        return self.rows[list(term.columns)].notna().all(axis=1).to_numpy(dtype=bool)
+
+    def measured(self, term: Term, seed: int) -> pd.DataFrame:
+        """Return the rows of one seed that a term looks at."""
+        at_seed = (self.rows["seed"] == seed).to_numpy(dtype=bool)
+        return self.rows[self.chosen(term) & self.ok & self.defined(term) & at_seed]
+
+
+def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid:
+    """Lay a table of trials out over the trials that the study expects.
+
+    Step times that are not reached are later than the horizon: infinite, or with ``soon`` just after it.
+    """
+    expected = pd.DataFrame([(trial.trial_id, trial.seed) for trial in expand(study)], columns=["trial_id", "seed"])
+    rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
+    rows["status"] = rows["status"].fillna("missing")
+    late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
+    for name in STEP_TIMES:
+        rows[name] = rows[name].astype(float).fillna(late)
+    return Grid(study=study, trials=trials, rows=rows)
+
+
+def value_of(grid: Grid, expression: Expression, seed: int) -> float:
+    """Compute an expression on the trials of one seed; Unknown where it has no value."""
+    if isinstance(expression, Number):
+        return expression.value
+    if isinstance(expression, Negative):
+        return -value_of(grid, expression.of, seed)
+    if isinstance(expression, Operation):
+        left, right = value_of(grid, expression.left, seed), value_of(grid, expression.right, seed)
+        if expression.operator == "/" and right == 0:
+            raise Unknown(f"divides by zero at seed {seed}")
+        value = OPERATIONS[expression.operator](left, right)
+        if np.isnan(value):
+            raise Unknown(f"step times that are not reached leave no value at seed {seed}")
+        return value
+    if isinstance(expression, Frontier):
+        return _crossing(grid, expression, seed)
+    rows = grid.measured(expression, seed)
+    if rows.empty:
+        raise Unknown(f"{expression} is undefined at seed {seed}")
+    return _over(expression, rows)
+
+
+def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame) -> float:
+    """Compute a term over rows."""
+    if isinstance(term, Area):
+        label = "grokking" if term.label == "generalizes" else term.label
+        return float(((rows["phase"] == label) | (rows["subphase"] == label)).mean())
+    if isinstance(term, Share):
+        right = rows[term.right] if isinstance(term.right, str) else term.right
+        return float(COMPARISONS[term.comparison](rows[term.left], right).mean())
+    if isinstance(term, Correlation):
+        ranks = rows[list(term.columns)].astype(float).rank()
+        if len(rows) < FEWEST_PAIRS or (ranks.nunique() == 1).any():
+            raise Unknown(f"{term} needs {FEWEST_PAIRS} trials that differ in both")
+        return float(np.corrcoef(ranks.to_numpy().T)[0, 1])
+    values = rows[term.column].to_numpy(dtype=float)
+    censored = int(np.isinf(values).sum()) if term.column in STEP_TIMES else 0
+    if censored and term.name in ("mean", "max"):
+        raise Unknown(
+            f"{term} has no value: the step is not reached in {censored} of {len(values)} trials; "
+            f"median({term.column}) counts them as later than the horizon"
+        )
+    return float(STATISTICS[term.name](values))
+
+
+def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
+    """Return where a seed's frontier crosses the axis, as the diagram draws it; the median of several crossings."""
+    others = {a.name: chosen_values(a, term.conditions)[0] for a in grid.study.axes if a.name != term.along}
+    axes = tuple(Axis(name=a.name, values=(others[a.name],)) if a.name in others else a for a in grid.study.axes)
+    line = grid.study.model_copy(update={"axes": axes, "seeds": (seed,)})
+    points = point_table(line, grid.trials)
+    along = line.axis(term.along)
+    outside = [value not in chosen_values(along, term.conditions) for value in along.values]
+    points.loc[outside, "test_accuracy"] = np.nan
+    points.loc[outside, "generalization_wins"] = None
+    crossings = [float(c[0, 0]) for c in make_diagram(line, points, x=term.along, fix=others).frontier(term.kind)]
+    if not crossings:
+        raise Unknown(f"the {term.kind} frontier does not cross {term.along} at seed {seed}")
+    return float(np.median(crossings))

@@ -1,0 +1,208 @@
+"""Test claims on the trials of a run: does each hold, fail, or is it undecided? (docs/claims.md)"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
+from phasemap.diagram.frontier import Floats
+from phasemap.study.claims import COMPARISONS, Claim
+from phasemap.study.names import STEP_TIMES
+from phasemap.study.spec import Study
+from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
+
+Verdict = Literal["holds", "fails", "undecided"]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One comparison of a claim: both sides and their difference, as means over the seeds."""
+
+    left: float
+    comparison: str
+    right: float
+    difference: float  # left - right
+    interval: tuple[float, float] | None  # two-sided 95 % t-interval of the difference; None with one seed
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimResult:
+    """What a run says about one claim; a claim that can't be computed has no links, and a reason."""
+
+    text: str
+    verdict: Verdict
+    links: tuple[Link, ...]
+    n_seeds: int  # that the numbers are computed over
+    n_trials: int  # of the chosen trials that ended ``ok``
+    n_expected: int  # trials that the claim chooses
+    reason: str  # why it is undecided, and what the numbers leave out
+
+    @property
+    def deciding(self) -> Link | None:
+        """The first link with the claim's verdict; None where nothing could be computed."""
+        return next((link for link in self.links if link.verdict == self.verdict), None)
+
+    @property
+    def left(self) -> float | None:
+        """The left side of the deciding link."""
+        return self.deciding.left if self.deciding else None
+
+    @property
+    def right(self) -> float | None:
+        """The right side of the deciding link."""
+        return self.deciding.right if self.deciding else None
+
+    @property
+    def difference(self) -> float | None:
+        """The difference of the deciding link."""
+        return self.deciding.difference if self.deciding else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The interval of the deciding link's difference."""
+        return self.deciding.interval if self.deciding else None
+
+
+def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> list[ClaimResult]:
+    """Test claims on a table of trials, seed by seed."""
+    grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
+    return [_check(grid, soon, claim) for claim in claims]
+
+
+def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:
+    """Test one claim with step times that are not reached as infinite; ``soon`` has them just after the horizon."""
+    masks = [grid.chosen(term) for term in claim.terms]
+    chosen = functools.reduce(np.logical_or, masks)
+    links: tuple[Link, ...] = ()
+    seeds: list[int] = []
+    notes = _left_out(grid, chosen)
+    try:
+        seeds = _seeds(grid, masks)
+        notes += _undefined(grid, claim)
+        notes += _not_reached(grid, claim)
+        links = _links(grid, claim, seeds)
+        if [link.verdict for link in links] != [link.verdict for link in _links(soon, claim, seeds)]:
+            links = ()
+            raise Unknown("the answer depends on when they are reached after the horizon")
+    except Unknown as unknown:
+        notes.append(str(unknown))
+    return ClaimResult(
+        text=claim.text,
+        verdict=_together(links),
+        links=links,
+        n_seeds=len(seeds) if links else 0,
+        n_trials=int((chosen & grid.ok).sum()),
+        n_expected=int(chosen.sum()),
+        reason="; ".join(notes),
+    )
+
+
+def _together(links: Sequence[Link]) -> Verdict:
+    verdicts = {link.verdict for link in links}
+    if "fails" in verdicts:
+        return "fails"
+    return "holds" if verdicts == {"holds"} else "undecided"
+
+
+def _left_out(grid: Grid, chosen: Booleans) -> list[str]:
+    """Say which of the chosen trials have no results, and why."""
+    counts = grid.rows.loc[chosen & ~grid.ok, "status"].value_counts()
+    if counts.empty:
+        return []
+    words = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return [f"{chosen.sum() - counts.sum()} of {chosen.sum()} trials are there ({words})"]
+
+
+def _seeds(grid: Grid, masks: Sequence[Booleans]) -> list[int]:
+    """Return the seeds of which every term has at least half of its trials."""
+    for mask in masks:
+        if 2 * (mask & grid.ok).sum() < mask.sum():
+            raise Unknown("fewer than half of the trials of a term are there")
+    seed = grid.rows["seed"].to_numpy()
+    found = [
+        s for s in grid.study.seeds if all(2 * (m & grid.ok)[seed == s].sum() >= m[seed == s].sum() for m in masks)
+    ]
+    if len(found) < min(2, len(grid.study.seeds)):
+        raise Unknown(f"{len(found)} of {len(grid.study.seeds)} seeds have half of their trials; needed: at least 2")
+    return found
+
+
+def _undefined(grid: Grid, claim: Claim) -> list[str]:
+    """Say where a quantity is undefined (e.g. memorized_accuracy where nothing is corrupted)."""
+    notes = []
+    for term in claim.terms:
+        there = grid.chosen(term) & grid.ok
+        lacking = int((there & ~grid.defined(term)).sum())
+        if 2 * lacking > there.sum():
+            raise Unknown(f"{term} is undefined in {lacking} of {there.sum()} trials")
+        if lacking:
+            notes.append(f"{term} leaves out {lacking} of {there.sum()} trials, where it is undefined")
+    return notes
+
+
+def _not_reached(grid: Grid, claim: Claim) -> list[str]:
+    """Say how many of the step times that a claim looks at are censored."""
+    notes = []
+    for term in claim.terms:
+        there = grid.rows[grid.chosen(term) & grid.ok]
+        for name in (name for name in term.columns if name in STEP_TIMES):
+            if censored := int(np.isinf(there[name]).sum()):
+                notes.append(f"{name} is not reached in {censored} of {len(there)} trials")
+    return list(dict.fromkeys(notes))
+
+
+def _links(grid: Grid, claim: Claim, seeds: Sequence[int]) -> tuple[Link, ...]:
+    sides = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
+    return tuple(_link(sides[:, i], comparison, sides[:, i + 1]) for i, comparison in enumerate(claim.comparisons))
+
+
+def _link(left: Floats, comparison: str, right: Floats) -> Link:
+    """Compare two sides (S,) over the seeds."""
+    with np.errstate(invalid="ignore"):
+        difference = left - right
+    if np.isnan(difference).any():
+        raise Unknown("step times on both sides are not reached")
+    scale = np.maximum(np.abs(left), np.abs(right))
+    equal = np.isfinite(scale) & (np.abs(difference) <= 10.0**-SIGNIFICANT_DIGITS * scale)
+    difference = np.where(equal, 0.0, difference)
+    interval = _interval(difference)
+    return Link(
+        left=rounded(float(np.mean(left))),
+        comparison=comparison,
+        right=rounded(float(np.mean(right))),
+        difference=rounded(float(np.mean(difference))),
+        interval=interval and (rounded(interval[0]), rounded(interval[1])),
+        verdict=_verdict(comparison, *(interval or (float(difference[0]),) * 2)),
+    )
+
+
+def _interval(difference: Floats) -> tuple[float, float] | None:
+    """Return the two-sided t-interval of a mean over seeds (S,): a point where all are equal, None with one seed."""
+    n = len(difference)
+    if n < 2:
+        return None
+    if (difference == difference[0]).all():
+        return float(difference[0]), float(difference[0])
+    if not np.isfinite(difference).all():
+        raise Unknown("a step time is reached at some seeds only")
+    mean = float(np.mean(difference))
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.std(difference, ddof=1) / np.sqrt(n))
+    return mean - half, mean + half
+
+
+def _verdict(comparison: str, low: float, high: float) -> Verdict:
+    """A comparison with zero holds (fails) if it does at both ends of the interval."""
+    ends = {bool(COMPARISONS[comparison](end, 0.0)) for end in (low, high)}
+    if len(ends) > 1:
+        return "undecided"
+    return "holds" if True in ends else "fails"

@@ -1,0 +1,252 @@
+"""Claims as values: inequalities over what a run measured, and how they are written (docs/claims.md)."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phasemap.study.axes import Axis
+from phasemap.study.names import QUANTITIES, STEP_TIMES, SUBPHASES, SUMMARIES, FrontierKind
+from phasemap.study.spec import SETTINGS
+from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+LABELS = (*SUBPHASES, "grokking", "generalizes")
+COLUMNS = (
+    *QUANTITIES,
+    *SUMMARIES,
+    *STEP_TIMES,
+    *(name for name, s in SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation)),
+)
+"""The columns of numbers in the table of trials."""
+
+KEYWORDS = ("at", "where", "and")
+STATISTICS = ("mean", "min", "max", "median")
+PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
+NEGATIVE, ATOM = 3, 4  # bind more than any operator
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an axis must satisfy, e.g. ``corruption <= 0.3``; the value is a number or a text."""
+
+    axis: str
+    comparison: str
+    value: float | str
+
+    def chooses(self, value: Any) -> bool:
+        """Tell whether a value of the axis satisfies the condition; numbers are compared after their rounding."""
+        if isinstance(self.value, str):
+            return (_spelled(value) == self.value) == (self.comparison == "=")
+        if not is_number(value):
+            return self.comparison == "!="
+        return bool(COMPARISONS[self.comparison](rounded(value), self.value))
+
+    def __str__(self) -> str:
+        return f"{self.axis}{self.comparison}{show_literal(self.value)}"
+
+
+Conditions = tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The share of the chosen trials with a label: a phase, a subphase, or ``generalizes``."""
+
+    label: str
+    conditions: Conditions = ()
+
+    columns = ()
+
+    def __str__(self) -> str:
+        return _call("area", self.label, self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """The mean, min, max or median of a column over the chosen trials."""
+
+    name: str
+    column: str
+    conditions: Conditions = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that must be defined."""
+        return (self.column,)
+
+    def __str__(self) -> str:
+        return _call(self.name, self.column, self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of the chosen trials for which a column compares with a number or with another column."""
+
+    left: str
+    comparison: str
+    right: float | str
+    conditions: Conditions = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that must be defined."""
+        return (self.left, self.right) if isinstance(self.right, str) else (self.left,)
+
+    def __str__(self) -> str:
+        return _call("share", f"{self.left} {self.comparison} {show_literal(self.right)}", self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """Spearman's rank correlation of two columns over the chosen trials."""
+
+    first: str
+    second: str
+    conditions: Conditions = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that must be defined."""
+        return (self.first, self.second)
+
+    def __str__(self) -> str:
+        return _call("correlation", f"{self.first}, {self.second}", self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """The value of an axis at which a frontier crosses it, with all other axes fixed."""
+
+    kind: FrontierKind
+    along: str
+    conditions: Conditions = ()
+
+    columns = ()
+
+    def __str__(self) -> str:
+        return _call("frontier", f"{self.kind}, along={self.along}", self.conditions)
+
+
+Term = Area | Statistic | Share | Correlation | Frontier
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that is not negative."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return show_literal(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """Minus an expression."""
+
+    of: Expression
+
+    def __str__(self) -> str:
+        return f"-{_within(self.of, ATOM)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Two expressions joined by + - * or /."""
+
+    left: Expression
+    operator: str
+    right: Expression
+
+    def __str__(self) -> str:
+        level = PRECEDENCE[self.operator]
+        return f"{_within(self.left, level)} {self.operator} {_within(self.right, level + 1)}"
+
+
+Expression = Number | Negative | Operation | Term
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Two or three expressions and the comparisons between them; conditions stand in the terms that they choose for."""
+
+    sides: tuple[Expression, ...]
+    comparisons: tuple[str, ...]
+    text: str = field(default="", compare=False)  # as it was written
+
+    def __str__(self) -> str:
+        later = zip(self.comparisons, self.sides[1:], strict=True)
+        return str(self.sides[0]) + "".join(f" {comparison} {side}" for comparison, side in later)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Every term of every side."""
+        return tuple(term for side in self.sides for term in _terms(side))
+
+
+def chosen_values(axis: Axis, conditions: Conditions) -> tuple[Any, ...]:
+    """Return the values of an axis that satisfy all conditions on it."""
+    mine = [condition for condition in conditions if condition.axis == axis.name]
+    return tuple(value for value in axis.values if all(condition.chooses(value) for condition in mine))
+
+
+def ordered(axis: Axis) -> bool:
+    """Tell whether all values of an axis are numbers."""
+    return all(map(is_number, axis.values))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value of an axis is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def show_literal(value: float | str) -> str:
+    """Write a number or a text as a claim has it; texts that are no plain name are quoted."""
+    if not isinstance(value, str):
+        return f"{value:.{SIGNIFICANT_DIGITS}g}"
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and value not in KEYWORDS:
+        return value
+    return f'"{value}"' if '"' not in value else f"'{value}'"
+
+
+def _spelled(value: Any) -> str | None:
+    """Return how a claim names a value that is not a number; None where it can't."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else None
+
+
+def _call(name: str, arguments: str, conditions: Sequence[Condition]) -> str:
+    return f"{name}({', '.join([arguments, *map(str, conditions)])})"
+
+
+def _within(expression: Expression, least: int) -> str:
+    """Write an operand, in parentheses where it binds less than it must."""
+    if isinstance(expression, Operation):
+        binds = PRECEDENCE[expression.operator]
+    else:
+        binds = NEGATIVE if isinstance(expression, Negative) else ATOM
+    return str(expression) if binds >= least else f"({expression})"
+
+
+def _terms(expression: Expression) -> Iterator[Term]:
+    if isinstance(expression, Operation):
+        yield from _terms(expression.left)
+        yield from _terms(expression.right)
+    elif isinstance(expression, Negative):
+        yield from _terms(expression.of)
+    elif not isinstance(expression, Number):
+        yield expression
