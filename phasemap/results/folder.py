@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "points.parquet"
 
     @property
+    def neurons(self) -> Path:
+        """What the study's ``record`` asked for, per neuron or pruning step."""
+        return self.path / "neurons.parquet"
+
+    @property
     def diagram(self) -> Path:
         """The default picture."""
         return self.path / "diagram.png"
