@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.diagram.claims import ClaimResult, check_claims
-from phasemap.diagram.diagram import STEP, Diagram, make_diagram
+from phasemap.diagram.diagram import STEP, Diagram, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import Tables, derive
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     import torch
     import xarray
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+    from phasemap.figures.cells import Frames
+    from phasemap.figures.chart import Chart
+    from phasemap.figures.spec import FigureSpec
     from phasemap.running.driver import Outcome
     from phasemap.running.runner import Runner
 
@@ -134,6 +139,71 @@ class Run:
         if wrong:
             raise UserError("\n".join(wrong))
         return check_claims(study, self.trials, parsed)
+
+    @cached_property
+    def neurons(self) -> pd.DataFrame:
+        """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
+
+        UserError if the run recorded nothing of that kind.
+        """
+        from phasemap.figures.cells import not_recorded
+        from phasemap.figures.charts import CHART_KINDS
+
+        if not self.folder.neurons.is_file():
+            raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
+        frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
+        return frame
+
+    def figure(
+        self,
+        kind: str = "phases",
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+        metric: str | None = None,
+    ) -> FigureSpec | Chart:
+        """Describe a figure of any kind as data; see ``plot``."""
+        from phasemap.figures.charts import check_kind, make_chart
+        from phasemap.figures.kinds import PHASES
+        from phasemap.figures.spec import figure_spec
+
+        check_kind(kind, metric)
+        if kind == PHASES:
+            return figure_spec(self.diagram(x=x, y=y, fix=fix, facet=facet).data, metric or "subphase")
+        facets = (facet,) if isinstance(facet, str) else tuple(facet)
+        layout = lay_out(self.study, x=x, y=y, fix=fix, facet=facets)
+        return make_chart(kind, self._frames(kind), layout, metric)
+
+    def plot(
+        self,
+        kind: str = "phases",
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+        metric: str | None = None,
+    ) -> Figure:
+        """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
+
+        In all kinds but phases each point has a panel (x to the right, y and facets down), unless it is held by
+        ``fix``; ``metric`` chooses one quantity where the kind has several.
+        """
+        from phasemap.figures.static import draw_any
+
+        return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric))
+
+    def _frames(self, kind: str) -> Frames:
+        """Return the tables behind a kind of chart, with only those records that it reads."""
+        from phasemap.figures.cells import Frames
+        from phasemap.figures.charts import CHART_KINDS
+
+        wanted = pc.field("record").isin(CHART_KINDS[kind].records)
+        path = self.folder.neurons
+        neurons = pq.read_table(path, filters=wanted).to_pandas() if path.is_file() else pd.DataFrame()
+        return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
 
     @cached_property
     def _derived(self) -> Tables:

@@ -220,6 +220,28 @@ def test_plot_writes_what_it_is_asked_for(place, tmp_path):
     assert steps.returncode == 0, steps.stderr
 
 
+def test_plot_draws_the_other_kinds(place, tmp_path):
+    done = phasemap("plot", "runs/small", "--kind", "curves", "-x", "weight_decay", "--json", cwd=place)
+    assert json.loads(done.stdout) == {"file": "small-curves.png", "kind": "curves", "metric": None, "n_panels": 4}
+    assert (place / "small-curves.png").read_bytes().startswith(b"\x89PNG")
+    options = ["--kind", "curves", "--metric", "test_loss", "-x", "corruption", "-o", tmp_path / "a.svg", "--json"]
+    found = json.loads(phasemap("plot", "runs/small", *options, cwd=place).stdout)
+    assert (found["metric"], found["n_panels"]) == ("test_loss", 2)
+    fixed = [
+        "--kind",
+        "norms",
+        "--fix",
+        "corruption=0.3",
+        "--fix",
+        "weight_decay=2",
+        "-o",
+        tmp_path / "b.pdf",
+        "--json",
+    ]
+    assert json.loads(phasemap("plot", "runs/small", *fixed, cwd=place).stdout)["n_panels"] == 1
+    assert (tmp_path / "b.pdf").read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -228,6 +250,14 @@ def test_plot_writes_what_it_is_asked_for(place, tmp_path):
         (["plot", "runs/small", "--fix", "corruption"], 2, "--fix corruption: allowed: AXIS=VALUE"),
         (["plot", "runs/small", "--fix", "corruption=0.7"], 2, "corruption = 0.7 is not a value of the study"),
         (["plot", "runs/small", "--metric", "beauty"], 2, "--metric beauty is unknown"),
+        (["plot", "runs/small", "--kind", "beauty"], 2, "'beauty' is not one of 'phases', 'curves', 'ipr', 'neurons',"),
+        (
+            ["plot", "runs/small", "--kind", "curves", "--metric", "phase"],
+            2,
+            "--metric phase is unknown to --kind curves",
+        ),
+        (["plot", "runs/small", "--kind", "norms", "--metric", "train_loss"], 2, "--kind norms has no metrics"),
+        (["plot", "runs/small", "--kind", "ipr"], 2, "its study has record: []; needed: record: [ipr]"),
         (["plot", "runs/small", "-o", "a.gif"], 2, "a.gif has the ending '.gif'"),
         (["plot", "runs/small", "-o", "none/a.png"], 3, "the folder none does not exist"),
         (["relabel", "runs/small", "--rule", "mine"], 2, "--rule mine is neither a rule nor a file"),

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, words
+from phasemap.figures.kinds import KINDS
 
 
 @click.command("list")
@@ -99,9 +100,9 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
 @click.option("-y", metavar="AXIS", help="The axis up; default the study's second. 'step' is an axis too.")
 @click.option("--facet", metavar="AXIS", multiple=True, help="Axes that vary between panels; default the others.")
 @click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
-@click.option("--metric", default="subphase", show_default=True, help="phase, subphase or the name of a quantity.")
-@click.option("--kind", type=click.Choice(["phases"]), default="phases", show_default=True, help="What to draw.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-METRIC.png here.")
+@click.option("--metric", metavar="NAME", help="phase, subphase (default of phases) or the name of a quantity.")
+@click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
 def plot(
     run: str,
     storage: str | None,
@@ -110,20 +111,32 @@ def plot(
     y: str | None,
     facet: tuple[str, ...],
     fix: tuple[str, ...],
-    metric: str,
+    metric: str | None,
     kind: str,
     output: Path | None,
 ) -> None:
-    """Draw a run's phase diagram, or a map of one quantity."""
+    """Draw a run's phase diagram, a map of one quantity, or what its networks did.
+
+    \b
+    phases   the diagram, or --metric QUANTITY as a map
+    curves   accuracies over the steps; --metric QUANTITY: a line for each value of -x
+    norms    weight norms over the steps
+    ipr      how periodic the neurons are, before and after  (record: [ipr])
+    neurons  the most and the least periodic neuron; gains   (record: [neurons])
+    pruning  accuracies, or --metric a loss, while pruning; over -x width the neurons needed  (record: [pruning])
+    logits   of the corrupted examples                       (record: [logits])
+
+    In all kinds but phases each point has a panel: -x to the right, -y and --facet down.
+    """
     from phasemap.api import open_run
-    from phasemap.figures.spec import figure_spec
     from phasemap.figures.static import check_format, save_figure
 
     found = open_run(run, storage)
-    path = output or Path(f"{found.study.name}-{metric}.png")
+    metric = metric or ("subphase" if kind == "phases" else None)
+    parts = [found.study.name, None if kind == "phases" else kind, metric]
+    path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
-    diagram = found.diagram(x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet)
-    spec = figure_spec(diagram.data, metric)
+    spec = found.figure(kind, x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet, metric=metric)
     save_figure(spec, path)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},

@@ -80,6 +80,46 @@ def first_panels(diagram: Diagram) -> Diagram:
     return replace(diagram, panels=diagram.panels[:MOST_PANELS], left_out=len(diagram.panels[MOST_PANELS:]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Which axes of a study go where in a figure; x and y are None where no axis is left for them."""
+
+    x: Axis | None
+    y: Axis | None
+    facets: tuple[Axis, ...]
+    fixed: Mapping[str, Any]
+
+
+def lay_out(
+    study: Study,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    fix: Mapping[str, Any] | None = None,
+    facet: Sequence[str] = (),
+) -> Layout:
+    """Choose the axes of a figure: x and y by default the study's first two that are not fixed; the rest are facets.
+
+    UserError where an axis or a fixed value is not the study's, or an axis is used twice.
+    """
+    fixed = {name: _fixed_value(study, name, value) for name, value in (fix or {}).items()}
+    free = [name for name in study.axis_names if name not in fixed and name not in facet]
+    for name in filter(None, (x, y, *facet)):
+        _check_axis(study, name, fixed)
+    x = x or next((name for name in free if name != y), None)
+    y = y or next((name for name in free if name != x), None)
+    used = [name for name in (x, y, *facet) if name]
+    if len(set(used)) < len(used):
+        raise UserError(f"an axis is used twice among x, y and facets: {', '.join(used)}")
+    rest = [name for name in study.axis_names if name not in fixed and name not in (x, y)]
+    return Layout(
+        x=study.axis(x) if x else None,
+        y=study.axis(y) if y else None,
+        facets=tuple(study.axis(name) for name in [*facet, *(n for n in rest if n not in facet)]),
+        fixed=fixed,
+    )
+
+
 def make_diagram(
     study: Study,
     points: pd.DataFrame,
@@ -89,36 +129,17 @@ def make_diagram(
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
 ) -> Diagram:
-    """Lay points out over two axes: by default the study's first two that are not fixed; the rest are facets.
-
-    UserError where an axis or a fixed value is not the study's, or an axis is used twice.
-    """
-    fixed = {name: _fixed_value(study, name, value) for name, value in (fix or {}).items()}
-    free = [name for name in study.axis_names if name not in fixed and name not in facet]
-    for name in filter(None, (x, y, *facet)):
-        _check_axis(study, name, fixed)
-    x = x or next((name for name in free if name != y), None)
-    if x is None:
+    """Lay points out over two axes as ``lay_out`` chooses them; UserError also where no axis is left to draw."""
+    layout = lay_out(study, x=x, y=y, fix=fix, facet=facet)
+    if layout.x is None:
         raise UserError("no axis is left to draw; allowed: leave at least one axis free")
-    y = y or next((name for name in free if name != x), None)
-    used = [name for name in (x, y, *facet) if name]
-    if len(set(used)) < len(used):
-        raise UserError(f"an axis is used twice among x, y and facets: {', '.join(used)}")
-    rest = [name for name in study.axis_names if name not in fixed and name not in (x, y)]
-    facets = tuple(study.axis(name) for name in [*facet, *(n for n in rest if n not in facet)])
-    across, along = Coordinates(study.axis(x)), Coordinates(study.axis(y) if y else STRIP)
+    across, along = Coordinates(layout.x), Coordinates(layout.y or STRIP)
+    names = [axis.name for axis in layout.facets]
     panels = tuple(
-        _panel(
-            study,
-            points,
-            across,
-            along,
-            {**fixed, **dict(zip([a.name for a in facets], values, strict=True))},
-            fixed,
-        )
-        for values in itertools.product(*(axis.values for axis in facets))
+        _panel(study, points, across, along, {**layout.fixed, **dict(zip(names, values, strict=True))}, layout.fixed)
+        for values in itertools.product(*(axis.values for axis in layout.facets))
     )
-    return Diagram(study=study, x=across, y=along, facets=facets, fixed=fixed, panels=panels)
+    return Diagram(study=study, x=across, y=along, facets=layout.facets, fixed=layout.fixed, panels=panels)
 
 
 def _panel(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,8 +116,15 @@ def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
 
 def setting_line(diagram: Diagram) -> str:
     """Say in one line what all points of a diagram share."""
-    study = diagram.study
-    settings = {**study.settings(), **diagram.fixed}
+    text = [*setting_words(diagram.study, diagram.fixed), _seed_words(diagram.study)]
+    if diagram.left_out:
+        text.append(left_out_words(len(diagram.panels), diagram.left_out))
+    return ", ".join(text)
+
+
+def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
+    """Name the settings that all points of a figure share, the fixed axes among them."""
+    settings = {**study.settings(), **fixed}
     text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
     source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
     text += [f"{word} {show_value(settings[source])}"] if source in settings else []
@@ -126,14 +134,15 @@ def setting_line(diagram: Diagram) -> str:
     shown |= set(names)
     for name in names:
         default = name in OFTEN_OFF and settings.get(name) in (0, "symmetric")
-        if name in settings and (name in diagram.fixed or not default):
+        if name in settings and (name in fixed or not default):
             value = show_value(settings[name])
             text.append(_in_words(name, value))
-    text += [f"{readable(name)} {show_value(value)}" for name, value in diagram.fixed.items() if name not in shown]
-    text.append(_seed_words(study))
-    if diagram.left_out:
-        text.append(f"the first {len(diagram.panels)} of {len(diagram.panels) + diagram.left_out} panels")
-    return ", ".join(text)
+    return text + [f"{readable(name)} {show_value(value)}" for name, value in fixed.items() if name not in shown]
+
+
+def left_out_words(n_panels: int, left_out: int) -> str:
+    """Say that a figure with very many panels was cut."""
+    return f"the first {n_panels} of {n_panels + left_out} panels"
 
 
 def _in_words(name: str, value: str) -> str:
@@ -145,6 +154,11 @@ def _in_words(name: str, value: str) -> str:
 def readable(name: str) -> str:
     """Write a column's name for people."""
     return name.replace("_", " ")
+
+
+def held_words(held: Mapping[str, Any]) -> str:
+    """Name the values at which a panel's axes are held."""
+    return ", ".join(f"{readable(name)} {show_value(value)}" for name, value in held.items())
 
 
 def _seed_words(study: Study) -> str:
@@ -161,10 +175,9 @@ def _panel(diagram: Diagram, panel: Panel, metric: str) -> PanelSpec:
                     points=np.stack([_drawn(diagram.x, line[:, 0]), _drawn(diagram.y, line[:, 1])], 1),
                 )
             )
-    title = ", ".join(f"{readable(name)} {show_value(value)}" for name, value in panel.facet.items())
     values = None if metric in LABEL_METRICS else panel.grid[metric].astype(float)
     return PanelSpec(
-        title=title,
+        title=held_words(panel.facet),
         marks=cell_marks(panel, metric),
         values=values,
         notes=_notes(panel, len(diagram.study.seeds)),

@@ -13,6 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
+from phasemap.figures.chart import Chart
+from phasemap.figures.lines import draw_chart
 from phasemap.figures.palette import MARKS, Mark
 from phasemap.figures.spec import AxisSpec, FigureSpec, PanelSpec, readable, wrapped
 from phasemap.results.folder import write_whole
@@ -50,16 +52,22 @@ def check_format(path: Path) -> None:
         raise UnreachableError(f"the folder {path.parent} does not exist")
 
 
-def save_figure(spec: FigureSpec, path: Path) -> None:
+def save_figure(spec: FigureSpec | Chart, path: Path) -> None:
     """Draw a figure into a file, whole or not at all; the format is told by the file's ending."""
     check_format(path)
     with mpl.rc_context(STYLE):
-        figure = draw(spec)
+        figure = draw_any(spec)
         metadata = {"Creator": "phasemap"} if path.suffix != ".png" else {"Software": "phasemap"}
         try:
             write_whole(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
         except OSError as error:
             raise UnreachableError(f"{path} can't be written: {error.strerror}") from None
+
+
+def draw_any(spec: FigureSpec | Chart) -> Figure:
+    """Draw a phase diagram or a chart in the project's style."""
+    with mpl.rc_context(STYLE):
+        return draw_chart(spec) if isinstance(spec, Chart) else draw(spec)
 
 
 def draw(spec: FigureSpec) -> Figure:

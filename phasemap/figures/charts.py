@@ -1,0 +1,58 @@
+"""Every kind of chart by its name, with the records that it reads and the quantities that it can draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from phasemap.diagram.diagram import Layout
+from phasemap.figures.cells import Frames
+from phasemap.figures.chart import Chart
+from phasemap.figures.curves import CURVE_METRICS, curves_chart, norms_chart
+from phasemap.figures.ipr import IPR_METRICS, ipr_chart
+from phasemap.figures.kinds import KINDS, PHASES
+from phasemap.figures.logits import logits_chart
+from phasemap.figures.neurons import neurons_chart
+from phasemap.figures.pruning import PRUNING_METRICS, pruning_chart
+from phasemap.study.problems import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartKind:
+    """How a kind of chart is made; ``make`` takes a metric only where there are ``metrics``."""
+
+    make: Callable[..., Chart]
+    records: tuple[str, ...]  # of neurons.parquet, where they were recorded
+    metrics: Sequence[str] = ()
+
+
+CHART_KINDS = {
+    "curves": ChartKind(make=curves_chart, records=("extracted",), metrics=CURVE_METRICS),
+    "ipr": ChartKind(make=ipr_chart, records=("ipr", "extracted"), metrics=tuple(IPR_METRICS)),
+    "neurons": ChartKind(make=neurons_chart, records=("neurons",)),
+    "pruning": ChartKind(make=pruning_chart, records=("pruning",), metrics=PRUNING_METRICS),
+    "norms": ChartKind(make=norms_chart, records=("norms",)),
+    "logits": ChartKind(make=logits_chart, records=("logits",)),
+}
+
+
+def check_kind(kind: str, metric: str | None) -> None:
+    """UserError where a kind is unknown, or has not the metric."""
+    if kind not in KINDS:
+        raise UserError(f"--kind {kind} is unknown; allowed: {', '.join(KINDS)}")
+    if kind == PHASES or metric is None:
+        return
+    allowed = CHART_KINDS[kind].metrics
+    if not allowed:
+        raise UserError(f"--kind {kind} has no metrics, but --metric {metric} was given; allowed: leave it out")
+    if metric not in allowed:
+        raise UserError(f"--metric {metric} is unknown to --kind {kind}; allowed: {', '.join(allowed)}")
+
+
+def make_chart(kind: str, frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+    """Describe one of CHART_KINDS; UserError where the metric or the needed record is missing."""
+    check_kind(kind, metric)
+    if not len(frames.trials):
+        raise UserError(f"nothing of {frames.study.name} has been trained yet; allowed: run it first")
+    options = {"metric": metric} if CHART_KINDS[kind].metrics else {}
+    return CHART_KINDS[kind].make(frames, layout, **options)
