@@ -122,12 +122,7 @@ class _Network:
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
         self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
-        self.optimizer = AdamW(
-            self.weights,
-            OptimizerSettings(
-                learning_rate=trial.step_size, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
-            ),
-        )
+        self.optimizer = AdamW(self.weights, OptimizerSettings.of(trial))
         scratch = _Scratch(block_rows(width, p), width, p, device)
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
