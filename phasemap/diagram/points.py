@@ -10,6 +10,7 @@ import pandas as pd
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import PHASES, SUBPHASES
+from phasemap.results.schema import setting_value
 from phasemap.study.names import FINALS
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
@@ -24,7 +25,8 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     decided in the order memorization, forgetting, confusion, grokking.
     """
     points = list(study.points())
-    frame = pd.DataFrame(points, columns=list(study.axis_names), dtype=object).infer_objects()
+    values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
+    frame = pd.DataFrame(values, dtype=object).infer_objects()
     ids = [trial.trial_id for trial in expand(study)]
     point_of = {trial_id: i // len(study.seeds) for i, trial_id in enumerate(ids)}
     trials = trials.assign(point=trials["trial_id"].map(point_of)).dropna(subset="point")
