@@ -12,7 +12,6 @@ the examples, in blocks that stay in cache. No autograd; arithmetic that depends
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.losses import LOSSES
+from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import part_norms
+from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
 from phasemap.training.recording import Evaluation
 from phasemap.training.transformer import Transformer
@@ -31,37 +31,11 @@ BLOCK_BYTES = 1 << 20  # hidden units of a block: with the weights, what a core'
 BLOCK = "blocks.0."
 
 
-class TransformerKernel:
+class TransformerKernel(OneByOneKernel):
     """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        self.networks = [_Network(t, e, device) for t, e in zip(trials, examples, strict=True)]
-
-    @torch.no_grad()
-    def advance(self, members: Sequence[int], after: int, until: int) -> None:
-        """Train the given networks from step ``after`` to step ``until``."""
-        for member in members:
-            for step in range(after + 1, until + 1):
-                self.networks[member].train_step(step)
-
-    @torch.no_grad()
-    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
-        """Answer all examples with dropout off."""
-        return [self.networks[member].evaluate() for member in members]
-
-    def weights(self, member: int) -> dict[str, torch.Tensor]:
-        """Return one network's weights, named as in the module."""
-        return self.networks[member].parts
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs, one entry a network."""
-        return [{"weights": n.weights.clone(), **n.optimizer.state()} for n in self.networks]
-
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Continue from a checkpoint."""
-        for network, saved in zip(self.networks, state, strict=True):
-            network.weights.copy_(saved["weights"])
-            network.optimizer.load(saved)
+        super().__init__([_Network(t, e, device) for t, e in zip(trials, examples, strict=True)])
 
 
 class _Tables:
@@ -240,13 +214,11 @@ class _Network:
             scores = self._forward(rows, tables).scores
             predicted.append(scores.argmax(dim=1))
             losses.append(self._losses(scores, rows.labels))
-        loss = torch.cat(losses).double()
-        return Evaluation(
-            predicted=torch.cat(predicted).cpu().numpy(),
-            train_loss=float(loss[: self.n_train].mean()),
-            test_loss=float(loss[self.n_train :].mean()),
-            norms=part_norms(self.parts),
-        )
+        return evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, part_norms(self.parts))
+
+    def named_weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights, named as in the module."""
+        return self.parts
 
 
 def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:

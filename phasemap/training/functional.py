@@ -18,7 +18,7 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.losses import LOSSES
+from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
 from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
@@ -162,14 +162,8 @@ class _Group:
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
         predicted, losses = self._answers(self._unflatten(self.weights), self.inputs, self.targets)  # (K, M)
-        answers, losses = predicted.cpu().numpy(), losses.double()
         return [
-            Evaluation(
-                predicted=answers[i],
-                train_loss=float(losses[i, : self.n_train].mean()),
-                test_loss=float(losses[i, self.n_train :].mean()),
-                norms=part_norms(self._parts(i)),
-            )
+            evaluation(predicted[i], losses[i], self.n_train, part_norms(self._parts(i)))
             for i in range(len(self.members))
         ]
 

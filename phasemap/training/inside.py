@@ -16,9 +16,9 @@ from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, rand
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
-from phasemap.training.losses import LOSSES
+from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import MLP, build_network, load_weights, named_weights
-from phasemap.training.recording import Evaluation, Finals, InsideRecord, measure, record_steps
+from phasemap.training.recording import Finals, InsideRecord, measure, record_steps
 
 EVERY = 4  # of the records: the neurons are looked at at about 5 steps a decade
 N_EXAMPLES = 6  # whose whole score vectors are kept
@@ -180,14 +180,8 @@ def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Ins
 
 
 def _measured(trial: Trial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
-    losses, n_train = LOSSES[trial.loss](scores, targets).double(), len(examples.train)
-    evaluation = Evaluation(
-        predicted=scores.argmax(dim=1).numpy(),
-        train_loss=float(losses[:n_train].mean()),
-        test_loss=float(losses[n_train:].mean()),
-        norms={},
-    )
-    return measure(examples, evaluation)
+    losses = LOSSES[trial.loss](scores, targets)
+    return measure(examples, evaluation(scores.argmax(dim=1), losses, len(examples.train), {}))
 
 
 @torch.no_grad()
