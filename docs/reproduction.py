@@ -58,8 +58,8 @@ def section(folder: Path, content: Content) -> str:
     parts = [
         f"## {title(content)}",
         f"{content['question']} **{verdict(content).capitalize()}.**".strip(),
-        f"{kind(content['study']).capitalize()} study: {scale(content)}; {axes(content)}; labelled by {content['rule']}. "
-        + cost(content),
+        f"{kind(content['study']).capitalize()} study: {scale(content)}; {axes(content)}; "
+        f"labelled by {content['rule']}. {cost(content)}",
         claims(content),
         notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
         *(

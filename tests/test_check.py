@@ -170,7 +170,7 @@ def test_the_verdict_on_a_figure_sums_its_claims_up(holds, fails, undecided, ver
 def test_small_versions_stand_behind_their_figure_and_own_studies_last():
     page = runpy.run_path(str(DOCS / "reproduction.py"))
     names = ["fig03a_x", "small_fig03a_x", "fig03b_a", "small_fig07a_a", "fig10_x", "small_fig10_x", "modulus"]
-    assert sorted(names[::-1], key=page["place"]) == names
+    assert sorted(set(names), key=page["place"]) == names
     assert [page["kind"](name) for name in names[-3:]] == ["paper", "small", "own"]
     assert [page["figure"](name) for name in ("small_fig03a_x", "modulus")] == ["Figure 3a", "modulus"]
 
