@@ -19,7 +19,13 @@ QUANTITIES = (*ACCURACIES, *LOSSES, *NORMS, "rule_capture")
 STEP_TIMES = ("memorization_step", "grokking_step", "unlearning_step", "forgetting_step")
 """Steps at which something happened; NaN where it had not by the horizon (censored)."""
 
-FINALS = ("mean_ipr", "extracted_accuracy", "needed_neurons")
+FINALS = (
+    "mean_ipr",
+    "gain_ipr_correlation",
+    "extracted_accuracy",
+    "needed_neurons",
+    "pruned_memorized_accuracy",
+)
 """Numbers about the network at the end of its training; NaN where undefined or not recorded."""
 
 SUMMARIES = (

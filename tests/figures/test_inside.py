@@ -15,7 +15,6 @@ import phasemap as pm
 from phasemap.diagram.diagram import lay_out
 from phasemap.figures.charts import CHART_KINDS
 from phasemap.figures.lines import draw_chart
-from phasemap.figures.neurons import spearman
 from phasemap.figures.palette import MARKS
 from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import save_figure
@@ -134,11 +133,6 @@ def test_several_points_show_the_gains_against_the_ipr(gained):
 def test_several_points_without_gains_are_a_mistake_that_names_a_point(run):
     with pytest.raises(UserError, match=r"4 points are chosen; .*--fix weight_decay=0 --fix corruption=0$"):
         run.figure("neurons")
-
-
-def test_constant_gains_have_no_correlation():
-    assert np.isnan(spearman(np.arange(3.0), np.ones(3)))
-    assert spearman(np.array([1.0, 2, 3]), np.array([1.0, 10, 5])) == pytest.approx(0.5)
 
 
 def test_pruning_has_a_row_a_point_and_a_column_an_order(run):
