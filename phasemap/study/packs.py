@@ -13,7 +13,7 @@ from phasemap.study.trials import Trial, shape_key
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
-STEP_SECONDS = 80e-6  # of one step beside its matrix products
+STEP_SECONDS = {"mlp": 80e-6, "transformer": 0.5e-3}  # of one step beside its matrix products
 LAUNCH_SECONDS = {"mlp": 0.7e-3, "transformer": 3.8e-3}  # of one layer or block's step, without an explicit gradient
 NORM_SECONDS = 18e-9  # of a norm layer's step, a unit of an example
 DROPOUT_FACTOR = 1.3
@@ -53,7 +53,7 @@ def estimated_seconds(trial: Trial) -> float:
     operations, units = answer_operations(trial, size), _units(trial)
     launches = 0.0 if trial.explicit else LAUNCH_SECONDS[trial.model] * trial.depth
     norm = NORM_SECONDS * units if trial.norm != "none" else 0.0
-    step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS
+    step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[trial.model]
     record = (operations / OPERATIONS_PER_SECOND + norm / 3) * size.n_examples + launches / 2
     seconds = step * trial.horizon + record * min(RECORDS, trial.horizon)
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
