@@ -16,7 +16,7 @@ from phasemap.diagram.claims import ClaimResult, check_claims
 from phasemap.diagram.diagram import STEP, Diagram, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.horizon import with_steps
-from phasemap.diagram.tables import Tables, derive
+from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import label_frame
 from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from phasemap.figures.chart import Chart
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.driver import Outcome
+    from phasemap.running.replay import Replay
     from phasemap.running.runner import Runner
 
 RULES = ("memorized_fraction", "doshi2024")
@@ -195,6 +196,26 @@ class Run:
 
         return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric))
 
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file to look at the run in a browser, and return its path."""
+        from phasemap.figures.page import check_page, write_report
+        from phasemap.figures.report import report_payload
+        from phasemap.results.provenance import read_provenance
+
+        check_page(Path(path))
+        tables = Tables(study=self.study, trials=self.trials, points=self.points, rows=self._rows)
+        write_report(report_payload(tables, read_provenance(self.folder), self.check()), Path(path))
+        return Path(path)
+
+    def replay(self, trial_id: str, *, quiet: bool = False) -> Replay:
+        """Train one trial alone again and compare it with what is stored; ``trial_id`` may be its first 6 digits.
+
+        UserError if the run has no such trial, or nothing to compare with. Progress goes to stderr unless ``quiet``.
+        """
+        from phasemap.running.replay import replay_trial
+
+        return replay_trial(self.folder, self.study, trial_id, quiet=quiet)
+
     def _frames(self, kind: str) -> Frames:
         """Return the tables behind a kind of chart, with only those records that it reads."""
         from phasemap.figures.cells import Frames
@@ -204,6 +225,11 @@ class Run:
         path = self.folder.neurons
         neurons = pq.read_table(path, filters=wanted).to_pandas() if path.is_file() else pd.DataFrame()
         return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        """The trials with their curves as lists, from the shards, not labelled."""
+        return study_rows(self.folder, self.study)
 
     @cached_property
     def _derived(self) -> Tables:

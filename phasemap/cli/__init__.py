@@ -7,6 +7,8 @@ import click
 from phasemap._version import __version__
 from phasemap.cli.check import check
 from phasemap.cli.look import list_command, plot, show
+from phasemap.cli.replay import replay
+from phasemap.cli.report import report
 from phasemap.cli.run import plan, run
 from phasemap.cli.studies import init, schema
 from phasemap.cli.tables import export, relabel
@@ -26,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_command, show, plot, check, relabel, export, schema, init):
+for command in (run, plan, list_command, show, plot, report, check, replay, relabel, export, schema, init):
     cli.add_command(command)
 
 

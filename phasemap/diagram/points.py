@@ -32,14 +32,9 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     trials = trials.assign(point=trials["trial_id"].map(point_of)).dropna(subset="point")
     ok = trials[trials["status"] == "ok"]
 
-    phase = _counts(ok, "phase", PHASES, len(points))
-    subphase = _counts(ok, "subphase", SUBPHASES, len(points))
-    n_seeds = phase.sum(axis=1)
-    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
-    frame["phase"] = _where_seen(n_seeds, majority)
-    frame["subphase"] = _where_seen(n_seeds, _majority_within(subphase, majority))
-    frame["agreement"] = np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan)
-    frame["n_seeds"] = n_seeds
+    labels = point_labels(ok, len(points))
+    for name in ("phase", "subphase", "agreement", "n_seeds"):
+        frame[name] = labels[name]
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
@@ -49,12 +44,31 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
     generalizes = pd.array(frame["phase"] == "grokking", dtype="boolean")
-    generalizes[n_seeds == 0] = pd.NA
+    generalizes[frame["n_seeds"] == 0] = pd.NA
     frame["generalizes"] = generalizes
-    frame["generalization_wins"] = _where_seen(n_seeds, _wins(ok, len(points)))
+    frame["generalization_wins"] = labels["generalization_wins"]
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
+
+
+def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
+    """Merge the labels of trials that ended ``ok`` into columns (n_points,): what a majority of the seeds says.
+
+    ``ok`` has the number of each trial's point, phase, subphase, what the networks answered to corrupted examples, and
+    how many of these there are.
+    """
+    phase = _counts(ok, "phase", PHASES, n_points)
+    subphase = _counts(ok, "subphase", SUBPHASES, n_points)
+    n_seeds = phase.sum(axis=1)
+    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
+    return {
+        "phase": _where_seen(n_seeds, majority),
+        "subphase": _where_seen(n_seeds, _majority_within(subphase, majority)),
+        "agreement": np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan),
+        "n_seeds": n_seeds,
+        "generalization_wins": _where_seen(n_seeds, _wins(ok, n_points)),
+    }
 
 
 def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:

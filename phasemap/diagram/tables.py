@@ -33,9 +33,14 @@ class Tables:
 def derive(folder: RunFolder, study: Study | None = None, at_step: int | None = None) -> Tables:
     """Merge a run's shards and label them by the study's rule, at the horizon or at an earlier step."""
     study = study or load_resolved(folder.study)
-    rows = select_rows(merge_rows(read_shards(folder)), [trial.trial_id for trial in expand(study)])
+    rows = study_rows(folder, study)
     trials = trial_table(rows, study.phases, at_step)
     return Tables(study=study, trials=trials, points=point_table(study, trials), rows=rows)
+
+
+def study_rows(folder: RunFolder, study: Study) -> pa.Table:
+    """Merge a run's shards into one row for each trial of a study, in the study's order."""
+    return select_rows(merge_rows(read_shards(folder)), [trial.trial_id for trial in expand(study)])
 
 
 def write_tables(folder: RunFolder, tables: Tables) -> None:

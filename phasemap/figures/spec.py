@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates, show_value
@@ -110,8 +111,7 @@ def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
     state = np.where(
         panel.grid["n_failed"] > 0, "failed", np.where(panel.grid["n_diverged"] > 0, "diverged", "missing")
     )
-    unlabelled = panel.grid["n_seeds"] == 0
-    return np.where(unlabelled, state.astype(object), labels)
+    return np.where(pd.isna(labels), state.astype(object), labels)
 
 
 def setting_line(diagram: Diagram) -> str:

@@ -86,8 +86,9 @@ def curve_table(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def curves_of(rows: pa.Table) -> list[tuple[np.ndarray, Curves]]:
+def curves_of(rows: pa.Table, quantities: Sequence[str] = QUANTITIES) -> list[tuple[np.ndarray, Curves]]:
     """Return (row numbers, curves) for every group of trials that were recorded at the same steps."""
+    rows = rows.select(["step", "corruption", "n_corrupted", *quantities])
     steps = rows["step"].to_pylist()
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, recorded in enumerate(steps):
@@ -97,7 +98,7 @@ def curves_of(rows: pa.Table) -> list[tuple[np.ndarray, Curves]]:
         part = rows.take(pa.array(members))
         shape = (len(members), len(recorded))
         values = {
-            q: part[q].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape) for q in QUANTITIES
+            q: part[q].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape) for q in quantities
         }
         curves = Curves(
             steps=np.asarray(recorded, dtype=np.int64),

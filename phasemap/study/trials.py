@@ -96,6 +96,9 @@ def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) 
     return max(1, round(steps / batch_share(batch_size, scale_to_batch)))
 
 
+SHORTEST_PREFIX = 6
+"""Digits of a trial's id that are enough to ask for it."""
+
 VARIES_IN_PACK = frozenset(
     {
         "trial_id",
@@ -145,11 +148,18 @@ def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Ite
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:
-    """Return a study's trial by its id; UserError if there is none."""
-    for trial in expand(study):
-        if trial.trial_id == trial_id:
-            return trial
-    raise UserError(f"{trial_id} is not a trial of {study.name}; allowed: an id in its trials.parquet")
+    """Return a study's trial by its id, or by the first 6 or more digits of it; UserError unless there is one."""
+    short = len(trial_id) < SHORTEST_PREFIX
+    found = [] if short else [trial for trial in expand(study) if trial.trial_id.startswith(trial_id)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(trial.trial_id for trial in found[:5])
+        raise UserError(f"{trial_id} is the start of {len(found)} trials ({several}); allowed: more digits of one id")
+    what = f"too short for the id of a trial of {study.name}" if short else f"not a trial of {study.name}"
+    raise UserError(
+        f"{trial_id} is {what}; allowed: an id in its trials.parquet, or at least its first {SHORTEST_PREFIX} digits"
+    )
 
 
 def count_trials(study: Study) -> int:
