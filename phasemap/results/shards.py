@@ -61,7 +61,8 @@ def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the rows of one shard; UserError if its version is another or it can't be read.
 
-    A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null.
+    A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null;
+    one that it gave another type (``scale_to_batch`` was no number) gets that.
     """
     try:
         file = pq.ParquetFile(path)
@@ -75,7 +76,10 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
     return pa.table(
-        {name: table[name] if name in table.column_names else _absent(name, table) for name in wanted},
+        {
+            name: table[name].cast(SHARD_SCHEMA.field(name).type) if name in present else _absent(name, table)
+            for name in wanted
+        },
         schema=pa.schema([SHARD_SCHEMA.field(name) for name in wanted]),
     )
 
