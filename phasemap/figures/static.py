@@ -42,6 +42,7 @@ NOTES = {
 }
 """The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
+LINES, ABOVE_LINES = 5, 6  # what is drawn over what: letters stay readable where a frontier crosses them
 
 
 def check_format(path: Path) -> None:
@@ -146,7 +147,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell_points: float)
             linewidth=1.8,
             linestyle=style,
             path_effects=[withStroke(linewidth=3.6, foreground="white")],
-            zorder=5,
+            zorder=LINES,
         )
     _dress(ax, spec, panel, y_edges)
     return image
@@ -200,7 +201,7 @@ def _draw_mark(ax: Axes, cell: _Cell, mark: Mark, size: float) -> None:
         )
     )
     if mark.letter and size >= SMALLEST_LETTER:
-        effects = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None
+        effects = [withStroke(linewidth=2.5, foreground="white" if mark.hatch else mark.colour)]
         x, y = cell.at(0.5, 0.5)
         ax.text(
             x,
@@ -211,6 +212,7 @@ def _draw_mark(ax: Axes, cell: _Cell, mark: Mark, size: float) -> None:
             fontsize=size,
             color=mark.ink,
             path_effects=effects,
+            zorder=ABOVE_LINES,
             clip_on=True,
         )
 

@@ -109,6 +109,7 @@ def test_the_drawing_shows_what_the_spec_says(spec):
     assert axes[0].get_xlabel() == "corruption"
     thick = [line for line in axes[0].lines if line.get_linewidth() > 1.5]
     assert len(thick) == len(spec.panels[0].lines) > 0
+    assert min(text.get_zorder() for text in axes[0].texts) > max(line.get_zorder() for line in thick)
     assert {line.get_linestyle() for line in thick} == {
         "-" if line.kind == "generalization" else "--" for line in spec.panels[0].lines
     }
