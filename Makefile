@@ -19,6 +19,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/report.py
 
 reproduction: $(VENV)/.demo
 	$(BIN)/python docs/reproduction.py

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+from collections import Counter
 
 import pytest
 from conftest import SMALL, study_of
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 
 from phasemap.search.grid import coarse_to_fine, levels
 from phasemap.study.packs import plan_packs, split
+from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, count_trials, expand, shape_key, trial_id
+from phasemap.study.trials import Trial, count_trials, expand, find_trial, shape_key, trial_id
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
 
@@ -125,3 +128,17 @@ def test_a_pack_is_split_down_to_single_trials():
 
 def test_trials_are_counted_without_expanding_them():
     assert count_trials(study_of()) == len(ids(study_of())) == 8
+
+
+def test_a_trial_is_found_by_its_id_or_the_first_digits_that_no_other_has():
+    study = study_of(seeds=3000)
+    ids = [trial.trial_id for trial in expand(study)]
+    starts = Counter(one[:6] for one in ids)
+    alone, shared = (next(start for start, n in starts.items() if n == count) for count in (1, 2))
+    both = [one for one in ids if one.startswith(shared)]
+    assert find_trial(study, alone).trial_id.startswith(alone)
+    assert [find_trial(study, one).trial_id for one in both] == both
+    for text, message in ((shared, f"is the start of 2 trials ({', '.join(both)})"), (alone[:5], "too short"),
+                          ("0" * 16, "is not a trial of small")):  # fmt: skip
+        with pytest.raises(UserError, match=re.escape(message)):
+            find_trial(study, text)

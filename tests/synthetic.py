@@ -21,12 +21,13 @@ def synthetic_run(study, root, *, status=lambda number: "ok", error=None):
     trials = list(expand(study))
     for start in range(0, len(trials), SHARD):
         part = trials[start : start + SHARD]
-        results = [_result(trial, status(start + i), error) for i, trial in enumerate(part)]
+        results = [result_of(trial, status(start + i), error) for i, trial in enumerate(part)]
         write_shard(folder, f"pack{start:06d}", [result for result in results if result is not None])
     return folder
 
 
-def _result(trial, status, error):
+def result_of(trial, status, error=None):
+    """Return the result of a trial that ended so; None where it is missing."""
     if status == "missing":
         return None
     random = np.random.default_rng([int(trial.trial_id[:8], 16), trial.seed])
