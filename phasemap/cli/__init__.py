@@ -6,6 +6,7 @@ import click
 
 from phasemap._version import __version__
 from phasemap.cli.check import check
+from phasemap.cli.compare import diff
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.run import plan, run
 from phasemap.cli.studies import init, schema
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_command, show, plot, check, relabel, export, schema, init):
+for command in (run, plan, list_command, show, plot, diff, check, relabel, export, schema, init):
     cli.add_command(command)
 
 

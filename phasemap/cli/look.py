@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, words
-from phasemap.figures.kinds import KINDS
+from phasemap.figures.kinds import KINDS, SIZES
 
 
 @click.command("list")
@@ -102,6 +102,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
 @click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
 @click.option("--metric", metavar="NAME", help="phase, subphase (default of phases) or the name of a quantity.")
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
+@click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
 def plot(
     run: str,
@@ -113,6 +114,7 @@ def plot(
     fix: tuple[str, ...],
     metric: str | None,
     kind: str,
+    size: str | None,
     output: Path | None,
 ) -> None:
     """Draw a run's phase diagram, a map of one quantity, or what its networks did.
@@ -137,7 +139,7 @@ def plot(
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
     spec = found.figure(kind, x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet, metric=metric)
-    save_figure(spec, path)
+    save_figure(spec, path, size)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

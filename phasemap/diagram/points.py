@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
@@ -37,6 +38,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     frame["phase"] = _where_seen(n_seeds, majority)
     frame["subphase"] = _where_seen(n_seeds, _majority_within(subphase, majority))
     frame["agreement"] = np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan)
+    frame["agreement_low"], frame["agreement_high"] = _wilson(phase.max(axis=1), n_seeds)
     frame["n_seeds"] = n_seeds
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
@@ -53,6 +55,15 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
+
+
+def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's 95 % interval of the agreement (n_points,) each; NaN with one seed: no spread is known."""
+    ends = np.full((2, len(n_seeds)), np.nan)
+    for agree, n in {(int(a), int(n)) for a, n in zip(agreeing, n_seeds, strict=True) if n > 1}:
+        interval = binomtest(agree, n).proportion_ci(0.95, method="wilson")
+        ends[:, (agreeing == agree) & (n_seeds == n)] = np.asarray([[interval.low], [interval.high]])
+    return ends[0], ends[1]
 
 
 def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:
