@@ -31,6 +31,7 @@ from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
+    import optuna
     from matplotlib.figure import Figure
 
     from phasemap.figures.cells import Frames
@@ -104,6 +105,15 @@ class Run:
     def robustness(self) -> pd.DataFrame:
         """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
         return robustness(self.study, self.trials, self.points, self.curves)
+
+    def to_optuna(self) -> optuna.Study:
+        """Return the trials as an Optuna study in memory, for Optuna's own plots (needs phasemap[export]).
+
+        The axes and the seed are parameters, test_accuracy is the value, and the labels are user attributes.
+        """
+        from phasemap.results.optuna_study import optuna_study
+
+        return optuna_study(self.study, self.trials)
 
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
         """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).

@@ -10,7 +10,7 @@ from phasemap.cli.compare import diff
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.run import plan, run
 from phasemap.cli.studies import init, schema
-from phasemap.cli.tables import export, relabel
+from phasemap.cli.tables import bundle, export, relabel
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_command, show, plot, diff, check, relabel, export, schema, init):
+for command in (run, plan, list_command, show, plot, diff, check, relabel, export, bundle, schema, init):
     cli.add_command(command)
 
 

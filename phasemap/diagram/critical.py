@@ -115,10 +115,13 @@ def _fit(shown: Floats, along: Coordinates, event: str) -> Critical:
     half = np.full(2, np.nan)
     if n > 1:
         weights, probability = resamples(n)
-        fits = np.asarray([_logistic(x, w @ hits, w @ counts) for w in weights])  # (R, 2)
+        data = np.concatenate([weights @ hits, weights @ counts], axis=1)
+        different, which = np.unique(data, axis=0, return_inverse=True)  # many resamples give the same counts
+        fits = np.asarray([_logistic(x, *np.split(one, 2)) for one in different])[which]  # (R, 2)
         fits[:, 1] = np.abs(fits[:, 1])
         variance = probability @ (fits - probability @ fits) ** 2
         half = stdtrit(n - 1, (1 + LEVEL) / 2) * np.sqrt(variance * n / (n - 1))
+        half = np.maximum(half, _resolution(x, hits.sum(axis=0), counts.sum(axis=0)))
     places = along.to_values(np.clip([location, location - half[0], location + half[0]], x[0], x[-1]))
     widths = TEN_TO_NINETY * np.maximum(np.asarray([0, -half[1], half[1]]) + abs(scale), 0.0)
     widths = 10**widths if along.axis.scale == "log" else widths
@@ -128,6 +131,19 @@ def _fit(shown: Floats, along: Coordinates, event: str) -> Critical:
         width=float(widths[0]), width_low=float(widths[1]), width_high=float(widths[2]),
         width_unit=UNITS[along.axis.scale],
     )  # fmt: skip
+
+
+def _resolution(x: Floats, hits: Floats, counts: Floats) -> Floats:
+    """Return the least half-lengths of both intervals: where all trials change between the same two values, the
+    transition may lie anywhere between them, and be as wide as that.
+    """
+    seen = counts > 0
+    shares = hits[seen] / counts[seen]
+    if ((shares > 0) & (shares < 1)).any():
+        return np.zeros(2)
+    place = np.flatnonzero(np.diff(shares) != 0)[0]
+    gap = float(x[seen][place + 1] - x[seen][place])
+    return np.asarray([gap / 2, gap / TEN_TO_NINETY])
 
 
 def _logistic(x: Floats, hits: Floats, counts: Floats) -> tuple[float, float]:
