@@ -13,8 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.diagram.claims import ClaimResult, check_claims
+from phasemap.diagram.compare import Comparison, compare
+from phasemap.diagram.critical import Critical, critical
 from phasemap.diagram.diagram import STEP, lay_out, make_diagram
 from phasemap.diagram.horizon import with_steps
+from phasemap.diagram.robustness import robustness
+from phasemap.diagram.survival import survival
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.curves import QUANTITIES
@@ -22,10 +26,12 @@ from phasemap.results.folder import RunFolder, find_run
 from phasemap.results.merge import curve_table
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.file import load_resolved
+from phasemap.study.names import ROBUSTNESS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
+    import optuna
     from matplotlib.figure import Figure
 
     from phasemap.figures.cells import Frames
@@ -72,11 +78,43 @@ class Run:
         facet: str | Sequence[str] = (),
     ) -> PhaseDiagram:
         """Lay the points out over two axes; by default the study's first two, with the others as facets."""
-        facets = (facet,) if isinstance(facet, str) else tuple(facet)
-        study, points = self.study, self.points
-        if STEP in (x, y, *facets, *(fix or {})):
-            study, points = with_steps(study, self._derived.rows)
-        return PhaseDiagram(make_diagram(study, points, x=x, y=y, fix=fix, facet=facets))
+        return self._lay_out(x, y, fix, facet)
+
+    def diff(self, other: Run) -> Comparison:
+        """Compare this run, A, with another, B, on the points that both have.
+
+        Says which settings differ, which points changed their label beyond the seeds' spread, and how far the frontiers
+        moved. UserError where they have no point in common.
+        """
+        return compare(self.study, self.trials, other.study, other.trials)
+
+    def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
+        """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
+
+        ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
+        where there is no transition, or more than one.
+        """
+        return critical(self.study, self.trials, axis, event, fix)
+
+    def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
+        """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
+
+        Trials that had not reached it by the horizon count as censored.
+        """
+        return survival(self.study, self.trials, event, by)
+
+    def robustness(self) -> pd.DataFrame:
+        """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
+        return robustness(self.study, self.trials, self.points, self.curves)
+
+    def to_optuna(self) -> optuna.Study:
+        """Return the trials as an Optuna study in memory, for Optuna's own plots (needs phasemap[export]).
+
+        The axes and the seed are parameters, test_accuracy is the value, and the labels are user attributes.
+        """
+        from phasemap.results.optuna_study import optuna_study
+
+        return optuna_study(self.study, self.trials)
 
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
         """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).
@@ -124,7 +162,8 @@ class Run:
 
         check_kind(kind, metric)
         if kind == PHASES:
-            return figure_spec(self.diagram(x=x, y=y, fix=fix, facet=facet).data, metric or "subphase")
+            diagram = self._lay_out(x, y, fix, facet, metric)
+            return figure_spec(diagram.data, metric or "subphase", diagram.bands())
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         layout = lay_out(self.study, x=x, y=y, fix=fix, facet=facets)
         return make_chart(kind, self._frames(kind), layout, metric)
@@ -138,15 +177,35 @@ class Run:
         fix: Mapping[str, Any] | None = None,
         facet: str | Sequence[str] = (),
         metric: str | None = None,
+        size: str | None = None,
     ) -> Figure:
         """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
 
         In all kinds but phases each point has a panel (x to the right, y and facets down), unless it is held by
-        ``fix``; ``metric`` chooses one quantity where the kind has several.
+        ``fix``; ``metric`` chooses one quantity where the kind has several. ``size`` is one-column or two-column (of a
+        page), by default what the content needs. Matplotlib parameters that you have set win over phasemap's style.
         """
         from phasemap.figures.static import draw_any
 
-        return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric))
+        return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric), size)
+
+    def _lay_out(
+        self,
+        x: str | None,
+        y: str | None,
+        fix: Mapping[str, Any] | None,
+        facet: str | Sequence[str],
+        metric: str | None = None,
+    ) -> PhaseDiagram:
+        """Return the diagram, with the column that a metric needs beyond the points' own."""
+        facets = (facet,) if isinstance(facet, str) else tuple(facet)
+        study, points, stepped = self.study, self.points, STEP in (x, y, *facets, *(fix or {}))
+        if stepped:
+            study, points = with_steps(study, self._derived.rows)
+        elif metric == ROBUSTNESS:
+            points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
+        diagram = make_diagram(study, points, x=x, y=y, fix=fix, facet=facets)
+        return PhaseDiagram(diagram, None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file to look at the run in a browser, and return its path."""

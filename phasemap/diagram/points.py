@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
@@ -33,7 +34,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     ok = trials[trials["status"] == "ok"]
 
     labels = point_labels(ok, len(points))
-    for name in ("phase", "subphase", "agreement", "n_seeds"):
+    for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
@@ -62,13 +63,25 @@ def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
     subphase = _counts(ok, "subphase", SUBPHASES, n_points)
     n_seeds = phase.sum(axis=1)
     majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
+    low, high = _wilson(phase.max(axis=1), n_seeds)
     return {
         "phase": _where_seen(n_seeds, majority),
         "subphase": _where_seen(n_seeds, _majority_within(subphase, majority)),
         "agreement": np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan),
+        "agreement_low": low,
+        "agreement_high": high,
         "n_seeds": n_seeds,
         "generalization_wins": _where_seen(n_seeds, _wins(ok, n_points)),
     }
+
+
+def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's 95 % interval of the agreement (n_points,) each; NaN with one seed: no spread is known."""
+    ends = np.full((2, len(n_seeds)), np.nan)
+    for agree, n in {(int(a), int(n)) for a, n in zip(agreeing, n_seeds, strict=True) if n > 1}:
+        interval = binomtest(agree, n).proportion_ci(0.95, method="wilson")
+        ends[:, (agreeing == agree) & (n_seeds == n)] = np.asarray([[interval.low], [interval.high]])
+    return ends[0], ends[1]
 
 
 def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:

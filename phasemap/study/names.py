@@ -46,5 +46,8 @@ PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")
 """The phases, in the order in which ties between seeds are decided."""
 SUBPHASES: Final = ("memorization", "forgetting", "confusion", *GROKKING)
 
+ROBUSTNESS: Final = "robustness"
+"""The share of other thresholds, windows, horizons and seeds that keep a point's label."""
+
 FrontierKind = Literal["generalization", "inversion"]
 FRONTIERS: tuple[FrontierKind, ...] = get_args(FrontierKind)

@@ -1,6 +1,7 @@
 """Figures are compared as data; each picture is also rendered once."""
 
 import re
+from collections import Counter
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
-from phasemap.figures.static import STYLE, draw, draw_into, save_figure
+from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.figures.terminal import terminal_figure
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.problems import UnreachableError, UserError
@@ -48,6 +49,14 @@ def points(study=STUDY):
     frame.loc[n - 1, "n_diverged"] = 2
     frame.loc[0, "n_failed"] = 1
     return frame
+
+
+def cells_by_colour(ax):
+    """Count the cells that are filled with each colour; all of one label are one outline, five vertices a cell."""
+    found = Counter()
+    for patch in ax.patches:
+        found[mpl.colors.to_hex(patch.get_facecolor())] += len(patch.get_path().vertices) // 5
+    return found
 
 
 @pytest.fixture
@@ -96,14 +105,12 @@ def test_a_quantity_is_drawn_as_its_means():
 
 
 def test_the_drawing_shows_what_the_spec_says(spec):
-    with mpl.rc_context(STYLE):
-        figure = draw(spec)
+    figure = draw_any(spec)
     axes = [ax for ax in figure.axes if ax.patches]
     assert len(axes) == 2
     assert axes[0].get_yscale() == "log"
     assert axes[0].get_ylabel() == "weight decay"
-    faces = [mpl.colors.to_hex(patch.get_facecolor()) for patch in axes[0].patches]
-    assert faces == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
+    assert cells_by_colour(axes[0]) == Counter(MARKS[name].colour for name in spec.panels[0].marks.ravel())
     letters = [text.get_text() for text in axes[0].texts]
     assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
     assert axes[0].get_xlabel() == "corruption"
@@ -142,7 +149,7 @@ def test_a_single_panel_goes_into_given_axes_and_several_do_not():
     ax = Figure().subplots()
     one = figure_spec(make_diagram(STUDY, points(), fix={"dropout": 0}))
     assert draw_into(ax, one) is ax
-    assert len(ax.patches) == 9
+    assert sum(cells_by_colour(ax).values()) == 9
     with pytest.raises(UserError, match="has 2 panels"):
         draw_into(Figure().subplots(), figure_spec(make_diagram(STUDY, points())))
 
@@ -177,7 +184,7 @@ def test_fixed_values_are_named_in_the_picture_also_where_they_are_zero():
 
 
 def test_a_log_axis_to_the_right_is_drawn_as_one():
-    figure = draw(figure_spec(make_diagram(STUDY, points(), x="weight_decay", y="corruption", fix={"dropout": 0})))
+    figure = draw_any(figure_spec(make_diagram(STUDY, points(), x="weight_decay", y="corruption", fix={"dropout": 0})))
     assert figure.axes[0].get_xscale() == "log"
 
 
