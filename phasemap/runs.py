@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +27,7 @@ from phasemap.results.folder import RunFolder, find_run
 from phasemap.results.merge import curve_table
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.file import load_resolved
-from phasemap.study.names import ROBUSTNESS
+from phasemap.study.names import FINALS, ROBUSTNESS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
@@ -57,8 +58,9 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial."""
-        return self._read(self.folder.trials, lambda tables: tables.trials)
+        """One row a trial; numbers that an earlier release did not know are null."""
+        frame = self._read(self.folder.trials, lambda tables: tables.trials)
+        return frame.assign(**{name: np.nan for name in FINALS if name not in frame})
 
     @cached_property
     def points(self) -> pd.DataFrame:
