@@ -35,7 +35,8 @@ def test_a_study_that_ships_loads_and_says_what_must_be_seen(path):
 
 
 def test_every_study_of_the_paper_has_a_small_version():
-    assert [path.name for path in SMALL] == sorted(path.name for path in (STUDIES / "paper").glob("*.yaml"))
+    full = {path.name for path in (STUDIES / "paper").glob("*.yaml")} - {"fig03a_subgrid.yaml"}  # a part of fig03a
+    assert {path.name for path in SMALL} == full
 
 
 def test_no_two_studies_have_one_name():

@@ -55,7 +55,7 @@ def scale_for(values: NDArray[np.float64]) -> Scale:
     if not len(finite):
         return Scale(low=0.0, high=1.0)
     positive = finite[finite > 0]
-    if (finite >= 0).all() and len(positive) and positive.max() / positive.min() > LOG_FROM:
+    if (finite >= 0).all() and len(positive) and np.log(positive.max()) - np.log(positive.min()) > np.log(LOG_FROM):
         return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
     return Scale(low=float(finite.min()), high=float(finite.max()))
 

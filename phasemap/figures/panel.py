@@ -91,7 +91,7 @@ def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: f
 def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float) -> None:
     if not mark.letter or size < SMALLEST_LETTER:
         return
-    halo = [withStroke(linewidth=2.5, foreground="white" if mark.hatch else mark.colour)]
+    halo = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None  # in svg it makes text an outline
     look: dict[str, Any] = {"fontsize": size, "color": mark.ink, "path_effects": halo, "clip_on": True}
     look["zorder"] = ABOVE_LINES
     ax.text(*place, mark.letter, ha="center", va="center", **look)

@@ -21,7 +21,7 @@ from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
 from phasemap.study.axes import Scale
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.problems import UserError
-from phasemap.study.spec import Study
+from phasemap.study.spec import SETTINGS, Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
@@ -128,7 +128,8 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
 
 def source_words(study: Study) -> str:
     """Name a study and its hash, for a file's metadata."""
-    return f"study {study.name}, hash {study_hash(study)}"
+    own = tuple(axis for axis in study.axes if axis.name in SETTINGS)  # a step axis is the picture's, not the study's
+    return f"study {study.name}, hash {study_hash(study.model_copy(update={'axes': own}))}"
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:

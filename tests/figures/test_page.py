@@ -148,18 +148,20 @@ def test_choosers_change_the_picture(reader):
 
 
 def test_the_slider_relabels(reader, run):
+    from playwright.sync_api import expect
+
     end = reader.marks()
     reader.page.focus("#step")
     reader.page.keyboard.press("Home")
-    reader.page.wait_for_function("document.getElementById('step-words').textContent === '1'")
+    expect(reader.page.locator("#step-words")).to_have_text("1")
     assert set(reader.marks()) == {"confusion", "failed", "diverged"}
     assert "at step 1" in reader.page.inner_text("#shown")
     reader.choose(metric="train_accuracy")
-    reader.page.wait_for_function("document.getElementById('legend').textContent.includes('train accuracy')")
+    expect(reader.page.locator("#legend")).to_contain_text("train accuracy")
     early = reader.fills()
     reader.page.focus("#step")
     reader.page.keyboard.press("End")
-    reader.page.wait_for_function("document.getElementById('step-words').textContent.includes('the end')")
+    expect(reader.page.locator("#step-words")).to_contain_text("the end")
     assert reader.fills() != early
     reader.choose(metric="train_loss")
     assert reader.page.locator("#step").is_disabled()

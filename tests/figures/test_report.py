@@ -261,7 +261,7 @@ def test_the_card_names_question_rule_seeds_cost_and_how_to_do_it_again(finished
         "processor": "a processor", "platform": "Linux", "devices": ["cpu"], "git": None,
     }  # fmt: skip
     tables = Tables(study=run.study, trials=run.trials, points=run.points, rows=run._rows)
-    claims = run.check(["mean(test_accuracy) >= 0", "mean(test_accuracy) > 2"])
+    claims = run.check(["mean(test_accuracy) < 9", "mean(test_accuracy) > 2"])
     card = report_payload(tables, [execution], claims)["card"]
     rows = {name: text for section in card["sections"] for name, text in section["rows"]}
     assert rows["question"] == "none given"

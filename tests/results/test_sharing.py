@@ -47,10 +47,10 @@ def test_a_bundle_holds_study_tables_figures_and_right_checksums(run, tmp_path):
     names = write_bundle(run, tmp_path / "out")
     assert names == [
         "curves.parquet", "diagram.pdf", "diagram.png", "diagram.svg", "points.parquet", "provenance.json",
-        "study.yaml", "trials.parquet", "SHA256SUMS",
+        "report.html", "study.yaml", "trials.parquet", "SHA256SUMS",
     ]  # fmt: skip
     sums = (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()
-    assert len(sums) == 8
+    assert len(sums) == 9
     for line in sums:
         digest, name = line.split("  ")
         assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
