@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from phasemap.results.export import export_table
@@ -58,13 +59,13 @@ def _parts(run: Run) -> Mapping[str, Callable[[Path], None]]:
     """Return what is made anew, by file name."""
     from phasemap.figures.static import save_figure
 
-    tables = {"trials": run.trials, "points": run.points, "curves": run.curves}
-    parts: dict[str, Callable[[Path], None]] = {
-        f"{name}.parquet": lambda path, frame=frame: export_table(frame, path) for name, frame in tables.items()
-    }  # type: ignore[misc]
     spec = run.figure()
-    parts |= {f"diagram.{ending}": lambda path: save_figure(spec, path) for ending in ("png", "svg", "pdf")}
-    return parts
+    parts: dict[str, Callable[[Path], None]] = {
+        "trials.parquet": partial(export_table, run.trials),
+        "points.parquet": partial(export_table, run.points),
+        "curves.parquet": partial(export_table, run.curves),
+    }
+    return parts | {f"diagram.{ending}": partial(save_figure, spec) for ending in ("png", "svg", "pdf")}
 
 
 def _pack(folder: Path, names: list[str], target: Path) -> None:
