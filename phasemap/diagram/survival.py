@@ -37,7 +37,7 @@ def _curve(rows: pd.DataFrame, event: str) -> pd.DataFrame:
     times, horizon = rows[event].to_numpy(dtype=float), rows["horizon"].to_numpy(dtype=float)
     late = np.isnan(times)
     found = ecdf(CensoredData(uncensored=times[~late], right=horizon[late])).sf
-    with np.errstate(all="ignore"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no interval where the share is 1 or 0
         interval = found.confidence_interval(LEVEL, method="log-log")
     return pd.DataFrame(

@@ -30,7 +30,7 @@ from phasemap.figures.panel import (
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.style import in_style
 
-SAME, WITHIN, BEYOND, ALONE = "same label", "changed within noise", "changed beyond noise", "in one run only"
+SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
 """Each kind of difference and its colour."""
 

@@ -41,7 +41,7 @@ MARKS = {
         Mark(name="forgetting", letter="F", colour="#cc79a7"),
         Mark(name="confusion", letter="X", colour="#999999"),
         Mark(name="diverged", letter="D", colour="#ffffff", hatch="xxxx"),
-        Mark(name="failed", letter="!", colour="#ffffff", hatch="...."),
+        Mark(name="failed", letter="!", colour="#ffffff", hatch="."),  # more dots would make svg files large
         Mark(name="missing", letter="", colour="#ffffff", hatch="////"),
     )
 }

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
@@ -91,9 +92,16 @@ def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: f
 def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float) -> None:
     if not mark.letter or size < SMALLEST_LETTER:
         return
-    halo = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None  # in svg it makes text an outline
-    look: dict[str, Any] = {"fontsize": size, "color": mark.ink, "path_effects": halo, "clip_on": True}
-    look["zorder"] = ABOVE_LINES
+    halo = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None
+    family = FontProperties().get_name()  # svg files name every family of a list, in every letter
+    look: dict[str, Any] = {
+        "family": family,
+        "fontsize": size,
+        "color": mark.ink,
+        "path_effects": halo,
+        "clip_on": True,
+        "zorder": ABOVE_LINES,
+    }
     ax.text(*place, mark.letter, ha="center", va="center", **look)
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.bands import LEVEL, Band
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.diagram import Diagram, Panel
+from phasemap.diagram.diagram import STEP, Diagram, Panel
 from phasemap.diagram.frontier import KINDS, Floats
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
 from phasemap.study.axes import Scale
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.spec import Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
@@ -104,7 +104,8 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(METRICS)}")
     if metric == ROBUSTNESS not in diagram.panels[0].grid:
         raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
-    drawn_bands = bands or ((),) * len(diagram.panels)
+    # a band over a quantity would change its colours
+    drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)
     panels = tuple(_panel(diagram, *both, metric) for both in zip(diagram.panels, drawn_bands, strict=True))
     counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
@@ -127,9 +128,9 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
 
 
 def source_words(study: Study) -> str:
-    """Name a study and its hash, for a file's metadata."""
-    own = tuple(axis for axis in study.axes if axis.name in SETTINGS)  # a step axis is the picture's, not the study's
-    return f"study {study.name}, hash {study_hash(study.model_copy(update={'axes': own}))}"
+    """Name a study and its hash, for a file's metadata; ``step`` is no axis of the study itself."""
+    study = study.model_copy(update={"axes": tuple(axis for axis in study.axes if axis.name != STEP)})
+    return f"study {study.name}, hash {study_hash(study)}"
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:

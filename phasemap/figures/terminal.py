@@ -29,7 +29,7 @@ def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
     for start in range(0, len(spec.x.ticks), block):
         columns = range(start, min(start + block, len(spec.x.ticks)))
         pieces = [_panel_lines(spec, panel, columns, label, cell) for panel in spec.panels]
-        size = label + 1 + cell * len(columns)
+        size = max(label + 1 + cell * len(columns), *(len(panel.title) for panel in spec.panels))
         abreast = max(1, (width + GAP) // (size + GAP))
         for first in range(0, len(pieces), abreast):
             for lines in zip(*pieces[first : first + abreast], strict=True):

@@ -164,9 +164,8 @@ def test_strips_and_wide_maps_are_drawn(tmp_path):
 
 
 def test_the_terminal_shows_letters_row_by_row_with_the_largest_value_on_top(spec):
-    lines = terminal_figure(spec, width=30).plain.splitlines()
-    assert lines[0].strip() == "weight decay (up), corruption"
-    assert lines[1].strip() == "dropout 0"
+    lines = [line.rstrip() for line in terminal_figure(spec, 22).plain.splitlines()]
+    assert lines[1] == "dropout 0"
     assert [line.split() for line in lines[2:6]] == [
         ["10", "F", "F", "!"], ["1", "I", "I", "I"], ["0.1", "C", "C", "C"], ["0", "0.1", "0.2"],
     ]  # fmt: skip

@@ -61,7 +61,9 @@ def paper():
         "data_fraction": {"start": 0.1, "stop": 0.9, "num": 17},
     }
     study = study_of(axes=axes, fixed={})
-    return figure_spec(make_diagram(study, points(study)))
+    frame = points(study).assign(generalization_wins=lambda f: np.where(f["corruption"] > 0.4, "loses", "wins"))
+    frame["memorized_accuracy"] = frame["corruption"] + 0.1
+    return figure_spec(make_diagram(study, frame))
 
 
 @pytest.mark.parametrize("ending", [".svg", ".pdf"])
@@ -145,7 +147,7 @@ def test_facets_stand_side_by_side_where_they_fit():
     study = study_of(axes={"corruption": [0, 0.1], "weight_decay": [0, 1], "dropout": [0, 0.1, 0.2]})
     spec = figure_spec(make_diagram(study, points(study)))
     wide, narrow = (terminal_figure(spec, width).plain.splitlines() for width in (80, 30))
-    assert any("dropout 0 " in line and "dropout 0.2" in line for line in wide)
+    assert any("dropout 0.1" in line and "dropout 0.2" in line for line in wide)
     assert len(wide) < len(narrow)
 
 
