@@ -129,10 +129,11 @@ def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
     """Return a trained network as a PyTorch module that maps inputs (B, 2) or (B, F) to scores (B, C).
 
     Its weights come from the run, where the study's ``record`` has ``weights``; else the trial is trained once more on
-    this machine's CPU. UserError if the run has no such trial.
+    this machine's CPU. ``trial_id`` may be its first 6 digits. UserError if the run has no such trial.
     """
     from phasemap.results.inside import read_weights
     from phasemap.training.population import network_of
 
     found = run if isinstance(run, Run) else open_run(run)
-    return network_of(find_trial(found.study, trial_id), read_weights(found.folder, trial_id))
+    trial = find_trial(found.study, trial_id)
+    return network_of(trial, read_weights(found.folder, trial.trial_id))

@@ -70,6 +70,19 @@ def test_a_trained_network_can_be_loaded_whether_its_weights_were_kept_or_not(re
     assert scores.shape == (2, 7)
 
 
+def test_kept_weights_are_found_by_the_first_digits_of_an_id_too(recorded):
+    trial_id = pd.read_parquet(recorded.trials)["trial_id"][3]
+    path = recorded.weights_file(trial_id)
+    kept = path.read_bytes()
+    with np.load(path) as saved:
+        np.savez(path, **{name: 0 * value for name, value in saved.items()})
+    try:
+        network = pm.load_network(recorded.path, trial_id[:8])
+    finally:
+        path.write_bytes(kept)
+    assert all(not weights.any() for weights in network.parameters())
+
+
 def test_an_unknown_trial_is_named(recorded):
     with pytest.raises(UserError, match="nothing is not a trial of small"):
         pm.load_network(recorded.path, "nothing")
