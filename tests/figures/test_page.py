@@ -141,6 +141,7 @@ def test_choosers_change_the_picture(reader):
     assert sorted(reader.fills()) == sorted(before)
     assert reader.fills() != before
     reader.choose(y="dropout", **{"hold-corruption": "2"})
+    assert reader.page.inner_text("#shown").startswith("At corruption ")  # also in print, where no chooser says it
     assert reader.page.locator(".box").count() == 1
     assert len(reader.marks()) == 4 * 3
     reader.choose(**{"hold-corruption": "all"})

@@ -313,6 +313,9 @@ const PhasePage = (() => {
     say(nPanels) {
       const { model, state } = this;
       const parts = [];
+      const { held } = this.facets();  // in print the choosers are gone
+      const at = model.axes.filter((a) => a.name in held).map((a) => `${a.label} ${a.values[held[a.name]]}`);
+      if (at.length) parts.push(`At ${at.map((words) => short(words, 80)).join(", ")}.`);
       if (this.counts.passing < this.counts.all) parts.push(`${this.counts.passing} of ${this.counts.all} cells pass the filter; the others are faded.`);
       if (nPanels > MOST_PANELS) parts.push(`The first ${MOST_PANELS} of ${nPanels} panels are drawn; choose a value for an axis to see others.`);
       if (state.step < model.last) parts.push(`The map as it was at step ${model.steps[state.step]}.`);
