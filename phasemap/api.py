@@ -19,9 +19,9 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import Tables, derive
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import label_frame
+from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run, storage_path, write_text
 from phasemap.results.lock import locked
-from phasemap.results.merge import curve_table
 from phasemap.study.checks import check_rule
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.combinations import longest_training
@@ -109,7 +109,9 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
-        return self._read(self.folder.curves, lambda tables: curve_table(tables.rows).to_pandas())
+        return self._read(
+            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
+        )
 
     def diagram(
         self,
@@ -122,7 +124,7 @@ class Run:
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         study, points = self.study, self.points
         if STEP in (x, y, *facets, *(fix or {})):
-            study, points = with_steps(study, self._derived.rows)
+            study, points = with_steps(study, self.folder)
         return PhaseDiagram(make_diagram(study, points, x=x, y=y, fix=fix, facet=facets))
 
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
@@ -291,9 +293,9 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
         raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
-            run.folder.remove_derived()
+            run.folder.remove_labelled()
             write_text(run.folder.study, dump_study(study))
-        write_results(run.folder, study, at_step)
+        write_results(run.folder, study, at_step, curves=not run.folder.curves.exists())
     return Run(run.folder)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
+from phasemap.diagram.frontier import Floats
 from phasemap.figures.chart import Chart
 from phasemap.figures.lines import draw_chart
 from phasemap.figures.palette import MARKS, Mark
@@ -121,22 +125,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell_points: float)
         image = ax.pcolormesh(
             spec.x.edges, y_edges, shown, vmin=limits[0], vmax=limits[1], cmap="viridis", rasterized=True
         )
-    size = min(9.0, 0.52 * cell_points)
-    for row, column in np.ndindex(panel.marks.shape):
-        cell = _Cell(spec.x, column, y_edges, row, _y_scale(spec))
-        if panel.values is None or np.isnan(panel.values[row, column]):
-            _draw_mark(ax, cell, MARKS[str(panel.marks[row, column])], size)
-        if panel.values is None and panel.notes[row, column]:
-            ink = MARKS[str(panel.marks[row, column])].ink
-            sign = NOTES[str(panel.notes[row, column])][0]
-            ax.plot(
-                *cell.at(0.85, 0.85),
-                marker=sign,
-                color=ink,
-                markersize=size * 0.4,
-                fillstyle="none" if sign == "o" else "full",
-                markeredgewidth=0.7,
-            )
+    _draw_cells(ax, spec, panel, y_edges, min(9.0, 0.52 * cell_points))
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
         ax.plot(
@@ -175,52 +164,82 @@ def _ticks(axis: Any, spec: AxisSpec) -> None:
     axis.set_ticks([], minor=True)
 
 
-class _Cell:
-    """The rectangle of one point, in the numbers that are drawn."""
+def _draw_cells(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:
+    """Draw all cells that show a label, and the signs in their corners: one artist a kind, for maps of many cells."""
+    shown = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
+    scales = (spec.x.scale, spec.y.scale if spec.y else "ordinal")
+    for name in dict.fromkeys(panel.marks[shown].tolist()):
+        mark = MARKS[str(name)]
+        rows, columns = np.nonzero(shown & (panel.marks == name))
+        cells = _Cells(rows=rows, columns=columns, x_edges=spec.x.edges, y_edges=y_edges, scales=scales)
+        _draw_mark(ax, cells, mark, size)
+        for note, (sign, _) in NOTES.items() if panel.values is None else ():
+            noted = cells.only(panel.notes == note)
+            ax.plot(
+                *noted.at(0.85, 0.85),
+                linestyle="",
+                marker=sign,
+                color=mark.ink,
+                markersize=size * 0.4,
+                fillstyle="none" if sign == "o" else "full",
+                markeredgewidth=0.7,
+            )
 
-    def __init__(self, x: AxisSpec, column: int, y_edges: Any, row: int, y_scale: str) -> None:
-        self.left, self.right = float(x.edges[column]), float(x.edges[column + 1])
-        self.bottom, self.top = float(y_edges[row]), float(y_edges[row + 1])
-        self._scales = (x.scale, y_scale)
 
-    def at(self, across: float, up: float) -> tuple[float, float]:
-        """Return the place that stands these shares of the way through the cell, on its scales."""
-        return _inside(self._scales[0], self.left, self.right, across), _inside(
-            self._scales[1], self.bottom, self.top, up
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """The rectangles of n points, in the numbers that are drawn."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    x_edges: Floats
+    y_edges: Floats
+    scales: tuple[str, str]
+
+    def only(self, wanted: NDArray[np.bool_]) -> _Cells:
+        """Return those cells where ``wanted`` (ny, nx) is true."""
+        kept = wanted[self.rows, self.columns]
+        return replace(self, rows=self.rows[kept], columns=self.columns[kept])
+
+    def at(self, across: float, up: float) -> tuple[Floats, Floats]:
+        """Return the places that stand these shares of the way through each cell, on its scales."""
+        return (
+            _inside(self.scales[0], self.x_edges[self.columns], self.x_edges[self.columns + 1], across),
+            _inside(self.scales[1], self.y_edges[self.rows], self.y_edges[self.rows + 1], up),
         )
 
+    def corners(self) -> Floats:
+        """Return the corners (n, 4, 2)."""
+        return np.stack([np.stack(self.at(*corner), axis=1) for corner in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=1)
 
-def _draw_mark(ax: Axes, cell: _Cell, mark: Mark, size: float) -> None:
-    """Fill a cell with a label's colour or hatch, and write its letter."""
+
+def _draw_mark(ax: Axes, cells: _Cells, mark: Mark, size: float) -> None:
+    """Fill cells with a label's colour or hatch, and write its letter."""
     edge = "#8a8a8a" if mark.hatch else "white"
-    across, up = cell.right - cell.left, cell.top - cell.bottom
-    ax.add_patch(
-        Rectangle(
-            (cell.left, cell.bottom), across, up, facecolor=mark.colour, edgecolor=edge, linewidth=0.4, hatch=mark.hatch
-        )
+    ax.add_collection(
+        PolyCollection(
+            list(cells.corners()), facecolor=mark.colour, edgecolor=edge, linewidth=0.4, hatch=mark.hatch, zorder=1
+        ),
+        autolim=False,
     )
     if mark.letter and size >= SMALLEST_LETTER:
         effects = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None
-        x, y = cell.at(0.5, 0.5)
-        ax.text(
-            x,
-            y,
-            mark.letter,
-            ha="center",
-            va="center",
-            fontsize=size,
-            color=mark.ink,
-            path_effects=effects,
-            clip_on=True,
-        )
+        for x, y in zip(*cells.at(0.5, 0.5), strict=True):
+            ax.text(
+                x,
+                y,
+                mark.letter,
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=mark.ink,
+                path_effects=effects,
+                clip_on=True,
+            )
 
 
-def _inside(scale: str, start: float, end: float, share: float) -> float:
-    return float(start * (end / start) ** share) if scale == "log" else start + share * (end - start)
-
-
-def _y_scale(spec: FigureSpec) -> str:
-    return spec.y.scale if spec.y else "ordinal"
+def _inside(scale: str, start: Floats, end: Floats, share: float) -> Floats:
+    return start * (end / start) ** share if scale == "log" else start + share * (end - start)
 
 
 def _limits(spec: FigureSpec) -> tuple[float, float]:

@@ -30,6 +30,8 @@ from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study, study_hash
 
 MERGE_SECONDS = 60.0
+MERGE_SHARE = 0.05  # of the driver's time, at most
+CURVES_WHILE_RUNNING = 10_000  # trials; the long table of more is written at the end only
 ATTEMPTS = 2  # of a pack as it is, before it is split
 IDLE_ROUNDS = 3
 
@@ -165,10 +167,10 @@ def _set_aside(folder: RunFolder) -> None:
     logger.info("moved %s to %s", folder.path, target)
 
 
-def write_results(folder: RunFolder, study: Study, at_step: int | None = None) -> Tables:
-    """Make a run's derived tables and its default picture."""
+def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
+    """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
     tables = derive(folder, study, at_step)
-    write_tables(folder, tables)
+    write_tables(folder, tables, curves=curves)
     save_figure(figure_spec(first_panels(make_diagram(study, tables.points))), folder.diagram)
     return tables
 
@@ -180,13 +182,13 @@ class _Run:
     plan: Plan
     quiet: bool
     trained: int = 0
-    merged: float = field(default_factory=time.monotonic)
+    next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
 
     def execute(self, runner: Runner | None) -> Outcome:
-        before = derive(self.folder, self.study)
+        before = derive(self.folder, self.study).trials
+        known, reused = set(before["trial_id"]), Counter(before["phase"].dropna())
         outcome = "failed"
-        reused = Counter(before.trials["phase"].dropna())
         provenance = Provenance(
             self.folder,
             study_hash=study_hash(self.study),
@@ -194,6 +196,7 @@ class _Run:
         )
         try:
             if runner is not None:
+                self.folder.curves.unlink(missing_ok=True)  # until it is written again the shards speak
                 with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
             outcome = "done"
@@ -201,8 +204,8 @@ class _Run:
             outcome = "interrupted"
             raise
         finally:
-            tables = write_results(self.folder, self.study)
-            new = tables.trials[~tables.trials["trial_id"].isin(set(before.trials["trial_id"]))]
+            tables = write_results(self.folder, self.study, curves=not self.folder.curves.exists())
+            new = tables.trials[~tables.trials["trial_id"].isin(known)]
             provenance.end(
                 outcome=outcome,
                 devices=sorted(set(tables.trials["device"].dropna())),
@@ -256,9 +259,15 @@ class _Run:
             self.trained += len(pending.pop(event.report.pack_id).trials)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
-        if time.monotonic() - self.merged >= MERGE_SECONDS:
-            write_results(self.folder, self.study)
-            self.merged = time.monotonic()
+        if time.monotonic() >= self.next_merge:
+            self._merge()
+
+    def _merge(self) -> None:
+        """Make the tables while the run goes on, and again after a minute, or later where making them takes long."""
+        started = time.monotonic()
+        write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+        ended = time.monotonic()
+        self.next_merge = ended + max(MERGE_SECONDS, (ended - started) / MERGE_SHARE)
 
 
 class _log_to:
