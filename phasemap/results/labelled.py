@@ -17,7 +17,7 @@ from phasemap.phases.curves import ACCURACIES, QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import TRIAL_SCHEMA, trial_rows
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import read_shards, shard_files, shard_pieces, unless_replaced
+from phasemap.results.shards import read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
 from phasemap.study.spec import PhaseRule
 
 BATCH_ROWS = 4096  # labelled at once: some megabytes of curves
@@ -41,12 +41,6 @@ def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None
 def stamped(folder: RunFolder) -> dict[str, Path]:
     """List a run's shards by what tells that a file is still the same: its name, size and time."""
     return {shard_stamp(path): path for path in shard_files(folder)}
-
-
-def shard_stamp(path: Path) -> str:
-    """Tell a file by its name, size, time and inode."""
-    found = path.stat()
-    return f"{path.name}:{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
 
 
 def _labelled_by_cache(folder: RunFolder, rule: PhaseRule, path: Path) -> pa.Table:

@@ -43,6 +43,12 @@ def shard_files(folder: RunFolder) -> list[Path]:
     return sorted(path for path in folder.shards.glob("*.parquet") if path.name[0] != ".")
 
 
+def shard_stamp(path: Path) -> str:
+    """Tell a file by its name, size, time and inode."""
+    found = path.stat()
+    return f"{path.name}:{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
 def unless_replaced(read: Callable[[], Result]) -> Result:
     """Read shards; once more from the start where a driver replaced them by a whole file in the meantime."""
     for _ in range(ATTEMPTS):

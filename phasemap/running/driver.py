@@ -12,6 +12,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
+from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.lock import locked
 from phasemap.results.provenance import Provenance
@@ -23,7 +24,7 @@ from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
-from phasemap.study.packs import Pack, estimated_seconds, plan_packs, split
+from phasemap.study.packs import Calibration, Pack, plan_packs, split
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
@@ -51,10 +52,15 @@ class Plan:
         """Count the trials to train."""
         return sum(len(pack.trials) for pack in self.packs)
 
-    @property
-    def core_seconds(self) -> float:
+    def core_seconds(self, calibration: Calibration) -> float:
         """Estimate one core's time for all packs."""
-        return sum(estimated_seconds(trial) for pack in self.packs for trial in pack.trials)
+        return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
+
+    def calibration(self) -> Calibration:
+        """Measure on this machine what its trials cost."""
+        from phasemap.training.calibration import calibrate
+
+        return calibrate(trial for pack in self.packs for trial in pack.trials)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +106,10 @@ def check_folder(study: Study, folder: RunFolder) -> list[str]:
 def check_budget(study: Study, plan: Plan) -> None:
     """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
     limit = study.resources.max_core_hours
-    hours = plan.core_seconds * study.resources.cpus_per_pack / 3600
-    if limit != "none" and hours > limit:
+    if limit == "none":
+        return
+    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
+    if hours > limit:
         raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
 
 
@@ -199,6 +207,7 @@ class _Run:
                 self.folder.curves.unlink(missing_ok=True)  # until it is written again the shards speak
                 with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
+                compact(self.folder)
             outcome = "done"
         except KeyboardInterrupt:
             outcome = "interrupted"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from phasemap.search.grid import coarse_to_fine, levels
 from phasemap.study.packs import plan_packs, split
+from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, count_trials, expand, shape_key, trial_id
+from phasemap.study.trials import Trial, count_trials, expand, find_trial, grid_ids, shape_key, trial_id
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
 
@@ -125,3 +126,26 @@ def test_a_pack_is_split_down_to_single_trials():
 
 def test_trials_are_counted_without_expanding_them():
     assert count_trials(study_of()) == len(ids(study_of())) == 8
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"corruption": [0, 0.3], "weight_decay": [0, 2]},
+        {"corruption": {"start": 0.0, "stop": 0.7, "num": 8}, "width": [16, 500], "norm": ["none", "batch"]},
+        {"loss": ["mse", "cross_entropy"], "batch_size": ["full", 8], "steps": [5, 2000]},
+        {"corruption_kind": ["symmetric", "pair_flip"], "learning_rate": {"start": 0.001, "stop": 0.1, "num": 3}},
+    ],
+)
+@pytest.mark.parametrize("seeds", [1, [7, 3]])
+def test_the_ids_of_a_grid_are_those_of_its_trials(axes, seeds):
+    study = study_of(axes=axes, seeds=seeds, model={}, training={}, fixed={})
+    assert list(grid_ids(study)) == [trial.trial_id for trial in expand(study)]
+
+
+def test_a_trial_is_found_by_its_id():
+    study = study_of()
+    for trial in expand(study):
+        assert find_trial(study, trial.trial_id) == trial
+    with pytest.raises(UserError, match="nothing is not a trial of small"):
+        find_trial(study, "nothing")
