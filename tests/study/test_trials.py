@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.search.grid import coarse_to_fine, levels
-from phasemap.study.packs import plan_packs, split
+from phasemap.study.packs import estimated_seconds, plan_packs, split
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
 from phasemap.study.trials import Trial, count_trials, expand, find_trial, grid_ids, shape_key, trial_id
@@ -149,3 +149,18 @@ def test_a_trial_is_found_by_its_id():
         assert find_trial(study, trial.trial_id) == trial
     with pytest.raises(UserError, match="nothing is not a trial of small"):
         find_trial(study, "nothing")
+
+
+def test_the_later_half_of_the_work_ends_with_its_shortest_packs():
+    study = study_of(model={}, axes={"width": [16, 64, 256, 512], "corruption": [0, 0.1, 0.2]})
+    trials = list(expand(study, coarse_to_fine(study)))
+    packs = plan_packs(trials, pack_size=2)
+    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
+    done = list(itertools.accumulate(seconds))
+    later = [cost for cost, so_far in zip(seconds, done, strict=True) if so_far - cost >= done[-1] / 2]
+    assert later == sorted(later, reverse=True)
+    assert min(seconds) == seconds[-1]
+    earlier = packs[: len(packs) - len(later)]
+    places = [trials.index(pack.trials[0]) for pack in earlier]
+    assert places == sorted(places)
+    assert sorted(t.trial_id for pack in packs for t in pack.trials) == sorted(t.trial_id for t in trials)
