@@ -213,7 +213,8 @@ class _Run:
             outcome = "interrupted"
             raise
         finally:
-            tables = write_results(self.folder, self.study, curves=not self.folder.curves.exists())
+            trained = runner is not None or not self.folder.curves.exists()
+            tables = write_results(self.folder, self.study, curves=trained)
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
             provenance.end(
                 outcome=outcome,

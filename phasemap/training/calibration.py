@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -23,13 +24,17 @@ def calibrate(trials: Iterable[Trial]) -> Calibration:
 
     A second or two, by this process's own time on the CPU, so that other processes on the machine don't count.
     """
-    kinds: dict[object, list[Trial]] = {}
+    kinds: dict[Hashable, list[Trial]] = {}
     for trial in trials:
         kinds.setdefault(cost_key(trial), []).append(trial)
     work = {key: len(members) * estimated_seconds(members[0]) for key, members in kinds.items()}
     largest = sorted(work, key=lambda key: -work[key])[:MOST_KINDS]
-    firsts = {key: kinds[key][0] for key in largest}
-    return Calibration(factors={k: measured_seconds(trial) / estimated_seconds(trial) for k, trial in firsts.items()})
+    factors: dict[Hashable, float] = {}
+    for key in largest:
+        first = kinds[key][0]
+        with suppress(MemoryError, RuntimeError):  # too large for this machine: its time is the formula's
+            factors[key] = measured_seconds(first) / estimated_seconds(first)
+    return Calibration(factors=factors)
 
 
 def measured_seconds(first: Trial) -> float:
