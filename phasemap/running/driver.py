@@ -60,7 +60,7 @@ class Plan:
         """Measure on this machine what its trials cost."""
         from phasemap.training.calibration import calibrate
 
-        return calibrate(trial for pack in self.packs for trial in pack.trials)
+        return calibrate(self.packs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import time
 import pytest
 from conftest import CPU, study_of
 
-from phasemap.study.packs import Calibration, cost_key, estimated_seconds
+from phasemap.study.packs import Calibration, cost_key, estimated_seconds, make_pack
 from phasemap.study.trials import expand
 from phasemap.training.calibration import calibrate
 from phasemap.training.population import train_pack
@@ -21,7 +21,7 @@ MODELS = {
 def test_trials_take_the_seconds_that_were_measured(name):
     parts = {"task": {"kind": "modular_addition", "modulus": 17}, "training": {"steps": 400}, "fixed": {}}
     trials = list(expand(study_of(**{**parts, **MODELS[name], "seeds": 2})))
-    calibration = calibrate(trials)
+    calibration = calibrate([make_pack(trials)])
     started = time.process_time()
     train_pack(trials, device=CPU)
     assert sum(map(calibration.seconds, trials)) == pytest.approx(time.process_time() - started, rel=0.5)
