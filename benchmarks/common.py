@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import secrets
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -31,6 +32,15 @@ def machine() -> dict[str, Any]:
 def report(benchmark: str, results: Any, **settings: Any) -> None:
     """Print a benchmark's results."""
     print(json.dumps({"benchmark": benchmark, "machine": machine(), **settings, "results": results}, indent=2))
+
+
+def start_ray() -> None:
+    """Start Ray as a user would, but with a token in the environment, for which it else writes a file at home."""
+    import ray
+
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, runtime_env=environment)
 
 
 def timed(work: Callable[[], Any]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from phasemap.running.driver import write_results
 from phasemap.study.file import load_resolved, parse_study
 from phasemap.study.yaml_lines import parse_document
 
+ONE_POINT = {"corruption": 0, "weight_decay": 0}  # neurons are drawn of one point
 KINDS = ("phases", "curves", "ipr", "neurons", "pruning", "norms", "logits")
 RECORDED = """
 name: recorded
@@ -39,9 +40,10 @@ record: [ipr, neurons, pruning, logits, norms]
 def costs(run: Run, kind: str, root: Path) -> dict[str, Any]:
     """Return seconds and size of a kind of figure in each format."""
     found: dict[str, Any] = {}
+    fix = ONE_POINT if kind == "neurons" else None
     for ending in FORMATS:
         path = root / f"{kind}{ending}"
-        found[ending] = timed(lambda path=path: save_figure(run.figure(kind), path))  # type: ignore[misc]
+        found[ending] = timed(lambda path=path: save_figure(run.figure(kind, fix=fix), path))  # type: ignore[misc]
         found[ending]["kilobytes"] = round(path.stat().st_size / 1e3, 1)
     return found
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from common import report
+from common import report, start_ray
 from engine import PlainLoop
 
 import phasemap as pm
@@ -96,7 +96,7 @@ def main() -> None:
     trials = list(expand(study))
     import ray
 
-    ray.init(include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})
+    start_ray()
     works: dict[str, Callable[[Sequence[Trial]], None]] = {
         "ray_tune": lambda part: with_ray_tune(part, reuse_actors=False),
         "ray_tune_reuse_actors": lambda part: with_ray_tune(part, reuse_actors=True),

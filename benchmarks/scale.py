@@ -14,11 +14,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from common import report, timed
+from common import report, start_ray, timed
 from synthetic import write_synthetic
 
 import phasemap as pm
@@ -74,13 +73,12 @@ def runs_of(numbers: list[int]) -> list[dict[str, float]]:
     """Return the costs of runs, with one Ray for all of them."""
     import ray
 
-    ray.init(include_dashboard=False, log_to_driver=False)
+    start_ray()
     try:
         run_of(4)
         return [run_of(number) for number in numbers]
     finally:
         ray.shutdown()
-        time.sleep(1)
 
 
 def main() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.results.curves import chosen_pieces, chosen_rows
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import shard_files, shard_stamp
+from phasemap.results.shards import batches, shard_files, shard_stamp
 
 FEWEST_SHARDS = 32  # fewer are left as they are
 WHOLE_ROWS = 50_000  # a file of so many rows is never written again
@@ -49,20 +48,8 @@ def remove_unchanged(stamps: Mapping[Path, str]) -> None:
 
 def _write(path: Path, shards: Sequence[Path]) -> None:
     with pq.ParquetWriter(path, SHARD_SCHEMA, compression="zstd") as file:
-        for group in _groups(chosen_pieces(chosen_rows(shards))):
+        for group in batches(chosen_pieces(chosen_rows(shards)), GROUP_ROWS):
             file.write_table(group, row_group_size=GROUP_ROWS)
-
-
-def _groups(pieces: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Put pieces together to row groups of one size."""
-    waiting = SHARD_SCHEMA.empty_table()
-    for piece in pieces:
-        waiting = pa.concat_tables([waiting, piece])
-        while len(waiting) >= GROUP_ROWS:
-            yield waiting.slice(0, GROUP_ROWS)
-            waiting = waiting.slice(GROUP_ROWS)
-    if len(waiting):
-        yield waiting
 
 
 def _digest(stamps: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import shard_files, shard_pieces, unless_replaced
+from phasemap.results.shards import batches, shard_files, shard_pieces, unless_replaced
 
 CURVE_COLUMNS = ["trial_id", "status", "corruption", "n_corrupted", "step", *QUANTITIES]
 GROUP_ROWS = 1 << 18  # of a row group in the file: some thousand trials
@@ -57,13 +57,8 @@ def write_curves(folder: RunFolder, trial_ids: Sequence[str]) -> None:
 
     def write(path: Path) -> None:
         with pq.ParquetWriter(path, CURVE_SCHEMA, compression="zstd") as file:
-            waiting: list[pa.Table] = []
-            for part in _curves(folder, trial_ids):
-                waiting.append(part)
-                if sum(map(len, waiting)) >= GROUP_ROWS:
-                    file.write_table(pa.concat_tables(waiting))
-                    waiting = []
-            file.write_table(pa.concat_tables([CURVE_SCHEMA.empty_table(), *waiting]))
+            for part in batches(_curves(folder, trial_ids), GROUP_ROWS):
+                file.write_table(part)
 
     write_whole(folder.curves, write)
 

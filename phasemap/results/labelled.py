@@ -17,10 +17,10 @@ from phasemap.phases.curves import ACCURACIES, QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import TRIAL_SCHEMA, trial_rows
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
+from phasemap.results.shards import batches, read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
 from phasemap.study.spec import PhaseRule
 
-BATCH_ROWS = 4096  # labelled at once: some megabytes of curves
+BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
 STAMP = pa.field("shard", pa.string())
 CACHE_SCHEMA = TRIAL_SCHEMA.append(STAMP)
 AT_HORIZON = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in ACCURACIES]
@@ -67,7 +67,7 @@ def _label(
     shards: dict[str, Path], rule: PhaseRule, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
     columns = AT_HORIZON if at_step is None else None
-    for rows in _batches(_stamped_pieces(shards, columns)):
+    for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
         yield trial_rows(rows, rule, at_step).append_column(STAMP, rows[STAMP.name])
@@ -87,18 +87,6 @@ def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Itera
     for stamp, path in shards.items():
         for piece in shard_pieces(path, columns):
             yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
-
-
-def _batches(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put small pieces together, because labelling a few rows costs as much as labelling thousands."""
-    waiting: list[pa.Table] = []
-    for piece in pieces:
-        waiting.append(piece)
-        if sum(map(len, waiting)) >= BATCH_ROWS:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
 
 
 def _all(parts: Iterable[pa.Table]) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -109,6 +109,18 @@ def shard_pieces(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
         raise
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def batches(pieces: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Put small pieces together to tables of at least so many rows, but for the last."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _schema(columns: Sequence[str] | None) -> pa.Schema:
