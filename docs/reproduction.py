@@ -17,24 +17,35 @@ from typing import Any
 Content = Mapping[str, Any]
 
 HERE = Path(__file__).parent
+NAMED = re.compile(r"(small_|)fig0*(\d+)([a-z]?)_")
 HEAD = """\
 # Reproduction
 
 What Doshi et al. (ICLR 2024, arXiv 2310.13061) show, the study that tests it, and what was seen. The claims are those
 of the study files; `phasemap check` tests them ([how](claims.md)): the numbers are means over the seeds, and where
 there are several seeds the difference of both sides has its 95 % interval. This page is written by `make reproduction`.
+
+*Paper* studies have the paper's networks (p 97, N 500). *Small* ones look for the same with smaller networks and fewer
+values, in seconds or minutes: what holds or fails in them is no test at the paper's scale. *Own* ones go beyond it.
 """
 
 
 def page(folder: Path) -> str:
-    """Return the page for all studies in a folder, in the order of their names."""
-    found = [
-        (path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*/check.json"))
-    ]
+    """Return the page for all studies in a folder, by figure: the paper's scale, then the small version."""
+    found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob("*/check.json")]
+    found.sort(key=lambda pair: place(pair[1]["study"]))
     overview = table(
-        ["figure", "what the study asks", "study", "scale", "verdict"],
+        ["figure", "what the study asks", "study", "", "scale", "claims that hold", "verdict"],
         (
-            [link(content), content["question"], f"`{content['study']}`", scale(content), verdict(content)]
+            [
+                link(content),
+                content["question"],
+                f"`{content['study']}`",
+                kind(content["study"]),
+                scale(content),
+                f"{content['counts']['holds']} of {sum(content['counts'].values())}",
+                verdict(content),
+            ]
             for _, content in found
         ),
     )
@@ -47,7 +58,8 @@ def section(folder: Path, content: Content) -> str:
     parts = [
         f"## {title(content)}",
         f"{content['question']} **{verdict(content).capitalize()}.**".strip(),
-        f"{scale(content)}; {axes(content)}; labelled by {content['rule']}. {cost(content)}",
+        f"{kind(content['study']).capitalize()} study: {scale(content)}; {axes(content)}; "
+        f"labelled by {content['rule']}. {cost(content)}",
         claims(content),
         notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
         *(
@@ -60,8 +72,22 @@ def section(folder: Path, content: Content) -> str:
 
 def figure(study: str) -> str:
     """Return the figure that a study is named after: Figure 3a for fig03a_weight_decay; else the study's name."""
-    match = re.match(r"fig0*(\d+)([a-z]?)_", study)
-    return f"Figure {match[1]}{match[2]}" if match else study
+    match = NAMED.match(study)
+    return f"Figure {match[2]}{match[3]}" if match else study
+
+
+def kind(study: str) -> str:
+    """Tell whether a study has the paper's scale, is a small version of one that has, or is none of the paper's."""
+    match = NAMED.match(study)
+    return ("small" if match[1] else "paper") if match else "own"
+
+
+def place(study: str) -> tuple[float, str, str, bool]:
+    """Return what studies are sorted by: figure, name, and the paper's scale before the small one; own studies last."""
+    match = NAMED.match(study)
+    if not match:
+        return (float("inf"), "", study, False)
+    return (int(match[2]), match[3], study.removeprefix(match[1]), bool(match[1]))
 
 
 def title(content: Content) -> str:
@@ -92,8 +118,10 @@ def scale(content: Content) -> str:
     """Return the size of the networks and of the study."""
     size = content["scale"]
     seeds = f"{content['n_seeds']} seed{'s' if content['n_seeds'] > 1 else ''}"
-    parts = [("p", "modulus"), ("width", "width"), ("depth", "depth"), ("steps", "steps")]
-    return ", ".join([*(f"{word} {values(size[name])}" for word, name in parts), seeds])
+    parts = [("width", "width"), ("depth", "depth"), ("steps", "steps")]
+    task = f"p {values(size['modulus'])}" if "modular" in str(size["task"]) else values(size["task"])
+    model = [] if size["model"] == "mlp" else [values(size["model"])]
+    return ", ".join([task, *model, *(f"{word} {values(size[name])}" for word, name in parts), seeds])
 
 
 def axes(content: Content) -> str:

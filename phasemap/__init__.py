@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 from phasemap._version import __version__
 
 if TYPE_CHECKING:
-    from phasemap.api import PhaseDiagram, Run, label, load_network, open_run, relabel, run
+    from phasemap.api import label, load_network, relabel, run
+    from phasemap.maps import PhaseDiagram
+    from phasemap.runs import Run, open_run
     from phasemap.study.file import load_study
     from phasemap.study.problems import StudyError, UnreachableError, UserError
     from phasemap.study.spec import PhaseRule, Study
 
 _HOMES = {
-    "PhaseDiagram": "phasemap.api",
+    "PhaseDiagram": "phasemap.maps",
     "PhaseRule": "phasemap.study.spec",
-    "Run": "phasemap.api",
+    "Run": "phasemap.runs",
     "Study": "phasemap.study.spec",
     "StudyError": "phasemap.study.problems",
     "UnreachableError": "phasemap.study.problems",
@@ -31,7 +33,7 @@ _HOMES = {
     "label": "phasemap.api",
     "load_network": "phasemap.api",
     "load_study": "phasemap.study.file",
-    "open_run": "phasemap.api",
+    "open_run": "phasemap.runs",
     "relabel": "phasemap.api",
     "run": "phasemap.api",
 }

@@ -1,6 +1,9 @@
 """What several tests share: small studies that train in a second, and a run of one."""
 
 import dataclasses
+import os
+import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -56,3 +59,37 @@ def finished(tmp_path_factory):
     """A finished run of the small study: (study, folder)."""
     study = study_of()
     return study, run_in_process(study, tmp_path_factory.mktemp("finished"))
+
+
+CHROMIUM = shutil.which("chromium")
+NO_BROWSER = "tests in a browser skipped: "
+
+
+def _lacking():
+    """Say what tests in a browser lack here; empty if nothing."""
+    found = [] if CHROMIUM else ["chromium (apt-get install chromium)"]
+    packages = ("playwright", "axe_playwright_python")
+    return found + [f"{name} (pip install 'phasemap[dev]')" for name in packages if find_spec(name) is None]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless browser. Without one its tests are skipped, or fail where PHASEMAP_REQUIRE_BROWSER is 1."""
+    if lacking := _lacking():
+        message = NO_BROWSER + ", ".join(lacking)
+        if os.environ.get("PHASEMAP_REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say at the end, in red, that the browser's tests were skipped, and what for."""
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr}
+    for reason in sorted(reason for reason in reasons if NO_BROWSER in reason):
+        terminalreporter.write_sep("!", reason.partition(NO_BROWSER)[1] + reason.partition(NO_BROWSER)[2], red=True)

@@ -14,7 +14,7 @@ ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
     "diagram", "search", "figures", "running", "audit", "service",
 ]  # fmt: skip
-TOP = ["_version", "__init__", "api", "cli", "__main__"]
+TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "cli", "__main__"]
 ROOMS = {
     "torch": {"training", "representations"},
     "ray": {"running"},

@@ -138,8 +138,8 @@ def test_the_page_of_reproductions_tells_what_check_found(run, tmp_path):
     reproduction(tmp_path / "page.md")
     text = (tmp_path / "page.md").read_text()
     assert (
-        "| [Figure 7b](#figure-7b-fig07b_small) | Does \\| it hold? | `fig07b_small` | "
-        "p 7, width 16, depth 2, steps 60, 2 seeds | holds partly |" in text
+        "| [Figure 7b](#figure-7b-fig07b_small) | Does \\| it hold? | `fig07b_small` | paper | "
+        "p 7, width 16, depth 2, steps 60, 2 seeds | 2 of 4 | holds partly |" in text
     )
     assert "## Figure 7b: fig07b_small\n\nDoes | it hold? **Holds partly.**" in text
     assert "corruption 0, 0.3, weight decay 0, 2; labelled by memorized_fraction. 8 of 8 trials" in text
@@ -167,6 +167,14 @@ def test_the_verdict_on_a_figure_sums_its_claims_up(holds, fails, undecided, ver
     assert page["verdict"]({"counts": {"holds": holds, "fails": fails, "undecided": undecided}}) == verdict
 
 
+def test_small_versions_stand_behind_their_figure_and_own_studies_last():
+    page = runpy.run_path(str(DOCS / "reproduction.py"))
+    names = ["fig03a_x", "small_fig03a_x", "fig03b_a", "small_fig07a_a", "fig10_x", "small_fig10_x", "modulus"]
+    assert sorted(set(names), key=page["place"]) == names
+    assert [page["kind"](name) for name in names[-3:]] == ["paper", "small", "own"]
+    assert [page["figure"](name) for name in ("small_fig03a_x", "modulus")] == ["Figure 3a", "modulus"]
+
+
 def test_the_committed_page_is_the_one_that_its_folders_make(tmp_path):
     shutil.copytree(DOCS / "reproduction", tmp_path / "reproduction")
     reproduction(tmp_path / "reproduction.md")
@@ -174,9 +182,8 @@ def test_the_committed_page_is_the_one_that_its_folders_make(tmp_path):
 
 
 def test_every_committed_check_is_of_a_study_that_ships_with_the_same_claims():
-    studies = {path.stem: path for path in (DOCS.parent / "studies").rglob("*.yaml")}
+    studies = {study.name: study for study in map(pm.load_study, (DOCS.parent / "studies").rglob("*.yaml"))}
     for path in (DOCS / "reproduction").glob("*/check.json"):
         content = json.loads(path.read_text())
         assert content["study"] == path.parent.name
-        study = pm.load_study(studies[content["study"]])
-        assert [claim["claim"] for claim in content["claims"]] == list(study.claims)
+        assert [claim["claim"] for claim in content["claims"]] == list(studies[content["study"]].claims)

@@ -48,7 +48,8 @@ def test_help_answers_at_once_and_names_every_command():
     started = time.perf_counter()
     done = phasemap("--help")
     assert time.perf_counter() - started < 1.0
-    for name in ("run", "plan", "list", "show", "plot", "check", "relabel", "export", "schema", "init"):
+    names = "run plan list show plot report diff check replay relabel export bundle schema init"
+    for name in names.split():
         assert f"\n  {name} " in done.stdout
         assert phasemap(name, "--help").returncode == 0
     assert phasemap("--version").stdout.startswith("phasemap, version ")

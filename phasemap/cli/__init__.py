@@ -6,10 +6,13 @@ import click
 
 from phasemap._version import __version__
 from phasemap.cli.check import check
+from phasemap.cli.compare import diff
 from phasemap.cli.look import list_command, plot, show
+from phasemap.cli.replay import replay
+from phasemap.cli.report import report
 from phasemap.cli.run import plan, run
 from phasemap.cli.studies import init, schema
-from phasemap.cli.tables import export, relabel
+from phasemap.cli.tables import bundle, export, relabel
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,7 +29,10 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_command, show, plot, check, relabel, export, schema, init):
+COMMANDS = (
+    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

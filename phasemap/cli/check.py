@@ -47,21 +47,13 @@ def _counts(results: Sequence[ClaimResult]) -> dict[str, int]:
 
 
 def _block(result: ClaimResult) -> str:
+    from phasemap.diagram.claims import link_words
+
     lines = [f"{result.verdict:<11}{result.text}"]
-    lines += [f"{'':<11}{_numbers(link, result)}" for link in result.links]
+    lines += [f"{'':<11}{link_words(link, result.n_seeds)}" for link in result.links]
     if result.reason:
         lines.append(f"{'':<11}{result.reason}")
     return "\n".join(lines)
-
-
-def _numbers(link: Link, result: ClaimResult) -> str:
-    """Write a comparison, as ``left 0.41 > right 0.02`` only where it holds."""
-    between = f" {link.comparison} " if link.verdict == "holds" else ", "
-    interval = f" [{link.interval[0]:.4g}, {link.interval[1]:.4g}]" if link.interval else ""
-    seeds = f"{result.n_seeds} seed{'s' if result.n_seeds > 1 else ''}"
-    return (
-        f"left {link.left:.4g}{between}right {link.right:.4g}, difference {link.difference:.4g}{interval} over {seeds}"
-    )
 
 
 def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:

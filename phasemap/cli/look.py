@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from phasemap.cli.shared import common, counts, print_result, words
-from phasemap.figures.kinds import KINDS
+from phasemap.figures.kinds import KINDS, SIZES
+
+MOST_SLOW = 5
 
 
 @click.command("list")
@@ -52,7 +54,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
 @click.argument("run")
 @common
 def show(run: str, storage: str | None, as_json: bool) -> None:
-    """Show a run in the terminal: counts per phase, the diagram, what failed."""
+    """Show a run in the terminal: counts per phase, the diagram, the slowest trials, what failed."""
     from rich.console import Console
 
     from phasemap.api import open_run
@@ -61,7 +63,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from phasemap.study.trials import count_trials
 
     found = open_run(run, storage)
-    trials, points = found.trials, found.points
+    trials, points, axes = found.trials, found.points, list(found.study.axis_names)
     bad = trials[trials["status"].isin(["failed", "diverged"])]
     both = trials.dropna(subset="subphase")
     content = {
@@ -74,7 +76,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
-        "unfinished": json.loads(bad[["trial_id", "status", "error"]].to_json(orient="records")),
+        "unfinished": _records(bad[["trial_id", "status", "error"]]),
+        "slowest": _records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
     }
     if as_json:
         print_result(content, "", as_json=True)
@@ -89,8 +92,20 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     )
     console.print()
     console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
+    for row in content["slowest"]:
+        console.print(f"slow: {row['train_seconds']:.1f} s  trial {row['trial_id']}  {_place(row, axes)}", markup=False)
     for row in content["unfinished"]:
         console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
+
+
+def _records(frame: Any) -> Any:
+    return json.loads(frame.to_json(orient="records"))
+
+
+def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
+    from phasemap.diagram.coordinates import show_value
+
+    return ", ".join(f"{name} {show_value(row[name])}" for name in [*axes, "seed"])
 
 
 @click.command()
@@ -102,6 +117,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
 @click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
 @click.option("--metric", metavar="NAME", help="phase, subphase (default of phases) or the name of a quantity.")
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
+@click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
 def plot(
     run: str,
@@ -113,6 +129,7 @@ def plot(
     fix: tuple[str, ...],
     metric: str | None,
     kind: str,
+    size: str | None,
     output: Path | None,
 ) -> None:
     """Draw a run's phase diagram, a map of one quantity, or what its networks did.
@@ -137,7 +154,7 @@ def plot(
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
     spec = found.figure(kind, x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet, metric=metric)
-    save_figure(spec, path)
+    save_figure(spec, path, size)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

@@ -45,3 +45,16 @@ def export(run: str, storage: str | None, as_json: bool, table: str, output: Pat
     frame = getattr(open_run(run, storage), table)
     export_table(frame, output)
     print_result({"file": str(output), "table": table, "n_rows": len(frame)}, str(output), as_json=as_json)
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a .zip file.")
+def bundle(run: str, storage: str | None, as_json: bool, output: Path) -> None:
+    """Gather a run for others: study, tables, figures, provenance, and SHA256SUMS."""
+    from phasemap.api import open_run
+    from phasemap.bundle import write_bundle
+
+    names = write_bundle(open_run(run, storage), output)
+    print_result({"file": str(output), "content": names}, f"{output}: {', '.join(names)}", as_json=as_json)

@@ -73,8 +73,20 @@ class ClaimResult:
         return self.deciding.interval if self.deciding else None
 
 
+def link_words(link: Link, n_seeds: int) -> str:
+    """Write a comparison for people, as ``left 0.41 > right 0.02`` only where it holds."""
+    between = f" {link.comparison} " if link.verdict == "holds" else ", "
+    interval = f" [{link.interval[0]:.4g}, {link.interval[1]:.4g}]" if link.interval else ""
+    seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
+    return (
+        f"left {link.left:.4g}{between}right {link.right:.4g}, difference {link.difference:.4g}{interval} over {seeds}"
+    )
+
+
 def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> list[ClaimResult]:
     """Test claims on a table of trials, seed by seed."""
+    if not claims:
+        return []
     grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
     return [_check(grid, soon, claim) for claim in claims]
 

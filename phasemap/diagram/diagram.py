@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.frontier import Floats, Kind, contour, extended, logit, saturation
-from phasemap.diagram.statistics import LOSES, WINS
+from phasemap.diagram.frontier import Floats, Kind, contour, extended, height
 from phasemap.study.axes import Axis
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, Study
@@ -51,20 +51,12 @@ class Diagram:
 
     def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
         """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame."""
-        if kind == "generalization":
-            threshold = min(self.study.phases.generalized, 1 - 4e-6)  # 1 itself is reached, but never crossed
-            off = saturation(threshold)
-            height = logit(panel.grid["test_accuracy"].astype(float), off)
-            level = float(logit(threshold, off))
-        else:
-            told = np.isin(panel.grid["generalization_wins"].astype(object), [WINS, LOSES])
-            gap = panel.grid["recovered_accuracy"] - panel.grid["memorized_accuracy"]
-            height, level = np.where(told, gap, np.nan).astype(float), 0.0
+        z, level = height(kind, self.study.phases.generalized, panel.grid)
         x, y = self.x.positions, self.y.positions
         if to_frame and len(x) > 1 and len(y) > 1:
-            x, height = extended(x, self.x.edges, height, axis=1)
-            y, height = extended(y, self.y.edges, height, axis=0)
-        return contour(x, y, height, level)
+            x, z = extended(x, self.x.edges, z, axis=1)
+            y, z = extended(y, self.y.edges, z, axis=0)
+        return contour(x, y, z, level)
 
     def frontier(self, kind: Kind = "generalization", panel: int = 0) -> list[Floats]:
         """Return a frontier's lines in one panel, each (n, 2), in values of the axes."""
@@ -151,21 +143,24 @@ def _panel(
     fixed: Mapping[str, Any],
 ) -> Panel:
     """Cut one panel out of the points, whose rows stand in the order of ``study.points()``."""
+    rows = panel_rows(study, x, y, held)
+    grid = {name: points[name].to_numpy()[rows] for name in points.columns}
+    return Panel(facet={name: value for name, value in held.items() if name not in fixed}, grid=grid)
+
+
+def panel_rows(study: Study, x: Coordinates, y: Coordinates, held: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return which point of ``study.points()`` stands in each cell (ny, nx) of the panel that holds some axes."""
     sizes = [len(axis.values) for axis in study.axes]
-    places = np.arange(len(points)).reshape(sizes)
-    order = []
+    places = np.arange(math.prod(sizes)).reshape(sizes)
     for number, axis in enumerate(study.axes):
         if axis.name in held:
             places = places.take([axis.values.index(held[axis.name])], axis=number)
         else:
             wanted = x if axis.name == x.axis.name else y
             places = places.take([axis.values.index(value) for value in wanted.values], axis=number)
-        order.append(axis.name)
     rank = {y.axis.name: 1, x.axis.name: 2}
-    places = np.transpose(places, sorted(range(len(order)), key=lambda i: rank.get(order[i], 0)))
-    rows = places.reshape(len(y.values), len(x.values))
-    grid = {name: points[name].to_numpy()[rows] for name in points.columns}
-    return Panel(facet={name: value for name, value in held.items() if name not in fixed}, grid=grid)
+    order = sorted(range(len(sizes)), key=lambda number: rank.get(study.axes[number].name, 0))
+    return np.transpose(places, order).reshape(len(y.values), len(x.values))
 
 
 def _check_axis(study: Study, name: str, fixed: Mapping[str, Any]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from contourpy import LineType, contour_generator
 from numpy.typing import NDArray
 
+from phasemap.diagram.statistics import LOSES, WINS
 from phasemap.study.names import FRONTIERS, FrontierKind
 
 Floats = NDArray[np.float64]
@@ -30,6 +34,21 @@ def logit(accuracy: NDArray[np.float64] | float, off: float = SATURATION) -> Flo
     return np.asarray(np.log(inside / (1 - inside)))
 
 
+def height(kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]]) -> tuple[Floats, float]:
+    """Return the surface (of the columns' shape) whose contour at the returned level is a frontier.
+
+    ``generalization`` reads test_accuracy; ``inversion`` reads generalization_wins and the recovered and memorized
+    accuracy, and is NaN where neither beats the other.
+    """
+    if kind == "generalization":
+        threshold = min(threshold, 1 - 4e-6)  # 1 itself is reached, but never crossed
+        off = saturation(threshold)
+        return logit(columns["test_accuracy"].astype(float), off), float(logit(threshold, off))
+    told = np.isin(columns["generalization_wins"].astype(object), [WINS, LOSES])
+    gap = columns["recovered_accuracy"] - columns["memorized_accuracy"]
+    return np.where(told, gap, np.nan).astype(float), 0.0
+
+
 def extended(positions: Floats, edges: Floats, z: Floats, axis: int) -> tuple[Floats, Floats]:
     """Repeat the outer rows or columns of z at the outer borders of their cells, so that lines reach the frame."""
     widths = [(1, 1) if number == axis else (0, 0) for number in range(z.ndim)]
@@ -52,10 +71,15 @@ def contour(x: Floats, y: Floats, z: Floats, level: float) -> list[Floats]:
     return [np.asarray(line) for line in generator.lines(level)]
 
 
+def crossings(x: Floats, z: Floats, level: float) -> Floats:
+    """Return where z (..., n) crosses a level between neighbours on x (n,): (..., n - 1), NaN where it does not."""
+    left, right = z[..., :-1] - level, z[..., 1:] - level
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = x[:-1] + np.diff(x) * left / (left - right)
+        crossed = np.isfinite(left) & np.isfinite(right) & ((left < 0) != (right < 0))
+    return np.where(crossed, found, np.nan)
+
+
 def _crossings(x: Floats, z: Floats, level: float) -> list[float]:
-    found = []
-    for i in range(len(x) - 1):
-        low, high = z[i] - level, z[i + 1] - level
-        if np.isfinite(low) and np.isfinite(high) and (low < 0) != (high < 0):
-            found.append(float(x[i] + (x[i + 1] - x[i]) * low / (low - high)))
-    return found
+    found = crossings(x, z, level)
+    return [float(place) for place in found[np.isfinite(found)]]

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import PHASES, SUBPHASES
+from phasemap.results.schema import setting_value
 from phasemap.study.names import FINALS
 from phasemap.study.spec import Study
 from phasemap.study.trials import grid_ids
@@ -24,19 +26,15 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     decided in the order memorization, forgetting, confusion, grokking.
     """
     points = list(study.points())
-    frame = pd.DataFrame(points, columns=list(study.axis_names), dtype=object).infer_objects()
+    values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
+    frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
     ok = trials[trials["status"] == "ok"]
 
-    phase = _counts(ok, "phase", PHASES, len(points))
-    subphase = _counts(ok, "subphase", SUBPHASES, len(points))
-    n_seeds = phase.sum(axis=1)
-    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
-    frame["phase"] = _where_seen(n_seeds, majority)
-    frame["subphase"] = _where_seen(n_seeds, _majority_within(subphase, majority))
-    frame["agreement"] = np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan)
-    frame["n_seeds"] = n_seeds
+    labels = point_labels(ok, len(points))
+    for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
+        frame[name] = labels[name]
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
@@ -46,12 +44,43 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
     generalizes = pd.array(frame["phase"] == "grokking", dtype="boolean")
-    generalizes[n_seeds == 0] = pd.NA
+    generalizes[frame["n_seeds"] == 0] = pd.NA
     frame["generalizes"] = generalizes
-    frame["generalization_wins"] = _where_seen(n_seeds, _wins(ok, len(points)))
+    frame["generalization_wins"] = labels["generalization_wins"]
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
+
+
+def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
+    """Merge the labels of trials that ended ``ok`` into columns (n_points,): what a majority of the seeds says.
+
+    ``ok`` has the number of each trial's point, phase, subphase, what the networks answered to corrupted examples, and
+    how many of these there are.
+    """
+    phase = _counts(ok, "phase", PHASES, n_points)
+    subphase = _counts(ok, "subphase", SUBPHASES, n_points)
+    n_seeds = phase.sum(axis=1)
+    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
+    low, high = _wilson(phase.max(axis=1), n_seeds)
+    return {
+        "phase": _where_seen(n_seeds, majority),
+        "subphase": _where_seen(n_seeds, _majority_within(subphase, majority)),
+        "agreement": np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan),
+        "agreement_low": low,
+        "agreement_high": high,
+        "n_seeds": n_seeds,
+        "generalization_wins": _where_seen(n_seeds, _wins(ok, n_points)),
+    }
+
+
+def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's 95 % interval of the agreement (n_points,) each; NaN with one seed: no spread is known."""
+    ends = np.full((2, len(n_seeds)), np.nan)
+    for agree, n in {(int(a), int(n)) for a, n in zip(agreeing, n_seeds, strict=True) if n > 1}:
+        interval = binomtest(agree, n).proportion_ci(0.95, method="wilson")
+        ends[:, (agreeing == agree) & (n_seeds == n)] = np.asarray([[interval.low], [interval.high]])
+    return ends[0], ends[1]
 
 
 def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.inside import read_inside
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import merge_rows, select_rows, trial_frame
+from phasemap.results.shards import read_shards
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.trials import grid_ids
@@ -36,6 +37,11 @@ def derive(folder: RunFolder, study: Study | None = None, at_step: int | None = 
     rows = merge_rows(labelled_rows(folder, study.phases, at_step))
     trials = trial_frame(select_rows(rows, grid_ids(study)))
     return Tables(study=study, trials=trials, points=point_table(study, trials))
+
+
+def study_rows(folder: RunFolder, study: Study) -> pa.Table:
+    """Merge a run's shards into one row for each trial of a study, in the study's order, with its curves as lists."""
+    return select_rows(merge_rows(read_shards(folder)), grid_ids(study))
 
 
 def write_tables(folder: RunFolder, tables: Tables, *, curves: bool) -> None:

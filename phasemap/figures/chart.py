@@ -86,6 +86,7 @@ class Chart:
     panels: tuple[ChartPanel, ...]
     columns: int
     shared: bool = True
+    source: str = ""  # the study that was drawn, with its hash
 
 
 def pooled(stroke: Stroke, frame: pd.DataFrame, along: str, column: str, *, thin: bool = False) -> Series | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import Frames
@@ -14,6 +14,7 @@ from phasemap.figures.kinds import KINDS, PHASES
 from phasemap.figures.logits import logits_chart
 from phasemap.figures.neurons import neurons_chart
 from phasemap.figures.pruning import PRUNING_METRICS, pruning_chart
+from phasemap.figures.spec import source_words
 from phasemap.study.problems import UserError
 
 
@@ -55,4 +56,4 @@ def make_chart(kind: str, frames: Frames, layout: Layout, metric: str | None = N
     if not len(frames.trials):
         raise UserError(f"nothing of {frames.study.name} has been trained yet; allowed: run it first")
     options = {"metric": metric} if CHART_KINDS[kind].metrics else {}
-    return CHART_KINDS[kind].make(frames, layout, **options)
+    return replace(CHART_KINDS[kind].make(frames, layout, **options), source=source_words(frames.study))

@@ -1,4 +1,6 @@
-"""The kinds of figures by name, apart from what draws them, so that the command line starts quickly."""
+"""The kinds and sizes of figures by name, apart from what draws them, so that the command line starts quickly."""
 
 PHASES = "phases"  # the phase diagram; the other kinds are charts
 KINDS = (PHASES, "curves", "ipr", "neurons", "pruning", "norms", "logits")
+SIZES = ("one-column", "two-column")
+"""The sizes of figures for a page; without one, a figure is as large as its content needs."""

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from phasemap.figures.around import add_legend, below_inches, write_title
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
 from phasemap.figures.palette import Stroke
 from phasemap.figures.spec import wrapped
@@ -22,13 +23,17 @@ LETTER_GAP = 0.05  # of the panel's width: letters of close events are moved apa
 MARKERS_A_LINE = 6
 
 
-def draw_chart(chart: Chart) -> Figure:
-    """Draw all panels of a chart with one legend."""
+def draw_chart(chart: Chart, page: float | None = None) -> Figure:
+    """Draw all panels of a chart with one legend: beside them, or below where the figure's width is given."""
     rows = math.ceil(len(chart.panels) / chart.columns)
-    width, height = _panel_inches(chart)
+    handles = _handles(chart)
+    width, height = _panel_inches(chart, page)
     titles = _titles(chart, width)
     lines = max(title.count("\n") + 1 for title in titles)
-    size = (chart.columns * (width + 0.35) + LEGEND_INCHES, rows * (height + 0.17 * lines + 0.35) + 0.9)
+    across, around = chart.columns * (width + 0.35) + LEGEND_INCHES, 0.9
+    if page is not None:
+        across, around = page, below_inches(page, len(handles))
+    size = (across, rows * (height + 0.17 * lines + 0.35) + around)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, chart.columns, squeeze=False, sharex=chart.shared, sharey=chart.shared)
     for place, ax in enumerate(grid.flat):
@@ -44,14 +49,16 @@ def draw_chart(chart: Chart) -> Figure:
         ax.set_ylabel(panel.y_label if not chart.shared or place % chart.columns == 0 else "")
     for ax, panel in zip(grid.flat, chart.panels, strict=False):
         _write_letters(ax, panel.events)
-    characters = int(figure.get_figwidth() * 15)
-    figure.suptitle(f"{chart.title}\n" + wrapped(chart.subtitle, characters), fontsize=8.5, x=0.01, ha="left")
-    figure.legend(handles=_handles(chart), loc="outside right center", frameon=False, fontsize=8.5, handlelength=3.0)
+    write_title(figure, chart.title, chart.subtitle)
+    add_legend(figure, handles, page, handle_length=3.0)
     return figure
 
 
-def _panel_inches(chart: Chart) -> tuple[float, float]:
-    """Return the size of a panel: smaller where there are many."""
+def _panel_inches(chart: Chart, page: float | None) -> tuple[float, float]:
+    """Return the size of a panel: what the page's width leaves, else smaller where there are many."""
+    if page is not None:
+        width = page / chart.columns - 0.35
+        return width, 0.72 * width
     if chart.columns <= 2:
         return 3.4, 2.4
     return (2.4, 1.8) if chart.columns <= 6 else (1.9, 1.4)

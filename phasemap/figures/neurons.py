@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, Grid, cells_of, chart_subtitle, grid_of, outer_axes
-from phasemap.figures.chart import Chart, ChartPanel, Dots, Floats, pooled
+from phasemap.figures.chart import Chart, ChartPanel, Dots, pooled
 from phasemap.figures.palette import STROKES, Stroke
+from phasemap.representations.ipr import spearman
 from phasemap.study.problems import UserError
 
 EXTREMES = {"highest": "highest IPR", "lowest": "lowest IPR"}
@@ -94,13 +94,6 @@ def _gain_panel(title: str, rows: pd.DataFrame) -> ChartPanel:
         dots=(Dots(stroke=NEURON, x=x, y=y),) if len(last) else (),
         note="" if len(last) else "no gains recorded",
     )
-
-
-def spearman(x: Floats, y: Floats) -> float:
-    """Return Spearman's rank correlation, NaN where one side is constant."""
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
 def _in_words(correlation: float) -> str:

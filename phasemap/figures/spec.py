@@ -6,22 +6,26 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from phasemap.diagram.bands import LEVEL, Band
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Diagram, Panel
 from phasemap.diagram.frontier import KINDS, Floats
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
 from phasemap.study.axes import Scale
+from phasemap.study.names import ROBUSTNESS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
+from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
-METRICS = (*LABEL_METRICS, *MEANS)
+METRICS = (*LABEL_METRICS, *MEANS, ROBUSTNESS)
 
 SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
 OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
@@ -47,6 +51,17 @@ class LineSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BandSpec:
+    """Where a frontier may lie in each row (c,), or column, that it crosses, in the numbers that are drawn."""
+
+    kind: str
+    along: Literal["x", "y"]
+    row: NDArray[np.int64]
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSpec:
     """One map of a figure; arrays are (ny, nx)."""
 
@@ -55,6 +70,7 @@ class PanelSpec:
     values: Floats | None  # the quantity, where the metric is one
     notes: NDArray[np.object_]  # "" or what a corner dot says: seeds disagree, some failed
     lines: tuple[LineSpec, ...]
+    bands: tuple[BandSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +94,18 @@ class FigureSpec:
     columns: int
     legend: tuple[LegendEntry, ...]
     frontiers: tuple[tuple[str, str, LineStyle], ...]  # kind, meaning, line style
+    band_words: str  # what the bands hold
+    source: str  # the study that was drawn, with its hash
 
 
-def figure_spec(diagram: Diagram, metric: str = "subphase") -> FigureSpec:
-    """Describe a diagram's picture; UserError if the metric is unknown."""
+def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
+    """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
     if metric not in METRICS:
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(METRICS)}")
-    panels = tuple(_panel(diagram, panel, metric) for panel in diagram.panels)
+    if metric == ROBUSTNESS not in diagram.panels[0].grid:
+        raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
+    drawn_bands = bands or ((),) * len(diagram.panels)
+    panels = tuple(_panel(diagram, *both, metric) for both in zip(diagram.panels, drawn_bands, strict=True))
     counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
     level = diagram.study.phases.generalized
@@ -100,7 +121,14 @@ def figure_spec(diagram: Diagram, metric: str = "subphase") -> FigureSpec:
         frontiers=tuple(
             (kind, meaning.format(level=level), style) for kind, (meaning, style) in FRONTIERS.items() if kind in drawn
         ),
+        band_words=f"{100 * LEVEL:.0f} % band of the frontier over seeds",
+        source=source_words(diagram.study),
     )
+
+
+def source_words(study: Study) -> str:
+    """Name a study and its hash, for a file's metadata."""
+    return f"study {study.name}, hash {study_hash(study)}"
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
@@ -110,8 +138,7 @@ def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
     state = np.where(
         panel.grid["n_failed"] > 0, "failed", np.where(panel.grid["n_diverged"] > 0, "diverged", "missing")
     )
-    unlabelled = panel.grid["n_seeds"] == 0
-    return np.where(unlabelled, state.astype(object), labels)
+    return np.where(pd.isna(labels), state.astype(object), labels)
 
 
 def setting_line(diagram: Diagram) -> str:
@@ -162,10 +189,10 @@ def held_words(held: Mapping[str, Any]) -> str:
 
 
 def _seed_words(study: Study) -> str:
-    return "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds (majority)"
+    return "1 seed: no spread known" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds (majority)"
 
 
-def _panel(diagram: Diagram, panel: Panel, metric: str) -> PanelSpec:
+def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -> PanelSpec:
     lines = []
     for kind in KINDS:
         for line in diagram.frontier_positions(panel, kind, to_frame=True):
@@ -182,7 +209,14 @@ def _panel(diagram: Diagram, panel: Panel, metric: str) -> PanelSpec:
         values=values,
         notes=_notes(panel, len(diagram.study.seeds)),
         lines=tuple(lines),
+        bands=tuple(_band(diagram, band) for band in bands),
     )
+
+
+def _band(diagram: Diagram, band: Band) -> BandSpec:
+    axis = diagram.x if band.along == "x" else diagram.y
+    low, high = _drawn(axis, band.low), _drawn(axis, band.high)
+    return BandSpec(kind=band.kind, along=band.along, row=band.row, low=low, high=high)
 
 
 def _notes(panel: Panel, n_seeds: int) -> NDArray[np.object_]:

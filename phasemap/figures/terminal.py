@@ -1,6 +1,8 @@
-"""Draw a phase diagram in the terminal: a letter on a coloured ground per point."""
+"""Draw a phase diagram in the terminal: a letter on a coloured ground per point, within the window's width."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -8,47 +10,101 @@ from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import FigureSpec, PanelSpec
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
+GAP = 3  # between panels that stand side by side
 
 
 def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
-    """Return all panels below one another, then the legend with counts; cells narrow when the map is wide."""
-    label = max((len(text) for text in spec.y.tick_labels), default=0) if spec.y else 0
-    room = (width - label - 1) // len(spec.x.ticks)
-    wanted = max(len(text) for text in spec.x.tick_labels) + 1
-    cell = next((size for size in CELLS if size <= min(room, max(wanted, 3))), 1)
+    """Return all panels and then the legend with counts, in lines of at most ``width``.
+
+    Panels stand side by side where they fit; cells narrow and a wide map is cut into blocks of columns below one
+    another; tick labels that have no room are left out.
+    """
+    label = _label_width(spec, width)
+    cell = _cell_width(spec, width - label - 1)
+    block = max(1, min(len(spec.x.ticks), (width - label - 1) // cell))
     text = Text(no_wrap=True, overflow="crop")
-    for panel in spec.panels:
-        if panel.title:
-            text.append(f"{panel.title}\n", style="bold")
-        _append_panel(text, spec, panel, label, cell)
+    if spec.y:
+        text.append_text(_cut(Text(f"{spec.y.label} (up), {spec.x.label} (right)", style="dim"), width))
         text.append("\n")
-    for entry in spec.legend:
-        text.append(f" {entry.mark.letter or ' '} ", style=_style(entry.mark.name))
-        text.append(f" {entry.mark.title} {entry.count}\n")
+    for start in range(0, len(spec.x.ticks), block):
+        columns = range(start, min(start + block, len(spec.x.ticks)))
+        pieces = [_panel_lines(spec, panel, columns, label, cell) for panel in spec.panels]
+        size = label + 1 + cell * len(columns)
+        abreast = max(1, (width + GAP) // (size + GAP))
+        for first in range(0, len(pieces), abreast):
+            for lines in zip(*pieces[first : first + abreast], strict=True):
+                text.append_text(_side_by_side(lines, size, width))
+                text.append("\n")
+    text.append_text(_legend(spec, width))
     return text
 
 
-def _append_panel(text: Text, spec: FigureSpec, panel: PanelSpec, label: int, cell: int) -> None:
-    if spec.y:
-        text.append(f"{spec.y.label} (up), {spec.x.label} (right)\n", style="dim")
+def _label_width(spec: FigureSpec, width: int) -> int:
+    longest = max((len(text) for text in spec.y.tick_labels), default=0) if spec.y else 0
+    return min(longest, width // 3)
+
+
+def _cell_width(spec: FigureSpec, room: int) -> int:
+    """Return the width of a cell: what its tick labels want, or what the window leaves."""
+    wanted = max(len(text) for text in spec.x.tick_labels) + 1
+    fits = room // len(spec.x.ticks)
+    return next((size for size in CELLS if size <= min(fits, max(wanted, 3))), 1)
+
+
+def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], label: int, cell: int) -> list[Text]:
+    """Return one block of a panel: its title, its rows with the largest value on top, and the tick labels."""
+    lines = [Text(panel.title, style="bold")] if panel.title else []
     for row in reversed(range(panel.marks.shape[0])):
-        name = spec.y.tick_labels[row] if spec.y else ""
-        text.append(f"{name:>{label}} ")
-        for column in range(panel.marks.shape[1]):
+        name = spec.y.tick_labels[row][:label] if spec.y else ""
+        line = Text(f"{name:>{label}} ")
+        for column in columns:
             mark = MARKS[panel.marks[row, column]]
-            text.append(f"{mark.letter or '·':^{cell}}", style=_style(mark.name))
-        text.append("\n")
-    text.append(" " * (label + 1) + _ticks(spec, cell) + ("" if spec.y else f"  {spec.x.label}") + "\n")
+            line.append(f"{mark.letter or '·':^{cell}}", style=_style(mark.name))
+        lines.append(line)
+    ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
+    return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]
 
 
-def _ticks(spec: FigureSpec, cell: int) -> str:
-    """Write the axis values below their cells, as many as fit with a space between."""
-    line = ""
-    for column, name in enumerate(spec.x.tick_labels):
+def _ticks(names: Sequence[str], cell: int) -> str:
+    """Write the axis values below their cells, as many as fit whole and with a space between."""
+    line, room = "", cell * len(names)
+    for column, name in enumerate(names):
         start = column * cell
-        if start >= len(line) + (1 if line else 0):
+        if start >= len(line) + (1 if line else 0) and start + len(name) <= room:
             line = f"{line:<{start}}{name}"
     return line
+
+
+def _side_by_side(lines: Sequence[Text], size: int, width: int) -> Text:
+    """Join one line of each panel of a row."""
+    joined = Text()
+    for number, line in enumerate(lines):
+        last = number == len(lines) - 1
+        joined.append_text(_cut(line, width if last and not number else size, pad=not last))
+        joined.append("" if last else " " * GAP)
+    return joined
+
+
+def _legend(spec: FigureSpec, width: int) -> Text:
+    """Return the legend, as many entries a line as fit."""
+    text, used = Text(), 0
+    for entry in spec.legend:
+        words = f" {entry.mark.title} {entry.count}"
+        size = 3 + len(words) + 2
+        if used and used + size > width:
+            text.append("\n")
+            used = 0
+        text.append(f" {entry.mark.letter or ' '} ", style=_style(entry.mark.name))
+        text.append_text(_cut(Text(words), width - 3))
+        text.append("  " if used + size <= width else "")
+        used += size
+    return text.append("\n")
+
+
+def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
+    short = text.copy()
+    short.truncate(width, pad=pad)
+    return short
 
 
 def _style(name: str) -> str:

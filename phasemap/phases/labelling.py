@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -54,21 +56,29 @@ def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
     missing = [c for c in ("trial_id", "step", "corruption", "n_corrupted", *ACCURACIES) if c not in frame]
     if missing:
         raise ValueError(f"the curves lack the columns {', '.join(missing)}")
+    parts = []
+    for ids, curves in curves_in(frame):
+        labels = label_curves(curves, rule)[list(LABEL_COLUMNS)]
+        parts.append(labels.set_index(pd.Index(ids, name="trial_id")))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=list(LABEL_COLUMNS))
+
+
+def curves_in(frame: pd.DataFrame) -> Iterator[tuple[np.ndarray, Curves]]:
+    """Yield (trial ids, curves) for every group of ``ok`` trials in long form that were recorded at the same steps."""
     if "status" in frame:
         frame = frame[frame["status"] == "ok"]
     ordered = frame.sort_values(["trial_id", "step"])
     steps = ordered.groupby("trial_id", sort=False)["step"].agg(tuple)
-    parts = []
     for same_steps, ids in steps.groupby(steps, sort=False).groups.items():
         rows = ordered[ordered["trial_id"].isin(ids)]
         shape = (len(ids), len(same_steps))
         first = rows.iloc[:: shape[1]]
-        curves = Curves(
-            steps=np.asarray(same_steps, dtype=np.int64),
-            values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in ACCURACIES},
-            corruption=first["corruption"].to_numpy(dtype=float),
-            n_corrupted=first["n_corrupted"].to_numpy(dtype=np.int64),
+        yield (
+            first["trial_id"].to_numpy(),
+            Curves(
+                steps=np.asarray(same_steps, dtype=np.int64),
+                values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in ACCURACIES},
+                corruption=first["corruption"].to_numpy(dtype=float),
+                n_corrupted=first["n_corrupted"].to_numpy(dtype=np.int64),
+            ),
         )
-        labels = label_curves(curves, rule)[list(LABEL_COLUMNS)]
-        parts.append(labels.set_index(pd.Index(first["trial_id"], name="trial_id")))
-    return pd.concat(parts) if parts else pd.DataFrame(columns=list(LABEL_COLUMNS))

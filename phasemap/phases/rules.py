@@ -34,11 +34,14 @@ DOSHI2024 = PhaseRule(rule="doshi2024")
 MEMORIZED_FRACTION = PhaseRule(rule="memorized_fraction")
 
 
-def subphases(curves: Curves, rule: PhaseRule) -> Labels:
-    """Label n trials at the last step of their curves: (n,) subphases."""
+def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Labels:
+    """Label n trials at the last step of their curves: (n,) subphases.
+
+    ``memorized_fraction`` looks at a window of records, or at the last record alone.
+    """
     if rule.rule == "doshi2024":
         return _doshi2024(curves, rule)
-    return _memorized_fraction(curves, rule)
+    return _memorized_fraction(curves, rule, windowed=windowed)
 
 
 def phases(subphase: Labels) -> Labels:
@@ -63,8 +66,9 @@ def window(curves: Curves, name: str) -> Floats:
     return np.asarray(np.median(curves.values[name][:, -max(inside, WINDOW_RECORDS) :], axis=1))
 
 
-def _memorized_fraction(curves: Curves, rule: PhaseRule) -> Labels:
-    memorized = window(curves, "memorized_accuracy")
+def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> Labels:
+    names = ("memorized_accuracy", "test_accuracy", "train_accuracy")
+    memorized, test, train = (window(curves, name) if windowed else curves.values[name][:, -1] for name in names)
     grokked = np.select(
         [
             curves.n_corrupted == 0,
@@ -75,7 +79,6 @@ def _memorized_fraction(curves: Curves, rule: PhaseRule) -> Labels:
         ["clean_fit", "undetermined", "coexistence", "full_inversion"],
         "partial_inversion",
     )
-    test, train = window(curves, "test_accuracy"), window(curves, "train_accuracy")
     return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
 
 

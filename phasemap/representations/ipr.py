@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from phasemap.study.network_checks import has_cyclic_order
 from phasemap.tasks.streams import stream
@@ -74,3 +75,10 @@ def mean_ipr(values: Floats) -> float:
     """Return the mean IPR of a network's neurons (N,), without those of zero weights; NaN if there are no others."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def spearman(x: Floats, y: Floats) -> float:
+    """Return Spearman's rank correlation, NaN where one side is constant."""
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])

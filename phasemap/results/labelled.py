@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from phasemap._version import __version__
 from phasemap.phases.curves import ACCURACIES, QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
-from phasemap.results.merge import TRIAL_SCHEMA, trial_rows
+from phasemap.results.merge import TRIAL_SCHEMA, steps_in, trial_rows
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import batches, read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
 from phasemap.study.spec import PhaseRule
@@ -59,8 +59,7 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
     """Return all steps at which any of the given trials was recorded, rising."""
     wanted = pa.array(trial_ids, pa.string())
     table = read_shards(folder, ["trial_id", "step"])
-    steps = pc.list_flatten(table["step"].filter(pc.is_in(table["trial_id"], wanted)))
-    return sorted(pc.unique(steps).to_pylist())
+    return steps_in(table.filter(pc.is_in(table["trial_id"], wanted)))
 
 
 def _label(

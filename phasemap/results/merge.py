@@ -122,14 +122,16 @@ def curve_table(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def curves_of(rows: pa.Table) -> list[tuple[np.ndarray, Curves]]:
+def curves_of(rows: pa.Table, quantities: Sequence[str] = QUANTITIES) -> list[tuple[np.ndarray, Curves]]:
     """Return (row numbers, curves) for every group of trials that were recorded at the same steps."""
-    names = [name for name in QUANTITIES if name in rows.column_names]
+    rows = rows.select(["step", "corruption", "n_corrupted", *quantities])
     found = []
     for recorded, members in _same_steps(rows["step"].combine_chunks()):
         part = rows if len(members) == len(rows) else rows.take(pa.array(members))
         shape = (len(members), len(recorded))
-        values = {q: part[q].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape) for q in names}
+        values = {
+            q: part[q].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape) for q in quantities
+        }
         curves = Curves(
             steps=recorded,
             values=values,
@@ -138,6 +140,11 @@ def curves_of(rows: pa.Table) -> list[tuple[np.ndarray, Curves]]:
         )
         found.append((members, curves))
     return found
+
+
+def steps_in(rows: pa.Table) -> list[int]:
+    """Return all steps at which any of the trials was recorded, rising."""
+    return sorted(pc.unique(pc.list_flatten(rows["step"])).to_pylist())
 
 
 def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -158,7 +165,8 @@ def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFram
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
-    for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows):
+    known = [name for name in QUANTITIES if name in rows.column_names]
+    for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows, known):
         try:
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:

@@ -33,10 +33,7 @@ class Provenance:
             "study_hash": study_hash,
             "command": sys.argv,
             "runner": runner,
-            "versions": {"phasemap": __version__, "python": platform.python_version(), **_versions(PACKAGES)},
-            "platform": platform.platform(),
-            "host": socket.gethostname(),
-            "processor": _processor(),
+            **surroundings(),
             "git": _git_state(),
             "devices": [],
             "core_hours": 0.0,
@@ -69,6 +66,16 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
             f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
         ) from None
     return entries
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what this process would train with: versions, platform, host and processor."""
+    return {
+        "versions": {"phasemap": __version__, "python": platform.python_version(), **_versions(PACKAGES)},
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "processor": _processor(),
+    }
 
 
 def _now() -> str:

@@ -37,10 +37,9 @@ def setting_type(setting: Setting) -> pa.DataType:
         return pa.string()
     if setting.name == "betas":
         return pa.list_(pa.float64())
-    annotation = str(setting.field.annotation)
-    if "bool" in annotation:
+    if setting.field.annotation is bool:
         return pa.bool_()
-    return pa.int64() if "int" in annotation else pa.float64()
+    return pa.int64() if "int" in str(setting.field.annotation) else pa.float64()
 
 
 def setting_value(name: str, value: Any) -> Any:

@@ -91,7 +91,8 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def shard_pieces(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Read the rows of one shard in pieces that fit into memory; FileNotFoundError if it is gone, else as above.
 
-    A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null.
+    A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null;
+    one that it gave another type (``scale_to_batch`` was no number) gets that.
     """
     schema = _schema(columns)
     try:
@@ -104,7 +105,7 @@ def shard_pieces(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
             lengths = ["step"] if set(schema.names) & set(QUANTITIES) - set(present) else []
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=list(dict.fromkeys((*present, *lengths))), use_threads=False)
-                yield pa.table([table[n] if n in present else _absent(n, table) for n in schema.names], schema=schema)
+                yield pa.table([_column(n, table) for n in schema.names], schema=schema)
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
@@ -127,9 +128,11 @@ def _schema(columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([SHARD_SCHEMA.field(name) for name in columns]) if columns else SHARD_SCHEMA
 
 
-def _absent(name: str, table: pa.Table) -> pa.Array:
-    """Return the values of a column that a shard lacks, for its rows."""
+def _column(name: str, table: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """Return a column in its present type, filled in where the shard lacks it."""
     kind = SHARD_SCHEMA.field(name).type
+    if name in table.column_names:
+        return table[name].cast(kind)
     if name in QUANTITIES:
         return pa.array([[math.nan] * len(recorded) for recorded in table["step"].to_pylist()], type=kind)
     default = setting_value(name, SETTINGS[name].default) if name in SETTINGS else None

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
@@ -179,7 +180,8 @@ def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
     tables = derive(folder, study, at_step)
     write_tables(folder, tables, curves=curves)
-    save_figure(figure_spec(first_panels(make_diagram(study, tables.points))), folder.diagram)
+    diagram = first_panels(make_diagram(study, tables.points))
+    save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
     return tables
 
 

@@ -19,7 +19,13 @@ QUANTITIES = (*ACCURACIES, *LOSSES, *NORMS, "rule_capture")
 STEP_TIMES = ("memorization_step", "grokking_step", "unlearning_step", "forgetting_step")
 """Steps at which something happened; NaN where it had not by the horizon (censored)."""
 
-FINALS = ("mean_ipr", "extracted_accuracy", "needed_neurons")
+FINALS = (
+    "mean_ipr",
+    "gain_ipr_correlation",
+    "extracted_accuracy",
+    "needed_neurons",
+    "pruned_memorized_accuracy",
+)
 """Numbers about the network at the end of its training; NaN where undefined or not recorded."""
 
 SUMMARIES = (
@@ -39,6 +45,9 @@ GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_
 PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")
 """The phases, in the order in which ties between seeds are decided."""
 SUBPHASES: Final = ("memorization", "forgetting", "confusion", *GROKKING)
+
+ROBUSTNESS: Final = "robustness"
+"""The share of other thresholds, windows, horizons and seeds that keep a point's label."""
 
 FrontierKind = Literal["generalization", "inversion"]
 FRONTIERS: tuple[FrontierKind, ...] = get_args(FrontierKind)

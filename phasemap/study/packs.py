@@ -9,14 +9,15 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from phasemap.study.sizes import trial_size
+from phasemap.study.sizes import TaskSize, trial_size
 from phasemap.study.trials import Trial, shape_key
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
-STEP_SECONDS = 80e-6  # of one step beside its matrix products
+STEP_SECONDS = {"mlp": 80e-6, "transformer": 0.5e-3}  # of one step beside its matrix products
+LAUNCH_SECONDS = {"mlp": 0.7e-3, "transformer": 3.8e-3}  # of one layer or block's step, without an explicit gradient
+NORM_SECONDS = 18e-9  # of a norm layer's step, a unit of an example
 DROPOUT_FACTOR = 1.3
-GENERAL_FACTOR = 3.0  # of networks without an explicit gradient
 RECORDS = 60
 
 
@@ -43,17 +44,20 @@ def split(pack: Pack) -> list[Pack]:
 
 
 def estimated_seconds(trial: Trial) -> float:
-    """Estimate one core's seconds for a trial: 6 operations a step, example and weight, and the records.
+    """Estimate one core's seconds for a trial alone: the matrix products of steps and records, and what is beside them.
 
-    The first layer counts where it is a matrix product; tokens only pick its rows.
+    A step costs three times the operations of an answer. Networks without an explicit gradient spend a constant time on
+    each layer's launches (their largest part with minibatches, and shared in a pack), and norm layers a time a unit.
     """
     size = trial_size(trial)
-    first = 0 if size.tokens else size.n_inputs
-    product = 2.0 * trial.width * (first + size.n_classes + (trial.depth - 2) * trial.width)
-    operations = product * size.n_examples * (3 * trial.steps * trial.data_fraction + min(RECORDS, trial.steps))
-    seconds = operations / OPERATIONS_PER_SECOND + trial.steps * STEP_SECONDS
-    explicit = size.tokens and trial.depth == 2 and trial.optimizer == "adamw"
-    return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0) * (1.0 if explicit else GENERAL_FACTOR)
+    rows = _rows(trial, size.n_examples)
+    operations, units = answer_operations(trial, size), _units(trial)
+    launches = 0.0 if trial.explicit else LAUNCH_SECONDS[trial.model] * trial.depth
+    norm = NORM_SECONDS * units if trial.norm != "none" else 0.0
+    step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[trial.model]
+    record = (operations / OPERATIONS_PER_SECOND + norm / 3) * size.n_examples + launches / 2
+    seconds = step * trial.horizon + record * min(RECORDS, trial.horizon)
+    return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
 
 
 def cost_key(trial: Trial) -> Hashable:
@@ -78,13 +82,50 @@ class Calibration:
 
 
 def estimated_bytes(trial: Trial) -> int:
-    """Estimate the memory of one trial: weights with gradient and moments, the hidden gradient, and its examples."""
+    """Estimate the memory of one trial: weights with gradient and moments, hidden units, and its examples.
+
+    The explicit gradient keeps one number a training example and hidden unit. Other networks keep about four for each
+    example of a step, or one for each example of all when they are asked.
+    """
     size = trial_size(trial)
     rows = trial.data_fraction * size.n_examples
-    weights = trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
-    units = rows * trial.width * (1 if size.tokens and trial.depth == 2 else 4 * (trial.depth - 1))
+    kept = rows * trial.width
+    if not trial.explicit:
+        kept = max(4 * _rows(trial, size.n_examples), size.n_examples) * (_units(trial) + size.n_classes)
     features = 0 if size.tokens else size.n_examples * size.n_inputs
-    return int(4 * (5 * weights + units + features) + 8 * (6 * rows + 8 * size.n_examples))
+    return int(4 * (5 * weight_count(trial, size) + kept + features) + 8 * (6 * rows + 8 * size.n_examples))
+
+
+def _rows(trial: Trial, n_examples: int) -> float:
+    """Return the number of examples of one step."""
+    return trial.data_fraction * n_examples if isinstance(trial.batch_size, str) else float(trial.batch_size)
+
+
+def answer_operations(trial: Trial, size: TaskSize) -> float:
+    """Return the operations of one answer. The first layer counts where it multiplies; tokens only pick its rows.
+
+    The last block of a Transformer answers for one token, those before for both, and the first takes its projections
+    from a table of the tokens (phasemap/training/transformer.py).
+    """
+    if trial.model == "transformer":
+        blocks = (1 + 2 * trial.mlp_factor) * (2 * trial.depth - 1) + 6 * (trial.depth - 1)
+        return 2.0 * trial.width * (blocks * trial.width + size.n_classes)
+    first = 0 if size.tokens else size.n_inputs
+    return 2.0 * trial.width * (first + size.n_classes + (trial.depth - 2) * trial.width)
+
+
+def _units(trial: Trial) -> int:
+    """Return the hidden units of one answer."""
+    if trial.model == "transformer":
+        return (4 + trial.mlp_factor) * trial.width * (2 * trial.depth - 1)
+    return (trial.depth - 1) * trial.width
+
+
+def weight_count(trial: Trial, size: TaskSize) -> int:
+    """Return the number of weights, without those of norm layers."""
+    if trial.model == "transformer":
+        return trial.width * (2 * size.n_classes + trial.depth * (4 + 2 * trial.mlp_factor) * trial.width)
+    return trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
 
 
 def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasemap.tasks.dataset import Ints
+from phasemap.study.trials import Trial
+from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.streams import stream
 
 
@@ -32,3 +33,13 @@ class Batches:
     def _order(self, epoch: int) -> Ints:
         order = stream("minibatches", self._seed, self._name, epoch).permutation(self._total)
         return order[order < self.n_train]
+
+
+def make_batches(trial: Trial, data: Dataset, n_train: int) -> Batches | None:
+    """Return a trial's minibatches, or None for full batches; ValueError if its training set can't fill one."""
+    size = trial.batch_size
+    if isinstance(size, str):
+        return None
+    if size > n_train:
+        raise ValueError(f"batch_size {size} is larger than the training set of {n_train} examples")
+    return Batches(seed=trial.seed, dataset_name=data.name, total=len(data.labels), n_train=n_train, batch_size=size)

@@ -12,7 +12,6 @@ same in any pack, to the bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,44 +20,19 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.initial import initial_mlp
+from phasemap.training.losses import evaluation
+from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.optimizers import AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
 
 BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
 
 
-class ExplicitKernel:
+class ExplicitKernel(OneByOneKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        self.networks = [_Network(t, e, device) for t, e in zip(trials, examples, strict=True)]
-
-    @torch.no_grad()
-    def advance(self, members: Sequence[int], after: int, until: int) -> None:
-        """Train the given networks from step ``after`` to step ``until``."""
-        for member in members:
-            network = self.networks[member]
-            for step in range(after + 1, until + 1):
-                network.train_step(step)
-
-    @torch.no_grad()
-    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
-        """Answer all examples with dropout off."""
-        return [self.networks[member].evaluate() for member in members]
-
-    def weights(self, member: int) -> dict[str, torch.Tensor]:
-        """Return one network's U (N, p), V (N, p) and W (p, N)."""
-        return self.networks[member].named_weights()
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs, one entry a network."""
-        return [{"weights": n.weights.clone(), **n.optimizer.state()} for n in self.networks]
-
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Continue from a checkpoint."""
-        for network, saved in zip(self.networks, state, strict=True):
-            network.weights.copy_(saved["weights"])
-            network.optimizer.load(saved)
+        super().__init__([_Network(t, e, device) for t, e in zip(trials, examples, strict=True)])
 
 
 class _Scratch:
@@ -122,12 +96,7 @@ class _Network:
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
         self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
-        self.optimizer = AdamW(
-            self.weights,
-            OptimizerSettings(
-                learning_rate=trial.step_size, weight_decay=trial.weight_decay, betas=trial.betas, eps=trial.eps
-            ),
-        )
+        self.optimizer = AdamW(self.weights, OptimizerSettings.of(trial))
         scratch = _Scratch(block_rows(width, p), width, p, device)
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
@@ -187,13 +156,7 @@ class _Network:
             self._forward(self.embedding, block, None)
             predicted.append(block.scores.argmax(dim=0))
             losses.append(self._losses(block))
-        loss = torch.cat(losses).double()
-        return Evaluation(
-            predicted=torch.cat(predicted).cpu().numpy(),
-            train_loss=float(loss[: self.n_train].mean()),
-            test_loss=float(loss[self.n_train :].mean()),
-            norms=self.norms(),
-        )
+        return evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, self.norms())
 
     def _losses(self, block: _Block) -> torch.Tensor:
         """Return each example's loss (R,) from a block's scores, which are overwritten."""

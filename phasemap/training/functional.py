@@ -7,6 +7,7 @@ sake of a neighbour.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,10 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from phasemap.study.trials import Trial
-from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
-from phasemap.training.batches import Batches
+from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.losses import LOSSES
+from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
 from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
@@ -101,7 +101,7 @@ class _Group:
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self._batches = _batches(trials, data, self.n_train)
+        self._batches = [made for t in trials if (made := make_batches(t, data, self.n_train))]
         units = dropout_width(first)
         self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
         self._dropout = any(trial.dropout for trial in trials)
@@ -162,14 +162,8 @@ class _Group:
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
         predicted, losses = self._answers(self._unflatten(self.weights), self.inputs, self.targets)  # (K, M)
-        answers, losses = predicted.cpu().numpy(), losses.double()
         return [
-            Evaluation(
-                predicted=answers[i],
-                train_loss=float(losses[i, : self.n_train].mean()),
-                test_loss=float(losses[i, self.n_train :].mean()),
-                norms=part_norms(self._parts(i)),
-            )
+            evaluation(predicted[i], losses[i], self.n_train, part_norms(self._parts(i)))
             for i in range(len(self.members))
         ]
 
@@ -192,34 +186,13 @@ class _Group:
 def _optimizers(trials: Sequence[Trial], weights: torch.Tensor) -> list[AdamW | SGD]:
     """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches."""
 
-    def settings(learning_rate: float | torch.Tensor, weight_decay: float | torch.Tensor) -> OptimizerSettings:
-        first = trials[0]
-        return OptimizerSettings(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            betas=first.betas,
-            eps=first.eps,
-            momentum=first.momentum,
-        )
-
     kind = OPTIMIZERS[trials[0].optimizer]
     if weights.device.type == "cpu":
         rows = weights.split(1)
-        return [kind(row, settings(t.step_size, t.weight_decay)) for row, t in zip(rows, trials, strict=True)]
+        return [kind(row, OptimizerSettings.of(t)) for row, t in zip(rows, trials, strict=True)]
     rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
     decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
-    return [kind(weights, settings(rates, decays))]
-
-
-def _batches(trials: Sequence[Trial], data: Dataset, n_train: int) -> list[Batches]:
-    """Return each network's minibatches; none for full batches."""
-    size = trials[0].batch_size
-    if isinstance(size, str):
-        return []
-    if size > n_train:
-        raise ValueError(f"batch_size {size} is larger than the training set of {n_train} examples")
-    total = len(data.labels)
-    return [Batches(seed=t.seed, dataset_name=data.name, total=total, n_train=n_train, batch_size=size) for t in trials]
+    return [kind(weights, replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays))]
 
 
 def _chunk(trial: Trial, rows: int) -> int:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from phasemap.representations.extraction import extracted_weights, spectrum_shares
-from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, token_order
+from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
-from phasemap.training.losses import LOSSES
+from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import MLP, build_network, load_weights, named_weights
-from phasemap.training.recording import Evaluation, Finals, InsideRecord, measure, record_steps
+from phasemap.training.recording import Finals, InsideRecord, measure, record_steps
 
 EVERY = 4  # of the records: the neurons are looked at at about 5 steps a decade
 N_EXAMPLES = 6  # whose whole score vectors are kept
@@ -66,14 +66,25 @@ class Inside:
         """Return the numbers that the table of trials shows; the mean IPR wherever it has a meaning."""
         values = unit_ipr(self.trial, weights)
         extracted = [r.columns["value"][0] for r in self.records if r.record == "extracted"]
-        pruning = [r.columns for r in self.records if r.record == "pruning" and r.series == "lowest_first"]
+        needed, memorized = self._needed()
         return Finals(
             mean_ipr=math.nan if values is None else mean_ipr(values),
+            gain_ipr_correlation=gain_ipr_correlation(values, weights),
             extracted_accuracy=float(extracted[-1]) if extracted else math.nan,
-            needed_neurons=needed_neurons(pruning[0]["index"], pruning[0]["test_accuracy"], KEPT_ACCURACY)
-            if pruning
-            else math.nan,
+            needed_neurons=needed,
+            pruned_memorized_accuracy=memorized,
         )
+
+    def _needed(self) -> tuple[float, float]:
+        """Return how many neurons keep the test accuracy, and the memorized accuracy with these alone."""
+        curves = [r.columns for r in self.records if r.record == "pruning" and r.series == "lowest_first"]
+        if not curves:
+            return math.nan, math.nan
+        levels = curves[0]["index"]
+        needed = needed_neurons(levels, curves[0]["test_accuracy"], KEPT_ACCURACY)
+        if math.isnan(needed):
+            return math.nan, math.nan
+        return needed, float(curves[0]["memorized_accuracy"][levels == self.trial.width - needed][0])
 
     def _add(self, record: str, step: int, series: str, **columns: NDArray[Any]) -> None:
         self.records.append(InsideRecord(record=record, step=step, series=series, columns=columns))
@@ -95,6 +106,14 @@ def unit_ipr(trial: Trial, weights: Weights, *, constant: bool = True) -> Floats
     if trial.model == "transformer":
         return ipr(_numbers(weights["E"]).T[:, order], constant=constant)
     return neuron_ipr(*_two_layers(weights), order, constant=constant) if trial.depth == 2 else None
+
+
+def gain_ipr_correlation(values: Floats | None, weights: Weights) -> float:
+    """Return Spearman's correlation of the norm layer's gains with the IPR of the neurons (N,); NaN without both."""
+    if values is None or "gain.0" not in weights:
+        return math.nan
+    known = np.isfinite(values)
+    return spearman(values[known], _numbers(weights["gain.0"])[known])
 
 
 def extracted_accuracy(trial: Trial, examples: Examples, weights: Weights) -> float:
@@ -180,14 +199,8 @@ def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Ins
 
 
 def _measured(trial: Trial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
-    losses, n_train = LOSSES[trial.loss](scores, targets).double(), len(examples.train)
-    evaluation = Evaluation(
-        predicted=scores.argmax(dim=1).numpy(),
-        train_loss=float(losses[:n_train].mean()),
-        test_loss=float(losses[n_train:].mean()),
-        norms={},
-    )
-    return measure(examples, evaluation)
+    losses = LOSSES[trial.loss](scores, targets)
+    return measure(examples, evaluation(scores.argmax(dim=1), losses, len(examples.train), {}))
 
 
 @torch.no_grad()

@@ -1,11 +1,13 @@
-"""The losses, per example."""
+"""The losses, per example, and what they and the answers say of a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
+
+from phasemap.training.recording import Evaluation
 
 
 def mse(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -20,3 +22,14 @@ def cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"mse": mse, "cross_entropy": cross_entropy}
+
+
+def evaluation(predicted: torch.Tensor, losses: torch.Tensor, n_train: int, norms: Mapping[str, float]) -> Evaluation:
+    """Put one network's answers and losses (M,), training examples first, together; losses are averaged in float64."""
+    losses = losses.double()
+    return Evaluation(
+        predicted=predicted.cpu().numpy(),
+        train_loss=float(losses[:n_train].mean()),
+        test_loss=float(losses[n_train:].mean()),
+        norms=norms,
+    )

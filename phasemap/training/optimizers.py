@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.optim.adamw import adamw
 
+from phasemap.study.trials import Trial
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSettings:
@@ -17,6 +19,17 @@ class OptimizerSettings:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     momentum: float = 0.9
+
+    @classmethod
+    def of(cls, trial: Trial) -> OptimizerSettings:
+        """Return the settings of one trial."""
+        return cls(
+            learning_rate=trial.step_size,
+            weight_decay=trial.weight_decay,
+            betas=trial.betas,
+            eps=trial.eps,
+            momentum=trial.momentum,
+        )
 
 
 class AdamW:

@@ -104,8 +104,10 @@ class Finals:
     """Single numbers about the network at the end of its training; NaN where undefined or not asked for."""
 
     mean_ipr: float = math.nan
+    gain_ipr_correlation: float = math.nan  # over the neurons of a two-layer MLP with a norm layer
     extracted_accuracy: float = math.nan
     needed_neurons: float = math.nan
+    pruned_memorized_accuracy: float = math.nan  # with no other neurons than those
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import study_of
+from conftest import run_in_process, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +132,11 @@ def test_seeds_count_by_their_corrupted_examples_and_chance_by_the_classes():
     two = trials(["coexistence"] * 4, recovered_accuracy=[0.52] * 4, memorized_accuracy=[0.2] * 4)
     assert first(point_table(STUDY, two.assign(n_classes=2)))["generalization_wins"] == "undetermined"
     assert first(point_table(STUDY, two.assign(n_classes=97)))["generalization_wins"] == "wins"
+
+
+def test_an_axis_of_words_and_numbers_can_be_stored_and_read(tmp_path):
+    study = study_of(axes={"batch_size": ["full", 8], "corruption": [0, 0.3]}, seeds=1)
+    folder = run_in_process(study, tmp_path)
+    points = pd.read_parquet(folder.points)
+    assert points["batch_size"].tolist() == ["full", "full", "8", "8"]
+    assert points["phase"].notna().all()

@@ -97,6 +97,7 @@ def test_panels_say_which_seeds_were_lost_and_draw_only_the_others(run):
 def test_points_without_a_trained_network_are_named(run):
     points = run.points.copy()
     points.loc[0, ["n_seeds", "n_failed", "n_diverged"]] = [0, 2, 0]
+    points.loc[0, ["phase", "subphase"]] = None
     trials = run.trials[~((run.trials["weight_decay"] == 0) & (run.trials["corruption"] == 0))]
     frames = dataclasses.replace(run._frames("curves"), points=points, trials=trials)
     panel = curves_chart(frames, run_layout(run)).panels[0]

@@ -13,7 +13,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
-from phasemap.figures.static import STYLE, draw, draw_into, save_figure
+from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.figures.terminal import terminal_figure
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.problems import UnreachableError, UserError
@@ -48,6 +48,19 @@ def points(study=STUDY):
     frame.loc[n - 1, "n_diverged"] = 2
     frame.loc[0, "n_failed"] = 1
     return frame
+
+
+def cells(ax):
+    """Return ((left, bottom), (right, top), colour) of each cell, row by row from below.
+
+    All cells of one label are one outline, five vertices a cell.
+    """
+    found = []
+    for patch in ax.patches:
+        colour = mpl.colors.to_hex(patch.get_facecolor())
+        boxes = patch.get_path().vertices.reshape(-1, 5, 2)
+        found += [(tuple(box.min(axis=0)), tuple(box.max(axis=0)), colour) for box in boxes]
+    return sorted(found, key=lambda cell: cell[0][::-1])
 
 
 @pytest.fixture
@@ -95,31 +108,22 @@ def test_a_quantity_is_drawn_as_its_means():
         figure_spec(diagram, "accuracy")
 
 
-def cells(ax):
-    """Return ((left, bottom, right, top), colour) of each cell drawn, row by row from below."""
-    found = []
-    for collection in ax.collections:
-        colour = mpl.colors.to_hex(collection.get_facecolor()[0])
-        found += [(tuple(path.get_extents().extents.tolist()), colour) for path in collection.get_paths()]
-    return sorted(found, key=lambda cell: (cell[0][1], cell[0][0]))
-
-
 def test_the_drawing_shows_what_the_spec_says(spec):
-    with mpl.rc_context(STYLE):
-        figure = draw(spec)
-    axes = [ax for ax in figure.axes if ax.collections]
+    figure = draw_any(spec)
+    axes = [ax for ax in figure.axes if ax.patches]
     assert len(axes) == 2
     assert axes[0].get_yscale() == "log"
     assert axes[0].get_ylabel() == "weight decay"
-    assert [face for _, face in cells(axes[0])] == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
-    texts = sorted(axes[0].texts, key=lambda text: text.get_position()[::-1])
-    assert [text.get_text() for text in texts] == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
-    for text, ((left, bottom, right, top), _) in zip(texts, cells(axes[0]), strict=True):
+    assert [face for _, _, face in cells(axes[0])] == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
+    letters = [text.get_text() for text in axes[0].texts]
+    assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
+    for text, ((left, bottom), (right, top), _) in zip(axes[0].texts, cells(axes[0]), strict=True):
         assert left < text.get_position()[0] < right
         assert bottom < text.get_position()[1] < top
     assert axes[0].get_xlabel() == "corruption"
     thick = [line for line in axes[0].lines if line.get_linewidth() > 1.5]
     assert len(thick) == len(spec.panels[0].lines) > 0
+    assert min(text.get_zorder() for text in axes[0].texts) > max(line.get_zorder() for line in thick)
     assert {line.get_linestyle() for line in thick} == {
         "-" if line.kind == "generalization" else "--" for line in spec.panels[0].lines
     }
@@ -167,12 +171,15 @@ def test_strips_and_wide_maps_are_drawn(tmp_path):
 
 
 def test_the_terminal_shows_letters_row_by_row_with_the_largest_value_on_top(spec):
-    lines = terminal_figure(spec).plain.splitlines()
-    assert lines[0] == "dropout 0"
+    lines = terminal_figure(spec, width=30).plain.splitlines()
+    assert lines[0].strip() == "weight decay (up), corruption"
+    assert lines[1].strip() == "dropout 0"
     assert [line.split() for line in lines[2:6]] == [
         ["10", "F", "F", "!"], ["1", "I", "I", "I"], ["0.1", "C", "C", "C"], ["0", "0.1", "0.2"],
     ]  # fmt: skip
-    assert any(line.startswith(" C  coexistence 3") for line in lines)
+    side_by_side = terminal_figure(spec).plain.splitlines()
+    assert side_by_side[1].split() == ["dropout", "0", "dropout", "0.3"]
+    assert any(" C  coexistence 3" in line for line in lines)
 
 
 def test_the_terminal_narrows_wide_maps():
@@ -187,7 +194,7 @@ def test_fixed_values_are_named_in_the_picture_also_where_they_are_zero():
 
 
 def test_a_log_axis_to_the_right_is_drawn_as_one():
-    figure = draw(figure_spec(make_diagram(STUDY, points(), x="weight_decay", y="corruption", fix={"dropout": 0})))
+    figure = draw_any(figure_spec(make_diagram(STUDY, points(), x="weight_decay", y="corruption", fix={"dropout": 0})))
     assert figure.axes[0].get_xscale() == "log"
 
 

@@ -14,11 +14,9 @@ from scipy.stats import spearmanr
 import phasemap as pm
 from phasemap.diagram.diagram import lay_out
 from phasemap.figures.charts import CHART_KINDS
-from phasemap.figures.lines import draw_chart
-from phasemap.figures.neurons import spearman
 from phasemap.figures.palette import MARKS
 from phasemap.figures.pruning import pruning_chart
-from phasemap.figures.static import save_figure
+from phasemap.figures.static import draw_any, save_figure
 from phasemap.study.problems import UserError
 
 ONE = {"corruption": 0.3, "weight_decay": 2}
@@ -136,11 +134,6 @@ def test_several_points_without_gains_are_a_mistake_that_names_a_point(run):
         run.figure("neurons")
 
 
-def test_constant_gains_have_no_correlation():
-    assert np.isnan(spearman(np.arange(3.0), np.ones(3)))
-    assert spearman(np.array([1.0, 2, 3]), np.array([1.0, 10, 5])) == pytest.approx(0.5)
-
-
 def test_pruning_has_a_row_a_point_and_a_column_an_order(run):
     chart = run.figure("pruning", fix={"corruption": 0.3})
     assert chart.columns == 3
@@ -254,7 +247,7 @@ def test_files_are_written_in_every_format(run, kind, ending, tmp_path):
 @pytest.mark.parametrize("fix", [{}, ONE])
 def test_nothing_is_cut_off_or_written_over(run, kind, fix):
     """Titles, labels and legend lie inside the figure, and no panel's texts reach into another panel."""
-    figure = draw_chart(run.figure(kind, fix=fix))
+    figure = draw_any(run.figure(kind, fix=fix))
     figure.draw_without_rendering()
     whole = figure.bbox
     boxes = [ax.get_tightbbox() for ax in figure.axes if ax.axison]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.representations.analytic import analytic_weights
-from phasemap.representations.ipr import ipr, mean_ipr, neuron_ipr, random_ipr, token_order
+from phasemap.representations.ipr import ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
 from phasemap.training.population import train_pack
 
 
@@ -24,6 +24,11 @@ def test_two_equal_frequencies_score_a_half_and_a_spike_spreads_evenly():
     angle = 2 * np.pi * np.arange(31) / 31
     assert ipr((np.cos(3 * angle) + np.cos(7 * angle))[None, :]) == pytest.approx([0.5])
     assert ipr(np.eye(1, 31)) == pytest.approx([1 / 16])
+
+
+def test_a_constant_side_has_no_rank_correlation():
+    assert np.isnan(spearman(np.arange(3.0), np.ones(3)))
+    assert spearman(np.array([1.0, 2, 3]), np.array([1.0, 10, 5])) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("p", "expected"), [(97, 0.04), (31, 0.12), (7, 0.42)])

@@ -107,6 +107,18 @@ def test_a_shard_without_a_later_column_is_filled_in(rows, tmp_path):
     assert read["train_loss"].to_pylist() == rows[0]["train_loss"].to_pylist()
 
 
+def test_the_batch_that_a_training_is_scaled_to_is_a_number_also_beside_older_shards(rows, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    place = rows[0].schema.get_field_index("scale_to_batch")
+    older = rows[0].set_column(place, "scale_to_batch", pa.nulls(len(rows[0]), pa.bool_()))
+    pq.write_table(older, folder.shard("older"))
+    scaled = trial_of(trial_id="scaled", steps=4, batch_size=4, scale_to_batch=8)
+    write_shard(folder, "scaled", train_pack([scaled], device=CPU))
+    found = {row["trial_id"]: row["scale_to_batch"] for row in read_shards(folder).to_pylist()}
+    assert found == {"t0": None, "t1": None, "scaled": 8}
+
+
 def test_only_trials_that_ended_well_get_labels(rows):
     table = trial_table(merge_rows(pa.concat_tables(rows)), PhaseRule())
     assert list(table.columns) == list(TRIAL_COLUMNS)

@@ -1,10 +1,9 @@
-"""Sizes of tasks: those of the data sets themselves, and what they make of a trial's cost."""
+"""Sizes of tasks: those of the data sets themselves."""
 
 import numpy as np
 import pytest
 from conftest import trial_of
 
-from phasemap.study.packs import GENERAL_FACTOR, OPERATIONS_PER_SECOND, estimated_bytes, estimated_seconds
 from phasemap.study.sizes import trial_size
 from phasemap.tasks.load import dataset_of
 
@@ -30,18 +29,3 @@ def test_sizes_are_those_of_the_data(arrays):
         width = 2 * data.n_classes if data.tokens else data.inputs.shape[1]
         assert size.n_inputs == width
         assert set(np.unique(data.labels)) <= set(range(data.n_classes))
-
-
-def test_the_cost_of_modular_trials_is_that_of_their_pairs():
-    trial = trial_of(modulus=97, width=500, steps=2000, data_fraction=0.5, dropout=0.0)
-    assert estimated_seconds(trial) == pytest.approx(2 * 500 * 97 * 97**2 * 3060 / OPERATIONS_PER_SECOND + 0.16)
-    assert estimated_bytes(trial) == int(4 * (5 * 500 * 291 + 4704.5 * 500) + 8 * (6 * 4704.5 + 8 * 9409))
-
-
-def test_the_first_layer_of_features_costs_like_any_other():
-    settings = {"width": 100, "steps": 1000, "data_fraction": 0.5, "dropout": 0.0}
-    images = trial_of(task="images", dataset="mnist5k", **settings)
-    operations = 2 * 100 * (784 + 10) * 5000 * 1560
-    expected = GENERAL_FACTOR * (operations / OPERATIONS_PER_SECOND + 0.08)
-    assert estimated_seconds(images) == pytest.approx(expected)
-    assert estimated_bytes(images) > 4 * 5000 * 784

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+from collections import Counter
 
 import pytest
 from conftest import SMALL, study_of
@@ -163,3 +165,17 @@ def test_the_later_half_of_the_work_ends_with_its_shortest_packs():
     places = [trials.index(pack.trials[0]) for pack in earlier]
     assert places == sorted(places)
     assert sorted(t.trial_id for pack in packs for t in pack.trials) == sorted(t.trial_id for t in trials)
+
+
+def test_a_trial_is_found_by_its_id_or_the_first_digits_that_no_other_has():
+    study = study_of(seeds=3000)
+    ids = [trial.trial_id for trial in expand(study)]
+    starts = Counter(one[:6] for one in ids)
+    alone, shared = (next(start for start, n in starts.items() if n == count) for count in (1, 2))
+    both = [one for one in ids if one.startswith(shared)]
+    assert find_trial(study, alone).trial_id.startswith(alone)
+    assert [find_trial(study, one).trial_id for one in both] == both
+    for text, message in ((shared, f"is the start of 2 trials ({', '.join(both)})"), (alone[:5], "too short"),
+                          ("0" * 16, "is not a trial of small")):  # fmt: skip
+        with pytest.raises(UserError, match=re.escape(message)):
+            find_trial(study, text)

@@ -10,9 +10,11 @@ import torch
 from conftest import CPU, trial_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import Oracle
 
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
+from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
 from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, pick_device, train_pack
@@ -65,6 +67,46 @@ def test_the_law_holds_for_networks_of_several_blocks():
     assert block_rows(600, 29) < 0.6 * 29 * 29
     together = by_id(train_pack(trials, device=CPU))
     assert by_id(train_pack(trials[1:2], device=CPU))["w1"] == together["w1"]
+
+
+ATTENTIVE = [
+    dataclasses.replace(trial, model="transformer", depth=1, width=24, heads=3, activation="relu", learning_rate=0.003)
+    for trial in MIXED
+]
+
+
+@pytest.mark.parametrize("batch_size", ["full", 16])
+def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(batch_size):
+    trials = [dataclasses.replace(trial, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
+    saved = []
+    together = by_id(train_pack(trials, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0)))
+    for trial in trials[::3]:
+        assert by_id(train_pack([trial], device=CPU)) == {trial.trial_id: together[trial.trial_id]}
+    assert by_id(train_pack(trials, device=CPU, hooks=Hooks(saved=saved[len(saved) // 2]))) == together
+
+
+def test_both_kernels_train_the_same_transformers():
+    trials = [dataclasses.replace(trial, steps=40) for trial in ATTENTIVE]
+    explicit = train_pack(trials, device=CPU, kernel=TransformerKernel)
+    general = train_pack(trials, device=CPU, kernel=FunctionalKernel)
+    for one, other in zip(explicit, general, strict=True):
+        assert one.curves["train_loss"] == pytest.approx(other.curves["train_loss"], rel=1e-3)
+        assert one.curves["weight_norm"] == pytest.approx(other.curves["weight_norm"], rel=1e-4)
+
+
+def test_the_gradient_of_a_transformer_over_several_blocks_of_rows_is_autograd_s():
+    trial = trial_of(
+        model="transformer", depth=1, modulus=23, width=128, heads=4, mlp_factor=8, activation="square", dropout=0.2,
+        data_fraction=0.8, loss="cross_entropy", weight_tying=True,
+    )  # fmt: skip
+    network = TransformerKernel([trial], [examples_of(trial)], CPU).networks[0]
+    assert len(network._full) > 1
+    with torch.no_grad():
+        network.train_step(1)
+    plain = Oracle(trial)
+    plain.step(1)
+    expected = torch.cat([parameter.grad.reshape(-1) for parameter in plain.parameters])
+    assert torch.allclose(network.gradient, expected, rtol=1e-3, atol=1e-7)
 
 
 def test_the_general_kernel_agrees_with_itself_in_any_pack():
@@ -162,7 +204,10 @@ def test_dropout_masks_are_nested_in_rate_and_rows_and_drop_the_right_share():
 def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
     examples = [examples_of(MIXED[0])]
     assert isinstance(make_kernel(MIXED[:1], examples, CPU), ExplicitKernel)
-    assert not dataclasses.replace(MIXED[0], depth=3).explicit
+    assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU), TransformerKernel)
+    for other in ({"depth": 3}, {"norm": "batch"}, {"batch_size": 8}, {"optimizer": "sgd"}, {"task": "images"}):
+        assert not dataclasses.replace(MIXED[0], **other).explicit
+    assert not dataclasses.replace(ATTENTIVE[0], depth=2).explicit
 
 
 def test_a_missing_gpu_is_named():

@@ -63,6 +63,8 @@ def test_pruning_starts_at_the_trained_network_and_counts_the_neurons_it_needs(c
         for name in ("train_loss", "test_loss"):
             assert record.columns[name][0] == pytest.approx(coexisting.curves[name][-1], rel=1e-4)
     assert 10 < coexisting.finals.needed_neurons < 64
+    assert coexisting.finals.pruned_memorized_accuracy < 0.2 < 0.95 < coexisting.curves["memorized_accuracy"][-1]
+    assert np.isnan(coexisting.finals.gain_ipr_correlation)
 
 
 def test_the_ipr_is_recorded_of_each_neuron_from_the_first_step_to_the_last(coexisting):
@@ -137,7 +139,10 @@ def test_the_gain_of_batchnorm_follows_the_ipr():
     )  # fmt: skip
     (result,) = train_pack([trial], device=CPU, record=("neurons",))
     columns = records(result, "neurons", "all")[-1].columns
-    assert spearmanr(columns["gain"], columns["ipr"]).statistic > 0.5
+    expected = spearmanr(columns["gain"], columns["ipr"]).statistic
+    assert result.finals.gain_ipr_correlation == pytest.approx(expected)
+    assert expected > 0.5
+    assert np.isnan(result.finals.pruned_memorized_accuracy)
 
 
 def same(a, b):

@@ -1,0 +1,78 @@
+"""Gather a run for others: one folder or zip with study, tables, figures, provenance and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from phasemap.results.export import export_table
+from phasemap.runs import Run
+from phasemap.study.problems import UnreachableError, UserError
+
+SUMS = "SHA256SUMS"
+ZIP = ".zip"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold: the same content gives the same file
+
+
+def write_bundle(run: Run, target: Path) -> list[str]:
+    """Write a run's bundle to a new folder or zip, whole or not at all, and return the names of its files.
+
+    UserError where the target exists; UnreachableError where it can't be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise UserError(f"{target} exists already; allowed: a new folder or a new .zip file")
+    try:
+        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as work:
+            content = Path(work) / "content"
+            content.mkdir()
+            names = _gather(run, content)
+            if target.suffix.lower() == ZIP:
+                packed = Path(work) / "packed"
+                _pack(content, names, packed)
+                packed.rename(target)
+            else:
+                content.rename(target)
+    except OSError as error:
+        raise UnreachableError(f"{target} can't be written: {error.strerror or error}") from None
+    return names
+
+
+def _gather(run: Run, folder: Path) -> list[str]:
+    """Write every file of a bundle, then their checksums."""
+    for name, write in _parts(run).items():
+        write(folder / name)
+    for path in (run.folder.study, run.folder.provenance, run.folder.neurons):
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
+    names = sorted(path.name for path in folder.iterdir())
+    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(sums), encoding="utf-8")
+    return [*names, SUMS]
+
+
+def _parts(run: Run) -> Mapping[str, Callable[[Path], object]]:
+    """Return what is made anew, by file name."""
+    from phasemap.figures.static import save_figure
+
+    tables = {"trials": run.trials, "points": run.points, "curves": run.curves}
+    parts: dict[str, Callable[[Path], object]] = {
+        f"{name}.parquet": partial(export_table, frame) for name, frame in tables.items()
+    }
+    spec = run.figure()
+    parts |= {f"diagram.{ending}": partial(save_figure, spec) for ending in ("png", "svg", "pdf")}
+    parts["report.html"] = run.report
+    return parts
+
+
+def _pack(folder: Path, names: list[str], target: Path) -> None:
+    """Pack files into a zip in the order of their names, without dates."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, (folder / name).read_bytes())

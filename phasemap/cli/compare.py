@@ -1,0 +1,93 @@
+"""The command that compares two runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phasemap.cli.shared import EXIT_FAILED, common, print_result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from phasemap.diagram.compare import Comparison
+
+MOST_ROWS = 20
+
+
+@click.command()
+@click.argument("run_a")
+@click.argument("run_b")
+@common
+@click.option("--fail-on-change", is_flag=True, help="Exit with 1 unless the runs are equal within the seeds' noise.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="html (tables and picture), png, svg or pdf.")
+def diff(run_a: str, run_b: str, storage: str | None, as_json: bool, fail_on_change: bool, output: Path | None) -> None:
+    """Compare RUN_A with RUN_B: which points changed their phase, and how far the frontiers moved.
+
+    A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
+    """
+    from phasemap.api import open_run
+
+    found = open_run(run_a, storage).diff(open_run(run_b, storage))
+    if output:
+        from phasemap.figures.difference_page import save_difference
+
+        save_difference(found, output)
+    print_result(_content(found, output), "\n".join(_lines(found, output)), as_json=as_json)
+    sys.exit(EXIT_FAILED if fail_on_change and not found.equal else 0)
+
+
+def _content(found: Comparison, output: Path | None) -> dict[str, Any]:
+    """Return a comparison as plain values; numbers that are not known are null."""
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        "differences": list(found.differences),
+        "n_points": found.n_points,
+        "n_only_a": found.n_only_a,
+        "n_only_b": found.n_only_b,
+        "p_seeds": found.p_seeds,
+        "p_map": found.p_map,
+        "transitions": {
+            level: {
+                "agreement": t.agreement,
+                "kappa": None if t.kappa != t.kappa else t.kappa,
+                "counts": {str(a): {str(b): int(n) for b, n in row.items()} for a, row in t.counts.iterrows()},
+            }
+            for level, t in found.transitions.items()
+        },
+        "changed_points": _records(found.points[found.points["changed"]]),
+        "shifts": _records(found.shifts),
+        "file": str(output) if output else None,
+    }
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records"))
+
+
+def _lines(found: Comparison, output: Path | None) -> list[str]:
+    """Write a comparison for people."""
+    changed = found.points[found.points["changed"]]
+    lines = [f"A {found.name_a}, B {found.name_b}: {found.verdict}", found.reason, ""]
+    lines += [f"differs: {text}" for text in found.differences]
+    lines.append(f"{found.n_points} points compared; {found.n_only_a} only in A, {found.n_only_b} only in B")
+    for level, t in found.transitions.items():
+        lines.append(f"{level}: agreement {t.agreement:.1%}, kappa {t.kappa:.2f}")
+    lines += ["", "A down, B to the right:", found.transitions["phase"].counts.to_string(), ""]
+    if len(changed):
+        columns = [c for c in changed if c not in ("phase_a", "phase_b", "changed")]
+        lines += _cut(changed[columns], f"{len(changed)} points with another label:")
+    if len(found.shifts):
+        lines += _cut(found.shifts, "frontiers, where both cross a row (shift B - A with 95 % interval):")
+    return [*lines, *([str(output)] if output else [])]
+
+
+def _cut(frame: pd.DataFrame, title: str) -> list[str]:
+    text = frame.head(MOST_ROWS).to_string(index=False, float_format="{:.3g}".format)
+    more = [f"... {len(frame) - MOST_ROWS} more (--json has all)"] if len(frame) > MOST_ROWS else []
+    return [title, text, *more, ""]

@@ -1,0 +1,84 @@
+"""The command that trains one trial again."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phasemap.cli.shared import EXIT_FAILED, common, duration, print_result
+
+if TYPE_CHECKING:
+    from phasemap.results.compare import Deviation, Ending
+    from phasemap.running.replay import Replay
+
+
+@click.command()
+@click.argument("run")
+@click.argument("trial_id")
+@common
+def replay(run: str, trial_id: str, storage: str | None, as_json: bool) -> None:
+    """Train one trial of RUN alone again, and compare its curve with the stored one.
+
+    TRIAL_ID may be cut to its first 6 or more digits. The curve is met to the bit; or within tolerance: the same phase,
+    and every quantity within 0.1 % over the first 50 steps; or not, and then the command ends with 1. A diverged trial
+    is met if it diverges after the same recorded step.
+    """
+    from phasemap.api import open_run
+
+    done = open_run(run, storage).replay(trial_id)
+    print_result(_content(done), _text(done), as_json=as_json)
+    sys.exit(EXIT_FAILED if done.comparison.verdict == "not_met" else 0)
+
+
+def _text(done: Replay) -> str:
+    from phasemap.results.compare import EARLY_STEPS, TOLERANCE
+
+    found = done.comparison
+    words = {
+        "bit": "the stored curve is met to the bit",
+        "tolerance": f"the stored curve is met within tolerance (relative {TOLERANCE:g} over the first {EARLY_STEPS} "
+        "steps, and the same phase)",
+        "not_met": "the stored curve is NOT met",
+    }
+    lines = [f"trial {done.trial}: {words[found.verdict]}"]
+    lines.append(f"stored: {_ending(found.stored)}; replayed: {_ending(found.replayed)}, in {duration(done.seconds)}")
+    for name, deviation in found.deviations.items():
+        if not deviation.equal:
+            lines.append(
+                f"{name:<20} largest deviation {deviation.largest:.3g} at step {deviation.at_step}; "
+                f"relative, first {EARLY_STEPS} steps: {deviation.relative:.3g}"
+            )
+    return "\n".join([*lines, *done.differences])
+
+
+def _ending(ending: Ending) -> str:
+    after = "before the first record" if ending.last_step is None else f"after step {ending.last_step}"
+    return str(ending.subphase).replace("_", " ") if ending.status == "ok" else f"{ending.status} {after}"
+
+
+def _content(done: Replay) -> dict[str, Any]:
+    found = done.comparison
+    return {
+        "trial_id": done.trial.trial_id,
+        "seed": done.trial.seed,
+        "verdict": found.verdict,
+        "stored": {**asdict(found.stored), "device": done.devices[0]},
+        "replayed": {**asdict(found.replayed), "device": done.devices[1]},
+        "quantities": {name: _deviation(deviation) for name, deviation in found.deviations.items()},
+        "differences": list(done.differences),
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def _deviation(deviation: Deviation) -> dict[str, Any]:
+    """JSON has no infinity: where only one of both curves is defined the numbers are null, and the step says where."""
+    return {
+        "equal": deviation.equal,
+        "largest": deviation.largest if math.isfinite(deviation.largest) else None,
+        "at_step": deviation.at_step,
+        "relative_early": deviation.relative if math.isfinite(deviation.relative) else None,
+    }

@@ -1,0 +1,100 @@
+"""Align two runs: the points that both can have, on their common axes, and what differs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from phasemap.diagram.coordinates import show_value
+from phasemap.diagram.points import point_table
+from phasemap.study.axes import Axis
+from phasemap.study.combinations import values_of
+from phasemap.study.problems import UserError
+from phasemap.study.spec import SETTINGS, Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of two aligned runs: its study cut to the common points, and the tables of these."""
+
+    study: Study
+    trials: pd.DataFrame
+    points: pd.DataFrame
+    n_elsewhere: int  # points with results that the other run can't have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """Two runs on the same points, in the same order."""
+
+    a: Side
+    b: Side
+    differences: tuple[str, ...]
+
+
+def align(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd.DataFrame) -> Alignment:
+    """Cut two runs to their common axis values; a fixed value of one is a value of the other's axis too.
+
+    UserError where an axis has no value in common.
+    """
+    names = list(dict.fromkeys([*study_a.axis_names, *study_b.axis_names]))
+    axes = tuple(_common_axis(study_a, study_b, name) for name in names)
+    return Alignment(
+        a=_side(study_a, trials_a, axes),
+        b=_side(study_b, trials_b, axes),
+        differences=tuple(_differences(study_a, study_b, axes)),
+    )
+
+
+def _values(study: Study, name: str) -> list[Any]:
+    return [value for _, value in values_of(study, name)]
+
+
+def _common_axis(study_a: Study, study_b: Study, name: str) -> Axis:
+    values_a, values_b = _values(study_a, name), _values(study_b, name)
+    common = [value for value in values_a if value in values_b]
+    if not common:
+        raise UserError(
+            f"the runs have no point in common: {name} is {_listed(values_a)} in {study_a.name} and "
+            f"{_listed(values_b)} in {study_b.name}; allowed: runs that share a value of every axis"
+        )
+    for study, values in ((study_a, values_a), (study_b, values_b)):
+        if name in study.axis_names and len(common) == len(values):
+            return study.axis(name).model_copy(update={"values": tuple(common)})
+    return Axis(name=name, values=tuple(common))
+
+
+def _side(study: Study, trials: pd.DataFrame, axes: tuple[Axis, ...]) -> Side:
+    """Cut one run to the common axes."""
+    cut = study.model_copy(update={"axes": axes})
+    points, everywhere = point_table(cut, trials), point_table(study, trials)
+    n_elsewhere = int((everywhere["n_seeds"] > 0).sum() - (points["n_seeds"] > 0).sum())
+    return Side(study=cut, trials=trials, points=points, n_elsewhere=n_elsewhere)
+
+
+def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterator[str]:
+    """Yield in words what differs between the studies, beside their names and what was not compared."""
+    compared = {axis.name: axis for axis in axes}
+    for name, setting in SETTINGS.items():
+        values_a, values_b = _values(study_a, name), _values(study_b, name)
+        if name in compared:
+            if values_a != values_b and set(map(repr, values_a)) != set(map(repr, values_b)):
+                yield f"{name}: compared at {_listed(compared[name].values)} only"
+        elif values_a != values_b:
+            yield f"{setting.section}.{setting.key}: {show_value(values_a[0])} and {show_value(values_b[0])}"
+    if study_a.phases != study_b.phases:
+        yield f"rule: {_rule_words(study_a)} and {_rule_words(study_b)}"
+    if study_a.seeds != study_b.seeds:
+        yield f"seeds: {_listed(study_a.seeds)} and {_listed(study_b.seeds)}"
+
+
+def _rule_words(study: Study) -> str:
+    rule = study.phases
+    return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g})"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(show_value, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -1,0 +1,136 @@
+"""How far a frontier would move with other seeds: bands along its rows, by resampling whole maps by seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from phasemap.diagram.coordinates import Coordinates
+from phasemap.diagram.diagram import Diagram, panel_rows
+from phasemap.diagram.frontier import KINDS, Floats, Kind, crossings, height
+from phasemap.diagram.seeds import SeedMaps, resamples
+
+FEWEST_SEEDS = 3
+LEVEL = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCrossings:
+    """The crossings of a frontier along the rows of one panel, in positions: c of them."""
+
+    row: NDArray[np.int64]  # (c,)
+    place: Floats  # (c,) in the map of all seeds
+    resampled: Floats  # (R, c) the nearest crossing in each map of resampled seeds; an edge where it left the map
+    probability: Floats  # (R,)
+    n_seeds: int
+
+    @property
+    def standard_error(self) -> Floats:
+        """The standard error (c,) of each crossing over the seeds, without the bootstrap's bias to small values."""
+        weight = np.where(np.isfinite(self.resampled), self.probability[:, None], 0.0)
+        weight /= np.maximum(weight.sum(axis=0), 1e-12)
+        values = np.nan_to_num(self.resampled)
+        mean = (weight * values).sum(axis=0)
+        variance = (weight * (values - mean) ** 2).sum(axis=0)
+        if self.n_seeds < 2:
+            return np.full(len(variance), np.nan)
+        return np.asarray(np.sqrt(variance * self.n_seeds / (self.n_seeds - 1)))
+
+
+def row_crossings(
+    maps: SeedMaps, rows: NDArray[np.int64], x: Coordinates, kind: Kind, generalized: float
+) -> RowCrossings:
+    """Find where a frontier crosses each row of a panel, whose points (ny, nx) are ``rows``, and where it does in maps
+    of resampled seeds. Where neither answer wins is told by all seeds together.
+    """
+    n = len(maps.values["test_accuracy"])
+    weights, probability = resamples(n)
+    merged = maps.means(np.concatenate([np.ones((1, n)), weights])) | {"generalization_wins": maps.wins()[None]}
+    z, level = height(kind, generalized, {name: values[:, rows] for name, values in merged.items()})
+    found = crossings(x.positions, z, level)  # (1 + R, ny, nx - 1)
+    row, gap = np.nonzero(np.isfinite(found[0]))
+    place = found[0, row, gap]
+    columns = [
+        _nearest(found[1:, r], p, _edge(z[1:, r], level, z[0, r, g] > level, x.edges))
+        for r, g, p in zip(row, gap, place, strict=True)
+    ]
+    resampled = np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
+    return RowCrossings(row=row, place=place, resampled=resampled, probability=probability, n_seeds=maps.n_seeds)
+
+
+def _nearest(found: Floats, place: float, otherwise: Floats) -> Floats:
+    """Return the crossing (R,) among found (R, nx - 1) that is nearest to a place."""
+    distance = np.where(np.isfinite(found), np.abs(found - place), np.inf)
+    best = distance.argmin(axis=1)
+    rows = np.arange(len(found))
+    return np.where(np.isfinite(distance[rows, best]), found[rows, best], otherwise)
+
+
+def _edge(z: Floats, level: float, falling: bool, edges: Floats) -> Floats:
+    """Return the border (R,) of the known cells over which a crossing left rows z (R, nx) on one side of the level."""
+    known = np.isfinite(z)
+    first, last = known.argmax(axis=1), z.shape[1] - known[:, ::-1].argmax(axis=1)
+    above = np.where(known, z, np.inf).min(axis=1) >= level
+    return np.where(known.any(axis=1), np.where(above == falling, edges[last], edges[first]), np.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Where a frontier may lie in each row of a panel that it crosses, in positions: arrays (c,)."""
+
+    kind: Kind
+    along: Literal["x", "y"]  # the axis on which the crossings lie; rows stand on the other
+    row: NDArray[np.int64]
+    place: Floats
+    low: Floats
+    high: Floats
+
+
+def row_band(maps: SeedMaps, diagram: Diagram, panel: int, kind: Kind, along: Literal["x", "y"], level: float) -> Band:
+    """Return a band that holds the frontier of very many seeds in a share ``level`` of the rows.
+
+    Student's t times the standard error by whole-map bootstrap; cut off at the map's borders. The plain percentiles of
+    the bootstrap hold it far too seldom with few seeds, see docs/decisions/0008. NaN with one seed.
+    """
+    rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
+    axis, rows = (diagram.x, rows) if along == "x" else (diagram.y, rows.T)
+    found = row_crossings(maps, rows, axis, kind, diagram.study.phases.generalized)
+    half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
+    first, last = axis.edges[[0, -1]]
+    low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
+    return Band(kind=kind, along=along, row=found.row, place=found.place, low=low, high=high)
+
+
+def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
+    """Return a band in values of the axes: the row's value, the crossing, low and high; one row a crossing."""
+    axis, other = (diagram.x, diagram.y) if band.along == "x" else (diagram.y, diagram.x)
+    columns = {} if diagram.strip else {other.axis.name: [other.values[row] for row in band.row]}
+    ends = {"crossing": band.place, "low": band.low, "high": band.high}
+    return pd.DataFrame({**columns, **{name: axis.to_values(place) for name, place in ends.items()}})
+
+
+def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
+    """Return the bands to draw in each panel: none below FEWEST_SEEDS seeds.
+
+    A band runs along the axis on which the frontier crosses the larger share of rows.
+    """
+    maps = SeedMaps.of(diagram.study, trials)
+    if maps.n_seeds < FEWEST_SEEDS:
+        return ((),) * len(diagram.panels)
+    sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
+    found = []
+    for panel in range(len(diagram.panels)):
+        bands = []
+        for kind in KINDS:
+            both = [row_band(maps, diagram, panel, kind, "x", LEVEL)]
+            if not diagram.strip:
+                both.append(row_band(maps, diagram, panel, kind, "y", LEVEL))
+            best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
+            bands += [best] if len(best.row) else []
+        found.append(tuple(bands))
+    return tuple(found)

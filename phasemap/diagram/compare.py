@@ -1,0 +1,245 @@
+"""Compare two runs: which points changed their label beyond the seeds' spread, and how far the frontiers moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+from scipy.stats import false_discovery_control
+
+from phasemap.diagram.alignment import Alignment, Side, align
+from phasemap.diagram.bands import RowCrossings, row_crossings
+from phasemap.diagram.diagram import Diagram, make_diagram, panel_rows
+from phasemap.diagram.frontier import KINDS
+from phasemap.diagram.label_tests import exact_point_test, label_counts, map_test, seed_test
+from phasemap.diagram.seeds import SeedMaps, by_seed
+from phasemap.phases.rules import PHASES, SUBPHASES
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
+
+LEVEL = 0.05
+INTERVAL = 0.95
+DIVERGED = "diverged"
+OUTCOMES = {"phase": (*PHASES, DIVERGED), "subphase": (*SUBPHASES, DIVERGED)}
+
+Verdict = Literal["equal", "equal within noise", "changed", "undecided"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transitions:
+    """How the labels of one level go over into each other, over the points that both runs have."""
+
+    counts: pd.DataFrame  # rows: labels of A, columns: labels of B
+    agreement: float  # share of points with the same label
+    kappa: float  # Cohen's: agreement beyond chance; NaN where both runs have one and the same label everywhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs, A and B, on the points that both have."""
+
+    name_a: str
+    name_b: str
+    differences: tuple[str, ...]
+    n_points: int
+    n_only_a: int
+    n_only_b: int
+    verdict: Verdict
+    reason: str
+    p_seeds: float | None  # dealing whole seeds out anew
+    p_map: float | None  # dealing labels out anew within each point
+    transitions: Mapping[str, Transitions]  # by level: phase, subphase
+    points: pd.DataFrame  # one row a compared point: axes, labels of both, p_value, adjusted, beyond_noise
+    shifts: pd.DataFrame  # one row a row of the map that both frontiers cross
+    diagram_a: Diagram
+    diagram_b: Diagram
+
+    @property
+    def equal(self) -> bool:
+        """Whether the runs are equal, at least within the seeds' noise."""
+        return self.verdict in ("equal", "equal within noise")
+
+
+def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd.DataFrame) -> Comparison:
+    """Compare two runs by the outcomes of their seeds; UserError where they have no point in common."""
+    aligned = align(study_a, trials_a, study_b, trials_b)
+    a, b = aligned.a, aligned.b
+    outcome_a, outcome_b = ({level: _majority(side, level) for level in OUTCOMES} for side in (a, b))
+    both = pd.notna(outcome_a["subphase"]) & pd.notna(outcome_b["subphase"])
+    if not both.any():
+        raise UserError(
+            f"{study_a.name} and {study_b.name} have no trained point in common; "
+            "allowed: runs with results at the same points"
+        )
+    counts = [label_counts(_outcomes(side), OUTCOMES["subphase"])[:, both] for side in (a, b)]
+    points = _point_table(aligned, outcome_a, outcome_b, both, counts)
+    verdict, reason, p_seeds, p_map = _decide(points, *counts)
+    points["beyond_noise"] = (points["adjusted"] < LEVEL) if verdict == "changed" else False
+    return Comparison(
+        name_a=study_a.name,
+        name_b=study_b.name,
+        differences=aligned.differences,
+        n_points=int(both.sum()),
+        n_only_a=a.n_elsewhere + int((pd.notna(outcome_a["subphase"]) & ~both).sum()),
+        n_only_b=b.n_elsewhere + int((pd.notna(outcome_b["subphase"]) & ~both).sum()),
+        verdict=verdict,
+        reason=reason,
+        p_seeds=p_seeds,
+        p_map=p_map,
+        transitions={level: transitions(outcome_a[level][both], outcome_b[level][both], level) for level in OUTCOMES},
+        points=points,
+        shifts=_shifts(aligned),
+        diagram_a=_diagram(a),
+        diagram_b=_diagram(b),
+    )
+
+
+def transitions(a: NDArray[np.object_], b: NDArray[np.object_], level: str = "subphase") -> Transitions:
+    """Cross-tabulate the labels (P,) of two runs, with Cohen's kappa (1960)."""
+    names = [name for name in OUTCOMES[level] if name in set(a) | set(b)]
+    table = pd.crosstab(pd.Categorical(a, names), pd.Categorical(b, names), dropna=False)
+    counts = table.reindex(index=names, columns=names, fill_value=0).rename_axis(index=None, columns=None)
+    shares = counts.to_numpy() / len(a)
+    agreement = float(np.trace(shares))
+    by_chance = float(shares.sum(axis=1) @ shares.sum(axis=0))
+    kappa = (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
+    return Transitions(counts=counts, agreement=agreement, kappa=float(kappa))
+
+
+def _majority(side: Side, level: str) -> NDArray[np.object_]:
+    """Return each point's label (P,), ``diverged`` where no seed has one but some diverged, else None."""
+    points = side.points
+    found = points[level].astype(object).to_numpy(copy=True)
+    found[(points["n_seeds"] == 0) & (points["n_diverged"] > 0)] = DIVERGED
+    return found
+
+
+def _outcomes(side: Side) -> NDArray[np.object_]:
+    """Return each trial's subphase (S, P), or ``diverged``, or null."""
+    found = by_seed(side.study, side.trials, ["subphase"])["subphase"].astype(object)
+    ids = [trial.trial_id for trial in expand(side.study)]
+    status = side.trials.set_index("trial_id")["status"].reindex(ids).to_numpy().reshape(found.T.shape).T
+    return np.where(status == DIVERGED, DIVERGED, found)
+
+
+def _point_table(
+    aligned: Alignment,
+    outcome_a: Mapping[str, NDArray[np.object_]],
+    outcome_b: Mapping[str, NDArray[np.object_]],
+    both: NDArray[np.bool_],
+    counts: list[NDArray[np.int64]],
+) -> pd.DataFrame:
+    """Return one row a compared point with its labels, exact p-value and adjusted p-value (Benjamini & Hochberg).
+
+    Points at which all seeds of both runs have the same label can't differ and don't count as tests.
+    """
+    table = aligned.a.points.loc[both, list(aligned.a.study.axis_names)].copy()
+    for level in OUTCOMES:
+        table[f"{level}_a"], table[f"{level}_b"] = outcome_a[level][both], outcome_b[level][both]
+    table["changed"] = table["subphase_a"] != table["subphase_b"]
+    sides = [count.sum(axis=0) for count in counts]
+    p_value = np.asarray([exact_point_test(a, b) for a, b in zip(*sides, strict=True)])
+    tested = ((sides[0] + sides[1]) > 0).sum(axis=1) > 1
+    adjusted = np.ones(len(p_value))
+    if tested.any():
+        adjusted[tested] = false_discovery_control(p_value[tested], method="bh")
+    table["p_value"], table["adjusted"] = p_value, adjusted
+    table.index.name = "point"
+    return table
+
+
+def _decide(
+    points: pd.DataFrame, a: NDArray[np.int64], b: NDArray[np.int64]
+) -> tuple[Verdict, str, float | None, float | None]:
+    """Return the verdict, why, and the two p-values of the whole map."""
+    if (a.sum(axis=0) * b.sum() == b.sum(axis=0) * a.sum()).all() and not points["changed"].any():
+        return "equal", "every point has the same labels in both runs", None, None
+    p_seeds, p_map = seed_test(a, b), map_test(a.sum(axis=0), b.sum(axis=0))
+    if p_seeds is None:
+        n = int(points["changed"].sum())
+        text = f"{n} points have another label, but with one seed a side nothing can be told beyond noise"
+        return ("undecided", text, None, None) if n else ("equal", "every point has the same label", None, None)
+    beyond = int((points["adjusted"] < LEVEL).sum())
+    words = f"whole seeds dealt out anew: {_p(p_seeds)}; labels dealt out within each point: {_p(p_map)}"
+    if beyond or max(p_seeds, p_map) < LEVEL:
+        return "changed", f"{words}; {_single_points(beyond, points)}", p_seeds, p_map
+    return "equal within noise", f"{words}; a change has both below {LEVEL:g}", p_seeds, p_map
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.2g}" if value >= 0.001 else "p < 0.001"
+
+
+def _single_points(beyond: int, points: pd.DataFrame) -> str:
+    if beyond:
+        return f"{beyond} single points changed beyond noise (Fisher's exact test, false discovery rate {LEVEL:.0%})"
+    least = points["p_value"].min()
+    return f"no single point can be told by these seeds (smallest exact p-value {least:.2g}), the map as a whole can"
+
+
+def _diagram(side: Side) -> Diagram:
+    """Draw the common axes that have several values; one that has a single value is held at it."""
+    several = [axis for axis in side.study.axes if len(axis.values) > 1]
+    drawn = several or [side.study.axes[0]]
+    fix = {axis.name: axis.values[0] for axis in side.study.axes if axis not in drawn}
+    return make_diagram(side.study, side.points, fix=fix)
+
+
+def _shifts(aligned: Alignment) -> pd.DataFrame:
+    """Return how far each frontier moved along each row: crossings of A with the nearest of B, in axis values.
+
+    The interval of B - A is Welch's over the seeds; null with one seed on either side.
+    """
+    frames = []
+    maps = [SeedMaps.of(side.study, side.trials) for side in (aligned.a, aligned.b)]
+    diagram = _diagram(aligned.a)
+    for panel in diagram.panels:
+        rows = panel_rows(aligned.a.study, diagram.x, diagram.y, {**diagram.fixed, **panel.facet})
+        for kind in KINDS:
+            found = [
+                row_crossings(one, rows, diagram.x, kind, side.study.phases.generalized)
+                for one, side in zip(maps, (aligned.a, aligned.b), strict=True)
+            ]
+            frames.append(_shift_rows(diagram, kind, *found).assign(**panel.facet))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _shift_rows(diagram: Diagram, kind: str, a: RowCrossings, b: RowCrossings) -> pd.DataFrame:
+    x, rows = diagram.x, []
+    error_a, error_b = a.standard_error, b.standard_error
+    for i in range(len(a.row)):
+        there = np.flatnonzero(b.row == a.row[i])
+        if not len(there):
+            continue
+        j = there[np.abs(b.place[there] - a.place[i]).argmin()]
+        half = _welch(error_a[i], a.n_seeds, error_b[j], b.n_seeds)
+        shift = b.place[j] - a.place[i]
+        ends = x.to_values(np.asarray([a.place[i], b.place[j]]))
+        row = {} if diagram.strip else {diagram.y.axis.name: diagram.y.values[a.row[i]]}
+        rows.append({"kind": kind, **row, "a": ends[0], "b": ends[1], **_in_values(x.axis.scale, shift, half)})
+    return pd.DataFrame(rows)
+
+
+def _in_values(scale: str, shift: float, half: float) -> dict[str, float | str]:
+    """Write a shift in the axis's own terms: a difference, a factor on a log axis, cells on an ordinal one."""
+    three = np.asarray([shift, shift - half, shift + half])
+    unit = {"linear": "difference", "log": "factor", "ordinal": "cells"}[scale]
+    three = 10**three if scale == "log" else three
+    return {"shift": float(three[0]), "low": float(three[1]), "high": float(three[2]), "unit": unit}
+
+
+def _welch(error_a: float, n_a: int, error_b: float, n_b: int) -> float:
+    """Return half the length of Welch's interval of a difference; NaN with one seed on either side."""
+    if min(n_a, n_b) < 2:
+        return float("nan")
+    square_a, square_b = error_a**2, error_b**2
+    if square_a + square_b == 0:
+        return 0.0
+    freedom = (square_a + square_b) ** 2 / (square_a**2 / (n_a - 1) + square_b**2 / (n_b - 1))
+    return float(stdtrit(freedom, (1 + INTERVAL) / 2) * np.sqrt(square_a + square_b))

@@ -1,0 +1,85 @@
+"""A run's trials laid out by seed and point, and maps of resampled seeds.
+
+Points of one seed share their split, wrong labels and initial weights, so they are correlated: what is said about the
+spread of a map resamples whole seeds, never single trials.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from phasemap.diagram.frontier import Floats
+from phasemap.diagram.statistics import generalization_wins
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
+
+ALL_RESAMPLES = 200  # up to this many different resamples all are taken, else N_RESAMPLES at random
+N_RESAMPLES = 300
+MAP_COLUMNS = ("test_accuracy", "recovered_accuracy", "memorized_accuracy", "n_corrupted", "n_classes")
+
+
+def by_seed(study: Study, trials: pd.DataFrame, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return columns as arrays (S, P) of seeds by points in the study's order; null where it did not end ``ok``."""
+    ids = [trial.trial_id for trial in expand(study)]
+    ok = trials[trials["status"] == "ok"].set_index("trial_id").reindex(ids)
+    return {name: ok[name].to_numpy().reshape(-1, len(study.seeds)).T for name in columns}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedMaps:
+    """The quantities behind the frontiers, as arrays (S, P) with NaN where a trial did not end ``ok``."""
+
+    values: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, study: Study, trials: pd.DataFrame) -> SeedMaps:
+        """Lay out the trials of a study."""
+        found = by_seed(study, trials, MAP_COLUMNS)
+        return cls(values={name: values.astype(float) for name, values in found.items()})
+
+    @property
+    def n_seeds(self) -> int:
+        """The number of seeds that have any result."""
+        return int(np.isfinite(self.values["test_accuracy"]).any(axis=1).sum())
+
+    def means(self, weights: Floats) -> dict[str, NDArray[Any]]:
+        """Average the accuracies over the seeds with weights (R, S): columns (R, P)."""
+        return {name: _means(self.values[name], weights) for name in MAP_COLUMNS[:3]}
+
+    def wins(self) -> NDArray[np.str_]:
+        """Tell (P,) whether generalization beats memorization over all seeds, as ``point_table`` does."""
+        corrupted = np.nan_to_num(self.values["n_corrupted"])
+        right, wrong = (np.round(np.nan_to_num(self.values[name]) * corrupted).sum(axis=0) for name in MAP_COLUMNS[1:3])
+        chance = 1.0 / np.nan_to_num(np.fmax.reduce(self.values["n_classes"], axis=0), nan=1.0)
+        counts = np.stack([right, wrong, corrupted.sum(axis=0)]).astype(np.int64)
+        return generalization_wins(counts[0], counts[1], counts[2], chance)
+
+
+def _means(values: Floats, weights: Floats) -> Floats:
+    """Average values (S, P) over the seeds with weights (R, S), leaving out what is NaN."""
+    with np.errstate(invalid="ignore"):
+        mean: Floats = (weights @ np.nan_to_num(values)) / (weights @ np.isfinite(values).astype(float))
+    return mean
+
+
+def resamples(n: int) -> tuple[Floats, Floats]:
+    """Return bootstrap resamples of n seeds: how often each was drawn (R, n), and the probabilities (R,) of them.
+
+    With few seeds these are all there are; else a fixed random sample, so that the same run gives the same numbers.
+    """
+    if math.comb(2 * n - 1, n) <= ALL_RESAMPLES:
+        drawn = list(itertools.combinations_with_replacement(range(n), n))
+        counts = np.asarray([np.bincount(one, minlength=n) for one in drawn], dtype=float)
+        ways = np.asarray([math.factorial(n) / math.prod(map(math.factorial, row)) for row in counts.astype(int)])
+        return counts, ways / n**n
+    random = np.random.default_rng(n)
+    counts = random.multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(float)
+    return counts, np.full(N_RESAMPLES, 1 / N_RESAMPLES)

@@ -1,0 +1,52 @@
+"""Times to an event, with trials that had not reached it by their horizon as censored."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy.stats import CensoredData, ecdf
+
+from phasemap.study.names import STEP_TIMES
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+
+LEVEL = 0.95
+
+
+def survival(study: Study, trials: pd.DataFrame, event: str, by: str | None = None) -> pd.DataFrame:
+    """Return the Kaplan-Meier share of trials that have not reached an event yet, with 95 % intervals (log-log).
+
+    One row a step at which the share falls or a trial is censored, per value of the axis ``by``: ``step``,
+    ``survival``, ``low``, ``high`` (NaN while the share is 1 or 0, where no interval is defined), ``n_trials`` and
+    ``n_reached``. Trials that diverged or failed are left out. UserError for an unknown event or axis, or no trials.
+    """
+    if event not in STEP_TIMES:
+        raise UserError(f"{event} is not an event; allowed: {', '.join(STEP_TIMES)}")
+    if by is not None and by not in study.axis_names:
+        raise UserError(f"{by} is not an axis of {study.name}; allowed: {', '.join(study.axis_names)}")
+    ok = trials[trials["status"] == "ok"]
+    if ok.empty:
+        raise UserError(f"no trial of {study.name} has ended yet; allowed: run it first")
+    groups = [({}, ok)] if by is None else [({by: value}, rows) for value, rows in ok.groupby(by)]
+    return pd.concat([_curve(rows, event).assign(**held) for held, rows in groups], ignore_index=True)
+
+
+def _curve(rows: pd.DataFrame, event: str) -> pd.DataFrame:
+    times, horizon = rows[event].to_numpy(dtype=float), rows["horizon"].to_numpy(dtype=float)
+    late = np.isnan(times)
+    found = ecdf(CensoredData(uncensored=times[~late], right=horizon[late])).sf
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no interval where the share is 1 or 0
+        interval = found.confidence_interval(LEVEL, method="log-log")
+    return pd.DataFrame(
+        {
+            "step": found.quantiles,
+            "survival": found.probabilities,
+            "low": interval.low.probabilities,
+            "high": interval.high.probabilities,
+            "n_trials": len(rows),
+            "n_reached": int((~late).sum()),
+        }
+    )

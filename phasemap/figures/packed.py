@@ -1,0 +1,73 @@
+"""Arrays as short text in a page: numbers in 16 bits on a linear or a logarithmic scale, deflated, in base64."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NONE, ZERO, LEVELS = 65535, 65534, 65533
+"""The codes of a value that is undefined and of an exact zero on a log scale, and the highest code of a number."""
+
+LOG_FROM = 1000.0  # ratio of the largest to the smallest number from which a scale is logarithmic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How numbers become codes 0 .. LEVELS, and back."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def encode(self, values: NDArray[np.float64]) -> NDArray[np.uint16]:
+        """Return the codes of values, NONE where they are not finite."""
+        finite = np.isfinite(values)
+        zero = finite & (values <= 0) if self.log else np.zeros_like(finite)
+        low, high = self._ends()
+        inside = np.where(finite & ~zero, values, self.low)
+        share = ((np.log(inside) if self.log else inside) - low) / ((high - low) or 1.0)
+        codes = np.round(np.clip(share, 0, 1) * LEVELS).astype(np.uint16)
+        return np.where(finite, np.where(zero, ZERO, codes), NONE).astype(np.uint16)
+
+    def decode(self, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
+        """Return the values of codes; the page does the same."""
+        low, high = self._ends()
+        place = low + codes / LEVELS * (high - low)
+        values = np.exp(place) if self.log else place
+        return np.where(codes == NONE, np.nan, np.where((codes == ZERO) & self.log, 0.0, values))
+
+    def content(self) -> dict[str, Any]:
+        """Return the scale as the page reads it."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+    def _ends(self) -> tuple[float, float]:
+        return (float(np.log(self.low)), float(np.log(self.high))) if self.log else (self.low, self.high)
+
+
+def scale_for(values: NDArray[np.float64]) -> Scale:
+    """Choose a scale that keeps at least three digits of every value."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Scale(low=0.0, high=1.0)
+    positive = finite[finite > 0]
+    if (finite >= 0).all() and len(positive) and positive.max() / positive.min() > LOG_FROM:
+        return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
+    return Scale(low=float(finite.min()), high=float(finite.max()))
+
+
+def packed(array: NDArray[Any]) -> dict[str, str]:
+    """Return an array of 8 or 16 bit numbers as text; its shape is known to who reads it."""
+    kind = {1: "u8", 2: "u16"}[array.dtype.itemsize]
+    raw = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes()
+    return {"type": kind, "data": base64.b64encode(zlib.compress(raw, 6)).decode()}
+
+
+def unpacked(block: dict[str, str]) -> NDArray[Any]:
+    """Return the numbers of a packed array, flat."""
+    raw = zlib.decompress(base64.b64decode(block["data"]))
+    return np.frombuffer(raw, dtype={"u8": "<u1", "u16": "<u2"}[block["type"]])

@@ -1,0 +1,187 @@
+"""Draw one map of a phase diagram: its cells, bands and frontiers, and the legend's entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.patheffects import withStroke
+
+from phasemap.diagram.frontier import Floats
+from phasemap.figures.palette import MARKS, Mark
+from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
+
+MOST_TICKS = 12
+NOTES = {
+    "split": (".", "seeds disagree"),
+    "lost": ("x", "some seeds failed or diverged"),
+    "partial": ("o", "some seeds not trained yet"),
+}
+"""The sign in a cell's corner and what it says."""
+SMALLEST_LETTER = 2.5  # points
+LINES, ABOVE_LINES = 5, 6  # what is drawn over what: letters stay readable where a frontier crosses them
+FRAME = "#8a8a8a"
+STRIP_EDGES = np.asarray([-0.5, 0.5])
+BAND: dict[str, Any] = {"facecolor": "white", "alpha": 0.5, "edgecolor": "none"}
+
+
+def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, float]) -> Any:
+    """Draw one map into axes, with cells of about so many points, and return its image if its cells show a quantity."""
+    y_edges = spec.y.edges if spec.y else STRIP_EDGES
+    image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
+    bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
+    size = min(9.0, 0.52 * min(cell))
+    for name, mark in MARKS.items():
+        cells = np.argwhere(bare & (panel.marks == name))
+        if len(cells):
+            fill_cells(ax, spec.x.edges, y_edges, cells, facecolor=mark.colour, hatch=mark.hatch)
+    for row, column in np.argwhere(bare):
+        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), MARKS[str(panel.marks[row, column])], size)
+    if panel.values is None:
+        _draw_notes(ax, spec, panel, y_edges, size)
+    for band in panel.bands:
+        _draw_band(ax, spec, band, y_edges)
+    for line in panel.lines:
+        style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
+        halo = [withStroke(linewidth=3.6, foreground="white")]
+        ax.plot(*line.points.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
+    dress(ax, spec, panel.title, cell)
+    return image
+
+
+def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
+    """Colour the cells by a quantity; as a picture, so that vector files stay small."""
+    share = any(word in spec.metric for word in ("accuracy", "corruption", "robustness"))
+    low, high = (0.0, 1.0) if share else _limits(spec)
+    shown = np.ma.masked_invalid(values)
+    return ax.pcolormesh(spec.x.edges, y_edges, shown, vmin=low, vmax=high, rasterized=True)
+
+
+def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
+    """Fill cells (n, 2) of (row, column) as one outline, so that vector files stay small."""
+    outlines = [_box(x_edges[i : i + 2], y_edges[j : j + 2]) for j, i in cells]
+    edge = FRAME if look.get("hatch") else "white"
+    ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), edgecolor=edge, linewidth=0.4, **look))
+
+
+def _box(across: Any, up: Any) -> Outline:
+    (left, right), (bottom, top) = across, up
+    return Outline([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)], closed=True)
+
+
+def inside(scale: str, ends: Floats, share: float) -> float:
+    """Return the place that stands this share of the way between two ends on a scale."""
+    start, end = ends
+    return float(start * (end / start) ** share) if scale == "log" else float(start + share * (end - start))
+
+
+def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: float) -> tuple[float, float]:
+    y_scale = spec.y.scale if spec.y else "ordinal"
+    across = inside(spec.x.scale, spec.x.edges[column : column + 2], share)
+    return across, inside(y_scale, y_edges[row : row + 2], share)
+
+
+def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float) -> None:
+    if not mark.letter or size < SMALLEST_LETTER:
+        return
+    halo = [withStroke(linewidth=2.5, foreground="white" if mark.hatch else mark.colour)]
+    look: dict[str, Any] = {"fontsize": size, "color": mark.ink, "path_effects": halo, "clip_on": True}
+    look["zorder"] = ABOVE_LINES
+    ax.text(*place, mark.letter, ha="center", va="center", **look)
+
+
+def _draw_notes(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:
+    """Put a sign into the corner of cells whose seeds disagree or are not all there, one line of markers a sign."""
+    inks = np.vectorize(lambda name: MARKS[name].ink)(panel.marks)
+    for note, (sign, _) in NOTES.items():
+        for ink in np.unique(inks):
+            cells = np.argwhere((panel.notes == note) & (inks == ink))
+            if len(cells):
+                places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.85) for row, column in cells])
+                ax.plot(*places.T, linestyle="", color=ink, markeredgewidth=0.7, **_sign(sign, size * 0.4))
+
+
+def _sign(sign: str, size: float) -> dict[str, Any]:
+    return {"marker": sign, "markersize": size, "fillstyle": "none" if sign == "o" else "full"}
+
+
+def _draw_band(ax: Axes, spec: FigureSpec, band: BandSpec, y_edges: Any) -> None:
+    """Lighten what a frontier's band covers in each row (or column) that it crosses."""
+    boxes = []
+    for row, low, high in zip(band.row, band.low, band.high, strict=True):
+        across: Any = (low, high) if band.along == "x" else spec.x.edges[row : row + 2]
+        up: Any = y_edges[row : row + 2] if band.along == "x" else (low, high)
+        boxes.append(_box(across, up))
+    ax.add_patch(PathPatch(Outline.make_compound_path(*boxes), zorder=2.5, **BAND))
+
+
+def dress(ax: Axes, spec: FigureSpec, title: str, cell: tuple[float, float]) -> None:
+    """Set a map's scales, limits, ticks and title."""
+    if spec.x.scale == "log":
+        ax.set_xscale("log")
+    if spec.y and spec.y.scale == "log":
+        ax.set_yscale("log")
+    ax.set_xlim(spec.x.edges[0], spec.x.edges[-1])
+    y_edges = spec.y.edges if spec.y else STRIP_EDGES
+    ax.set_ylim(y_edges[0], y_edges[-1])
+    longest = max(map(len, spec.x.tick_labels))
+    slanted = longest > 5 and len(spec.x.tick_labels) > 5
+    letters = mpl.rcParams["font.size"] * (1.3 if slanted else 0.55 * longest + 0.4)
+    _ticks(ax.xaxis, spec.x, letters / cell[0])
+    if slanted:
+        ax.tick_params(axis="x", labelrotation=45)
+    if spec.y:
+        _ticks(ax.yaxis, spec.y, 1.2 * mpl.rcParams["font.size"] / cell[1])
+    else:
+        ax.set_yticks([])
+    ax.set_title(title)
+
+
+def _ticks(axis: Any, spec: AxisSpec, cells_a_label: float) -> None:
+    """Label as many cells as have room, at most about MOST_TICKS."""
+    every = max(-(-len(spec.ticks) // MOST_TICKS), math.ceil(cells_a_label))
+    axis.set_ticks(spec.ticks[::every], labels=spec.tick_labels[::every])
+    axis.set_ticks([], minor=True)
+
+
+def _limits(spec: FigureSpec) -> tuple[float, float]:
+    values = np.concatenate([p.values.ravel() for p in spec.panels if p.values is not None])
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+
+
+def map_handles(spec: FigureSpec) -> list[Any]:
+    """Return the legend's entries: labels with counts, signs, frontiers and their band."""
+    labelled = spec.panels[0].values is None
+    handles: list[Any] = [
+        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if labelled or entry.mark.hatch
+    ]
+    notes = {note for panel in spec.panels for note in panel.notes.ravel() if note} if labelled else set()
+    for note, (sign, text) in NOTES.items():
+        if note in notes:
+            handles.append(Line2D([], [], color="black", linestyle="", label=text, **_sign(sign, 4)))
+    handles += frontier_handles(spec.frontiers)
+    if any(panel.bands for panel in spec.panels):
+        handles.append(Patch(facecolor="#dddddd", edgecolor=FRAME, linewidth=0.4, label=wrapped(spec.band_words, 22)))
+    return handles
+
+
+def label_handle(mark: Mark, count: str = "") -> Patch:
+    """Return the legend's entry of one label."""
+    text = f"{mark.letter or ' '}  {mark.title}{count}"
+    return Patch(facecolor=mark.colour, edgecolor=FRAME, hatch=mark.hatch, label=text, linewidth=0.4)
+
+
+def frontier_handles(frontiers: Iterable[tuple[str, str, Any]]) -> list[Line2D]:
+    """Return the legend's entries of frontiers."""
+    return [
+        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=wrapped(meaning, 22))
+        for _, meaning, style in frontiers
+    ]

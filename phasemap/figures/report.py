@@ -1,0 +1,173 @@
+"""The content of a report as plain data: everything that the page shows, small enough to be sent in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from phasemap._version import __version__
+from phasemap.diagram.claims import ClaimResult
+from phasemap.diagram.coordinates import Coordinates, show_value
+from phasemap.diagram.diagram import Panel
+from phasemap.diagram.horizon import chosen_steps, labels_over_steps
+from phasemap.diagram.points import MEANS
+from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
+from phasemap.diagram.tables import Tables
+from phasemap.figures.packed import packed, scale_for
+from phasemap.figures.palette import FRONTIERS, MARKS, STEP_TIMES, STROKES
+from phasemap.figures.report_card import study_card
+from phasemap.figures.report_curves import trial_curves, trial_rows
+from phasemap.figures.report_lines import GRID, frontier_lines, no_lines
+from phasemap.figures.spec import cell_marks, readable, setting_words
+from phasemap.phases.curves import ACCURACIES
+from phasemap.phases.rules import GROKKING
+from phasemap.results.merge import steps_in
+from phasemap.study.axes import Axis
+from phasemap.study.spec import Study
+from phasemap.study.trials import grid_ids
+
+SMALL_TRIALS, SMALL_BYTES, MOST_BYTES = 2_000, 2_000_000, 5_000_000
+PAGE_BYTES = 120_000  # kept free for the page around the data
+VERDICTS = (WINS, LOSES, UNDETERMINED)
+UNKNOWN = 255
+
+
+def report_payload(
+    tables: Tables,
+    rows: pa.Table,
+    executions: Sequence[Mapping[str, Any]] = (),
+    claims: Sequence[ClaimResult] = (),
+) -> dict[str, Any]:
+    """Return the content of a run's report, to be written as JSON.
+
+    ``rows`` are the trials with their curves as lists, as ``study_rows`` gives them.
+    Points and trials stand in the order of the axes' values in the picture, the last axis fastest; a trial's number is
+    point x seeds + seed. At most 2 MB up to 2,000 trials, else 5 MB: curves are thinned to fit, and it says so.
+    """
+    study = tables.study
+    order = picture_order(study)
+    in_study = grid_ids(study)
+    ids = np.asarray(in_study).reshape(len(order), -1)[order].ravel().tolist()
+    horizon = tables.trials["horizon"].max()
+    steps = chosen_steps([step for step in steps_in(rows) if pd.isna(horizon) or step <= horizon])
+    frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), tables.points]
+    content = {
+        "name": study.name,
+        "question": study.question,
+        "setting": ", ".join(setting_words(study, {})),
+        "made_by": f"phasemap {__version__}",
+        "axes": [_axis(axis) for axis in study.axes],
+        "seeds": list(study.seeds),
+        "marks": [_mark(name) for name in MARKS],
+        "ramp": [mpl.colors.to_hex(mpl.colormaps["viridis"](share)) for share in np.linspace(0, 1, 17)],
+        "steps": list(steps) or [0],
+        "labels": packed(np.stack([_marks_at(frame, tables.points)[order] for frame in frames])),
+        "points": _points(tables.points, order),
+        "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
+        "bands": no_lines(),
+        "strokes": {name: _stroke(name) for name in ACCURACIES},
+        "step_times": [{"name": name, "letter": letter, "label": stroke.label, "style": stroke.style}
+                       for name, (letter, stroke) in STEP_TIMES.items()],
+        "trials": trial_rows(tables, ids),
+        "card": study_card(tables, executions, claims),
+    }  # fmt: skip
+    return content | {"curves": trial_curves(rows, ids, _room(len(ids), content))}
+
+
+def picture_order(study: Study) -> NDArray[np.int64]:
+    """Return the rows of the table of points in the order of the picture, in which numbers rise along each axis."""
+    places = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
+    places = places.reshape([len(axis.values) for axis in study.axes])
+    for number, axis in enumerate(study.axes):
+        places = places.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
+    return places.ravel()
+
+
+def _room(n_trials: int, content: Mapping[str, Any]) -> int:
+    """Return the bytes that are left for the curves."""
+    most = SMALL_BYTES if n_trials <= SMALL_TRIALS else MOST_BYTES
+    return most - PAGE_BYTES - len(json.dumps(content))
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    """Return an axis with its cells' borders and middles as shares of its length."""
+    coordinates = Coordinates(axis)
+    low, high = coordinates.edges[0], coordinates.edges[-1]
+    return {
+        "name": axis.name,
+        "label": readable(axis.name),
+        "values": [show_value(value) for value in coordinates.values],
+        "edges": [round(float(share), 6) for share in (coordinates.edges - low) / (high - low)],
+        "middles": [round(float(share), 6) for share in (coordinates.positions - low) / (high - low)],
+    }
+
+
+def _mark(name: str) -> dict[str, Any]:
+    mark = MARKS[name]
+    phase = "grokking" if name in GROKKING else name
+    return {
+        "name": name,
+        "title": mark.title,
+        "letter": mark.letter,
+        "colour": mark.colour,
+        "ink": mark.ink,
+        "hatch": mark.hatch[:1],
+        "phase": list(MARKS).index(phase),
+    }
+
+
+def _stroke(name: str) -> dict[str, str]:
+    stroke = STROKES[name]
+    return {"label": stroke.label, "colour": stroke.colour, "style": stroke.style}
+
+
+def _marks_at(frame: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.uint8]:
+    """Return the number of each point's mark at a step; which trials failed or diverged is known of the end only."""
+    grid = {name: frame[name].to_numpy() for name in ("subphase", "n_seeds")}
+    grid |= {name: points[name].to_numpy() for name in ("n_failed", "n_diverged")}
+    names = {name: number for number, name in enumerate(MARKS)}
+    return np.asarray([names[name] for name in cell_marks(Panel(facet={}, grid=grid), "subphase")], dtype=np.uint8)
+
+
+def _points(points: pd.DataFrame, order: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the other columns of the table of points: counts of seeds, agreement, and quantities with their spread."""
+    rows = points.iloc[order]
+    counts = rows[["n_seeds", "n_failed", "n_diverged"]].to_numpy().T.astype(np.uint16)
+    wins = rows["generalization_wins"].map({word: code for code, word in enumerate(VERDICTS)}).fillna(UNKNOWN)
+    shares = rows[["agreement", "confidence"]].to_numpy(dtype=float).T
+    share_scale = scale_for(np.asarray([0.0, 1.0]))
+    return {
+        "counts": packed(counts),
+        "wins": packed(wins.to_numpy(dtype=np.uint8)),
+        "verdicts": list(VERDICTS),
+        "inferred": packed(rows["inferred"].to_numpy(dtype=np.uint8)),
+        "shares": packed(share_scale.encode(shares)),  # agreement, confidence
+        "quantities": [_quantity(rows, name) for name in MEANS if rows[name].notna().any()],
+    }
+
+
+def _quantity(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    mean, spread = (rows[column].to_numpy(dtype=float) for column in (name, f"{name}_std"))
+    share = name.endswith("accuracy") or name in ("corruption_effective", "rule_capture")
+    scale = scale_for(np.asarray([0.0, 1.0]) if share else mean)
+    spread_scale = scale_for(spread)
+    return {
+        "name": name,
+        "label": readable(name),
+        "scale": scale.content(),
+        "codes": packed(scale.encode(mean)),
+        "spread_scale": spread_scale.content(),
+        "spread_codes": packed(spread_scale.encode(spread)),
+    }
+
+
+def _frontier_styles(study: Study) -> dict[str, Any]:
+    level = study.phases.generalized
+    return {"kinds": [{"label": text.format(level=level), "style": style} for text, style in FRONTIERS.values()]}

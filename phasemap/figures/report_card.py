@@ -1,0 +1,149 @@
+"""The study card of a report: what was asked, how it was run and labelled, what it cost, and how to do it again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from phasemap.diagram.claims import ClaimResult, link_words
+from phasemap.diagram.coordinates import Coordinates, show_value
+from phasemap.diagram.tables import Tables
+from phasemap.figures.spec import readable
+from phasemap.study.spec import SETTINGS, PhaseRule, Study
+from phasemap.study.trials import count_trials
+from phasemap.study.writing import dump_study
+
+RULES = {
+    "memorized_fraction": (
+        "A network generalizes with test accuracy >= {generalized:g}. Among those that do: coexistence with memorized "
+        "accuracy >= {memorized:g}, full inversion with <= {inverted:g}, partial inversion between; clean fit if "
+        "nothing is corrupted, undetermined below 20 corrupted examples. {others} Medians over the records of the last "
+        "tenth of the steps, at least 5."
+    ),
+    "doshi2024": (
+        "Table 2 of the paper, at the last step. A network generalizes with test accuracy >= {generalized:g}. Among "
+        "those that do: coexistence with train accuracy >= {memorized:g}, partial inversion with >= 1.05 - corruption, "
+        "else full inversion. {others}"
+    ),
+}
+OTHERS = (
+    "Among the others: memorization with train accuracy >= {memorized:g}; else forgetting if the network had "
+    "generalized, else confusion."
+)
+CITATION = (
+    "The phases and the default network: D. Doshi, A. Das, T. He, A. Gromov. To grok or not to grok: disentangling "
+    "generalization and memorization on corrupted algorithmic datasets. ICLR 2024. arXiv:2310.13061"
+)
+
+Row = tuple[str, str]
+
+
+def study_card(
+    tables: Tables, executions: Sequence[Mapping[str, Any]], claims: Sequence[ClaimResult]
+) -> dict[str, Any]:
+    """Return the card: sections of named texts, the claims, and the study file."""
+    study = tables.study
+    sections = (
+        ("What was asked", [("question", study.question or "none given"), *_axes(study), *_seeds(study)]),
+        ("Setting", _settings(study)),
+        ("Labels", [("rule", readable(study.phases.rule)), ("meaning", rule_words(study.phases)), *_agreement(tables)]),
+        ("Trials", _trials(tables)),
+        ("Executions", _executions(executions)),
+    )
+    return {
+        "sections": [{"title": title, "rows": rows} for title, rows in sections],
+        "claims": [_claim(result) for result in claims],
+        "study_file": dump_study(study),
+        "study_name": f"{study.name}.yaml",
+        "commands": [f"phasemap run {study.name}.yaml", f"phasemap report runs/{study.name}"],
+        "replay": f"phasemap replay runs/{study.name}",
+        "citation": CITATION,
+    }
+
+
+def rule_words(rule: PhaseRule) -> str:
+    """Say in words how a rule labels."""
+    return RULES[rule.rule].format(
+        generalized=rule.generalized,
+        memorized=rule.memorized,
+        inverted=round(1 - rule.memorized, 12),
+        others=OTHERS.format(memorized=rule.memorized),
+    )
+
+
+def _axes(study: Study) -> list[Row]:
+    found = []
+    for axis in study.axes:
+        values = [show_value(value) for value in Coordinates(axis).values]
+        found.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
+    return found
+
+
+def _ends(values: Sequence[str]) -> str:
+    return f"{len(values)} values from {values[0]} to {values[-1]}"
+
+
+def _seeds(study: Study) -> list[Row]:
+    seeds = list(map(str, study.seeds))
+    return [("seeds", ", ".join(seeds) if len(seeds) <= 24 else _ends(seeds))]
+
+
+def _settings(study: Study) -> list[Row]:
+    """Name the task and the network, and every setting that is not at its default."""
+    settings = study.settings()
+    shown = ("task", "model", "modulus", "width", "depth", "activation", "steps", "optimizer", "learning_rate", "loss")
+    names = [
+        name for name in shown if name in settings and not (name == "modulus" and "modular" not in settings["task"])
+    ]
+    names += [n for n, value in settings.items() if n not in shown and value != SETTINGS[n].default]
+    return [(readable(name), readable(show_value(settings[name]))) for name in names]
+
+
+def _agreement(tables: Tables) -> list[Row]:
+    both = tables.trials[["subphase_doshi2024", "subphase_memorized_fraction"]].dropna()
+    differ = int((both.iloc[:, 0] != both.iloc[:, 1]).sum())
+    return [("the two rules", f"differ on {differ} of {len(both)} trials")] if len(both) else []
+
+
+def _trials(tables: Tables) -> list[Row]:
+    total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
+    known = {"ok": "labelled", "diverged": "diverged", "failed": "failed"}
+    rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]
+    return [*rows, ("not trained", f"{total - int(counts.sum())} of {total}")]
+
+
+def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Say what made the run: the cost of all executions, and where and with what the last one trained."""
+    if not executions:
+        return [("provenance", "not recorded")]
+    trained = [execution for execution in executions if execution.get("n_trained")]
+    last = (trained or executions)[-1]
+    git = last.get("git") or {}
+    state = f"{git['commit'][:12]}{' with changes' if git.get('changed') else ''}" if git else "none"
+    hours = math.fsum(execution.get("core_hours", 0.0) for execution in executions)
+    rows = [
+        ("cost", f"{hours:.3g} core-hours in {len(executions)} execution{'s' if len(executions) > 1 else ''}"),
+        (
+            "last that trained",
+            f"{last.get('started', '?')} to {last.get('ended') or 'not ended'}, {last.get('outcome', '?')}",
+        ),
+        ("command", " ".join(map(str, last.get("command", [])))),
+        ("runner", str(last.get("runner", "?"))),
+        ("machine", ", ".join(filter(None, (last.get("processor"), last.get("platform"))))),
+        ("devices", ", ".join(last.get("devices") or ["not recorded"])),
+        ("versions", ", ".join(f"{name} {number}" for name, number in last.get("versions", {}).items())),
+        ("git commit of the working folder", state),
+        ("hash of the study", str(last.get("study_hash", "?"))),
+    ]
+    hashes = [e.get("study_hash") for e in executions]
+    return rows if len(set(hashes)) == 1 else [*rows, ("study changed", f"{len(set(hashes))} versions of it were run")]
+
+
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "verdict": result.verdict,
+        "numbers": [link_words(link, result.n_seeds) for link in result.links],
+        "reason": result.reason,
+    }

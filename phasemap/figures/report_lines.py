@@ -1,0 +1,75 @@
+"""The frontiers of a report: for every pair of axes, every panel and every step, as short arrays."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phasemap.diagram.coordinates import Coordinates
+from phasemap.diagram.diagram import Diagram, Panel, make_diagram
+from phasemap.diagram.frontier import KINDS, Floats
+from phasemap.figures.packed import packed
+from phasemap.study.spec import Study
+
+MOST_PANELS = 4000  # over all pairs of axes and steps; beyond, only the last step has lines
+COLUMNS = ("test_accuracy", "recovered_accuracy", "memorized_accuracy", "generalization_wins")
+GRID = 10_000  # positions are whole numbers from 0 to this across a panel
+
+
+def axis_pairs(study: Study) -> list[tuple[str, str | None]]:
+    """Return the pairs of axes that a map can have; one axis has no second."""
+    names = study.axis_names
+    return list(itertools.combinations(names, 2)) if len(names) > 1 else [(names[0], None)]
+
+
+def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Return the frontiers of the points at each step (``frames``, the last step last), packed.
+
+    ``lines`` has a row (pair, step, kind, panel, n) for each line; ``vertices`` has their x and y, one after the other.
+    Panels are numbered over the other axes in the study's order, values as in the picture.
+    """
+    pairs = axis_pairs(study)
+    panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
+    first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
+    rows, parts = [], [np.zeros((0, 2))]
+    for step, frame in list(enumerate(frames))[first:]:
+        grid = frame[list(COLUMNS)].astype({"generalization_wins": object})  # cheaper to cut into panels than strings
+        for number, (x, y) in enumerate(pairs):
+            facets = [name for name in study.axis_names if name not in (x, y)]
+            diagram = make_diagram(study, grid, x=x, y=y, facet=facets)
+            for panel, (code, kind) in itertools.product(diagram.panels, enumerate(KINDS)):
+                for line in diagram.frontier_positions(panel, kind, to_frame=True):
+                    rows.append((number, step, code, _panel_number(diagram, panel), len(line)))
+                    parts.append(_shares(diagram, line))
+    return {
+        "pairs": pairs,
+        "first_step": first,
+        "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
+        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
+    }
+
+
+def no_lines() -> dict[str, Any]:
+    """Return the form of lines without any: what stands where frontiers have no band."""
+    empty = np.zeros(0, dtype=np.uint16)
+    return {"pairs": [], "first_step": 0, "lines": packed(empty), "vertices": packed(empty)}
+
+
+def _panel_number(diagram: Diagram, panel: Panel) -> int:
+    number = 0
+    for axis in diagram.facets:
+        values = Coordinates(axis).values
+        number = number * len(values) + values.index(panel.facet[axis.name])
+    return number
+
+
+def _shares(diagram: Diagram, line: Floats) -> Floats:
+    """Return a line's places as shares of the panel, from the left and from below."""
+    ends = [(axis.edges[0], axis.edges[-1]) for axis in (diagram.x, diagram.y)]
+    shares = [(line[:, i] - low) / (high - low) for i, (low, high) in enumerate(ends)]
+    return np.clip(np.stack(shares, axis=1), 0, 1)

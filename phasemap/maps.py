@@ -1,0 +1,73 @@
+"""A phase diagram, as users hold it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from phasemap.diagram.bands import Band, band_table, drawn_bands, row_band
+from phasemap.diagram.diagram import Diagram
+from phasemap.diagram.frontier import Floats, Kind
+from phasemap.diagram.seeds import SeedMaps
+from phasemap.study.problems import UserError
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+
+class PhaseDiagram:
+    """A phase diagram over two axes (or a strip over one), with facets for the others."""
+
+    def __init__(self, diagram: Diagram, trials: pd.DataFrame | None = None) -> None:
+        self.data = diagram
+        self._trials = trials  # those behind the points, where these are the run's own
+
+    def plot(self, ax: Axes | None = None, *, metric: str = "subphase") -> Any:
+        """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure."""
+        from phasemap.figures.spec import figure_spec
+        from phasemap.figures.static import draw_any, draw_into
+
+        spec = figure_spec(self.data, metric, self.bands())
+        return draw_any(spec) if ax is None else draw_into(ax, spec)
+
+    def frontier(self, kind: Kind = "generalization", *, panel: int = 0) -> list[Floats]:
+        """Return a frontier's lines in one panel, each (n, 2) in axis values; kind: generalization, inversion."""
+        return self.data.frontier(kind, panel)
+
+    def frontier_band(
+        self, kind: Kind = "generalization", level: float = 0.9, *, panel: int = 0, along: Literal["x", "y"] = "x"
+    ) -> pd.DataFrame:
+        """Return where a frontier may lie: for each row that it crosses the row's value, the crossing, low and high.
+
+        The band holds the crossing of very many seeds with a probability ``level``; it comes from resampling whole maps
+        by seed. ``along`` is the axis on which the crossings lie. UserError with one seed (no spread is known then) and
+        for diagrams over ``step``.
+        """
+        if self._trials is None:
+            raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
+        maps = SeedMaps.of(self.data.study, self._trials)
+        if maps.n_seeds < 2:
+            raise UserError(f"{self.data.study.name} has {maps.n_seeds} seed: no spread known; needed: 2 seeds or more")
+        return band_table(self.data, row_band(maps, self.data, panel, kind, along, level))
+
+    def bands(self) -> tuple[tuple[Band, ...], ...]:
+        """Return the bands that a picture shows in each panel; none with fewer than 3 seeds."""
+        return () if self._trials is None else drawn_bands(self.data, self._trials)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Return the points as an xarray Dataset over all axes of the study (needs phasemap[export])."""
+        from phasemap.results.export import points_dataset
+
+        free = [axis for axis in self.data.study.axes if axis.name not in self.data.fixed]
+        return points_dataset(self.data.study, free, self.points)
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """The points behind the diagram, one row each."""
+        names = list(self.data.panels[0].grid)
+        return pd.concat(
+            [pd.DataFrame({n: panel.grid[n].ravel() for n in names}) for panel in self.data.panels],
+            ignore_index=True,
+        )

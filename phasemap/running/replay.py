@@ -1,0 +1,102 @@
+"""Train one trial of a run alone again, and compare it with what the run has stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasemap.results.compare import Comparison, compare
+from phasemap.results.folder import RunFolder
+from phasemap.results.merge import merge_rows
+from phasemap.results.provenance import read_provenance, surroundings
+from phasemap.results.shards import read_shards, shard_table
+from phasemap.running.progress import Progress
+from phasemap.running.runner import Advanced
+from phasemap.study.packs import make_pack
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import Trial, find_trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """A trial that was trained again: what was compared, and where and with what each of both was trained."""
+
+    trial: Trial
+    comparison: Comparison
+    devices: tuple[str, str]  # stored, replayed
+    differences: tuple[str, ...]  # between the machines and libraries, in words
+    seconds: float
+
+
+def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool = False) -> Replay:
+    """Train a trial alone, on the device that it was trained on if this machine has it, and compare the curves.
+
+    UserError if the study has no such trial, or the run has nothing of it to compare with.
+    """
+    trial = find_trial(study, trial_id)
+    stored = _stored(folder, trial)
+    started = time.monotonic()
+    device = stored["device"][0].as_py()
+    replayed = _train(trial, device, quiet=quiet)
+    used = replayed["device"][0].as_py()
+    return Replay(
+        trial=trial,
+        comparison=compare(stored, replayed, study.phases),
+        devices=(device, used),
+        differences=(*_other_device(device, used), *_differences(read_provenance(folder), surroundings())),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _stored(folder: RunFolder, trial: Trial) -> pa.Table:
+    rows = read_shards(folder)
+    row = merge_rows(rows.filter(pc.equal(rows["trial_id"], trial.trial_id)))
+    if not len(row):
+        raise UserError(f"trial {trial} is not trained yet: there is no curve to compare with; needed: phasemap run")
+    if row["status"][0].as_py() == "failed":
+        raise UserError(
+            f"trial {trial} failed ({row['error'][0].as_py()}): there is no curve to compare with; "
+            "needed: phasemap run --retry-failed"
+        )
+    return row
+
+
+def _train(trial: Trial, wanted: str, *, quiet: bool) -> pa.Table:
+    """Train the trial in a pack of its own and return its shard row."""
+    from phasemap.training.population import Hooks, pick_device, train_pack
+
+    try:
+        device = pick_device(wanted)
+    except RuntimeError:
+        device = pick_device("cpu")
+    pack = make_pack([trial])
+    with Progress([pack], reused={}, quiet=quiet) as progress:
+        hooks = Hooks(on_progress=lambda p: progress.tell(Advanced(pack_id=pack.pack_id, share=p.step / p.steps)))
+        return shard_table(pack.pack_id, train_pack(pack.trials, device=device, hooks=hooks))
+
+
+def _other_device(stored: str, used: str) -> list[str]:
+    if stored == used:
+        return []
+    return [f"trained on {stored}, replayed on {used}: equal bits can't be expected"]
+
+
+def _differences(executions: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> list[str]:
+    """Say in which libraries and machines the executions that trained differ from this process."""
+    then = [execution for execution in executions if execution.get("n_trained")]
+    found = []
+    for name, version in now["versions"].items():
+        others = sorted({str(e["versions"][name]) for e in then if name in e.get("versions", {})} - {version})
+        if others:
+            found.append(f"trained with {name} {' and '.join(others)}, replayed with {version}")
+    for what in ("processor", "platform", "host"):
+        others = sorted({str(execution[what]) for execution in then if execution.get(what)} - {now[what]})
+        if others:
+            found.append(f"trained on the {what} {' and '.join(others)}, replayed on {now[what]}")
+    return found

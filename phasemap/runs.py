@@ -1,0 +1,265 @@
+"""A run, as users hold it: its tables, its diagram and its figures, read from its folder when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from phasemap.diagram.claims import ClaimResult, check_claims
+from phasemap.diagram.compare import Comparison, compare
+from phasemap.diagram.critical import Critical, critical
+from phasemap.diagram.diagram import STEP, lay_out, make_diagram
+from phasemap.diagram.horizon import with_steps
+from phasemap.diagram.robustness import robustness
+from phasemap.diagram.survival import survival
+from phasemap.diagram.tables import Tables, derive, study_rows
+from phasemap.maps import PhaseDiagram
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.curves import read_curves
+from phasemap.results.folder import RunFolder, find_run
+from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.file import load_resolved
+from phasemap.study.names import FINALS, ROBUSTNESS
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+
+if TYPE_CHECKING:
+    import optuna
+    from matplotlib.figure import Figure
+
+    from phasemap.figures.cells import Frames
+    from phasemap.figures.chart import Chart
+    from phasemap.figures.spec import FigureSpec
+    from phasemap.running.replay import Replay
+
+
+class Run:
+    """A run's results, read from its folder when they are asked for."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.path = folder.path
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def study(self) -> Study:
+        """The study as resolved."""
+        return load_resolved(self.folder.study)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial; numbers that an earlier release did not know are null."""
+        frame = self._read(self.folder.trials, lambda tables: tables.trials)
+        return frame.assign(**{name: np.nan for name in FINALS if name not in frame})
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """The phase diagram as a table: one row a point."""
+        return self._read(self.folder.points, lambda tables: tables.points)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
+        return self._read(
+            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
+        )
+
+    def diagram(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+    ) -> PhaseDiagram:
+        """Lay the points out over two axes; by default the study's first two, with the others as facets."""
+        return self._lay_out(x, y, fix, facet)
+
+    def diff(self, other: Run) -> Comparison:
+        """Compare this run, A, with another, B, on the points that both have.
+
+        Says which settings differ, which points changed their label beyond the seeds' spread, and how far the frontiers
+        moved. UserError where they have no point in common.
+        """
+        return compare(self.study, self.trials, other.study, other.trials)
+
+    def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
+        """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
+
+        ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
+        where there is no transition, or more than one.
+        """
+        return critical(self.study, self.trials, axis, event, fix)
+
+    def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
+        """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
+
+        Trials that had not reached it by the horizon count as censored.
+        """
+        return survival(self.study, self.trials, event, by)
+
+    def robustness(self) -> pd.DataFrame:
+        """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
+        return robustness(self.study, self.trials, self.points, self.curves)
+
+    def to_optuna(self) -> optuna.Study:
+        """Return the trials as an Optuna study in memory, for Optuna's own plots (needs phasemap[export]).
+
+        The axes and the seed are parameters, test_accuracy is the value, and the labels are user attributes.
+        """
+        from phasemap.results.optuna_study import optuna_study
+
+        return optuna_study(self.study, self.trials)
+
+    def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
+        """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).
+
+        UserError names all that is wrong with them.
+        """
+        study, parsed, wrong = self.study, [], []
+        for text in study.claims if claims is None else claims:
+            try:
+                parsed.append(parse_claim(text, study.axes))
+            except ClaimError as error:
+                wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
+        if wrong:
+            raise UserError("\n".join(wrong))
+        return check_claims(study, self.trials, parsed)
+
+    @cached_property
+    def neurons(self) -> pd.DataFrame:
+        """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
+
+        UserError if the run recorded nothing of that kind.
+        """
+        from phasemap.figures.cells import not_recorded
+        from phasemap.figures.charts import CHART_KINDS
+
+        if not self.folder.neurons.is_file():
+            raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
+        frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
+        return frame
+
+    def figure(
+        self,
+        kind: str = "phases",
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+        metric: str | None = None,
+    ) -> FigureSpec | Chart:
+        """Describe a figure of any kind as data; see ``plot``."""
+        from phasemap.figures.charts import check_kind, make_chart
+        from phasemap.figures.kinds import PHASES
+        from phasemap.figures.spec import figure_spec
+
+        check_kind(kind, metric)
+        if kind == PHASES:
+            diagram = self._lay_out(x, y, fix, facet, metric)
+            return figure_spec(diagram.data, metric or "subphase", diagram.bands())
+        facets = (facet,) if isinstance(facet, str) else tuple(facet)
+        layout = lay_out(self.study, x=x, y=y, fix=fix, facet=facets)
+        return make_chart(kind, self._frames(kind), layout, metric)
+
+    def plot(
+        self,
+        kind: str = "phases",
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+        facet: str | Sequence[str] = (),
+        metric: str | None = None,
+        size: str | None = None,
+    ) -> Figure:
+        """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
+
+        In all kinds but phases each point has a panel (x to the right, y and facets down), unless it is held by
+        ``fix``; ``metric`` chooses one quantity where the kind has several. ``size`` is one-column or two-column (of a
+        page), by default what the content needs. Matplotlib parameters that you have set win over phasemap's style.
+        """
+        from phasemap.figures.static import draw_any
+
+        return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric), size)
+
+    def _lay_out(
+        self,
+        x: str | None,
+        y: str | None,
+        fix: Mapping[str, Any] | None,
+        facet: str | Sequence[str],
+        metric: str | None = None,
+    ) -> PhaseDiagram:
+        """Return the diagram, with the column that a metric needs beyond the points' own."""
+        facets = (facet,) if isinstance(facet, str) else tuple(facet)
+        study, points, stepped = self.study, self.points, STEP in (x, y, *facets, *(fix or {}))
+        if stepped:
+            study, points = with_steps(study, self.folder)
+        elif metric == ROBUSTNESS:
+            points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
+        diagram = make_diagram(study, points, x=x, y=y, fix=fix, facet=facets)
+        return PhaseDiagram(diagram, None if stepped else self.trials)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file to look at the run in a browser, and return its path."""
+        from phasemap.figures.page import check_page, write_report
+        from phasemap.figures.report import report_payload
+        from phasemap.results.provenance import read_provenance
+
+        check_page(Path(path))
+        tables = Tables(study=self.study, trials=self.trials, points=self.points)
+        write_report(report_payload(tables, self._rows, read_provenance(self.folder), self.check()), Path(path))
+        return Path(path)
+
+    def replay(self, trial_id: str, *, quiet: bool = False) -> Replay:
+        """Train one trial alone again and compare it with what is stored; ``trial_id`` may be its first 6 digits.
+
+        UserError if the run has no such trial, or nothing to compare with. Progress goes to stderr unless ``quiet``.
+        """
+        from phasemap.running.replay import replay_trial
+
+        return replay_trial(self.folder, self.study, trial_id, quiet=quiet)
+
+    def _frames(self, kind: str) -> Frames:
+        """Return the tables behind a kind of chart, with only those records that it reads."""
+        from phasemap.figures.cells import Frames
+        from phasemap.figures.charts import CHART_KINDS
+
+        wanted = pc.field("record").isin(CHART_KINDS[kind].records)
+        path = self.folder.neurons
+        neurons = pq.read_table(path, filters=wanted).to_pandas() if path.is_file() else pd.DataFrame()
+        return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+
+    @cached_property
+    def _rows(self) -> pa.Table:
+        """The trials with their curves as lists, from the shards, not labelled."""
+        return study_rows(self.folder, self.study)
+
+    @cached_property
+    def _derived(self) -> Tables:
+        """The tables made from the shards, without writing them."""
+        return derive(self.folder)
+
+    def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
+        """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""
+        try:
+            frame: pd.DataFrame = pq.read_table(path).to_pandas()
+        except (OSError, pa.ArrowInvalid):
+            return otherwise(self._derived)
+        return frame if set(QUANTITIES) <= set(frame) else otherwise(self._derived)
+
+
+def open_run(path: str | Path, storage: str | Path | None = None) -> Run:
+    """Open a run by its folder or, with a storage, by its name; UserError if there is none."""
+    return Run(find_run(path, storage))

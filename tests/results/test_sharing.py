@@ -1,0 +1,76 @@
+"""What leaves phasemap: Optuna studies and bundles."""
+
+import hashlib
+import zipfile
+
+import optuna
+import pandas as pd
+import pytest
+
+import phasemap as pm
+from phasemap.bundle import write_bundle
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return pm.open_run(finished[1].path)
+
+
+def test_an_optuna_study_has_every_trial_with_its_settings_value_and_labels(run):
+    study = run.to_optuna()
+    assert study.study_name == "small"
+    by_id = run.trials.set_index("trial_id")
+    assert len(study.trials) == len(by_id) == 8
+    for trial in study.trials:
+        row = by_id.loc[trial.user_attrs["trial_id"]]
+        assert trial.value == row["test_accuracy"]
+        assert trial.params == {name: row[name] for name in ("corruption", "weight_decay", "seed")}
+        assert trial.user_attrs["subphase"] == row["subphase"]
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_optuna_s_own_plots_draw_it(run):
+    axes = optuna.visualization.matplotlib.plot_slice(run.to_optuna(), params=["corruption", "weight_decay"])
+    assert sum(len(collection.get_offsets()) for ax in axes for collection in ax.collections) == 16
+
+
+def test_failed_and_diverged_trials_fail_in_optuna_too(run):
+    trials = run.trials.copy()
+    trials.loc[0, "status"] = "diverged"
+    other = pm.Run(run.folder)
+    other.trials = trials
+    states = [trial.state for trial in other.to_optuna().trials]
+    assert states.count(optuna.trial.TrialState.FAIL) == 1
+
+
+def test_a_bundle_holds_study_tables_figures_and_right_checksums(run, tmp_path):
+    names = write_bundle(run, tmp_path / "out")
+    assert names == [
+        "curves.parquet", "diagram.pdf", "diagram.png", "diagram.svg", "points.parquet", "provenance.json",
+        "study.yaml", "trials.parquet", "SHA256SUMS",
+    ]  # fmt: skip
+    sums = (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()
+    assert len(sums) == 8
+    for line in sums:
+        digest, name = line.split("  ")
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
+    assert pd.read_parquet(tmp_path / "out" / "trials.parquet").equals(run.trials)
+    again = pm.open_run(tmp_path / "out")  # a bundle is a run that can be read
+    assert again.points["subphase"].tolist() == run.points["subphase"].tolist()
+
+
+def test_a_zip_is_the_same_each_time(run, tmp_path):
+    for name in ("a", "b"):
+        write_bundle(run, tmp_path / f"{name}.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert "SHA256SUMS" in zipfile.ZipFile(tmp_path / "a.zip").namelist()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "b.zip"}
+
+
+def test_an_existing_target_is_refused_and_an_unwritable_one_named(run, tmp_path):
+    (tmp_path / "there.zip").write_text("precious")
+    with pytest.raises(pm.UserError, match=r"there.zip exists already; allowed: a new folder or a new .zip file"):
+        write_bundle(run, tmp_path / "there.zip")
+    assert (tmp_path / "there.zip").read_text() == "precious"
+    with pytest.raises(pm.UnreachableError, match="can't be written"):
+        write_bundle(run, tmp_path / "none" / "out")

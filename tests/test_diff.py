@@ -1,0 +1,94 @@
+"""phasemap diff, as a user meets it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from phasemap.cli import cli
+from phasemap.study.file import load_resolved
+from phasemap.study.writing import dump_study
+
+BAND = Path(__file__).parent / "data" / "band"
+
+
+def diff(*arguments):
+    return CliRunner().invoke(cli, ["diff", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    """Two runs that hold weight decay at 0 and at 8, the second under a name that must be escaped."""
+    root, study = tmp_path_factory.mktemp("held"), load_resolved(BAND / "study.yaml")
+    for name, value in (("none", 0.0), ("strong", 8.0)):
+        (root / name).mkdir()
+        part = study.model_copy(
+            update={
+                "name": name,
+                "axes": study.axes[:1],
+                "fixed": study.fixed.model_copy(update={"weight_decay": value}),
+                "seeds": (0, 1, 2),
+            }
+        )
+        (root / name / "study.yaml").write_text(dump_study(part))
+        shutil.copy(BAND / "trials.parquet", root / name)
+    return root
+
+
+def test_a_run_equals_itself(tmp_path):
+    done = diff(BAND, BAND, "--fail-on-change", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["verdict"] == "equal"
+
+
+def test_a_change_fails_only_where_asked(held):
+    asked = diff(held / "none", held / "strong", "--fail-on-change", "--json")
+    assert asked.exit_code == 1
+    found = json.loads(asked.stdout)
+    assert (found["verdict"], found["n_points"]) == ("changed", 9)
+    assert found["differences"] == ["fixed.weight_decay: 0 and 8"]
+    assert found["transitions"]["phase"]["counts"]["memorization"]["grokking"] == 3
+    calm = diff(held / "none", held / "strong")
+    assert calm.exit_code == 0
+    assert "A none, B strong: changed" in calm.stdout
+    assert "differs: fixed.weight_decay: 0 and 8" in calm.stdout
+
+
+@pytest.mark.parametrize("ending", [".html", ".png", ".svg", ".pdf"])
+def test_the_comparison_is_written_as_a_page_or_a_picture(held, ending, tmp_path):
+    path = tmp_path / f"diff{ending}"
+    assert diff(held / "none", held / "strong", "-o", path).exit_code == 0
+    assert path.stat().st_size > 5000
+    if ending == ".html":
+        page = path.read_text()
+        assert "fixed.weight_decay: 0 and 8" in page
+        assert "data:image/png;base64," in page
+        assert "<script" not in page
+        assert "http" not in page
+
+
+def test_every_text_of_the_page_is_escaped(held):
+    import dataclasses
+
+    import phasemap as pm
+    from phasemap.figures.difference_page import difference_page
+
+    found = pm.open_run(held / "none").diff(pm.open_run(held / "strong"))
+    attack = "<script>alert(1)</script>"
+    table = found.points.assign(subphase_a=lambda f: f["subphase_a"])
+    evil = dataclasses.replace(found, name_a=attack, reason=attack, differences=(attack,), points=table)
+    page = difference_page(evil)
+    assert attack not in page
+    assert page.count("&lt;script&gt;") == 3 + 1  # title and heading both name the run
+
+
+def test_mistakes_end_with_2(held, tmp_path):
+    for arguments, message in (
+        ((BAND, tmp_path), "is not a run"),
+        ((BAND, BAND, "-o", tmp_path / "diff.gif"), "allowed: .html, .png, .svg, .pdf"),
+    ):
+        done = diff(*arguments)
+        assert done.exit_code == 2
+        assert message in done.output
