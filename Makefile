@@ -18,8 +18,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/engine.py
-	$(BIN)/python benchmarks/report.py
+	for name in engine transformer report overhead scale figures; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 reproduction: $(VENV)/.demo
 	$(BIN)/python docs/reproduction.py

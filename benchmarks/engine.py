@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 import torch
 import torch.nn.functional as F
+from common import report
 
 from phasemap.study.spec import SETTINGS
 from phasemap.study.trials import Trial, make_trial
@@ -57,13 +55,22 @@ class PlainLoop:
         )
         self.trial = trial
 
+    def scores(self, dropout: float) -> torch.Tensor:
+        """Answer the training examples."""
+        hidden = sum(x @ weights.t() for x, weights in zip(self.inputs, self.embeddings, strict=True))
+        hidden = F.dropout(hidden, dropout)
+        active = hidden**2 if self.trial.activation == "square" else torch.relu(hidden)
+        return active @ self.readout.t()
+
+    def accuracy(self) -> float:
+        """Return the share of training examples that are answered as their labels say."""
+        with torch.no_grad():
+            return float((self.scores(0.0).argmax(dim=1) == self.labels).float().mean())
+
     def step(self) -> None:
         """Take one step."""
         self.optimizer.zero_grad()
-        hidden = sum(x @ weights.t() for x, weights in zip(self.inputs, self.embeddings, strict=True))
-        hidden = F.dropout(hidden, self.trial.dropout)
-        active = hidden**2 if self.trial.activation == "square" else torch.relu(hidden)
-        scores = active @ self.readout.t()
+        scores = self.scores(self.trial.dropout)
         loss = F.mse_loss(scores, self.targets) if self.trial.loss == "mse" else F.cross_entropy(scores, self.labels)
         loss.backward()
         self.optimizer.step()
@@ -124,8 +131,7 @@ def main() -> None:
             "p97_N500_dropout": measure(trial(**large, dropout=0.3), pack=1, steps=20, repeats=repeats),
             "p31_N128_pack32": measure(trial(**small), pack=32, steps=40, repeats=repeats),
         }
-    machine = {"platform": platform.platform(), "torch": version("torch"), "python": platform.python_version()}
-    print(json.dumps({"benchmark": "engine", "machine": machine, "threads": 1, "results": results}, indent=2))
+    report("engine", results, threads=1)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import pyarrow as pa  # noqa: E402
 from conftest import study_of  # noqa: E402
 from synthetic import synthetic_run  # noqa: E402
 
@@ -38,9 +39,9 @@ def timed(work: Callable[[], object]) -> tuple[object, dict[str, float]]:
     }
 
 
-def read(path: Path) -> Tables:
+def read(path: Path) -> tuple[Tables, pa.Table]:
     run = pm.open_run(path)
-    return Tables(study=run.study, trials=run.trials, points=run.points, rows=run._rows)
+    return Tables(study=run.study, trials=run.trials, points=run.points), run._rows
 
 
 def measure(trials: int, root: Path) -> dict[str, object]:
@@ -50,9 +51,9 @@ def measure(trials: int, root: Path) -> dict[str, object]:
     }
     study = study_of(name="large", axes=axes, seeds=5, training={"steps": 2000}, model={"width": 128})
     folder = synthetic_run(study, root)
-    write_tables(folder, derive(folder))
-    tables, reading = timed(lambda: read(folder.path))
-    content, making = timed(lambda: report_payload(tables))  # type: ignore[arg-type]
+    write_tables(folder, derive(folder), curves=True)
+    found, reading = timed(lambda: read(folder.path))
+    content, making = timed(lambda: report_payload(*found))  # type: ignore[misc]
     page = root / "large.html"
     _, writing = timed(lambda: write_report(content, page))  # type: ignore[arg-type]
     records = {name: content["curves"][name] for name in ("records", "recorded")}  # type: ignore[index]

@@ -99,9 +99,9 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
         raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
-            run.folder.remove_derived()
+            run.folder.remove_labelled()
             write_text(run.folder.study, dump_study(study))
-        write_results(run.folder, study, at_step)
+        write_results(run.folder, study, at_step, curves=not run.folder.curves.exists())
     return Run(run.folder)
 
 

@@ -23,8 +23,8 @@ from phasemap.diagram.survival import survival
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.curves import QUANTITIES
+from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
-from phasemap.results.merge import curve_table
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.file import load_resolved
 from phasemap.study.names import FINALS, ROBUSTNESS
@@ -70,7 +70,9 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
-        return self._read(self.folder.curves, lambda tables: curve_table(tables.rows).to_pandas())
+        return self._read(
+            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
+        )
 
     def diagram(
         self,
@@ -203,7 +205,7 @@ class Run:
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         study, points, stepped = self.study, self.points, STEP in (x, y, *facets, *(fix or {}))
         if stepped:
-            study, points = with_steps(study, self._derived.rows)
+            study, points = with_steps(study, self.folder)
         elif metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
         diagram = make_diagram(study, points, x=x, y=y, fix=fix, facet=facets)
@@ -216,8 +218,8 @@ class Run:
         from phasemap.results.provenance import read_provenance
 
         check_page(Path(path))
-        tables = Tables(study=self.study, trials=self.trials, points=self.points, rows=self._rows)
-        write_report(report_payload(tables, read_provenance(self.folder), self.check()), Path(path))
+        tables = Tables(study=self.study, trials=self.trials, points=self.points)
+        write_report(report_payload(tables, self._rows, read_provenance(self.folder), self.check()), Path(path))
         return Path(path)
 
     def replay(self, trial_id: str, *, quiet: bool = False) -> Replay:

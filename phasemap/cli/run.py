@@ -37,6 +37,7 @@ def run(
     from phasemap.results.folder import RunFolder, storage_path
     from phasemap.running.driver import check_folder, make_plan
     from phasemap.study.file import load_study
+    from phasemap.study.packs import Calibration
 
     loaded = load_study(study, overrides)
     folder = RunFolder(storage_path(storage) / loaded.name)
@@ -45,7 +46,7 @@ def run(
     plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
     click.echo(
         f"{loaded.name}: {plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in "
-        f"{len(plan.packs)} packs (about {duration(plan.core_seconds)} of one core)",
+        f"{len(plan.packs)} packs (about {duration(plan.core_seconds(Calibration()))} of one core)",
         err=True,
     )
     _interrupt_on_terminate()
@@ -88,7 +89,7 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
     folder = RunFolder(storage_path(storage) / loaded.name)
     changes = check_folder(loaded, folder)
     made = make_plan(loaded, folder)
-    cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1)
+    cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     content = {
         "study": loaded.name,
         "n_points": made.n_trials // len(loaded.seeds),

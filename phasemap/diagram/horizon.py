@@ -12,35 +12,40 @@ from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_labels, point_table
 from phasemap.phases.curves import ACCURACIES
 from phasemap.phases.rules import phases, subphases
-from phasemap.results.merge import curves_of, trial_table
+from phasemap.results.folder import RunFolder
+from phasemap.results.labelled import labelled_rows, recorded_steps
+from phasemap.results.merge import curves_of, merge_rows, trial_frame
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
+from phasemap.study.trials import grid_ids
 
 MOST_STEPS = 25
 
 
-def _at(rows: pa.Table, study: Study, step: int) -> pd.DataFrame:
-    """Label the trials that were trained that far."""
-    reached = [bool(recorded) and recorded[-1] >= step for recorded in rows["step"].to_pylist()]
-    return trial_table(rows.filter(pa.array(reached, pa.bool_())), study.phases, at_step=step)
+def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
+    """Return a study with the axis ``step`` added, and its points; UserError if nothing was recorded.
 
-
-def with_steps(study: Study, rows: pa.Table) -> tuple[Study, pd.DataFrame]:
-    """Return a study with the axis ``step`` added, and its points; UserError if nothing was recorded."""
-    steps = chosen_steps(rows)
+    The shards are read once for every step, so that no more than the labels of one step are in memory.
+    """
+    steps = chosen_steps(recorded_steps(folder, grid_ids(study)))
     if len(steps) < 2:
         raise UserError("step can't be an axis: nothing was recorded yet")
     source = AxisRange.model_construct(start=steps[0], stop=steps[-1], num=len(steps), scale="log")
     axis = Axis.model_construct(name=STEP, values=steps, source=source)
-    frames = [point_table(study, _at(rows, study, step)).assign(step=step) for step in steps]
+    frames = [_points_at(study, folder, step).assign(step=step) for step in steps]
     points = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
     return study.model_copy(update={"axes": (*study.axes, axis)}), points
 
 
-def chosen_steps(rows: pa.Table, until: int | None = None) -> tuple[int, ...]:
-    """Choose at most MOST_STEPS of the recorded steps, evenly on a log scale, the first and the last among them."""
-    recorded = sorted({step for steps in rows["step"].to_pylist() for step in steps if until is None or step <= until})
+def _points_at(study: Study, folder: RunFolder, step: int) -> pd.DataFrame:
+    """Return the points of the trials that were trained that far."""
+    rows = merge_rows(labelled_rows(folder, study.phases, step, reached=True))
+    return point_table(study, trial_frame(rows))
+
+
+def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:
+    """Choose at most MOST_STEPS of the rising steps, evenly on a log scale, the first and the last among them."""
     if not recorded:
         return ()
     wanted = np.geomspace(recorded[0], recorded[-1], MOST_STEPS)

@@ -14,7 +14,7 @@ from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.results.schema import setting_value
 from phasemap.study.names import FINALS
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import grid_ids
 
 MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", *FINALS)
 
@@ -28,9 +28,8 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     points = list(study.points())
     values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
-    ids = [trial.trial_id for trial in expand(study)]
-    point_of = {trial_id: i // len(study.seeds) for i, trial_id in enumerate(ids)}
-    trials = trials.assign(point=trials["trial_id"].map(point_of)).dropna(subset="point")
+    places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
+    trials = trials.assign(point=places // len(study.seeds))[places >= 0]
     ok = trials[trials["status"] == "ok"]
 
     labels = point_labels(ok, len(points))

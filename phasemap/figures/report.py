@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from phasemap._version import __version__
@@ -27,9 +28,10 @@ from phasemap.figures.report_lines import GRID, frontier_lines, no_lines
 from phasemap.figures.spec import cell_marks, readable, setting_words
 from phasemap.phases.curves import ACCURACIES
 from phasemap.phases.rules import GROKKING
+from phasemap.results.merge import steps_in
 from phasemap.study.axes import Axis
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import grid_ids
 
 SMALL_TRIALS, SMALL_BYTES, MOST_BYTES = 2_000, 2_000_000, 5_000_000
 PAGE_BYTES = 120_000  # kept free for the page around the data
@@ -38,20 +40,24 @@ UNKNOWN = 255
 
 
 def report_payload(
-    tables: Tables, executions: Sequence[Mapping[str, Any]] = (), claims: Sequence[ClaimResult] = ()
+    tables: Tables,
+    rows: pa.Table,
+    executions: Sequence[Mapping[str, Any]] = (),
+    claims: Sequence[ClaimResult] = (),
 ) -> dict[str, Any]:
     """Return the content of a run's report, to be written as JSON.
 
+    ``rows`` are the trials with their curves as lists, as ``study_rows`` gives them.
     Points and trials stand in the order of the axes' values in the picture, the last axis fastest; a trial's number is
     point x seeds + seed. At most 2 MB up to 2,000 trials, else 5 MB: curves are thinned to fit, and it says so.
     """
     study = tables.study
     order = picture_order(study)
-    in_study = [trial.trial_id for trial in expand(study)]
+    in_study = grid_ids(study)
     ids = np.asarray(in_study).reshape(len(order), -1)[order].ravel().tolist()
     horizon = tables.trials["horizon"].max()
-    steps = chosen_steps(tables.rows, None if pd.isna(horizon) else int(horizon))
-    frames = [*labels_over_steps(study, in_study, tables.rows, steps[:-1]), tables.points]
+    steps = chosen_steps([step for step in steps_in(rows) if pd.isna(horizon) or step <= horizon])
+    frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), tables.points]
     content = {
         "name": study.name,
         "question": study.question,
@@ -72,7 +78,7 @@ def report_payload(
         "trials": trial_rows(tables, ids),
         "card": study_card(tables, executions, claims),
     }  # fmt: skip
-    return content | {"curves": trial_curves(tables, ids, _room(len(ids), content))}
+    return content | {"curves": trial_curves(rows, ids, _room(len(ids), content))}
 
 
 def picture_order(study: Study) -> NDArray[np.int64]:

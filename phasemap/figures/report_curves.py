@@ -41,9 +41,9 @@ def trial_rows(tables: Tables, ids: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def trial_curves(tables: Tables, ids: Sequence[str], most_bytes: int) -> dict[str, Any]:
+def trial_curves(rows: pa.Table, ids: Sequence[str], most_bytes: int) -> dict[str, Any]:
     """Return the accuracies over the steps, at all records or at fewer, so that they fit into ``most_bytes``."""
-    groups = _groups(tables.rows, {trial_id: number for number, trial_id in enumerate(ids)})
+    groups = _groups(rows, {trial_id: number for number, trial_id in enumerate(ids)})
     most = max((len(curves.steps) for _, curves in groups), default=0)
     for records in (most, *(number for number in RECORDS if number < most)):
         if _sampled_bytes(groups, records) <= most_bytes:

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def cache(self) -> Path:
+        """What can be made again at any time: the labels of the shards that were read before."""
+        return self.path / "cache"
+
+    @property
     def inside(self) -> Path:
         """What was recorded inside the networks, one Parquet file a pack."""
         return self.path / "inside"
@@ -125,7 +130,13 @@ class RunFolder:
 
     def remove_derived(self) -> None:
         """Remove the derived tables, which then are made from the shards when they are asked for."""
-        for path in (self.trials, self.curves, self.points, self.neurons):
+        self.remove_labelled()
+        for path in (self.curves, self.neurons):
+            path.unlink(missing_ok=True)
+
+    def remove_labelled(self) -> None:
+        """Remove those derived tables that depend on the rule."""
+        for path in (self.trials, self.points):
             path.unlink(missing_ok=True)
 
     def move_aside(self) -> Path:

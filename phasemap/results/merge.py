@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
-from phasemap.results.schema import STATUSES
+from phasemap.results.schema import SHARD_SCHEMA, STATUSES
 from phasemap.study.names import FINALS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, PhaseRule
@@ -34,6 +35,19 @@ TRIAL_COLUMNS = (
     "device",
     "error",
 )
+LABEL_TYPES = {"horizon": pa.int64(), "delayed": pa.bool_(), "settled": pa.bool_()} | dict.fromkeys(
+    LABEL_COLUMNS[:5], pa.string()
+)  # the others are numbers
+TRIAL_SCHEMA = pa.schema(
+    [
+        SHARD_SCHEMA.field(name)
+        if name in SHARD_SCHEMA.names and name not in QUANTITIES
+        else pa.field(name, LABEL_TYPES.get(name, pa.float64()))
+        for name in TRIAL_COLUMNS
+    ]
+)
+MERGE_KEYS = ["trial_id", "status", "pack_id", "host", "error", "train_seconds"]
+"""What decides which of a trial's rows is kept, in this order."""
 
 
 def merge_rows(table: pa.Table) -> pa.Table:
@@ -41,41 +55,63 @@ def merge_rows(table: pa.Table) -> pa.Table:
 
     Merging is commutative, associative and idempotent: which row is kept depends on the rows alone.
     """
-    keys = table.select(["trial_id", "status", "pack_id", "host", "error", "train_seconds"]).to_pandas()
-    keys["status"] = keys["status"].map({status: rank for rank, status in enumerate(STATUSES)})
-    order = keys.fillna({"error": "", "train_seconds": 0.0}).sort_values(list(keys.columns), kind="stable")
-    return table.take(pa.array(order.drop_duplicates("trial_id").index.to_numpy()))
+    return table.take(pa.array(merged_order(table)))
+
+
+def merged_order(table: pa.Table) -> np.ndarray:
+    """Return the numbers of the rows that a merge keeps; reads the columns MERGE_KEYS."""
+    keys = table.select(MERGE_KEYS).combine_chunks()
+    keys = keys.set_column(1, "status", pc.index_in(keys["status"], value_set=pa.array(STATUSES)))
+    keys = keys.set_column(4, "error", pc.fill_null(keys["error"], ""))
+    keys = keys.set_column(5, "train_seconds", pc.fill_null(keys["train_seconds"], 0.0))
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in MERGE_KEYS])
+    ids = keys["trial_id"].take(order)
+    first = np.ones(len(ids), dtype=bool)
+    if len(ids) > 1:
+        first[1:] = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)).to_numpy()
+    return np.asarray(order.to_numpy()[first], dtype=np.int64)
 
 
 def select_rows(table: pa.Table, trial_ids: Sequence[str]) -> pa.Table:
     """Keep the rows of the given trials, in their order; trials without a row are left out."""
-    places = {trial_id: i for i, trial_id in enumerate(table["trial_id"].to_pylist())}
-    return table.take(pa.array([places[i] for i in trial_ids if i in places], type=pa.int64()))
+    ids = pa.array(trial_ids, pa.string())
+    return table.take(pc.index_in(ids, value_set=table["trial_id"].combine_chunks()).drop_null())
 
 
 def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pd.DataFrame:
+    """Return ``trial_rows`` as a data frame."""
+    return trial_frame(trial_rows(rows, rule, at_step))
+
+
+def trial_frame(rows: pa.Table) -> pd.DataFrame:
+    """Return labelled rows as a data frame, whose truth values may be missing."""
+    frame: pd.DataFrame = rows.to_pandas()
+    truths = [field.name for field in rows.schema if field.name in LABEL_COLUMNS and field.type == pa.bool_()]
+    return frame.astype(dict.fromkeys(truths, "boolean"))
+
+
+def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pa.Table:
     """Return one row a trial with TRIAL_COLUMNS: settings, labels at the horizon (or at an earlier step), timing.
 
-    Only trials with status ``ok`` get labels. UserError if nothing was recorded by ``at_step``.
+    Only trials with status ``ok`` get labels. At the horizon the accuracies are all that is needed of the curves; at an
+    earlier step all of them are. UserError if nothing was recorded by ``at_step``.
     """
-    lists = {"step", *QUANTITIES}
-    finals = [f"final_{name}" for name in QUANTITIES]
-    frame = rows.select([n for n in rows.column_names if n not in lists]).to_pandas()
-    frame = frame.rename(columns=dict(zip(finals, QUANTITIES, strict=True)))
-    labels = _labels(rows, rule, at_step)
-    frame = frame.drop(columns=[name for name in labels.columns if name in frame and name not in QUANTITIES])
-    for name in labels.columns:
-        if name in QUANTITIES:
-            frame.loc[labels.index, name] = labels[name]
-    frame = frame.join(labels[list(LABEL_COLUMNS)])
+    labels = _labels(rows, rule, at_step).reindex(range(len(rows)))
+    columns = {name: rows[name] if name in rows.column_names else None for name in TRIAL_COLUMNS}
+    for name in LABEL_COLUMNS:
+        columns[name] = pa.array(labels[name], TRIAL_SCHEMA.field(name).type, from_pandas=True)
+    for name in QUANTITIES:
+        columns[name] = rows[f"final_{name}"]
+        if at_step is not None:
+            columns[name] = pc.coalesce(pa.array(labels[name], pa.float64(), from_pandas=True), columns[name])
     if at_step is not None:
-        frame[list(FINALS)] = np.nan  # known of the final weights only
-    return frame[list(TRIAL_COLUMNS)]
+        columns |= {name: pa.nulls(len(rows), pa.float64()) for name in FINALS}  # known of the final weights only
+    return pa.table(columns, schema=TRIAL_SCHEMA)
 
 
 def curve_table(rows: pa.Table) -> pa.Table:
     """Return the curves in long form: trial_id, status, corruption, n_corrupted, step and the quantities."""
-    counts = np.asarray([len(steps) for steps in rows["step"]], dtype=np.int64)
+    counts = pc.list_value_length(rows["step"]).to_numpy()
     repeat = pa.array(np.repeat(np.arange(len(counts)), counts))
     columns = {
         name: rows[name].combine_chunks().take(repeat) for name in ("trial_id", "status", "corruption", "n_corrupted")
@@ -89,37 +125,53 @@ def curve_table(rows: pa.Table) -> pa.Table:
 def curves_of(rows: pa.Table, quantities: Sequence[str] = QUANTITIES) -> list[tuple[np.ndarray, Curves]]:
     """Return (row numbers, curves) for every group of trials that were recorded at the same steps."""
     rows = rows.select(["step", "corruption", "n_corrupted", *quantities])
-    steps = rows["step"].to_pylist()
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for row, recorded in enumerate(steps):
-        groups.setdefault(tuple(recorded), []).append(row)
     found = []
-    for recorded, members in groups.items():
-        part = rows.take(pa.array(members))
+    for recorded, members in _same_steps(rows["step"].combine_chunks()):
+        part = rows if len(members) == len(rows) else rows.take(pa.array(members))
         shape = (len(members), len(recorded))
         values = {
             q: part[q].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(shape) for q in quantities
         }
         curves = Curves(
-            steps=np.asarray(recorded, dtype=np.int64),
+            steps=recorded,
             values=values,
             corruption=part["corruption"].to_numpy(),
             n_corrupted=part["n_corrupted"].to_numpy(),
         )
-        found.append((np.asarray(members), curves))
+        found.append((members, curves))
     return found
+
+
+def steps_in(rows: pa.Table) -> list[int]:
+    """Return all steps at which any of the trials was recorded, rising."""
+    return sorted(pc.unique(pc.list_flatten(rows["step"])).to_pylist())
+
+
+def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (steps, row numbers) for every group of lists that are the same."""
+    lengths = pc.list_value_length(steps).to_numpy()
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        lists = steps.take(pa.array(rows)).flatten().to_numpy().reshape(len(rows), length)
+        if (lists == lists[:1]).all():  # the common case
+            yield lists[0], rows
+            continue
+        distinct, group = np.unique(lists, axis=0, return_inverse=True)
+        for number, recorded in enumerate(distinct):
+            yield recorded, rows[group.ravel() == number]
 
 
 def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
-    ok = np.flatnonzero(np.asarray(rows["status"].to_pylist(), dtype=object) == "ok")
+    ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
-    for members, curves in curves_of(rows.take(pa.array(ok))):
+    known = [name for name in QUANTITIES if name in rows.column_names]
+    for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows, known):
         try:
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
         parts.append(label_curves(until, rule).set_index(pd.Index(ok[members])))
     if not parts:
-        return pd.DataFrame(columns=[*LABEL_COLUMNS, *QUANTITIES])
+        return pd.DataFrame(columns=[*LABEL_COLUMNS, *QUANTITIES], index=pd.Index([], dtype=int))
     return pd.concat(parts)

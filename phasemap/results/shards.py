@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.phases.curves import QUANTITIES
@@ -18,6 +20,9 @@ from phasemap.results.schema import SHARD_SCHEMA, SHARD_VERSION, VERSION_KEY, se
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
 from phasemap.training.recording import TrialResult
+
+ATTEMPTS = 4  # to read shards that are being replaced
+Result = TypeVar("Result")
 
 
 def shard_table(pack_id: str, results: Sequence[TrialResult]) -> pa.Table:
@@ -33,13 +38,33 @@ def write_shard(folder: RunFolder, pack_id: str, results: Sequence[TrialResult])
     return path
 
 
+def shard_files(folder: RunFolder) -> list[Path]:
+    """List a run's shards by name."""
+    return sorted(path for path in folder.shards.glob("*.parquet") if path.name[0] != ".")
+
+
+def shard_stamp(path: Path) -> str:
+    """Tell a file by its name, size, time and inode."""
+    found = path.stat()
+    return f"{path.name}:{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
+def unless_replaced(read: Callable[[], Result]) -> Result:
+    """Read shards; once more from the start where a driver replaced them by a whole file in the meantime."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            return read()
+    return read()
+
+
 def read_shards(folder: RunFolder, columns: Sequence[str] | None = None) -> pa.Table:
     """Read all rows of all shards, in no particular order; some trials may stand in several shards."""
-    tables = [read_shard(path, columns) for path in sorted(folder.shards.glob("*.parquet")) if path.name[0] != "."]
-    if not tables:
-        names = columns or SHARD_SCHEMA.names
-        return pa.schema([SHARD_SCHEMA.field(name) for name in names]).empty_table()
-    return pa.concat_tables(tables)
+
+    def read() -> pa.Table:
+        tables = [read_shard(path, columns) for path in shard_files(folder)]
+        return pa.concat_tables([_schema(columns).empty_table(), *tables])
+
+    return unless_replaced(read)
 
 
 def finished_ids(folder: RunFolder) -> set[str]:
@@ -54,39 +79,60 @@ def failed_ids(folder: RunFolder) -> set[str]:
 
 def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
     table = read_shards(folder, ["trial_id", "status"])
-    rows = zip(table["trial_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    return {trial_id for trial_id, status in rows if (status == "failed") == failed}
+    wanted = pc.equal(table["status"], "failed")
+    return set(table["trial_id"].filter(wanted if failed else pc.invert(wanted)).to_pylist())
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the rows of one shard; UserError if its version is another or it can't be read.
+    """Read the rows of one shard; UserError if its version is another or it can't be read."""
+    return pa.concat_tables([_schema(columns).empty_table(), *shard_pieces(path, columns)])
+
+
+def shard_pieces(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read the rows of one shard in pieces that fit into memory; FileNotFoundError if it is gone, else as above.
 
     A column that a later release added is filled in: a setting with its default, a curve with NaN, others with null;
     one that it gave another type (``scale_to_batch`` was no number) gets that.
     """
+    schema = _schema(columns)
     try:
-        file = pq.ParquetFile(path)
-        version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
-        if version != str(SHARD_VERSION):
-            raise UserError(f"{path} has shard version {version}; this release reads {SHARD_VERSION}")
-        wanted = list(columns or SHARD_SCHEMA.names)
-        present = [name for name in wanted if name in file.schema_arrow.names]
-        lengths = ["step"] if set(wanted) & set(QUANTITIES) - set(present) else []
-        table = file.read(columns=list(dict.fromkeys((*present, *lengths))))
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            kept = file.schema_arrow
+            version = (kept.metadata or {}).get(VERSION_KEY, b"none").decode()
+            if version != str(SHARD_VERSION):
+                raise UserError(f"{path} has shard version {version}; this release reads {SHARD_VERSION}")
+            present = [name for name in schema.names if name in kept.names]
+            lengths = ["step"] if set(schema.names) & set(QUANTITIES) - set(present) else []
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(dict.fromkeys((*present, *lengths))), use_threads=False)
+                yield pa.table([_column(n, table) for n in schema.names], schema=schema)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
-    return pa.table(
-        {
-            name: table[name].cast(SHARD_SCHEMA.field(name).type) if name in present else _absent(name, table)
-            for name in wanted
-        },
-        schema=pa.schema([SHARD_SCHEMA.field(name) for name in wanted]),
-    )
 
 
-def _absent(name: str, table: pa.Table) -> pa.Array:
-    """Return the values of a column that a shard lacks, for its rows."""
+def batches(pieces: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Put small pieces together to tables of at least so many rows, but for the last."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _schema(columns: Sequence[str] | None) -> pa.Schema:
+    return pa.schema([SHARD_SCHEMA.field(name) for name in columns]) if columns else SHARD_SCHEMA
+
+
+def _column(name: str, table: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """Return a column in its present type, filled in where the shard lacks it."""
     kind = SHARD_SCHEMA.field(name).type
+    if name in table.column_names:
+        return table[name].cast(kind)
     if name in QUANTITIES:
         return pa.array([[math.nan] * len(recorded) for recorded in table["step"].to_pylist()], type=kind)
     default = setting_value(name, SETTINGS[name].default) if name in SETTINGS else None

@@ -13,6 +13,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
+from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.lock import locked
 from phasemap.results.provenance import Provenance
@@ -24,13 +25,15 @@ from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
-from phasemap.study.packs import Pack, estimated_seconds, plan_packs, split
+from phasemap.study.packs import Calibration, Pack, plan_packs, split
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study, study_hash
 
 MERGE_SECONDS = 60.0
+MERGE_SHARE = 0.05  # of the driver's time, at most
+CURVES_WHILE_RUNNING = 10_000  # trials; the long table of more is written at the end only
 ATTEMPTS = 2  # of a pack as it is, before it is split
 IDLE_ROUNDS = 3
 
@@ -50,10 +53,15 @@ class Plan:
         """Count the trials to train."""
         return sum(len(pack.trials) for pack in self.packs)
 
-    @property
-    def core_seconds(self) -> float:
+    def core_seconds(self, calibration: Calibration) -> float:
         """Estimate one core's time for all packs."""
-        return sum(estimated_seconds(trial) for pack in self.packs for trial in pack.trials)
+        return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
+
+    def calibration(self) -> Calibration:
+        """Measure on this machine what its trials cost."""
+        from phasemap.training.calibration import calibrate
+
+        return calibrate(self.packs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +107,10 @@ def check_folder(study: Study, folder: RunFolder) -> list[str]:
 def check_budget(study: Study, plan: Plan) -> None:
     """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
     limit = study.resources.max_core_hours
-    hours = plan.core_seconds * study.resources.cpus_per_pack / 3600
-    if limit != "none" and hours > limit:
+    if limit == "none":
+        return
+    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
+    if hours > limit:
         raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
 
 
@@ -166,10 +176,10 @@ def _set_aside(folder: RunFolder) -> None:
     logger.info("moved %s to %s", folder.path, target)
 
 
-def write_results(folder: RunFolder, study: Study, at_step: int | None = None) -> Tables:
-    """Make a run's derived tables and its default picture."""
+def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
+    """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
     tables = derive(folder, study, at_step)
-    write_tables(folder, tables)
+    write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
     return tables
@@ -182,13 +192,13 @@ class _Run:
     plan: Plan
     quiet: bool
     trained: int = 0
-    merged: float = field(default_factory=time.monotonic)
+    next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
 
     def execute(self, runner: Runner | None) -> Outcome:
-        before = derive(self.folder, self.study)
+        before = derive(self.folder, self.study).trials
+        known, reused = set(before["trial_id"]), Counter(before["phase"].dropna())
         outcome = "failed"
-        reused = Counter(before.trials["phase"].dropna())
         provenance = Provenance(
             self.folder,
             study_hash=study_hash(self.study),
@@ -196,15 +206,18 @@ class _Run:
         )
         try:
             if runner is not None:
+                self.folder.curves.unlink(missing_ok=True)  # until it is written again the shards speak
                 with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
+                compact(self.folder)
             outcome = "done"
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise
         finally:
-            tables = write_results(self.folder, self.study)
-            new = tables.trials[~tables.trials["trial_id"].isin(set(before.trials["trial_id"]))]
+            trained = runner is not None or not self.folder.curves.exists()
+            tables = write_results(self.folder, self.study, curves=trained)
+            new = tables.trials[~tables.trials["trial_id"].isin(known)]
             provenance.end(
                 outcome=outcome,
                 devices=sorted(set(tables.trials["device"].dropna())),
@@ -258,9 +271,15 @@ class _Run:
             self.trained += len(pending.pop(event.report.pack_id).trials)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
-        if time.monotonic() - self.merged >= MERGE_SECONDS:
-            write_results(self.folder, self.study)
-            self.merged = time.monotonic()
+        if time.monotonic() >= self.next_merge:
+            self._merge()
+
+    def _merge(self) -> None:
+        """Make the tables while the run goes on, and again after a minute, or later where making them takes long."""
+        started = time.monotonic()
+        write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+        ended = time.monotonic()
+        self.next_merge = ended + max(MERGE_SECONDS, (ended - started) / MERGE_SHARE)
 
 
 class _log_to:

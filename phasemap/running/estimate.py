@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phasemap.study.packs import estimated_bytes, estimated_seconds
+from phasemap.study.packs import Calibration, estimated_bytes
 
 if TYPE_CHECKING:
     from phasemap.running.driver import Plan
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 RAY_START_SECONDS = 8.0
 WORKER_START_SECONDS = 5.0
+PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
 RAY_BYTES = 500_000_000  # its daemons
 
 
-def estimate(plan: Plan, resources: ResourceSpec, cpus: int) -> dict[str, float]:
+def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibration) -> dict[str, float]:
     """Estimate wall seconds, core-hours and peak memory (all processes) of a plan on a machine with ``cpus`` CPUs."""
     slots = max(1, int(cpus // resources.cpus_per_pack))
     if resources.max_concurrent != "auto":
@@ -26,11 +27,11 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int) -> dict[str, float]
     busy = [0.0] * slots
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
-        busy[first] += sum(map(estimated_seconds, pack.trials))
+        busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
     largest = max(sum(map(estimated_bytes, pack.trials)) for pack in plan.packs)
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
-        "core_hours": plan.core_seconds * resources.cpus_per_pack / 3600,
+        "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
         "memory_bytes": float(min(slots, len(plan.packs)) * (largest + WORKER_BYTES) + RAY_BYTES),
         "slots": slots,
     }

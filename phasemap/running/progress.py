@@ -15,7 +15,7 @@ from rich.text import Text
 from phasemap.running.runner import Advanced, Event, Finished
 from phasemap.study.packs import Pack, estimated_seconds
 
-PLAIN_SECONDS = 10.0
+PLAIN_SECONDS, LIVE_SECONDS = 10.0, 0.2
 
 
 class Progress:
@@ -90,6 +90,9 @@ class Progress:
         if self._quiet:
             return
         if self._live.is_started:
+            if time.monotonic() - self._shown < LIVE_SECONDS:
+                return
+            self._shown = time.monotonic()
             self._live.update(Text(self.line()), refresh=True)
         elif time.monotonic() - self._shown >= PLAIN_SECONDS:
             self._shown = time.monotonic()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import cloudpickle, tune
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
@@ -13,22 +15,41 @@ from ray.tune.search import Searcher
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished
 from phasemap.running.work import PackReport
+from phasemap.study.packs import Pack
+
+
+class PackedPlan:
+    """The packs of a fit as one array of bytes, of which a worker unpickles its own pack alone.
+
+    Ray maps arrays from its object store into a worker's memory, so that a worker's cost doesn't grow with the plan.
+    """
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        texts = [pickle.dumps(pack) for pack in packs]
+        self._content = np.frombuffer(b"".join(texts), dtype=np.uint8)
+        self._bounds = np.cumsum([0, *map(len, texts)])
+
+    def read(self, number: int) -> Pack:
+        """Return a pack by its place in the plan."""
+        start, end = self._bounds[number : number + 2]
+        pack: Pack = pickle.loads(self._content[start:end].tobytes())
+        return pack
 
 
 class PackFeed(Searcher):
-    """Hands out pack ids in their order, until a worker is lost."""
+    """Hands out packs, by id and place in the plan, in their order until a worker is lost."""
 
     def __init__(self, pack_ids: Sequence[str]) -> None:
         super().__init__(metric=None, mode=None)
-        self._waiting = list(reversed(pack_ids))
+        self._waiting = list(reversed(list(enumerate(pack_ids))))
         self._running: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack's config, or that there is none."""
         if not self._waiting:
             return Searcher.FINISHED
-        self._running[trial_id] = self._waiting.pop()
-        return {"pack_id": self._running[trial_id]}
+        number, self._running[trial_id] = self._waiting.pop()
+        return {"pack_id": self._running[trial_id], "number": number}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial that ended."""

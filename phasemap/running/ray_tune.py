@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed
@@ -23,12 +23,17 @@ from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import ResourceSpec
 
+if TYPE_CHECKING:
+    from phasemap.running.ray_feed import PackedPlan
+
 REPORT_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
+MOST_PACKS, PACKS_PER_SLOT = 1000, 20  # of one fit
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a file or four per trial that nobody reads
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own state, which grows with its trials, is thrown away at the end
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it must end the run, not only one fit()
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # else a box is printed in spite of verbose=0
@@ -116,14 +121,14 @@ class RayRunner:
         return min(fits) if limit == "auto" else min(*fits, limit), per_pack
 
     def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        """Train packs in their order by one ``Tuner.fit``."""
+        """Train packs in their order by one ``Tuner.fit``: the first of very many, as a fit slows with its trials."""
         from ray import tune
 
-        from phasemap.running.ray_feed import PackEvents, PackFeed
+        from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed
 
+        packs = packs[: max(MOST_PACKS, PACKS_PER_SLOT * self.slots)]
         feed = PackFeed([pack.pack_id for pack in packs])
-        plan = {pack.pack_id: pack for pack in packs}
-        trainable = tune.with_parameters(train_one_pack, plan=plan, workload=workload)
+        trainable = tune.with_parameters(train_one_pack, plan=PackedPlan(packs), workload=workload)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._per_pack),
             tune_config=tune.TuneConfig(
@@ -155,11 +160,11 @@ class RayRunner:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def train_one_pack(config: Mapping[str, Any], plan: Mapping[str, Pack], workload: Workload) -> None:
+def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Workload) -> None:
     """Run as a Ray Tune function trainable: train one pack, reporting its share of progress and at last its counts."""
     from ray import tune
 
-    pack = plan[config["pack_id"]]
+    pack = plan.read(config["number"])
     last = time.monotonic()
 
     def on_progress(share: float) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from phasemap.study.sizes import TaskSize, trial_size
@@ -59,6 +60,27 @@ def estimated_seconds(trial: Trial) -> float:
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
 
 
+def cost_key(trial: Trial) -> Hashable:
+    """Name the kind of trials that cost as much as this one, but for the number of their examples."""
+    return (shape_key(trial), trial.dropout > 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How many times longer trials take on a machine than estimated, for those kinds that were measured.
+
+    It is for telling people times. Packs are cut by the plain estimate, which is the same on all machines: a run that
+    is continued elsewhere, or under another load, meets its unfinished packs again.
+    """
+
+    factors: Mapping[Hashable, float] = field(default_factory=dict)
+
+    def seconds(self, trial: Trial) -> float:
+        """Estimate one core's seconds for a trial; kinds that were not measured are as far off as those that were."""
+        usual = statistics.median(self.factors.values()) if self.factors else 1.0
+        return estimated_seconds(trial) * self.factors.get(cost_key(trial), usual)
+
+
 def estimated_bytes(trial: Trial) -> int:
     """Estimate the memory of one trial: weights with gradient and moments, hidden units, and its examples.
 
@@ -107,14 +129,16 @@ def weight_count(trial: Trial, size: TaskSize) -> int:
 
 
 def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:
-    """Cut trials into packs, in their order, and leave out those that are done.
+    """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
 
     The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
     their checkpoints. ``pack_size`` is an upper limit, kept exactly.
     """
     groups: dict[object, list[Trial]] = {}
-    for trial in trials:
+    position: dict[str, int] = {}
+    for number, trial in enumerate(trials):
         groups.setdefault(shape_key(trial), []).append(trial)
+        position[trial.trial_id] = number
     packs = []
     for group in groups.values():
         seconds = sum(map(estimated_seconds, group)) / len(group)
@@ -122,8 +146,25 @@ def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size
         for cut in _equal_parts(group, math.ceil(len(group) / size)):
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:
-                packs.append(make_pack(missing))
-    return packs
+                packs.append((position[cut[0].trial_id], make_pack(missing)))
+    return _shortest_last([pack for _, pack in sorted(packs, key=lambda found: found[0])])
+
+
+def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:
+    """Put the later half of the work in order of length, the longest first.
+
+    The former half stays as it came (coarse to fine, so that a partial run shows the whole map); the latter ends with
+    short packs, so that no core waits long for the last one.
+    """
+    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
+    done, half = 0.0, len(packs)
+    for number, cost in enumerate(seconds):
+        done += cost
+        if done >= sum(seconds) / 2:
+            half = number + 1
+            break
+    later = sorted(range(half, len(packs)), key=lambda number: -seconds[number])
+    return [*packs[:half], *(packs[number] for number in later)]
 
 
 def _equal_parts(items: Sequence[Trial], parts: int) -> list[Sequence[Trial]]:

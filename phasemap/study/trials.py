@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from phasemap.study.problems import UserError
@@ -113,23 +116,31 @@ VARIES_IN_PACK = frozenset(
 )
 """What may differ between the trials of a pack; everything else is its static shape."""
 
+_STATIC = attrgetter(*(f.name for f in fields(Trial) if f.name not in VARIES_IN_PACK))
+
 
 def shape_key(trial: Trial) -> tuple[Any, ...]:
     """Return what all trials of a pack must have in common.
 
     Networks without a closed-form gradient train as one set of tensors, so they need equally many examples too.
     """
-    key = tuple(getattr(trial, f.name) for f in fields(trial) if f.name not in VARIES_IN_PACK)
+    key: tuple[Any, ...] = _STATIC(trial)
     return key if trial.explicit else (*key, trial.data_fraction)
 
 
-def trial_id(settings: dict[str, Any], seed: int) -> str:
+DEFAULTS: Mapping[str, Any] = {name: setting.default for name, setting in SETTINGS.items()}
+
+
+def trial_id(settings: Mapping[str, Any], seed: int) -> str:
     """Hash a resolved trial into 16 hexadecimal digits.
 
     Settings at their default are left out, so that a setting added in a later release changes no old id.
     """
-    content = {name: value for name, value in settings.items() if value != SETTINGS[name].default}
-    text = json.dumps({"seed": seed, **content}, sort_keys=True, separators=(",", ":"))
+    content = {name: value for name, value in settings.items() if value != DEFAULTS[name]}
+    return _digest(json.dumps({"seed": seed, **content}, sort_keys=True, separators=(",", ":")))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -138,28 +149,65 @@ def make_trial(settings: dict[str, Any], seed: int) -> Trial:
     return Trial(trial_id=trial_id(settings, seed), seed=seed, **settings)
 
 
+@lru_cache(maxsize=1)
+def grid_ids(study: Study) -> tuple[str, ...]:
+    """Return the ids of ``expand(study)`` without building its trials, for grids of very many.
+
+    What ``trial_id`` hashes is put together from one piece of text for every value of every axis.
+    """
+    fixed = study.settings()
+    alternatives = {name: [_piece(name, value)] for name, value in fixed.items()}
+    alternatives |= {axis.name: [_piece(axis.name, value) for value in axis.values] for axis in study.axes}
+    alternatives["seed"] = [f'"seed":{seed},' for seed in study.seeds]
+    order = [*study.axis_names, "seed"]
+    template = "".join(
+        f"{{{order.index(name)}}}" if name in order else _escaped(alternatives[name][0])
+        for name in sorted(alternatives)
+    )
+    combinations = itertools.product(*(alternatives[name] for name in order))
+    return tuple(_digest("{" + template.format(*chosen)[:-1] + "}") for chosen in combinations)
+
+
+def _piece(name: str, value: Any) -> str:
+    """Return a setting's part of the text that ``trial_id`` hashes, with a comma; nothing for a default."""
+    if value == DEFAULTS[name]:
+        return ""
+    return json.dumps({name: value}, separators=(",", ":"))[1:-1] + ","
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Iterator[Trial]:
     """Yield the trials of the given points (default: all of the grid), all seeds of a point together."""
-    fixed = study.settings()
+    fixed, names = study.settings(), study.axis_names
     for point in study.points() if points is None else points:
-        settings = {**fixed, **dict(zip(study.axis_names, point, strict=True))}
+        settings = {**fixed, **dict(zip(names, point, strict=True))}
         for seed in study.seeds:
             yield make_trial(settings, seed)
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:
     """Return a study's trial by its id, or by the first 6 or more digits of it; UserError unless there is one."""
-    short = len(trial_id) < SHORTEST_PREFIX
-    found = [] if short else [trial for trial in expand(study) if trial.trial_id.startswith(trial_id)]
+    short, ids = len(trial_id) < SHORTEST_PREFIX, grid_ids(study)
+    found = [] if short else [number for number, one in enumerate(ids) if one.startswith(trial_id)]
     if len(found) == 1:
-        return found[0]
+        return _numbered(study, found[0])
     if found:
-        several = ", ".join(trial.trial_id for trial in found[:5])
+        several = ", ".join(ids[number] for number in found[:5])
         raise UserError(f"{trial_id} is the start of {len(found)} trials ({several}); allowed: more digits of one id")
     what = f"too short for the id of a trial of {study.name}" if short else f"not a trial of {study.name}"
     raise UserError(
         f"{trial_id} is {what}; allowed: an id in its trials.parquet, or at least its first {SHORTEST_PREFIX} digits"
     )
+
+
+def _numbered(study: Study, number: int) -> Trial:
+    """Return one trial by its place in the order of ``expand``."""
+    place, seed = divmod(number, len(study.seeds))
+    (point,) = itertools.islice(study.points(), place, place + 1)
+    return list(expand(study, [point]))[seed]
 
 
 def count_trials(study: Study) -> int:

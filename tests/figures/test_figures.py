@@ -1,7 +1,6 @@
 """Figures are compared as data; each picture is also rendered once."""
 
 import re
-from collections import Counter
 
 import matplotlib as mpl
 import numpy as np
@@ -51,12 +50,17 @@ def points(study=STUDY):
     return frame
 
 
-def cells_by_colour(ax):
-    """Count the cells that are filled with each colour; all of one label are one outline, five vertices a cell."""
-    found = Counter()
+def cells(ax):
+    """Return ((left, bottom), (right, top), colour) of each cell, row by row from below.
+
+    All cells of one label are one outline, five vertices a cell.
+    """
+    found = []
     for patch in ax.patches:
-        found[mpl.colors.to_hex(patch.get_facecolor())] += len(patch.get_path().vertices) // 5
-    return found
+        colour = mpl.colors.to_hex(patch.get_facecolor())
+        boxes = patch.get_path().vertices.reshape(-1, 5, 2)
+        found += [(tuple(box.min(axis=0)), tuple(box.max(axis=0)), colour) for box in boxes]
+    return sorted(found, key=lambda cell: cell[0][::-1])
 
 
 @pytest.fixture
@@ -110,9 +114,12 @@ def test_the_drawing_shows_what_the_spec_says(spec):
     assert len(axes) == 2
     assert axes[0].get_yscale() == "log"
     assert axes[0].get_ylabel() == "weight decay"
-    assert cells_by_colour(axes[0]) == Counter(MARKS[name].colour for name in spec.panels[0].marks.ravel())
+    assert [face for _, _, face in cells(axes[0])] == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
     letters = [text.get_text() for text in axes[0].texts]
     assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
+    for text, ((left, bottom), (right, top), _) in zip(axes[0].texts, cells(axes[0]), strict=True):
+        assert left < text.get_position()[0] < right
+        assert bottom < text.get_position()[1] < top
     assert axes[0].get_xlabel() == "corruption"
     thick = [line for line in axes[0].lines if line.get_linewidth() > 1.5]
     assert len(thick) == len(spec.panels[0].lines) > 0
@@ -149,7 +156,7 @@ def test_a_single_panel_goes_into_given_axes_and_several_do_not():
     ax = Figure().subplots()
     one = figure_spec(make_diagram(STUDY, points(), fix={"dropout": 0}))
     assert draw_into(ax, one) is ax
-    assert sum(cells_by_colour(ax).values()) == 9
+    assert len(cells(ax)) == 9
     with pytest.raises(UserError, match="has 2 panels"):
         draw_into(Figure().subplots(), figure_spec(make_diagram(STUDY, points())))
 

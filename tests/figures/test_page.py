@@ -10,7 +10,7 @@ from conftest import study_of
 from synthetic import synthetic_run
 
 import phasemap as pm
-from phasemap.diagram.tables import derive, write_tables
+from phasemap.diagram.tables import derive, study_rows, write_tables
 from phasemap.figures.packed import packed
 from phasemap.figures.page import report_html
 from phasemap.figures.report import report_payload
@@ -65,7 +65,7 @@ def run(tmp_path_factory):
     folder = synthetic_run(
         study, tmp_path_factory.mktemp("mixed"), status=lambda n: ENDINGS.get(n, "ok"), error="out of memory"
     )
-    write_tables(folder, derive(folder))
+    write_tables(folder, derive(folder), curves=True)
     return pm.open_run(folder.path)
 
 
@@ -266,7 +266,7 @@ def test_on_paper_there_are_no_choosers_and_the_ground_is_white(browser, path):
 
 
 def test_a_band_around_a_frontier_is_drawn_where_there_is_one(browser, run, tmp_path):
-    content = report_payload(derive(run.folder))
+    content = report_payload(derive(run.folder), study_rows(run.folder, run.study))
     corners = np.asarray([[2000, 0], [4000, 0], [4500, 10000], [2500, 10000]], dtype=np.uint16)
     row = np.asarray([[0, len(content["steps"]) - 1, 0, 0, 4]], dtype=np.uint16)
     content["bands"] = {"pairs": content["frontiers"]["pairs"], "lines": packed(row), "vertices": packed(corners)}
@@ -281,7 +281,7 @@ def test_predicted_cells_are_told_from_measured_ones(browser, run, tmp_path):
     tables = derive(run.folder)
     tables.points["inferred"] = tables.points.index < 10
     tables.points["confidence"] = np.where(tables.points["inferred"], 0.75, np.nan)
-    (tmp_path / "inferred.html").write_text(report_html(report_payload(tables)))
+    (tmp_path / "inferred.html").write_text(report_html(report_payload(tables, study_rows(run.folder, run.study))))
     reader = Reader(browser, tmp_path / "inferred.html")
     assert reader.page.locator("rect.inferred").count() == 10
     assert "predicted by the search" in reader.page.inner_text("#frontiers")
@@ -308,7 +308,7 @@ def hostile(tmp_path_factory):
     axes = {"path": files, "corruption": [0, 0.3]}
     study = study_of(name="hostile", task={"kind": "arrays"}, axes=axes, question=NASTY + "W" * 10_000)
     folder = synthetic_run(study, root, status=lambda n: "failed" if n < 3 else "ok", error=NASTY + "E" * 10_000)
-    write_tables(folder, derive(folder))
+    write_tables(folder, derive(folder), curves=True)
     execution = {"n_trained": 8, "command": [NASTY], "versions": {NASTY: NASTY}, "study_hash": NASTY, "runner": NASTY,
                  "processor": NASTY, "platform": NASTY, "devices": [NASTY], "git": {"commit": NASTY, "changed": True},
                  "started": NASTY, "ended": NASTY, "outcome": NASTY, "core_hours": 1.0}  # fmt: skip
@@ -352,7 +352,8 @@ def test_the_policy_allows_the_page_s_own_script_and_nothing_else(browser, path,
 def test_a_map_of_20000_points_is_drawn_within_3_seconds(browser, tmp_path):
     axes = {"corruption": {"start": 0, "stop": 0.6, "num": 40}, "weight_decay": {"start": 0, "stop": 20, "num": 10}}
     study = study_of(name="wide", axes=axes, seeds=1, training={"steps": 20})
-    content = report_payload(derive(synthetic_run(study, tmp_path)))
+    folder = synthetic_run(study, tmp_path)
+    content = report_payload(derive(folder), study_rows(folder, study))
     (tmp_path / "wide.html").write_text(report_html(_repeated(content, 50)))
     reader = Reader(browser, tmp_path / "wide.html")
     drawn = reader.page.evaluate("performance.now()")

@@ -16,7 +16,7 @@ import phasemap as pm
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.horizon import labels_over_steps
-from phasemap.diagram.tables import Tables, derive, write_tables
+from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
 from phasemap.figures.packed import LEVELS, NONE, ZERO, Scale, packed, scale_for, unpacked
 from phasemap.figures.page import report_html, script_json
 from phasemap.figures.palette import MARKS
@@ -32,18 +32,27 @@ ENDINGS = {3: "failed", 8: "diverged", 9: "missing", 16: "failed", 17: "failed",
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def folder(tmp_path_factory):
     """A synthetic run with three axes, one of them unsorted, two seeds, and trials that ended in all ways."""
     study = study_of(name="mixed", axes=GRID, seeds=2, training={"steps": 300})
-    folder = synthetic_run(
+    return synthetic_run(
         study, tmp_path_factory.mktemp("mixed"), status=lambda n: ENDINGS.get(n, "ok"), error="out of memory"
     )
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
     return derive(folder)
 
 
 @pytest.fixture(scope="module")
-def content(tables):
-    return report_payload(tables)
+def rows(folder, tables):
+    return study_rows(folder, tables.study)
+
+
+@pytest.fixture(scope="module")
+def content(tables, rows):
+    return report_payload(tables, rows)
 
 
 def values(quantity, kind=""):
@@ -68,9 +77,9 @@ def test_the_labels_at_the_last_step_are_those_of_the_table_of_points(tables, co
     assert len(set(last)) > 3
 
 
-def test_relabelling_at_the_last_step_gives_the_table_of_points_again(tables):
+def test_relabelling_at_the_last_step_gives_the_table_of_points_again(tables, rows):
     ids = [trial.trial_id for trial in expand(tables.study)]
-    (again,) = labels_over_steps(tables.study, ids, tables.rows, [300])
+    (again,) = labels_over_steps(tables.study, ids, rows, [300])
     for name in ("phase", "subphase", "generalization_wins", "n_seeds"):
         assert plain(again[name]) == plain(tables.points[name])
     assert np.allclose(again["test_accuracy"], tables.points["test_accuracy"], equal_nan=True)
@@ -79,7 +88,7 @@ def test_relabelling_at_the_last_step_gives_the_table_of_points_again(tables):
 
 def test_the_labels_at_earlier_steps_are_those_of_a_map_over_the_horizon(tmp_path):
     run = pm.open_run(run_in_process(study_of(), tmp_path).path)
-    content = report_payload(Tables(study=run.study, trials=run.trials, points=run.points, rows=run._rows))
+    content = report_payload(Tables(study=run.study, trials=run.trials, points=run.points), run._rows)
     early = labels(content)
     for number, corruption in enumerate(run.study.axis("corruption").values):
         panel = run.diagram(x="step", y="weight_decay", fix={"corruption": corruption}).data.panels[0]
@@ -89,8 +98,9 @@ def test_the_labels_at_earlier_steps_are_those_of_a_map_over_the_horizon(tmp_pat
 
 def test_a_run_of_shorter_and_longer_trainings_keeps_the_end_of_the_shorter(tmp_path):
     study = study_of(name="lengths", axes={"steps": [50, 400], "weight_decay": [0, 5]}, training={})
-    tables = derive(synthetic_run(study, tmp_path))
-    content = report_payload(tables)
+    folder = synthetic_run(study, tmp_path)
+    tables = derive(folder)
+    content = report_payload(tables, study_rows(folder, tables.study))
     at_end = labels(content)[-1]
     later = np.asarray(content["steps"]) >= 50
     assert (labels(content)[later][:, :2] == at_end[:2]).all()
@@ -176,12 +186,12 @@ def curves_of(content, slot):
     raise AssertionError(slot)
 
 
-def test_curves_are_kept_to_three_digits_at_every_record_where_there_is_room(tables, content):
+def test_curves_are_kept_to_three_digits_at_every_record_where_there_is_room(rows, content):
     ids = unpacked(content["trials"]["ids"]).reshape(-1, 8)
-    rows = {row["trial_id"]: row for row in tables.rows.to_pylist()}
+    by_id = {row["trial_id"]: row for row in rows.to_pylist()}
     assert content["curves"]["records"] == content["curves"]["recorded"]
     for slot, raw in enumerate(ids):
-        row = rows.get(raw.tobytes().hex())
+        row = by_id.get(raw.tobytes().hex())
         found = curves_of(content, slot)
         if row is None or not row["step"]:
             assert found is None
@@ -191,15 +201,15 @@ def test_curves_are_kept_to_three_digits_at_every_record_where_there_is_room(tab
             assert np.allclose(kept, np.asarray(row[name], dtype=float), atol=5.1e-4, equal_nan=True)
 
 
-def test_curves_are_thinned_until_they_fit_and_the_ends_stay(tables, content):
+def test_curves_are_thinned_until_they_fit_and_the_ends_stay(rows, content):
     ids = [raw.tobytes().hex() for raw in unpacked(content["trials"]["ids"]).reshape(-1, 8)]
     whole = len(content["curves"]["codes"]["data"])
-    thinned = trial_curves(tables, ids, whole // 2)
+    thinned = trial_curves(rows, ids, whole // 2)
     assert len(thinned["codes"]["data"]) <= whole // 2
     assert 5 <= thinned["records"] < thinned["recorded"]
     for grid, full in zip(thinned["grids"], content["curves"]["grids"], strict=True):
         assert {full[0], full[-1]} <= set(grid) <= set(full)
-    nothing = trial_curves(tables, ids, 10)
+    nothing = trial_curves(rows, ids, 10)
     assert (nothing["records"], nothing["grids"]) == (0, [])
 
 
@@ -239,15 +249,17 @@ def test_frontiers_are_those_of_the_diagram_in_every_panel(tables, content):
 
 
 def test_a_study_with_one_axis_is_a_strip(tmp_path):
-    tables = derive(synthetic_run(study_of(name="strip", axes={"corruption": [0, 0.2, 0.4]}), tmp_path))
-    content = report_payload(tables)
+    folder = synthetic_run(study_of(name="strip", axes={"corruption": [0, 0.2, 0.4]}), tmp_path)
+    tables = derive(folder)
+    content = report_payload(tables, study_rows(folder, tables.study))
     assert content["frontiers"]["pairs"] == [("corruption", None)]
     assert labels(content)[-1].tolist() == tables.points["subphase"].tolist()
 
 
 def test_a_run_without_any_trial_has_a_report(tmp_path):
-    tables = derive(synthetic_run(study_of(name="empty"), tmp_path, status=lambda n: "missing"))
-    content = report_payload(tables)
+    folder = synthetic_run(study_of(name="empty"), tmp_path, status=lambda n: "missing")
+    tables = derive(folder)
+    content = report_payload(tables, study_rows(folder, tables.study))
     assert set(labels(content).ravel()) == {"missing"}
     assert content["curves"]["records"] == 0
     assert report_html(content)
@@ -260,9 +272,9 @@ def test_the_card_names_question_rule_seeds_cost_and_how_to_do_it_again(finished
         "command": ["phasemap", "run", "small.yaml"], "runner": "Ray Tune", "versions": {"torch": "2.0"},
         "processor": "a processor", "platform": "Linux", "devices": ["cpu"], "git": None,
     }  # fmt: skip
-    tables = Tables(study=run.study, trials=run.trials, points=run.points, rows=run._rows)
+    tables = Tables(study=run.study, trials=run.trials, points=run.points)
     claims = run.check(["mean(test_accuracy) < 9", "mean(test_accuracy) > 2"])
-    card = report_payload(tables, [execution], claims)["card"]
+    card = report_payload(tables, run._rows, [execution], claims)["card"]
     rows = {name: text for section in card["sections"] for name, text in section["rows"]}
     assert rows["question"] == "none given"
     assert rows["weight decay"] == "0, 2"
@@ -335,7 +347,7 @@ def big_run(root, n):
     }
     study = study_of(name="big", axes=axes, seeds=5, training={"steps": 2000}, model={"width": 128})
     folder = synthetic_run(study, root)
-    write_tables(folder, derive(folder))
+    write_tables(folder, derive(folder), curves=True)
     return pm.open_run(folder.path)
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.search.grid import coarse_to_fine, levels
-from phasemap.study.packs import plan_packs, split
+from phasemap.study.packs import estimated_seconds, plan_packs, split
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, count_trials, expand, find_trial, shape_key, trial_id
+from phasemap.study.trials import Trial, count_trials, expand, find_trial, grid_ids, shape_key, trial_id
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
 
@@ -128,6 +128,43 @@ def test_a_pack_is_split_down_to_single_trials():
 
 def test_trials_are_counted_without_expanding_them():
     assert count_trials(study_of()) == len(ids(study_of())) == 8
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"corruption": [0, 0.3], "weight_decay": [0, 2]},
+        {"corruption": {"start": 0.0, "stop": 0.7, "num": 8}, "width": [16, 500], "norm": ["none", "batch"]},
+        {"loss": ["mse", "cross_entropy"], "batch_size": ["full", 8], "steps": [5, 2000]},
+        {"corruption_kind": ["symmetric", "pair_flip"], "learning_rate": {"start": 0.001, "stop": 0.1, "num": 3}},
+    ],
+)
+@pytest.mark.parametrize("seeds", [1, [7, 3]])
+def test_the_ids_of_a_grid_are_those_of_its_trials(axes, seeds):
+    study = study_of(axes=axes, seeds=seeds, model={}, training={}, fixed={})
+    assert list(grid_ids(study)) == [trial.trial_id for trial in expand(study)]
+
+
+def test_a_trial_is_found_by_its_id():
+    study = study_of()
+    for trial in expand(study):
+        assert find_trial(study, trial.trial_id) == trial
+    with pytest.raises(UserError, match="nothing is not a trial of small"):
+        find_trial(study, "nothing")
+
+
+def test_the_later_half_of_the_work_ends_with_its_shortest_packs():
+    study = study_of(model={}, axes={"width": [16, 64, 256, 512], "corruption": [0, 0.1, 0.2]})
+    trials = list(expand(study, coarse_to_fine(study)))
+    packs = plan_packs(trials, pack_size=2)
+    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
+    done = list(itertools.accumulate(seconds))
+    later = [cost for cost, so_far in zip(seconds, done, strict=True) if so_far - cost >= done[-1] / 2]
+    assert later == sorted(later, reverse=True)
+    earlier = packs[: len(packs) - len(later)]
+    places = [trials.index(pack.trials[0]) for pack in earlier]
+    assert places == sorted(places)
+    assert sorted(t.trial_id for pack in packs for t in pack.trials) == sorted(t.trial_id for t in trials)
 
 
 def test_a_trial_is_found_by_its_id_or_the_first_digits_that_no_other_has():

@@ -1,0 +1,71 @@
+"""Compaction: many small shards are replaced by one whole file with the same trials."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from phasemap.results.curves import chosen_pieces, chosen_rows
+from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.shards import batches, shard_files, shard_stamp
+
+FEWEST_SHARDS = 32  # fewer are left as they are
+WHOLE_ROWS = 50_000  # a file of so many rows is never written again
+GROUP_ROWS = 4096  # of a row group: what a merge labels at once
+PREFIX = "whole-"
+
+
+def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS) -> int:
+    """Replace a run's small shards by one file, and return how many were replaced; the caller holds the run's lock.
+
+    The whole file stands before the first shard is removed, so that a process that is killed at any moment leaves each
+    trial once or twice, and merging is idempotent. A shard that changed after it was read (a worker of a lost driver
+    may still write) is left.
+    """
+    _remove_leftovers(folder)
+    small = [path for path in shard_files(folder) if pq.read_metadata(path).num_rows < WHOLE_ROWS]
+    if len(small) < fewest:
+        return 0
+    stamps = {path: shard_stamp(path) for path in small}
+    target = folder.shards / f"{PREFIX}{_digest(list(stamps.values()))}.parquet"
+    write_whole(target, lambda temporary: _write(temporary, small))
+    _make_durable(folder.shards)
+    remove_unchanged(stamps)
+    return len(small)
+
+
+def remove_unchanged(stamps: Mapping[Path, str]) -> None:
+    """Remove those shards that still are what they were when they were read."""
+    for path, stamp in stamps.items():
+        if shard_stamp(path) == stamp:
+            path.unlink()
+
+
+def _write(path: Path, shards: Sequence[Path]) -> None:
+    with pq.ParquetWriter(path, SHARD_SCHEMA, compression="zstd") as file:
+        for group in batches(chosen_pieces(chosen_rows(shards)), GROUP_ROWS):
+            file.write_table(group, row_group_size=GROUP_ROWS)
+
+
+def _digest(stamps: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()[:16]
+
+
+def _make_durable(folder: Path) -> None:
+    """Make the new name survive a loss of power before the old ones go."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(folder: RunFolder) -> None:
+    """Remove what a killed compaction left half-written; only the holder of the lock writes such files."""
+    for path in folder.shards.glob(f".{PREFIX}*.tmp.parquet"):
+        path.unlink()

@@ -1,0 +1,69 @@
+"""The curves of a run in long form, streamed from its shards: all of them are in memory only if they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
+from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.shards import batches, shard_files, shard_pieces, unless_replaced
+
+CURVE_COLUMNS = ["trial_id", "status", "corruption", "n_corrupted", "step", *QUANTITIES]
+GROUP_ROWS = 1 << 18  # of a row group in the file: some thousand trials
+CURVE_SCHEMA = curve_table(pa.schema([SHARD_SCHEMA.field(name) for name in CURVE_COLUMNS]).empty_table()).schema
+
+
+def chosen_rows(paths: Sequence[Path]) -> Mapping[Path, np.ndarray]:
+    """Return for each shard the rising numbers of those of its rows that a merge of all shards keeps."""
+    keys, counts = [], []
+    for path in paths:
+        pieces = list(shard_pieces(path, MERGE_KEYS))
+        keys += pieces
+        counts.append(sum(map(len, pieces)))
+    if not keys:
+        return {}
+    kept = np.sort(merged_order(pa.concat_tables(keys)))
+    starts = np.cumsum([0, *counts])
+    parts = np.split(kept, np.searchsorted(kept, starts[1:-1]))
+    return {path: part - start for path, part, start in zip(paths, parts, starts[:-1], strict=True)}
+
+
+def chosen_pieces(chosen: Mapping[Path, np.ndarray], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Read the chosen rows of shards, in pieces that fit into memory."""
+    for path, rows in chosen.items():
+        start = 0
+        for piece in shard_pieces(path, columns):
+            inside = rows[(rows >= start) & (rows < start + len(piece))] - start
+            start += len(piece)
+            if len(inside):
+                yield piece if len(inside) == len(piece) else piece.take(pa.array(inside))
+
+
+def read_curves(folder: RunFolder, trial_ids: Sequence[str]) -> pa.Table:
+    """Read the curves of the given trials: one row a trial and recorded step, the rows of a trial together."""
+    return unless_replaced(lambda: pa.concat_tables([CURVE_SCHEMA.empty_table(), *_curves(folder, trial_ids)]))
+
+
+def write_curves(folder: RunFolder, trial_ids: Sequence[str]) -> None:
+    """Write curves.parquet, whole, holding one row group at a time in memory."""
+
+    def write(path: Path) -> None:
+        with pq.ParquetWriter(path, CURVE_SCHEMA, compression="zstd") as file:
+            for part in batches(_curves(folder, trial_ids), GROUP_ROWS):
+                file.write_table(part)
+
+    write_whole(folder.curves, write)
+
+
+def _curves(folder: RunFolder, trial_ids: Sequence[str]) -> Iterator[pa.Table]:
+    wanted = pa.array(trial_ids, pa.string())
+    for piece in chosen_pieces(chosen_rows(shard_files(folder)), CURVE_COLUMNS):
+        yield curve_table(piece.filter(pc.is_in(piece["trial_id"], wanted)))

@@ -1,0 +1,116 @@
+"""The labelled rows of all shards: each shard is read and labelled once, and its labels are kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from phasemap._version import __version__
+from phasemap.phases.curves import ACCURACIES, QUANTITIES
+from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.merge import TRIAL_SCHEMA, steps_in, trial_rows
+from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.shards import batches, read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
+from phasemap.study.spec import PhaseRule
+
+BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
+STAMP = pa.field("shard", pa.string())
+CACHE_SCHEMA = TRIAL_SCHEMA.append(STAMP)
+AT_HORIZON = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in ACCURACIES]
+
+
+def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+    """Return every row of every shard with TRIAL_COLUMNS, labelled at the horizon or at an earlier step; not merged.
+
+    ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
+    is read once for a rule; the cache may be removed at any time.
+    """
+    if at_step is not None:
+        return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached)))
+    path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
+    return unless_replaced(lambda: _labelled_by_cache(folder, rule, path))
+
+
+def stamped(folder: RunFolder) -> dict[str, Path]:
+    """List a run's shards by what tells that a file is still the same: its name, size and time."""
+    return {shard_stamp(path): path for path in shard_files(folder)}
+
+
+def _labelled_by_cache(folder: RunFolder, rule: PhaseRule, path: Path) -> pa.Table:
+    shards = stamped(folder)
+    known = _read_cache(path)
+    kept = known.filter(pc.is_in(known["shard"], pa.array(shards, pa.string())))
+    there = set(pc.unique(kept["shard"]).to_pylist())
+    new = {stamp: shard for stamp, shard in shards.items() if stamp not in there}
+    if new or len(kept) < len(known):
+        kept = pa.concat_tables([kept, *_label(new, rule)])
+        _write_cache(path, kept)
+    return kept.drop_columns([STAMP.name])
+
+
+def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
+    """Return all steps at which any of the given trials was recorded, rising."""
+    wanted = pa.array(trial_ids, pa.string())
+    table = read_shards(folder, ["trial_id", "step"])
+    return steps_in(table.filter(pc.is_in(table["trial_id"], wanted)))
+
+
+def _label(
+    shards: dict[str, Path], rule: PhaseRule, at_step: int | None = None, *, reached: bool = False
+) -> Iterator[pa.Table]:
+    columns = AT_HORIZON if at_step is None else None
+    for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
+        if reached:
+            rows = rows.filter(_last_steps(rows) >= at_step)
+        yield trial_rows(rows, rule, at_step).append_column(STAMP, rows[STAMP.name])
+
+
+def _last_steps(rows: pa.Table) -> np.ndarray:
+    """Return the last recorded step of each row; 0 where nothing was recorded."""
+    steps = rows["step"].combine_chunks()
+    ends = steps.offsets.to_numpy()[1:]
+    there = pc.list_value_length(steps).to_numpy() > 0
+    last = np.zeros(len(rows), dtype=np.int64)
+    last[there] = steps.values.to_numpy()[ends[there] - 1]
+    return last
+
+
+def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Iterator[pa.Table]:
+    for stamp, path in shards.items():
+        for piece in shard_pieces(path, columns):
+            yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
+
+
+def _all(parts: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables([CACHE_SCHEMA.empty_table(), *parts]).drop_columns([STAMP.name])
+
+
+def _cache_key(rule: PhaseRule) -> str:
+    """Name what labels depend on beside the curves: the rule, and the code of this release."""
+    text = f"{rule.model_dump_json()} {__version__} {CACHE_SCHEMA}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read_cache(path: Path) -> pa.Table:
+    with suppress(OSError, pa.ArrowInvalid):
+        found = pq.read_table(path)
+        if found.schema.equals(CACHE_SCHEMA):
+            return found
+    return CACHE_SCHEMA.empty_table()
+
+
+def _write_cache(path: Path, rows: pa.Table) -> None:
+    """Keep labels for the next time, and those of other rules no longer; not where the storage can't be written."""
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, lambda temporary: pq.write_table(rows, temporary, compression="zstd"))
+        for other in path.parent.glob("labels-*.parquet"):
+            if other != path:
+                other.unlink(missing_ok=True)

@@ -1,0 +1,58 @@
+"""What trials really cost on this machine: a few steps of a study's own networks, timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
+
+import torch
+
+from phasemap.study.packs import Calibration, Pack, cost_key, estimated_seconds
+from phasemap.study.trials import Trial
+from phasemap.training.population import examples_of, make_kernel, steady_arithmetic
+from phasemap.training.recording import record_steps
+
+MOST_KINDS = 4  # those that take most of the work; the others are taken to be as far off
+KIND_SECONDS = 0.3
+MOST_NETWORKS = 16  # trained together in a measurement: with more, a step costs each of them hardly less
+
+
+def calibrate(packs: Iterable[Pack]) -> Calibration:
+    """Measure how far the estimates are off for the kinds of trials that take most of the work.
+
+    A second or two, by this process's own time on the CPU, so that other processes on the machine don't count.
+    """
+    work: dict[Hashable, float] = {}
+    examples: dict[Hashable, list[Trial]] = {}  # of each kind, those of its first pack
+    for pack in packs:
+        kinds: dict[Hashable, list[Trial]] = {}
+        for trial in pack.trials:
+            kinds.setdefault(cost_key(trial), []).append(trial)
+        for key, trials in kinds.items():
+            work[key] = work.get(key, 0.0) + sum(map(estimated_seconds, trials))
+            examples.setdefault(key, trials[:MOST_NETWORKS])
+    factors: dict[Hashable, float] = {}
+    for key in sorted(work, key=lambda key: -work[key])[:MOST_KINDS]:
+        with suppress(MemoryError, RuntimeError):  # too large for this machine: its time is the formula's
+            factors[key] = measured_seconds(examples[key]) / sum(map(estimated_seconds, examples[key]))
+    return Calibration(factors=factors)
+
+
+def measured_seconds(trials: Sequence[Trial]) -> float:
+    """Return the seconds that trials of one kind would take for their steps and records, from a few of them."""
+    horizon, members = trials[0].horizon, list(range(len(trials)))
+    with steady_arithmetic():
+        kernel = make_kernel(trials, [examples_of(trial) for trial in trials], torch.device("cpu"))
+        kernel.advance(members, 0, 1)
+        kernel.evaluate(members)  # both once to warm up
+        done, steps, spent = 1, 1, 0.0
+        while spent < KIND_SECONDS:
+            started = time.process_time()
+            kernel.advance(members, done, done + steps)
+            spent = time.process_time() - started
+            done, per_step, steps = done + steps, spent / steps, steps * 2
+        started = time.process_time()
+        kernel.evaluate(members)
+        per_record = time.process_time() - started
+    return per_step * horizon + per_record * len(record_steps(horizon))

@@ -1,0 +1,38 @@
+"""A pack that doesn't fit into memory is halved until it does, and every trial is trained."""
+
+import json
+import subprocess
+import sys
+
+TRIAL_BYTES = 3 * 31 * 50_000 * 4 * 5  # weights, gradient, two moments and what an optimizer step needs
+LIMITED = """
+import json, resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import run_in_process, study_of
+import torch
+from phasemap.diagram.tables import derive
+
+root, limit = Path(sys.argv[2]), int(sys.argv[3])
+run_in_process(study_of(), root)  # all that is loaded on the way is loaded
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + limit, resource.RLIM_INFINITY))
+study = study_of(
+    name="large", task={"kind": "modular_addition", "modulus": 31}, model={"width": 50_000}, training={"steps": 1},
+    axes={"weight_decay": [0]}, seeds=8, resources={"pack_size": 8},
+)
+folder = run_in_process(study, root)
+trials = derive(folder).trials
+print(json.dumps({"log": folder.log.read_text(), "status": trials["status"].tolist(),
+                  "packs": trials["pack_id"].nunique()}))
+"""
+
+
+def test_a_pack_that_runs_out_of_memory_is_split_and_trained(tmp_path):
+    command = [sys.executable, "-c", LIMITED, __file__.rpartition("/running/")[0], str(tmp_path), str(6 * TRIAL_BYTES)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["status"] == ["ok"] * 8
+    assert found["packs"] > 1
+    assert "failed (attempt 2)" in found["log"]

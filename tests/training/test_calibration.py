@@ -1,0 +1,39 @@
+"""What is measured on this machine is what trials of that kind take, in this process's time on the CPU."""
+
+import time
+
+import pytest
+from conftest import CPU, study_of
+
+from phasemap.study.packs import Calibration, cost_key, estimated_seconds, make_pack
+from phasemap.study.trials import expand
+from phasemap.training.calibration import calibrate
+from phasemap.training.population import train_pack
+
+MODELS = {
+    "two layers": {"model": {"width": 64}, "axes": {"corruption": [0, 0.3], "weight_decay": [0, 1]}},
+    "dropout": {"model": {"width": 64}, "axes": {"corruption": [0, 0.3]}, "fixed": {"dropout": 0.2}},
+    "transformer": {"model": {"kind": "transformer", "width": 16}, "axes": {"corruption": [0, 0.3]}},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trials_take_the_seconds_that_were_measured(name):
+    parts = {"task": {"kind": "modular_addition", "modulus": 17}, "training": {"steps": 400}, "fixed": {}}
+    trials = list(expand(study_of(**{**parts, **MODELS[name], "seeds": 2})))
+    calibration = calibrate([make_pack(trials)])
+    started = time.process_time()
+    train_pack(trials, device=CPU)
+    assert sum(map(calibration.seconds, trials)) == pytest.approx(time.process_time() - started, rel=0.5)
+
+
+def test_kinds_that_were_not_measured_are_as_far_off_as_the_others():
+    trials = list(expand(study_of(model={}, axes={"width": [8, 16, 24]}, seeds=1)))
+    assert [Calibration().seconds(trial) for trial in trials] == [estimated_seconds(trial) for trial in trials]
+    factors = {cost_key(trial): factor for trial, factor in zip(trials[:2], (2.0, 4.0), strict=True)}
+    found = [Calibration(factors=factors).seconds(trial) / estimated_seconds(trial) for trial in trials]
+    assert found == pytest.approx([2.0, 4.0, 3.0])
+
+
+def test_nothing_to_train_needs_no_measurement():
+    assert calibrate([]) == Calibration()
