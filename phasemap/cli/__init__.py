@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from phasemap._version import __version__
+from phasemap.cli.audit import audit
 from phasemap.cli.check import check
 from phasemap.cli.compare import diff
 from phasemap.cli.look import list_command, plot, show
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init
+    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init, audit
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -49,7 +49,7 @@ def run(
         f"{len(plan.packs)} packs (about {duration(plan.core_seconds(Calibration()))} of one core)",
         err=True,
     )
-    _interrupt_on_terminate()
+    interrupt_on_terminate()
     outcome = execute(
         loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
     )
@@ -109,7 +109,7 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
     print_result(content, "\n".join([text, *(f"changed: {change}" for change in changes)]), as_json=as_json)
 
 
-def _interrupt_on_terminate() -> None:
+def interrupt_on_terminate() -> None:
     """Let SIGTERM end a run as Ctrl-C does."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -1,0 +1,188 @@
+"""Which labels are probably wrong: every row ranked by held-out evidence, with a probability calibrated on this data.
+
+Known flips are planted in copies of the data. A row's evidence combines what the networks that never saw it say of
+its label, what they say of the same label for its nearest neighbours, and the labels of those. Among planted and
+other rows of the copies, P(planted | evidence) = c s(a + b evidence) with a logistic s: it can't rise above the share
+c of the planted among all wrong labels, and so tells how many labels were wrong before (after Elkan & Noto 2008,
+learning from positive and unlabelled data). This holds as far as real mistakes look like the planted ones: half of
+those are uniform, half go to the class that the row is most easily mistaken for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from phasemap.auditing.answers import Bools, Floats
+from phasemap.auditing.estimates import Estimate, of_draws, resampled
+from phasemap.tasks.dataset import Ints
+
+NEIGHBOURS = 10
+NEAR_WEIGHT, VOTE_WEIGHT = 2.0, 0.25  # beside 1 for the row's own held-out probability
+PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
+WRONG_FROM = 0.5
+AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
+TRUSTED_AUC = 0.75
+LOWEST_RATE = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What speaks against the given label of n rows."""
+
+    suspicion: Floats  # (n,) rising with the doubt about the given label
+    classes: Floats  # (n, C) what row and neighbours together say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """P(wrong | suspicion) in the copies with planted flips, and what it says of the rate without them."""
+
+    intercept: float
+    slope: float
+    planted_share: float  # of the rows of a copy
+    caught_share: float  # c: of the planted among all wrong labels of a copy
+
+    @property
+    def rate(self) -> float:
+        """The share of wrong labels before flips were planted, under the planted kinds of noise."""
+        before = (self.planted_share / self.caught_share - self.planted_share) / (1 - self.planted_share)
+        return float(np.clip(before, LOWEST_RATE, 0.95))
+
+    def probability(self, suspicion: Floats) -> Floats:
+        """Return the probability that a label is wrong in the data as given."""
+        with_planted = self.planted_share + self.rate * (1 - self.planted_share)
+        return np.asarray(expit(self.intercept + self.slope * suspicion + logit(self.rate) - logit(with_planted)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfCheck:
+    """How well planted flips were found on this very data."""
+
+    planted: int
+    auc: Estimate
+    average_precision: Estimate
+    found_at_budget: Estimate  # share of the planted among as many top rows as were planted
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the ranking is to be trusted on this data."""
+        return bool(self.auc.low >= TRUSTED_AUC)
+
+
+def plant(labels: Ints, held_out: np.ndarray, seed: int) -> tuple[Ints, Bools]:
+    """Flip some labels: half uniformly, half to the row's most probable other class; (labels, planted), (n,) each."""
+    n, n_classes = held_out.shape
+    source = np.random.default_rng([seed, n])
+    count = min(max(round(PLANTED_SHARE * n), FEWEST_PLANTED), n // 5)
+    rows = source.permutation(n)[:count]
+    flipped = labels.copy()
+    uniform, confused = rows[: count // 2], rows[count // 2 :]
+    flipped[uniform] = (labels[uniform] + source.integers(1, n_classes, len(uniform))) % n_classes
+    others = np.nan_to_num(held_out[confused]).copy()
+    others[np.arange(len(confused)), labels[confused]] = -1
+    flipped[confused] = others.argmax(axis=1)
+    return flipped, flipped != labels
+
+
+def neighbours(inputs: np.ndarray, asked: np.ndarray | None = None) -> Ints:
+    """Return each row's nearest other rows (n, NEIGHBOURS), or those of the rows asked for among ``inputs``."""
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(inputs)
+    return np.asarray(index.kneighbors(asked, return_distance=False), dtype=np.int64)
+
+
+def evidence(own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, labels: Ints) -> Evidence:
+    """Weigh the evidence against given labels ``asked`` (m,), from rows' own held-out probabilities (m, C).
+
+    ``near`` (m, k) points to the rows with probabilities ``held_out`` (n, C) and ``labels`` (n,). Suspicion is the
+    margin of the best other class over the given one, in [-1, 1].
+    """
+    rows = np.arange(len(asked))
+    support = own + NEAR_WEIGHT * held_out[near].mean(axis=1)  # (m, C)
+    for neighbour in near.T:
+        support[rows, labels[neighbour]] += VOTE_WEIGHT / near.shape[1]
+    support /= 1 + NEAR_WEIGHT + VOTE_WEIGHT
+    given = support[rows, asked]
+    others = support.copy()
+    others[rows, asked] = -1
+    return Evidence(suspicion=(others.max(axis=1) - given).astype(np.float64), classes=support.astype(np.float64))
+
+
+def calibrate(suspicion: Floats, planted: Bools) -> Calibration:
+    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by maximum likelihood."""
+
+    def loss(parameters: Floats) -> float:
+        a, log_b, c = parameters
+        chance = expit(c) * expit(a + np.exp(log_b) * suspicion)
+        return -float(np.where(planted, np.log(chance + 1e-12), np.log1p(-chance + 1e-12)).mean())
+
+    starts = [(-0.2 * np.exp(b), b, c) for b in (1.0, 2.0) for c in (-1.5, 0.0, 2.0)]
+    bounds = [(-60, 20), (0, 4.5), (-5, 7)]
+    found = min((minimize(loss, start, method="L-BFGS-B", bounds=bounds) for start in starts), key=lambda r: r.fun)
+    a, log_b, c = found.x
+    share = float(planted.mean())
+    return Calibration(
+        intercept=float(a),
+        slope=float(np.exp(log_b)),
+        planted_share=share,
+        caught_share=float(np.clip(expit(c), share, 1.0)),
+    )
+
+
+def check(suspicion: Floats, planted: Bools) -> SelfCheck:
+    """Say how well planted rows (m,) were found, with intervals over which rows were planted."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    flips, others = np.flatnonzero(planted), np.flatnonzero(~planted)
+
+    def over_rows(measure: object) -> Estimate:
+        def again(drawn: Ints) -> float:
+            rows = np.concatenate([flips[drawn], others])
+            return float(measure(planted[rows], suspicion[rows]))  # type: ignore[operator]
+
+        return of_draws(again(np.arange(len(flips))), resampled(again, len(flips), draws=200))
+
+    return SelfCheck(
+        planted=len(flips),
+        auc=over_rows(roc_auc_score),
+        average_precision=over_rows(average_precision_score),
+        found_at_budget=over_rows(found_at_budget),
+    )
+
+
+def found_at_budget(wrong: Bools, suspicion: Floats) -> float:
+    """Return the share of the wrong rows among as many most suspect rows as are wrong."""
+    top = np.argsort(-suspicion, kind="stable")[: int(wrong.sum())]
+    return float(wrong[top].sum() / max(wrong.sum(), 1))
+
+
+def suspect_table(
+    found: Evidence, probability: Floats, memorized: Floats, labels: Ints, classes: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return every row, most suspect first, with the likeliest reason for whatever doubt there is about it.
+
+    wrong: probably a wrong label. Else ambiguous, where row and neighbours favour no class clearly; else rare: right by
+    all one can tell, but answered well only when it was trained on (or, if at all, by little).
+    """
+    names = np.array(classes)
+    others = found.classes.copy()
+    others[np.arange(len(labels)), labels] = -1
+    suggested = np.where(probability >= WRONG_FROM, others.argmax(axis=1), found.classes.argmax(axis=1))
+    unclear = found.classes.max(axis=1) < AMBIGUOUS_BELOW
+    kind = np.select([probability >= WRONG_FROM, unclear], ["wrong", "ambiguous"], "rare")
+    table = pd.DataFrame(
+        {
+            "row": np.arange(len(labels)),
+            "given_label": names[labels],
+            "suggested_label": names[suggested],
+            "probability": probability,
+            "kind": kind,
+        }
+    )
+    return table.iloc[np.lexsort((-np.nan_to_num(memorized), -found.suspicion, -probability))].reset_index(drop=True)
