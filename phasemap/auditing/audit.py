@@ -159,7 +159,7 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decomposition=decomposition,
         suspects=suspects.suspect_table(found, probability, memorized, job.data.labels, job.data.classes),
         probability=probability,
-        self_check=suspects.check(suspicion, planted),
+        self_check=suspects.check(suspicion, planted, calibration.rate),
         noise=noise,
         response=response,
         learning=learning,

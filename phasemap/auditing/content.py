@@ -11,16 +11,19 @@ import numpy as np
 
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.decision import UNCLEAR, Decision
-from phasemap.auditing.estimates import Estimate, of_rounds
+from phasemap.auditing.decision import ACTIONS, UNCLEAR, Decision
+from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
+from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.suspects import WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
 
 SCHEMA = 1
+AHEAD = (1.0, 1.5, 2.0, 4.0)  # times the rows, on the learning curve
 TOP_ROWS = 25  # on the page
 SCORE_BINS = 20
 VERIFY_ROWS = 100
+PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 
 def content_of(found: Findings) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def content_of(found: Findings) -> dict[str, Any]:
         "corruption_response": _response(found),
         "learning_curve": {
             "points": found.learning.points(),
-            "next": [_next_size(found, times) for times in (1.0, 1.5, 2.0, 4.0)],
+            "next": _next_sizes(found.learning),
         },
         "exposure": {"true_positive_rate_at_1_percent": found.exposure.as_json()},
         "decision": decision_json(found.decision),
@@ -100,7 +103,7 @@ def _score_of(found: Findings, row: int) -> float:
 
 def _self_check(found: Findings) -> dict[str, Any]:
     check = found.self_check
-    measures = {name: getattr(check, name).as_json() for name in ("auc", "average_precision", "found_at_budget")}
+    measures = {name: getattr(check, name).as_json() for name in ("auc", "found")}
     return {"planted": check.planted, **measures, "trusted": check.trusted}
 
 
@@ -125,11 +128,13 @@ def _response_folder(found: Findings) -> list[str]:
     return sorted(path.name for path in (found.options.output / "trainings").glob("response-*"))
 
 
-def _next_size(found: Findings, times: float) -> dict[str, Any]:
-    errors = found.learning.draws([times * found.learning.n])[:, 0]
-    low, high = np.quantile(errors, [0.025, 0.975])
-    value = {"value": 1 - float(np.median(errors)), "low": 1 - float(high), "high": 1 - float(low)}
-    return {"n_train": round(times * found.learning.n), "accuracy": value}
+def _next_sizes(learning: LearningCurve) -> list[dict[str, Any]]:
+    """Return the accuracy expected at all rows, and at more of them."""
+    sizes = [round(times * learning.n) for times in AHEAD]
+    return [
+        {"n_train": size, "accuracy": of_draws(1 - float(np.median(errors)), 1 - errors).as_json()}
+        for size, errors in zip(sizes, learning.draws(sizes).T, strict=True)
+    ]
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:
@@ -153,8 +158,7 @@ def _headlines(found: Findings, expected: float) -> list[dict[str, Any]]:
     cost = of_rounds(found.response.losses() * rate)
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
-    gain = decision.gains.get(decision.action)
-    none = Estimate(value=math.nan, low=math.nan, high=math.nan)
+    best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)
     return [
         {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": memorizes, "harmful_share": harmful},
         {
@@ -166,10 +170,11 @@ def _headlines(found: Findings, expected: float) -> list[dict[str, Any]]:
         },
         {
             "question": "next_step",
-            "estimate": (gain or none).as_json(),
+            "estimate": decision.gains[best].as_json(),
             "sentence": decision.action,
+            "action": best,
             "spend": decision.spend,
-            "verify": VERIFY_ROWS,
+            "verify": min(VERIFY_ROWS, len(found.suspects)),
         },
     ]
 
@@ -189,7 +194,12 @@ def _stages(found: Findings) -> list[dict[str, Any]]:
     top = np.sort(found.probability)[::-1][:30]
     return [
         {"stage": "check", "passed": decision.action not in ("nothing", UNCLEAR)},
-        {"stage": "verify", "rows": VERIFY_ROWS, "break_even": break_even, "expected": float(top.mean())},
+        {
+            "stage": "verify",
+            "rows": min(VERIFY_ROWS, len(found.suspects)),
+            "break_even": break_even,
+            "expected": float(top.mean()),
+        },
         {"stage": "pilot", "spend": 0.1 * decision.spend},
         {"stage": "roll_out", "spend": decision.spend, "break_even": break_even},
     ]

@@ -74,8 +74,8 @@ def decide(
 ) -> Decision:
     """Choose an action on one half of the trainings and value it on the other.
 
-    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) those of their reviews. The answer is
-    UNCLEAR where the chosen action's net value on the other half can't be told from zero, but is not known to be small either.
+    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The answer is
+    UNCLEAR where the other half can't confirm the choice, and it is not known either that nothing can be gained.
     """
     labels = Reviews.of(wrong, costs if costs is not None else np.full(len(wrong), prices.cost_label))
     spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
@@ -111,7 +111,7 @@ def _slopes(response: Response, learning: LearningCurve, half: int | None) -> Sl
     source = np.random.default_rng(1 if half is None else 2 + half)
     best = response.best(rounds)
     return Slopes(
-        noise=_drawn(np.maximum(response.losses(rounds), 0.0), source),
+        noise=_drawn(response.losses(rounds), source),
         regularize=_drawn(response.gains(best, rounds), source),
         errors=learning.draws(np.array(SIZES) * learning.n, half),
     )

@@ -29,13 +29,14 @@ class Effort:
     trainings: int  # for scores, suspects, exposure; half of the rows each
     plantings: int = 2
     planted_trainings: int = 48  # for each planting
-    rounds: int = 4  # for each cell of the corruption response
+    rounds: int = 10  # for the response to corruption at the current regularization, and for each other one without
     learning_seeds: int = 16
 
     @property
     def halves(self) -> float:
         """All trainings, counted in trainings on half of the rows."""
-        return self.trainings + self.plantings * self.planted_trainings + 32 * self.rounds + 5.2 * self.learning_seeds
+        response = 64 + 14 * self.rounds
+        return self.trainings + self.plantings * self.planted_trainings + response + 5.2 * self.learning_seeds
 
     @property
     def row_precision(self) -> float:
@@ -45,8 +46,8 @@ class Effort:
 
 SMALLER = (
     {"trainings": FULL_TRAININGS},
-    {"trainings": 100, "planted_trainings": 24, "rounds": 3},
-    {"trainings": 40, "planted_trainings": 16, "rounds": 2, "learning_seeds": 8},
+    {"trainings": 100, "planted_trainings": 24, "rounds": 6},
+    {"trainings": 40, "planted_trainings": 16, "rounds": 4, "learning_seeds": 8},
 )
 
 

@@ -43,6 +43,12 @@ def of_rounds(values: ArrayLike) -> Estimate:
     return Estimate(value=mean, low=float(low), high=float(high))
 
 
+def of_accuracies(values: ArrayLike) -> Estimate:
+    """Return the mean of accuracies over rounds, with an interval that stays within 0 and 1."""
+    found = of_rounds(values)
+    return Estimate(value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0))
+
+
 def of_draws(value: float, draws: ArrayLike) -> Estimate:
     """Return a value with the percentile interval of its bootstrap draws."""
     found = np.asarray(draws, dtype=float)

@@ -68,9 +68,10 @@ def from_verified(labels: Ints, truth: Mapping[int, int], certain: frozenset[int
 def from_raters(labels: Ints, ratings: Ints, n_classes: int) -> Estimate:
     """Estimate the rate from three or more raters' classes (n, raters), -1 where a rater gave none.
 
-    Dawid & Skene 1979: raters err independently of each other given the true class, each with a matrix of their own.
-    The interval is over rows, which here are the sample.
+    Dawid & Skene 1979: raters, and the label as one more of them, err independently of each other given the true
+    class, each with a matrix of their own. The interval is over rows, which here are the sample.
     """
+    ratings = np.column_stack([ratings, labels])
     posterior = true_classes(ratings, n_classes)
     wrong = 1 - posterior[np.arange(len(labels)), labels]
 

@@ -99,6 +99,7 @@ class _Page:
             "bound": _percent(headline.get("bound")),
             "spend": _money(headline.get("spend")),
             "verify": headline.get("verify"),
+            "action": self.actions.get(headline.get("action", ""), ""),
             "regularizer": response["regularizer"].replace("_", " "),
             "current": f"{response['current']:g}",
             "recommended": f"{response['recommended']:g}",
@@ -151,9 +152,7 @@ class _Page:
         check = self.content["self_check"]
         values = {"planted": check["planted"], "auc": _with_interval(check["auc"], 1, 3)}
         code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
-        return self._section(
-            "self_check", self._text(code, **values, found=_with_interval(check["found_at_budget"]) + " %")
-        )
+        return self._section("self_check", self._text(code, **values, found=_with_interval(check["found"]) + " %"))
 
     def _noise(self) -> str:
         noise = self.content["noise_rate"]

@@ -106,10 +106,8 @@ def _wrong_costs(table: Table) -> list[str]:
     if table.cost is None:
         return []
     costs = pd.to_numeric(table.cost, errors="coerce")
-    bad = np.flatnonzero(~(costs > 0))
-    return (
-        [f"'{table.cost.name}' is {table.cost.iloc[bad[0]]!r} in row {bad[0]}; allowed: costs > 0"] if len(bad) else []
-    )
+    bad = np.flatnonzero(~(costs > 0))[:1]
+    return [f"'{table.cost.name}' is {table.cost.iloc[row]} in row {row}; allowed: costs above 0" for row in bad]
 
 
 def _of_array(source: str, array: NDArray[np.generic]) -> tuple[NDArray[np.float32], list[Notice]]:

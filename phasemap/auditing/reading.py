@@ -48,10 +48,9 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     """Read a CSV or Parquet table; UserError if it can't be read as one."""
     try:
         frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, encoding=encoding)
-    except UnicodeDecodeError as error:
-        found = path.read_bytes()[error.start : error.start + 1].hex()
+    except UnicodeDecodeError:
         raise UserError(
-            f"{path} is not {encoding}: byte 0x{found} at position {error.start} can't be read; "
+            f"{path} is not {encoding}{_first_wrong_byte(path, encoding)}; "
             "allowed: UTF-8, or name its encoding, e.g. --encoding latin-1 or --encoding shift_jis"
         ) from None
     except LookupError:
@@ -62,6 +61,17 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     if len(repeated):
         raise UserError(f"{path} has several columns named '{repeated[0]}'; allowed: distinct names")
     return frame
+
+
+def _first_wrong_byte(path: Path, encoding: str) -> str:
+    """Say which byte of a file can't be read; pandas knows its place in a piece of the file only."""
+    content = path.read_bytes()
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f": byte 0x{content[error.start]:02x} in line {line} can't be read"
+    return ""
 
 
 def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:

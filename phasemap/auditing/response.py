@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.estimates import Estimate, of_rounds
+from phasemap.auditing.estimates import Estimate, of_accuracies, of_rounds
 from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Rows, Trainer, make_study, trial_table
 from phasemap.diagram.tables import derive
 from phasemap.study.spec import PhaseRule, Study
 
+MAP_ROUNDS = 2
 RATES = (0.0, 0.1, 0.2, 0.4)
 LEVELS: Mapping[str, tuple[float, ...]] = {
     "weight_decay": (0.0, 1.0, WEIGHT_DECAY, 15.0),
@@ -44,7 +45,7 @@ class Response:
             {
                 "corruption": float(rate),
                 "effective": float(cell["corruption_effective"].mean()),
-                **{name: of_rounds(cell.groupby("round")[name].mean()).as_json() for name in names},
+                **{name: of_accuracies(cell.groupby("round")[name].mean()).as_json() for name in names},
             }
             for rate, cell in rows.groupby("corruption")
         ]
@@ -55,7 +56,7 @@ class Response:
         rows = rows[rows["corruption"] <= SLOPE_UP_TO]
         found = []
         for number, cell in rows.groupby("round"):
-            if rounds is None or number in rounds:
+            if len(cell["corruption"].unique()) > 1 and (rounds is None or number in rounds):
                 found.append(-np.polyfit(cell["corruption_effective"], cell["test_accuracy"], 1)[0])
         return np.array(found)
 
@@ -66,7 +67,7 @@ class Response:
         )
         if rounds is not None:
             clean = clean.loc[clean.index.isin(rounds)]
-        return (clean[level] - clean[self.current]).to_numpy()
+        return (clean[level] - clean[self.current]).dropna().to_numpy()
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -91,16 +92,23 @@ class Response:
 def measure_response(
     trainer: Trainer, rows: Rows, regularizer: str, *, n_rounds: int, rates: Sequence[float] = RATES
 ) -> Response:
-    """Train over rates of corruption and levels of a regularizer, and label the map by thresholds above chance."""
-    study = make_study(
-        "response",
-        rows,
-        seeds=2 * n_rounds,
-        axes={"corruption": RATES, regularizer: LEVELS[regularizer]},
-        question="What do wrong labels do, and which regularization bears them?",
-    )
+    """Train over rates of corruption and levels of a regularizer, and label the map by thresholds above chance.
+
+    The map has few rounds; its row at the current level and its column without corruption, which decisions rest on,
+    have ``n_rounds``.
+    """
+    current, levels = CURRENT[regularizer], LEVELS[regularizer]
+    question = "What do wrong labels do, and which regularization bears them?"
+
+    def study_of(name: str, rates: Sequence[float], at: Sequence[float], number: int) -> Study:
+        axes = {"corruption": rates, regularizer: at}
+        return make_study(name, rows, seeds=2 * number, axes=axes, question=question)
+
+    study = study_of("response", RATES, levels, min(n_rounds, MAP_ROUNDS))
+    others = [study_of("rates", RATES[1:], [current], n_rounds), study_of("levels", RATES[:1], levels, n_rounds)]
     folder = trainer.run(study)
-    trials = _rounds_of(trial_table(folder, study))
+    tables = [trial_table(folder, study), *(trial_table(trainer.run(other), other) for other in others)]
+    trials = _rounds_of(pd.concat(tables, ignore_index=True)).drop_duplicates("trial_id", ignore_index=True)
     clean = trials[trials["corruption"] == 0].groupby(regularizer)["test_accuracy"].mean()
     chance = float(np.bincount(rows.labels).max() / len(rows.labels))
     level = chance + GENERALIZED_SHARE * max(float(clean.max()) - chance, 0.0)

@@ -34,7 +34,7 @@ def write_sheet(path: Path, suspects: pd.DataFrame, size: int) -> None:
     if not 1 <= size <= len(suspects):
         raise UserError(f"--verify-sheet {size} is not possible; allowed: 1 to {len(suspects)} rows")
     n_sure = int(SURE_SHARE * size)
-    source = np.random.default_rng(0)
+    source = np.random.default_rng([size, *suspects["row"].head(20)])  # the same sheet for the same audit
     rest = suspects.iloc[n_sure:]
     drawn = rest.iloc[source.choice(len(rest), size - n_sure, replace=False)]
     sheet = pd.concat(
@@ -70,7 +70,7 @@ def read_verified(path: Path, classes: tuple[str, ...], n_rows: int) -> Verified
     rows = frame["row"].to_numpy()
     if sheet["row"].duplicated().any() or not np.isin(sheet["row"], np.arange(n_rows)).all():
         raise UserError(
-            f"{path} has rows twice, or rows that the data don't have; allowed: each of 0 to {n_rows - 1} once"
+            f"{path} has rows twice, or rows that the data don't have; allowed: 0 to {n_rows - 1}, once each"
         )
     chance = sheet["inclusion_probability"]
     if not chance.between(0, 1, inclusive="right").all() or chance[chance < 1].nunique() > 1:
