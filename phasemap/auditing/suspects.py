@@ -44,7 +44,7 @@ class Calibration:
     """P(wrong | suspicion) in the copies with planted flips, and what it says of the rate without them."""
 
     intercept: float
-    slope: float
+    slopes: tuple[float, float]  # of suspicion, and what is added where another class is favoured (above zero)
     planted_share: float  # of the rows of a copy
     caught_share: float  # c: of the planted among all wrong labels of a copy
 
@@ -57,7 +57,8 @@ class Calibration:
     def probability(self, suspicion: Floats) -> Floats:
         """Return the probability that a label is wrong in the data as given."""
         with_planted = self.planted_share + self.rate * (1 - self.planted_share)
-        return np.asarray(expit(self.intercept + self.slope * suspicion + logit(self.rate) - logit(with_planted)))
+        rise = _pieces(suspicion) @ np.array(self.slopes)
+        return np.asarray(expit(self.intercept + rise + logit(self.rate) - logit(with_planted)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,24 +115,31 @@ def evidence(own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, lab
     return Evidence(suspicion=(others.max(axis=1) - given).astype(np.float64), classes=support.astype(np.float64))
 
 
+def _pieces(suspicion: Floats) -> Floats:
+    """Return (m, 2): suspicion, and its part above zero."""
+    return np.stack([suspicion, np.maximum(suspicion, 0)], axis=1)
+
+
 def calibrate(suspicion: Floats, planted: Bools) -> Calibration:
-    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by maximum likelihood."""
+    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by maximum likelihood.
+
+    b may be larger where another class is favoured over the given one; it is never below zero.
+    """
+    pieces = _pieces(suspicion)
 
     def loss(parameters: Floats) -> float:
-        a, log_b, c = parameters
-        chance = expit(c) * expit(a + np.exp(log_b) * suspicion)
+        chance = expit(parameters[0]) * expit(parameters[1] + pieces @ np.exp(parameters[2:]))
         return -float(np.where(planted, np.log(chance + 1e-12), np.log1p(-chance + 1e-12)).mean())
 
-    starts = [(-0.2 * np.exp(b), b, c) for b in (1.0, 2.0) for c in (-1.5, 0.0, 2.0)]
-    bounds = [(-60, 20), (0, 4.5), (-5, 7)]
+    starts = [(c, a, 1.0, 1.0) for c in (-1.5, 0.0, 2.0) for a in (-1.0, 1.0)]
+    bounds = [(-5, 7), (-60, 20), (-4, 4.5), (-4, 4.5)]
     found = min((minimize(loss, start, method="L-BFGS-B", bounds=bounds) for start in starts), key=lambda r: r.fun)
-    a, log_b, c = found.x
     share = float(planted.mean())
     return Calibration(
-        intercept=float(a),
-        slope=float(np.exp(log_b)),
+        intercept=float(found.x[1]),
+        slopes=(float(np.exp(found.x[2])), float(np.exp(found.x[3]))),
         planted_share=share,
-        caught_share=float(np.clip(expit(c), share, 1.0)),
+        caught_share=float(np.clip(expit(found.x[0]), share, 1.0)),
     )
 
 
