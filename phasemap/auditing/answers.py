@@ -39,8 +39,11 @@ def probabilities(weights: Weights, inputs: NDArray[np.float32]) -> NDArray[np.f
 
 def mean_probabilities(inputs: NDArray[np.float32], networks: Iterable[Weights]) -> NDArray[np.float32]:
     """Return the mean probabilities (n, C) of networks for rows that none of them was trained on."""
-    found = [np.exp(_in_chunks(weights, inputs)) for weights in networks]
-    return np.asarray(np.mean(found, axis=0), dtype=np.float32)
+    total: Any = 0.0
+    count = 0
+    for weights in networks:
+        total, count = total + np.exp(_in_chunks(weights, inputs)), count + 1
+    return np.asarray(total / count, dtype=np.float32)
 
 
 def _in_chunks(weights: Weights, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -6,6 +6,8 @@ the audit's own trainings, all but those of the attacked network's round.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import stats
 
@@ -16,7 +18,8 @@ from phasemap.auditing.memorization import rounds
 FALSE_POSITIVES = 0.01
 FEWEST_SHADOWS = 64  # networks on a side, below which one variance serves all rows (the paper's section VI-C)
 FEWEST_ROUNDS = 4
-MOST_ROUNDS = 50  # attacked; each pass costs as much as all trainings' answers
+MOST_ROUNDS = 50  # attacked
+LEAST_DEVIATION = 1e-6
 
 
 def exposure(answers: Answers) -> Estimate:
@@ -24,28 +27,42 @@ def exposure(answers: Answers) -> Estimate:
     found = rounds(answers)
     if len(found) < FEWEST_ROUNDS:
         return of_rounds([])
-    return of_rounds([_attacked(answers, pair) for pair in found[:MOST_ROUNDS]])
+    members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
+    return of_rounds([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
 
 
-def _attacked(answers: Answers, pair: slice) -> float:
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Each row's number of networks, and the sums of their log-odds and of the squares of these: (n,) each."""
+
+    counts: Floats
+    sums: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, answers: Answers, chosen: np.ndarray, part: slice = slice(None)) -> _Sums:
+        odds = np.where(chosen[part], answers.log_odds[part], 0).astype(np.float64)
+        return cls(chosen[part].sum(axis=0).astype(float), odds.sum(axis=0), (odds**2).sum(axis=0))
+
+    def without(self, other: _Sums) -> _Sums:
+        return _Sums(self.counts - other.counts, self.sums - other.sums, self.squares - other.squares)
+
+    def moments(self) -> tuple[Floats, Floats | float]:
+        """Return each row's mean and deviation, one deviation for all where the networks are few."""
+        mean = self.sums / self.counts
+        spread = np.maximum(self.squares - self.counts * mean**2, 0.0)
+        if self.counts.min() < FEWEST_SHADOWS:
+            return mean, float(np.sqrt(spread.sum() / (self.counts - 1).sum())) + LEAST_DEVIATION
+        return mean, np.sqrt(spread / (self.counts - 1)) + LEAST_DEVIATION
+
+
+def _attacked(answers: Answers, pair: slice, members: _Sums, others: _Sums) -> float:
     """Attack both networks of a round at once: every row is a member of one and not of the other."""
-    shadows = np.ones(len(answers.trained), dtype=bool)
-    shadows[pair] = False
-    inside, odds = answers.trained[shadows], answers.log_odds[shadows].astype(np.float64)
-    seen, unseen = _moments(odds, inside), _moments(odds, ~inside)
+    seen = members.without(_Sums.of(answers, answers.trained, pair)).moments()
+    unseen = others.without(_Sums.of(answers, ~answers.trained, pair)).moments()
     target = answers.log_odds[pair].astype(np.float64)
     ratio = stats.norm.logpdf(target, *seen) - stats.norm.logpdf(target, *unseen)
     return true_positive_rate(ratio.ravel(), answers.trained[pair].ravel())
-
-
-def _moments(odds: Floats, chosen: np.ndarray) -> tuple[Floats, Floats | float]:
-    """Return each row's mean (n,) and deviation over the chosen networks, one deviation for all where they are few."""
-    counts = chosen.sum(axis=0)
-    mean = np.where(chosen, odds, 0).sum(axis=0) / counts
-    squares = np.where(chosen, (odds - mean) ** 2, 0).sum(axis=0)
-    if counts.min() < FEWEST_SHADOWS:
-        return mean, float(np.sqrt(squares.sum() / (counts - 1).sum())) + 1e-6
-    return mean, np.sqrt(squares / (counts - 1)) + 1e-6
 
 
 def true_positive_rate(score: Floats, member: np.ndarray, false_positives: float = FALSE_POSITIVES) -> float:

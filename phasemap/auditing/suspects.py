@@ -105,8 +105,9 @@ def evidence(own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, lab
     margin of the best other class over the given one, in [-1, 1].
     """
     rows = np.arange(len(asked))
-    support = own + NEAR_WEIGHT * held_out[near].mean(axis=1)  # (m, C)
+    support = own.copy()  # (m, C)
     for neighbour in near.T:
+        support += (NEAR_WEIGHT / near.shape[1]) * held_out[neighbour]
         support[rows, labels[neighbour]] += VOTE_WEIGHT / near.shape[1]
     support /= 1 + NEAR_WEIGHT + VOTE_WEIGHT
     given = support[rows, asked]

@@ -60,13 +60,15 @@ def _audit(*, as_json: bool, **settings: Any) -> None:
     from phasemap.auditing.audit import audit as run_audit
     from phasemap.auditing.output import write_findings
     from phasemap.auditing.page import summary
+    from phasemap.results.folder import RunFolder
+    from phasemap.running.storage import storage_errors
 
     starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
     options = _options(settings)
     interrupt_on_terminate()
     cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
-    found = run_audit(options, lambda: _runner(**starting), cores=cores)
-    content = write_findings(found)
+    with storage_errors(RunFolder(options.output)):
+        content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
     text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
     print_result(content, text, as_json=as_json)
 
