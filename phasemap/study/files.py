@@ -81,8 +81,8 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
 
 def _groups(path: str, n_labels: int) -> NDArray[np.int64] | str | None:
     """Return the numbers of the examples' groups, what is wrong with them, or None where there are none."""
-    with suppress(Exception), np.load(path, allow_pickle=False) as content:
-        if "groups" not in content.files:
+    with suppress(Exception), Path(path).open("rb") as file:
+        if "groups" not in np.load(file, allow_pickle=False).files:
             return None
     groups = _array(path, "groups")
     if isinstance(groups, str):
