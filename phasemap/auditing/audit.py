@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.answers import Answers, Floats, mean_probabilities
+from phasemap.auditing.answers import Answers, Floats, Weights, mean_probabilities
 from phasemap.auditing.decision import Decision, decide
 from phasemap.auditing.effort import Effort, choose_effort, kept_effort, sample
 from phasemap.auditing.estimates import Estimate
@@ -20,14 +20,14 @@ from phasemap.auditing.exposure import exposure
 from phasemap.auditing.learning import LearningCurve, measure_learning
 from phasemap.auditing.memorization import Decomposition, Scores, decompose, scores
 from phasemap.auditing.models import Verdict, judge_estimator, judge_predictions, load_estimator, read_predictions
-from phasemap.auditing.noise import NoiseRate, best_error, declared, from_raters, from_verified, rater_codes
+from phasemap.auditing.noise import FEWEST_RATERS, NoiseRate, best_error, noise_rate
 from phasemap.auditing.notices import Notice
 from phasemap.auditing.options import Options
-from phasemap.auditing.preparing import Prepared, as_text, prepare
+from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
 from phasemap.auditing.response import Response, measure_response
 from phasemap.auditing.trainings import Rows, Trainer, answers_of, make_study, weights_of, write_rows
-from phasemap.auditing.verification import Verified, read_verified
+from phasemap.auditing.verification import Verified, check_sheet_size, read_verified
 from phasemap.results.folder import RunFolder
 from phasemap.running.runner import Runner
 from phasemap.study.problems import UnreachableError, UserError
@@ -35,7 +35,6 @@ from phasemap.study.spec import Study
 from phasemap.tasks.dataset import Ints
 
 OUTSIDE_NETWORKS = 40  # that are asked about rows beyond the sample
-RATE_DRAWS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +69,7 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
 
     table = read_table(options.data, options.columns, options.encoding)
     data = prepare(table)
-    inputs = _check_inputs(options, table, data)
+    inputs = _check_inputs(options, data)
     _make_output(options.output)
     effort = kept_effort(
         options.output / "effort.json", _key(options, data), choose_effort(data, options.budget_minutes, cores)
@@ -117,8 +116,13 @@ class _Job:
         return answers_of(folder, study), folder, study
 
 
-def _check_inputs(options: Options, table: Table, data: Prepared) -> _Inputs:
-    n = len(data.labels)
+def _check_inputs(options: Options, data: Prepared) -> _Inputs:
+    n, n_raters = len(data.labels), len(options.columns.raters)
+    if 0 < n_raters < FEWEST_RATERS:
+        raise UserError(f"--rater is given {n_raters} times; allowed: {FEWEST_RATERS} raters or more")
+    if options.predictions is not None and options.estimator is not None:
+        raise UserError("--predictions and --estimator are both given; allowed: one of them")
+    check_sheet_size(options.verify_sheet, n)
     return _Inputs(
         verified=None if options.verified is None else read_verified(options.verified, data.classes, n),
         predictions=None if options.predictions is None else read_predictions(options.predictions, data),
@@ -127,50 +131,54 @@ def _check_inputs(options: Options, table: Table, data: Prepared) -> _Inputs:
 
 
 def _measure(job: _Job, inputs: _Inputs) -> Findings:
-    options, effort, rows = job.options, job.effort, job.rows
+    options, effort, rows, data = job.options, job.effort, job.rows, job.data
     job.say(f"1/4 {effort.trainings} trainings on complementary halves of {len(job.used)} rows")
     answers, folder, study = job.train("scores", rows, effort.trainings, "Which rows are memorized?")
     job.say(f"2/4 {effort.plantings * effort.planted_trainings} trainings with planted flips")
     near = suspects.neighbours(rows.inputs)
-    suspicion, planted = _planted(job, rows, answers, near)
-    calibration = suspects.calibrate(suspicion, planted)
-    probability, memorized, found = _every_row(job, rows, answers, folder, study, near, calibration)
+    planted = _planted(job, rows, answers, near)
+    memorized = np.full(len(data.labels), np.nan)
+    found_scores = scores(answers)
+    memorized[job.used] = found_scores.score
+    found = _every_row(job, rows, answers, near, list(weights_of(folder, study, OUTSIDE_NETWORKS)))
+    probability = planted.calibration.probability(found.suspicion)
     job.say("3/4 trainings with labels corrupted on purpose")
     response = measure_response(job.trainer, rows, options.regularizer, n_rounds=effort.rounds)
     job.say("4/4 trainings on rising numbers of rows")
     learning = measure_learning(job.trainer, rows, seeds=effort.learning_seeds)
-    wrong = probability[job.used]
-    decomposition = decompose(answers, wrong)
-    found_scores = scores(answers)
-    noise = _noise(job, inputs, answers, response, suspicion, planted, calibration)
-    verdict = None
-    if inputs.predictions is not None:
-        verdict = judge_predictions(inputs.predictions, job.data, probability)
-    elif inputs.estimator is not None:
-        verdict = judge_estimator(inputs.estimator, rows, wrong, job.say, options.output / "estimator")
+    bound = best_error(answers.held_out, rows.labels, response.clean_errors())
     return Findings(
         options=options,
-        data=job.data,
+        data=data,
         used=job.used,
         effort=effort,
         notices=job.notices,
         answers=answers,
         scores=found_scores,
-        decomposition=decomposition,
-        suspects=suspects.suspect_table(found, probability, memorized, job.data.labels, job.data.classes),
+        decomposition=decompose(answers, probability[job.used]),
+        suspects=suspects.suspect_table(found, probability, memorized, data.labels, data.classes),
         probability=probability,
-        self_check=suspects.check(suspicion, planted, calibration.rate),
-        noise=noise,
+        self_check=suspects.check(planted),
+        noise=noise_rate(bound, job.table, data, inputs.verified, planted if options.noise_model else None),
         response=response,
         learning=learning,
         exposure=exposure(answers),
         decision=decide(response, learning, probability, options.prices, _costs(job.table)),
-        verdict=verdict,
+        verdict=_verdict(job, inputs, rows, probability),
     )
 
 
-def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> tuple[Floats, np.ndarray]:
-    """Plant flips and train; return the suspicion and which rows were planted, of all copies one after another."""
+def _verdict(job: _Job, inputs: _Inputs, rows: Rows, probability: Floats) -> Verdict | None:
+    if inputs.predictions is not None:
+        return judge_predictions(inputs.predictions, job.data, probability)
+    if inputs.estimator is not None:
+        cache = job.options.output / "estimator"
+        return judge_estimator(inputs.estimator, rows, probability[job.used], job.say, cache)
+    return None
+
+
+def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Planted:
+    """Plant flips in copies of the rows, train on them, and return what became of the rows of all copies."""
     suspicion, planted = [], []
     for number in range(job.effort.plantings):
         labels, flips = suspects.plant(rows.labels, answers.held_out, number)
@@ -178,76 +186,25 @@ def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> tuple[Float
         seen, _, _ = job.train(f"planted{number}", copy, job.effort.planted_trainings, "Are planted flips found?")
         suspicion.append(suspects.evidence(seen.held_out, labels, near, seen.held_out, labels).suspicion)
         planted.append(flips)
-    return np.concatenate(suspicion), np.concatenate(planted)
+    return suspects.Planted.of(np.concatenate(suspicion), np.concatenate(planted))
 
 
-def _every_row(
-    job: _Job,
-    rows: Rows,
-    answers: Answers,
-    folder: RunFolder,
-    study: Study,
-    near: Ints,
-    calibration: suspects.Calibration,
-) -> tuple[Floats, Floats, suspects.Evidence]:
-    """Return each row's probability of a wrong label, its memorization score (NaN if not used) and the evidence."""
+def _every_row(job: _Job, rows: Rows, answers: Answers, near: Ints, networks: Sequence[Weights]) -> suspects.Evidence:
+    """Weigh the evidence about every row of the data; some networks are asked about those that were not used."""
     data, used = job.data, job.used
     found = suspects.evidence(answers.held_out, rows.labels, near, answers.held_out, rows.labels)
-    n = len(data.labels)
-    suspicion, classes = np.empty(n), np.empty((n, data.n_classes))
-    memorized = np.full(n, np.nan)
-    suspicion[used], classes[used], memorized[used] = found.suspicion, found.classes, scores(answers).score
-    rest = np.setdiff1d(np.arange(n), used)
-    if len(rest):
-        job.say(f"asking {OUTSIDE_NETWORKS} networks about the other {len(rest)} rows")
-        own = mean_probabilities(data.inputs[rest], weights_of(folder, study, OUTSIDE_NETWORKS))
-        around = suspects.neighbours(rows.inputs, data.inputs[rest])
-        other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels)
-        suspicion[rest], classes[rest] = other.suspicion, other.classes
-    return calibration.probability(suspicion), memorized, suspects.Evidence(suspicion=suspicion, classes=classes)
-
-
-def _noise(
-    job: _Job,
-    inputs: _Inputs,
-    answers: Answers,
-    response: Response,
-    suspicion: Floats,
-    planted: np.ndarray,
-    calibration: suspects.Calibration,
-) -> NoiseRate:
-    """Say what is known of the noise rate, by the strongest evidence that there is."""
-    labels, table = job.data.labels, job.table
-    clean = response.trials[response.trials["corruption"] == 0].groupby(response.regularizer)["test_accuracy"].mean()
-    bound = best_error(answers.held_out, labels[job.used], 1 - clean.to_numpy())
-    if inputs.verified is not None:
-        point = from_verified(labels, inputs.verified.truth, inputs.verified.certain)
-        return NoiseRate(bound=bound, point=point, basis="verified_sheet")
-    if table.verified is not None:
-        return NoiseRate(bound=bound, point=_of_column(table.verified, job.data), basis="verified_column")
-    if table.raters is not None:
-        codes = rater_codes(table.raters, job.data.classes, as_text)
-        return NoiseRate(bound=bound, point=from_raters(labels, codes, job.data.n_classes), basis="raters")
-    if job.options.noise_model is not None:
-        return NoiseRate(bound=bound, point=_declared(suspicion, planted, calibration), basis="declared_model")
-    return NoiseRate(bound=bound, point=None, basis="none")
-
-
-def _of_column(verified: pd.Series, data: Prepared) -> Estimate:
-    known = verified.dropna()
-    numbers = {name: number for number, name in enumerate(data.classes)}
-    truth = {int(row): numbers.get(text, -1) for row, text in zip(known.index, as_text(known), strict=True)}
-    return from_verified(data.labels, truth)
-
-
-def _declared(suspicion: Floats, planted: np.ndarray, calibration: suspects.Calibration) -> Estimate:
-    """Return the rate that the saturation of planted flips tells, with draws of rows of the copies."""
-    source = np.random.default_rng(0)
-    draws = []
-    for _ in range(RATE_DRAWS):
-        rows = source.integers(len(planted), size=len(planted))
-        draws.append(suspects.calibrate(suspicion[rows], planted[rows]).rate)
-    return declared(np.array(draws), calibration.rate)
+    rest = np.setdiff1d(np.arange(len(data.labels)), used)
+    if not len(rest):
+        return found
+    job.say(f"asking {len(networks)} networks about the other {len(rest)} rows")
+    own = mean_probabilities(data.inputs[rest], networks)
+    around = suspects.neighbours(rows.inputs, data.inputs[rest])
+    other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels)
+    back = np.argsort(np.concatenate([used, rest]))
+    return suspects.Evidence(
+        suspicion=np.concatenate([found.suspicion, other.suspicion])[back],
+        classes=np.concatenate([found.classes, other.classes])[back],
+    )
 
 
 def _costs(table: Table) -> Floats | None:

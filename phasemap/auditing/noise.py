@@ -15,12 +15,17 @@ import pandas as pd
 
 from phasemap.auditing.answers import Floats
 from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
+from phasemap.auditing.preparing import Prepared, as_text
+from phasemap.auditing.reading import Table
+from phasemap.auditing.suspects import Planted, calibrate
+from phasemap.auditing.verification import Verified
 from phasemap.tasks.dataset import Ints
 
 FEWEST_RATERS = 3
 ROUNDS_OF_EM = 50
 SMOOTHING = 0.01  # of a rater's counts, so that no answer is impossible
 RATER_DRAWS = 100
+RATE_DRAWS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +101,42 @@ def true_classes(ratings: Ints, n_classes: int) -> Floats:
     return posterior
 
 
-def rater_codes(raters: pd.DataFrame, classes: tuple[str, ...], as_text: Any) -> Ints:
+def rater_codes(raters: pd.DataFrame, classes: tuple[str, ...]) -> Ints:
     """Return raters' labels as classes (n, raters), -1 where missing or of no class of the data."""
     numbers = {name: number for number, name in enumerate(classes)}
     columns = [[numbers.get(text, -1) for text in as_text(raters[name])] for name in raters]
     return np.array(columns, dtype=np.int64).T
 
 
-def declared(rates: Floats, value: float) -> Estimate:
-    """Return the rate under a declared noise model, with the interval of its draws over trainings."""
-    return of_draws(value, rates)
+def noise_rate(
+    bound: float, table: Table, data: Prepared, verified: Verified | None, declared: Planted | None
+) -> NoiseRate:
+    """Say what is known of the rate by the strongest evidence there is: people, then raters, then a declared model."""
+    if verified is not None:
+        point = from_verified(data.labels, verified.truth, verified.certain)
+        return NoiseRate(bound=bound, point=point, basis="verified_sheet")
+    if table.verified is not None:
+        return NoiseRate(bound=bound, point=_of_column(table.verified, data), basis="verified_column")
+    if table.raters is not None:
+        codes = rater_codes(table.raters, data.classes)
+        return NoiseRate(bound=bound, point=from_raters(data.labels, codes, data.n_classes), basis="raters")
+    if declared is not None:
+        return NoiseRate(bound=bound, point=as_planted(declared), basis="declared_model")
+    return NoiseRate(bound=bound, point=None, basis="none")
+
+
+def _of_column(verified: pd.Series, data: Prepared) -> Estimate:
+    rows = np.flatnonzero(verified.notna())
+    numbers = {name: number for number, name in enumerate(data.classes)}
+    truth = {int(row): numbers.get(text, -1) for row, text in zip(rows, as_text(verified.iloc[rows]), strict=True)}
+    return from_verified(data.labels, truth)
+
+
+def as_planted(planted: Planted) -> Estimate:
+    """Return the rate that the saturation of planted flips tells, with draws of rows of the copies."""
+    source = np.random.default_rng(0)
+    draws = []
+    for _ in range(RATE_DRAWS):
+        rows = source.integers(len(planted.planted), size=len(planted.planted))
+        draws.append(calibrate(planted.suspicion[rows], planted.planted[rows]).rate)
+    return of_draws(planted.calibration.rate, draws)

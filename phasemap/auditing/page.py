@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.auditing.charts import Line, line_chart, stacked_bar
+from phasemap.auditing.charts import line_chart, stacked_bar
+from phasemap.auditing.page_parts import in_points, line_of, money, percent, phase_cell, table_of, with_interval
 from phasemap.auditing.texts import texts
 from phasemap.figures.palette import MARKS, STROKES
 
@@ -88,16 +89,16 @@ class _Page:
         """Return an accuracy difference in points, and its interval."""
         if estimate["value"] is None:
             return self.say("no_number"), ""
-        points = self.say("points", value=_points(estimate["value"]))
-        return points, self.say("range", low=_points(estimate["low"]), high=_points(estimate["high"]))
+        points = self.say("points", value=in_points(estimate["value"]))
+        return points, self.say("range", low=in_points(estimate["low"]), high=in_points(estimate["high"]))
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
         response = self.content["corruption_response"]
         values = {
-            "harmful": _percent(headline.get("harmful_share")),
-            "rate": _percent(headline.get("rate")),
-            "bound": _percent(headline.get("bound")),
-            "spend": _money(headline.get("spend")),
+            "harmful": percent(headline.get("harmful_share")),
+            "rate": percent(headline.get("rate")),
+            "bound": percent(headline.get("bound")),
+            "spend": money(headline.get("spend")),
             "verify": headline.get("verify"),
             "action": self.actions.get(headline.get("action", ""), ""),
             "regularizer": response["regularizer"].replace("_", " "),
@@ -126,18 +127,18 @@ class _Page:
         parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
         bar = stacked_bar([(self.say(name), colour, 100 * found[name]["value"]) for name, colour in parts])
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
-        rows = [(self.say(name), _with_interval(found[name])) for name in names]
+        rows = [(self.say(name), with_interval(found[name])) for name in names]
         single = self._text(
             "single_rows",
             error=f"{found['largest_standard_error'] or 0:.2f}",
             trainings=found["trainings"],
             allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
         )
-        return self._section("decomposition", self._text("decomposition_text") + bar + _table([], rows) + single)
+        return self._section("decomposition", self._text("decomposition_text") + bar + table_of([], rows) + single)
 
     def _suspects(self) -> str:
         found = self.content["suspects"]
-        text = self._text("suspects_text", wrong=found["wrong"], expected=_percent(found["expected_wrong_share"]))
+        text = self._text("suspects_text", wrong=found["wrong"], expected=percent(found["expected_wrong_share"]))
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
         for row in found["top"]:
@@ -146,18 +147,18 @@ class _Page:
             cells += [self.say(row["kind"]), score]
             rows.append([*cells, self.rows[row["row"]]] if self.rows else cells)
         heads = [self.say(name) for name in ([*names, "content"] if self.rows else names)]
-        return self._section("suspects", text + _table(heads, rows))
+        return self._section("suspects", text + table_of(heads, rows))
 
     def _self_check(self) -> str:
         check = self.content["self_check"]
-        values = {"planted": check["planted"], "auc": _with_interval(check["auc"], 1, 3)}
+        values = {"planted": check["planted"], "auc": with_interval(check["auc"], 1, 3)}
         code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
-        return self._section("self_check", self._text(code, **values, found=_with_interval(check["found"]) + " %"))
+        return self._section("self_check", self._text(code, **values, found=with_interval(check["found"]) + " %"))
 
     def _noise(self) -> str:
         noise = self.content["noise_rate"]
-        point = "" if noise["point"] is None else _with_interval(noise["point"]) + " %"
-        bound = self._text("noise_bound", bound=_percent(noise["bound"][1]))
+        point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
+        bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
         return self._section("noise_rate", bound + self._text(f"basis_{noise['basis']}", point=point))
 
     def _response(self) -> str:
@@ -167,7 +168,9 @@ class _Page:
             cells = [cell for cell in found["curve"] if cell[name]["value"] is not None]
             label, stroke = self.say(name), STROKES[name]
             style = "solid" if name == "test_accuracy" else "dashed" if name == "memorized_accuracy" else "dotted"
-            lines.append(_line(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells]))
+            lines.append(
+                line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
+            )
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
         regularizer = found["regularizer"].replace("_", " ")
         advice = self._text(
@@ -175,10 +178,10 @@ class _Page:
             regularizer=regularizer,
             recommended=f"{found['recommended']:g}",
             current=f"{found['current']:g}",
-            gain=_with_interval(found["gain"]),
+            gain=with_interval(found["gain"]),
         )
-        text = self._text("response_text", loss=_with_interval(found["loss_per_noise"], 1, 2))
-        heading = self.say("map", regularizer=regularizer, level=_percent(found["generalized_from"]))
+        text = self._text("response_text", loss=with_interval(found["loss_per_noise"], 1, 2))
+        heading = self.say("map", regularizer=regularizer, level=percent(found["generalized_from"]))
         title = f"<h4>{html.escape(heading)}</h4>"
         return self._section("response", text + chart + advice + title + self._map(found))
 
@@ -189,7 +192,7 @@ class _Page:
         cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
         rows = []
         for level in levels:
-            marks = "".join(_phase_cell(cells[rate, level]) for rate in rates)
+            marks = "".join(phase_cell(cells[rate, level]) for rate in rates)
             rows.append(f"<tr><th scope='row'>{name.replace('_', ' ')} {level:g}</th>{marks}</tr>")
         heads = "".join(f"<th scope='col'>{100 * rate:.0f} %</th>" for rate in rates)
         used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
@@ -201,32 +204,32 @@ class _Page:
 
     def _learning(self) -> str:
         found = self.content["learning_curve"]
-        points, ahead = found["points"], found["next"]
-        lines = [
-            _line(self.say("measured"), BLUE, "solid", [p["n_train"] for p in points], [p["accuracy"] for p in points]),
-            _line(
-                self.say("extrapolated"), RED, "dashed", [p["n_train"] for p in ahead],
-                [p["accuracy"] for p in ahead], band=True,
-            ),
-        ]  # fmt: skip
+        lines = []
+        for label, colour, style, part in (
+            ("measured", BLUE, "solid", "points"),
+            ("extrapolated", RED, "dashed", "next"),
+        ):
+            sizes = [point["n_train"] for point in found[part]]
+            values = [point["accuracy"] for point in found[part]]
+            lines.append(line_of(self.say(label), colour, style, sizes, values, band=part == "next"))
         chart = line_chart(lines, x_label=self.say("rows_axis"), y_label=self.say("accuracy_axis"), log_x=True)
         return self._section("learning", self._text("learning_text") + chart)
 
     def _exposure(self) -> str:
         rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
-        return self._section("exposure", self._text("exposure_text", rate=_with_interval(rate) + " %"))
+        return self._section("exposure", self._text("exposure_text", rate=with_interval(rate) + " %"))
 
     def _model(self) -> str:
         model = self.content["model"]
         if model is None:
             return ""
-        verdict = self.say(f"verdict_{model['verdict']}", expected=_percent(model["expected_wrong"]))
+        verdict = self.say(f"verdict_{model['verdict']}", expected=percent(model["expected_wrong"]))
         values = {
-            "trained": _percent(model["trained_accuracy"]),
-            "held_out": _percent(model["held_out_accuracy"]),
-            "gap": _with_interval(model["gap"]),
-            "fitted": _percent(model["fitted_suspects"]),
-            "repeated": _percent(model["repeated_suspects"]),
+            "trained": percent(model["trained_accuracy"]),
+            "held_out": percent(model["held_out_accuracy"]),
+            "gap": with_interval(model["gap"]),
+            "fitted": percent(model["fitted_suspects"]),
+            "repeated": percent(model["repeated_suspects"]),
         }
         return self._section(
             "model", f"<p><strong>{html.escape(verdict)}</strong></p>" + self._text("model_text", **values)
@@ -237,19 +240,19 @@ class _Page:
         prices = {
             name: f"{value:,g}" for name, value in found["prices"].items() if name != "spend" and value is not None
         }
-        prices["relabel_error"] = _percent(found["prices"]["relabel_error"])
+        prices["relabel_error"] = percent(found["prices"]["relabel_error"])
         rows = [
-            (self.actions[name], _with_interval(row["gain"], 100, 2), _with_interval(row["net_value"], 1, 0))
+            (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
             for name, row in found["actions"].items()
         ]
-        table = _table([self.say("action"), self.say("gain"), self.say("net")], rows)
+        table = table_of([self.say("action"), self.say("gain"), self.say("net")], rows)
         ratios = list(dict.fromkeys(cell["ratio"] for cell in found["map"]))
         budgets = list(dict.fromkeys(cell["budget"] for cell in found["map"]))
         cells = {(cell["budget"], cell["ratio"]): cell for cell in found["map"]}
         flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
-        flip = _table(["", *(_money(budget) for budget in budgets)], flips)
+        flip = table_of(["", *(money(budget) for budget in budgets)], flips)
         body = self._text("decision_text", **prices) + table + self._text("flip") + flip
-        return self._section("decision", body, spend=_money(found["spend"]))
+        return self._section("decision", body, spend=money(found["spend"]))
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]
@@ -265,66 +268,11 @@ class _Page:
             if "break_even" in values and not 0 <= (values["break_even"] or 2) <= 1:
                 code += "_never"
             for name in ("break_even", "expected"):
-                values[name] = _percent(values.get(name))
-            values["spend"] = _money(values.get("spend"))
+                values[name] = percent(values.get(name))
+            values["spend"] = money(values.get("spend"))
             items.append(f"<li>{html.escape(self.say(code, **values))}</li>")
         return self._section("stages", f"<ol>{''.join(items)}</ol>")
 
     def _foot(self) -> str:
         code = "made_with_rows" if self.rows else "made"
         return f"<footer>{html.escape(self.say(code, version=self.content['phasemap']))}</footer>"
-
-
-def _line(
-    label: str,
-    colour: str,
-    style: str,
-    x: Sequence[float],
-    y: Sequence[Mapping[str, float | None]],
-    *,
-    band: bool = False,
-) -> Line:
-    def percents(name: str) -> list[float]:
-        return [100 * (one[name] if one[name] is not None else one["value"] or 0.0) for one in y]  # type: ignore[operator]
-
-    return Line(
-        label=label, colour=colour, style=style, x=x, y=percents("value"), low=percents("low"), high=percents("high"),
-        band=band,
-    )  # fmt: skip
-
-
-def _phase_cell(cell: Content) -> str:
-    mark = MARKS.get(cell["subphase"] or "missing", MARKS["missing"])
-    accuracy = "" if cell["test_accuracy"] is None else f"{100 * cell['test_accuracy']:.0f}"
-    return f'<td style="--c:{mark.colour};--i:{mark.ink}" title="{mark.title}">{mark.letter} {accuracy}</td>'
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = f"<tr>{''.join(f'<th scope=col>{html.escape(text)}</th>' for text in heads)}</tr>" if heads else ""
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table>{head}{body}</table></div>'
-
-
-def _points(value: float | None) -> str:
-    if value is None:
-        return "?"
-    text = f"{100 * value:.1f}"
-    return "0.0" if text == "-0.0" else text
-
-
-def _percent(value: float | None) -> str:
-    return "?" if value is None else f"{100 * value:.1f} %"
-
-
-def _money(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.0f}"
-
-
-def _with_interval(estimate: Mapping[str, float | None], scale: float = 100, digits: int = 1) -> str:
-    """Write a value with its interval, in percent unless told otherwise."""
-    if estimate["value"] is None:
-        return "?"
-    value, low, high = (None if estimate[n] is None else scale * estimate[n] for n in ("value", "low", "high"))  # type: ignore[operator]
-    if low is None or high is None:
-        return f"{value:,.{digits}f}"
-    return f"{value:,.{digits}f} ({low:,.{digits}f} – {high:,.{digits}f})"

@@ -69,6 +69,11 @@ class Response:
             clean = clean.loc[clean.index.isin(rounds)]
         return (clean[level] - clean[self.current]).dropna().to_numpy()
 
+    def clean_errors(self) -> np.ndarray:
+        """Return the mean held-out error of each level without added noise."""
+        clean = self.trials[self.trials["corruption"] == 0]
+        return 1 - clean.groupby(self.regularizer)["test_accuracy"].mean().to_numpy()
+
     @property
     def levels(self) -> tuple[float, ...]:
         """The levels of the regularizer that were tried."""

@@ -61,6 +61,20 @@ class Calibration:
         return np.asarray(expit(self.intercept + rise + logit(self.rate) - logit(with_planted)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Planted:
+    """The rows of all copies one after another, and what the planted ones among them tell."""
+
+    suspicion: Floats  # (m,)
+    planted: Bools  # (m,)
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, suspicion: Floats, planted: Bools) -> Planted:
+        """Calibrate by planted flips."""
+        return cls(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCheck:
     """How well planted flips were found on this very data, among labels of which some were wrong before."""
@@ -144,13 +158,14 @@ def calibrate(suspicion: Floats, planted: Bools) -> Calibration:
     )
 
 
-def check(suspicion: Floats, planted: Bools, rate: float) -> SelfCheck:
-    """Say how well planted rows (m,) were found, with intervals over which rows were planted.
+def check(copies: Planted) -> SelfCheck:
+    """Say how well planted flips were found, with intervals over which rows were planted.
 
-    A share ``rate`` of the other rows is taken to be wrong too and to look like the planted ones: against those the
-    AUC is a half, and they stand among the top rows.
+    A share of the other rows, as the calibration has it, is taken to be wrong too and to look like the planted ones:
+    against those the AUC is a half, and they stand among the top rows.
     """
-    flips, others = np.flatnonzero(planted), np.flatnonzero(~planted)
+    suspicion, rate = copies.suspicion, copies.calibration.rate
+    flips, others = np.flatnonzero(copies.planted), np.flatnonzero(~copies.planted)
     ranks = stats.rankdata(suspicion)
     above_others = (ranks[flips] - stats.rankdata(suspicion[flips])) / len(others)  # share of others below each flip
     against_right = (above_others - rate / 2) / (1 - rate)

@@ -25,14 +25,18 @@ class Verified:
     certain: frozenset[int]
 
 
+def check_sheet_size(size: int | None, n_rows: int) -> None:
+    """UserError unless the data have so many rows."""
+    if size is not None and not 1 <= size <= n_rows:
+        raise UserError(f"--verify-sheet {size} is not possible; allowed: 1 to {n_rows} rows")
+
+
 def write_sheet(path: Path, suspects: pd.DataFrame, size: int) -> None:
     """Write a sheet of rows to be checked, in random order and without a hint which of them are suspects.
 
     ``suspects`` has every row, most suspect first. The first 30 % of the sheet are certain; the others are drawn
     uniformly from what is left.
     """
-    if not 1 <= size <= len(suspects):
-        raise UserError(f"--verify-sheet {size} is not possible; allowed: 1 to {len(suspects)} rows")
     n_sure = int(SURE_SHARE * size)
     source = np.random.default_rng([size, *suspects["row"].head(20)])  # the same sheet for the same audit
     rest = suspects.iloc[n_sure:]

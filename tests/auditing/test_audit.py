@@ -119,6 +119,25 @@ def test_a_mistake_ends_with_code_2_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rater", "x0", "--rater", "x1"], "--rater is given 2 times; allowed: 3 raters or more"),
+        (["--verify-sheet", "61"], "--verify-sheet 61 is not possible; allowed: 1 to 60 rows"),
+        (["--predictions", "p.csv", "--estimator", "a:B"], "are both given; allowed: one of them"),
+        (["--predictions", "p.csv"], "--predictions p.csv is not there"),
+        (["--verified", "v.csv"], "--verified v.csv is not there"),
+    ],
+)
+def test_options_that_can_not_be_met_are_refused_before_anything_is_trained(tmp_path, words, message):
+    points, labels, _ = blobs(60)
+    frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
+    result = run(tmp_path / "data.csv", "--label", "label", "-o", tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_other_things_is_not_written_into(tmp_path):
     points, labels, _ = blobs(60)
     frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)

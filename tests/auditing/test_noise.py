@@ -7,8 +7,7 @@ from scipy.stats import binomtest
 from small_data import blobs
 
 from phasemap.auditing.noise import best_error, from_raters, from_verified, rater_codes
-from phasemap.auditing.preparing import as_text
-from phasemap.auditing.verification import read_verified, write_sheet
+from phasemap.auditing.verification import check_sheet_size, read_verified, write_sheet
 from phasemap.study.problems import UserError
 
 
@@ -81,9 +80,9 @@ def test_a_sheet_that_does_not_fit_is_refused(tmp_path, spoil, message):
         read_verified(path, ("a", "b"), 300)
 
 
-def test_a_sheet_larger_than_the_data_is_refused(tmp_path):
+def test_a_sheet_larger_than_the_data_is_refused():
     with pytest.raises(UserError, match="--verify-sheet 400 is not possible; allowed: 1 to 300 rows"):
-        write_sheet(tmp_path / "s.csv", sheet_of(300, np.zeros(300), np.random.default_rng(0)), 400)
+        check_sheet_size(400, 300)
 
 
 def test_three_raters_of_unequal_care_tell_the_rate():
@@ -95,7 +94,7 @@ def test_three_raters_of_unequal_care_tell_the_rate():
 
     labels = rate_by(0.15)
     frame = pd.DataFrame({f"r{i}": np.array(["a", "b", "c"])[rate_by(e)] for i, e in enumerate((0.05, 0.1, 0.3, 0.2))})
-    codes = rater_codes(frame, ("a", "b", "c"), as_text)
+    codes = rater_codes(frame, ("a", "b", "c"))
     found = from_raters(labels, codes, 3)
     assert found.low <= (labels != truth).mean() <= found.high
     assert found.high - found.low < 0.1

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from phasemap.auditing.suspects import (
     Evidence,
+    Planted,
     calibrate,
     check,
     evidence,
@@ -80,10 +81,10 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
     source = np.random.default_rng(0)
     planted = source.random(1000) < 0.05
     good = planted + 0.3 * source.normal(size=1000)
-    found = check(good, planted, 0.0)
+    found = check(Planted.of(good, planted))
     assert found.trusted
-    assert found.auc.value == pytest.approx(roc_auc_score(planted, good))
-    lost = check(source.normal(size=1000), planted, 0.0)
+    assert found.auc.value == pytest.approx(roc_auc_score(planted, good), abs=0.01)
+    lost = check(Planted.of(source.normal(size=1000), planted))
     assert not lost.trusted
     assert lost.auc.low < 0.5 < lost.auc.high
 
@@ -91,7 +92,7 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
 def test_labels_that_were_wrong_before_do_not_count_against_the_ranking():
     suspicion, planted, wrong = simulated(0.4)
     right_or_planted = ~wrong | planted
-    found = check(suspicion, planted, float((wrong & ~planted).sum() / (~planted).sum()))
+    found = check(Planted.of(suspicion, planted))
     expected = roc_auc_score(planted[right_or_planted], suspicion[right_or_planted])
     assert found.auc.low <= expected <= found.auc.high
     assert found.found.value > 0.9
