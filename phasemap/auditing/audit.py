@@ -163,7 +163,9 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         response=response,
         learning=learning,
         exposure=exposure(answers),
-        decision=decide(response, learning, probability, options.prices, _costs(job.table)),
+        decision=decide(
+            response, learning, probability, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
+        ),
         verdict=_verdict(job, inputs, rows, probability),
     )
 

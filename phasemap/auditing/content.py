@@ -142,6 +142,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     return {
         "action": decision.action,
         "spend": decision.spend,
+        "visibility": decision.visibility,
         "prices": asdict(decision.prices),
         "actions": {
             name: {"gain": gain.as_json(), "net_value": decision.net[name].as_json()}
@@ -155,7 +156,7 @@ def _headlines(found: Findings, expected: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
     parts, decision = found.decomposition, found.decision
     rate = found.noise.point.value if found.noise.point is not None else expected
-    cost = of_rounds(found.response.losses() * rate)
+    cost = of_rounds(found.response.losses() * rate / decision.visibility**2)
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)
@@ -188,7 +189,8 @@ def _cost_sentence(found: Findings, cost: Estimate) -> str:
 def _stages(found: Findings) -> list[dict[str, Any]]:
     """Return the way from this check to a roll-out; each stage says which answer would stop it."""
     decision, prices = found.decision, found.decision.prices
-    per_label = of_rounds(found.response.losses()).value / len(found.data.labels) * prices.value_error * prices.volume
+    loss = of_rounds(found.response.losses()).value / decision.visibility**2
+    per_label = loss / len(found.data.labels) * prices.value_error * prices.volume
     error = prices.relabel_error
     break_even = (prices.cost_label / per_label + error) if per_label > 0 else math.inf
     top = np.sort(found.probability)[::-1][:30]

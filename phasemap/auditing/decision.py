@@ -20,6 +20,7 @@ BUDGETS = (0.1, 0.3, 1.0, 3.0, 10.0)  # times the budget that is decided about
 RATIOS = (0.3, 1.0, 3.0, 10.0, 30.0)  # cost of a new row / cost of a review
 UNCLEAR = "not_enough_evidence"
 DEFAULT_SHARE = 0.1  # of the rows, reviewed once: the budget where none is given
+LEAST_VISIBILITY = 0.4
 LEVEL = 0.9  # of the interval that must exclude zero
 
 
@@ -28,8 +29,8 @@ class Slopes:
     """What accuracy answers to, as draws of the trainings: (DRAWS,) each, of one half of them or of all."""
 
     noise: Floats  # accuracy lost per unit of wrong labels
-    regularize: Floats  # accuracy gained by the setting that this half of the trainings recommends
-    errors: Floats  # (DRAWS, sizes) at SIZES times the rows
+    regularize: Floats  # accuracy gained by the recommended level
+    errors: Floats  # (DRAWS, sizes) at SIZES times the rows, up to a constant
 
 
 SIZES = tuple(np.round(np.geomspace(1.0, 11.0, 25), 6))
@@ -67,19 +68,39 @@ class Decision:
     net: Mapping[str, Estimate]  # value of the gain, less what is spent
     flips: Sequence[Mapping[str, Any]]  # budget, ratio, action, clear
     prices: Prices
+    visibility: float
+
+
+def visibility(rate: float, n_classes: int) -> float:
+    """Return the share of a change of true accuracy that shows against labels of which a share ``rate`` is wrong.
+
+    With mistakes spread over the other classes, accuracy against given labels is
+    a (1 - rate) + (1 - a) rate / (C - 1). A share below 0.4 would rest on the rate more than on what was measured.
+    """
+    return max(1 - rate * n_classes / (n_classes - 1), LEAST_VISIBILITY)
 
 
 def decide(
-    response: Response, learning: LearningCurve, wrong: Floats, prices: Prices, costs: Floats | None = None
+    response: Response,
+    learning: LearningCurve,
+    wrong: Floats,
+    prices: Prices,
+    *,
+    n_classes: int,
+    costs: Floats | None = None,
 ) -> Decision:
     """Choose an action on one half of the trainings and value it on the other.
 
     ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The answer is
     UNCLEAR where the other half can't confirm the choice, and it is not known either that nothing can be gained.
+
+    Gains are of true accuracy: test labels are wrong too, and hide a part of every change (``visibility``). Noise that
+    is added to noisy labels is also hidden by that part, since it mends some.
     """
+    seen = visibility(float(wrong.mean()), n_classes)
     labels = Reviews.of(wrong, costs if costs is not None else np.full(len(wrong), prices.cost_label))
     spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
-    first, second, whole = (_slopes(response, learning, half) for half in (0, 1, None))
+    first, second, whole = (_slopes(response, learning, half, seen) for half in (0, 1, None))
 
     def worth(action: str, slopes: Slopes) -> Floats:
         return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
@@ -95,6 +116,7 @@ def decide(
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
         flips=_flips(whole, labels, spend, prices),
         prices=prices,
+        visibility=seen,
     )
 
 
@@ -106,14 +128,15 @@ def _verdict(chosen: str, valued: Floats, net: Mapping[str, Floats]) -> str:
     return "nothing" if chosen == "nothing" and highest <= 0 else UNCLEAR
 
 
-def _slopes(response: Response, learning: LearningCurve, half: int | None) -> Slopes:
+def _slopes(response: Response, learning: LearningCurve, half: int | None, seen: float) -> Slopes:
+    """Return the slopes that half of the trainings, or all, measured; the even rounds chose the recommended level."""
     rounds = response.rounds if half is None else response.rounds[half::2]
+    valued = response.rounds[1::2] if half is None else rounds
     source = np.random.default_rng(1 if half is None else 2 + half)
-    best = response.best(rounds)
     return Slopes(
-        noise=_drawn(response.losses(rounds), source),
-        regularize=_drawn(response.gains(best, rounds), source),
-        errors=learning.draws(np.array(SIZES) * learning.n, half),
+        noise=_drawn(response.losses(rounds) / seen**2, source),
+        regularize=_drawn(response.gains(response.recommended, valued) / seen, source),
+        errors=learning.draws(np.array(SIZES) * learning.n, half) / seen,
     )
 
 

@@ -20,7 +20,7 @@ from phasemap.auditing.trainings import Rows, Trainer, make_study, trial_table
 
 FRACTIONS = (0.0625, 0.125, 0.25, 0.5, 0.75, 0.875)
 FEWEST_TRAINED = 20
-DRAWS = 240
+DRAWS = 150
 
 Floats = NDArray[np.float64]
 

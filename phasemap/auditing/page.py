@@ -241,6 +241,7 @@ class _Page:
             name: f"{value:,g}" for name, value in found["prices"].items() if name != "spend" and value is not None
         }
         prices["relabel_error"] = percent(found["prices"]["relabel_error"])
+        prices["visibility"] = percent(found["visibility"])
         rows = [
             (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
             for name, row in found["actions"].items()

@@ -127,14 +127,14 @@ def measure_response(
         points=derive(folder, labelled).points,
         generalized=level,
     )
-    return _recommend(response)
+    return with_recommendation(response)
 
 
 def _labelled(study: Study, level: float) -> Study:
     return study.model_copy(update={"phases": PhaseRule(generalized=round(min(max(level, 0.01), 1.0), 4))})
 
 
-def _recommend(response: Response) -> Response:
+def with_recommendation(response: Response) -> Response:
     """Choose a level by the even rounds; the odd ones value it."""
     chosen = response.best(response.rounds[::2])
     return Response(**{name: getattr(response, name) for name in Response.__slots__} | {"recommended": chosen})

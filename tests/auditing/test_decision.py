@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasemap.auditing.decision import ACTIONS, Reviews, decide
+from phasemap.auditing.decision import ACTIONS, Reviews, decide, visibility
 from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.options import Prices
-from phasemap.auditing.response import Response
+from phasemap.auditing.response import Response, with_recommendation
 
 N = 1000
 
@@ -27,7 +27,7 @@ def response_of(*, loss=0.0, better=0.0, noise=0.001, seed=0):
         for rate in (0.0, 0.1, 0.2)
         for level in (5.0, 15.0)
     ]
-    return Response(
+    response = Response(
         regularizer="weight_decay",
         current=5.0,
         recommended=5.0,
@@ -35,6 +35,7 @@ def response_of(*, loss=0.0, better=0.0, noise=0.001, seed=0):
         points=pd.DataFrame(),
         generalized=0.8,
     )
+    return with_recommendation(response)
 
 
 def learning_of(slope, noise=0.001):
@@ -63,25 +64,25 @@ PRICES = Prices(cost_label=1.0, cost_example=1.0, volume=100_000)
     ],
 )
 def test_the_action_with_the_highest_measured_slope_is_chosen(response, learning, wrong, action):
-    found = decide(response_of(**response), learning_of(learning), wrong, PRICES)
+    found = decide(response_of(**response), learning_of(learning), wrong, PRICES, n_classes=3)
     assert found.action == action
     assert set(found.net) == set(ACTIONS)
 
 
 def test_a_certain_loss_is_no_reason_to_spend():
     small = Prices(cost_label=1.0, cost_example=1.0, volume=10)
-    found = decide(response_of(loss=1.0), learning_of(0.1), SUSPECTS, small)
+    found = decide(response_of(loss=1.0), learning_of(0.1), SUSPECTS, small, n_classes=3)
     assert found.action in ("nothing", "not_enough_evidence")
     assert found.net["clean_suspects"].value < 0
 
 
 def test_noisy_slopes_give_no_recommendation():
-    found = decide(response_of(loss=0.05, noise=0.1), learning_of(0.0, noise=0.2), SUSPECTS, PRICES)
+    found = decide(response_of(loss=0.05, noise=0.1), learning_of(0.0, noise=0.2), SUSPECTS, PRICES, n_classes=3)
     assert found.action in ("nothing", "not_enough_evidence")
 
 
 def test_the_map_flips_from_collecting_to_cleaning_as_rows_become_dear():
-    found = decide(response_of(loss=0.3), learning_of(0.3), SUSPECTS, PRICES)
+    found = decide(response_of(loss=0.3), learning_of(0.3), SUSPECTS, PRICES, n_classes=3)
     at = {(cell["budget"], cell["ratio"]): cell["action"] for cell in found.flips}
     assert at[100.0, 0.3] == "collect"
     assert at[100.0, 30.0] == "clean_suspects"
@@ -89,8 +90,20 @@ def test_the_map_flips_from_collecting_to_cleaning_as_rows_become_dear():
 
 def test_relabelling_with_many_mistakes_makes_random_cleaning_harmful():
     clumsy = Prices(cost_label=1.0, cost_example=1.0, volume=100_000, relabel_error=0.3)
-    found = decide(response_of(loss=1.0), learning_of(0.0), SUSPECTS, clumsy)
+    found = decide(response_of(loss=1.0), learning_of(0.0), SUSPECTS, clumsy, n_classes=3)
     assert found.gains["clean_random"].high < 0
+
+
+def test_a_change_of_true_accuracy_shows_in_part_against_wrong_labels():
+    source = np.random.default_rng(0)
+    truth = source.integers(4, size=200_000)
+    given = np.where(source.random(len(truth)) < 0.3, (truth + source.integers(1, 4, len(truth))) % 4, truth)
+
+    def measured(accuracy):
+        answers = np.where(source.random(len(truth)) < accuracy, truth, (truth + source.integers(1, 4, len(truth))) % 4)
+        return (answers == given).mean()
+
+    assert (measured(0.9) - measured(0.7)) / 0.2 == pytest.approx(visibility(0.3, 4), abs=0.02)
 
 
 def test_cheap_suspects_are_reviewed_before_dear_ones_of_equal_probability():
