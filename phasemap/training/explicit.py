@@ -5,8 +5,8 @@ For f = W a, a = phi(h), h = U e_m + V e_n, with the loss's residual R = dL/df, 
 are gathered and summed by token (``embedding_bag``), and the examples are processed in blocks that stay in cache.
 The residual is kept transposed, (classes, examples), where the matrix products run up to twice as fast.
 
-Every array belongs to one network, and a network's blocks depend on its own shape alone, so that its arithmetic is the
-same in any pack, to the bit.
+A network's blocks depend on its own shape alone, and nothing outlives a block but in arrays of its own, so that its
+arithmetic is the same in any pack, to the bit.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ class ExplicitKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+        width, p = trials[0].width, examples[0].dataset.n_classes
+        scratch = _Scratch(block_rows(width, p), width, p, device)  # one for all: they take turns
         pairs = enumerate(zip(trials, examples, strict=True))
-        super().__init__([_Network(member, t, e, device) for member, (t, e) in pairs])
+        super().__init__([_Network(member, t, e, scratch) for member, (t, e) in pairs])
 
 
 class _Scratch:
-    """Arrays that every block of a network's shape may overwrite."""
+    """Arrays that every block of a pack may overwrite."""
 
     def __init__(self, rows: int, width: int, n_classes: int, device: torch.device) -> None:
         self.rows = rows
@@ -89,8 +91,8 @@ class _TokenSums:
 
 
 class _Network:
-    def __init__(self, member: int, trial: Trial, examples: Examples, device: torch.device) -> None:
-        self.members, data = [member], examples.dataset
+    def __init__(self, member: int, trial: Trial, examples: Examples, scratch: _Scratch) -> None:
+        self.members, data, device = [member], examples.dataset, scratch.scores.device
         p, width, self.n_train = data.n_classes, trial.width, len(examples.train)
         self.n_classes = p
         self.weights = initial_mlp(trial, p).to(device)
@@ -98,7 +100,6 @@ class _Network:
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
         self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
         self.optimizers = [AdamW(self.weights, OptimizerSettings.of(trial))]
-        scratch = _Scratch(block_rows(width, p), width, p, device)
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
         inputs = data.inputs[examples.train][by_token]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from phasemap.study.packs import CHUNK_BYTES
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
@@ -24,8 +25,6 @@ from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettin
 from phasemap.training.recording import Evaluation
 
 Parts = dict[str, torch.Tensor]
-
-CHUNK_BYTES = 8 << 20  # hidden units of the networks that are computed at once
 
 
 class FunctionalKernel(GroupedKernel):
