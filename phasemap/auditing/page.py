@@ -251,7 +251,7 @@ class _Page:
         budgets = list(dict.fromkeys(cell["budget"] for cell in found["map"]))
         cells = {(cell["budget"], cell["ratio"]): cell for cell in found["map"]}
         flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
-        flip = table_of(["", *(money(budget) for budget in budgets)], flips)
+        flip = table_of([self.say("ratio"), *(money(budget) for budget in budgets)], flips)
         body = self._text("decision_text", **prices) + table + self._text("flip") + flip
         return self._section("decision", body, spend=money(found["spend"]))
 

@@ -155,3 +155,24 @@ def test_the_command_continues_an_audit_and_prints_the_document(audited):
     assert result.exit_code == 0
     assert json.loads(result.stdout)["options"]["language"] == "ja"
     assert '<html lang="ja">' in (root / "out" / "audit.html").read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_browser_shows_three_answers_first_without_a_complaint(audited, browser, tmp_path, language):
+    from axe_playwright_python.sync_playwright import Axe
+
+    _, _, content, _ = audited
+    (tmp_path / "audit.html").write_text(page_html(content, language, {}), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1100, "height": 760})
+    complaints, asked = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "audit.html").as_uri())
+    boxes = [card.bounding_box() for card in page.query_selector_all(".card")]
+    found = Axe().run(page)
+    page.close()
+    assert len(boxes) == 3
+    assert all(box["y"] + box["height"] <= 760 for box in boxes)
+    assert complaints == []
+    assert len(asked) == 1
+    assert found.violations_count == 0, found.generate_report()
