@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
         if not quiet:
             print(text, file=sys.stderr, flush=True)
 
+    if find_spec("sklearn") is None:
+        raise UserError("an audit needs scikit-learn; pip install 'phasemap[audit]'")
     table = read_table(options.data, options.columns, options.encoding)
     data = prepare(table)
     inputs = _check_inputs(options, data)

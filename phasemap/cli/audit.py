@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from phasemap.cli.run import interrupt_on_terminate
-from phasemap.cli.shared import guarded, json_option, print_result
+from phasemap.cli.shared import guarded, json_option, log_to_stderr, print_result, verbose_option
 
 MONEY = click.FloatRange(min=0, min_open=True)
 
@@ -47,12 +47,15 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 @json_option
-def audit(**settings: Any) -> None:
+@verbose_option
+def audit(*, verbose: bool, **settings: Any) -> None:
     """Audit DATA: what is memorized, which labels are wrong, where to spend.
 
     DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
     command continues an audit that was interrupted.
     """
+    if verbose:
+        log_to_stderr()
     guarded(_audit, **settings)
 
 

@@ -54,6 +54,18 @@ def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_t
     assert not parts["claims_about_single_rows"]
 
 
+def test_wrong_labels_cost_accuracy_and_rounds_are_shared_by_what_is_compared(audited):
+    _, found, *_ = audited
+    response = found.response
+    assert response.losses().shape == (len(response.rounds),)
+    assert response.losses().mean() > 0
+    assert (response.gains(response.current) == 0).all()
+    curve = response.curve(response.current)
+    assert curve[0]["effective"] == 0
+    assert curve[-1]["test_accuracy"]["value"] < curve[0]["test_accuracy"]["value"]
+    assert response.trials["trial_id"].is_unique
+
+
 def test_the_document_is_plain_json_with_three_headlines(audited):
     root, _, content, _ = audited
     text = (root / "out" / "audit.json").read_text()
