@@ -114,7 +114,7 @@ def audited(
         copy = answers(write_rows(folder, inputs, labels, None), args.planted)
         suspicion.append(suspects.evidence(copy.held_out, labels, near, copy.held_out, labels).suspicion)
         planted.append(flips)
-    calibration = suspects.calibrate(np.concatenate(suspicion), np.concatenate(planted))
+    calibration = suspects.calibrate(np.concatenate(suspicion), np.concatenate(planted), found.held_out.shape[1])
     own = suspects.evidence(found.held_out, given, near, found.held_out, given).suspicion
     return own, calibration.probability(own)
 

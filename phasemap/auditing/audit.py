@@ -191,7 +191,7 @@ def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Pl
         seen, _, _ = job.train(f"planted{number}", copy, job.effort.planted_trainings, "Are planted flips found?")
         suspicion.append(suspects.evidence(seen.held_out, labels, near, seen.held_out, labels).suspicion)
         planted.append(flips)
-    return suspects.Planted.of(np.concatenate(suspicion), np.concatenate(planted))
+    return suspects.Planted.of(np.concatenate(suspicion), np.concatenate(planted), job.data.n_classes)
 
 
 def _every_row(job: _Job, rows: Rows, answers: Answers, near: Ints, networks: Sequence[Weights]) -> suspects.Evidence:

@@ -138,5 +138,5 @@ def as_planted(planted: Planted) -> Estimate:
     draws = []
     for _ in range(RATE_DRAWS):
         rows = source.integers(len(planted.planted), size=len(planted.planted))
-        draws.append(calibrate(planted.suspicion[rows], planted.planted[rows]).rate)
+        draws.append(calibrate(planted.suspicion[rows], planted.planted[rows], planted.calibration.n_classes).rate)
     return of_draws(planted.calibration.rate, draws)

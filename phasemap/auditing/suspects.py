@@ -28,7 +28,9 @@ PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
 WRONG_FROM = 0.5
 AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
 TRUSTED_AUC = 0.75
-LOWEST_RATE = 1e-4
+LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.9
+INTERCEPT = (-0.5, 0.7)  # mean and deviation: where no class is favoured, labels are wrong about as often as not
+SLOPE = (6.0, 0.4)  # median, and deviation of its logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +49,21 @@ class Calibration:
     slopes: tuple[float, float]  # of suspicion, and what is added where another class is favoured (above zero)
     planted_share: float  # of the rows of a copy
     caught_share: float  # c: of the planted among all wrong labels of a copy
+    n_classes: int
 
     @property
     def rate(self) -> float:
-        """The share of wrong labels before flips were planted, under the planted kinds of noise."""
-        before = (self.planted_share / self.caught_share - self.planted_share) / (1 - self.planted_share)
-        return float(np.clip(before, LOWEST_RATE, 0.95))
+        """The share of wrong labels before flips were planted, under the planted kinds of noise.
+
+        A flip that met a wrong label made it right again in one of C - 1 cases.
+        """
+        apart = self.planted_share * (1 / self.caught_share - 1) / (1 - self.planted_share)
+        return float(np.clip(apart / (1 + apart / (self.n_classes - 1)), LOWEST_RATE, HIGHEST_RATE))
 
     def probability(self, suspicion: Floats) -> Floats:
         """Return the probability that a label is wrong in the data as given."""
-        with_planted = self.planted_share + self.rate * (1 - self.planted_share)
+        wrong_planted = self.planted_share * (1 - self.rate / (self.n_classes - 1))
+        with_planted = wrong_planted + self.rate * (1 - self.planted_share)
         rise = _pieces(suspicion) @ np.array(self.slopes)
         return np.asarray(expit(self.intercept + rise + logit(self.rate) - logit(with_planted)))
 
@@ -70,9 +77,9 @@ class Planted:
     calibration: Calibration
 
     @classmethod
-    def of(cls, suspicion: Floats, planted: Bools) -> Planted:
+    def of(cls, suspicion: Floats, planted: Bools, n_classes: int) -> Planted:
         """Calibrate by planted flips."""
-        return cls(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted))
+        return cls(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted, n_classes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,16 +142,20 @@ def _pieces(suspicion: Floats) -> Floats:
     return np.stack([suspicion, np.maximum(suspicion, 0)], axis=1)
 
 
-def calibrate(suspicion: Floats, planted: Bools) -> Calibration:
-    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by maximum likelihood.
+def calibrate(suspicion: Floats, planted: Bools, n_classes: int) -> Calibration:
+    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by the largest posterior.
 
-    b may be larger where another class is favoured over the given one; it is never below zero.
+    b may be larger where another class is favoured over the given one; it is never below zero. Few planted flips leave
+    open whether labels are told apart poorly or are often wrong; so a and b have priors (``INTERCEPT``, ``SLOPE``).
     """
     pieces = _pieces(suspicion)
 
     def loss(parameters: Floats) -> float:
         chance = expit(parameters[0]) * expit(parameters[1] + pieces @ np.exp(parameters[2:]))
-        return -float(np.where(planted, np.log(chance + 1e-12), np.log1p(-chance + 1e-12)).mean())
+        likelihood = np.where(planted, np.log(chance + 1e-12), np.log1p(-chance + 1e-12)).sum()
+        prior = ((parameters[1] - INTERCEPT[0]) / INTERCEPT[1]) ** 2
+        prior += (((parameters[2:] - np.log(SLOPE[0])) / SLOPE[1]) ** 2).sum()
+        return float(prior / 2 - likelihood) / len(suspicion)
 
     starts = [(c, a, 1.0, 1.0) for c in (-1.5, 0.0, 2.0) for a in (-1.0, 1.0)]
     bounds = [(-5, 7), (-60, 20), (-4, 4.5), (-4, 4.5)]
@@ -155,6 +166,7 @@ def calibrate(suspicion: Floats, planted: Bools) -> Calibration:
         slopes=(float(np.exp(found.x[2])), float(np.exp(found.x[3]))),
         planted_share=share,
         caught_share=float(np.clip(expit(found.x[0]), share, 1.0)),
+        n_classes=n_classes,
     )
 
 

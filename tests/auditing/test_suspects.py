@@ -16,6 +16,8 @@ from phasemap.auditing.suspects import (
     suspect_table,
 )
 
+N_CLASSES = 1000  # so many that no planted flip mends a wrong label
+
 
 def test_planted_flips_are_wrong_as_many_as_promised_and_half_go_to_the_runner_up():
     source = np.random.default_rng(0)
@@ -42,12 +44,20 @@ def simulated(rate, n=8000, planted_share=0.05, seed=0):
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.4])
 def test_the_rate_before_planting_is_read_from_where_planted_flips_saturate(rate):
     suspicion, planted, _ = simulated(rate)
-    assert calibrate(suspicion, planted).rate == pytest.approx(rate, abs=0.04)
+    assert calibrate(suspicion, planted, N_CLASSES).rate == pytest.approx(rate, abs=0.04)
+
+
+def test_flips_that_mended_wrong_labels_are_allowed_for():
+    source = np.random.default_rng(0)
+    planted, wrong = source.random(20_000) < 0.05, source.random(20_000) < 0.3
+    mended = planted & wrong & (source.random(20_000) < 0.5)  # of 3 classes
+    suspicion = np.where((planted | wrong) & ~mended, 0.5, -0.4) + 0.25 * source.normal(size=20_000)
+    assert calibrate(suspicion, planted, 3).rate == pytest.approx(0.3, abs=0.04)
 
 
 def test_probabilities_are_calibrated_on_data_without_planted_flips():
     suspicion, planted, _ = simulated(0.2)
-    fitted = calibrate(suspicion, planted)
+    fitted = calibrate(suspicion, planted, N_CLASSES)
     fresh, _, wrong = simulated(0.2, planted_share=0.0, seed=1)
     probability = fitted.probability(fresh)
     for low, high in ((0.0, 0.2), (0.2, 0.8), (0.8, 1.0)):
@@ -81,10 +91,10 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
     source = np.random.default_rng(0)
     planted = source.random(1000) < 0.05
     good = planted + 0.3 * source.normal(size=1000)
-    found = check(Planted.of(good, planted))
+    found = check(Planted.of(good, planted, N_CLASSES))
     assert found.trusted
     assert found.auc.value == pytest.approx(roc_auc_score(planted, good), abs=0.01)
-    lost = check(Planted.of(source.normal(size=1000), planted))
+    lost = check(Planted.of(source.normal(size=1000), planted, N_CLASSES))
     assert not lost.trusted
     assert lost.auc.low < 0.5 < lost.auc.high
 
@@ -92,7 +102,7 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
 def test_labels_that_were_wrong_before_do_not_count_against_the_ranking():
     suspicion, planted, wrong = simulated(0.4)
     right_or_planted = ~wrong | planted
-    found = check(Planted.of(suspicion, planted))
+    found = check(Planted.of(suspicion, planted, N_CLASSES))
     expected = roc_auc_score(planted[right_or_planted], suspicion[right_or_planted])
     assert found.auc.low <= expected <= found.auc.high
     assert found.found.value > 0.9
