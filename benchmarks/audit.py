@@ -13,6 +13,7 @@ takes hours; --draws, --trainings and --sets make it smaller.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -191,6 +192,7 @@ def ranking(args: argparse.Namespace) -> None:
                     with tempfile.TemporaryDirectory() as folder:
                         found = compared(Path(folder), inputs, given, given != labels, args)
                     rows += [{"set": name, "kind": kind, "rate": rate, "draw": draw, **row} for row in found]
+                    print(*rows[-len(found) :], sep="\n", file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     numbers = table.columns.difference(["set", "kind", "rate", "draw", "method"])
     means = table.groupby(["set", "kind", "rate", "method"])[list(numbers)].mean().round(4).reset_index()
@@ -345,6 +347,7 @@ def decision(args: argparse.Namespace) -> None:
                 **worth,
             }
         )
+        print(rows[-1], file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
     report(
         "audit decision",
