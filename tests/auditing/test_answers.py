@@ -78,3 +78,15 @@ def test_a_network_is_counted_where_it_was_not_trained():
     found = collect(data, [(np.arange(30), weights), (np.arange(30, 60), weights)])
     np.testing.assert_allclose(found.held_out, 1 / 3, atol=1e-6)
     assert (found.trained.sum(axis=0) == 1).all()
+
+
+def test_rows_of_a_group_are_trained_on_together_or_not_at_all(tmp_path):
+    points, labels, _ = blobs(60)
+    groups = np.random.default_rng(0).integers(17, size=60)
+    rows = write_rows(tmp_path, points.astype(np.float32), labels, groups)
+    study = make_study("grouped", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
+    answers = answers_of(Trainer(folder=tmp_path, start=LocalRunner, quiet=True).run(study), study)
+    for group in np.unique(groups):
+        inside = answers.trained[:, groups == group]
+        assert (inside == inside[:, :1]).all()
+    assert (answers.trained.sum(axis=0) == 2).all()
