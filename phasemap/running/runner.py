@@ -27,10 +27,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A pack ended without a shard: an exception in its training, or its process was lost."""
+    """A pack ended without a shard: an exception in its training, its process was lost, or the storage refused it."""
 
     pack_id: str
     error: str
+    by_storage: bool = False
 
 
 Event = Advanced | Finished | Failed

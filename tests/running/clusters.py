@@ -1,0 +1,148 @@
+"""A Ray cluster of several nodes on this machine: own processes, a /tmp for each where the kernel lets us, a token."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from processes import alive, children, kill, wait_for
+
+ROOT = Path(__file__).parents[2]
+OURS = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def own_tmp():
+    """What starts a process with a /tmp of its own; nothing where that is not allowed."""
+    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=2g own /tmp && exec "$@"', "sh"]
+    allowed = shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True).returncode
+    return command if allowed else []
+
+
+class Node:
+    """One `ray start --block` process and what it started."""
+
+    def __init__(self, options, environment, prefix):
+        command = [*prefix, shutil.which("ray", path=environment["PATH"]), "start", "--block", "--disable-usage-stats"]
+        self.log = Path(environment["PM_LOGS"]) / f"{secrets.token_hex(4)}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log)
+
+    def ready(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(self.log.read_text())
+        return "Ray runtime started" in self.log.read_text()
+
+    def workers(self):
+        """The worker processes that train packs at this moment."""
+        return [pid for pid, command in children(self.process.pid).items() if "ray::ImplicitFunc" in command]
+
+    def lose(self):
+        """End the node as a loss of power would: every process at once."""
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid)
+        self.process.wait()
+
+    def stop(self):
+        family = [self.process.pid, *children(self.process.pid)]
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(20)
+        for pid in family:
+            if alive(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    kill(pid)
+        self.process.wait()
+
+
+class Cluster:
+    """A head with a job server and worker nodes; `storage` is what all of them share."""
+
+    def __init__(self, workers=2, cpus=1, *, head_cpus=1, **environment):
+        self.home = Path(tempfile.mkdtemp(prefix="pmc-", dir="/var/tmp"))
+        self.storage = self.home / "runs"
+        self.token = secrets.token_hex(20)
+        self.nodes = []
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        self.client_environment = kept | {"RAY_AUTH_TOKEN": self.token, "PYTHONPATH": str(ROOT), "HOME": str(self.home)}
+        self._environment = self.client_environment | {
+            "RAY_AUTH_MODE": "token",
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PM_LOGS": str(self.home),
+            **environment,
+        }
+        self._gcs, self._dashboard = free_port(), free_port()
+        self.address = f"http://127.0.0.1:{self._dashboard}"
+        self.gcs_address = f"127.0.0.1:{self._gcs}"
+        self._prefix = own_tmp()
+        try:
+            self.head = self._start(
+                ["--head", "--port", str(self._gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port",
+                 str(self._dashboard), "--ray-client-server-port", str(free_port())], head_cpus,
+            )  # fmt: skip
+            wait_for(self.head.ready, what="the head")
+            started = [self.add(cpus, wait=False) for _ in range(workers)]
+            for node in started:
+                wait_for(node.ready, what="a node")
+        except BaseException as error:
+            error.add_note("\n".join(node.log.read_text() for node in self.nodes))
+            self.stop()
+            raise
+
+    def add(self, cpus=1, *, wait=True):
+        node = self._start(["--address", self.gcs_address], cpus)
+        if wait:
+            wait_for(node.ready, what="a node")
+        return node
+
+    def _start(self, options, cpus):
+        temporary = "/tmp/ray" if self._prefix else tempfile.mkdtemp(prefix="r", dir=self.home)
+        common = ["--num-cpus", str(cpus), "--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000"]
+        common += ["--dashboard-agent-listen-port", str(free_port())]
+        if "--head" in options:
+            common += ["--temp-dir", temporary]
+        node = Node([*options, *common], self._environment, self._prefix)
+        self.nodes.append(node)
+        return node
+
+    def command(self, *words):
+        """Return the command line that a user of the cluster types."""
+        return [sys.executable, "-m", "phasemap", *map(str, words)]
+
+    def run(self, *words, environment=None, timeout=300):
+        """Run a command of the command line to its end, from outside of the cluster."""
+        env = environment or self.client_environment
+        return subprocess.run(self.command(*words), capture_output=True, text=True, env=env, timeout=timeout)
+
+    def start(self, *words):
+        """Start a command of the command line from outside of the cluster."""
+        return subprocess.Popen(
+            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.client_environment
+        )
+
+    def driver(self):
+        """The process of the submitted run, if there is one."""
+        found = children(self.head.process.pid)
+        return next((pid for pid, command in found.items() if "-m phasemap run" in command), None)
+
+    def workers(self):
+        return [pid for node in self.nodes for pid in node.workers()]
+
+    def stop(self):
+        for node in reversed(self.nodes):
+            node.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
