@@ -31,6 +31,7 @@ POLL_SECONDS = 0.5
 STOP_SECONDS = 60  # for a cancelled driver to write its tables, before Ray kills it (Ray's own default is 3)
 OLDEST_RAY = (2, 40)
 RUN, STORAGE = "phasemap_run", "phasemap_storage"  # a job's metadata
+CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # loggers that tell each upload
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 NEEDS = (
     f"every node needs phasemap {__version__} in the Python that runs Ray (pip install 'phasemap[cluster]'), "
@@ -78,13 +79,13 @@ class JobServer:
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is missing; needed: pip install 'phasemap[cluster]'") from None
 
-    def submit(self, study: Study, storage: str, options: Sequence[str] = (), wheel: Path | None = None) -> str:
+    def submit(self, study: Study, storage: str, wheel: Path | None = None) -> str:
         """Send a study with what starts it, and return the job's id; UserError if the run is at work already."""
         for job in self.jobs(study.name):
             if job.status not in ENDED and job.storage == storage:
                 raise UserError(f"{study.name} is {job.status.lower()} as job {job.job_id}; allowed: logs, or cancel")
         job_id = f"{study.name}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-        arguments = ["run", "study.yaml", "--storage", storage, "--address", "auto", "--json", *options]
+        arguments = ["run", "study.yaml", "--storage", storage, "--address", "auto", "--json"]
         with tempfile.TemporaryDirectory(prefix="pm-") as folder, self._errors():
             write_parcel(Path(folder), study, arguments, wheel)
             self._client.submit_job(
@@ -100,7 +101,7 @@ class JobServer:
         with self._errors():
             found = [_job(details) for details in self._client.list_jobs() if RUN in (details.metadata or {})]
         found = [job for job in found if run in (None, job.run, job.job_id)]
-        return sorted(found, key=lambda job: job.job_id[-20:], reverse=True)
+        return sorted(found, key=lambda job: (job.started is None, job.started or datetime.min), reverse=True)
 
     def job(self, run: str) -> Job:
         """Return the latest job of a run, by the run's name or the job's id; UserError if there is none."""
@@ -163,7 +164,8 @@ class JobServer:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what the client raises into an error that names the cluster."""
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             yield
         except ModuleNotFoundError:

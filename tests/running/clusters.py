@@ -1,6 +1,7 @@
 """A Ray cluster of several nodes on this machine: own processes, a /tmp for each where the kernel lets us, a token."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -71,7 +72,7 @@ class Node:
 class Cluster:
     """A head with a job server and worker nodes; `storage` is what all of them share."""
 
-    def __init__(self, workers=2, cpus=1, *, head_cpus=1, **environment):
+    def __init__(self, workers=2, cpus=1, *, head_cpus=1, grows=0, **environment):
         self.home = Path(tempfile.mkdtemp(prefix="pmc-", dir="/var/tmp"))
         self.storage = self.home / "runs"
         self.token = secrets.token_hex(20)
@@ -83,16 +84,19 @@ class Cluster:
             "OMP_NUM_THREADS": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PM_LOGS": str(self.home),
+            "RAY_FAKE_CLUSTER": "1",  # what Ray's own provider of nodes on one machine asks for
+            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             **environment,
         }
         self._gcs, self._dashboard = free_port(), free_port()
         self.address = f"http://127.0.0.1:{self._dashboard}"
         self.gcs_address = f"127.0.0.1:{self._gcs}"
         self._prefix = own_tmp()
+        growing = ["--autoscaling-config", str(self._growing_config(grows))] if grows else []
         try:
             self.head = self._start(
                 ["--head", "--port", str(self._gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port",
-                 str(self._dashboard), "--ray-client-server-port", str(free_port())], head_cpus,
+                 str(self._dashboard), "--ray-client-server-port", str(free_port()), *growing], head_cpus,
             )  # fmt: skip
             wait_for(self.head.ready, what="the head")
             started = [self.add(cpus, wait=False) for _ in range(workers)]
@@ -108,6 +112,36 @@ class Cluster:
         if wait:
             wait_for(node.ready, what="a node")
         return node
+
+    def _growing_config(self, most):
+        """Write what Ray's autoscaler needs to start up to so many nodes of one CPU, and to end them when idle."""
+        sizes = {"CPU": 1, "object_store_memory": 100_000_000}
+        kinds = {"ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}}
+        kinds["worker"] = {"resources": sizes, "node_config": {}, "min_workers": 0, "max_workers": most}
+        config = {
+            "cluster_name": "growing",
+            "max_workers": most,
+            "idle_timeout_minutes": 0.1,
+            "provider": {"type": "fake_multinode", "gcs_address": self.gcs_address},
+            "auth": {},
+            "available_node_types": kinds,
+            "head_node_type": "ray.head.default",
+        }
+        path = self.home / "growing.yaml"
+        path.write_text(json.dumps(config))
+        return path
+
+    def cpus(self):
+        """The CPUs of the nodes that are alive, as the cluster tells them."""
+        code = (
+            "import ray; ray.init('auto', logging_level='ERROR'); print(sum(n['Alive'] and n['Resources'].get('CPU', 0)"
+        )
+        code += " for n in ray.nodes()))"
+        environment = self._environment | {"RAY_ADDRESS": self.gcs_address}
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+        )
+        return float(found.stdout)
 
     def _start(self, options, cpus):
         temporary = "/tmp/ray" if self._prefix else tempfile.mkdtemp(prefix="r", dir=self.home)

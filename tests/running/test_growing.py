@@ -1,0 +1,28 @@
+"""A cluster that grows by itself: asked for what waits, given back when it is done. Ray's own autoscaler decides."""
+
+import pytest
+from clusters import Cluster
+from conftest import SMALL
+from processes import wait_for
+
+import phasemap as pm
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = Cluster(workers=0, head_cpus=0, grows=2)
+    yield made
+    made.stop()
+
+
+def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_after_it(cluster):
+    path = cluster.home / "small.yaml"
+    path.write_text(SMALL + "resources: {pack_size: 1}\n")
+    words = ("run", path, "--storage", cluster.storage, "--address", cluster.gcs_address)
+    refused = cluster.run(*words)
+    assert refused.returncode == 2
+    assert "resources.max_concurrent: how many packs to ask for" in refused.stderr
+    done = cluster.run(*words, "--set", "resources.max_concurrent=2")
+    assert done.returncode == 0, done.stderr
+    assert len(pm.open_run("small", cluster.storage).trials) == 8
+    wait_for(lambda: cluster.cpus() == 0, 60, "the end of the idle nodes")
