@@ -15,6 +15,11 @@ from pathlib import Path
 from processes import alive, children, kill, wait_for
 
 ROOT = Path(__file__).parents[2]
+CPUS = """
+import ray
+ray.init("auto", logging_level="ERROR")
+print(sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]))
+"""
 OURS = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
 
 
@@ -133,14 +138,9 @@ class Cluster:
 
     def cpus(self):
         """The CPUs of the nodes that are alive, as the cluster tells them."""
-        code = (
-            "import ray; ray.init('auto', logging_level='ERROR'); print(sum(n['Alive'] and n['Resources'].get('CPU', 0)"
-        )
-        code += " for n in ray.nodes()))"
         environment = self._environment | {"RAY_ADDRESS": self.gcs_address}
-        found = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-        )
+        command = [sys.executable, "-c", CPUS]
+        found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         return float(found.stdout)
 
     def _start(self, options, cpus):
