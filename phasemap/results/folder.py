@@ -149,7 +149,7 @@ class RunFolder:
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a text file whole or not at all."""
-        self.write(path, lambda temporary: _write_text(temporary, text))
+        self.write_bytes(path, text.encode())
 
     def write_bytes(self, path: Path, content: bytes) -> None:
         """Write a binary file whole or not at all."""
@@ -292,11 +292,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, lambda temporary: _write_bytes(temporary, text.encode()))
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

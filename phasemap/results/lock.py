@@ -26,6 +26,7 @@ LOOK_SECONDS = 0.5
 CONFIRM_SECONDS = 1.0  # two that take over at once see after this who was the last
 
 logger = logging.getLogger("phasemap")
+_held: set[str] = set()  # by this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,12 @@ def locked(folder: RunFolder) -> Iterator[Lock]:
     )
     while not place.make(mine):
         _take_over_if_dead(place)
+    _held.add(mine)
     lock = Lock(place, mine)
     try:
         yield lock
     finally:
+        _held.discard(mine)
         lock.release()
 
 
@@ -222,10 +225,15 @@ def _take_over_if_dead(place: _Place) -> None:
     if text is None:
         return
     holder = _holder(text)
-    if holder.dead or not (holder.here or _lives(place, text)):
+    if holder.dead or _left_by_us(text, holder) or not (holder.here or _lives(place, text)):
         place.remove(text)
         return
     raise UserError(f"{place} is being run by process {holder.pid} on {holder.host}; allowed: one driver at a time")
+
+
+def _left_by_us(text: str, holder: Holder) -> bool:
+    """Whether this process held the lock once, and could not remove it because the storage failed."""
+    return holder.here and holder.pid == os.getpid() and text not in _held
 
 
 def _lives(place: _Place, text: str) -> bool:

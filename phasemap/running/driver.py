@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from phasemap.diagram.bands import drawn_bands
@@ -20,6 +19,7 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.shards import DamagedShardError, failed_ids, finished_ids
 from phasemap.running.progress import Progress
+from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
@@ -176,7 +176,7 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
     study, folder, plan = run.study, run.folder, run.plan
     if fresh and folder.fetch(folder.study):
         logger.info("moved %s to %s", folder.place, folder.move_aside().place)
-    with _log_to(folder):
+    with RunLog(folder):
         text = dump_study(study)
         if not folder.fetch(folder.study) or folder.study.read_text(encoding="utf-8") != text:
             folder.remove_derived()  # they are of another grid; until the next merge the shards speak
@@ -310,29 +310,3 @@ class _Run:
             logger.warning("the tables were not written: %s", error)
         ended = time.monotonic()
         self.next_merge = ended + max(MERGE_SECONDS, (ended - started) / MERGE_SHARE)
-
-
-class _log_to:
-    """Append the run's messages to its log while it runs."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        folder.fetch(folder.log)
-        self._folder, self._handler = folder, _LogFile(folder.log, encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def __enter__(self) -> None:
-        logger.addHandler(self._handler)
-        logger.setLevel(logging.INFO)
-
-    def __exit__(self, *_: object) -> None:
-        logger.removeHandler(self._handler)
-        self._handler.close()
-        with suppress(OSError):
-            self._folder.publish(self._folder.log)
-
-
-class _LogFile(logging.FileHandler):
-    """A log file that a storage may refuse to take: what matters is told elsewhere."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Lose the message."""

@@ -173,6 +173,16 @@ def test_provenance_lists_every_execution(tmp_path):
     assert entries[1]["started"] <= entries[1]["ended"]
 
 
+def test_a_lock_that_the_storage_did_not_let_us_remove_is_no_hindrance_later(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    with locked(folder):
+        kept = folder.lock.read_text()
+    folder.lock.write_text(kept)
+    with locked(folder):
+        assert folder.lock.read_text() != kept
+
+
 RACE = """
 import os, sys, time
 from pathlib import Path

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -142,5 +143,20 @@ def test_a_second_driver_is_refused_while_the_first_runs(start):
     assert second.returncode == 2
     assert f"is being run by process {first.pid}" in err
     assert "allowed: one driver at a time" in json.loads(out)["error"]
+    os.kill(first.pid, signal.SIGINT)
+    assert first.wait(60) == 130
+
+
+def test_a_driver_on_another_host_sees_that_the_first_one_lives(start, tmp_path):
+    first = start()
+    wait_for(lambda: start.folder.lock.exists(), what="the lock")
+    words = [sys.executable, "-m", "phasemap", "run", str(tmp_path / "killed.yaml"), "--storage", str(tmp_path)]
+    other_host = ["unshare", "--uts", "sh", "-c", 'hostname another && exec "$@"', "sh"]
+    second = subprocess.run([*other_host, *words], capture_output=True, text=True, timeout=90)
+    if "Operation not permitted" in second.stderr:
+        pytest.skip("a host name of its own is not allowed here")
+    assert second.returncode == 2, second.stderr
+    assert "looking whether it lives" in second.stderr
+    assert f"is being run by process {first.pid} on {socket.gethostname()}" in second.stderr
     os.kill(first.pid, signal.SIGINT)
     assert first.wait(60) == 130

@@ -80,8 +80,8 @@ def undisturbed(tmp_path_factory):
     [
         (fill, lambda disk: (disk / "filler").unlink(), "No space left on device"),
         (
-            lambda disk: mount("-o", "remount,ro", disk),
-            lambda disk: mount("-o", "remount,rw", disk),
+            lambda disk: mount("--bind", "-o", "ro", disk, disk),  # over the one on which the log is open
+            lambda disk: subprocess.run(["umount", disk], check=True),
             "Read-only file system",
         ),
     ],
