@@ -113,24 +113,27 @@ class Chaos:
     def _go_on(self):
         """Wait until the run is at work and something more was stored, and then a random while."""
         n_shards = len(list(self.folder.shards.glob("[!.]*.parquet")))
-        more = lambda: len(list(self.folder.shards.glob("[!.]*.parquet"))) > n_shards and self.cluster.workers()  # noqa: E731
-        wait_for(more, 180, "another shard")
+        self._wait(lambda: len(list(self.folder.shards.glob("[!.]*.parquet"))) > n_shards, "another shard")
         time.sleep(self.rng.uniform(0, 2))
 
+    def _wait(self, condition, what):
+        """Wait for what there is while the run is at work; the run may not end before all was done to it."""
+        found = wait_for(lambda: condition() or self._job.poll() is not None, 180, what)
+        assert found is not True or self._job.poll() is None, f"the run ended too early: {self._job.communicate()[1]}"
+        return found
+
     def _kill_worker(self):
-        kill(self.rng.choice(wait_for(self.cluster.workers, what="a worker")))
+        kill(self.rng.choice(self._wait(self.cluster.workers, "a worker")))
         self.kills["worker"] += 1
 
     def _lose_node(self):
-        busy = wait_for(
-            lambda: [n for n in self.cluster.nodes if n is not self.cluster.head and n.workers()], what="one"
-        )
-        self.rng.choice(busy).lose()
+        others = [node for node in self.cluster.nodes if node is not self.cluster.head]
+        self.rng.choice(self._wait(lambda: [node for node in others if node.workers()], "a busy node")).lose()
         self.kills["node"] += 1
         self.cluster.add(wait=False)  # as a spot instance is replaced
 
     def _kill_driver(self):
-        kill(wait_for(self.cluster.driver, what="the driver"))
+        kill(self._wait(self.cluster.driver, "the driver"))
         self.kills["driver"] += 1
         _, err = self._job.communicate(timeout=120)
         assert self._job.returncode == 3, err

@@ -139,7 +139,7 @@ class Cluster:
     def cpus(self):
         """The CPUs of the nodes that are alive, as the cluster tells them."""
         environment = self._environment | {"RAY_ADDRESS": self.gcs_address}
-        command = [sys.executable, "-c", CPUS]
+        command = [*self._on_head(), sys.executable, "-c", CPUS]
         found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
         return float(found.stdout)
 
@@ -157,10 +157,15 @@ class Cluster:
         """Return the command line that a user of the cluster types."""
         return [sys.executable, "-m", "phasemap", *map(str, words)]
 
-    def run(self, *words, environment=None, timeout=300):
-        """Run a command of the command line to its end, from outside of the cluster."""
+    def run(self, *words, environment=None, inside=False, timeout=300):
+        """Run a command of the command line to its end, from outside of the cluster or on its head."""
         env = environment or self.client_environment
-        return subprocess.run(self.command(*words), capture_output=True, text=True, env=env, timeout=timeout)
+        command = [*(self._on_head() if inside else []), *self.command(*words)]
+        return subprocess.run(command, capture_output=True, text=True, env=env, timeout=timeout)
+
+    def _on_head(self):
+        """What starts a process that sees the head's /tmp, where Ray's sockets are."""
+        return ["nsenter", "--target", str(self.head.process.pid), "--mount"] if self._prefix else []
 
     def start(self, *words):
         """Start a command of the command line from outside of the cluster."""

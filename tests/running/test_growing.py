@@ -19,10 +19,10 @@ def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_
     path = cluster.home / "small.yaml"
     path.write_text(SMALL + "resources: {pack_size: 1}\n")
     words = ("run", path, "--storage", cluster.storage, "--address", cluster.gcs_address)
-    refused = cluster.run(*words)
+    refused = cluster.run(*words, inside=True)
     assert refused.returncode == 2
     assert "resources.max_concurrent: how many packs to ask for" in refused.stderr
-    done = cluster.run(*words, "--set", "resources.max_concurrent=2")
+    done = cluster.run(*words, "--set", "resources.max_concurrent=2", inside=True)
     assert done.returncode == 0, done.stderr
     assert len(pm.open_run("small", cluster.storage).trials) == 8
     wait_for(lambda: cluster.cpus() == 0, 60, "the end of the idle nodes")
