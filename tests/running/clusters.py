@@ -15,6 +15,12 @@ from pathlib import Path
 from processes import alive, children, kill, wait_for
 
 ROOT = Path(__file__).parents[2]
+COMMANDS = ("", "head_", "worker_")
+LISTS = [
+    *("cluster_synced_files", "rsync_exclude", "rsync_filter", "initialization_commands"),
+    *(f"{which}setup_commands" for which in COMMANDS),
+    *(f"{which}start_ray_commands" for which in COMMANDS[1:]),
+]  # what the file of a cluster must have, also where it is empty
 CPUS = """
 import ray
 ray.init("auto", logging_level="ERROR")
@@ -129,6 +135,9 @@ class Cluster:
             "idle_timeout_minutes": 0.1,
             "provider": {"type": "fake_multinode", "gcs_address": self.gcs_address},
             "auth": {},
+            "upscaling_speed": 20,
+            "file_mounts": {},
+            **{key: [] for key in LISTS},
             "available_node_types": kinds,
             "head_node_type": "ray.head.default",
         }
