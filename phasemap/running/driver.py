@@ -36,6 +36,7 @@ MERGE_SECONDS = 60.0
 MERGE_SHARE = 0.05  # of the driver's time, at most
 CURVES_WHILE_RUNNING = 10_000  # trials; the long table of more is written at the end only
 ATTEMPTS = 2  # of a pack as it is, before it is split
+NODE_LOSSES = 10  # that a pack survives before one of them counts as its own failure
 IDLE_ROUNDS = 3
 
 logger = logging.getLogger("phasemap")
@@ -258,6 +259,7 @@ class _Run:
         )
         pending = {pack.pack_id: pack for pack in self.plan.packs}
         attempts: Counter[str] = Counter()
+        losses: Counter[str] = Counter()
         idle = 0
 
         def tell(event: Event) -> None:
@@ -272,13 +274,14 @@ class _Run:
                 raise UnreachableError(
                     f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
                 )
-            refused = [failed.error for failed in self.failures.values() if failed.by_storage]
+            refused = [failed.error for failed in self.failures.values() if failed.cause == "storage"]
             if refused and len(pending) == before:
                 raise UnreachableError(refused[0])
             for pack_id, failed in self.failures.items():
-                if failed.by_storage:  # not the pack's fault: once more
-                    logger.warning("pack %s is not stored: %s", pack_id, failed.error)
-                    continue
+                losses[pack_id] += failed.cause == "node"
+                if failed.cause == "storage" or (failed.cause == "node" and losses[pack_id] < NODE_LOSSES):
+                    logger.warning("pack %s goes on, a %s failed: %s", pack_id, failed.cause, failed.error)
+                    continue  # from its checkpoint
                 pack, error = pending.pop(pack_id), failed.error
                 attempts[pack_id] += 1
                 logger.warning("pack %s failed (attempt %d): %s", pack_id, attempts[pack_id], error)

@@ -31,7 +31,9 @@ POLL_SECONDS = 0.5
 STOP_SECONDS = 60  # for a cancelled driver to write its tables, before Ray kills it (Ray's own default is 3)
 OLDEST_RAY = (2, 40)
 RUN, STORAGE = "phasemap_run", "phasemap_storage"  # a job's metadata
-CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # loggers that tell each upload
+CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging",
+)  # loggers that tell of each upload  # fmt: skip
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 NEEDS = (
     f"every node needs phasemap {__version__} in the Python that runs Ray (pip install 'phasemap[cluster]'), "

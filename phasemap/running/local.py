@@ -34,7 +34,7 @@ class LocalRunner:
             try:
                 report = train_and_store(pack, workload, on_progress)
             except UnreachableError as error:
-                tell(Failed(pack_id=pack.pack_id, error=str(error), by_storage=True))
+                tell(Failed(pack_id=pack.pack_id, error=str(error), cause="storage"))
                 return
             except Exception as error:
                 tell(Failed(pack_id=pack.pack_id, error=describe_error(error)))

@@ -144,11 +144,10 @@ class PackEvents(tune.Callback):
         """Tell that a pack failed; after the loss of its process, or where the storage fails, this round ends."""
         error = _error_of(trial)
         cause = getattr(error, "cause", None) or error
-        by_storage = isinstance(cause, UnreachableError)
-        if by_storage or isinstance(error, RayActorError):
+        lost = isinstance(error, RayActorError)
+        if lost or isinstance(cause, UnreachableError):
             self._feed.stop()
-        text = str(cause) if by_storage else describe_error(cause)
-        self._tell(Failed(pack_id=trial.config["pack_id"], error=text, by_storage=by_storage))
+        self._tell(failure(trial.config["pack_id"], cause))
 
 
 def _error_of(trial: Any) -> BaseException:
@@ -158,6 +157,14 @@ def _error_of(trial: Any) -> BaseException:
         error: BaseException = cloudpickle.loads(Path(path).read_bytes())
         return error
     return RuntimeError("the worker was lost")
+
+
+def failure(pack_id: str, error: BaseException) -> Failed:
+    """Turn what ended a pack's training into an event."""
+    if isinstance(error, UnreachableError):
+        return Failed(pack_id=pack_id, error=str(error), cause="storage")
+    node_lost = isinstance(error, RayActorError) and "node" in str(error).partition("died because")[2]
+    return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:
