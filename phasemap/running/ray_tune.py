@@ -133,7 +133,7 @@ class RayRunner:
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources_of),
             tune_config=tune.TuneConfig(  # the feed itself holds back what finds no room
-                search_alg=feed, num_samples=-1, max_concurrent_trials=len(packs), reuse_actors=True
+                search_alg=feed, num_samples=-1, max_concurrent_trials=MOST_PACKS, reuse_actors=True
             ),
             run_config=tune.RunConfig(
                 name=f"fit-{secrets.token_hex(4)}",
