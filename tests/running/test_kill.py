@@ -160,3 +160,21 @@ def test_a_driver_on_another_host_sees_that_the_first_one_lives(start, tmp_path)
     assert f"is being run by process {first.pid} on {socket.gethostname()}" in second.stderr
     os.kill(first.pid, signal.SIGINT)
     assert first.wait(60) == 130
+
+
+def test_a_run_at_work_is_seen_by_status_and_ended_in_order_by_cancel(start, tmp_path):
+    def command(*words):
+        words = [sys.executable, "-m", "phasemap", *words, "--storage", str(tmp_path), "--json"]
+        found = subprocess.run(words, capture_output=True, text=True)
+        return found.returncode, json.loads(found.stdout)
+
+    first = start("--in-process")
+    wait_for(lambda: shards(start.folder), what="a shard")
+    assert command("status", "killed")[1]["state"] == f"at work (process {first.pid} on {socket.gethostname()})"
+    assert command("cancel", "killed") == (0, {"run": str(start.folder.path), "pid": first.pid})
+    assert first.wait(60) == 130
+    code, status = command("status", "killed")
+    assert (code, status["state"]) == (0, "interrupted")
+    assert 0 < status["n_done"] < N_TRIALS
+    assert command("cancel", "killed")[0] == 2
+    assert "stored" in command("logs", "killed")[1]["log"]
