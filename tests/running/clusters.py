@@ -118,8 +118,8 @@ class Cluster:
             self.stop()
             raise
 
-    def add(self, cpus=1, *, wait=True):
-        node = self._start(["--address", self.gcs_address], cpus)
+    def add(self, cpus=1, *, gpus=0, wait=True):
+        node = self._start(["--address", self.gcs_address, "--num-gpus", str(gpus)], cpus)
         if wait:
             wait_for(node.ready, what="a node")
         return node
@@ -176,11 +176,11 @@ class Cluster:
         """What starts a process that sees the head's /tmp, where Ray's sockets are."""
         return ["nsenter", "--target", str(self.head.process.pid), "--mount"] if self._prefix else []
 
-    def start(self, *words):
-        """Start a command of the command line from outside of the cluster."""
-        return subprocess.Popen(
-            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.client_environment
-        )
+    def start(self, *words, inside=False):
+        """Start a command of the command line from outside of the cluster or on its head."""
+        command = [*(self._on_head() if inside else []), *self.command(*words)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.client_environment)
 
     def driver(self):
         """The process of the submitted run, if there is one."""
