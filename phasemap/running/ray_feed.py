@@ -163,7 +163,7 @@ def failure(pack_id: str, error: BaseException) -> Failed:
     """Turn what ended a pack's training into an event."""
     if isinstance(error, UnreachableError):
         return Failed(pack_id=pack_id, error=str(error), cause="storage")
-    node_lost = isinstance(error, RayActorError) and "node" in str(error).partition("died because")[2]
+    node_lost = isinstance(error, RayActorError) and (error.preempted or "its node has died" in str(error))
     return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
 
 
