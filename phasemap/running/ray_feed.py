@@ -163,8 +163,12 @@ def failure(pack_id: str, error: BaseException) -> Failed:
     """Turn what ended a pack's training into an event."""
     if isinstance(error, UnreachableError):
         return Failed(pack_id=pack_id, error=str(error), cause="storage")
-    node_lost = isinstance(error, RayActorError) and (error.preempted or "its node has died" in str(error))
-    return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
+    if not isinstance(error, RayActorError):
+        return Failed(pack_id=pack_id, error=describe_error(error))
+    reasons = [line.strip() for line in str(error).splitlines() if "because" in line]
+    text = f"the worker was lost: {reasons[-1][:500]}" if reasons else describe_error(error)
+    node_lost = error.preempted or "its node has died" in text
+    return Failed(pack_id=pack_id, error=text, cause="node" if node_lost else "training")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:

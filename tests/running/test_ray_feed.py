@@ -59,9 +59,13 @@ def test_a_limit_above_the_room_lets_packs_wait_so_that_the_cluster_grows():
     ("error", "cause", "text"),
     [
         (UnreachableError("/data can't be written or read: No space left"), "storage", "/data can't be written"),
-        (ActorDiedError(context("The actor died because its node has died. Node Id: 1")), "node", "ActorDiedError: "),
-        (ActorDiedError(context("its worker process has died", preempted=True)), "node", "ActorDiedError: "),
-        (ActorDiedError(context("its worker process has died")), "training", "ActorDiedError: "),
+        (
+            ActorDiedError(context("The actor died because its node has died.")),
+            "node",
+            "the worker was lost: The actor",
+        ),
+        (ActorDiedError(context("its worker has ended", preempted=True)), "node", "ActorDiedError: "),
+        (ActorDiedError(context("dead because its worker has died")), "training", "the worker was lost: dead because"),
         (MemoryError("8 GB"), "training", "MemoryError: 8 GB"),
     ],
 )
