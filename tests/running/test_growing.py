@@ -1,4 +1,4 @@
-"""A cluster that grows by itself is asked for what waits: Ray's own autoscaler decides. GPUs are shared in fractions."""
+"""A cluster that grows by itself is asked for what waits (Ray's autoscaler decides); packs share a GPU in fractions."""
 
 import time
 
@@ -26,7 +26,6 @@ def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much(cluster):
     done = cluster.run(*words, "--set", "resources.max_concurrent=2", inside=True)
     assert done.returncode == 0, done.stderr
     assert len(pm.open_run("small", cluster.storage).trials) == 8
-    assert cluster.cpus() > 0
 
 
 def test_packs_share_a_gpu_in_fractions_and_go_nowhere_else(cluster):
