@@ -6,6 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from phasemap.diagram.bands import drawn_bands
@@ -148,7 +149,8 @@ def run_study(
                         )
                         fresh = False
         finally:
-            folder.remove_if_empty()
+            with suppress(OSError):  # what the storage refused is told by the error that ended the run
+                folder.remove_if_empty()
 
 
 def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -> Plan:
