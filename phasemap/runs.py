@@ -249,7 +249,9 @@ class Run:
     @cached_property
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
-        return derive(self.folder)
+        from phasemap.search.inference import complete
+
+        return complete(derive(self.folder))
 
     def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
         """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""

@@ -18,17 +18,20 @@ from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.lock import locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.running.adaptive import PackSource, likely_trials
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
+from phasemap.search.inference import complete
+from phasemap.search.maps import budget_trials
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
 from phasemap.study.packs import Calibration, Pack, plan_packs, split
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import expand, grid_ids
 from phasemap.study.writing import dump_study, study_hash
 
 MERGE_SECONDS = 60.0
@@ -75,6 +78,8 @@ class Outcome:
 
 def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
     """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
+    if study.search.kind != "grid" and not retry_failed:
+        return _adaptive_plan(study, folder)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
@@ -84,6 +89,17 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
     size = study.resources.pack_size
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
     return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
+
+
+def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
+    """Plan what a search trains at most; which trials they are turns out as it goes."""
+    size = study.resources.pack_size
+    done = finished_ids(folder) if folder else set()
+    return Plan(
+        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        n_trials=budget_trials(study),
+        n_reused=len(done & set(grid_ids(study))),
+    )
 
 
 def check_folder(study: Study, folder: RunFolder) -> list[str]:
@@ -137,8 +153,9 @@ def run_study(
             with locked(folder):
                 plan = _plan(study, folder, retry_failed=retry_failed, fresh=fresh)
                 runner = start_runner() if plan.packs else None
+                adaptive = study.search.kind != "grid" and not retry_failed
                 try:
-                    return _run_locked(study, folder, plan, runner, fresh=fresh, quiet=quiet)
+                    return _run_locked(study, folder, plan, runner, fresh=fresh, adaptive=adaptive, quiet=quiet)
                 finally:
                     if runner is not None:
                         runner.close()
@@ -151,7 +168,7 @@ def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -
 
 
 def _run_locked(
-    study: Study, folder: RunFolder, plan: Plan, runner: Runner | None, *, fresh: bool, quiet: bool
+    study: Study, folder: RunFolder, plan: Plan, runner: Runner | None, *, fresh: bool, adaptive: bool, quiet: bool
 ) -> Outcome:
     if fresh:
         _set_aside(folder)
@@ -163,7 +180,8 @@ def _run_locked(
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
-        return _Run(study, folder, plan, quiet).execute(runner)
+        source = PackSource(study, folder, runner.slots) if adaptive and runner is not None else None
+        return _Run(study, folder, plan, quiet, source).execute(runner)
 
 
 def _set_aside(folder: RunFolder) -> None:
@@ -178,7 +196,7 @@ def _set_aside(folder: RunFolder) -> None:
 
 def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = derive(folder, study, at_step)
+    tables = complete(derive(folder, study, at_step))
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
@@ -191,6 +209,7 @@ class _Run:
     folder: RunFolder
     plan: Plan
     quiet: bool
+    source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
@@ -237,18 +256,27 @@ class _Run:
             device=self.study.resources.device,
             record=self.study.record,
         )
-        pending = {pack.pack_id: pack for pack in self.plan.packs}
+        pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
         attempts: Counter[str] = Counter()
         idle = 0
 
         def tell(event: Event) -> None:
             self._take(event, pending, progress)
 
-        while pending:
-            before = len(pending)
+        def more() -> list[Pack] | None:
+            found = self.source.more() if self.source else None
+            progress.expect(found or ())
+            pending.update({pack.pack_id: pack for pack in found or ()})
+            return found
+
+        while pending or more():
+            before, trained = len(pending), self.trained
             self.failures = {}
-            runner.run(list(pending.values()), workload, tell)
-            idle = 0 if len(pending) < before or self.failures else idle + 1
+            if self.source:
+                runner.run(list(pending.values()), workload, tell, more)
+            else:
+                runner.run(list(pending.values()), workload, tell)
+            idle = 0 if self.trained > trained or self.failures else idle + 1
             if idle >= IDLE_ROUNDS:
                 raise UnreachableError(
                     f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
@@ -262,13 +290,18 @@ class _Run:
                 elif len(pack.trials) > 1:
                     pending |= {half.pack_id: half for half in split(pack)}
                 else:
-                    progress.tell(Finished(report=store_failure(pack, error, workload)))
+                    report = store_failure(pack, error, workload)
+                    if self.source:
+                        self.source.take(report)
+                    progress.tell(Finished(report=report))
 
     def _take(self, event: Event, pending: dict[str, Pack], progress: Progress) -> None:
         if isinstance(event, Failed):
             self.failures[event.pack_id] = event.error
         if isinstance(event, Finished):
             self.trained += len(pending.pop(event.report.pack_id).trials)
+            if self.source:
+                self.source.take(event.report)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
         if time.monotonic() >= self.next_merge:

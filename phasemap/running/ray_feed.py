@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from phasemap.running.local import describe_error
-from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.work import PackReport
 from phasemap.study.packs import Pack
 
@@ -36,20 +38,44 @@ class PackedPlan:
         return pack
 
 
-class PackFeed(Searcher):
-    """Hands out packs, by id and place in the plan, in their order until a worker is lost."""
+def pack_text(pack: Pack) -> str:
+    """Write a pack that is no part of the plan as short text, to be put into a trial's config."""
+    return b64encode(zlib.compress(pickle.dumps(pack))).decode()
 
-    def __init__(self, pack_ids: Sequence[str]) -> None:
+
+def pack_of(config: Mapping[str, Any], plan: PackedPlan) -> Pack:
+    """Return the pack that a trial's config names."""
+    if "pack" in config:
+        pack: Pack = pickle.loads(zlib.decompress(b64decode(config["pack"])))
+        return pack
+    return plan.read(config["number"])
+
+
+class PackFeed(Searcher):
+    """Hands out packs in their order until a worker is lost: those of the plan by id and place, then those of ``more``.
+
+    ``more`` is asked in between, while other packs train.
+    """
+
+    def __init__(self, pack_ids: Sequence[str], more: More | None = None, most: int | None = None) -> None:
         super().__init__(metric=None, mode=None)
-        self._waiting = list(reversed(list(enumerate(pack_ids))))
+        self._left = most  # packs that may still be handed out before ``more`` is asked no longer
+        configs = [{"pack_id": pack_id, "number": number} for number, pack_id in enumerate(pack_ids)]
+        self._waiting: list[dict[str, Any]] = configs[::-1]
+        self._more = more
         self._running: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack's config, or that there is none."""
+        if not self._waiting and (self._left is None or self._left > 0):
+            further = (self._more() if self._more else None) or []
+            self._waiting = [{"pack_id": pack.pack_id, "pack": pack_text(pack)} for pack in further][::-1]
         if not self._waiting:
             return Searcher.FINISHED
-        number, self._running[trial_id] = self._waiting.pop()
-        return {"pack_id": self._running[trial_id], "number": number}
+        config = self._waiting.pop()
+        self._left = None if self._left is None else self._left - 1
+        self._running[trial_id] = config["pack_id"]
+        return config
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial that ended."""
@@ -58,6 +84,7 @@ class PackFeed(Searcher):
     def stop(self) -> None:
         """Hand out no more packs."""
         self._waiting.clear()
+        self._more = None
 
     def in_flight(self) -> list[str]:
         """Return the packs that were handed out and have not ended."""

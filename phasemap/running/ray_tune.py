@@ -17,7 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from phasemap.running.local import describe_error
-from phasemap.running.runner import Event, Failed
+from phasemap.running.runner import Event, Failed, More
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError, UserError
@@ -120,14 +120,20 @@ class RayRunner:
         limit = self.resources.max_concurrent
         return min(fits) if limit == "auto" else min(*fits, limit), per_pack
 
-    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        """Train packs in their order by one ``Tuner.fit``: the first of very many, as a fit slows with its trials."""
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        """Train packs in their order, and then those that ``more`` gives, by one ``Tuner.fit``.
+
+        Of very many the first, as a fit slows with its trials.
+        """
         from ray import tune
 
         from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed
 
-        packs = packs[: max(MOST_PACKS, PACKS_PER_SLOT * self.slots)]
-        feed = PackFeed([pack.pack_id for pack in packs])
+        most = max(MOST_PACKS, PACKS_PER_SLOT * self.slots)
+        packs = packs[:most]
+        feed = PackFeed([pack.pack_id for pack in packs], more, most)
         trainable = tune.with_parameters(train_one_pack, plan=PackedPlan(packs), workload=workload)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._per_pack),
@@ -164,7 +170,9 @@ def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Worklo
     """Run as a Ray Tune function trainable: train one pack, reporting its share of progress and at last its counts."""
     from ray import tune
 
-    pack = plan.read(config["number"])
+    from phasemap.running.ray_feed import pack_of
+
+    pack = pack_of(config, plan)
     last = time.monotonic()
 
     def on_progress(share: float) -> None:

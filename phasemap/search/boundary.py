@@ -107,7 +107,11 @@ class BoundarySearch:
     def anywhere(self, n: int, taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Return up to n trials at points that are far from all that are taken, before anything is observed."""
         return self._spread(
-            n, np.arange(len(self.target)), np.where(taken.any(axis=1), -np.inf, 1.0), taken, np.flatnonzero(taken.any(1))
+            n,
+            np.arange(len(self.target)),
+            np.where(taken.any(axis=1), -np.inf, 1.0),
+            taken,
+            np.flatnonzero(taken.any(1)),
         )
 
     def _spread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -23,13 +24,14 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 SATURATION = 0.02  # accuracies beyond this and 1 minus this are the same to the model
-MODELLED = ("test_accuracy", "train_accuracy", "memorized_accuracy", "recovered_accuracy", "peak_test_accuracy")
 NEEDED = {
     "phases": ("test_accuracy", "train_accuracy", "memorized_accuracy", "peak_test_accuracy"),
     "generalization": ("test_accuracy",),
     "inversion": ("recovered_accuracy", "memorized_accuracy"),
 }
 """The quantities that decide each metric."""
+MODELLED = (*NEEDED["phases"], "recovered_accuracy")
+"""All of them; a labelling reads the first of the columns that it is given."""
 
 PHASE_OF = np.asarray([PHASES.index("grokking" if name in GROKKING else name) for name in SUBPHASES])
 
@@ -37,7 +39,9 @@ PHASE_OF = np.asarray([PHASES.index("grokking" if name in GROKKING else name) fo
 class Labelling(Protocol):
     """Names points by their quantities. Codes are in groups: of a group the most frequent code is a point's label."""
 
-    group: Codes  # (number of codes,) the group of each code; groups and codes stand in the order that decides ties
+    @property
+    def group(self) -> Codes:
+        """The group of each code (number of codes,); groups and codes stand in the order that decides ties."""
 
     def label(self, values: Floats, places: Codes) -> Codes:
         """Label values (..., m, q) of the model at m points of the target grid: codes (..., m)."""
@@ -119,7 +123,7 @@ def inversion_codes(recovered: Floats, memorized: Floats, n_corrupted: NDArray[n
     return np.where(n_corrupted == 0, 2, np.where(recovered > memorized, 0, 1))
 
 
-def model_values(trials: pd.DataFrame, names: tuple[str, ...] = MODELLED) -> Floats:
+def model_values(trials: pd.DataFrame, names: Sequence[str] = MODELLED) -> Floats:
     """Return the quantities (n, q) of trials on the model's scale; NaN where undefined."""
     return logit(trials[list(names)].to_numpy(dtype=float), SATURATION)
 

@@ -61,23 +61,21 @@ def _values(distribution: BaseDistribution, most: int) -> list[Any]:
         return list(distribution.choices)
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         raise ValueError(f"{distribution} is not a float, an integer or a choice")
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if low == high:
-        return [low]
+    low, high, step = float(distribution.low), float(distribution.high), distribution.step
     steps = math.floor((high - low) / step * (1 + 1e-12)) + 1 if step else most
     if step and steps <= most and not distribution.log:
         found = low + step * np.arange(steps)
     else:
         found = np.geomspace(low, high, most) if distribution.log else np.linspace(low, high, most)
-    if isinstance(distribution, IntDistribution):
-        return sorted({int(value) for value in low + np.round((found - low) / step) * step})
     if step:
         found = low + np.round((found - low) / step) * step
+    if isinstance(distribution, IntDistribution):
+        return sorted({round(value) for value in found.tolist()})
     return [float(min(max(value, low), high)) for value in found]
 
 
-@dataclass
-class BoundarySampler(BaseSampler):  # type: ignore[misc]
+@dataclass(eq=False)
+class BoundarySampler(BaseSampler):
     """Samples where the label of a trial is least known, so that the borders between labels are found with few trials.
 
     The objective names its outcome by ``trial.set_user_attr(label, "...")``; its value is not used. Points are those of

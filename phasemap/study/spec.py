@@ -97,6 +97,10 @@ class SearchSpec(Section):
     batch_size: Literal["auto"] | Count = "auto"
 
 
+BOUNDARY_ONLY = ("tolerance", "metric")
+"""The keys of a search that only kind boundary knows."""
+
+
 class ResourceSpec(Section):
     """What a pack may use, and how many run at once."""
 
