@@ -68,6 +68,15 @@ class Run:
         return self._read(self.folder.points, lambda tables: tables.points)
 
     @cached_property
+    def expected_wrong(self) -> float | None:
+        """The share of a search's points that would get another label if every trial were trained; None of a grid."""
+        if self.study.search.kind == "grid":
+            return None
+        from phasemap.search.maps import expected_wrong
+
+        return expected_wrong(self.study, self.trials)
+
+    @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
         return self._read(

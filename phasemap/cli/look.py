@@ -74,6 +74,9 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "subphase_counts": counts(found, "subphase"),
         "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
+        "n_measured_points": int((points["n_seeds"] > 0).sum()),
+        "n_inferred_points": int(points["inferred"].sum()),
+        "expected_wrong": found.expected_wrong,
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
         "unfinished": _records(bad[["trial_id", "status", "error"]]),
@@ -86,6 +89,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
     console.print(f"trials: {words(content['phase_counts'])}")
     console.print(f"points: {words(content['point_subphase_counts'])}")
+    if found.study.search.kind != "grid":
+        console.print(search_words(points, found.expected_wrong))
     console.print(
         f"labelled by {found.study.phases.rule}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
@@ -96,6 +101,14 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         console.print(f"slow: {row['train_seconds']:.1f} s  trial {row['trial_id']}  {_place(row, axes)}", markup=False)
     for row in content["unfinished"]:
         console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
+
+
+def search_words(points: Any, wrong: float | None) -> str:
+    """Say how much of a search's map was measured, and how wrong the rest may be."""
+    n, inferred = len(points), int(points["inferred"].sum())
+    measured = int((points["n_seeds"] > 0).sum())
+    text = f"map: {measured} of {n} points measured ({100 * measured / n:.0f} %), {inferred} inferred"
+    return text if wrong is None else f"{text}; expected wrong: {100 * wrong:.2g} % of the points"
 
 
 def _records(frame: Any) -> Any:

@@ -40,10 +40,11 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
     bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
     size = min(9.0, 0.52 * min(cell))
     for name, mark in MARKS.items():
-        cells = np.argwhere(bare & (panel.marks == name))
-        if len(cells):
-            fill_cells(ax, spec.x.edges, y_edges, cells, facecolor=mark.colour, hatch=mark.hatch)
-    for row, column in np.argwhere(bare):
+        for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
+            cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
+            if len(cells):
+                fill_cells(ax, spec.x.edges, y_edges, cells, **look)
+    for row, column in np.argwhere(bare & ~panel.inferred):
         _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), MARKS[str(panel.marks[row, column])], size)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
@@ -68,8 +69,13 @@ def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> An
 def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
     """Fill cells (n, 2) of (row, column) as one outline, so that vector files stay small."""
     outlines = [_box(x_edges[i : i + 2], y_edges[j : j + 2]) for j, i in cells]
-    edge = FRAME if look.get("hatch") else "white"
-    ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), edgecolor=edge, linewidth=0.4, **look))
+    look = {"edgecolor": FRAME if look.get("hatch") else "white", "linewidth": 0.4, **look}
+    ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), **look))
+
+
+def inferred_look(mark: Mark) -> dict[str, Any]:
+    """Return how points that were inferred are filled: lighter, and hatched in their own colour."""
+    return {"facecolor": mark.light, "edgecolor": mark.colour, "hatch": "//", "linewidth": 0.0, "hatch_linewidth": 0.5}
 
 
 def _box(across: Any, up: Any) -> Outline:
@@ -171,6 +177,10 @@ def map_handles(spec: FigureSpec) -> list[Any]:
     handles: list[Any] = [
         label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if labelled or entry.mark.hatch
     ]
+    inferred = sum(entry.inferred for entry in spec.legend)
+    if inferred and labelled:
+        most = max(spec.legend, key=lambda entry: entry.inferred).mark
+        handles.append(Patch(label=f"    inferred ({inferred})", **inferred_look(most)))
     notes = {note for panel in spec.panels for note in panel.notes.ravel() if note} if labelled else set()
     for note, (sign, text) in NOTES.items():
         if note in notes:

@@ -39,7 +39,7 @@ class Space:
     def params(self, place: int) -> Params:
         """Return the parameters of a point of the grid."""
         numbers = np.unravel_index(place, self.target.shape)
-        return {name: values[number] for (name, values), number in zip(self.values.items(), numbers, strict=True)}
+        return {name: values[int(number)] for (name, values), number in zip(self.values.items(), numbers, strict=True)}
 
 
 def _number(found: Any, values: Sequence[Any]) -> int:
