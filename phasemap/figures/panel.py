@@ -29,6 +29,7 @@ NOTES = {
 SMALLEST_LETTER = 2.5  # points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what: letters stay readable where a frontier crosses them
 FRAME = "#8a8a8a"
+INFERRED_INK = "#444444"
 STRIP_EDGES = np.asarray([-0.5, 0.5])
 BAND: dict[str, Any] = {"facecolor": "white", "alpha": 0.5, "edgecolor": "none"}
 
@@ -44,8 +45,9 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
                 fill_cells(ax, spec.x.edges, y_edges, cells, **look)
-    for row, column in np.argwhere(bare & ~panel.inferred):
-        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), MARKS[str(panel.marks[row, column])], size)
+    for row, column in np.argwhere(bare):
+        mark, inferred = MARKS[str(panel.marks[row, column])], bool(panel.inferred[row, column])
+        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
@@ -95,20 +97,21 @@ def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: f
     return across, inside(y_scale, y_edges[row : row + 2], share)
 
 
-def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float) -> None:
+def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:
     if not mark.letter or size < SMALLEST_LETTER:
         return
-    halo = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None
+    behind = mark.light if inferred else "white"
+    halo = [withStroke(linewidth=2.5, foreground=behind)] if mark.hatch or inferred else None
     family = FontProperties().get_name()  # svg files name every family of a list, in every letter
     look: dict[str, Any] = {
         "family": family,
         "fontsize": size,
-        "color": mark.ink,
+        "color": INFERRED_INK if inferred else mark.ink,
         "path_effects": halo,
         "clip_on": True,
         "zorder": ABOVE_LINES,
     }
-    ax.text(*place, mark.letter, ha="center", va="center", **look)
+    ax.text(*place, mark.letter.lower() if inferred else mark.letter, ha="center", va="center", **look)
 
 
 def _draw_notes(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:

@@ -72,7 +72,7 @@ class BoundarySearch:
 
     def start(self, budget: int) -> list[tuple[int, int]]:
         """Return the trials of the coarse grid that every search starts from, in random order."""
-        places = self._random.permutation(self.target.start(max(2, int(START_SHARE * budget))))
+        places = self._random.permutation(self.target.coarse(max(2, int(START_SHARE * budget))))
         return [(int(place), int(self._first[place])) for place in places]
 
     def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:

@@ -38,9 +38,9 @@ def target_of(study: Study) -> Target:
     return Target(tuple(study_axis(axis) for axis in study.axes))
 
 
-def boundary_search(study: Study) -> BoundarySearch:
-    """Return the search of a study's map, which is the same each time."""
-    return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study))
+def boundary_search(study: Study, seed: int = 0) -> BoundarySearch:
+    """Return the search of a study's map, with its random choices by a seed."""
+    return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study), seed)
 
 
 def numbers_of(study: Study, trial_ids: Collection[str]) -> tuple[Places, Places]:
@@ -87,11 +87,11 @@ def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
 
 
 def is_known(study: Study, trials: pd.DataFrame) -> bool:
-    """Tell whether a study's boundary search may stop: so few points are expected to be wrong as it tolerates."""
+    """Tell whether a study's boundary search may stop: fewer points are expected to be wrong than it tolerates."""
     if study.search.kind != "boundary":
         return False
     start = boundary_search(study).start(budget_trials(study))
     if not all(taken_trials(study, trials["trial_id"])[cell] for cell in start):
         return False
     wrong = expected_wrong(study, trials)
-    return wrong is not None and wrong <= study.search.tolerance
+    return wrong is not None and wrong < study.search.tolerance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -46,10 +48,10 @@ logger = logging.getLogger("phasemap")
 class StudySampler(BoundarySampler):
     """Samples the trials of a phasemap study: a point and a seed each, labelled by the study's rule."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, seed: int = 0) -> None:
         super().__init__()
         self.study, self.space = study, distributions(study)
-        self.search = boundary_search(study)
+        self.search = boundary_search(study, seed)
         self.expected_wrong = 1.0
         self._started = self.search.start(budget_trials(study))
         self._cells: list[Cell] = []
@@ -133,13 +135,15 @@ def _nearest(free: np.ndarray, numbers: np.ndarray, drawn: np.ndarray, shape: np
     return int(free[np.argmin(distance)])
 
 
-def sampler_of(study: Study) -> StudySampler:
+def sampler_of(study: Study, seed: int = 0) -> StudySampler:
     """Return the sampler of a study's kind of search."""
     if study.search.kind == "random":
-        return DrawnSampler(study, RandomSampler(seed=0))
+        return DrawnSampler(study, RandomSampler(seed=seed))
     if study.search.kind == "sobol":
-        return DrawnSampler(study, QMCSampler(seed=0, scramble=True))
-    return StudySampler(study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return DrawnSampler(study, QMCSampler(seed=seed, scramble=True))
+    return StudySampler(study, seed)
 
 
 class StudySearch:
@@ -150,9 +154,9 @@ class StudySearch:
     table where it is missing, damaged, or tells of other trials.
     """
 
-    def __init__(self, study: Study, table: pd.DataFrame, path: Path | None = None) -> None:
+    def __init__(self, study: Study, table: pd.DataFrame, path: Path | None = None, seed: int = 0) -> None:
         self.study = study
-        self.sampler = sampler_of(study)
+        self.sampler = sampler_of(study, seed)
         there = table[table["status"] != "failed"]
         self._optuna = _open(study, there, path, self.sampler)
         self._running: dict[str, optuna.Trial] = {}
@@ -182,7 +186,7 @@ class StudySearch:
 
     def _may_stop(self) -> bool:
         estimate = self.sampler.expected_wrong
-        return estimate <= self.study.search.tolerance and is_known(self.study, told(self._optuna))
+        return estimate < self.study.search.tolerance and is_known(self.study, told(self._optuna))
 
     def _ask(self) -> Trial:
         cell = self.sampler._cells[0]

@@ -77,11 +77,10 @@ class Target:
         columns = [axis.columns[chosen] for axis, chosen in zip(self.axes, numbers, strict=True)]
         return np.concatenate(columns, axis=1)
 
-    def start(self, most: int) -> Places:
-        """Return a coarse grid with the corners in it, of about every fourth value, or fewer up to ``most`` points."""
-        longest = max(self.shape)
-        for stride in range(STRIDE, longest + STRIDE):
-            chosen = [_spread(axis, stride) for axis in self.axes]
+    def coarse(self, most: int, stride: int = STRIDE) -> Places:
+        """Return a coarse grid with the corners in it, of about every ``stride``-th value, or fewer up to ``most``."""
+        for apart in range(stride, max(self.shape) + stride):
+            chosen = [_spread(axis, apart) for axis in self.axes]
             if math.prod(map(len, chosen)) <= most:
                 break
         points = list(itertools.product(*(numbers.tolist() for numbers in chosen)))
