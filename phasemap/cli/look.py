@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from phasemap.cli.shared import common, counts, print_result, words
+from phasemap.cli.shared import common, counts, print_result, search_words, words
 from phasemap.figures.kinds import KINDS, SIZES
 
 MOST_SLOW = 5
@@ -89,8 +89,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
     console.print(f"trials: {words(content['phase_counts'])}")
     console.print(f"points: {words(content['point_subphase_counts'])}")
-    if found.study.search.kind != "grid":
-        console.print(search_words(points, found.expected_wrong))
+    console.print(search_words(found), end="")
     console.print(
         f"labelled by {found.study.phases.rule}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
@@ -101,14 +100,6 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         console.print(f"slow: {row['train_seconds']:.1f} s  trial {row['trial_id']}  {_place(row, axes)}", markup=False)
     for row in content["unfinished"]:
         console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
-
-
-def search_words(points: Any, wrong: float | None) -> str:
-    """Say how much of a search's map was measured, and how wrong the rest may be."""
-    n, inferred = len(points), int(points["inferred"].sum())
-    measured = int((points["n_seeds"] > 0).sum())
-    text = f"map: {measured} of {n} points measured ({100 * measured / n:.0f} %), {inferred} inferred"
-    return text if wrong is None else f"{text}; expected wrong: {100 * wrong:.2g} % of the points"
 
 
 def _records(frame: Any) -> Any:

@@ -88,6 +88,15 @@ def words(counts: Any) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
 
 
+def search_words(run: Run) -> str:
+    """Say in a line how much of a search's map was measured, and how wrong the rest may be; nothing of a grid."""
+    if run.study.search.kind == "grid":
+        return ""
+    from phasemap.search.inference import map_words
+
+    return f"map: {map_words(run.points, run.expected_wrong)}\n"
+
+
 def duration(seconds: float) -> str:
     """Write seconds for people."""
     if seconds < 90:
