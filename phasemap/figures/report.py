@@ -65,6 +65,7 @@ def report_payload(
         "made_by": f"phasemap {__version__}",
         "axes": [_axis(axis) for axis in study.axes],
         "seeds": list(study.seeds),
+        "searched": study.search.kind != "grid",
         "marks": [_mark(name) for name in MARKS],
         "ramp": [mpl.colors.to_hex(mpl.colormaps["viridis"](share)) for share in np.linspace(0, 1, 17)],
         "steps": list(steps) or [0],
