@@ -28,14 +28,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation
 
 from phasemap.diagram.points import point_table
-from phasemap.diagram.tables import Tables
-from phasemap.search.inference import complete
 from phasemap.search.maps import boundary_search, expected_wrong, observe, taken_trials
 from phasemap.search.study_search import StudySearch
 from phasemap.search.target import nearest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from stored_maps import NAMES, StoredMap, load_map, measures
+from stored_maps import NAMES, StoredMap, completed, load_map, measures
 
 BUDGETS = (0.08, 0.1, 0.15, 0.25, 0.4)
 GAP = 2.0  # on the logit scale: where a method knows labels only, a frontier lies midway between them
@@ -154,8 +152,7 @@ def margin(known: Known, n: int) -> np.ndarray:
 
 
 def by_model(known: Known) -> pd.DataFrame:
-    study = known.full.searched(kind="boundary").study
-    return complete(Tables(study=study, trials=known.trials, points=point_table(study, known.trials))).points
+    return completed(known.full, known.trials)
 
 
 def by_nearest(known: Known) -> pd.DataFrame:

@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 
 from phasemap.diagram.frontier import crossings, height
 from phasemap.diagram.points import point_table
+from phasemap.diagram.tables import Tables
 from phasemap.results.merge import TRIAL_COLUMNS
+from phasemap.search.inference import complete
 from phasemap.search.maps import target_of
+from phasemap.search.study_search import StudySearch
 from phasemap.study.axes import Axis
 from phasemap.study.file import load_study
 from phasemap.study.spec import SearchSpec, Study
@@ -21,6 +24,8 @@ from phasemap.study.trials import grid_ids
 
 FOLDER = Path(__file__).parent / "data" / "search"
 NAMES = ("plane_wd0", "plane_wd10", "plane_wd15", "weight_decay", "plane_wd10_fine", "space")
+FEWEST_CROSSINGS = 8
+ANSWERED = 0.2  # of the corrupted examples, at least, with one label or the other
 FAR = 3.0  # cells: what a frontier counts that the other map lacks
 
 
@@ -120,22 +125,45 @@ def macro_f1(truth, found) -> float:
 
 
 def displacement(full: StoredMap, points: pd.DataFrame, kind: str) -> float:
-    """Return the mean distance of two maps' frontiers along the grid's lines, in cells; NaN where neither has any.
+    """Return the mean distance of two maps' frontiers along the grid's lines, in cells; NaN where there is hardly any.
 
     Each crossing of either map counts with its distance to the other's nearest on the same line, at most FAR.
     """
-    distances = []
+    distances, n_true = [], 0
     for axis in range(len(full.target.shape)):
         one, other = (_crossings(full, frame, kind, axis) for frame in (full.points, points))
+        n_true += sum(map(len, one))
         for a, b in ((one, other), (other, one)):
             for mine, theirs in zip(a, b, strict=True):
-                for place in mine:
-                    distances.append(min([abs(place - p) for p in theirs] + [FAR]))
-    return float(np.mean(distances)) if distances else np.nan
+                distances += [min([abs(place - p) for p in theirs] + [FAR]) for place in mine]
+    if n_true < FEWEST_CROSSINGS:
+        return np.nan
+    return float(np.mean(distances))
 
 
 def _crossings(full: StoredMap, points: pd.DataFrame, kind: str, axis: int):
     shape = full.target.shape
-    z, level = height(kind, full.study.phases.generalized, {name: points[name].to_numpy() for name in points})
+    columns = {name: points[name].to_numpy() for name in points}
+    if kind == "inversion":  # one seed tells fewer points apart than all do: the line is compared wherever it may be
+        answered = np.fmax(columns["recovered_accuracy"], columns["memorized_accuracy"]) > ANSWERED
+        columns["generalization_wins"] = np.where(answered, "wins", "undetermined")
+    z, level = height(kind, full.study.phases.generalized, columns)
     lines = np.moveaxis(z.reshape(shape), axis, -1).reshape(-1, shape[axis])
     return [c[np.isfinite(c)] for c in crossings(np.arange(shape[axis], dtype=float), lines, level)]
+
+
+def drive(full: StoredMap, n: int = 8, seed: int = 0, **search) -> pd.DataFrame:
+    """Let a search ask for n trials at a time until it stops, and return the rows of those that it asked for."""
+    study = full.searched(**search).study
+    driven, chosen = StudySearch(study, full.trials[:0], seed=seed), []
+    while asked := driven.ask(n):
+        rows = full.rows(trial.trial_id for trial in asked)
+        driven.tell(rows)
+        chosen.append(rows)
+    return pd.concat(chosen)
+
+
+def completed(full: StoredMap, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of a map as a boundary search knows it after these trials."""
+    study = full.searched(kind="boundary").study
+    return complete(Tables(study=study, trials=trials, points=point_table(study, trials))).points

@@ -134,9 +134,7 @@ def _search(study: Study) -> str:
     search = study.search
     if search.kind != "boundary" or not search.tolerance:
         return f"by the search ({search.kind})"
-    return (
-        f"by the search ({search.kind}); fewer once less than {100 * search.tolerance:g} % is expected wrong"
-    )
+    return f"by the search ({search.kind}); fewer once less than {100 * search.tolerance:g} % is expected wrong"
 
 
 def _interrupt_on_terminate() -> None:

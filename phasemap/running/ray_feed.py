@@ -65,6 +65,10 @@ class PackFeed(Searcher):
         self._more = more
         self._running: dict[str, str] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what leads back to the driver: Ray Tune saves its searcher, but this one has nothing to restore."""
+        return {**self.__dict__, "_more": None}
+
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack's config, or that there is none."""
         if not self._waiting and (self._left is None or self._left > 0):

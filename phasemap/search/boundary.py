@@ -72,7 +72,7 @@ class BoundarySearch:
 
     def start(self, budget: int) -> list[tuple[int, int]]:
         """Return the trials of the coarse grid that every search starts from, in random order."""
-        places = self._random.permutation(self.target.coarse(max(2, int(START_SHARE * budget))))
+        places = self._random.permutation(self.target.coarse(start_points(budget)))
         return [(int(place), int(self._first[place])) for place in places]
 
     def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:
@@ -168,6 +168,11 @@ class BoundarySearch:
         return np.concatenate([kept for kept, _ in parts]), np.concatenate([weight for _, weight in parts])
 
 
+def start_points(budget: int) -> int:
+    """Return the most points of the coarse grid that a search with a budget of trials starts from."""
+    return max(2, int(START_SHARE * budget))
+
+
 def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
     """Return quantities with what is undefined (nothing was corrupted) taken from the nearest point that has it."""
     values, at = observed.values[kept].copy(), coordinates[observed.places[kept]]
@@ -198,7 +203,7 @@ def belief(
     known[observed.places[inside], observed.seeds[inside]] = observed.codes[inside]
     known = known[places]
     draw = (DRAWS, *expected.mean.shape)
-    shared = expected.mean + expected.spread * random.standard_normal(draw)
+    shared = expected.mean + np.hypot(expected.spread, labelling.doubt) * random.standard_normal(draw)
     votes = np.zeros((DRAWS, len(places), n_codes), dtype=np.int16)
     one_seed = np.zeros((len(places), n_groups))
     rows, columns = np.indices((DRAWS, len(places)))

@@ -43,6 +43,10 @@ class Labelling(Protocol):
     def group(self) -> Codes:
         """The group of each code (number of codes,); groups and codes stand in the order that decides ties."""
 
+    @property
+    def doubt(self) -> float:
+        """A deviation of the quantities that is added to the model's own: it can't know how steep a border is."""
+
     def label(self, values: Floats, places: Codes) -> Codes:
         """Label values (..., m, q) of the model at m points of the target grid: codes (..., m)."""
 
@@ -52,6 +56,7 @@ class OneHot:
     """Labels as they are: each has a quantity of its own, 1 where it was seen, and the largest names the point."""
 
     n_codes: int
+    doubt: float = 0.2  # a label jumps between two points, wherever the border lies
 
     @property
     def group(self) -> Codes:
@@ -75,6 +80,7 @@ class ByRule:
     metric: str
     corruption: Floats  # (n,) of each point of the grid
     n_corrupted: Codes  # (n,) labels that are really wrong, known or expected
+    doubt: float = 0.0  # accuracies change over several cells, so the model's own deviations are right
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -88,7 +94,7 @@ class ByRule:
 
     def label(self, values: Floats, places: Codes) -> Codes:
         """Label drawn values by the rule, or by the side of the frontier on which they are."""
-        at = {name: expit(values[..., number]).ravel() for number, name in enumerate(self.quantities)}
+        at = {name: expit(values[..., number]).ravel().round(9) for number, name in enumerate(self.quantities)}
         shape = values.shape[:-1]
         n_corrupted = np.broadcast_to(self.n_corrupted[places], shape).ravel()
         if self.metric == "generalization":

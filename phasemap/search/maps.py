@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.search.boundary import Belief, BoundarySearch, Observed
+from phasemap.search.boundary import Belief, BoundarySearch, Observed, start_points
 from phasemap.search.labelling import ByRule, by_rule, model_values
 from phasemap.search.target import Places, Target, study_axis
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials, grid_ids
 
 DEFAULT_BUDGET = 0.25
+FEWEST = 2  # times the start's trials, before a search may stop
 
 
 def budget_trials(study: Study) -> int:
@@ -87,11 +88,17 @@ def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
 
 
 def is_known(study: Study, trials: pd.DataFrame) -> bool:
-    """Tell whether a study's boundary search may stop: fewer points are expected to be wrong than it tolerates."""
+    """Tell whether a study's boundary search may stop: fewer points are expected to be wrong than it tolerates.
+
+    Of a map with several labels the start says too little of how wrong it is, so as many trials again are needed.
+    """
     if study.search.kind != "boundary":
         return False
-    start = boundary_search(study).start(budget_trials(study))
-    if not all(taken_trials(study, trials["trial_id"])[cell] for cell in start):
+    start = target_of(study).coarse(start_points(budget_trials(study)))
+    seen = np.flatnonzero(taken_trials(study, trials["trial_id"]).any(axis=1))
+    labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == "phases" else "phase"]
+    few = len(trials) < FEWEST * len(start) and labels.nunique() > 1
+    if few or not np.isin(start, seen).all():
         return False
     wrong = expected_wrong(study, trials)
     return wrong is not None and wrong < study.search.tolerance

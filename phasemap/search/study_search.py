@@ -76,7 +76,7 @@ class StudySampler(BoundarySampler):
         taken = taken_trials(self.study, [*table["trial_id"], *pending])
         start = [cell for cell in self._started if not taken[cell]]
         if start:
-            return start[:n]
+            return start if len(start) <= 1.25 * n else start[:n]
         if not (table["status"] == "ok").any():
             return self.search.anywhere(n, taken)
         observed, labelling = observe(self.study, table)
