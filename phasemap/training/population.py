@@ -27,7 +27,7 @@ from phasemap.training.recording import Evaluation, InsideRecord, Recorder, Tria
 
 STRIDE = 50  # steps between two looks at the clock
 CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
 their pages back to the kernel after every block (a tenth of the time at p 97)."""

@@ -99,7 +99,7 @@ def test_the_gradient_of_a_transformer_over_several_blocks_of_rows_is_autograd_s
         model="transformer", depth=1, modulus=23, width=128, heads=4, mlp_factor=8, activation="square", dropout=0.2,
         data_fraction=0.8, loss="cross_entropy", weight_tying=True,
     )  # fmt: skip
-    network = TransformerKernel([trial], [examples_of(trial)], CPU).networks[0]
+    network = TransformerKernel([trial], [examples_of(trial)], CPU).groups[0]
     assert len(network._full) > 1
     with torch.no_grad():
         network.train_step(1)
