@@ -28,9 +28,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation
 
 from phasemap.diagram.points import point_table
+from phasemap.phases.rules import MEMORIZED_FRACTION
+from phasemap.search.boundary import BoundarySearch, Observed
+from phasemap.search.labelling import ByRule
 from phasemap.search.maps import boundary_search, expected_wrong, observe, taken_trials
 from phasemap.search.study_search import StudySearch
-from phasemap.search.target import nearest
+from phasemap.search.target import Target, nearest, numeric_axis
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from stored_maps import NAMES, StoredMap, completed, load_map, measures
@@ -256,9 +259,35 @@ def take_coarse(known: Known, n: int) -> None:
     known.take(known.full.target.coarse(n, stride=1))
 
 
+def proposal_seconds(n: int, side: int = 101) -> dict[str, float]:
+    """Time a batch on a map of side x side points of which n are known, with and without a fit of the lengths."""
+    target = Target((numeric_axis(np.arange(side)), numeric_axis(np.arange(side))))
+    search = BoundarySearch(target, 2, 2)
+    random = np.random.default_rng(0)
+    places = random.choice(len(target), n, replace=False)
+    at = search.coordinates[places] / side
+    codes = (np.hypot(*at.T) > 0.6).astype(np.int64) + (at[:, 0] > at[:, 1])
+    values = np.stack([3 * np.tanh(20 * (np.hypot(*at.T) - 0.6)), 3 * np.tanh(20 * (at[:, 0] - at[:, 1]))] * 2, axis=1)
+    labelling = ByRule(
+        rule=MEMORIZED_FRACTION,
+        metric="phases",
+        corruption=np.full(len(target), 0.3),
+        n_corrupted=np.full(len(target), 200),
+    )
+    known = Observed(places=places, seeds=0 * places, codes=codes, values=values)
+    taken = np.zeros((len(target), 2), dtype=bool)
+    taken[places, 0] = True
+    found = {}
+    for name in ("with_fit", "seconds"):
+        started = time.process_time()
+        search.choose(64, known, taken, places[:0], labelling)
+        found[name] = round(time.process_time() - started, 2)
+    return {"n_known": n, "n_points": len(target), **found}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--maps", nargs="+", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--maps", nargs="*", default=list(NAMES), choices=NAMES)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--budgets", nargs="+", type=float, default=list(BUDGETS))
@@ -271,8 +300,9 @@ def main() -> None:
             mean = pd.DataFrame(rows).groupby("budget").mean().reset_index()
             found.append(mean.assign(map=name, method=method))
             print(f"{name} {method}\n{mean.round(4).to_string(index=False)}", file=sys.stderr, flush=True)
-    table = pd.concat(found).round(5)
-    report("search", table.to_dict("records"), seeds=chosen.seeds)
+    table = pd.concat(found).round(5) if found else pd.DataFrame()
+    proposals = [proposal_seconds(n) for n in (250, 500, 1000, 2000, 4000)]
+    report("search", table.to_dict("records"), seeds=chosen.seeds, proposals=proposals)
 
 
 if __name__ == "__main__":

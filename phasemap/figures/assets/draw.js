@@ -164,8 +164,8 @@ const PhaseDraw = (() => {
     }
     const inferred = view.step === model.last && model.inferred[point];
     if (inferred) {
-      parent.append(svg("rect", { x: box.left + 1.5, y: box.top + 1.5, width: Math.max(wide - 3, 1), height: Math.max(high - 3, 1),
-                                  class: "inferred", fill: "url(#hatch-inferred)", stroke: mark.ink }));
+      parent.append(svg("rect", { x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1),
+                                  height: Math.max(high - 2 * gap, 0.1), class: "inferred", fill: "url(#hatch-inferred)" }));
     }
     if (mark.letter && least >= LETTER_FROM) {
       const look = inferred ? { ...mark, ink: "#222" } : mark;
