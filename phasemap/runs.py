@@ -25,6 +25,7 @@ from phasemap.maps import PhaseDiagram
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
+from phasemap.search.completed import completed
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.file import load_resolved
 from phasemap.study.names import FINALS, ROBUSTNESS
@@ -258,9 +259,7 @@ class Run:
     @cached_property
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
-        from phasemap.search.inference import complete
-
-        return complete(derive(self.folder))
+        return completed(derive(self.folder))
 
     def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
         """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""

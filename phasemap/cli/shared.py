@@ -92,9 +92,10 @@ def search_words(run: Run) -> str:
     """Say in a line how much of a search's map was measured, and how wrong the rest may be; nothing of a grid."""
     if run.study.search.kind == "grid":
         return ""
-    from phasemap.search.inference import map_words
+    from phasemap.diagram.tables import Tables
+    from phasemap.search.completed import map_words
 
-    return f"map: {map_words(run.points, run.expected_wrong)}\n"
+    return f"map: {map_words(Tables(study=run.study, trials=run.trials, points=run.points))}\n"
 
 
 def duration(seconds: float) -> str:

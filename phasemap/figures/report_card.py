@@ -10,8 +10,7 @@ from phasemap.diagram.claims import ClaimResult, link_words
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
-from phasemap.search.inference import map_words
-from phasemap.search.maps import expected_wrong
+from phasemap.search.completed import map_words
 from phasemap.study.spec import SETTINGS, PhaseRule, Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study
@@ -115,7 +114,7 @@ def _trials(tables: Tables) -> list[Row]:
     rows.append(("not trained", f"{total - int(counts.sum())} of {total}"))
     if tables.study.search.kind == "grid":
         return rows
-    return [*rows, ("map", map_words(tables.points, expected_wrong(tables.study, tables.trials)))]
+    return [*rows, ("map", map_words(tables))]
 
 
 def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:

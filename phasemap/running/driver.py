@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import first_panels, make_diagram
@@ -18,14 +19,12 @@ from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.lock import locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.shards import failed_ids, finished_ids
-from phasemap.running.adaptive import PackSource, likely_trials
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import storage_errors
 from phasemap.running.work import Workload, store_failure
+from phasemap.search.completed import completed
 from phasemap.search.grid import coarse_to_fine
-from phasemap.search.inference import complete
-from phasemap.search.maps import budget_trials
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
 from phasemap.study.packs import Calibration, Pack, plan_packs, split
@@ -33,6 +32,9 @@ from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand, grid_ids
 from phasemap.study.writing import dump_study, study_hash
+
+if TYPE_CHECKING:
+    from phasemap.running.adaptive import PackSource
 
 MERGE_SECONDS = 60.0
 MERGE_SHARE = 0.05  # of the driver's time, at most
@@ -93,6 +95,9 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
 
 def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
+    from phasemap.running.adaptive import likely_trials
+    from phasemap.search.maps import budget_trials
+
     size = study.resources.pack_size
     done = finished_ids(folder) if folder else set()
     return Plan(
@@ -180,7 +185,11 @@ def _run_locked(
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
-        source = PackSource(study, folder, runner.slots) if adaptive and runner is not None else None
+        source = None
+        if adaptive and runner is not None:
+            from phasemap.running.adaptive import PackSource
+
+            source = PackSource(study, folder, runner.slots)
         return _Run(study, folder, plan, quiet, source).execute(runner)
 
 
@@ -196,7 +205,7 @@ def _set_aside(folder: RunFolder) -> None:
 
 def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = complete(derive(folder, study, at_step))
+    tables = completed(derive(folder, study, at_step))
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)

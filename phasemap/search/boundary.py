@@ -80,13 +80,17 @@ class BoundarySearch:
         kept = self._thinned(observed)
         self.surfaces.observe(self.coordinates[observed.places[kept]], filled(observed, kept, self.coordinates))
         places = np.arange(len(self.target)) if places is None else places
-        return belief(
-            places,
-            self.surfaces.predict(self.coordinates[places]),
-            observed,
-            labelling,
-            self.n_seeds,
-            np.random.default_rng(self.seed),
+        random = np.random.default_rng(self.seed)
+        parts = []
+        for start in range(0, max(len(places), 1), MOST_JUDGED):
+            some = places[start : start + MOST_JUDGED]
+            expected = self.surfaces.predict(self.coordinates[some])
+            parts.append(belief(some, expected, observed, labelling, self.n_seeds, random))
+        return Belief(
+            places=places,
+            code=np.concatenate([part.code for part in parts]),
+            group=np.concatenate([part.group for part in parts]),
+            one_seed=np.concatenate([part.one_seed for part in parts]),
         )
 
     def choose(

@@ -43,13 +43,6 @@ def complete(tables: Tables) -> Tables:
     return replace(tables, points=_filled_in(points, bare, columns))
 
 
-def map_words(points: pd.DataFrame, wrong: float | None) -> str:
-    """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong."""
-    n, measured, inferred = len(points), int((points["n_seeds"] > 0).sum()), int(points["inferred"].sum())
-    text = f"{measured} of {n} points measured ({100 * measured / n:.0f} %), {inferred} inferred"
-    return text if wrong is None else f"{text}; expected wrong: {100 * wrong:.2g} %"
-
-
 def _filled_in(points: pd.DataFrame, bare: NDArray[np.bool_], columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     filled = points.copy()
     for name, column in columns.items():

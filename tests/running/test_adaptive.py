@@ -166,3 +166,25 @@ def test_a_killed_search_goes_on_on_ray_and_trains_nothing_twice(start, tmp_path
     assert len(rows) == len(set(rows)) == BUDGET
     assert kept <= set(rows)
     assert pm.open_run(folder.path).points["phase"].notna().all()
+
+
+TOO_WIDE = 10**9  # its weights alone need hundreds of gigabytes
+
+
+def test_a_search_goes_on_when_trials_fail_and_names_them(tmp_path):
+    study = searched(
+        axes={"width": [8, 16, TOO_WIDE], "weight_decay": [0, 2, 4, 8, 12]},
+        model={},
+        fixed={"corruption": 0.1, "data_fraction": 0.6},
+        seeds=1,
+        search={"kind": "boundary", "budget": 1.0, "tolerance": 0},
+    )
+    folder = RunFolder(tmp_path / study.name)
+    outcome = run_study(study, folder, LocalRunner, quiet=True)
+    assert outcome.n_trained == 10
+    assert len(outcome.failures) == 5
+    points = pm.open_run(folder.path).points.set_index("width")
+    assert (points.loc[TOO_WIDE, "n_failed"] == 1).all()
+    assert points.loc[TOO_WIDE, "phase"].isna().all()
+    assert points.loc[[8, 16], "phase"].notna().all()
+    assert make_plan(study, folder).n_missing == 5  # what failed is tried again
