@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench search-maps reproduction clean
+.PHONY: demo test lint bench search-maps chaos reproduction clean
 
 demo: $(VENV)/.demo
 	$(BIN)/phasemap run studies/quickstart.yaml
@@ -22,6 +22,9 @@ bench: $(VENV)/.dev
 
 search-maps: $(VENV)/.demo
 	$(BIN)/python benchmarks/search_maps.py
+
+chaos: $(VENV)/.dev
+	$(BIN)/python tests/running/chaos.py
 
 reproduction: $(VENV)/.demo
 	$(BIN)/python docs/reproduction.py

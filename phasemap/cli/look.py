@@ -27,7 +27,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
 
     rows = []
     for folder in list_runs(storage):
-        row: dict[str, Any] = {"name": folder.name, "run": str(folder.path)}
+        row: dict[str, Any] = {"name": folder.name, "run": folder.place}
         try:
             found, executions = Run(folder), read_provenance(folder)
             row |= {
@@ -67,7 +67,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     bad = trials[trials["status"].isin(["failed", "diverged"])]
     both = trials.dropna(subset="subphase")
     content = {
-        "run": str(found.path),
+        "run": found.place,
         "n_trials": count_trials(found.study),
         "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
         "phase_counts": counts(found, "phase"),
@@ -89,7 +89,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
     console.print(f"trials: {words(content['phase_counts'])}")
     console.print(f"points: {words(content['point_subphase_counts'])}")
-    console.print(search_words(found), end="")
+    if found.study.search.kind != "grid":
+        console.print(f"map: {search_words(found)}")
     console.print(
         f"labelled by {found.study.phases.rule}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"

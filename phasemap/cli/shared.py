@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_WRONG, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 storage_option = click.option(
-    "--storage", metavar="DIR", help="Where runs are kept; default ./runs. With it, RUN is a run's name."
+    "--storage",
+    metavar="DIR-or-URI",
+    help="Where runs are kept; default ./runs. With it, RUN is a run's name.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
@@ -89,13 +91,20 @@ def words(counts: Any) -> str:
 
 
 def search_words(run: Run) -> str:
-    """Say in a line how much of a search's map was measured, and how wrong the rest may be; nothing of a grid."""
-    if run.study.search.kind == "grid":
-        return ""
+    """Say in a line how much of a search's map was measured, and how wrong the rest may be."""
     from phasemap.diagram.tables import Tables
     from phasemap.search.completed import map_words
 
-    return f"map: {map_words(Tables(study=run.study, trials=run.trials, points=run.points))}\n"
+    return map_words(Tables(study=run.study, trials=run.trials, points=run.points))
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """Write for people what a run came to."""
+    mapped = f"map: {content['map']}\n" if "map" in content else ""
+    return (
+        f"{content['n_trained']} trained, {content['n_reused']} reused, {len(content['failures'])} failed; "
+        f"{words(content['phase_counts'])}\n{mapped}tables and diagram.png: {content['run']}"
+    )
 
 
 def duration(seconds: float) -> str:

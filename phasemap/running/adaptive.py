@@ -38,7 +38,7 @@ def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
 def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
     """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
     done: set[str] = set()
-    if folder is not None and folder.shards.is_dir():
+    if folder is not None:
         table = known_trials(study, folder)
         if is_known(study, table):
             return []
@@ -83,7 +83,9 @@ class PackSource:
 
     def take(self, report: PackReport) -> None:
         """Tell the search of a pack that was stored."""
-        rows = trial_table(read_shard(self.folder.shards / report.shard), self.study.phases)
+        shard = self.folder.shards / report.shard
+        self.folder.fetch(shard)
+        rows = trial_table(read_shard(shard), self.study.phases)
         self.search.tell(rows)
         self.n_done += len(rows)
 

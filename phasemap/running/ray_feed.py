@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import time
 import zlib
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,12 @@ from ray.tune.search import Searcher
 
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
+from phasemap.running.slots import Share
 from phasemap.running.work import PackReport
 from phasemap.study.packs import Pack
+from phasemap.study.problems import UnreachableError, UserError
+
+ROOM_SECONDS = 10.0
 
 
 class PackedPlan:
@@ -51,18 +58,50 @@ def pack_of(config: Mapping[str, Any], plan: PackedPlan) -> Pack:
     return plan.read(config["number"])
 
 
-class PackFeed(Searcher):
-    """Hands out packs in their order until a worker is lost: those of the plan by id and place, then those of ``more``.
+class Room:
+    """How many packs of each kind may be at work: looked at again while nodes come and go."""
 
-    ``more`` is asked in between, while other packs train.
+    def __init__(
+        self, look: Callable[[], list[Share]], limit: Callable[[Sequence[Share]], int], shares: list[Share]
+    ) -> None:
+        self._look, self._limit, self._shares = look, limit, shares
+        self._next = time.monotonic() + ROOM_SECONDS
+
+    def free(self, running: Counter[tuple[str, float]]) -> Share | None:
+        """Return the kind of pack that may start now, the first that a node has room for; None if none may."""
+        if time.monotonic() >= self._next:
+            with suppress(UserError):  # every node is gone: the packs at work will tell
+                self._shares = self._look()
+            self._next = time.monotonic() + ROOM_SECONDS
+        if running.total() >= self._limit(self._shares):
+            return None
+        fits = [share for share in self._shares if running[_kind(share)] < share.slots]
+        return fits[0] if fits else self._shares[0]  # a pack that waits is how a cluster is asked to grow
+
+
+def _kind(share: Share) -> tuple[str, float]:
+    return share.device, share.gpus
+
+
+def resources_of(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a pack gets, as its config says."""
+    needs = {"CPU": config["cpus"], "GPU": config["gpus"]}
+    return tune.PlacementGroupFactory([{name: need for name, need in needs.items() if need}])
+
+
+class PackFeed(Searcher):
+    """Hands out packs in their order, where there is room, until a worker is lost.
+
+    First those of the plan by id and place, then those of ``more``, which is asked while other packs train, until
+    ``most`` were handed out.
     """
 
-    def __init__(self, pack_ids: Sequence[str], more: More | None = None, most: int | None = None) -> None:
+    def __init__(self, pack_ids: Sequence[str], room: Room, more: More | None = None, most: int | None = None) -> None:
         super().__init__(metric=None, mode=None)
-        self._left = most  # packs that may still be handed out before ``more`` is asked no longer
+        self._room, self._more, self._left = room, more, most
+        self._kinds: dict[str, tuple[str, float]] = {}  # of what was handed out, by Ray Tune's trial id
         configs = [{"pack_id": pack_id, "number": number} for number, pack_id in enumerate(pack_ids)]
         self._waiting: list[dict[str, Any]] = configs[::-1]
-        self._more = more
         self._running: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,19 +110,25 @@ class PackFeed(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack's config, or that there is none."""
-        if not self._waiting and (self._left is None or self._left > 0):
+        if not self._waiting and (self._more is None or self._left == 0):
+            return Searcher.FINISHED
+        share = self._room.free(Counter(self._kinds.values()))
+        if share is None:
+            return None
+        if not self._waiting:
             further = (self._more() if self._more else None) or []
             self._waiting = [{"pack_id": pack.pack_id, "pack": pack_text(pack)} for pack in further][::-1]
         if not self._waiting:
             return Searcher.FINISHED
         config = self._waiting.pop()
         self._left = None if self._left is None else self._left - 1
-        self._running[trial_id] = config["pack_id"]
-        return config
+        self._running[trial_id], self._kinds[trial_id] = config["pack_id"], _kind(share)
+        return {**config, "device": share.device, "cpus": share.cpus, "gpus": share.gpus}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial that ended."""
         self._running.pop(trial_id, None)
+        self._kinds.pop(trial_id, None)
 
     def stop(self) -> None:
         """Hand out no more packs."""
@@ -126,12 +171,13 @@ class PackEvents(tune.Callback):
             self._tell(event)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell that a pack failed; after the loss of its process this round ends."""
+        """Tell that a pack failed; after the loss of its process, or where the storage fails, this round ends."""
         error = _error_of(trial)
         cause = getattr(error, "cause", None) or error
-        if isinstance(error, RayActorError):
+        lost = isinstance(error, RayActorError)
+        if lost or isinstance(cause, UnreachableError):
             self._feed.stop()
-        self._tell(Failed(pack_id=trial.config["pack_id"], error=describe_error(cause)))
+        self._tell(failure(trial.config["pack_id"], cause))
 
 
 def _error_of(trial: Any) -> BaseException:
@@ -141,6 +187,14 @@ def _error_of(trial: Any) -> BaseException:
         error: BaseException = cloudpickle.loads(Path(path).read_bytes())
         return error
     return RuntimeError("the worker was lost")
+
+
+def failure(pack_id: str, error: BaseException) -> Failed:
+    """Turn what ended a pack's training into an event."""
+    if isinstance(error, UnreachableError):
+        return Failed(pack_id=pack_id, error=str(error), cause="storage")
+    node_lost = isinstance(error, RayActorError) and "node" in str(error).partition("died because")[2]
+    return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:

@@ -78,16 +78,27 @@ def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: _Scratch, width: i
 
 
 class _TokenSums:
-    """Which rows of a block share a token: those of each first token in it, then those of every second token."""
+    """Which rows of a block share a token: its first tokens, from the lowest on, then all second tokens.
 
-    def __init__(self, inputs: np.ndarray, n_classes: int, device: torch.device) -> None:
+    The only block of a network takes all first tokens: then U's rows of the gradient and V's are one piece.
+    """
+
+    def __init__(self, inputs: np.ndarray, gradient: torch.Tensor, *, alone: bool) -> None:
         first, second = inputs.T  # first is sorted
-        self.first = slice(int(first[0]), int(first[-1]) + 1)
-        self.n_first = self.first.stop - self.first.start
-        counts = np.concatenate([np.bincount(first - first[0]), np.bincount(second, minlength=n_classes)])
+        p = len(gradient) // 3
+        lowest, end = (0, p) if alone else (int(first[0]), int(first[-1]) + 1)
+        counts = np.concatenate([np.bincount(first - lowest, minlength=end - lowest), np.bincount(second, minlength=p)])
         rows = np.concatenate([np.arange(len(first)), np.argsort(second, kind="stable")])
-        self.rows = torch.from_numpy(rows).to(device)
-        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self.rows = torch.from_numpy(rows).to(gradient.device)
+        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(gradient.device)
+        self._pieces = [gradient[: 2 * p]] if alone else [gradient[lowest:end], gradient[p : 2 * p]]
+        self._sizes = [len(piece) for piece in self._pieces]
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Add the sums of a block's rows (R, N) to the gradients of U and V."""
+        sums = _sum_rows(rows, self.rows, self.starts)
+        for piece, part in zip(self._pieces, sums.split(self._sizes), strict=True):
+            piece.add_(part)
 
 
 class _Network:
@@ -98,13 +109,14 @@ class _Network:
         self.weights = initial_mlp(trial, p).to(device)
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
-        self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
+        self._to_readout = self.gradient[2 * p :]
         self.optimizers = [AdamW(self.weights, OptimizerSettings.of(trial))]
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
         inputs = data.inputs[examples.train][by_token]
         self.training = _blocks(inputs, examples.given[by_token], scratch, width, p)
-        self._sums = [_TokenSums(inputs[b.start : b.end], p, device) for b in self.training]
+        alone = len(self.training) == 1
+        self._sums = [_TokenSums(inputs[b.start : b.end], self.gradient, alone=alone) for b in self.training]
         order = np.concatenate([examples.train, examples.test])
         targets = np.concatenate([examples.given, data.labels[examples.test]])
         self.everything = _blocks(data.inputs[order], targets, scratch, width, p)
@@ -128,9 +140,7 @@ class _Network:
             back = block.active  # its values are no longer needed: (R, N)
             torch.addmm(back, block.scores_t, self.readout, beta=0, alpha=self._scale * self._slope, out=back)
             back.mul_(hidden if self._square else hidden.gt_(0))  # phi'(h); dropped units have h = 0
-            by_token = _sum_rows(back, sums.rows, sums.starts)
-            self._to_first[sums.first].add_(by_token[: sums.n_first])
-            self._to_second.add_(by_token[sums.n_first :])
+            sums.add(back)
         self.optimizers[0].step(self.gradient, step)
 
     def _forward(self, embedding: torch.Tensor, block: _Block, numbers: torch.Tensor | None) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from conftest import run_in_process, study_of
 from processes import alive, children, kill, wait_for
+from test_ray_feed import room_for
 
 import phasemap as pm
 from phasemap.results.folder import RunFolder
@@ -109,7 +110,7 @@ def test_a_free_slot_gets_a_pack_while_a_slow_one_still_trains(tmp_path):
     study, folder = searched(), RunFolder(tmp_path / "searched")
     folder.create()
     source = PackSource(study, folder, slots=2)
-    feed = PackFeed([], source.more)
+    feed = PackFeed([], room_for(cpu=2), source.more)
     workload = Workload(folder=folder, rule=study.phases, device="cpu")
     slow = feed.suggest("slow")
     trained: list[str] = []

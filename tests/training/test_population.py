@@ -127,6 +127,15 @@ def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
         assert by_id(continued) == undisturbed
 
 
+@pytest.mark.parametrize("kernel", [make_kernel, FunctionalKernel])
+def test_slow_steps_are_checkpointed_one_by_one_and_the_stride_changes_no_bit(kernel, monkeypatch):
+    whole, saved = train_pack(MIXED[:4], device=CPU, kernel=kernel), []
+    monkeypatch.setattr("phasemap.training.population.LOOK_SECONDS", 0.0)
+    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    assert by_id(train_pack(MIXED[:4], device=CPU, kernel=kernel, hooks=hooks)) == by_id(whole)
+    assert len(saved) == MIXED[0].steps
+
+
 def test_a_checkpoint_of_another_pack_is_refused():
     saved = []
     train_pack(MIXED[:2], device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
