@@ -1,17 +1,20 @@
 """Runs of a search: packs are chosen while others train, and a killed run goes on where it stopped."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import run_in_process, study_of
 from processes import alive, children, kill, wait_for
 from test_ray_feed import room_for
 
 import phasemap as pm
+from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.running.adaptive import PackSource
@@ -189,3 +192,24 @@ def test_a_search_goes_on_when_trials_fail_and_names_them(tmp_path):
     assert points.loc[TOO_WIDE, "phase"].isna().all()
     assert points.loc[[8, 16], "phase"].notna().all()
     assert make_plan(study, folder).n_missing == 5  # what failed is tried again
+
+
+def test_commands_say_what_a_search_costs_and_what_it_measured(done, tmp_path):
+    path = tmp_path / "searched.yaml"
+    path.write_text(STUDY)
+
+    def said(*arguments):
+        found = CliRunner().invoke(cli, [*map(str, arguments)])
+        assert found.exit_code == 0, found.output
+        return found.stdout
+
+    planned = said("plan", path, "--storage", tmp_path)
+    assert "81 points x 2 seeds = 162 trials" in planned
+    assert "to train: at most 65 by the search (boundary)" in planned
+    assert json.loads(said("plan", path, "--storage", done[1].path.parent, "--json"))["n_missing"] == 0
+    shown = said("show", done[1].path)
+    assert re.search(r"map: \d+ of 81 points measured \(\d+ %\), \d+ inferred; expected wrong: [\d.]+ %", shown)
+    content = json.loads(said("show", done[1].path, "--json"))
+    assert content["n_measured_points"] + content["n_inferred_points"] == 81
+    assert content["n_missing_points"] == 0
+    assert 0 <= content["expected_wrong"] < 0.2
