@@ -16,6 +16,7 @@ from phasemap.study.trials import count_trials, grid_ids
 
 DEFAULT_BUDGET = 0.25
 FEWEST = 2  # times the start's trials, before a search may stop
+FEWEST_TRIALS = 12  # also of a map with one label
 
 
 def budget_trials(study: Study) -> int:
@@ -97,7 +98,7 @@ def is_known(study: Study, trials: pd.DataFrame) -> bool:
     start = target_of(study).coarse(start_points(budget_trials(study)))
     seen = np.flatnonzero(taken_trials(study, trials["trial_id"]).any(axis=1))
     labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == "phases" else "phase"]
-    few = len(trials) < FEWEST * len(start) and labels.nunique() > 1
+    few = len(trials) < (FEWEST * len(start) if labels.nunique() > 1 else FEWEST_TRIALS)
     if few or not np.isin(start, seen).all():
         return False
     wrong = expected_wrong(study, trials)

@@ -179,7 +179,7 @@ class StudySearch:
 
     def ask(self, n: int) -> list[Trial]:
         """Return up to n trials to train; none when the budget is used up or the map is known."""
-        planned = self.sampler.plan(self._optuna, min(n, self.left)) if self.left else 0
+        planned = min(self.sampler.plan(self._optuna, min(n, self.left)), self.left) if self.left else 0
         if planned and self._may_stop():
             return []
         return [self._ask() for _ in range(planned)]
