@@ -233,6 +233,10 @@ BAD = {
         SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: shift, shift_by: 0"),
         "task.shift_by = 0 is not allowed; allowed: a whole number >= 1  ({file}:3)",
     ),
+    "a balanced split of no whole parts": (
+        SMALL.replace("modulus: 7", "modulus: 7, split: balanced"),
+        "fixed.data_fraction = 0.6 is neither 1 / m nor 1 - 1 / m, as task.split balanced needs; allowed: 0.5, 0.25,",
+    ),
     "anchors without end": (
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",

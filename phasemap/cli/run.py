@@ -55,7 +55,7 @@ def run(
     else:
         text = f"a search of {count_trials(loaded)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
     click.echo(f"{loaded.name}: {text} ({core_time})", err=True)
-    _interrupt_on_terminate()
+    interrupt_on_terminate()
     outcome = execute(
         loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
     )
@@ -125,7 +125,7 @@ def _search(study: Study) -> str:
     return f"by the search ({search.kind}); fewer once less than {100 * search.tolerance:g} % is expected wrong"
 
 
-def _interrupt_on_terminate() -> None:
+def interrupt_on_terminate() -> None:
     """Let SIGTERM end a run as Ctrl-C does."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -43,7 +43,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> Any:
         if verbose:
-            _log_to_stderr()
+            log_to_stderr()
         return guarded(command, *args, **kwargs)
 
     return wrapped
@@ -74,7 +74,8 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Show phasemap's log messages."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("phasemap").addHandler(handler)

@@ -34,6 +34,7 @@ class TaskSpec(Section):
     dataset: Literal["digits", "mnist5k"] = "digits"
     path: str | None = None
     shift_by: Count = 1
+    split: Literal["random", "balanced"] = "random"
 
 
 class ModelSpec(Section):
