@@ -16,7 +16,7 @@ from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.inside import read_weights
 from phasemap.running.driver import run_study
-from phasemap.running.runner import Event, Runner
+from phasemap.running.runner import Event, More, Runner
 from phasemap.running.work import Workload
 from phasemap.study.axes import Axis
 from phasemap.study.packs import Pack
@@ -116,8 +116,10 @@ class _Borrowed:
         self._runner = runner
         self.name, self.slots = runner.name, runner.slots
 
-    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        self._runner.run(packs, workload, tell)
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        self._runner.run(packs, workload, tell, more)
 
     def close(self) -> None:
         """Leave it to its owner."""

@@ -91,11 +91,20 @@ def words(counts: Any) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
 
 
+def search_words(run: Run) -> str:
+    """Say in a line how much of a search's map was measured, and how wrong the rest may be."""
+    from phasemap.diagram.tables import Tables
+    from phasemap.search.completed import map_words
+
+    return map_words(Tables(study=run.study, trials=run.trials, points=run.points))
+
+
 def summary(content: Mapping[str, Any]) -> str:
     """Write for people what a run came to."""
+    mapped = f"map: {content['map']}\n" if "map" in content else ""
     return (
         f"{content['n_trained']} trained, {content['n_reused']} reused, {len(content['failures'])} failed; "
-        f"{words(content['phase_counts'])}\ntables and diagram.png: {content['run']}"
+        f"{words(content['phase_counts'])}\n{mapped}tables and diagram.png: {content['run']}"
     )
 
 
