@@ -37,6 +37,7 @@ def points(study=STUDY):
     frame["phase"] = ["grokking" if name in GROKKING else name for name in frame["subphase"]]
     frame["agreement"] = [0.5 if i == 3 else 1.0 for i in range(n)]
     frame["n_seeds"], frame["n_failed"], frame["n_diverged"] = 2, 0, 0
+    frame["inferred"] = False
     for name in MEANS:
         frame[name] = np.linspace(0, 1, n)
     frame["generalization_wins"] = ["wins" if i % 2 else "loses" for i in range(n)]
