@@ -11,6 +11,7 @@ from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
 from phasemap.cli.report import report
 from phasemap.cli.run import plan, run
+from phasemap.cli.serve import serve
 from phasemap.cli.studies import init, schema
 from phasemap.cli.tables import bundle, export, relabel
 
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init
+    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init, serve
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -8,10 +8,37 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from phasemap.results.folder import RunFolder
 from phasemap.study.problems import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a run's lock."""
+
+    host: str
+    pid: int | None  # None where the lock can't be read
+    started: str | None  # in the kernel's clock ticks
+
+    @property
+    def here(self) -> bool:
+        """Whether it is, or was, a process of this host."""
+        return self.host == socket.gethostname()
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is known to have ended; of another host nothing is known."""
+        return self.here and (self.pid is None or process_start(self.pid) != self.started)
+
+
+def living_holder(folder: RunFolder) -> Holder | None:
+    """Return who holds a run's lock; None where nobody does, or its process is known to be gone."""
+    text = _read(folder.lock)
+    holder = _holder(text) if text is not None else None
+    return None if holder is None or holder.gone else holder
 
 
 @contextmanager
@@ -27,7 +54,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
         {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "started": _process_start(os.getpid()),
+            "started": process_start(os.getpid()),
             "holder": uuid.uuid4().hex,
         }
     )
@@ -65,8 +92,8 @@ def _take_over_if_dead(path: Path) -> None:
     text = _read(path)
     if text is None:
         return
-    host, pid, started = _holder(text)
-    if host == socket.gethostname() and (pid is None or _process_start(pid) != started):
+    holder = _holder(text)
+    if holder.gone:
         stale = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             path.rename(stale)
@@ -76,21 +103,23 @@ def _take_over_if_dead(path: Path) -> None:
             _link(stale, path)
         stale.unlink()
         return
-    hint = "" if host == socket.gethostname() else f"; if that process is gone, remove {path}"
-    raise UserError(f"{path.parent} is being run by process {pid} on {host}; allowed: one driver at a time{hint}")
+    hint = "" if holder.here else f"; if that process is gone, remove {path}"
+    raise UserError(
+        f"{path.parent} is being run by process {holder.pid} on {holder.host}; allowed: one driver at a time{hint}"
+    )
 
 
-def _holder(text: str) -> tuple[str, int | None, str | None]:
+def _holder(text: str) -> Holder:
     """Read who holds a lock; nobody where it can't be read."""
     try:
         content = json.loads(text)
-        return str(content["host"]), int(content["pid"]), content["started"]
+        return Holder(str(content["host"]), int(content["pid"]), content["started"])
     except (ValueError, KeyError, TypeError):
-        return socket.gethostname(), None, None
+        return Holder(socket.gethostname(), None, None)
 
 
-def _process_start(pid: int) -> str | None:
-    """Return when a process started, in the kernel's clock ticks; None if there is no such process."""
+def process_start(pid: int) -> str | None:
+    """Return when a process of this host started, in the kernel's clock ticks; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
