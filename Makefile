@@ -18,7 +18,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for name in engine transformer report overhead scale figures; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in engine transformer report overhead scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 reproduction: $(VENV)/.demo
 	$(BIN)/python docs/reproduction.py

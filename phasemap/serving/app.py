@@ -24,14 +24,13 @@ from phasemap.serving.file_routes import making
 from phasemap.serving.guards import BodyGuard, HostGuard, Recorder
 from phasemap.serving.run_routes import reading
 from phasemap.serving.service import Service
-from phasemap.serving.settings import Settings
+from phasemap.serving.settings import PREFIX, Settings
 from phasemap.serving.store import UnknownRunError
 from phasemap.serving.studies import BusyError
 from phasemap.serving.supervisor import ConflictError
 from phasemap.serving.system_routes import health, metrics
 from phasemap.study.problems import UnreachableError, UserError
 
-PREFIX = "/api/v1"
 STATUS: dict[type[Exception], int] = {
     UnknownRunError: 404,
     UnknownTrialError: 404,

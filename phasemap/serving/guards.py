@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from phasemap.serving.metrics import Metrics
-from phasemap.serving.settings import BODY_BYTES, BODY_SECONDS, loopback
+from phasemap.serving.settings import BODY_BYTES, BODY_SECONDS, PREFIX, loopback
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -74,9 +74,7 @@ class Recorder:
         finally:
             self.metrics.open.dec()
             seconds = time.perf_counter() - started
-            route = scope.get("route")
-            path = getattr(route, "path", None) or "other"
-            self.metrics.request(path, scope["method"], status, seconds)
+            self.metrics.request(_route(scope), scope["method"], status, seconds)
             caller = scope.get("state", {}).get("caller")
             logger.info(
                 "request",
@@ -89,6 +87,12 @@ class Recorder:
                     "who": getattr(caller, "name", None),
                 },
             )
+
+
+def _route(scope: Scope) -> str:
+    """Name a request's route, of which there are few; FastAPI leaves out the prefix of an included router."""
+    path = getattr(scope.get("route"), "path", None) or "other"
+    return PREFIX + path if scope["path"].startswith(PREFIX) and not path.startswith((PREFIX, "other")) else path
 
 
 def _secure(headers: MutableHeaders) -> None:

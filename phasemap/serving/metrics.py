@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -39,7 +39,7 @@ class Metrics:
         self.requests.labels(route, method if method in METHODS else "other", str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def watch(self, states: Callable[[], Mapping[str, str]], followers: Callable[[], int]) -> None:
+    def watch(self, states: Callable[[], Iterable[str]], followers: Callable[[], int]) -> None:
         """Tell of the runs and the followers whenever the metrics are read."""
         self.registry.register(_Live(states, followers))
 
@@ -49,13 +49,17 @@ class Metrics:
 
 
 class _Live(Collector):
-    def __init__(self, states: Callable[[], Mapping[str, str]], followers: Callable[[], int]) -> None:
+    def __init__(self, states: Callable[[], Iterable[str]], followers: Callable[[], int]) -> None:
         self._states, self._followers = states, followers
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: it would be read to do so."""
+        return ()
 
     def collect(self) -> Iterable[Metric]:
         """Yield what is read when it is asked for."""
         runs = GaugeMetricFamily("phasemap_runs", "Runs of the storage", labels=["state"])
-        found = Tally(self._states().values())
+        found = Tally(self._states())
         for state in STATES:
             runs.add_metric([state], found[state])
         yield runs

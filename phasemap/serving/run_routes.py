@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import anyio
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse
 
@@ -132,7 +133,7 @@ EVENTS: dict[int | str, dict[str, Any]] = {
 @reading.get("/runs/{name}/events", response_class=Response, responses=EVENTS)
 async def follow_run(name: Name, request: Request, service: Serving) -> Response:
     """Follow a run: its summary now, and again whenever it changes."""
-    service.store.place(name)
+    await anyio.to_thread.run_sync(service.summaries.of, name)
     return _stream(request, service, name)
 
 

@@ -65,7 +65,7 @@ class Service:
         """Take the storage, go on with its queue, and watch it."""
         self.hub = Hub()
         self.watcher = Watcher(self.summaries, self.hub, asyncio.get_running_loop())
-        self.metrics.watch(lambda: self.watcher.states, lambda: self.hub.followers)
+        self.metrics.watch(lambda: [run.state for run in self.summaries.all()], lambda: self.hub.followers)
         self.supervisor.on_tick = self.watcher.look
         await asyncio.to_thread(self.supervisor.open)
 

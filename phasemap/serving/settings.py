@@ -10,6 +10,7 @@ from pathlib import Path
 from phasemap.serving.tokens import TokenFile
 from phasemap.study.problems import UserError
 
+PREFIX = "/api/v1"
 BODY_BYTES = 256_000  # of a request: a study is some kilobytes, a transition matrix of 97 classes 50
 BODY_SECONDS = 20.0  # to send it
 MOST_TRIALS = 200_000  # of a submitted study

@@ -1,0 +1,166 @@
+"""The pages in a real browser over a real service: log in, submit, watch, open a cell, compare, cancel."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from processes import wait_for
+from services import write_runs, write_tokens
+
+STUDY = """name: watched
+task: {kind: modular_addition, modulus: 11}
+model: {width: 32}
+training: {steps: 400}
+axes:
+  corruption: [0, 0.2, 0.4]
+  weight_decay: [0, 4]
+fixed: {data_fraction: 0.7}
+seeds: 2
+resources: {pack_size: 2}
+"""
+
+
+CHOSEN_TEXT = "[document.activeElement].map((e) => e.value.slice(e.selectionStart, e.selectionEnd))[0]"
+LOOKS = ({"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}, "has_touch": True})
+PAGES = {"/": ".run img", "/runs/grid": ".cells rect", "/compare?a=grid&b=other": "#found img", "/submit": "main p"}
+
+
+class Visitor:
+    """A browser's page on a service, with everything that it said."""
+
+    def __init__(self, browser, service, **options):
+        self.context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | options))
+        self.page = self.context.new_page()
+        self.url, self.heard, self.alerts = service.url, [], []
+        self.page.on("console", lambda message: self.heard.append(message.text))
+        self.page.on("pageerror", lambda error: self.heard.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.alerts.append(dialog.message), dialog.accept()))
+
+    def go(self, path):
+        self.page.goto(self.url + path)
+
+    def log_in(self, token="ann-has-a-token-of-some-length"):
+        self.page.fill("#token", token)
+        self.page.click("main button[type=submit]")
+
+    def check_access(self):
+        """Nothing that axe knows to keep people out."""
+        found = Axe().run(self.page)
+        serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+        assert serious == [], [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pages") / "s"
+    write_runs(root)
+    return root
+
+
+@pytest.fixture
+def visitor(browser, start_service, storage):
+    service = start_service("--token-file", write_tokens(storage.parent), "--cpus", "1", root=storage)
+    found = Visitor(browser, service)
+    yield found
+    found.context.close()
+    assert found.heard == []
+    assert [text for text in found.alerts if not text.startswith("Cancel long?")] == []
+
+
+def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, storage):
+    page = visitor.page
+    visitor.go("/runs/grid")
+    visitor.check_access()
+    visitor.log_in()
+    page.wait_for_selector(".cells rect")
+    assert page.url.endswith("/runs/grid")
+    assert page.inner_text("#state") == "stopped"
+    visitor.check_access()
+
+    visitor.go("/submit")
+    page.fill("#study", STUDY.replace("num", "x").replace("seeds: 2", "seeds: many"))
+    page.wait_for_selector("#problems li")
+    assert page.inner_text("#checked") == "1 mistake"
+    assert page.is_disabled("#send")
+    page.click("#problems button")
+    assert page.evaluate(CHOSEN_TEXT) == "seeds: many"
+    page.fill("#study", STUDY)
+    page.wait_for_selector("#send:not([disabled])")
+    assert page.inner_text("#checked") == "The study is valid: 6 points, 12 trials."
+    visitor.check_access()
+    page.click("#send")
+
+    page.wait_for_url("**/runs/watched")
+    page.wait_for_selector(".cells rect", timeout=90_000)
+    seen = set()
+
+    def filled():
+        marks = page.eval_on_selector_all(".cells rect[data-mark]", "all => all.map((c) => c.dataset.mark)")
+        seen.add(marks.count("missing"))
+        return marks and "missing" not in marks
+
+    wait_for(lambda: filled() or page.wait_for_timeout(200), seconds=120, what="the map to fill")
+    assert len(seen) > 1  # it filled while one looked
+    page.wait_for_function("document.getElementById('state').textContent === 'done'", timeout=60_000)
+    assert page.inner_text("#progress-words").startswith("12 of 12 trials; ")
+    page.locator(".cells rect[data-point]").nth(3).click()
+    page.wait_for_selector("#curves path.curve")
+    page.click("#log summary")
+    page.wait_for_function("document.querySelector('#log pre').textContent.includes('12 trained, 0 reused')")
+    visitor.check_access()
+
+    visitor.go("/")
+    page.wait_for_selector('[data-run="watched"] img')
+    visitor.check_access()
+    page.fill("#find", "grid")
+    assert page.locator(".run:visible").count() == 1
+    page.fill("#find", "")
+    for name in ("grid", "other"):
+        page.check(f'[data-run="{name}"] input')
+    page.click("#compare")
+    page.wait_for_selector("#found img")
+    page.wait_for_function("document.querySelector('#found img').naturalWidth > 300")
+    assert re.match(r"(equal|changed|undecided)", page.inner_text("#verdict"))
+    visitor.check_access()
+
+    visitor.go("/submit")
+    page.fill("#study", STUDY.replace("watched", "long").replace("steps: 400", "steps: 400000"))
+    page.wait_for_selector("#send:not([disabled])")
+    page.click("#send")
+    page.wait_for_selector("#cancel:not([hidden])")
+    page.wait_for_function("document.getElementById('state').textContent === 'running'", timeout=60_000)
+    page.click("#cancel")
+    page.wait_for_function("document.getElementById('state').textContent === 'stopped'", timeout=90_000)
+    assert page.is_visible("#resume")
+    assert not (storage / "long/lock.json").exists()
+
+
+@pytest.mark.parametrize("options", LOOKS)
+def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage, options):
+    service = start_service("--token-file", write_tokens(storage.parent), root=storage)
+    found = Visitor(browser, service, **options)
+    found.go("/login")
+    found.log_in("eve-may-only-read-this-service")
+    for path, there in PAGES.items():
+        found.go(path)
+        found.page.wait_for_selector(there)
+        assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        found.check_access()
+    assert "may read, but not submit" in found.page.inner_text("main")
+    found.go("/docs")
+    found.page.wait_for_selector("text=/api/v1/runs/{name}/points")
+    found.context.close()
+    assert found.heard == found.alerts == []
+
+
+def test_the_page_comes_back_after_the_service_was_killed(browser, start_service, storage):
+    service = start_service(root=storage)
+    found = Visitor(browser, service)
+    found.go("/runs/grid")
+    found.page.wait_for_selector(".cells rect")
+    service.process.kill()
+    service.process.wait()
+    found.page.wait_for_selector("#lost:visible")
+    service.start()
+    found.page.wait_for_selector("#lost", state="hidden", timeout=20_000)
+    found.context.close()
