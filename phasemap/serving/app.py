@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -11,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path
 
 from phasemap._version import __version__
 from phasemap.figures.page import ASSETS
@@ -40,6 +40,7 @@ STATUS: dict[type[Exception], int] = {
     UnreachableError: 503,
     UserError: 422,
 }
+SWAGGER = Path(str(files("fastapi_swagger") / "resources"))  # Swagger UI itself: no other site is asked
 DESCRIPTION = (
     "Read, follow and submit studies. Where the service has tokens, send one as `Authorization: Bearer TOKEN`; "
     "reading needs the scope read, submitting the scope submit. The storage is the truth: what the command line does "
@@ -73,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     app.include_router(metrics)
     app.include_router(pages.router, include_in_schema=False)
-    for name, folder in (("figures", ASSETS), ("page", pages.ASSETS), ("docs", Path(swagger_ui_path))):
+    for name, folder in (("figures", ASSETS), ("page", pages.ASSETS), ("docs", SWAGGER)):
         app.mount(f"/static/{name}", StaticFiles(directory=folder), name=name)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _wrong_request)
