@@ -1,69 +1,58 @@
-"""How long the report of 20,000 trials takes, and how large it is.
+"""How long the report of 20,000 trials takes, how large it is, and how soon a browser shows its picture.
 
     python benchmarks/report.py [--trials 20000]
 
-Prints JSON: wall and processor seconds of reading the run, making the content and writing the page, and its bytes.
-The run is synthetic (tests/synthetic.py): curves as rough as real ones, without training.
+The run is made up (see synthetic.py): curves as rough as real ones, without training. The report is made by a process
+of its own, as `phasemap report` does, with nothing read before.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+from common import report
+from synthetic import write_synthetic
 
-import pyarrow as pa  # noqa: E402
-from conftest import study_of  # noqa: E402
-from synthetic import synthetic_run  # noqa: E402
-
-import phasemap as pm  # noqa: E402
-from phasemap.diagram.tables import Tables, derive, write_tables  # noqa: E402
-from phasemap.figures.page import write_report  # noqa: E402
-from phasemap.figures.report import report_payload  # noqa: E402
+from phasemap.results.folder import RunFolder
+from phasemap.running.driver import write_results
+from phasemap.study.file import load_resolved
 
 
-def timed(work: Callable[[], object]) -> tuple[object, dict[str, float]]:
-    wall, processor = time.perf_counter(), time.process_time()
-    result = work()
-    return result, {
-        "wall_seconds": round(time.perf_counter() - wall, 2),
-        "processor_seconds": round(time.process_time() - processor, 2),
-    }
+def seconds_to_first_picture(page: Path) -> float | None:
+    """Return the seconds from opening a page to its first cells; None without a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        started = time.perf_counter()
+        tab.goto(page.as_uri(), wait_until="commit")
+        tab.wait_for_selector(".cells rect")
+        found = time.perf_counter() - started
+        browser.close()
+    return round(found, 2)
 
 
-def read(path: Path) -> tuple[Tables, pa.Table]:
-    run = pm.open_run(path)
-    return Tables(study=run.study, trials=run.trials, points=run.points), run._rows
-
-
-def measure(trials: int, root: Path) -> dict[str, object]:
-    axes = {
-        "corruption": {"start": 0, "stop": 0.6, "num": max(2, trials // 100)},
-        "weight_decay": {"start": 0, "stop": 20, "num": 20},
-    }
-    study = study_of(name="large", axes=axes, seeds=5, training={"steps": 2000}, model={"width": 128})
-    folder = synthetic_run(study, root)
-    write_tables(folder, derive(folder), curves=True)
-    found, reading = timed(lambda: read(folder.path))
-    content, making = timed(lambda: report_payload(*found))  # type: ignore[misc]
-    page = root / "large.html"
-    _, writing = timed(lambda: write_report(content, page))  # type: ignore[arg-type]
-    records = {name: content["curves"][name] for name in ("records", "recorded")}  # type: ignore[index]
+def measure(folder: RunFolder) -> dict[str, Any]:
+    """Make the report of a finished run and open it."""
+    write_results(folder, load_resolved(folder.study), curves=False)
+    page = folder.path / "report.html"
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "phasemap", "report", str(folder.path), "-o", str(page)], check=True)
     return {
-        "trials": trials,
-        "read": reading,
-        "content": making,
-        "write": writing,
-        "bytes": page.stat().st_size,
-        **records,
+        "report_seconds": round(time.perf_counter() - started, 2),
+        "megabytes": round(page.stat().st_size / 1e6, 2),
+        "first_picture_seconds": seconds_to_first_picture(page),
     }
 
 
@@ -72,9 +61,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20_000)
     trials = parser.parse_args().trials
     with tempfile.TemporaryDirectory() as root:
-        results = measure(trials, Path(root))
-    machine = {"platform": platform.platform(), "python": platform.python_version()}
-    print(json.dumps({"benchmark": "report", "machine": machine, "results": results}, indent=2))
+        results = measure(write_synthetic(Path(root) / "large", trials, pack=1000))
+    report("report", results, n_trials=trials)
 
 
 if __name__ == "__main__":

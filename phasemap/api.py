@@ -10,7 +10,7 @@ import pandas as pd
 
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.labelling import label_frame
-from phasemap.results.folder import RunFolder, storage_path, write_text
+from phasemap.results.folder import RunFolder, run_folder
 from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
@@ -50,7 +50,7 @@ def run(
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
     study = study if isinstance(study, Study) else load_study(study)
-    folder = RunFolder(storage_path(storage) / study.name)
+    folder = run_folder(storage, study.name)
     execute(study, folder, address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
     return Run(folder)
 
@@ -100,8 +100,8 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
             run.folder.remove_labelled()
-            write_text(run.folder.study, dump_study(study))
-        write_results(run.folder, study, at_step, curves=not run.folder.curves.exists())
+            run.folder.write_text(run.folder.study, dump_study(study))
+        write_results(run.folder, study, at_step, curves=not run.folder.fetch(run.folder.curves))
     return Run(run.folder)
 
 

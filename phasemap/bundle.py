@@ -47,7 +47,7 @@ def _gather(run: Run, folder: Path) -> list[str]:
     for name, write in _parts(run).items():
         write(folder / name)
     for path in (run.folder.study, run.folder.provenance, run.folder.neurons):
-        if path.is_file():
+        if run.folder.fetch(path):
             shutil.copyfile(path, folder / path.name)
     names = sorted(path.name for path in folder.iterdir())
     sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]

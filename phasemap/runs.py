@@ -46,10 +46,11 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.path = folder.path
+        self.path = folder.path  # of a run in an object store, this process's copy
+        self.place = folder.place
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"Run({self.place!r})"
 
     @cached_property
     def study(self) -> Study:
@@ -144,7 +145,7 @@ class Run:
         from phasemap.figures.cells import not_recorded
         from phasemap.figures.charts import CHART_KINDS
 
-        if not self.folder.neurons.is_file():
+        if not self.folder.fetch(self.folder.neurons):
             raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
         frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
         return frame
@@ -243,7 +244,7 @@ class Run:
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons
-        neurons = pq.read_table(path, filters=wanted).to_pandas() if path.is_file() else pd.DataFrame()
+        neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
         return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
 
     @cached_property
@@ -259,6 +260,7 @@ class Run:
     def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
         """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""
         try:
+            self.folder.fetch(path)
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)

@@ -7,6 +7,7 @@ import click
 from phasemap._version import __version__
 from phasemap.cli.check import check
 from phasemap.cli.compare import diff
+from phasemap.cli.jobs import cancel, logs, status, submit
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
 from phasemap.cli.report import report
@@ -31,7 +32,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    run, plan, list_command, show, plot, report, diff, check, replay, relabel, export, bundle, schema, init, serve
+    run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
+    bundle, schema, init, serve,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -65,7 +65,7 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     values = {name: [value for _, value in values_of(study, name)] for name in SCALE}
     trained = [execution for execution in executions if execution.get("n_trained")]
     return {
-        "run": str(found.path),
+        "run": found.place,
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,

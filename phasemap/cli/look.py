@@ -27,7 +27,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
 
     rows = []
     for folder in list_runs(storage):
-        row: dict[str, Any] = {"name": folder.name, "run": str(folder.path)}
+        row: dict[str, Any] = {"name": folder.name, "run": folder.place}
         try:
             found, executions = Run(folder), read_provenance(folder)
             row |= {
@@ -67,7 +67,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     bad = trials[trials["status"].isin(["failed", "diverged"])]
     both = trials.dropna(subset="subphase")
     content = {
-        "run": str(found.path),
+        "run": found.place,
         "n_trials": count_trials(found.study),
         "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
         "phase_counts": counts(found, "phase"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, set_option, words
+from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, set_option, summary
 
 
 @click.command()
@@ -34,13 +34,13 @@ def run(
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
-    from phasemap.results.folder import RunFolder, storage_path
+    from phasemap.results.folder import run_folder
     from phasemap.running.driver import check_folder, make_plan
     from phasemap.study.file import load_study
     from phasemap.study.packs import Calibration
 
     loaded = load_study(study, overrides)
-    folder = RunFolder(storage_path(storage) / loaded.name)
+    folder = run_folder(storage, loaded.name)
     for change in [] if fresh else check_folder(loaded, folder):
         click.echo(f"changed: {change}", err=True)
     plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
@@ -58,18 +58,14 @@ def run(
         error = done.trials.set_index("trial_id").at[trial_id, "error"]
         click.echo(f"failed: trial {trial_id}: {error}", err=True)
     content = {
-        "run": str(folder.path),
+        "run": folder.place,
         "n_trials": plan.n_trials,
         "n_trained": outcome.n_trained,
         "n_reused": outcome.n_reused,
         "failures": list(outcome.failures),
         "phase_counts": counts(done, "phase"),
     }
-    text = (
-        f"{outcome.n_trained} trained, {outcome.n_reused} reused, {len(outcome.failures)} failed; "
-        f"{words(content['phase_counts'])}\ntables and diagram.png: {folder.path}"
-    )
-    print_result(content, text, as_json=as_json)
+    print_result(content, summary(content), as_json=as_json)
     sys.exit(EXIT_FAILED if outcome.failures else 0)
 
 
@@ -80,13 +76,13 @@ def run(
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
 def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
-    from phasemap.results.folder import RunFolder, storage_path
+    from phasemap.results.folder import run_folder
     from phasemap.running.driver import check_folder, make_plan
     from phasemap.running.estimate import estimate
     from phasemap.study.file import load_study
 
     loaded = load_study(study, overrides)
-    folder = RunFolder(storage_path(storage) / loaded.name)
+    folder = run_folder(storage, loaded.name)
     changes = check_folder(loaded, folder)
     made = make_plan(loaded, folder)
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())

@@ -57,7 +57,11 @@ def _serve(
     cpus: int | None,
 ) -> None:
     from phasemap.results.folder import storage_path
+    from phasemap.results.remote import is_remote
     from phasemap.study.problems import UserError
+
+    if is_remote(storage):
+        raise UserError(f"--storage {storage}: allowed for a service: a local or shared folder")
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:

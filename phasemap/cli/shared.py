@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_WRONG, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 storage_option = click.option(
-    "--storage", metavar="DIR", help="Where runs are kept; default ./runs. With it, RUN is a run's name."
+    "--storage",
+    metavar="DIR-or-URI",
+    help="Where runs are kept; default ./runs. With it, RUN is a run's name.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
@@ -86,6 +88,14 @@ def counts(run: Run, column: str) -> dict[str, int]:
 def words(counts: Any) -> str:
     """Write counts for people."""
     return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
+
+
+def summary(content: Mapping[str, Any]) -> str:
+    """Write for people what a run came to."""
+    return (
+        f"{content['n_trained']} trained, {content['n_reused']} reused, {len(content['failures'])} failed; "
+        f"{words(content['phase_counts'])}\ntables and diagram.png: {content['run']}"
+    )
 
 
 def duration(seconds: float) -> str:

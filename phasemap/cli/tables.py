@@ -24,7 +24,7 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
     done = relabel_run(found, rule, at_step)
     after = done.trials.set_index("trial_id")["subphase"]
     changed = int((after.fillna("") != before.reindex(after.index).fillna("")).sum())
-    content = {"run": str(done.path), "n_changed": changed, "phase_counts": counts(done, "phase")}
+    content = {"run": done.place, "n_changed": changed, "phase_counts": counts(done, "phase")}
     print_result(
         content,
         f"{changed} of {len(after)} trials changed; {words(content['phase_counts'])}",

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from phasemap.diagram.points import point_table
 from phasemap.results.curves import write_curves
-from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.folder import RunFolder
 from phasemap.results.inside import read_inside
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import merge_rows, select_rows, trial_frame
@@ -46,10 +46,10 @@ def study_rows(folder: RunFolder, study: Study) -> pa.Table:
 
 def write_tables(folder: RunFolder, tables: Tables, *, curves: bool) -> None:
     """Write trials and points, what was recorded inside the networks if anything was, and the curves if wanted."""
-    _write(folder.trials, _arrow(tables.trials))
-    _write(folder.points, _arrow(tables.points))
-    if folder.inside.is_dir():
-        _write(folder.neurons, read_inside(folder, tables.trials))
+    _write(folder, folder.trials, _arrow(tables.trials))
+    _write(folder, folder.points, _arrow(tables.points))
+    if folder.fetch_all(folder.inside):
+        _write(folder, folder.neurons, read_inside(folder, tables.trials))
     if curves:
         write_curves(folder, tables.trials["trial_id"].tolist())
 
@@ -58,5 +58,5 @@ def _arrow(frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-def _write(path: Path, table: Any) -> None:
-    write_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+def _write(folder: RunFolder, path: Path, table: Any) -> None:
+    folder.write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))

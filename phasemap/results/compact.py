@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from phasemap.results.curves import chosen_pieces, chosen_rows
-from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.folder import RunFolder
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import batches, shard_files, shard_stamp
 
@@ -33,17 +33,18 @@ def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS) -> int:
         return 0
     stamps = {path: shard_stamp(path) for path in small}
     target = folder.shards / f"{PREFIX}{_digest(list(stamps.values()))}.parquet"
-    write_whole(target, lambda temporary: _write(temporary, small))
+    folder.write(target, lambda temporary: _write(temporary, small))
     _make_durable(folder.shards)
-    remove_unchanged(stamps)
+    remove_unchanged(folder, stamps)
     return len(small)
 
 
-def remove_unchanged(stamps: Mapping[Path, str]) -> None:
+def remove_unchanged(folder: RunFolder, stamps: Mapping[Path, str]) -> None:
     """Remove those shards that still are what they were when they were read."""
+    there = shard_files(folder)
     for path, stamp in stamps.items():
-        if shard_stamp(path) == stamp:
-            path.unlink()
+        if path in there and shard_stamp(path) == stamp:
+            folder.remove(path)
 
 
 def _write(path: Path, shards: Sequence[Path]) -> None:

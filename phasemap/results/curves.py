@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.phases.curves import QUANTITIES
-from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.folder import RunFolder
 from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import batches, shard_files, shard_pieces, unless_replaced
@@ -60,7 +60,7 @@ def write_curves(folder: RunFolder, trial_ids: Sequence[str]) -> None:
             for part in batches(_curves(folder, trial_ids), GROUP_ROWS):
                 file.write_table(part)
 
-    write_whole(folder.curves, write)
+    folder.write(folder.curves, write)
 
 
 def _curves(folder: RunFolder, trial_ids: Sequence[str]) -> Iterator[pa.Table]:

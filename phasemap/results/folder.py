@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from phasemap.results.remote import Remote, copy_of, is_remote
 from phasemap.study.problems import UnreachableError, UserError
 
 DEFAULT_STORAGE = "runs"
+LOCK_FILES = ("lock.json", "lock.beat")
+PROBE_BYTES = 1 << 16  # a full disk still takes an empty file
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run's folder, ``<storage>/<study name>``."""
+    """A run's folder, ``<storage>/<study name>``; of one in an object store, this process's copy.
+
+    A file is read after ``fetch`` (of a folder's files after ``fetch_all``), written by ``write`` and removed by
+    ``remove``, so that the copy and the store agree.
+    """
 
     path: Path
+    remote: Remote | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the run is, as a user named it."""
+        return self.remote.uri if self.remote else str(self.path)
 
     @property
     def name(self) -> str:
@@ -44,6 +59,11 @@ class RunFolder:
     def lock(self) -> Path:
         """The lock that keeps two drivers off one run."""
         return self.path / "lock.json"
+
+    @property
+    def damaged(self) -> Path:
+        """Shards that could not be read, set aside."""
+        return self.path / "damaged"
 
     @property
     def shards(self) -> Path:
@@ -111,16 +131,75 @@ class RunFolder:
         """The checkpoint of one pack."""
         return self.checkpoints / f"{pack_id}.pt"
 
+    def fetch(self, path: Path) -> bool:
+        """Say whether a file is there; it can be read then."""
+        return self.remote.download(self._key(path), path) if self.remote else path.exists()
+
+    def fetch_all(self, folder: Path) -> bool:
+        """Say whether a folder has files; they can be read then."""
+        if self.remote:
+            self.remote.download_all(self._key(folder), folder)
+        return folder.is_dir() and any(folder.iterdir())
+
+    def write(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Write a file whole or not at all; see ``write_whole``."""
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, write)
+        self.publish(path)
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write a text file whole or not at all."""
+        self.write_bytes(path, text.encode())
+
+    def write_bytes(self, path: Path, content: bytes) -> None:
+        """Write a binary file whole or not at all."""
+        self.write(path, lambda temporary: _write_bytes(temporary, content))
+
+    def publish(self, path: Path) -> None:
+        """Put a file that was written here where others see it."""
+        if self.remote:
+            self.remote.upload(path, self._key(path))
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+        if self.remote:
+            self.remote.remove(self._key(path))
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+    @contextmanager
+    def at_work(self) -> Iterator[RunFolder]:
+        """Yield the folder as a worker uses it: a copy of its own for as long as a pack takes, if it is remote."""
+        if self.remote is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="phasemap-") as own:
+            folder = RunFolder(Path(own) / self.name, self.remote)
+            folder.path.mkdir()
+            yield folder
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a damaged file to the folder of such, and return its new path."""
+        target = self.damaged / path.name
+        self.write_bytes(target, path.read_bytes())
+        self.remove(path)
+        return target
+
     def create(self) -> None:
         """Make the folder; UnreachableError if it can't be written."""
+        probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
             self.shards.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
-            probe = self.path / f".probe-{uuid.uuid4().hex}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            probe.write_bytes(bytes(PROBE_BYTES))
+            self.publish(probe)
         except OSError as error:
-            raise UnreachableError(f"the storage {self.path} can't be written: {error.strerror}") from None
+            raise UnreachableError(f"the storage {self.place} can't be written: {error.strerror or error}") from None
+        finally:
+            with suppress(OSError):
+                self.remove(probe)
 
     def remove_if_empty(self) -> None:
         """Remove a folder that was made for nothing: no shard, no file."""
@@ -132,50 +211,71 @@ class RunFolder:
         """Remove the derived tables, which then are made from the shards when they are asked for."""
         self.remove_labelled()
         for path in (self.curves, self.neurons):
-            path.unlink(missing_ok=True)
+            self.remove(path)
 
     def remove_labelled(self) -> None:
         """Remove those derived tables that depend on the rule."""
         for path in (self.trials, self.points):
-            path.unlink(missing_ok=True)
+            self.remove(path)
 
-    def move_aside(self) -> Path:
-        """Rename the folder to NAME.old-TIMESTAMP and return the new path."""
+    def move_aside(self) -> RunFolder:
+        """Rename the folder, but for its lock, to NAME.old-TIMESTAMP, make it anew, and return the old one."""
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        target = self.path.with_name(f"{self.path.name}.old-{stamp}")
+        target = RunFolder(self.path.with_name(f"{self.path.name}.old-{stamp}"))
         try:
-            self.path.rename(target)
+            self.path.rename(target.path)
+            self.create()
+            if (target.path / self.lock.name).exists():
+                (target.path / self.lock.name).rename(self.lock)
+            if self.remote:
+                target = RunFolder(target.path, self.remote.beside(target.name))
+                self.remote.move(target.remote, leave=LOCK_FILES)  # type: ignore[arg-type]
         except OSError as error:
-            raise UnreachableError(f"{self.path} can't be moved aside: {error.strerror}") from None
+            raise UnreachableError(f"{self.place} can't be moved aside: {error.strerror or error}") from None
         return target
 
 
 def storage_path(storage: str | Path | None) -> Path:
-    """Return the local folder of a storage; UserError for kinds that are not available yet."""
-    text = str(storage or DEFAULT_STORAGE)
-    if text.startswith("file://"):
-        return Path(text.removeprefix("file://"))
-    if "://" in text:
-        raise UserError(f"--storage {text}: object stores are not available yet; allowed: a local or shared folder")
-    return Path(text)
+    """Return the local folder of a storage."""
+    return Path(str(storage or DEFAULT_STORAGE).removeprefix("file://"))
+
+
+def run_folder(storage: str | Path | None, name: str) -> RunFolder:
+    """Return the folder of a run in a storage, which may be a URI."""
+    if is_remote(storage):
+        uri = f"{str(storage).rstrip('/')}/{name}"
+        return RunFolder(copy_of(uri), Remote(uri))
+    return RunFolder(storage_path(storage) / name)
 
 
 def find_run(run: str | Path, storage: str | Path | None = None) -> RunFolder:
     """Find a run by its folder or, with a storage, by its name; UserError if there is none."""
-    path = Path(run) if storage is None else storage_path(storage) / str(run)
-    by_name = Path(DEFAULT_STORAGE) / str(run)
-    for candidate in (path, by_name) if storage is None else (path,):
-        if (candidate / "study.yaml").is_file():
-            return RunFolder(candidate)
-    raise UserError(f"{path} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
+    for candidate in _candidates(str(run), storage):
+        if candidate.fetch(candidate.study):
+            return candidate
+    place = next(_candidates(str(run), storage)).place
+    raise UserError(f"{place} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
+
+
+def _candidates(run: str, storage: str | Path | None) -> Iterator[RunFolder]:
+    if storage is not None:
+        yield run_folder(storage, run)
+    elif is_remote(run):
+        yield run_folder(*run.rstrip("/").rsplit("/", 1))
+    else:
+        yield RunFolder(Path(run.removeprefix("file://")))
+        yield run_folder(None, run)
 
 
 def list_runs(storage: str | Path | None) -> list[RunFolder]:
     """List the runs of a storage by name."""
-    root = storage_path(storage)
-    if not root.is_dir():
-        return []
-    return [RunFolder(path) for path in sorted(root.iterdir()) if (path / "study.yaml").is_file()]
+    if is_remote(storage):
+        names = Remote(str(storage).rstrip("/")).list()
+    else:
+        root = storage_path(storage)
+        names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    folders = [run_folder(storage, name) for name in names]
+    return [folder for folder in folders if folder.fetch(folder.study)]
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -192,16 +292,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, lambda temporary: _write_text(temporary, text))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a binary file whole or not at all."""
-    write_whole(path, lambda temporary: _write_bytes(temporary, content))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, lambda temporary: _write_bytes(temporary, text.encode()))
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.folder import RunFolder
 from phasemap.study.problems import UserError
 from phasemap.training.recording import InsideRecord, TrialResult
 
@@ -35,20 +35,19 @@ def write_inside(folder: RunFolder, pack_id: str, results: Sequence[TrialResult]
     """Write what was recorded inside a pack's networks, and the weights that are kept; nothing if there is nothing."""
     tables = [_table(result.trial.trial_id, pack_id, record) for result in results for record in result.inside]
     if tables:
-        folder.inside.mkdir(exist_ok=True)
         whole = pa.concat_tables(tables)
-        write_whole(folder.inside_file(pack_id), lambda path: pq.write_table(whole, path, compression="zstd"))
+        folder.write(folder.inside_file(pack_id), lambda path: pq.write_table(whole, path, compression="zstd"))
     for result in results:
         if result.weights is not None:
-            folder.weights.mkdir(exist_ok=True)
             parts = dict(result.weights)
-            write_whole(folder.weights_file(result.trial.trial_id), lambda path, p=parts: np.savez(path, **p))  # type: ignore[misc]
+            folder.write(folder.weights_file(result.trial.trial_id), lambda path, p=parts: np.savez(path, **p))  # type: ignore[misc]
 
 
 def read_inside(folder: RunFolder, trials: pd.DataFrame) -> pa.Table:
     """Read the records of the given trials, each from the pack that its row in the table of trials is from."""
     wanted = pa.table({name: pa.array(trials[name], pa.string()) for name in ("trial_id", "pack_id")})
     tables = [INSIDE_SCHEMA.empty_table()]
+    folder.fetch_all(folder.inside)
     for pack_id in sorted(set(wanted["pack_id"].to_pylist())):
         path = folder.inside_file(pack_id)
         if path.exists():
@@ -62,7 +61,7 @@ def read_inside(folder: RunFolder, trials: pd.DataFrame) -> pa.Table:
 def read_weights(folder: RunFolder, trial_id: str) -> dict[str, np.ndarray] | None:
     """Read the kept weights of a trial by name; None where they were not kept."""
     path = folder.weights_file(trial_id)
-    if not path.exists():
+    if not folder.fetch(path):
         return None
     with np.load(path) as saved:
         return {name: saved[name] for name in saved.files}

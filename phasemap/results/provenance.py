@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phasemap._version import __version__
-from phasemap.results.folder import RunFolder, write_text
+from phasemap.results.folder import RunFolder
 from phasemap.study.problems import UserError
 
 PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow")
@@ -25,7 +25,7 @@ class Provenance:
 
     def __init__(self, folder: RunFolder, *, study_hash: str, runner: str) -> None:
         self._folder = folder
-        self._entries = read_provenance(folder)
+        self._entries = [_lost(entry) for entry in read_provenance(folder)]
         self._entry: dict[str, Any] = {
             "started": _now(),
             "ended": None,
@@ -52,12 +52,12 @@ class Provenance:
         self._write()
 
     def _write(self) -> None:
-        write_text(self._folder.provenance, json.dumps([*self._entries, self._entry], indent=2) + "\n")
+        self._folder.write_text(self._folder.provenance, json.dumps([*self._entries, self._entry], indent=2) + "\n")
 
 
 def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
     """Return a run's executions, the first first."""
-    if not folder.provenance.exists():
+    if not folder.fetch(folder.provenance):
         return []
     try:
         entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
@@ -66,6 +66,11 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
             f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
         ) from None
     return entries
+
+
+def _lost(entry: dict[str, Any]) -> dict[str, Any]:
+    """An earlier execution that still stands as running was killed: the holder of the lock knows that it is gone."""
+    return entry | {"outcome": "lost"} if entry.get("outcome") == "running" else entry
 
 
 def surroundings() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.phases.curves import QUANTITIES
-from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.folder import RunFolder
 from phasemap.results.schema import SHARD_SCHEMA, SHARD_VERSION, VERSION_KEY, setting_value
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS
@@ -23,6 +23,14 @@ from phasemap.training.recording import TrialResult
 
 ATTEMPTS = 4  # to read shards that are being replaced
 Result = TypeVar("Result")
+
+
+class DamagedShardError(UserError):
+    """A shard's content can't be read; its trials count as not trained."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged: {reason}; needed: phasemap run, which sets it aside and trains it again")
 
 
 def shard_table(pack_id: str, results: Sequence[TrialResult]) -> pa.Table:
@@ -34,12 +42,13 @@ def write_shard(folder: RunFolder, pack_id: str, results: Sequence[TrialResult])
     """Write a pack's results under its final name when they are whole, and return the path."""
     path = folder.shard(pack_id)
     table = shard_table(pack_id, results)
-    write_whole(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    folder.write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
     return path
 
 
 def shard_files(folder: RunFolder) -> list[Path]:
     """List a run's shards by name."""
+    folder.fetch_all(folder.shards)
     return sorted(path for path in folder.shards.glob("*.parquet") if path.name[0] != ".")
 
 
@@ -57,12 +66,15 @@ def unless_replaced(read: Callable[[], Result]) -> Result:
     return read()
 
 
-def read_shards(folder: RunFolder, columns: Sequence[str] | None = None) -> pa.Table:
+def read_shards(folder: RunFolder, columns: Sequence[str] | None = None, *, skip_damaged: bool = False) -> pa.Table:
     """Read all rows of all shards, in no particular order; some trials may stand in several shards."""
 
     def read() -> pa.Table:
-        tables = [read_shard(path, columns) for path in shard_files(folder)]
-        return pa.concat_tables([_schema(columns).empty_table(), *tables])
+        tables = [_schema(columns).empty_table()]
+        for path in shard_files(folder):
+            with suppress(DamagedShardError) if skip_damaged else nullcontext():
+                tables.append(read_shard(path, columns))
+        return pa.concat_tables(tables)
 
     return unless_replaced(read)
 
@@ -78,13 +90,13 @@ def failed_ids(folder: RunFolder) -> set[str]:
 
 
 def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
-    table = read_shards(folder, ["trial_id", "status"])
+    table = read_shards(folder, ["trial_id", "status"], skip_damaged=True)
     wanted = pc.equal(table["status"], "failed")
     return set(table["trial_id"].filter(wanted if failed else pc.invert(wanted)).to_pylist())
 
 
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read the rows of one shard; UserError if its version is another or it can't be read."""
+    """Read the rows of one shard; UserError if its version is another, DamagedShardError if it can't be read."""
     return pa.concat_tables([_schema(columns).empty_table(), *shard_pieces(path, columns)])
 
 
@@ -109,7 +121,9 @@ def shard_pieces(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+        if isinstance(error, OSError) and error.errno:  # the storage's fault
+            raise
+        raise DamagedShardError(path, str(error).splitlines()[0]) from None
 
 
 def batches(pieces: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

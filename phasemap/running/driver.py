@@ -14,13 +14,14 @@ from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
 from phasemap.results.compact import compact
-from phasemap.results.folder import RunFolder, write_text
-from phasemap.results.lock import locked
+from phasemap.results.folder import RunFolder
+from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
-from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.results.shards import DamagedShardError, failed_ids, finished_ids
 from phasemap.running.progress import Progress
+from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
-from phasemap.running.storage import storage_errors
+from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
@@ -35,6 +36,7 @@ MERGE_SECONDS = 60.0
 MERGE_SHARE = 0.05  # of the driver's time, at most
 CURVES_WHILE_RUNNING = 10_000  # trials; the long table of more is written at the end only
 ATTEMPTS = 2  # of a pack as it is, before it is split
+NODE_LOSSES = 10  # that a pack survives before one of them counts as its own failure
 IDLE_ROUNDS = 3
 
 logger = logging.getLogger("phasemap")
@@ -91,13 +93,13 @@ def check_folder(study: Study, folder: RunFolder) -> list[str]:
 
     UserError if the two are different experiments.
     """
-    if not folder.study.exists():
+    if not folder.fetch(folder.study):
         return []
     old = load_resolved(folder.study)
     wrong = contradictions(old, study)
     if wrong:
         raise UserError(
-            f"{folder.path} holds another study of the name {study.name}:\n"
+            f"{folder.place} holds another study of the name {study.name}:\n"
             + "\n".join(f"  {line}" for line in wrong)
             + "\nallowed: the same task, model, training and fixed values; another name; or --fresh (moves it aside)"
         )
@@ -134,14 +136,17 @@ def run_study(
     with storage_errors(folder):
         folder.create()
         try:
-            with locked(folder):
-                plan = _plan(study, folder, retry_failed=retry_failed, fresh=fresh)
-                runner = start_runner() if plan.packs else None
-                try:
-                    return _run_locked(study, folder, plan, runner, fresh=fresh, quiet=quiet)
-                finally:
-                    if runner is not None:
-                        runner.close()
+            with locked(folder) as lock:
+                while True:
+                    try:
+                        plan = _plan(study, folder, retry_failed=retry_failed, fresh=fresh)
+                        return _run_locked(study, folder, plan, lock, start_runner, fresh=fresh, quiet=quiet)
+                    except DamagedShardError as error:
+                        target = folder.set_aside(error.path)
+                        logger.warning(
+                            "%s is damaged: set aside as %s, its trials are trained again", error.path, target
+                        )
+                        fresh = False
         finally:
             folder.remove_if_empty()
 
@@ -151,29 +156,36 @@ def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -
 
 
 def _run_locked(
-    study: Study, folder: RunFolder, plan: Plan, runner: Runner | None, *, fresh: bool, quiet: bool
+    study: Study,
+    folder: RunFolder,
+    plan: Plan,
+    lock: Lock,
+    start_runner: Callable[[], Runner],
+    *,
+    fresh: bool,
+    quiet: bool,
 ) -> Outcome:
-    if fresh:
-        _set_aside(folder)
-    with _log_to(folder):
+    runner = start_runner() if plan.packs else None
+    try:
+        return _run_with(runner, _Run(study, folder, plan, lock, quiet), fresh=fresh)
+    finally:
+        if runner is not None:
+            runner.close()
+
+
+def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
+    study, folder, plan = run.study, run.folder, run.plan
+    if fresh and folder.fetch(folder.study):
+        logger.info("moved %s to %s", folder.place, folder.move_aside().place)
+    with RunLog(folder):
         text = dump_study(study)
-        if not folder.study.exists() or folder.study.read_text(encoding="utf-8") != text:
+        if not folder.fetch(folder.study) or folder.study.read_text(encoding="utf-8") != text:
             folder.remove_derived()  # they are of another grid; until the next merge the shards speak
-            write_text(folder.study, text)
+            folder.write_text(folder.study, text)
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
-        return _Run(study, folder, plan, quiet).execute(runner)
-
-
-def _set_aside(folder: RunFolder) -> None:
-    """Move a run's folder aside and make a new one, keeping the lock that is held on it."""
-    if not folder.study.exists():
-        return
-    target = folder.move_aside()
-    folder.create()
-    (target / folder.lock.name).rename(folder.lock)
-    logger.info("moved %s to %s", folder.path, target)
+        return run.execute(runner)
 
 
 def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
@@ -182,6 +194,7 @@ def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
+    folder.publish(folder.diagram)
     return tables
 
 
@@ -190,10 +203,11 @@ class _Run:
     study: Study
     folder: RunFolder
     plan: Plan
+    lock: Lock
     quiet: bool
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
-    failures: dict[str, str] = field(default_factory=dict)  # of the round: pack id -> error
+    failures: dict[str, Failed] = field(default_factory=dict)  # of the round, by pack id
 
     def execute(self, runner: Runner | None) -> Outcome:
         before = derive(self.folder, self.study).trials
@@ -206,7 +220,7 @@ class _Run:
         )
         try:
             if runner is not None:
-                self.folder.curves.unlink(missing_ok=True)  # until it is written again the shards speak
+                self.folder.remove(self.folder.curves)  # until it is written again the shards speak
                 with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
                 compact(self.folder)
@@ -215,19 +229,25 @@ class _Run:
             outcome = "interrupted"
             raise
         finally:
-            trained = runner is not None or not self.folder.curves.exists()
-            tables = write_results(self.folder, self.study, curves=trained)
-            new = tables.trials[~tables.trials["trial_id"].isin(known)]
-            provenance.end(
-                outcome=outcome,
-                devices=sorted(set(tables.trials["device"].dropna())),
-                core_hours=float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600,
-                n_trained=self.trained,
-                n_reused=self.plan.n_reused,
-            )
-            logger.info("%s: %s, %d trained, %d reused", self.study.name, outcome, self.trained, self.plan.n_reused)
+            tables = self._end(provenance, outcome, known, trained=runner is not None)
         failed = tables.trials.loc[tables.trials["status"] == "failed", "trial_id"]
         return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed))
+
+    def _end(self, provenance: Provenance, outcome: str, known: set[str], *, trained: bool) -> Tables:
+        """Make the tables and complete the provenance, which is done also where the former is interrupted."""
+        self.lock.check()
+        devices, core_hours = [], 0.0
+        try:
+            curves = trained or not self.folder.fetch(self.folder.curves)
+            tables = patiently(lambda: write_results(self.folder, self.study, curves=curves))
+            new = tables.trials[~tables.trials["trial_id"].isin(known)]
+            devices = sorted(set(tables.trials["device"].dropna()))
+            core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600
+        finally:
+            counts = {"n_trained": self.trained, "n_reused": self.plan.n_reused}
+            provenance.end(outcome=outcome, devices=devices, core_hours=core_hours, **counts)
+            logger.info("%s: %s, %d trained, %d reused", self.study.name, outcome, self.trained, self.plan.n_reused)
+        return tables
 
     def _rounds(self, runner: Runner, progress: Progress) -> None:
         """Give packs to the runner until each is stored: those that fail again, then halved, down to the bad trial."""
@@ -239,6 +259,7 @@ class _Run:
         )
         pending = {pack.pack_id: pack for pack in self.plan.packs}
         attempts: Counter[str] = Counter()
+        losses: Counter[str] = Counter()
         idle = 0
 
         def tell(event: Event) -> None:
@@ -253,8 +274,15 @@ class _Run:
                 raise UnreachableError(
                     f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
                 )
-            for pack_id, error in self.failures.items():
-                pack = pending.pop(pack_id)
+            refused = [failed.error for failed in self.failures.values() if failed.cause == "storage"]
+            if refused and len(pending) == before:
+                raise UnreachableError(refused[0])
+            for pack_id, failed in self.failures.items():
+                losses[pack_id] += failed.cause == "node"
+                if failed.cause == "storage" or (failed.cause == "node" and losses[pack_id] < NODE_LOSSES):
+                    logger.warning("pack %s goes on, a %s failed: %s", pack_id, failed.cause, failed.error)
+                    continue  # from its checkpoint
+                pack, error = pending.pop(pack_id), failed.error
                 attempts[pack_id] += 1
                 logger.warning("pack %s failed (attempt %d): %s", pack_id, attempts[pack_id], error)
                 if attempts[pack_id] < ATTEMPTS:
@@ -265,8 +293,9 @@ class _Run:
                     progress.tell(Finished(report=store_failure(pack, error, workload)))
 
     def _take(self, event: Event, pending: dict[str, Pack], progress: Progress) -> None:
+        self.lock.check()
         if isinstance(event, Failed):
-            self.failures[event.pack_id] = event.error
+            self.failures[event.pack_id] = event
         if isinstance(event, Finished):
             self.trained += len(pending.pop(event.report.pack_id).trials)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
@@ -277,22 +306,10 @@ class _Run:
     def _merge(self) -> None:
         """Make the tables while the run goes on, and again after a minute, or later where making them takes long."""
         started = time.monotonic()
-        write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+        try:
+            write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+            self.folder.publish(self.folder.log)
+        except (OSError, UnreachableError) as error:  # the tables are not the truth: made again in a minute
+            logger.warning("the tables were not written: %s", error)
         ended = time.monotonic()
         self.next_merge = ended + max(MERGE_SECONDS, (ended - started) / MERGE_SHARE)
-
-
-class _log_to:
-    """Append the run's messages to its log while it runs."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._handler = logging.FileHandler(folder.log, encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def __enter__(self) -> None:
-        logger.addHandler(self._handler)
-        logger.setLevel(logging.INFO)
-
-    def __exit__(self, *_: object) -> None:
-        logger.removeHandler(self._handler)
-        self._handler.close()

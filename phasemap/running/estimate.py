@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phasemap.study.packs import Calibration, estimated_bytes
+from phasemap.study.packs import Calibration, Pack, estimated_bytes
 
 if TYPE_CHECKING:
     from phasemap.running.driver import Plan
@@ -14,6 +14,7 @@ RAY_START_SECONDS = 8.0
 WORKER_START_SECONDS = 5.0
 PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
+GENERAL_BYTES = 75_000_000  # more with torch.func
 RAY_BYTES = 500_000_000  # its daemons
 
 
@@ -28,10 +29,16 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
         busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
-    largest = max(sum(map(estimated_bytes, pack.trials)) for pack in plan.packs)
+    largest = max(
+        estimated_bytes(pack.trials) + (0 if pack.trials[0].explicit else GENERAL_BYTES) for pack in plan.packs
+    )
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
         "memory_bytes": float(min(slots, len(plan.packs)) * (largest + WORKER_BYTES) + RAY_BYTES),
         "slots": slots,
     }
+
+
+def _pack_bytes(pack: Pack) -> int:
+    return estimated_bytes(pack.trials) + (0 if pack.trials[0].explicit else GENERAL_BYTES)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from phasemap.running.runner import Advanced, Event, Failed, Finished
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
-from phasemap.study.problems import UserError
+from phasemap.study.problems import UnreachableError, UserError
 
 
 class LocalRunner:
@@ -33,6 +33,9 @@ class LocalRunner:
 
             try:
                 report = train_and_store(pack, workload, on_progress)
+            except UnreachableError as error:
+                tell(Failed(pack_id=pack.pack_id, error=str(error), cause="storage"))
+                return
             except Exception as error:
                 tell(Failed(pack_id=pack.pack_id, error=describe_error(error)))
             else:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,12 @@ from ray.tune.search import Searcher
 
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.slots import Share
 from phasemap.running.work import PackReport
 from phasemap.study.packs import Pack
+from phasemap.study.problems import UnreachableError, UserError
+
+ROOM_SECONDS = 10.0
 
 
 class PackedPlan:
@@ -36,11 +43,44 @@ class PackedPlan:
         return pack
 
 
-class PackFeed(Searcher):
-    """Hands out packs, by id and place in the plan, in their order until a worker is lost."""
+class Room:
+    """How many packs of each kind may be at work: looked at again while nodes come and go."""
 
-    def __init__(self, pack_ids: Sequence[str]) -> None:
+    def __init__(
+        self, look: Callable[[], list[Share]], limit: Callable[[Sequence[Share]], int], shares: list[Share]
+    ) -> None:
+        self._look, self._limit, self._shares = look, limit, shares
+        self._next = time.monotonic() + ROOM_SECONDS
+
+    def free(self, running: Counter[tuple[str, float]]) -> Share | None:
+        """Return the kind of pack that may start now, the first that a node has room for; None if none may."""
+        if time.monotonic() >= self._next:
+            with suppress(UserError):  # every node is gone: the packs at work will tell
+                self._shares = self._look()
+            self._next = time.monotonic() + ROOM_SECONDS
+        if running.total() >= self._limit(self._shares):
+            return None
+        fits = [share for share in self._shares if running[_kind(share)] < share.slots]
+        return fits[0] if fits else self._shares[0]  # a pack that waits is how a cluster is asked to grow
+
+
+def _kind(share: Share) -> tuple[str, float]:
+    return share.device, share.gpus
+
+
+def resources_of(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a pack gets, as its config says."""
+    needs = {"CPU": config["cpus"], "GPU": config["gpus"]}
+    return tune.PlacementGroupFactory([{name: need for name, need in needs.items() if need}])
+
+
+class PackFeed(Searcher):
+    """Hands out packs, by id and place in the plan, in their order where there is room, until a worker is lost."""
+
+    def __init__(self, pack_ids: Sequence[str], room: Room) -> None:
         super().__init__(metric=None, mode=None)
+        self._room = room
+        self._kinds: dict[str, tuple[str, float]] = {}  # of what was handed out, by Ray Tune's trial id
         self._waiting = list(reversed(list(enumerate(pack_ids))))
         self._running: dict[str, str] = {}
 
@@ -48,12 +88,18 @@ class PackFeed(Searcher):
         """Return the next pack's config, or that there is none."""
         if not self._waiting:
             return Searcher.FINISHED
+        share = self._room.free(Counter(self._kinds.values()))
+        if share is None:
+            return None
         number, self._running[trial_id] = self._waiting.pop()
-        return {"pack_id": self._running[trial_id], "number": number}
+        self._kinds[trial_id] = _kind(share)
+        given = {"device": share.device, "cpus": share.cpus, "gpus": share.gpus}
+        return {"pack_id": self._running[trial_id], "number": number, **given}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial that ended."""
         self._running.pop(trial_id, None)
+        self._kinds.pop(trial_id, None)
 
     def stop(self) -> None:
         """Hand out no more packs."""
@@ -95,12 +141,13 @@ class PackEvents(tune.Callback):
             self._tell(event)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell that a pack failed; after the loss of its process this round ends."""
+        """Tell that a pack failed; after the loss of its process, or where the storage fails, this round ends."""
         error = _error_of(trial)
         cause = getattr(error, "cause", None) or error
-        if isinstance(error, RayActorError):
+        lost = isinstance(error, RayActorError)
+        if lost or isinstance(cause, UnreachableError):
             self._feed.stop()
-        self._tell(Failed(pack_id=trial.config["pack_id"], error=describe_error(cause)))
+        self._tell(failure(trial.config["pack_id"], cause))
 
 
 def _error_of(trial: Any) -> BaseException:
@@ -110,6 +157,14 @@ def _error_of(trial: Any) -> BaseException:
         error: BaseException = cloudpickle.loads(Path(path).read_bytes())
         return error
     return RuntimeError("the worker was lost")
+
+
+def failure(pack_id: str, error: BaseException) -> Failed:
+    """Turn what ended a pack's training into an event."""
+    if isinstance(error, UnreachableError):
+        return Failed(pack_id=pack_id, error=str(error), cause="storage")
+    node_lost = isinstance(error, RayActorError) and "node" in str(error).partition("died because")[2]
+    return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:

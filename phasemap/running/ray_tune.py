@@ -14,13 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed
+from phasemap.running.slots import Share, share_out
+from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.problems import UnreachableError
 from phasemap.study.spec import ResourceSpec
 
 if TYPE_CHECKING:
@@ -63,11 +66,12 @@ class RayRunner:
     ) -> None:
         self.resources, self.callbacks = resources, list(callbacks)
         self._temporary = tempfile.mkdtemp(prefix="pm-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: PTH112
-        self._environment = _set_environment({**QUIET, **({} if address else LOOPBACK)})
+        self._environment = _set_environment({**QUIET, **(token_mode() if address else LOOPBACK)})
         self._own = False
+        self._growing = address is not None and resources.max_concurrent != "auto"
         try:
             self._connect(address, cpus)
-            self.slots, self._per_pack = self._share_out()
+            self.slots = self._limit(self._shares())
         except BaseException:
             self.close()
             raise
@@ -92,6 +96,7 @@ class RayRunner:
                 )
             else:
                 _check_reachable(address)
+                read_mode_again()
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
@@ -100,39 +105,35 @@ class RayRunner:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)
 
-    def _share_out(self) -> tuple[int, dict[str, float]]:
-        """Return how many packs run at once, and what each of them gets."""
+    def _shares(self) -> list[Share]:
+        """Look what the cluster's nodes have at this moment for packs."""
         import ray
 
-        total = ray.cluster_resources()
-        cpus, gpus = self.resources.cpus_per_pack, self.resources.gpus_per_pack
-        if self.resources.device == "cuda" and not total.get("GPU", 0):
-            raise UserError("resources.device is cuda, but Ray has no GPU; allowed: auto or cpu")
-        if gpus == "auto":
-            gpus = 1.0 if total.get("GPU", 0) and self.resources.device != "cpu" else 0.0
-        per_pack = {"cpu": float(cpus), "gpu": float(gpus)}
-        fits = [int(total.get(name.upper(), 0) // need) for name, need in per_pack.items() if need]
-        if not min(fits):
-            raise UserError(
-                f"resources: a pack needs {cpus:g} CPUs and {gpus:g} GPUs, but Ray has "
-                f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}"
-            )
-        limit = self.resources.max_concurrent
-        return min(fits) if limit == "auto" else min(*fits, limit), per_pack
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return share_out(nodes, self.resources, growing=self._growing)
+
+    def _limit(self, shares: Sequence[Share]) -> int:
+        """Return how many packs may be at work at once, or asked for where the cluster may grow."""
+        fits, limit = sum(share.slots for share in shares), self.resources.max_concurrent
+        if limit == "auto":
+            return fits
+        return limit if self._growing else min(fits, limit)
 
     def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
         """Train packs in their order by one ``Tuner.fit``: the first of very many, as a fit slows with its trials."""
         from ray import tune
 
-        from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed
+        from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed, Room, resources_of
 
+        shares = self._shares()  # nodes may have come and gone since the last fit
+        self.slots = self._limit(shares)
         packs = packs[: max(MOST_PACKS, PACKS_PER_SLOT * self.slots)]
-        feed = PackFeed([pack.pack_id for pack in packs])
+        feed = PackFeed([pack.pack_id for pack in packs], Room(self._shares, self._limit, shares))
         trainable = tune.with_parameters(train_one_pack, plan=PackedPlan(packs), workload=workload)
         tuner = tune.Tuner(
-            tune.with_resources(trainable, self._per_pack),
-            tune_config=tune.TuneConfig(
-                search_alg=feed, num_samples=-1, max_concurrent_trials=self.slots, reuse_actors=True
+            tune.with_resources(trainable, resources_of),
+            tune_config=tune.TuneConfig(  # the feed itself holds back what finds no room
+                search_alg=feed, num_samples=-1, max_concurrent_trials=MOST_PACKS, reuse_actors=True
             ),
             run_config=tune.RunConfig(
                 name=f"fit-{secrets.token_hex(4)}",
@@ -173,7 +174,7 @@ def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Worklo
             last = time.monotonic()
             tune.report({"pack_id": pack.pack_id, "progress": share})
 
-    report = train_and_store(pack, workload, on_progress)
+    report = train_and_store(pack, replace(workload, device=config["device"]), on_progress)
     tune.report({"progress": 1.0, **report.as_metrics()})
 
 

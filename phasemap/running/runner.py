@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from phasemap.running.work import PackReport, Workload
 from phasemap.study.packs import Pack
@@ -27,10 +27,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A pack ended without a shard: an exception in its training, or its process was lost."""
+    """A pack ended without a shard: its training or process died, its node was lost, or the storage failed."""
 
     pack_id: str
     error: str
+    cause: Literal["training", "node", "storage"] = "training"
 
 
 Event = Advanced | Finished | Failed

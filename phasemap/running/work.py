@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from phasemap.phases.curves import QUANTITIES
-from phasemap.results.folder import RunFolder, write_bytes
+from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
-from phasemap.results.shards import read_shard, shard_table, write_shard
+from phasemap.results.shards import DamagedShardError, read_shard, shard_table, write_shard
+from phasemap.running.storage import patiently, storage_errors
 from phasemap.study.packs import Pack
 from phasemap.study.spec import PhaseRule
 from phasemap.training.recording import TrialResult
@@ -52,26 +55,45 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
 
     A pack that is stored already is only reported: its worker was lost after it had written the shard.
     """
-    stored = _stored(pack, workload)
-    if stored is not None:
+    with workload.folder.at_work() as folder:
+        at_work = replace(workload, folder=folder)
+        with storage_errors(folder):
+            stored = _stored(pack, at_work)
+        if stored is None:
+            results = _train(pack, at_work, on_progress)
+            with storage_errors(folder):
+                stored = patiently(lambda: _store(pack, results, at_work))
+            with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
+                folder.remove(folder.checkpoint(pack.pack_id))
         return stored
+
+
+def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
+    """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
     from phasemap.training.population import CheckpointError, Hooks, pick_device, train_pack
 
-    checkpoint = workload.folder.checkpoint(pack.pack_id)
+    folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
+
+    def save(content: bytes) -> None:
+        with suppress(OSError):
+            folder.write_bytes(checkpoint, content)
+
     hooks = Hooks(
         on_progress=lambda progress: on_progress(progress.step / progress.steps),
-        save=lambda content: write_bytes(checkpoint, content),
-        saved=checkpoint.read_bytes() if checkpoint.exists() else None,
+        save=save,
+        saved=_saved(folder, checkpoint),
     )
     device = pick_device(workload.device)
     try:
-        results = train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
-    except CheckpointError:  # a checkpoint is a cache: without it the pack starts anew
-        checkpoint.unlink()
-        results = train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
-    report = _store(pack, results, workload)
-    checkpoint.unlink(missing_ok=True)
-    return report
+        return train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
+    except CheckpointError:
+        return train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
+
+
+def _saved(folder: RunFolder, checkpoint: Path) -> bytes | None:
+    with suppress(OSError):
+        return checkpoint.read_bytes() if folder.fetch(checkpoint) else None
+    return None
 
 
 def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
@@ -103,9 +125,12 @@ def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackRe
 def _stored(pack: Pack, workload: Workload) -> PackReport | None:
     """Report a pack from its shard, unless it has none or a trial in it failed."""
     path = workload.folder.shard(pack.pack_id)
-    if not path.exists():
+    if not workload.folder.fetch(path):
         return None
-    table = read_shard(path)
+    try:
+        table = read_shard(path)
+    except DamagedShardError:
+        return None
     return None if "failed" in table["status"].to_pylist() else _report(pack, table, workload)
 
 

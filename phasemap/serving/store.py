@@ -16,7 +16,7 @@ import pandas as pd
 
 from phasemap.diagram.tables import Tables, derive
 from phasemap.results.folder import RunFolder, list_runs, storage_path
-from phasemap.results.lock import living_holder
+from phasemap.results.lock import holder_of
 from phasemap.runs import Run
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
@@ -135,7 +135,7 @@ def derived_are_fresh(folder: RunFolder) -> bool:
     """Whether no shard is newer than the derived tables, and none is being added."""
     try:
         derived = min(path.stat().st_mtime_ns for path in (folder.trials, folder.points))
-        return derived >= folder.shards.stat().st_mtime_ns and living_holder(folder) is None
+        return derived >= folder.shards.stat().st_mtime_ns and holder_of(folder) is None
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from phasemap.results.folder import RunFolder
-from phasemap.results.lock import living_holder
+from phasemap.results.lock import holder_of
 from phasemap.results.provenance import read_provenance
 from phasemap.serving.jobs import Job
 from phasemap.serving.store import Store, derived_are_fresh
@@ -191,7 +191,7 @@ class Summaries:
 
 def state_of(folder: RunFolder, job: Job | None) -> str:
     """Tell a run's state from its job and its lock; whether it is done, its record says."""
-    held = living_holder(folder) is not None
+    held = holder_of(folder) is not None
     if job is not None and not job.wanted and job.alive:
         return STOPPING
     if held or (job is not None and job.alive):

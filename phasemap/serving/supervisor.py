@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from phasemap.results.folder import RunFolder
-from phasemap.results.lock import living_holder, locked
+from phasemap.results.lock import Lock, holder_of, locked
 from phasemap.results.provenance import read_provenance
 from phasemap.serving.jobs import ATTEMPTS, Job, JobFiles, interrupt, now, start_process
 from phasemap.study.changes import contradictions
@@ -41,6 +41,7 @@ class Supervisor:
     run_options: Sequence[str] = ()
     on_tick: Callable[[], None] = lambda: None
     files: JobFiles = field(init=False)
+    _lock: Lock | None = field(init=False, default=None)
     _jobs: dict[str, Job] = field(init=False, default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(init=False, default_factory=dict)
     _guard: threading.RLock = field(init=False, default_factory=threading.RLock)
@@ -58,7 +59,7 @@ class Supervisor:
         """Take the storage; UserError while another service has it, UnreachableError if it can't be written."""
         try:
             self.files.create()
-            self._stack.enter_context(locked(self.files.folder))
+            self._lock = self._stack.enter_context(locked(self.files.folder))
         except UserError:
             raise UserError(f"{self.root} is served already; allowed: one service at a time on a storage") from None
         except OSError as error:
@@ -140,7 +141,7 @@ class Supervisor:
         ConflictError for a run that was started on another machine.
         """
         with self._guard:
-            job, holder = self._jobs.get(folder.name), living_holder(folder)
+            job, holder = self._jobs.get(folder.name), holder_of(folder)
             if holder is not None and not holder.here:
                 raise ConflictError(f"{folder.name} is run by process {holder.pid} on {holder.host}; cancel it there")
             active = job is not None and (job.wanted or job.alive)
@@ -172,7 +173,9 @@ class Supervisor:
                 self.ticked = time.monotonic()
 
     def tick(self) -> None:
-        """See which runs ended, and start those that are next."""
+        """See which runs ended, and start those that are next; not once another service took the storage over."""
+        if self._lock is not None:
+            self._lock.check()
         with self._guard:
             for job in [job for job in self._jobs.values() if job.pid is not None]:
                 if not self._running(job):
@@ -224,8 +227,8 @@ class Supervisor:
 
 
 def _refuse_while_held(folder: RunFolder) -> None:
-    holder = living_holder(folder)
-    if holder is not None:
+    holder = holder_of(folder)
+    if holder is not None and holder.here:  # of another host the run itself finds out whether it lives
         raise ConflictError(
             f"{folder.name} is being run by process {holder.pid} on {holder.host}; allowed: one driver at a time"
         )

@@ -19,6 +19,10 @@ LAUNCH_SECONDS = {"mlp": 0.7e-3, "transformer": 3.8e-3}  # of one layer or block
 NORM_SECONDS = 18e-9  # of a norm layer's step, a unit of an example
 DROPOUT_FACTOR = 1.3
 RECORDS = 60
+PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more
+BLOCKS_BYTES = 12 << 20  # what the explicit gradients work in
+CHUNK_BYTES = 8 << 20  # hidden units of the networks that the general kernel takes at once
+WORKING_COPIES = {"mlp": 5, "transformer": 8, "norm": 24}  # of those units, with their gradients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,19 +85,32 @@ class Calibration:
         return estimated_seconds(trial) * self.factors.get(cost_key(trial), usual)
 
 
-def estimated_bytes(trial: Trial) -> int:
-    """Estimate the memory of one trial: weights with gradient and moments, hidden units, and its examples.
+def estimated_bytes(trials: Sequence[Trial]) -> int:
+    """Estimate the memory that a pack takes beside its process's: what its trials keep, and what they work in.
 
-    The explicit gradient keeps one number a training example and hidden unit. Other networks keep about four for each
-    example of a step, or one for each example of all when they are asked.
+    A trial keeps its weights, gradient and moments, and its examples. The explicit gradient works in blocks that stay
+    in cache. Other networks work on as many networks' hidden units as the kernel takes at once.
     """
+    kept = sum(_kept_bytes(trial) for trial in trials)
+    return kept + max((_working_bytes(trial, len(trials)) for trial in set(trials)), default=0)
+
+
+def _kept_bytes(trial: Trial) -> int:
     size = trial_size(trial)
-    rows = trial.data_fraction * size.n_examples
-    kept = rows * trial.width
-    if not trial.explicit:
-        kept = max(4 * _rows(trial, size.n_examples), size.n_examples) * (_units(trial) + size.n_classes)
+    n_train = trial.data_fraction * size.n_examples
     features = 0 if size.tokens else size.n_examples * size.n_inputs
-    return int(4 * (5 * weight_count(trial, size) + kept + features) + 8 * (6 * rows + 8 * size.n_examples))
+    copies = 5 if trial.explicit else 7  # weights, gradient, moments; the general kernel gathers gradients
+    return int(4 * (copies * weight_count(trial, size) + features) + 8 * (6 * size.n_examples + 8 * n_train))
+
+
+def _working_bytes(trial: Trial, n_trials: int) -> int:
+    if trial.explicit:
+        return BLOCKS_BYTES
+    size = trial_size(trial)
+    rows = max(_rows(trial, size.n_examples), size.n_examples / 4)  # all are asked, without a gradient
+    units = 4 * rows * _units(trial)
+    at_once = min(n_trials, max(1, CHUNK_BYTES // units))
+    return int(at_once * WORKING_COPIES["norm" if trial.norm != "none" else trial.model] * units)
 
 
 def _rows(trial: Trial, n_examples: int) -> float:
@@ -142,7 +159,8 @@ def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size
     packs = []
     for group in groups.values():
         seconds = sum(map(estimated_seconds, group)) / len(group)
-        size = pack_size or max(1, round(TARGET_SECONDS / seconds))
+        most = PACK_BYTES // max(map(_kept_bytes, group))
+        size = pack_size or max(1, min(round(TARGET_SECONDS / seconds), most))
         for cut in _equal_parts(group, math.ceil(len(group) / size)):
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:

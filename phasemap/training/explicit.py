@@ -5,8 +5,8 @@ For f = W a, a = phi(h), h = U e_m + V e_n, with the loss's residual R = dL/df, 
 are gathered and summed by token (``embedding_bag``), and the examples are processed in blocks that stay in cache.
 The residual is kept transposed, (classes, examples), where the matrix products run up to twice as fast.
 
-Every array belongs to one network, and a network's blocks depend on its own shape alone, so that its arithmetic is the
-same in any pack, to the bit.
+A network's blocks depend on its own shape alone, and nothing outlives a block but in arrays of its own, so that its
+arithmetic is the same in any pack, to the bit.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ import torch
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
+from phasemap.training.grouped import GroupedKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.losses import evaluation
-from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.optimizers import AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
 
 BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
 
 
-class ExplicitKernel(OneByOneKernel):
+class ExplicitKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        super().__init__([_Network(t, e, device) for t, e in zip(trials, examples, strict=True)])
+        width, p = trials[0].width, examples[0].dataset.n_classes
+        scratch = _Scratch(block_rows(width, p), width, p, device)  # one for all: they take turns
+        pairs = enumerate(zip(trials, examples, strict=True))
+        super().__init__([_Network(member, t, e, scratch) for member, (t, e) in pairs])
 
 
 class _Scratch:
-    """Arrays that every block of a network's shape may overwrite."""
+    """Arrays that every block of a pack may overwrite."""
 
     def __init__(self, rows: int, width: int, n_classes: int, device: torch.device) -> None:
         self.rows = rows
@@ -75,34 +78,45 @@ def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: _Scratch, width: i
 
 
 class _TokenSums:
-    """Which rows of a block share a token: those of each first token in it, then those of every second token."""
+    """Which rows of a block share a token: its first tokens, from the lowest on, then all second tokens.
 
-    def __init__(self, inputs: np.ndarray, n_classes: int, device: torch.device) -> None:
+    The only block of a network takes all first tokens: then U's rows of the gradient and V's are one piece.
+    """
+
+    def __init__(self, inputs: np.ndarray, gradient: torch.Tensor, *, alone: bool) -> None:
         first, second = inputs.T  # first is sorted
-        self.first = slice(int(first[0]), int(first[-1]) + 1)
-        self.n_first = self.first.stop - self.first.start
-        counts = np.concatenate([np.bincount(first - first[0]), np.bincount(second, minlength=n_classes)])
+        p = len(gradient) // 3
+        lowest, end = (0, p) if alone else (int(first[0]), int(first[-1]) + 1)
+        counts = np.concatenate([np.bincount(first - lowest, minlength=end - lowest), np.bincount(second, minlength=p)])
         rows = np.concatenate([np.arange(len(first)), np.argsort(second, kind="stable")])
-        self.rows = torch.from_numpy(rows).to(device)
-        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self.rows = torch.from_numpy(rows).to(gradient.device)
+        self.starts = torch.from_numpy(np.cumsum(counts) - counts).to(gradient.device)
+        self._pieces = [gradient[: 2 * p]] if alone else [gradient[lowest:end], gradient[p : 2 * p]]
+        self._sizes = [len(piece) for piece in self._pieces]
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Add the sums of a block's rows (R, N) to the gradients of U and V."""
+        sums = _sum_rows(rows, self.rows, self.starts)
+        for piece, part in zip(self._pieces, sums.split(self._sizes), strict=True):
+            piece.add_(part)
 
 
 class _Network:
-    def __init__(self, trial: Trial, examples: Examples, device: torch.device) -> None:
-        data = examples.dataset
+    def __init__(self, member: int, trial: Trial, examples: Examples, scratch: _Scratch) -> None:
+        self.members, data, device = [member], examples.dataset, scratch.scores.device
         p, width, self.n_train = data.n_classes, trial.width, len(examples.train)
         self.n_classes = p
         self.weights = initial_mlp(trial, p).to(device)
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
-        self._to_first, self._to_second, self._to_readout = self.gradient.split(p)
-        self.optimizer = AdamW(self.weights, OptimizerSettings.of(trial))
-        scratch = _Scratch(block_rows(width, p), width, p, device)
+        self._to_readout = self.gradient[2 * p :]
+        self.optimizers = [AdamW(self.weights, OptimizerSettings.of(trial))]
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
         inputs = data.inputs[examples.train][by_token]
         self.training = _blocks(inputs, examples.given[by_token], scratch, width, p)
-        self._sums = [_TokenSums(inputs[b.start : b.end], p, device) for b in self.training]
+        alone = len(self.training) == 1
+        self._sums = [_TokenSums(inputs[b.start : b.end], self.gradient, alone=alone) for b in self.training]
         order = np.concatenate([examples.train, examples.test])
         targets = np.concatenate([examples.given, data.labels[examples.test]])
         self.everything = _blocks(data.inputs[order], targets, scratch, width, p)
@@ -126,10 +140,8 @@ class _Network:
             back = block.active  # its values are no longer needed: (R, N)
             torch.addmm(back, block.scores_t, self.readout, beta=0, alpha=self._scale * self._slope, out=back)
             back.mul_(hidden if self._square else hidden.gt_(0))  # phi'(h); dropped units have h = 0
-            by_token = _sum_rows(back, sums.rows, sums.starts)
-            self._to_first[sums.first].add_(by_token[: sums.n_first])
-            self._to_second.add_(by_token[sums.n_first :])
-        self.optimizer.step(self.gradient, step)
+            sums.add(back)
+        self.optimizers[0].step(self.gradient, step)
 
     def _forward(self, embedding: torch.Tensor, block: _Block, numbers: torch.Tensor | None) -> torch.Tensor:
         """Fill a block's active units (R, N) and scores (p, R), and return its hidden units before phi (R, N)."""
@@ -149,14 +161,14 @@ class _Network:
             torch.softmax(block.scores, dim=0, out=block.scores)
         block.flat_scores.index_add_(0, block.places, block.minus_one)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> list[Evaluation]:
         """Answer all examples with dropout off; losses are means over examples (MSE: and over classes)."""
         predicted, losses = [], []
         for block in self.everything:
             self._forward(self.embedding, block, None)
             predicted.append(block.scores.argmax(dim=0))
             losses.append(self._losses(block))
-        return evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, self.norms())
+        return [evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, self.norms())]
 
     def _losses(self, block: _Block) -> torch.Tensor:
         """Return each example's loss (R,) from a block's scores, which are overwritten."""
@@ -174,7 +186,9 @@ class _Network:
             "weight_norm": total
         }
 
-    def named_weights(self) -> dict[str, torch.Tensor]:
+    def named_weights(self, index: int) -> dict[str, torch.Tensor]:
+        """Return the only network's U, V (N, p) and W."""
+        assert index == 0
         p = self.n_classes
         return {"U": self.weights[:p].t(), "V": self.weights[p : 2 * p].t(), "W": self.readout}
 

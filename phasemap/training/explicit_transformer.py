@@ -1,12 +1,13 @@
-"""The explicit gradient of the Transformer of one block, one network after the other.
+"""The explicit gradient of the Transformer of one block, as many networks at once as stay in the core's cache.
 
 With the answer read off the last token, a pair (m, n) needs one query and one MLP: with tables over the tokens
-q = E Q^T, k = E K^T, v = E V^T and the shares a_h = sigmoid((q_h(n) k_h(m) - q_h(n) k_h(n)) / sqrt(d_h)) per head h,
+q = E Q^T, k = E K^T, v = E V^T and the shares a_h = sigmoid(q_h(n) . (k_h(m) - k_h(n)) / sqrt(d_h)) per head h,
 
     x = e(n) + O concat_h(a_h v_h(m) + (1 - a_h) v_h(n)),    y = x + D phi(U x),    f = W y / d.
 
-So projections and scores are products over token tables (p rows, and p x p scores a head), and only O, U, D and W see
-the examples, in blocks that stay in cache. No autograd; arithmetic that depends on the network alone, to the bit.
+So the projections are products over token tables (p rows), and only O, U, D and W see the examples, in blocks of rows.
+Small minibatches of several networks are one batched product: what costs time there is the number of operations. No
+autograd. In shapes: G networks, R rows of each, p tokens, d = width, h hidden units, H heads.
 """
 
 from __future__ import annotations
@@ -20,208 +21,278 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
+from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import part_norms
-from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
 from phasemap.training.recording import Evaluation
 from phasemap.training.transformer import Transformer
 
 BLOCK_BYTES = 1 << 20  # hidden units of a block: with the weights, what a core's cache holds
+VECTOR = 64  # a multiple of the floats that one round of a vectorized loop takes
 BLOCK = "blocks.0."
+PROJECTIONS = ("query", "key", "value")
 
 
-class TransformerKernel(OneByOneKernel):
+class TransformerKernel(GroupedKernel):
     """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        super().__init__([_Network(t, e, device) for t, e in zip(trials, examples, strict=True)])
+        groups = by_training_size([len(seen.train) for seen in examples], lambda size: _at_once(trials[0], size))
+        super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
 
 
-class _Tables:
-    """The block's projections of every token (p, d), the shares per head and pair, and where their gradients go."""
+def _rows_in_cache(trial: Trial) -> int:
+    return BLOCK_BYTES // (4 * Transformer.dropout_width(trial))
 
-    def __init__(self, parts: dict[str, torch.Tensor], heads: int) -> None:
-        embedding = parts["E"]
-        p, d = embedding.shape
-        self.scale, self.heads = (d // heads) ** -0.5, heads
-        self.query, self.key, self.value = (embedding @ parts[BLOCK + n].t() for n in ("query", "key", "value"))
-        scores = torch.bmm(self._by_head(self.query), self._by_head(self.key).transpose(1, 2))  # (H, p, p): [h, n, m]
-        own = scores.diagonal(dim1=1, dim2=2)[:, :, None]
-        self.shares = torch.sigmoid((scores - own) * self.scale).permute(2, 1, 0).reshape(p * p, heads)  # [m p + n, h]
 
-    def _by_head(self, table: torch.Tensor) -> torch.Tensor:
-        return table.view(len(table), self.heads, -1).transpose(0, 1)  # (H, p, d_h)
+def _at_once(trial: Trial, n_train: int) -> int:
+    """Return how many networks have the units of their batches in the core's cache."""
+    rows = n_train if trial.batch_size == "full" else int(trial.batch_size)
+    return max(1, _rows_in_cache(trial) // rows)
 
-    def score_gradients(self, to_scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the gradients of the query and key tables (p, d) from those of the scores (p p, H), [m p + n, h]."""
-        p = len(self.query)
-        by_pair = to_scores.view(p, p, self.heads).permute(2, 1, 0).contiguous()  # (H, n, m)
-        by_pair.diagonal(dim1=1, dim2=2).sub_(by_pair.sum(dim=2))
-        by_pair.mul_(self.scale)
-        to_query = torch.bmm(by_pair, self._by_head(self.key))
-        to_key = torch.bmm(by_pair.transpose(1, 2), self._by_head(self.query))
-        return tuple(t.transpose(0, 1).reshape(p, -1) for t in (to_query, to_key))  # type: ignore[return-value]
+
+class _TokenSums:
+    """Sums over the rows that share a token: tokens (G R,) of ``count``."""
+
+    def __init__(self, tokens: torch.Tensor, count: int) -> None:
+        self._order = torch.argsort(tokens, stable=True)
+        counts = torch.bincount(tokens, minlength=count)
+        self._starts = torch.cumsum(counts, 0) - counts
+
+    def of(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the sums (count, n) of rows (G R, n)."""
+        return torch.embedding_bag(rows, self._order, self._starts, False, 0, False)[0]
 
 
 class _Rows:
-    """Examples of one block of a batch: their tokens, their pair's number, and their labels."""
+    """R examples of each of the G networks: their tokens, numbered on through the networks, and their labels."""
 
-    __slots__ = ("first", "labels", "mask", "pair", "second")
+    __slots__ = ("first", "labels", "mask", "second", "to_first", "to_second")
 
     def __init__(self, pairs: torch.Tensor, labels: torch.Tensor, p: int, mask: torch.Tensor | None = None) -> None:
-        self.first, self.second = pairs[:, 0].contiguous(), pairs[:, 1].contiguous()
-        self.pair, self.labels, self.mask = self.first * p + self.second, labels, mask
+        shift = torch.arange(len(pairs), device=pairs.device)[:, None] * p
+        self.first, self.second = ((pairs[:, :, i] + shift).reshape(-1) for i in range(2))
+        self.labels, self.mask = labels, mask
+        self.to_first, self.to_second = (_TokenSums(tokens, len(pairs) * p) for tokens in (self.first, self.second))
 
 
 class _Forward:
     """What a block's forward pass leaves for its backward pass."""
 
-    __slots__ = ("active", "difference", "hidden", "last", "out", "scores", "shares", "taken")
+    __slots__ = ("active", "difference", "hidden", "last", "out", "query", "scores", "shares", "taken")
 
-    shares: torch.Tensor  # (R, H)
-    difference: torch.Tensor  # (R, d): v(m) - v(n)
-    taken: torch.Tensor  # (R, d)
-    last: torch.Tensor  # (R, d): x
-    hidden: torch.Tensor  # (R, h)
-    active: torch.Tensor  # (R, h)
-    out: torch.Tensor  # (R, d): y
-    scores: torch.Tensor  # (R, p)
+    query: torch.Tensor  # (G, R, d): q(n)
+    difference: torch.Tensor  # (G, R, 2 d): k(m) - k(n), v(m) - v(n)
+    shares: torch.Tensor  # (G, R, H, 1)
+    taken: torch.Tensor  # (G, R, d)
+    last: torch.Tensor  # (G, R, d): x
+    hidden: torch.Tensor  # (G, R, h)
+    active: torch.Tensor  # (G, R, h)
+    out: torch.Tensor  # (G, R, d): y
+    scores: torch.Tensor  # (G, R, p)
 
 
-class _Network:
-    def __init__(self, trial: Trial, examples: Examples, device: torch.device) -> None:
-        data = examples.dataset
-        self.p, self.n_train, self.trial = data.n_classes, len(examples.train), trial
-        start = {name: part.detach() for name, part in Transformer(trial, self.p).named_parameters()}
-        self.weights = torch.cat([part.reshape(-1) for part in start.values()]).to(device)
-        self.gradient = torch.zeros_like(self.weights)
-        shapes = {name: part.shape for name, part in start.items()}
-        self.parts, self.grads = _views(self.weights, shapes), _views(self.gradient, shapes)
-        self.readout = "E" if trial.weight_tying else "W"
-        self.optimizer = OPTIMIZERS[trial.optimizer](self.weights, OptimizerSettings.of(trial))
-        order = np.concatenate([examples.train, examples.test])
-        self.pairs = torch.from_numpy(data.inputs[order]).to(device)
-        self.labels = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]])).to(device)
-        self._batches = make_batches(trial, data, self.n_train)
-        self._masks = DropoutMasks(seed=trial.seed, rate=trial.dropout, width=Transformer.dropout_width(trial))
-        self._square, self._losses = trial.activation == "square", LOSSES[trial.loss]
-        self.rows = max(32, BLOCK_BYTES // (4 * Transformer.dropout_width(trial)) // 32 * 32)
+class _Group:
+    def __init__(
+        self, members: Sequence[int], trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device
+    ) -> None:
+        data, self.trial, self.members = examples[0].dataset, trials[0], list(members)
+        self.p, self.d, self.n_train = data.n_classes, self.trial.width, len(examples[0].train)
+        starts = [{n: w.detach() for n, w in Transformer(t, self.p).named_parameters()} for t in trials]
+        self._shapes = {name: part.shape for name, part in starts[0].items()}
+        self.weights = torch.stack([torch.cat([w.reshape(-1) for w in s.values()]) for s in starts]).to(device)
+        self.gradient = torch.zeros_like(self.weights)  # (G, P), as the weights
+        shapes = _joined(self._shapes)
+        self.parts = _views(self.weights, shapes)
+        # Products are summed up in place only where a part of all networks is contiguous.
+        self._sums = torch.zeros(self.weights.numel(), device=device)
+        sizes = [len(trials) * shape.numel() for shape in shapes.values()]
+        self._grads = {
+            name: part.view(len(trials), *shape)
+            for (name, shape), part in zip(shapes.items(), self._sums.split(sizes), strict=True)
+        }
+        self._to_flat = _views(self.gradient, shapes)
+        self.readout = "E" if self.trial.weight_tying else "W"
+        self.optimizers = [
+            OPTIMIZERS[t.optimizer](w, OptimizerSettings.of(t)) for t, w in zip(trials, self.weights, strict=True)
+        ]
+        orders = [np.concatenate([e.train, e.test]) for e in examples]
+        labels = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
+        self.pairs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (G, M, 2)
+        self.labels = torch.from_numpy(np.stack(labels)).to(device)  # (G, M)
+        self._batches = [made for t in trials if (made := make_batches(t, data, self.n_train))]
+        units = Transformer.dropout_width(self.trial)
+        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
+        self._dropout = any(t.dropout for t in trials)
+        self._square, self._losses = self.trial.activation == "square", LOSSES[self.trial.loss]
+        # Rows a block: by the shape alone, not by the neighbours that there are, for the sake of the last bit.
+        self._rows = max(32, _rows_in_cache(self.trial) // _at_once(self.trial, self.n_train) // 32 * 32)
         self._everything = self._cut(self.pairs, self.labels)
-        self._full = self._cut(self.pairs[: self.n_train], self.labels[: self.n_train])
+        self._full = self._cut(self.pairs[:, : self.n_train], self.labels[:, : self.n_train])
 
     def _cut(self, pairs: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor | None = None) -> list[_Rows]:
+        places = [slice(i, i + self._rows) for i in range(0, labels.shape[1], self._rows)]
         return [
-            _Rows(
-                pairs[i : i + self.rows],
-                labels[i : i + self.rows],
-                self.p,
-                None if mask is None else mask[i : i + self.rows],
-            )
-            for i in range(0, len(labels), self.rows)
+            _Rows(pairs[:, place], labels[:, place], self.p, None if mask is None else mask[:, place])
+            for place in places
         ]
 
     def _batch(self, step: int) -> list[_Rows]:
-        if self._batches is None and not self.trial.dropout:
+        if not self._batches and not self._dropout:
             return self._full
-        pairs, labels = self.pairs[: self.n_train], self.labels[: self.n_train]
-        if self._batches is not None:
-            rows = torch.from_numpy(self._batches.rows(step)).to(pairs.device)
-            pairs, labels = pairs[rows], labels[rows]
+        pairs, labels = self.pairs[:, : self.n_train], self.labels[:, : self.n_train]
+        if self._batches:
+            rows = torch.from_numpy(np.stack([b.rows(step) for b in self._batches])).to(pairs.device)
+            networks = torch.arange(len(rows), device=rows.device)[:, None]
+            pairs, labels = pairs[networks, rows], labels[networks, rows]
         mask = None
-        if self.trial.dropout:
-            mask = self._masks.mask(self._masks.numbers(step, len(labels))).to(pairs.device)
+        if self._dropout:
+            masks = [m.mask(m.numbers(step, labels.shape[1])) * m.scale for m in self._masks]
+            mask = torch.stack(masks).to(pairs.device)
         return self._cut(pairs, labels, mask)
 
     def train_step(self, step: int) -> None:
-        """Take one step of the optimizer, counted from 1."""
-        self.gradient.zero_()
+        """Take one step of every network's optimizer, counted from 1."""
+        self._sums.zero_()
         batch = self._batch(step)
-        count = sum(len(rows.labels) for rows in batch)
-        tables = _Tables(self.parts, self.trial.heads)
-        to_value = torch.zeros_like(tables.value)
-        to_scores = torch.zeros_like(tables.shares)
+        count = sum(rows.labels.shape[1] for rows in batch)
+        tables = self._tables()
+        to_tables = torch.zeros_like(tables)
         for rows in batch:
-            self._backward(rows, self._forward(rows, tables), tables, count, to_value, to_scores)
-        to_query, to_key = tables.score_gradients(to_scores)
-        for name, gradient in (("query", to_query), ("key", to_key), ("value", to_value)):
-            self.grads[BLOCK + name].addmm_(gradient.t(), self.parts["E"])
-            self.grads["E"].addmm_(gradient, self.parts[BLOCK + name])
-        self.optimizer.step(self.gradient, step)
+            self._backward(rows, self._forward(rows, tables), count, to_tables)
+        self._grads["projections"].baddbmm_(to_tables.transpose(1, 2), self.parts["E"])
+        self._grads["E"].baddbmm_(to_tables, self.parts["projections"])
+        for name, part in self._to_flat.items():
+            part.copy_(self._grads[name])
+        for optimizer, gradient in zip(self.optimizers, self.gradient, strict=True):
+            optimizer.step(gradient, step)
 
-    def _forward(self, rows: _Rows, tables: _Tables) -> _Forward:
-        parts, state = self.parts, _Forward()
-        state.shares = tables.shares.index_select(0, rows.pair)
-        own = tables.value.index_select(0, rows.second)
-        state.difference = tables.value.index_select(0, rows.first).sub_(own)
-        state.taken = torch.addcmul(self._heads(own), self._heads(state.difference), state.shares[:, :, None]).view_as(
-            own
-        )
-        state.last = parts["E"].index_select(0, rows.second).addmm_(state.taken, parts[BLOCK + "out"].t())
-        state.hidden = state.last @ parts[BLOCK + "up"].t()
+    def _tables(self) -> torch.Tensor:
+        """Return every token's query, key and value, (G, p, 3 d)."""
+        return torch.bmm(self.parts["E"], self.parts["projections"].transpose(1, 2))
+
+    def _forward(self, rows: _Rows, tables: torch.Tensor) -> _Forward:
+        parts, state, d, shape = self.parts, _Forward(), self.d, rows.labels.shape
+        flat = tables.view(-1, 3 * d)
+        own = flat.index_select(0, rows.second).view(*shape, 3 * d)
+        other = flat.index_select(0, rows.first).view(*shape, 3 * d)
+        state.query, state.difference = own[..., :d], other[..., d:] - own[..., d:]
+        products = self._heads(state.query * state.difference[..., :d])
+        state.shares = _sigmoid(products.sum(dim=3, keepdim=True).mul_(self._scale))
+        state.taken = torch.addcmul(
+            self._heads(own[..., 2 * d :]), self._heads(state.difference[..., d:]), state.shares
+        ).view(*shape, d)
+        embedded = parts["E"].reshape(-1, d).index_select(0, rows.second).view(*shape, d)
+        state.last = embedded.baddbmm_(state.taken, parts["out"].transpose(1, 2))
+        state.hidden = torch.bmm(state.last, parts["up"].transpose(1, 2))
         if rows.mask is not None:
-            state.hidden.mul_(rows.mask).mul_(self._masks.scale)
+            state.hidden.mul_(rows.mask)
         state.active = state.hidden.square() if self._square else state.hidden.clamp(min=0)
-        state.out = torch.addmm(state.last, state.active, parts[BLOCK + "down"].t())
-        state.scores = (state.out @ parts[self.readout].t()).mul_(1 / state.out.shape[1])
+        state.out = torch.baddbmm(state.last, state.active, parts["down"].transpose(1, 2))
+        state.scores = torch.bmm(state.out, parts[self.readout].transpose(1, 2)).mul_(1 / d)
         return state
 
-    def _heads(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows.view(len(rows), self.trial.heads, -1)  # (R, H, d_h)
+    @property
+    def _scale(self) -> float:
+        return (self.d // self.trial.heads) ** -0.5
 
-    def _backward(
-        self, rows: _Rows, state: _Forward, tables: _Tables, count: int, to_value: torch.Tensor, to_scores: torch.Tensor
-    ) -> None:
+    def _heads(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows.unflatten(2, (self.trial.heads, -1))  # (G, R, H, d_h)
+
+    def _backward(self, rows: _Rows, state: _Forward, count: int, to_tables: torch.Tensor) -> None:
         """Add a block's part of the gradient; the block's scores and units are overwritten."""
-        parts, grads = self.parts, self.grads
+        parts, grads = self.parts, self._grads
         residual = self._residual(state.scores, rows.labels, count)
-        grads[self.readout].addmm_(residual.t(), state.out)
-        to_out = residual @ parts[self.readout]  # (R, d)
-        grads[BLOCK + "down"].addmm_(to_out.t(), state.active)
-        to_hidden = torch.mm(to_out, parts[BLOCK + "down"], out=state.active)
+        grads[self.readout].baddbmm_(residual.transpose(1, 2), state.out)
+        to_out = torch.bmm(residual, parts[self.readout])  # (G, R, d)
+        grads["down"].baddbmm_(to_out.transpose(1, 2), state.active)
+        to_hidden = torch.bmm(to_out, parts["down"], out=state.active)
         if self._square:
             to_hidden.mul_(state.hidden).mul_(2.0)
         else:
             to_hidden.mul_(state.hidden.gt_(0))
         if rows.mask is not None:
-            to_hidden.mul_(rows.mask).mul_(self._masks.scale)
-        grads[BLOCK + "up"].addmm_(to_hidden.t(), state.last)
-        to_last = to_out.addmm_(to_hidden, parts[BLOCK + "up"])
-        grads[BLOCK + "out"].addmm_(to_last.t(), state.taken)
-        grads["E"].index_add_(0, rows.second, to_last)
-        to_taken = to_last @ parts[BLOCK + "out"]
-        to_shares = (self._heads(to_taken) * self._heads(state.difference)).sum(dim=2)  # (R, H)
-        to_scores.index_add_(0, rows.pair, to_shares.mul_(state.shares).mul_(1 - state.shares))
-        to_first = (self._heads(to_taken) * state.shares[:, :, None]).view_as(to_taken)
-        to_value.index_add_(0, rows.first, to_first)
-        to_value.index_add_(0, rows.second, to_taken.sub_(to_first))
+            to_hidden.mul_(rows.mask)
+        grads["up"].baddbmm_(to_hidden.transpose(1, 2), state.last)
+        to_last = to_out.baddbmm_(to_hidden, parts["up"])
+        grads["out"].baddbmm_(to_last.transpose(1, 2), state.taken)
+        self._to_tokens(rows, state, to_last, to_tables)
+
+    def _to_tokens(self, rows: _Rows, state: _Forward, to_last: torch.Tensor, to_tables: torch.Tensor) -> None:
+        """Add what a block's attention gives to the tokens' tables, and to their embeddings."""
+        d = self.d
+        to_taken = self._heads(torch.bmm(to_last, self.parts["out"]))  # (G, R, H, d_h)
+        to_shares = (to_taken * self._heads(state.difference[..., d:])).sum(dim=3, keepdim=True)
+        to_scores = to_shares.mul_(state.shares).mul_(1 - state.shares).mul_(self._scale)
+        to_first = torch.empty_like(state.difference)  # to k(m), v(m)
+        torch.mul(to_scores, self._heads(state.query), out=self._heads(to_first[..., :d]))
+        torch.mul(to_taken, state.shares, out=self._heads(to_first[..., d:]))
+        to_second = to_first.new_empty(*to_last.shape[:2], 4 * d)  # to q(n), k(n), v(n), e(n)
+        torch.mul(to_scores, self._heads(state.difference[..., :d]), out=self._heads(to_second[..., :d]))
+        torch.neg(to_first[..., :d], out=to_second[..., d : 2 * d])
+        torch.sub(to_taken.flatten(2), to_first[..., d:], out=to_second[..., 2 * d : 3 * d])
+        to_second[..., 3 * d :] = to_last
+        by_first = rows.to_first.of(to_first.view(-1, 2 * d)).view(len(to_tables), self.p, 2 * d)
+        by_second = rows.to_second.of(to_second.view(-1, 4 * d)).view(len(to_tables), self.p, 4 * d)
+        to_tables[..., d:] += by_first
+        to_tables += by_second[..., : 3 * d]
+        self._grads["E"] += by_second[..., 3 * d :]
 
     def _residual(self, scores: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
-        """Turn scores (R, p) into the mean loss's derivative by the read-out before its division by the width."""
+        """Turn scores (G, R, p) into the mean loss's derivative by the read-out before its division by the width."""
         if self.trial.loss == "mse":
             factor = 2.0 / (count * self.p)
         else:
-            torch.softmax(scores, dim=1, out=scores)
+            torch.softmax(scores, dim=2, out=scores)
             factor = 1.0 / count
-        scores[torch.arange(len(labels), device=labels.device), labels] -= 1.0
-        return scores.mul_(factor / self.trial.width)
+        scores.scatter_add_(2, labels[:, :, None], scores.new_full((1, 1, 1), -1.0).expand(*labels.shape, 1))
+        return scores.mul_(factor / self.d)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> list[Evaluation]:
         """Answer all examples with dropout off."""
-        tables = _Tables(self.parts, self.trial.heads)
+        tables = self._tables()
         predicted, losses = [], []
         for rows in self._everything:
             scores = self._forward(rows, tables).scores
-            predicted.append(scores.argmax(dim=1))
-            losses.append(self._losses(scores, rows.labels))
-        return evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, part_norms(self.parts))
+            predicted.append(scores.argmax(dim=2))
+            found = self._losses(scores.flatten(0, 1), rows.labels.reshape(-1))
+            losses.append(found.view(rows.labels.shape))
+        answers, errors = torch.cat(predicted, dim=1), torch.cat(losses, dim=1)  # (G, M)
+        return [
+            evaluation(answers[i], errors[i], self.n_train, part_norms(self.named_weights(i)))
+            for i in range(len(self.members))
+        ]
 
-    def named_weights(self) -> dict[str, torch.Tensor]:
-        """Return the weights, named as in the module."""
-        return self.parts
+    def named_weights(self, index: int) -> dict[str, torch.Tensor]:
+        """Return one network's weights, named as in the module."""
+        parts = _views(self.weights[index : index + 1], self._shapes)
+        return {name: part[0] for name, part in parts.items()}
+
+
+def _sigmoid(scores: torch.Tensor) -> torch.Tensor:
+    """Return sigmoid(scores), each to the bit whatever stands beside it.
+
+    PyTorch takes what is left over behind the last full vector through another exp, so the end is padded.
+    """
+    padded = scores.new_zeros(-(-scores.numel() // VECTOR) * VECTOR)
+    padded[: scores.numel()] = scores.view(-1)
+    return padded.sigmoid_()[: scores.numel()].view_as(scores)
+
+
+def _joined(shapes: dict[str, torch.Size]) -> dict[str, torch.Size]:
+    """Name the parts of the only block without their prefix, its three projections as one (3 d, d)."""
+    joined: dict[str, torch.Size] = {}
+    for name, shape in shapes.items():
+        short = name.removeprefix(BLOCK)
+        if short not in PROJECTIONS:
+            joined[short] = shape
+        elif short == PROJECTIONS[0]:
+            joined["projections"] = torch.Size((len(PROJECTIONS) * shape[0], shape[1]))
+    return joined
 
 
 def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
-    """View a flat tensor as named parameters."""
-    parts = flat.split([shape.numel() for shape in shapes.values()])
-    return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    """View flat rows (G, P) as named parts, each (G, ...)."""
+    parts = flat.split([shape.numel() for shape in shapes.values()], dim=1)
+    return {name: part.view(len(flat), *shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from phasemap.study.packs import CHUNK_BYTES
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
+from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
 from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
@@ -25,56 +26,13 @@ from phasemap.training.recording import Evaluation
 
 Parts = dict[str, torch.Tensor]
 
-CHUNK_BYTES = 8 << 20  # hidden units of the networks that are computed at once
 
-
-class FunctionalKernel:
+class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        sizes: dict[int, list[int]] = {}
-        for member, seen in enumerate(examples):
-            sizes.setdefault(len(seen.train), []).append(member)
-        self.groups = [
-            _Group(members, [trials[m] for m in members], [examples[m] for m in members], device)
-            for members in sizes.values()
-        ]
-
-    def advance(self, members: Sequence[int], after: int, until: int) -> None:
-        """Train every group that holds one of the given networks from step ``after`` to step ``until``.
-
-        A stopped network in such a group goes on too: what it computes is not used, and reaches no other network.
-        """
-        for group in self._groups_of(members):
-            for step in range(after + 1, until + 1):
-                group.train_step(step)
-
-    @torch.no_grad()
-    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
-        """Answer all examples with dropout off."""
-        found: dict[int, Evaluation] = {}
-        for group in self._groups_of(members):
-            found |= dict(zip(group.members, group.evaluate(), strict=True))
-        return [found[member] for member in members]
-
-    def weights(self, member: int) -> dict[str, torch.Tensor]:
-        """Return one network's weights by name; a two-layer MLP's U and V as (N, p)."""
-        for group in self.groups:
-            if member in group.members:
-                return group.named_weights(group.members.index(member))
-        raise IndexError(member)
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs, one entry a group."""
-        return [group.state() for group in self.groups]
-
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Continue from a checkpoint."""
-        for group, saved in zip(self.groups, state, strict=True):
-            group.load(saved)
-
-    def _groups_of(self, members: Sequence[int]) -> list[_Group]:
-        return [group for group in self.groups if set(group.members) & set(members)]
+        groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
+        super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
 
 
 class _Group:
@@ -96,7 +54,7 @@ class _Group:
         self.weights = torch.stack(flat).to(device)  # (K, P)
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = self._unflatten(self.gradient)
-        self._optimizers = _optimizers(trials, self.weights)
+        self.optimizers = _optimizers(trials, self.weights)
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
@@ -116,23 +74,11 @@ class _Group:
         """Take one step with every network, counted from 1."""
         inputs, targets = self._batch(step)
         parts = self._gradients(self._unflatten(self.weights), inputs, targets, self._mask(step, targets.shape[1]))
-        with torch.no_grad():
-            for name, part in parts.items():
-                self._to_parts[name].copy_(part)
-            for optimizer, gradient in zip(
-                self._optimizers, self.gradient.split(len(self.weights) // len(self._optimizers)), strict=True
-            ):
-                optimizer.step(gradient, step)
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs."""
-        return {"weights": self.weights.clone(), "optimizers": [optimizer.state() for optimizer in self._optimizers]}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self.weights.copy_(state["weights"])
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load(saved)
+        for name, part in parts.items():
+            self._to_parts[name].copy_(part)
+        rows = self.gradient.split(len(self.weights) // len(self.optimizers))
+        for optimizer, gradient in zip(self.optimizers, rows, strict=True):
+            optimizer.step(gradient, step)
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the inputs (K, B, ...) and targets (K, B) of one step."""

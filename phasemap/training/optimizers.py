@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.optim.adamw import adamw
 
 from phasemap.study.trials import Trial
 
@@ -36,6 +35,7 @@ class AdamW:
     """AdamW on one flat tensor of weights, with decoupled weight decay on every weight, as in torch.optim.AdamW.
 
     Where the settings are numbers the step is torch's own fused one, in one pass over the weights; it knows no vectors.
+    It is called as the operation itself: what torch.optim wraps around it takes longer than a small network's update.
     """
 
     def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
@@ -57,9 +57,9 @@ class AdamW:
     def _fused_step(self, gradient: torch.Tensor, step: int) -> None:
         settings = self.settings
         assert isinstance(settings.weight_decay, float)
-        adamw(
-            [self.weights], [gradient], [self.mean], [self.square], [], [self._taken.fill_(step - 1)],
-            fused=True, amsgrad=False, maximize=False,
+        torch._fused_adamw_(
+            [self.weights], [gradient], [self.mean], [self.square], [], [self._taken.fill_(step)],
+            amsgrad=False, maximize=False,
             lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.eps,
             beta1=settings.betas[0], beta2=settings.betas[1],
         )  # fmt: skip

@@ -25,9 +25,10 @@ from phasemap.training.inside import Inside
 from phasemap.training.networks import load_weights
 from phasemap.training.recording import Evaluation, InsideRecord, Recorder, TrialResult, measure, record_steps
 
-STRIDE = 50  # steps between two looks at the clock
+STRIDE = 50  # steps between two looks at the clock, at most
+LOOK_SECONDS = 5.0  # between two looks, where that is more than one step
 CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
 their pages back to the kernel after every block (a tenth of the time at p 97)."""
@@ -161,12 +162,13 @@ class _Training:
 
     def run(self) -> list[TrialResult]:
         horizon = self.trials[0].horizon
-        last_save = time.perf_counter()
+        last_save, stride = time.perf_counter(), 1
         for record in record_steps(horizon):
             while self.step < record and self._alive():
-                until = min(record, self.step + STRIDE)
+                began, until = time.perf_counter(), min(record, self.step + stride)
                 self.kernel.advance(self._alive(), self.step, until)
-                self.step = until
+                seconds = (time.perf_counter() - began) / (until - self.step)
+                self.step, stride = until, max(1, min(STRIDE, int(LOOK_SECONDS / max(seconds, 1e-9))))
                 if self.step == record:
                     self._record()
                 self.hooks.on_progress(Progress(step=self.step, steps=horizon))

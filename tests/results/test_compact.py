@@ -81,7 +81,7 @@ def test_a_shard_that_a_late_worker_writes_again_is_kept(folder, results):
     stamps = {path: shard_stamp(path) for path in shard_files(folder)}
     late = folder.shard(f"{5:016x}")
     write_shard(folder, late.stem, [dataclasses.replace(results[0], trial=trial_of(trial_id="late"))])
-    remove_unchanged(stamps)
+    remove_unchanged(folder, stamps)
     assert shard_files(folder) == [late]
 
 

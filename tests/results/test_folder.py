@@ -5,19 +5,22 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from phasemap.results.folder import RunFolder, find_run, list_runs, storage_path, write_bytes, write_text, write_whole
-from phasemap.results.lock import locked
+from phasemap.results import lock
+from phasemap.results.folder import RunFolder, find_run, list_runs, run_folder, write_text, write_whole
+from phasemap.results.lock import holder_of, locked
 from phasemap.results.provenance import Provenance, read_provenance
 from phasemap.study.problems import UnreachableError, UserError
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "table.bin"
-    write_bytes(path, b"old")
+    path.write_bytes(b"old")
 
     def half(temporary):
         temporary.write_bytes(b"ne")
@@ -34,11 +37,11 @@ def test_a_storage_that_cannot_be_written_is_named():
         RunFolder(Path("/proc/x/run")).create()
 
 
-def test_object_stores_are_refused_plainly():
-    with pytest.raises(UserError, match="s3://bucket: object stores are not available yet"):
-        storage_path("s3://bucket")
-    assert storage_path("file:///data/runs") == Path("/data/runs")
-    assert storage_path(None) == Path("runs")
+def test_storages_are_folders_or_uris():
+    assert run_folder("file:///data/runs", "a").path == Path("/data/runs/a")
+    assert run_folder(None, "a").path == Path("runs/a")
+    with pytest.raises(UserError, match="nonsense://x/a: Protocol not known: nonsense; allowed: a folder, s3://"):
+        find_run("nonsense://x/a")
 
 
 def test_runs_are_found_by_folder_and_by_name(tmp_path, monkeypatch):
@@ -59,10 +62,12 @@ def test_runs_are_found_by_folder_and_by_name(tmp_path, monkeypatch):
 def test_a_folder_is_moved_aside_under_a_dated_name(tmp_path):
     folder = RunFolder(tmp_path / "mine")
     folder.create()
+    folder.study.write_text("name: mine")
+    folder.lock.write_text("held")
     target = folder.move_aside()
     assert target.name.startswith("mine.old-")
-    assert target.is_dir()
-    assert not folder.path.exists()
+    assert target.study.read_text() == "name: mine"
+    assert [path.name for path in folder.path.iterdir() if path.is_file()] == ["lock.json"]
 
 
 def test_a_live_driver_keeps_others_off(tmp_path):
@@ -95,12 +100,62 @@ def test_a_process_number_used_again_is_not_taken_for_the_old_driver(tmp_path):
         assert json.loads(folder.lock.read_text())["started"] != "1"
 
 
-def test_a_lock_of_another_host_is_respected_with_a_way_out(tmp_path):
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A run that is locked by a process of another host, with all waiting made short."""
     folder = RunFolder(tmp_path / "mine")
     folder.create()
     folder.lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": "1"}))
-    with pytest.raises(UserError, match=r"process 1 on elsewhere.*remove .*lock.json"), locked(folder):
-        pass
+    for name, seconds in {"BEAT_SECONDS": 0.1, "LEASE_SECONDS": 1.0, "LOOK_SECONDS": 0.05}.items():
+        monkeypatch.setattr(lock, name, seconds)
+    return folder
+
+
+@pytest.mark.parametrize("skew", [-86_400, 0, 86_400])
+def test_a_lock_of_another_host_is_respected_while_it_shows_life_whatever_its_clock_says(elsewhere, skew):
+    end = threading.Event()
+
+    def live():
+        beats = 0
+        while not end.wait(0.2):
+            beats += 1
+            os.utime(elsewhere.lock, (0, time.time() + skew + beats))
+
+    holder = threading.Thread(target=live)
+    holder.start()
+    try:
+        with pytest.raises(UserError, match="process 1 on elsewhere; allowed: one driver"), locked(elsewhere):
+            pass
+    finally:
+        end.set()
+        holder.join()
+
+
+@pytest.mark.parametrize("skew", [-86_400, 0, 86_400])
+def test_a_lock_of_another_host_without_life_is_taken_over(elsewhere, skew):
+    os.utime(elsewhere.lock, (0, time.time() + skew))
+    with locked(elsewhere):
+        assert holder_of(elsewhere).pid == os.getpid()
+    assert holder_of(elsewhere) is None
+
+
+def test_a_holder_whose_lock_was_taken_over_is_told(elsewhere):
+    elsewhere.lock.unlink()
+    with locked(elsewhere) as mine:
+        mine.check()
+        write_text(elsewhere.lock, json.dumps({"host": "elsewhere", "pid": 2, "started": "1"}))
+        time.sleep(0.5)
+        with pytest.raises(UnreachableError, match="taken over by another driver"):
+            mine.check()
+    assert holder_of(elsewhere).pid == 2  # not ours to give back
+
+
+def test_an_execution_that_was_killed_is_called_lost_by_the_next(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    Provenance(folder, study_hash="abc", runner="in-process")
+    Provenance(folder, study_hash="abc", runner="in-process").end(outcome="done", devices=[], core_hours=0)
+    assert [entry["outcome"] for entry in read_provenance(folder)] == ["lost", "done"]
 
 
 def test_provenance_lists_every_execution(tmp_path):
@@ -116,6 +171,16 @@ def test_provenance_lists_every_execution(tmp_path):
     assert entries[0]["versions"]["phasemap"]
     assert entries[1]["n_trained"] == 3
     assert entries[1]["started"] <= entries[1]["ended"]
+
+
+def test_a_lock_that_the_storage_did_not_let_us_remove_is_no_hindrance_later(tmp_path):
+    folder = RunFolder(tmp_path / "mine")
+    folder.create()
+    with locked(folder):
+        kept = folder.lock.read_text()
+    folder.lock.write_text(kept)
+    with locked(folder):
+        assert folder.lock.read_text() != kept
 
 
 RACE = """

@@ -92,7 +92,7 @@ def test_a_shard_of_another_release_or_broken_is_named(rows, tmp_path):
     with pytest.raises(UserError, match=r"x.parquet has shard version 99; this release reads 1"):
         read_shards(folder)
     folder.shard("x").write_bytes(b"not parquet")
-    with pytest.raises(UserError, match=r"x.parquet can't be read"):
+    with pytest.raises(UserError, match=r"x.parquet is damaged"):
         read_shards(folder)
 
 

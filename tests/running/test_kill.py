@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -144,3 +145,36 @@ def test_a_second_driver_is_refused_while_the_first_runs(start):
     assert "allowed: one driver at a time" in json.loads(out)["error"]
     os.kill(first.pid, signal.SIGINT)
     assert first.wait(60) == 130
+
+
+def test_a_driver_on_another_host_sees_that_the_first_one_lives(start, tmp_path):
+    first = start()
+    wait_for(lambda: start.folder.lock.exists(), what="the lock")
+    words = [sys.executable, "-m", "phasemap", "run", str(tmp_path / "killed.yaml"), "--storage", str(tmp_path)]
+    other_host = ["unshare", "--uts", "sh", "-c", 'hostname another && exec "$@"', "sh"]
+    second = subprocess.run([*other_host, *words], capture_output=True, text=True, timeout=90)
+    if "Operation not permitted" in second.stderr:
+        pytest.skip("a host name of its own is not allowed here")
+    assert second.returncode == 2, second.stderr
+    assert "looking whether it lives" in second.stderr
+    assert f"is being run by process {first.pid} on {socket.gethostname()}" in second.stderr
+    os.kill(first.pid, signal.SIGINT)
+    assert first.wait(60) == 130
+
+
+def test_a_run_at_work_is_seen_by_status_and_ended_in_order_by_cancel(start, tmp_path):
+    def command(*words):
+        words = [sys.executable, "-m", "phasemap", *words, "--storage", str(tmp_path), "--json"]
+        found = subprocess.run(words, capture_output=True, text=True)
+        return found.returncode, json.loads(found.stdout)
+
+    first = start("--in-process")
+    wait_for(lambda: shards(start.folder), what="a shard")
+    assert command("status", "killed")[1]["state"] == f"at work (process {first.pid} on {socket.gethostname()})"
+    assert command("cancel", "killed") == (0, {"run": str(start.folder.path), "pid": first.pid})
+    assert first.wait(60) == 130
+    code, status = command("status", "killed")
+    assert (code, status["state"]) == (0, "interrupted")
+    assert 0 < status["n_done"] < N_TRIALS
+    assert command("cancel", "killed")[0] == 2
+    assert "stored" in command("logs", "killed")[1]["log"]

@@ -1,6 +1,7 @@
 """A pack that doesn't fit into memory is halved until it does, and every trial is trained."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,8 @@ print(json.dumps({"log": folder.log.read_text(), "status": trials["status"].toli
 
 def test_a_pack_that_runs_out_of_memory_is_split_and_trained(tmp_path):
     command = [sys.executable, "-c", LIMITED, __file__.rpartition("/running/")[0], str(tmp_path), str(6 * TRIAL_BYTES)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    one_arena = os.environ | {"MALLOC_ARENA_MAX": "1"}  # each of a new thread would reserve 64 MB of addresses
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=one_arena)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["status"] == ["ok"] * 8

@@ -6,10 +6,14 @@ from conftest import trial_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from phasemap.study.packs import (
+    BLOCKS_BYTES,
     OPERATIONS_PER_SECOND,
+    PACK_BYTES,
+    TARGET_SECONDS,
     answer_operations,
     estimated_bytes,
     estimated_seconds,
+    plan_packs,
     weight_count,
 )
 from phasemap.study.sizes import trial_size
@@ -40,7 +44,9 @@ def test_weights_and_operations_are_those_of_the_network_itself(settings):
 def test_the_cost_of_modular_trials_is_that_of_their_pairs():
     trial = trial_of(modulus=97, width=500, steps=2000, data_fraction=0.5, dropout=0.0)
     assert estimated_seconds(trial) == pytest.approx(2 * 500 * 97 * 97**2 * 3060 / OPERATIONS_PER_SECOND + 0.16)
-    assert estimated_bytes(trial) == int(4 * (5 * 500 * 291 + 4704.5 * 500) + 8 * (6 * 4704.5 + 8 * 9409))
+    kept = 4 * 5 * 500 * 291 + 8 * (8 * 4704.5 + 6 * 9409)
+    assert estimated_bytes([trial]) == int(kept) + BLOCKS_BYTES
+    assert estimated_bytes([trial] * 8) == 8 * int(kept) + BLOCKS_BYTES
 
 
 def test_a_trial_that_is_scaled_to_a_batch_costs_the_steps_that_it_takes():
@@ -50,7 +56,7 @@ def test_a_trial_that_is_scaled_to_a_batch_costs_the_steps_that_it_takes():
     assert 8 * estimated_seconds(large) < estimated_seconds(small) < 16 * estimated_seconds(large)
     unscaled = trial_of(**settings | {"steps": small.horizon}, batch_size=16)
     assert estimated_seconds(small) == estimated_seconds(unscaled)
-    assert estimated_bytes(small) == estimated_bytes(unscaled)
+    assert estimated_bytes([small]) == estimated_bytes([unscaled])
 
 
 MORE = [{"depth": 3}, {"dropout": 0.3}, {"batch_size": 64}, {"steps": 400}]
@@ -71,5 +77,13 @@ def test_what_takes_more_work_is_estimated_higher(plain, more):
     assert 0 < estimated_seconds(trial_of(**plain)) < estimated_seconds(trial_of(**plain | more))
 
 
+def test_very_many_tiny_trials_are_cut_by_their_memory():
+    trials = [trial_of(trial_id=str(seed), seed=seed, modulus=31, width=4, steps=1) for seed in range(13_000)]
+    assert sum(map(estimated_seconds, trials)) < TARGET_SECONDS
+    packs = plan_packs(trials)
+    assert len(packs) == 2
+    assert all(estimated_bytes(pack.trials) < PACK_BYTES + BLOCKS_BYTES for pack in packs)
+
+
 def test_images_take_the_memory_of_their_pixels():
-    assert estimated_bytes(trial_of(task="images", dataset="mnist5k", width=100)) > 4 * 5000 * 784
+    assert estimated_bytes([trial_of(task="images", dataset="mnist5k", width=100)]) > 4 * 5000 * 784

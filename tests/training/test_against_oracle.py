@@ -166,7 +166,7 @@ def test_the_explicit_gradient_is_autograd_s(activation, loss):
     trial = trial_of(
         modulus=13, width=40, dropout=0.3, corruption=0.2, data_fraction=0.6, activation=activation, loss=loss
     )
-    network = ExplicitKernel([trial], [examples_of(trial)], CPU).networks[0]
+    network = ExplicitKernel([trial], [examples_of(trial)], CPU).groups[0]
     with torch.no_grad():
         network.train_step(1)
     plain = Oracle(trial)

@@ -99,7 +99,7 @@ def test_the_gradient_of_a_transformer_over_several_blocks_of_rows_is_autograd_s
         model="transformer", depth=1, modulus=23, width=128, heads=4, mlp_factor=8, activation="square", dropout=0.2,
         data_fraction=0.8, loss="cross_entropy", weight_tying=True,
     )  # fmt: skip
-    network = TransformerKernel([trial], [examples_of(trial)], CPU).networks[0]
+    network = TransformerKernel([trial], [examples_of(trial)], CPU).groups[0]
     assert len(network._full) > 1
     with torch.no_grad():
         network.train_step(1)
@@ -125,6 +125,15 @@ def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
     for state in (saved[0], saved[len(saved) // 2], saved[-1]):
         continued = train_pack(MIXED, device=CPU, kernel=kernel, hooks=Hooks(saved=state))
         assert by_id(continued) == undisturbed
+
+
+@pytest.mark.parametrize("kernel", [make_kernel, FunctionalKernel])
+def test_slow_steps_are_checkpointed_one_by_one_and_the_stride_changes_no_bit(kernel, monkeypatch):
+    whole, saved = train_pack(MIXED[:4], device=CPU, kernel=kernel), []
+    monkeypatch.setattr("phasemap.training.population.LOOK_SECONDS", 0.0)
+    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    assert by_id(train_pack(MIXED[:4], device=CPU, kernel=kernel, hooks=hooks)) == by_id(whole)
+    assert len(saved) == MIXED[0].steps
 
 
 def test_a_checkpoint_of_another_pack_is_refused():

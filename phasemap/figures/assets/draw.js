@@ -46,8 +46,9 @@ const PhaseDraw = (() => {
       svg("rect", { x: 0.5, y: 0.5, width: 17, height: 17, fill: fillOf(mark), stroke: "#888" }), letter(mark, 9, 9, 11));
   }
 
-  function letter(mark, x, y, size, text = mark.letter) {
-    const node = svg("text", { x, y, "font-size": size, fill: mark.ink, class: mark.hatch ? "letter haloed" : "letter" });
+  function letter(mark, x, y, size, text = mark.letter, ground = "none") {
+    const look = { "font-size": size, fill: mark.ink, stroke: ground, class: mark.hatch ? "letter haloed" : "letter" };
+    const node = svg("text", { x, y, ...look });
     node.textContent = text;
     return node;
   }
@@ -114,6 +115,7 @@ const PhaseDraw = (() => {
       root.append(svg("path", { d, class: "line-halo" }),
         svg("path", { d, class: `line line-${line.kind}`, "stroke-dasharray": dash }));
     }
+    root.append(...cells.querySelectorAll(".letter"));  // above the lines, on a piece of their cell's ground
     root.append(svg("rect", { x: left, y: 4, width: inner, height, class: "frame" }));
     ticks(root, across, across_labels, px, height + 4, inner, turned, longest);
     if (y) sideTicks(root, up, labels, py, left, height);
@@ -143,24 +145,24 @@ const PhaseDraw = (() => {
     const value = colours ? model.value(point, view.metric, view.step) : null;
     const [wide, high] = [box.right - box.left, box.bottom - box.top];
     const least = Math.min(wide, high), gap = least > 7 ? 0.5 : 0;
-    const faded = view.passes(point) ? "" : "faded";
+    const faded = view.passes(point) ? "" : "faded", fill = value === null ? fillOf(mark) : colours.colour(value);
     parent.append(svg("rect", {
       x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1), height: Math.max(high - 2 * gap, 0.1),
-      fill: value === null ? fillOf(mark) : colours.colour(value), class: faded, "data-point": point, "data-mark": mark.name,
+      fill, class: faded, "data-point": point, "data-mark": mark.name,
     }));
     if (faded) return;
     const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
     if (value !== null) {
       if (Math.min(wide, 1.6 * high) >= NUMBER_FROM) {
         const text = PhaseData.digits(Number(value.toPrecision(2))).replace(/^0\./, ".");
-        if (text.length < 5) parent.append(letter({ ink: colours.ink(value) }, x, y, Math.min(11, least * 0.4), text));
+        if (text.length < 5) parent.append(letter({ ink: colours.ink(value) }, x, y, Math.min(11, least * 0.4), text, fill));
       }
       return;
     }
     const inferred = view.step === model.last && model.inferred[point];
     if (mark.letter && least >= LETTER_FROM) {
       const text = inferred ? mark.letter.toLowerCase() : mark.letter;
-      parent.append(letter(mark, x, y, Math.min(14, least * 0.52), text));
+      parent.append(letter(mark, x, y, Math.min(14, least * 0.52), text, fill));
     }
     if (inferred) {
       parent.append(svg("rect", { x: box.left + 1.5, y: box.top + 1.5, width: Math.max(wide - 3, 1), height: Math.max(high - 3, 1),

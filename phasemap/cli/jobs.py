@@ -1,0 +1,222 @@
+"""Commands about runs at work: on a cluster by its job server (--address), else by what stands in the storage."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from phasemap.cli.shared import common, counts, print_result, set_option, summary, words
+
+if TYPE_CHECKING:
+    from phasemap.running.jobs import Job, JobServer
+
+server_option = click.option(
+    "--address", metavar="URL", help="The job server of a Ray cluster, http://HEAD:8265. Default: look in the storage."
+)
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@common
+@set_option
+@click.option("--address", metavar="URL", required=True, help="The cluster's job server, http://HEAD:8265.")
+@click.option("--follow", is_flag=True, help="Show the progress, and end with the run's exit code.")
+@click.option("--wheel", type=click.Path(path_type=Path), help="Send this wheel of phasemap along.")
+def submit(
+    study: Path,
+    storage: str | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    address: str,
+    follow: bool,
+    wheel: Path | None,
+) -> None:
+    """Send STUDY to a Ray cluster as a job; submitting it again continues its run.
+
+    Only the study goes there. Every node needs this version of phasemap (or its dependencies and --wheel), and must
+    reach --storage: a URI, or a path that all nodes share.
+    """
+    from phasemap.running.jobs import JobServer
+    from phasemap.study.file import load_study
+
+    loaded, shared = load_study(study, overrides), _shared_storage(storage)
+    server = JobServer(address)
+    job_id = server.submit(loaded, shared, wheel=wheel)
+    click.echo(f"submitted {loaded.name} as job {job_id}", err=True)
+    if follow:
+        _follow(server, job_id, as_json=as_json)
+    job = server.wait_for_start(job_id)
+    if job.exit_code and job.status in ("FAILED", "STOPPED"):
+        _end_with(job, _result(server.log(job_id)), as_json=as_json)
+    text = (
+        f"{loaded.name} runs as job {job_id}\n"
+        f"phasemap logs {loaded.name} --address {address}   (or status, cancel)\n"
+        f"results: {_place(shared, loaded.name)}"
+    )
+    print_result({"job": job_id, "run": _place(shared, loaded.name), "status": job.status}, text, as_json=as_json)
+
+
+def _place(storage: str, run: str) -> str:
+    return f"{storage.rstrip('/')}/{run}"
+
+
+def _shared_storage(storage: str | None) -> str:
+    from phasemap.study.problems import UserError
+
+    if storage is None or ("://" not in storage and not Path(storage).is_absolute()):
+        raise UserError(
+            f"--storage {storage or 'is missing'}: the cluster's nodes write there; "
+            "allowed: a URI such as s3://bucket/runs, or an absolute path that all nodes share"
+        )
+    return storage
+
+
+def _follow(server: JobServer, job_id: str, *, as_json: bool) -> None:
+    """Show a job's progress on stderr until it ends, print its result and exit with its exit code."""
+    try:
+        job = server.follow(job_id, _tell)
+    except KeyboardInterrupt:
+        click.echo(f"job {job_id} goes on; to end it: phasemap cancel {job_id} --address {server.address}", err=True)
+        sys.exit(130)
+    _end_with(job, _result(server.log(job_id)), as_json=as_json)
+
+
+def _tell(line: str) -> None:
+    if not _result(line):
+        click.echo(line, err=True)
+
+
+def _result(log: str) -> dict[str, Any]:
+    """Return the JSON document that ends a run's output; empty where there is none."""
+    for line in reversed(log.splitlines()):
+        if line.startswith("{"):
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if {"run", "error"} & set(found):
+                return dict(found)
+    return {}
+
+
+def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
+    if not result:
+        lost = job.status == "FAILED"
+        text = "its driver was lost; submit it again to continue" if lost else job.status.lower()
+        result = {"error": f"job {job.job_id}: {text}", "exit_code": job.exit_code}
+        click.echo(f"phasemap: {result['error']}\n{job.message}".rstrip(), err=True)
+    elif "error" in result:
+        click.echo(f"phasemap: {result['error']}", err=True)
+    if as_json:
+        click.echo(json.dumps({"job": job.job_id, **result}))
+    elif "n_trained" in result:
+        click.echo(summary(result))
+    sys.exit(job.exit_code)
+
+
+@click.command()
+@click.argument("run")
+@common
+@server_option
+def status(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
+    """Say whether RUN is at work, where, and how far it is."""
+    if address:
+        from phasemap.running.jobs import JobServer
+
+        server = JobServer(address)
+        job = server.job(run)
+        content = _job_content(job) | {"last_line": _last_line(server.log(job.job_id))}
+        lines = [f"{job.run}: {job.status.lower()} (job {job.job_id})", content["last_line"], f"results: {job.storage}"]
+    else:
+        content = _run_content(run, storage)
+        lines = [f"{content['name']}: {content['state']}, {content['n_done']}/{content['n_trials']} trials"]
+        lines += [words(content["phase_counts"]), f"results: {content['run']}"]
+    print_result(content, "\n".join(line for line in lines if line), as_json=as_json)
+
+
+def _job_content(job: Job) -> dict[str, Any]:
+    times = {
+        name: value.isoformat() if value else None for name in ("started", "ended") for value in [getattr(job, name)]
+    }
+    return {**asdict(job), **times, "exit_code": job.exit_code if job.ended else None}
+
+
+def _last_line(log: str) -> str:
+    return next((line for line in reversed(log.splitlines()) if line.strip() and not _result(line)), "")
+
+
+def _run_content(run: str, storage: str | None) -> dict[str, Any]:
+    from phasemap.api import open_run
+    from phasemap.results.lock import holder_of
+    from phasemap.results.provenance import read_provenance
+    from phasemap.study.trials import count_trials
+
+    found = open_run(run, storage)
+    holder, executions = holder_of(found.folder), read_provenance(found.folder)
+    last = executions[-1]["outcome"] if executions else None
+    return {
+        "name": found.study.name,
+        "run": found.place,
+        "state": f"at work (process {holder.pid} on {holder.host})"
+        if holder
+        else "lost"
+        if last == "running"
+        else last,
+        "n_trials": count_trials(found.study),
+        "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
+        "phase_counts": counts(found, "phase"),
+    }
+
+
+@click.command()
+@click.argument("run")
+@common
+@server_option
+@click.option("--follow", is_flag=True, help="With --address: show what comes, and end with the run's exit code.")
+def logs(run: str, storage: str | None, as_json: bool, address: str | None, follow: bool) -> None:
+    """Print the log of RUN: run.log in the storage or, with --address, what its job has written."""
+    from phasemap.study.problems import UserError
+
+    if address:
+        from phasemap.running.jobs import JobServer
+
+        server = JobServer(address)
+        job = server.job(run)
+        if follow:
+            _follow(server, job.job_id, as_json=as_json)
+        text = server.log(job.job_id)
+    elif follow:
+        raise UserError("--follow is missing --address: the job server that is to be followed")
+    else:
+        from phasemap.api import open_run
+
+        path = open_run(run, storage).folder.log
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    print_result({"run": run, "log": text}, text.rstrip("\n"), as_json=as_json)
+
+
+@click.command()
+@click.argument("run")
+@common
+@server_option
+def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
+    """Interrupt RUN: what is finished is kept, and running or submitting it again continues."""
+    if address:
+        from phasemap.running.jobs import JobServer
+
+        job = JobServer(address).cancel(run)
+        content: dict[str, Any] = _job_content(job)
+        text = f"job {job.job_id}: {job.status.lower()}"
+    else:
+        from phasemap.api import open_run
+        from phasemap.results.lock import interrupt_holder
+
+        found = open_run(run, storage)
+        pid = interrupt_holder(found.folder)
+        content, text = {"run": found.place, "pid": pid}, f"{found.study.name}: process {pid} was interrupted"
+    print_result(content, text, as_json=as_json)

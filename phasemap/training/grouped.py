@@ -1,0 +1,89 @@
+"""What kernels share: a pack's networks in groups that are trained and asked together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from phasemap.training.optimizers import SGD, AdamW
+from phasemap.training.recording import Evaluation
+
+
+class Group(Protocol):
+    """Networks whose arrays stand in common tensors; a group may be one network."""
+
+    weights: torch.Tensor
+
+    @property
+    def members(self) -> Sequence[int]:
+        """Indices of the networks into the pack."""
+
+    @property
+    def optimizers(self) -> Sequence[AdamW | SGD]:
+        """The optimizers of the weights, in order."""
+
+    def train_step(self, step: int) -> None:
+        """Take one step with every network, counted from 1."""
+
+    def evaluate(self) -> list[Evaluation]:
+        """Answer all examples with every network, dropout off."""
+
+    def named_weights(self, index: int) -> dict[str, torch.Tensor]:
+        """Return the weights of the group's network ``index`` by name."""
+
+
+class GroupedKernel:
+    """K networks of one shape, group after group; see ``Kernel``."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+
+    @torch.no_grad()
+    def advance(self, members: Sequence[int], after: int, until: int) -> None:
+        """Train every group that holds one of the given networks from step ``after`` to step ``until``.
+
+        A stopped network in such a group goes on too: what it computes is not used, and reaches no other network.
+        """
+        for group in self._groups_of(members):
+            for step in range(after + 1, until + 1):
+                group.train_step(step)
+
+    @torch.no_grad()
+    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
+        """Answer all examples with dropout off."""
+        found: dict[int, Evaluation] = {}
+        for group in self._groups_of(members):
+            found |= dict(zip(group.members, group.evaluate(), strict=True))
+        return [found[member] for member in members]
+
+    def weights(self, member: int) -> dict[str, torch.Tensor]:
+        """Return one network's weights by name; a two-layer MLP's U and V as (N, p)."""
+        (group,) = self._groups_of([member])
+        return group.named_weights(group.members.index(member))
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what a checkpoint needs, one entry a group."""
+        return [{"weights": g.weights.clone(), "optimizers": [o.state() for o in g.optimizers]} for g in self.groups]
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Continue from a checkpoint."""
+        for group, saved in zip(self.groups, state, strict=True):
+            group.weights.copy_(saved["weights"])
+            for optimizer, values in zip(group.optimizers, saved["optimizers"], strict=True):
+                optimizer.load(values)
+
+    def _groups_of(self, members: Sequence[int]) -> list[Group]:
+        wanted = set(members)
+        return [group for group in self.groups if wanted.intersection(group.members)]
+
+
+def by_training_size(sizes: Sequence[int], at_once: Callable[[int], int]) -> list[list[int]]:
+    """Put networks with equally many training examples together, at most ``at_once(size)`` a group; in order."""
+    alike: dict[int, list[int]] = {}
+    for member, size in enumerate(sizes):
+        alike.setdefault(size, []).append(member)
+    return [
+        members[i : i + at_once(size)] for size, members in alike.items() for i in range(0, len(members), at_once(size))
+    ]

@@ -1,0 +1,184 @@
+"""Studies are submitted to a real Ray of three nodes through its job server, and survive what happens to its parts."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from random import Random
+from threading import Thread
+
+import pytest
+from chaos import STUDY, Chaos
+from chaos import rows as without_packs
+from clusters import ROOT, Cluster, free_port
+from conftest import SMALL, run_in_process, study_of
+from processes import wait_for
+
+import phasemap as pm
+from phasemap.diagram.tables import derive
+from phasemap.results.folder import RunFolder
+
+LONGER = """
+name: longer
+task: {kind: modular_addition, modulus: 17}
+model: {width: 64}
+training: {steps: 1500}
+axes:
+  corruption: [0, 0.2, 0.4]
+  weight_decay: [0, 4, 12]
+fixed: {data_fraction: 0.7}
+seeds: 2
+resources: {pack_size: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    made = Cluster(workers=2)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def study(cluster):
+    """Write a study to a file of the user's, and return its path."""
+
+    def write(text, name):
+        path = cluster.home / f"{name}.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def place(cluster):
+    return ("--address", cluster.address, "--storage", cluster.storage)
+
+
+def rows(trials):
+    """What must be equal wherever a study was run."""
+    return trials.drop(columns=["train_seconds", "host"]).sort_values("trial_id").to_csv(index=False)
+
+
+def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, study, tmp_path):
+    path = study(SMALL + "resources: {pack_size: 2}\n", "small")
+    done = cluster.run("submit", path, *place(cluster), "--follow", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_trained"] == 8
+    assert "cluster: phasemap" in done.stderr
+    local = run_in_process(study_of(SMALL, resources={"pack_size": 2}), tmp_path)
+    run = pm.open_run("small", cluster.storage)
+    assert rows(run.trials) == rows(derive(local).trials)
+    again = cluster.run("submit", path, *place(cluster), "--follow")
+    assert again.returncode == 0, again.stderr
+    assert "0 trained, 8 reused, 0 failed" in again.stdout
+    status = json.loads(cluster.run("status", "small", "--address", cluster.address, "--json").stdout)
+    assert (status["status"], status["exit_code"]) == ("SUCCEEDED", 0)
+    assert "pack" in cluster.run("logs", "small", "--storage", cluster.storage).stdout
+
+
+def test_nothing_is_lost_or_trained_twice_when_workers_a_node_and_the_driver_are_killed(cluster, tmp_path):
+    text = STUDY.format(steps=6000, seeds=1, pack_size=2)
+    chaos = Chaos(cluster, text, Random(7))
+    figures = chaos.run(workers=2, nodes=1, drivers=1)
+    assert figures["kills"] == {"worker": 2, "node": 1, "driver": 1}
+    assert (figures["lost_trials"], figures["retrained_trials"], figures["partial_files"]) == (0, 0, 0)
+    assert figures["executions"] == ["lost", "done"]
+    assert "goes on, a node failed" in chaos.folder.log.read_text()
+    undisturbed = run_in_process(study_of(text), tmp_path)
+    assert without_packs(derive(chaos.folder).trials) == without_packs(derive(undisturbed).trials)
+
+
+def test_a_cancelled_job_ends_in_order_and_a_second_is_refused_while_it_runs(cluster, study):
+    path = study(LONGER.replace("longer", "cancelled").replace("1500", "20000"), "cancelled")
+    first = cluster.run("submit", path, *place(cluster))
+    assert first.returncode == 0, first.stderr
+    assert "cancelled runs as job cancelled-" in first.stdout
+    second = cluster.run("submit", path, *place(cluster))
+    assert second.returncode == 2
+    assert "cancelled is running as job" in second.stderr
+    wait_for(lambda: cluster.workers(), what="a worker")
+    assert cluster.run("cancel", "cancelled", "--address", cluster.address).returncode == 0
+    status = json.loads(cluster.run("status", "cancelled", "--storage", cluster.storage, "--json").stdout)
+    assert status["state"] == "interrupted"
+    assert not RunFolder(cluster.storage / "cancelled").lock.exists()
+    assert cluster.run("cancel", "cancelled", "--address", cluster.address).returncode == 2
+
+
+def test_a_run_from_inside_the_cluster_and_a_wheel_of_another_version(cluster, study, tmp_path):
+    path = study(SMALL.replace("name: small", "name: inside"), "inside")
+    words = ("run", path, "--storage", cluster.storage, "--address", cluster.gcs_address)
+    done = cluster.run(*words, inside=True)
+    assert done.returncode == 0, done.stderr
+    assert "8 trained" in done.stdout
+    wheel = tmp_path / "phasemap-9.9-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("phasemap/__init__.py", "")
+        file.writestr("phasemap/_version.py", '__version__ = "9.9"\n')
+    other = cluster.run("submit", path, *place(cluster), "--wheel", wheel)
+    assert other.returncode == 3
+    assert f"the cluster has phasemap 9.9 ({sys.executable}), but the study was submitted by" in other.stderr
+
+
+class NoJobServer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@pytest.fixture
+def other_server():
+    server = HTTPServer(("127.0.0.1", 0), NoJobServer)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("command", ["submit", "status", "logs", "cancel"])
+def test_a_missing_or_wrong_token_is_told_with_3(cluster, study, command):
+    words = [command, study(SMALL, "small") if command == "submit" else "small", "--address", cluster.address]
+    words += ["--storage", cluster.storage] if command == "submit" else []
+    for token, message in ((None, "asks for Ray's token, and none was found"), ("wrong", "refuses the token")):
+        environment = {name: value for name, value in cluster.client_environment.items() if name != "RAY_AUTH_TOKEN"}
+        found = cluster.run(*words, environment=environment | ({"RAY_AUTH_TOKEN": token} if token else {}))
+        assert (found.returncode, message in found.stderr) == (3, True), found.stderr
+
+
+def test_a_driver_without_the_right_token_is_refused_with_3(cluster, study):
+    none = {name: value for name, value in cluster.client_environment.items() if name != "RAY_AUTH_TOKEN"}
+    words = ("run", study(SMALL, "small"), "--address", cluster.gcs_address, "--storage")
+
+    def run(name, environment):
+        return cluster.run(*words, cluster.home / name, environment=environment, inside=True)
+
+    with ThreadPoolExecutor() as pool:  # Ray takes 20 s to give up
+        for found in pool.map(run, ("a", "b"), (none, none | {"RAY_AUTH_TOKEN": "wrong"})):
+            assert found.returncode == 3, found.stderr
+            assert "token" in found.stderr
+            assert "Traceback" not in found.stderr
+    assert not [path for name in ("a", "b") for path in (cluster.home / name).glob("*")]
+
+
+@pytest.mark.parametrize(
+    ("address", "storage", "code", "message"),
+    [
+        ("http://127.0.0.1:{closed}", "/tmp/x", 3, "can't be reached: Connection refused"),
+        ("{other}", "/tmp/x", 3, "the head has no job server"),
+        ("ray://127.0.0.1:10001", "/tmp/x", 2, "allowed: http://HEAD:8265"),
+        ("{other}", "runs", 2, "an absolute path that all nodes share"),
+    ],
+)
+def test_what_is_no_job_server_or_no_shared_storage_is_named(tmp_path, other_server, address, storage, code, message):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    address = address.format(closed=free_port(), other=other_server)
+    words = ["-m", "phasemap", "submit", tmp_path / "small.yaml", "--address", address, "--storage", storage]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
+    assert found.returncode == code
+    assert message in found.stderr
