@@ -25,7 +25,7 @@
     const place = run.place_in_queue ? `, number ${run.place_in_queue} in the queue` : "";
     return html("li", { class: "run", "data-run": run.name }, picture(run),
       html("div", { class: "words" },
-        html("div", { class: "line" }, html("a", { href: `/runs/${run.name}` }, run.name),
+        html("div", { class: "row" }, html("a", { href: `/runs/${run.name}` }, run.name),
           html("span", { class: `state ${run.state}` }, run.state), html("span", { class: "end" }, box)),
         html("progress", { max: Math.max(run.n_trials, 1), value: run.n_done + run.n_failed, "aria-label": `Trials of ${run.name} that ended` }),
         html("p", { class: "quiet" }, Api.progress(run) + eta + place),
