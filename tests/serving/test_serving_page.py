@@ -158,19 +158,28 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     assert not (storage / "long/lock.json").exists()
 
 
-@pytest.mark.parametrize("options", LOOKS)
-def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage, options):
+def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage):
     service = start_service("--token-file", write_tokens(storage.parent), root=storage)
-    found = Visitor(browser, service, **options)
-    found.go("/login")
-    found.log_in("eve-may-only-read-this-service")
-    for path, there in PAGES.items():
-        found.go(path)
-        found.page.wait_for_selector(there)
-        assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        found.check_access()
-    assert "may read, but not submit" in found.page.inner_text("main")
+    for options in LOOKS:
+        found = Visitor(browser, service, **options)
+        found.go("/login")
+        found.log_in("eve-may-only-read-this-service")
+        for path, there in PAGES.items():
+            found.go(path)
+            found.page.wait_for_selector(there)
+            assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            found.check_access()
+        assert "may read, but not submit" in found.page.inner_text("main")
+        found.context.close()
+        assert found.heard == found.alerts == []
+
+
+def test_the_api_is_described_without_asking_another_site(browser, start_service, storage):
+    found = Visitor(browser, start_service(root=storage))
+    asked = []
+    found.page.on("request", lambda request: asked.append(request.url))
     found.go("/docs")
     found.page.wait_for_selector('.opblock:has-text("/points")')
     found.context.close()
-    assert found.heard == found.alerts == []
+    assert all(url.startswith((found.url, "data:")) for url in asked)
+    assert found.heard == []
