@@ -37,7 +37,7 @@ model: {width: 128}
 training: {steps: 600}
 axes: {weight_decay: [10]}
 fixed: {corruption: 0.1, data_fraction: 0.75}
-seeds: 5000
+seeds: 2000
 resources: {pack_size: 1}
 """
 
@@ -66,6 +66,12 @@ def memory(pid: int, name: str) -> float:
     """Return VmRSS or VmHWM of a process in megabytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return round(next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1e3, 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used, its children's left out."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(url: str, seconds: float, n_points: int) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
     study, port = root.parent / "live.yaml", free_port()
     study.write_text(LIVE)
     n_points = 1 + trials // 10
-    phases, answers, shards = [], [], root / "live/shards"
+    phases, answers, shards, busy = [], [], root / "live/shards", 0.0
     with (
         process("serve", "--storage", str(root), "--port", str(port), log=root.parent / "serve.log") as service,
         process("run", str(study), "--storage", str(root), "--in-process", log=root.parent / "run.log"),
@@ -136,7 +142,9 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
         for loaded in [False, True] * rounds:
             start = time.time()
             if loaded:
+                used = cpu_seconds(service.pid)
                 answers.append(asyncio.run(load(f"http://127.0.0.1:{port}", seconds, n_points)))
+                busy += cpu_seconds(service.pid) - used
             else:
                 time.sleep(seconds)
             phases.append((start, time.time(), loaded))
@@ -149,6 +157,7 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
         "failures": sum(answer["failures"] for answer in answers),
         "events": sum(answer["events"] for answer in answers),
         "milliseconds": {f"p{q}": round(float(np.percentile(latencies, q)), 1) for q in (50, 95, 99)},
+        "cpu_milliseconds_a_request": round(1000 * busy / len(latencies), 2),
         "megabytes": {"before": before, "after": after, "most": most},
         "trials": {"loaded": len(took[True]), "alone": len(took[False])},
         "training_time_ratio": round(medians[True] / medians[False], 3),
