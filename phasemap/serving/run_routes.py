@@ -99,7 +99,7 @@ def get_curve(name: Name, trial_id: TrialId, request: Request, service: Serving)
 @reading.get("/runs/{name}/log")
 def get_log(name: Name, service: Serving) -> Log:
     """Return the end of a run's log, and of what its process printed."""
-    service.summaries.of(name)
+    service.summaries.state(name)
     folder = service.store.place(name)
     return Log(log=tail_of(folder.log, LOG_BYTES), output=service.supervisor.files.tail(name))
 
@@ -108,7 +108,7 @@ def get_log(name: Name, service: Serving) -> Log:
 def get_map(name: Name, request: Request, service: Serving) -> Response:
     """Return what the page draws the run from; its form follows the page."""
     found = service.store.snapshot(name)
-    running = service.summaries.of(name).state in (RUNNING, STOPPING)
+    running = service.summaries.state(name) in (RUNNING, STOPPING)
     make = partial(content.map_content, found, running=running)
     return sent_unless_known(request, service, (found.stamp, name, "map", running), TYPES["json"], make)
 
@@ -133,7 +133,7 @@ EVENTS: dict[int | str, dict[str, Any]] = {
 @reading.get("/runs/{name}/events", response_class=Response, responses=EVENTS)
 async def follow_run(name: Name, request: Request, service: Serving) -> Response:
     """Follow a run: its summary now, and again whenever it changes."""
-    await anyio.to_thread.run_sync(service.summaries.of, name)
+    await anyio.to_thread.run_sync(service.summaries.state, name)
     return _stream(request, service, name)
 
 

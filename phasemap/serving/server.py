@@ -23,6 +23,7 @@ from phasemap.study.problems import UnreachableError
 HEAD_SECONDS, HEAD_BYTES = 10.0, 64_000  # of a request's first line and headers
 MOST_CONNECTIONS = 1000
 STOP_SECONDS = 5  # for requests under way
+SWITCH_SECONDS = 0.0005  # between threads: a request needs some, and 5 ms each is long while tables are made
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -82,6 +83,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; UserError and UnreachableError before anything is started."""
     settings.check()
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

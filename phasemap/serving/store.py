@@ -65,7 +65,7 @@ class Snapshot:
 class _Kept:
     snapshot: Snapshot
     made: float
-    seconds: float
+    seconds: float  # of this thread on the CPU, which other processes change little
 
 
 @dataclass
@@ -100,21 +100,31 @@ class Store:
     def snapshot(self, name: str) -> Snapshot:
         """Return a run's tables; those of a live run may be older than its shards by LOAD_SHARE of what reading takes.
 
-        UserError where they can't be read.
+        While one thread reads them again, others get the former ones. UserError where they can't be read.
         """
-        folder = self.folder(name)
-        with self._locks[name]:
-            stamp, kept = folder_stamp(folder), self._kept.get(name)
-            if kept is not None:
-                self._kept.move_to_end(name)
-                fresh = kept.snapshot.stamp == stamp
-                if fresh or time.monotonic() - kept.made < LOAD_SHARE * kept.seconds:
-                    return kept.snapshot
-            started = time.monotonic()
-            snapshot = Snapshot(folder=folder, stamp=stamp, tables=_tables(folder))
-            self._kept[name] = _Kept(snapshot, time.monotonic(), time.monotonic() - started)
+        folder, lock, kept = self.folder(name), self._locks[name], self._kept.get(name)
+        if kept is not None and not lock.acquire(blocking=False):
+            return kept.snapshot
+        if kept is None:
+            lock.acquire()
+        try:
+            snapshot = self._read(name, folder)
+        finally:
+            lock.release()
         while len(self._kept) > MOST_RUNS:
             self._kept.popitem(last=False)
+        return snapshot
+
+    def _read(self, name: str, folder: RunFolder) -> Snapshot:
+        stamp, kept = folder_stamp(folder), self._kept.get(name)
+        if kept is not None:
+            self._kept.move_to_end(name)
+            fresh = kept.snapshot.stamp == stamp
+            if fresh or time.monotonic() - kept.made < LOAD_SHARE * kept.seconds:
+                return kept.snapshot
+        started = time.thread_time()
+        snapshot = Snapshot(folder=folder, stamp=stamp, tables=_tables(folder))
+        self._kept[name] = _Kept(snapshot, time.monotonic(), time.thread_time() - started)
         return snapshot
 
 

@@ -88,10 +88,7 @@ class Summaries:
 
     def of(self, name: str) -> Summary:
         """Summarize a run; UnknownRunError where there is neither a run nor a job of this name."""
-        job, folder = self.supervisor.job(name), self.store.place(name)
-        if job is None or folder.study.is_file():
-            folder = self.store.folder(name)
-        state = state_of(folder, job)
+        job, folder, state = self._found(name)
         queue = self.supervisor.queue() if job is not None and job.queued else []
         summary = Summary(
             name=name,
@@ -105,6 +102,16 @@ class Summaries:
         except UserError as error:  # one bad folder must not hide the others
             return summary.model_copy(update={"state": FAILED, "error": str(error)})
         return summary
+
+    def state(self, name: str) -> str:
+        """Return a run's state without reading its tables: done counts as stopped; UnknownRunError as above."""
+        return self._found(name)[2]
+
+    def _found(self, name: str) -> tuple[Job | None, RunFolder, str]:
+        job, folder = self.supervisor.job(name), self.store.place(name)
+        if job is None or folder.study.is_file():
+            folder = self.store.folder(name)
+        return job, folder, state_of(folder, job)
 
     def study(self, name: str) -> Study:
         """Return the study of a run or a job."""
@@ -149,13 +156,20 @@ class Summaries:
         return kept[1]
 
     def _counted(self, folder: RunFolder) -> Mapping[str, Any]:
-        with self._guard:
-            stamp = self.store.stamp(folder.name)
+        """Return a run's counts; while one thread counts anew, others get the former ones."""
+        kept = self._counts.get(folder.name)
+        if kept is not None and not self._guard.acquire(blocking=False):
+            return kept[1]
+        if kept is None:
+            self._guard.acquire()
+        try:
             kept = self._counts.get(folder.name)
-            if kept is None or kept[0] != stamp:
+            if kept is None or kept[0] != self.store.stamp(folder.name):
                 counts = self._count(folder)
                 kept = self._counts[folder.name] = counts["version"], counts
-            return kept[1]
+        finally:
+            self._guard.release()
+        return kept[1]
 
     def _count(self, folder: RunFolder) -> dict[str, Any]:
         version, columns = self.store.stamp(folder.name), ["status", "phase"]
