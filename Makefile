@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench chaos reproduction clean
+.PHONY: demo test lint bench search-maps chaos reproduction clean
 
 demo: $(VENV)/.demo
 	$(BIN)/phasemap run studies/quickstart.yaml
@@ -18,7 +18,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for name in engine transformer plan report overhead scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in engine transformer plan report overhead scale figures search serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+search-maps: $(VENV)/.demo
+	$(BIN)/python benchmarks/search_maps.py
 
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/running/chaos.py

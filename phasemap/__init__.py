@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from phasemap.api import label, load_network, relabel, run
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
+    from phasemap.search.sampler import BoundarySampler
     from phasemap.study.file import load_study
     from phasemap.study.problems import StudyError, UnreachableError, UserError
     from phasemap.study.spec import PhaseRule, Study
 
 _HOMES = {
+    "BoundarySampler": "phasemap.search.sampler",
     "PhaseDiagram": "phasemap.maps",
     "PhaseRule": "phasemap.study.spec",
     "Run": "phasemap.runs",
@@ -39,6 +41,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BoundarySampler",
     "PhaseDiagram",
     "PhaseRule",
     "Run",

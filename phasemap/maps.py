@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from phasemap.diagram.bands import Band, band_table, drawn_bands, row_band
+from phasemap.diagram.bands import Band, band_table, drawn_bands, inferred_band, row_band
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.seeds import SeedMaps
@@ -42,11 +42,14 @@ class PhaseDiagram:
         """Return where a frontier may lie: for each row that it crosses the row's value, the crossing, low and high.
 
         The band holds the crossing of very many seeds with a probability ``level``; it comes from resampling whole maps
-        by seed. ``along`` is the axis on which the crossings lie. UserError with one seed (no spread is known then) and
-        for diagrams over ``step``.
+        by seed. Of a search, it says where the frontier may lie among the points that were inferred. ``along`` is the
+        axis on which the crossings lie. UserError with one seed (no spread is known then) and for diagrams over
+        ``step``.
         """
         if self._trials is None:
             raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
+        if self.data.study.search.kind != "grid":
+            return band_table(self.data, inferred_band(self.data, panel, kind, along, level))
         maps = SeedMaps.of(self.data.study, self._trials)
         if maps.n_seeds < 2:
             raise UserError(f"{self.data.study.name} has {maps.n_seeds} seed: no spread known; needed: 2 seeds or more")

@@ -25,6 +25,7 @@ from phasemap.maps import PhaseDiagram
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
+from phasemap.search.completed import completed
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.file import load_resolved
 from phasemap.study.names import FINALS, ROBUSTNESS
@@ -67,6 +68,15 @@ class Run:
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
+
+    @cached_property
+    def expected_wrong(self) -> float | None:
+        """The share of a search's points that would get another label if every trial were trained; None of a grid."""
+        if self.study.search.kind == "grid":
+            return None
+        from phasemap.search.maps import expected_wrong
+
+        return expected_wrong(self.study, self.trials)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -255,7 +265,7 @@ class Run:
     @cached_property
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
-        return derive(self.folder)
+        return completed(derive(self.folder))
 
     def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
         """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""

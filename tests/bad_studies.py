@@ -79,7 +79,18 @@ BAD = {
     ),
     "boolean for a number": (SMALL.replace("width: 16", "width: true"), "model.width = true is not allowed"),
     "infinite": (SMALL.replace("[0, 2]", "[0, .inf]"), "axes.weight_decay[1] = .inf is not allowed"),
-    "not available search": (SMALL + "search: {kind: boundary}\n", "search.kind = boundary is not available yet"),
+    "budget of a grid": (
+        SMALL + "search: {budget: 0.2}\n",
+        "search.budget has no meaning with kind grid; allowed: leave it out, or kind boundary, random or sobol",
+    ),
+    "tolerance of random points": (
+        SMALL + "search: {kind: random, budget: 5, tolerance: 0.1}\n",
+        "search.tolerance has no meaning with kind random; allowed: leave it out, or kind boundary  ({file}:",
+    ),
+    "budget of more than all trials": (
+        SMALL + "search: {kind: boundary, budget: 1.5}\n",
+        "search.budget = 1.5 is not allowed; allowed: a whole number >= 1 or a number in (0, 1] or nothing",
+    ),
     "heads that don't divide": (
         SMALL.replace("width: 16", "kind: transformer, width: 16, heads: 3, depth: 1"),
         "model.heads = 3 heads don't divide the width 16; allowed: a divisor of the width  ({file}:4)",
@@ -221,6 +232,10 @@ BAD = {
     "no shift": (
         SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: shift, shift_by: 0"),
         "task.shift_by = 0 is not allowed; allowed: a whole number >= 1  ({file}:3)",
+    ),
+    "a balanced split of no whole parts": (
+        SMALL.replace("modulus: 7", "modulus: 7, split: balanced"),
+        "fixed.data_fraction = 0.6 is neither 1 / m nor 1 - 1 / m, as task.split balanced needs; allowed: 0.5, 0.25,",
     ),
     "anchors without end": (
         "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"

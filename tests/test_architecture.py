@@ -12,7 +12,7 @@ import phasemap
 ROOT = Path(phasemap.__file__).parent
 ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
-    "diagram", "search", "figures", "running", "audit",
+    "diagram", "search", "figures", "running", "auditing",
 ]  # fmt: skip
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {

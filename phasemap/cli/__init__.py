@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from phasemap._version import __version__
+from phasemap.cli.audit import audit
 from phasemap.cli.check import check
 from phasemap.cli.compare import diff
 from phasemap.cli.jobs import cancel, logs, status, submit
@@ -33,7 +34,7 @@ def cli() -> None:
 
 COMMANDS = (
     run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
-    bundle, schema, init, serve,
+    bundle, schema, init, audit, serve,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from phasemap.cli.shared import common, counts, print_result, words
+from phasemap.cli.shared import common, counts, print_result, search_words, words
 from phasemap.figures.kinds import KINDS, SIZES
 
 MOST_SLOW = 5
@@ -74,6 +74,9 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "subphase_counts": counts(found, "subphase"),
         "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
+        "n_measured_points": int((points["n_seeds"] > 0).sum()),
+        "n_inferred_points": int(points["inferred"].sum()),
+        "expected_wrong": found.expected_wrong,
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
         "unfinished": _records(bad[["trial_id", "status", "error"]]),
@@ -86,6 +89,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
     console.print(f"trials: {words(content['phase_counts'])}")
     console.print(f"points: {words(content['point_subphase_counts'])}")
+    if found.study.search.kind != "grid":
+        console.print(f"map: {search_words(found)}")
     console.print(
         f"labelled by {found.study.phases.rule}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"

@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, set_option, summary
+from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, search_words, set_option, summary
+
+if TYPE_CHECKING:
+    from phasemap.study.spec import Study
 
 
 @click.command()
@@ -38,18 +42,20 @@ def run(
     from phasemap.running.driver import check_folder, make_plan
     from phasemap.study.file import load_study
     from phasemap.study.packs import Calibration
+    from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     for change in [] if fresh else check_folder(loaded, folder):
         click.echo(f"changed: {change}", err=True)
     plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
-    click.echo(
-        f"{loaded.name}: {plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in "
-        f"{len(plan.packs)} packs (about {duration(plan.core_seconds(Calibration()))} of one core)",
-        err=True,
-    )
-    _interrupt_on_terminate()
+    core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
+    if loaded.search.kind == "grid" or retry_failed:
+        text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
+    else:
+        text = f"a search of {count_trials(loaded)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
+    click.echo(f"{loaded.name}: {text} ({core_time})", err=True)
+    interrupt_on_terminate()
     outcome = execute(
         loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
     )
@@ -65,6 +71,8 @@ def run(
         "failures": list(outcome.failures),
         "phase_counts": counts(done, "phase"),
     }
+    if loaded.search.kind != "grid":
+        content |= {"expected_wrong": done.expected_wrong, "map": search_words(done)}
     print_result(content, summary(content), as_json=as_json)
     sys.exit(EXIT_FAILED if outcome.failures else 0)
 
@@ -80,15 +88,18 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
     from phasemap.running.driver import check_folder, make_plan
     from phasemap.running.estimate import estimate
     from phasemap.study.file import load_study
+    from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     changes = check_folder(loaded, folder)
     made = make_plan(loaded, folder)
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
+    n_grid = count_trials(loaded)
     content = {
         "study": loaded.name,
-        "n_points": made.n_trials // len(loaded.seeds),
+        "n_points": n_grid // len(loaded.seeds),
+        "n_grid_trials": n_grid,
         "n_trials": made.n_trials,
         "n_reused": made.n_reused,
         "n_missing": made.n_missing,
@@ -96,16 +107,25 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         "changes": changes,
         **cost,
     }
+    most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
-        f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {made.n_trials} trials\n"
-        f"already there: {made.n_reused}; to train: {made.n_missing} in {len(made.packs)} packs\n"
-        f"estimated: {duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
+        f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
+        f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
+        f"estimated: {most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
         f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
     )
     print_result(content, "\n".join([text, *(f"changed: {change}" for change in changes)]), as_json=as_json)
 
 
-def _interrupt_on_terminate() -> None:
+def _search(study: Study) -> str:
+    """Say what a search's plan rests on."""
+    search = study.search
+    if search.kind != "boundary" or not search.tolerance:
+        return f"by the search ({search.kind})"
+    return f"by the search ({search.kind}); fewer once less than {100 * search.tolerance:g} % is expected wrong"
+
+
+def interrupt_on_terminate() -> None:
     """Let SIGTERM end a run as Ctrl-C does."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -43,7 +43,7 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> Any:
         if verbose:
-            _log_to_stderr()
+            log_to_stderr()
         return guarded(command, *args, **kwargs)
 
     return wrapped
@@ -74,7 +74,8 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Show phasemap's log messages."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("phasemap").addHandler(handler)
@@ -90,11 +91,20 @@ def words(counts: Any) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
 
 
+def search_words(run: Run) -> str:
+    """Say in a line how much of a search's map was measured, and how wrong the rest may be."""
+    from phasemap.diagram.tables import Tables
+    from phasemap.search.completed import map_words
+
+    return map_words(Tables(study=run.study, trials=run.trials, points=run.points))
+
+
 def summary(content: Mapping[str, Any]) -> str:
     """Write for people what a run came to."""
+    mapped = f"map: {content['map']}\n" if "map" in content else ""
     return (
         f"{content['n_trained']} trained, {content['n_reused']} reused, {len(content['failures'])} failed; "
-        f"{words(content['phase_counts'])}\ntables and diagram.png: {content['run']}"
+        f"{words(content['phase_counts'])}\n{mapped}tables and diagram.png: {content['run']}"
     )
 
 

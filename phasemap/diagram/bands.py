@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
@@ -114,22 +115,52 @@ def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
     return pd.DataFrame({**columns, **{name: axis.to_values(place) for name, place in ends.items()}})
 
 
-def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
-    """Return the bands to draw in each panel: none below FEWEST_SEEDS seeds.
+def inferred_band(diagram: Diagram, panel: int, kind: Kind, along: Literal["x", "y"], level: float) -> Band:
+    """Return a band in which a frontier lies with a probability ``level`` where points of a search are inferred.
 
-    A band runs along the axis on which the frontier crosses the larger share of rows.
+    The quantities of inferred points may be off by their deviations, those of measured ones not at all.
     """
+    grid = diagram.panels[panel].grid
+    axis = diagram.x if along == "x" else diagram.y
+    off = ndtri((1 + level) / 2) * np.where(grid["inferred"].astype(bool), 1.0, 0.0)
+    surfaces = []
+    for sign in (0.0, -1.0, 1.0):
+        columns = dict(grid)
+        for name, side in (("test_accuracy", 1), ("recovered_accuracy", 1), ("memorized_accuracy", -1)):
+            columns[name] = grid[name] + side * sign * off * np.nan_to_num(grid[f"{name}_std"].astype(float))
+        z, threshold = height(kind, diagram.study.phases.generalized, columns)
+        surfaces.append(z if along == "x" else z.T)
+    z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
+    found = crossings(axis.positions, z, threshold)
+    row, gap = np.nonzero(np.isfinite(found[0]))
+    place, ends = found[0, row, gap], np.empty((2, len(row)))
+    for number, (r, g) in enumerate(zip(row, gap, strict=True)):
+        edge = _edge(z[1:, r], threshold, z[0, r, g] > threshold, axis.edges)
+        ends[:, number] = _nearest(found[1:, r], place[number], edge)
+    low, high = np.minimum(ends.min(axis=0), place), np.maximum(ends.max(axis=0), place)
+    return Band(kind=kind, along=along, row=row, place=place, low=low, high=high)
+
+
+def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
+    """Return the bands to draw in each panel: over seeds, from FEWEST_SEEDS on; of a search, over what it inferred."""
+    if diagram.study.search.kind != "grid":
+        return _wider(diagram, lambda panel, kind, along: inferred_band(diagram, panel, kind, along, LEVEL))
     maps = SeedMaps.of(diagram.study, trials)
     if maps.n_seeds < FEWEST_SEEDS:
         return ((),) * len(diagram.panels)
+    return _wider(diagram, lambda panel, kind, along: row_band(maps, diagram, panel, kind, along, LEVEL))
+
+
+def _wider(diagram: Diagram, band_of: Callable[[int, Kind, Literal["x", "y"]], Band]) -> tuple[tuple[Band, ...], ...]:
+    """Return each panel's bands, along the axis on which the frontier crosses the larger share of rows."""
     sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
     found = []
     for panel in range(len(diagram.panels)):
         bands = []
         for kind in KINDS:
-            both = [row_band(maps, diagram, panel, kind, "x", LEVEL)]
+            both = [band_of(panel, kind, "x")]
             if not diagram.strip:
-                both.append(row_band(maps, diagram, panel, kind, "y", LEVEL))
+                both.append(band_of(panel, kind, "y"))
             best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
             bands += [best] if len(best.row) else []
         found.append(tuple(bands))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+LIGHTER = 0.5  # the share of white in the colour of inferred points
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
@@ -20,6 +22,12 @@ class Mark:
     def title(self) -> str:
         """The label as a person reads it."""
         return self.name.replace("_", " ")
+
+    @property
+    def light(self) -> str:
+        """The colour of points that were inferred, not measured."""
+        mixed = [round(LIGHTER * 255 + (1 - LIGHTER) * int(self.colour[i : i + 2], 16)) for i in (1, 3, 5)]
+        return "#" + "".join(f"{value:02x}" for value in mixed)
 
     @property
     def ink(self) -> str:

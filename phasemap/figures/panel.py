@@ -29,6 +29,7 @@ NOTES = {
 SMALLEST_LETTER = 2.5  # points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what: letters stay readable where a frontier crosses them
 FRAME = "#8a8a8a"
+INFERRED_INK = "#444444"
 STRIP_EDGES = np.asarray([-0.5, 0.5])
 BAND: dict[str, Any] = {"facecolor": "white", "alpha": 0.5, "edgecolor": "none"}
 
@@ -40,11 +41,13 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
     bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
     size = min(9.0, 0.52 * min(cell))
     for name, mark in MARKS.items():
-        cells = np.argwhere(bare & (panel.marks == name))
-        if len(cells):
-            fill_cells(ax, spec.x.edges, y_edges, cells, facecolor=mark.colour, hatch=mark.hatch)
+        for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
+            cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
+            if len(cells):
+                fill_cells(ax, spec.x.edges, y_edges, cells, **look)
     for row, column in np.argwhere(bare):
-        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), MARKS[str(panel.marks[row, column])], size)
+        mark, inferred = MARKS[str(panel.marks[row, column])], bool(panel.inferred[row, column])
+        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
@@ -68,8 +71,13 @@ def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> An
 def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
     """Fill cells (n, 2) of (row, column) as one outline, so that vector files stay small."""
     outlines = [_box(x_edges[i : i + 2], y_edges[j : j + 2]) for j, i in cells]
-    edge = FRAME if look.get("hatch") else "white"
-    ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), edgecolor=edge, linewidth=0.4, **look))
+    look = {"edgecolor": FRAME if look.get("hatch") else "white", "linewidth": 0.4, **look}
+    ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), **look))
+
+
+def inferred_look(mark: Mark) -> dict[str, Any]:
+    """Return how points that were inferred are filled: lighter, and hatched in their own colour."""
+    return {"facecolor": mark.light, "edgecolor": mark.colour, "hatch": "//", "linewidth": 0.0, "hatch_linewidth": 0.5}
 
 
 def _box(across: Any, up: Any) -> Outline:
@@ -89,20 +97,21 @@ def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: f
     return across, inside(y_scale, y_edges[row : row + 2], share)
 
 
-def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float) -> None:
+def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:
     if not mark.letter or size < SMALLEST_LETTER:
         return
-    halo = [withStroke(linewidth=2.5, foreground="white")] if mark.hatch else None
+    behind = mark.light if inferred else "white"
+    halo = [withStroke(linewidth=2.5, foreground=behind)] if mark.hatch or inferred else None
     family = FontProperties().get_name()  # svg files name every family of a list, in every letter
     look: dict[str, Any] = {
         "family": family,
         "fontsize": size,
-        "color": mark.ink,
+        "color": INFERRED_INK if inferred else mark.ink,
         "path_effects": halo,
         "clip_on": True,
         "zorder": ABOVE_LINES,
     }
-    ax.text(*place, mark.letter, ha="center", va="center", **look)
+    ax.text(*place, mark.letter.lower() if inferred else mark.letter, ha="center", va="center", **look)
 
 
 def _draw_notes(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:
@@ -171,6 +180,10 @@ def map_handles(spec: FigureSpec) -> list[Any]:
     handles: list[Any] = [
         label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if labelled or entry.mark.hatch
     ]
+    inferred = sum(entry.inferred for entry in spec.legend)
+    if inferred and labelled:
+        most = max(spec.legend, key=lambda entry: entry.inferred).mark
+        handles.append(Patch(label=f"    inferred ({inferred})", **inferred_look(most)))
     notes = {note for panel in spec.panels for note in panel.notes.ravel() if note} if labelled else set()
     for note, (sign, text) in NOTES.items():
         if note in notes:

@@ -22,9 +22,10 @@ from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.packed import packed, scale_for
 from phasemap.figures.palette import FRONTIERS, MARKS, STEP_TIMES, STROKES
+from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
-from phasemap.figures.report_lines import GRID, frontier_lines, no_lines
+from phasemap.figures.report_lines import GRID, frontier_lines
 from phasemap.figures.spec import cell_marks, readable, setting_words
 from phasemap.phases.curves import ACCURACIES
 from phasemap.phases.rules import GROKKING
@@ -65,13 +66,14 @@ def report_payload(
         "made_by": f"phasemap {__version__}",
         "axes": [_axis(axis) for axis in study.axes],
         "seeds": list(study.seeds),
+        "searched": study.search.kind != "grid",
         "marks": [_mark(name) for name in MARKS],
         "ramp": [mpl.colors.to_hex(mpl.colormaps["viridis"](share)) for share in np.linspace(0, 1, 17)],
         "steps": list(steps) or [0],
         "labels": packed(np.stack([_marks_at(frame, tables.points)[order] for frame in frames])),
         "points": _points(tables.points, order),
         "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
-        "bands": no_lines(),
+        "bands": frontier_bands(study, tables.points, tables.trials, len(frames) - 1),
         "strokes": {name: _stroke(name) for name in ACCURACIES},
         "step_times": [{"name": name, "letter": letter, "label": stroke.label, "style": stroke.style}
                        for name, (letter, stroke) in STEP_TIMES.items()],

@@ -10,6 +10,7 @@ from phasemap.diagram.claims import ClaimResult, link_words
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
+from phasemap.search.completed import map_words
 from phasemap.study.spec import SETTINGS, PhaseRule, Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study
@@ -110,7 +111,10 @@ def _trials(tables: Tables) -> list[Row]:
     total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
     known = {"ok": "labelled", "diverged": "diverged", "failed": "failed"}
     rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]
-    return [*rows, ("not trained", f"{total - int(counts.sum())} of {total}")]
+    rows.append(("not trained", f"{total - int(counts.sum())} of {total}"))
+    if tables.study.search.kind == "grid":
+        return rows
+    return [*rows, ("map", map_words(tables))]
 
 
 def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -44,8 +44,8 @@ def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, An
             diagram = make_diagram(study, grid, x=x, y=y, facet=facets)
             for panel, (code, kind) in itertools.product(diagram.panels, enumerate(KINDS)):
                 for line in diagram.frontier_positions(panel, kind, to_frame=True):
-                    rows.append((number, step, code, _panel_number(diagram, panel), len(line)))
-                    parts.append(_shares(diagram, line))
+                    rows.append((number, step, code, panel_number(diagram, panel), len(line)))
+                    parts.append(shares(diagram, line))
     return {
         "pairs": pairs,
         "first_step": first,
@@ -60,7 +60,8 @@ def no_lines() -> dict[str, Any]:
     return {"pairs": [], "first_step": 0, "lines": packed(empty), "vertices": packed(empty)}
 
 
-def _panel_number(diagram: Diagram, panel: Panel) -> int:
+def panel_number(diagram: Diagram, panel: Panel) -> int:
+    """Return a panel's number over the other axes, in the study's order with values as in the picture."""
     number = 0
     for axis in diagram.facets:
         values = Coordinates(axis).values
@@ -68,7 +69,7 @@ def _panel_number(diagram: Diagram, panel: Panel) -> int:
     return number
 
 
-def _shares(diagram: Diagram, line: Floats) -> Floats:
+def shares(diagram: Diagram, line: Floats) -> Floats:
     """Return a line's places as shares of the panel, from the left and from below."""
     ends = [(axis.edges[0], axis.edges[-1]) for axis in (diagram.x, diagram.y)]
     shares = [(line[:, i] - low) / (high - low) for i, (low, high) in enumerate(ends)]

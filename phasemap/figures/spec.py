@@ -69,16 +69,18 @@ class PanelSpec:
     marks: NDArray[np.object_]  # names of MARKS
     values: Floats | None  # the quantity, where the metric is one
     notes: NDArray[np.object_]  # "" or what a corner dot says: seeds disagree, some failed
+    inferred: NDArray[np.bool_]  # what a search did not measure
     lines: tuple[LineSpec, ...]
     bands: tuple[BandSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegendEntry:
-    """A label of the legend with the number of points that have it."""
+    """A label of the legend with the number of points that have it, and of those that are inferred."""
 
     mark: Mark
     count: int
+    inferred: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
     drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)
     panels = tuple(_panel(diagram, *both, metric) for both in zip(diagram.panels, drawn_bands, strict=True))
     counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
+    inferred = Counter(name for panel in panels for name in panel.marks[panel.inferred].tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
     level = diagram.study.phases.generalized
     return FigureSpec(
@@ -118,13 +121,21 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
         y=None if diagram.strip else _axis(diagram.y),
         panels=panels,
         columns=_columns([len(axis.values) for axis in diagram.facets], len(panels)),
-        legend=tuple(LegendEntry(mark=mark, count=counts[name]) for name, mark in MARKS.items() if counts[name]),
+        legend=tuple(
+            LegendEntry(mark=mark, count=counts[name], inferred=inferred[name])
+            for name, mark in MARKS.items()
+            if counts[name]
+        ),
         frontiers=tuple(
             (kind, meaning.format(level=level), style) for kind, (meaning, style) in FRONTIERS.items() if kind in drawn
         ),
-        band_words=f"{100 * LEVEL:.0f} % band of the frontier over seeds",
+        band_words=f"{100 * LEVEL:.0f} % band of the frontier {_band_of(diagram.study)}",
         source=source_words(diagram.study),
     )
+
+
+def _band_of(study: Study) -> str:
+    return "over seeds" if study.search.kind == "grid" else "where it is inferred"
 
 
 def source_words(study: Study) -> str:
@@ -191,7 +202,9 @@ def held_words(held: Mapping[str, Any]) -> str:
 
 
 def _seed_words(study: Study) -> str:
-    return "1 seed: no spread known" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds (majority)"
+    if len(study.seeds) == 1:
+        return "1 seed: no spread known"
+    return f"{'' if study.search.kind == 'grid' else 'up to '}{len(study.seeds)} seeds (majority)"
 
 
 def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -> PanelSpec:
@@ -209,7 +222,8 @@ def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -
         title=held_words(panel.facet),
         marks=cell_marks(panel, metric),
         values=values,
-        notes=_notes(panel, len(diagram.study.seeds)),
+        notes=_notes(panel, diagram.study),
+        inferred=panel.grid["inferred"].astype(bool),
         lines=tuple(lines),
         bands=tuple(_band(diagram, band) for band in bands),
     )
@@ -221,13 +235,16 @@ def _band(diagram: Diagram, band: Band) -> BandSpec:
     return BandSpec(kind=band.kind, along=band.along, row=band.row, low=low, high=high)
 
 
-def _notes(panel: Panel, n_seeds: int) -> NDArray[np.object_]:
-    """Say of labelled cells that some seeds failed or diverged, are not trained yet, or disagree."""
+def _notes(panel: Panel, study: Study) -> NDArray[np.object_]:
+    """Say of labelled cells that some seeds failed or diverged, are not trained yet, or disagree.
+
+    A search leaves out seeds where one tells enough.
+    """
     labelled = panel.grid["n_seeds"] > 0
     lost = labelled & ((panel.grid["n_failed"] > 0) | (panel.grid["n_diverged"] > 0))
     split = labelled & (panel.grid["agreement"].astype(float) < 1)
     seen = panel.grid["n_seeds"] + panel.grid["n_failed"] + panel.grid["n_diverged"]
-    partial = labelled & (seen < n_seeds)
+    partial = labelled & (seen < len(study.seeds)) & (study.search.kind == "grid")
     return np.select([lost, partial, split], ["lost", "partial", "split"], "").astype(object)
 
 

@@ -59,7 +59,9 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
         line = Text(f"{name:>{label}} ")
         for column in columns:
             mark = MARKS[panel.marks[row, column]]
-            line.append(f"{mark.letter or '·':^{cell}}", style=_style(mark.name))
+            inferred = bool(panel.inferred[row, column])
+            letter = mark.letter.lower() if inferred else mark.letter
+            line.append(f"{letter or '·':^{cell}}", style=_style(mark.name, inferred=inferred))
         lines.append(line)
     ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
     return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]
@@ -98,6 +100,9 @@ def _legend(spec: FigureSpec, width: int) -> Text:
         text.append_text(_cut(Text(words), width - 3))
         text.append("  " if used + size <= width else "")
         used += size
+    inferred = sum(entry.inferred for entry in spec.legend)
+    if inferred:
+        text.append_text(_cut(Text(f"\nsmall letters: {inferred} points inferred by the search, not measured"), width))
     return text.append("\n")
 
 
@@ -107,6 +112,6 @@ def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
     return short
 
 
-def _style(name: str) -> str:
+def _style(name: str, *, inferred: bool = False) -> str:
     mark = MARKS[name]
-    return f"{mark.ink} on {mark.colour}"
+    return f"#000000 on {mark.light}" if inferred else f"{mark.ink} on {mark.colour}"

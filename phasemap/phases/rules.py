@@ -19,11 +19,13 @@ __all__ = [
     "WINDOW_SHARE",
     "phases",
     "settled",
+    "subphase_codes",
     "subphases",
     "window",
 ]
 
 Labels = NDArray[np.str_]
+Codes = NDArray[np.int64]
 
 ALLOWANCE = 0.05  # for chance and fluctuation in doshi2024's bound 1.05 - corruption
 FEWEST_CORRUPTED = 20  # below, the memorized fraction is too coarse to tell the inversions apart
@@ -39,6 +41,11 @@ def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Labe
 
     ``memorized_fraction`` looks at a window of records, or at the last record alone.
     """
+    return np.asarray(SUBPHASES)[subphase_codes(curves, rule, windowed=windowed)]
+
+
+def subphase_codes(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Codes:
+    """Return the places (n,) in SUBPHASES of what ``subphases`` names."""
     if rule.rule == "doshi2024":
         return _doshi2024(curves, rule)
     return _memorized_fraction(curves, rule, windowed=windowed)
@@ -66,7 +73,7 @@ def window(curves: Curves, name: str) -> Floats:
     return np.asarray(np.median(curves.values[name][:, -max(inside, WINDOW_RECORDS) :], axis=1))
 
 
-def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> Labels:
+def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> Codes:
     names = ("memorized_accuracy", "test_accuracy", "train_accuracy")
     memorized, test, train = (window(curves, name) if windowed else curves.values[name][:, -1] for name in names)
     grokked = np.select(
@@ -76,22 +83,29 @@ def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> L
             memorized >= rule.memorized,
             memorized <= round(1 - rule.memorized, 12),
         ],
-        ["clean_fit", "undetermined", "coexistence", "full_inversion"],
-        "partial_inversion",
+        _codes("clean_fit", "undetermined", "coexistence", "full_inversion"),
+        *_codes("partial_inversion"),
     )
     return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
 
 
-def _doshi2024(curves: Curves, rule: PhaseRule) -> Labels:
+def _doshi2024(curves: Curves, rule: PhaseRule) -> Codes:
     test, train = curves.values["test_accuracy"][:, -1], curves.values["train_accuracy"][:, -1]
     bound = np.round(1 + ALLOWANCE - curves.corruption, 12)
     grokked = np.select(
-        [train >= rule.memorized, train >= bound], ["coexistence", "partial_inversion"], "full_inversion"
+        [train >= rule.memorized, train >= bound],
+        _codes("coexistence", "partial_inversion"),
+        *_codes("full_inversion"),
     )
     return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
 
 
-def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule) -> Labels:
+def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule) -> Codes:
     """Memorization where the training set is fitted; else forgetting if the network had generalized."""
     had_generalized = curves.values["test_accuracy"].max(axis=1) >= rule.generalized
-    return np.select([train >= rule.memorized, had_generalized], ["memorization", "forgetting"], "confusion")
+    conditions = [train >= rule.memorized, had_generalized]
+    return np.select(conditions, _codes("memorization", "forgetting"), *_codes("confusion"))
+
+
+def _codes(*names: str) -> list[int]:
+    return [SUBPHASES.index(name) for name in names]

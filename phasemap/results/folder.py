@@ -81,6 +81,11 @@ class RunFolder:
         return self.path / "cache"
 
     @property
+    def search(self) -> Path:
+        """The state of an adaptive search, as a journal of Optuna: a cache too."""
+        return self.cache / "optuna.journal"
+
+    @property
     def inside(self) -> Path:
         """What was recorded inside the networks, one Parquet file a pack."""
         return self.path / "inside"

@@ -21,6 +21,7 @@ TEXT_SETTINGS = (
     "matrix",
     "dataset",
     "path",
+    "split",
     "model",
     "activation",
     "norm",

@@ -6,7 +6,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import first_panels, make_diagram
@@ -23,14 +25,18 @@ from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
+from phasemap.search.completed import completed
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
 from phasemap.study.packs import Calibration, Pack, plan_packs, split
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import expand, grid_ids
 from phasemap.study.writing import dump_study, study_hash
+
+if TYPE_CHECKING:
+    from phasemap.running.adaptive import PackSource
 
 MERGE_SECONDS = 60.0
 MERGE_SHARE = 0.05  # of the driver's time, at most
@@ -49,6 +55,7 @@ class Plan:
     packs: Sequence[Pack]
     n_trials: int
     n_reused: int
+    adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
     def n_missing(self) -> int:
@@ -77,6 +84,8 @@ class Outcome:
 
 def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
     """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
+    if study.search.kind != "grid" and not retry_failed:
+        return _adaptive_plan(study, folder)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
@@ -86,6 +95,21 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
     size = study.resources.pack_size
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
     return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
+
+
+def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
+    """Plan what a search trains at most; which trials they are turns out as it goes."""
+    from phasemap.running.adaptive import likely_trials
+    from phasemap.search.maps import budget_trials
+
+    size = study.resources.pack_size
+    done = finished_ids(folder) if folder else set()
+    return Plan(
+        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        n_trials=budget_trials(study),
+        n_reused=len(done & set(grid_ids(study))),
+        adaptive=True,
+    )
 
 
 def check_folder(study: Study, folder: RunFolder) -> list[str]:
@@ -148,7 +172,8 @@ def run_study(
                         )
                         fresh = False
         finally:
-            folder.remove_if_empty()
+            with suppress(OSError):  # what the storage refused is told by the error that ended the run
+                folder.remove_if_empty()
 
 
 def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -> Plan:
@@ -185,12 +210,16 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
+        if plan.adaptive and runner is not None:
+            from phasemap.running.adaptive import PackSource
+
+            run.source = PackSource(study, folder, runner.slots)
         return run.execute(runner)
 
 
 def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = derive(folder, study, at_step)
+    tables = completed(derive(folder, study, at_step))
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
@@ -205,6 +234,7 @@ class _Run:
     plan: Plan
     lock: Lock
     quiet: bool
+    source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, Failed] = field(default_factory=dict)  # of the round, by pack id
@@ -257,7 +287,7 @@ class _Run:
             device=self.study.resources.device,
             record=self.study.record,
         )
-        pending = {pack.pack_id: pack for pack in self.plan.packs}
+        pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
         attempts: Counter[str] = Counter()
         losses: Counter[str] = Counter()
         idle = 0
@@ -265,17 +295,26 @@ class _Run:
         def tell(event: Event) -> None:
             self._take(event, pending, progress)
 
-        while pending:
-            before = len(pending)
+        def more() -> list[Pack] | None:
+            found = self.source.more() if self.source else None
+            progress.expect(found or ())
+            pending.update({pack.pack_id: pack for pack in found or ()})
+            return found
+
+        while pending or more():
+            before, trained = len(pending), self.trained
             self.failures = {}
-            runner.run(list(pending.values()), workload, tell)
-            idle = 0 if len(pending) < before or self.failures else idle + 1
+            if self.source:
+                runner.run(list(pending.values()), workload, tell, more)
+            else:
+                runner.run(list(pending.values()), workload, tell)
+            idle = 0 if self.trained > trained or self.failures else idle + 1
             if idle >= IDLE_ROUNDS:
                 raise UnreachableError(
                     f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
                 )
             refused = [failed.error for failed in self.failures.values() if failed.cause == "storage"]
-            if refused and len(pending) == before:
+            if refused and self.trained == trained:
                 raise UnreachableError(refused[0])
             for pack_id, failed in self.failures.items():
                 losses[pack_id] += failed.cause == "node"
@@ -290,7 +329,10 @@ class _Run:
                 elif len(pack.trials) > 1:
                     pending |= {half.pack_id: half for half in split(pack)}
                 else:
-                    progress.tell(Finished(report=store_failure(pack, error, workload)))
+                    report = store_failure(pack, error, workload)
+                    if self.source:
+                        self.source.take(report)
+                    progress.tell(Finished(report=report))
 
     def _take(self, event: Event, pending: dict[str, Pack], progress: Progress) -> None:
         self.lock.check()
@@ -298,6 +340,8 @@ class _Run:
             self.failures[event.pack_id] = event
         if isinstance(event, Finished):
             self.trained += len(pending.pop(event.report.pack_id).trials)
+            if self.source:
+                self.source.take(event.report)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
         if time.monotonic() >= self.next_merge:

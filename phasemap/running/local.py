@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError, UserError
@@ -24,9 +24,11 @@ class LocalRunner:
         except RuntimeError as error:
             raise UserError(str(error)) from None
 
-    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        """Train packs in their order."""
-        for pack in packs:
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        """Train packs in their order, and then those that ``more`` gives."""
+        for pack in handed_out(packs, more):
 
             def on_progress(share: float, pack_id: str = pack.pack_id) -> None:
                 tell(Advanced(pack_id=pack_id, share=share))
@@ -43,6 +45,13 @@ class LocalRunner:
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+def handed_out(packs: Sequence[Pack], more: More | None) -> Iterator[Pack]:
+    """Yield packs in their order, and ask for more when the last was used."""
+    while packs:
+        yield from packs
+        packs = (more() if more else None) or ()
 
 
 def describe_error(error: BaseException) -> str:

@@ -33,7 +33,8 @@ class Progress:
         self.reused = sum(reused.values())
         self.total = self.reused + sum(len(pack.trials) for pack in packs)
         self.ended = self.n_failed = 0
-        self._work = {pack.pack_id: sum(map(estimated_seconds, pack.trials)) for pack in packs}
+        self._work: dict[str, float] = {}
+        self.expect(packs)
         self._all_work = sum(self._work.values()) or 1.0
         self._shares: dict[str, float] = {}
         self._done_work = 0.0
@@ -49,6 +50,10 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+
+    def expect(self, packs: Sequence[Pack]) -> None:
+        """Know of packs, of which events may come; in a search they are not those of the plan, but cost as much."""
+        self._work |= {pack.pack_id: sum(map(estimated_seconds, pack.trials)) for pack in packs}
 
     def tell(self, event: Event) -> None:
         """Take in an event and show it when it is time to."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import time
+import zlib
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +18,7 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from phasemap.running.local import describe_error
-from phasemap.running.runner import Advanced, Event, Failed, Finished
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.slots import Share
 from phasemap.running.work import PackReport
 from phasemap.study.packs import Pack
@@ -41,6 +43,19 @@ class PackedPlan:
         start, end = self._bounds[number : number + 2]
         pack: Pack = pickle.loads(self._content[start:end].tobytes())
         return pack
+
+
+def pack_text(pack: Pack) -> str:
+    """Write a pack that is no part of the plan as short text, to be put into a trial's config."""
+    return b64encode(zlib.compress(pickle.dumps(pack))).decode()
+
+
+def pack_of(config: Mapping[str, Any], plan: PackedPlan) -> Pack:
+    """Return the pack that a trial's config names."""
+    if "pack" in config:
+        pack: Pack = pickle.loads(zlib.decompress(b64decode(config["pack"])))
+        return pack
+    return plan.read(config["number"])
 
 
 class Room:
@@ -75,26 +90,40 @@ def resources_of(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 
 
 class PackFeed(Searcher):
-    """Hands out packs, by id and place in the plan, in their order where there is room, until a worker is lost."""
+    """Hands out packs in their order, where there is room, until a worker is lost.
 
-    def __init__(self, pack_ids: Sequence[str], room: Room) -> None:
+    First those of the plan by id and place, then those of ``more``, which is asked while other packs train, until
+    ``most`` were handed out.
+    """
+
+    def __init__(self, pack_ids: Sequence[str], room: Room, more: More | None = None, most: int | None = None) -> None:
         super().__init__(metric=None, mode=None)
-        self._room = room
+        self._room, self._more, self._left = room, more, most
         self._kinds: dict[str, tuple[str, float]] = {}  # of what was handed out, by Ray Tune's trial id
-        self._waiting = list(reversed(list(enumerate(pack_ids))))
+        configs = [{"pack_id": pack_id, "number": number} for number, pack_id in enumerate(pack_ids)]
+        self._waiting: list[dict[str, Any]] = configs[::-1]
         self._running: dict[str, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what leads back to the driver: Ray Tune saves its searcher, but this one has nothing to restore."""
+        return {**self.__dict__, "_more": None}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next pack's config, or that there is none."""
-        if not self._waiting:
+        if not self._waiting and (self._more is None or self._left == 0):
             return Searcher.FINISHED
         share = self._room.free(Counter(self._kinds.values()))
         if share is None:
             return None
-        number, self._running[trial_id] = self._waiting.pop()
-        self._kinds[trial_id] = _kind(share)
-        given = {"device": share.device, "cpus": share.cpus, "gpus": share.gpus}
-        return {"pack_id": self._running[trial_id], "number": number, **given}
+        if not self._waiting:
+            further = (self._more() if self._more else None) or []
+            self._waiting = [{"pack_id": pack.pack_id, "pack": pack_text(pack)} for pack in further][::-1]
+        if not self._waiting:
+            return Searcher.FINISHED
+        config = self._waiting.pop()
+        self._left = None if self._left is None else self._left - 1
+        self._running[trial_id], self._kinds[trial_id] = config["pack_id"], _kind(share)
+        return {**config, "device": share.device, "cpus": share.cpus, "gpus": share.gpus}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Forget a trial that ended."""
@@ -104,6 +133,7 @@ class PackFeed(Searcher):
     def stop(self) -> None:
         """Hand out no more packs."""
         self._waiting.clear()
+        self._more = None
 
     def in_flight(self) -> list[str]:
         """Return the packs that were handed out and have not ended."""
@@ -163,8 +193,12 @@ def failure(pack_id: str, error: BaseException) -> Failed:
     """Turn what ended a pack's training into an event."""
     if isinstance(error, UnreachableError):
         return Failed(pack_id=pack_id, error=str(error), cause="storage")
-    node_lost = isinstance(error, RayActorError) and "node" in str(error).partition("died because")[2]
-    return Failed(pack_id=pack_id, error=describe_error(error), cause="node" if node_lost else "training")
+    if not isinstance(error, RayActorError):
+        return Failed(pack_id=pack_id, error=describe_error(error))
+    reasons = [line.strip() for line in str(error).splitlines() if "because" in line]
+    text = f"the worker was lost: {reasons[-1][:500]}" if reasons else describe_error(error)
+    node_lost = error.preempted or "its node has died" in text
+    return Failed(pack_id=pack_id, error=text, cause="node" if node_lost else "training")
 
 
 def report_event(result: Mapping[str, Any]) -> Event | None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phasemap.running.local import describe_error
-from phasemap.running.runner import Event, Failed
+from phasemap.running.runner import Event, Failed, More
 from phasemap.running.slots import Share, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.work import Workload, train_and_store
@@ -119,16 +119,22 @@ class RayRunner:
             return fits
         return limit if self._growing else min(fits, limit)
 
-    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        """Train packs in their order by one ``Tuner.fit``: the first of very many, as a fit slows with its trials."""
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        """Train packs in their order, and then those that ``more`` gives, by one ``Tuner.fit``.
+
+        Of very many the first, as a fit slows with its trials.
+        """
         from ray import tune
 
         from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed, Room, resources_of
 
         shares = self._shares()  # nodes may have come and gone since the last fit
         self.slots = self._limit(shares)
-        packs = packs[: max(MOST_PACKS, PACKS_PER_SLOT * self.slots)]
-        feed = PackFeed([pack.pack_id for pack in packs], Room(self._shares, self._limit, shares))
+        most = max(MOST_PACKS, PACKS_PER_SLOT * self.slots)
+        packs = packs[:most]
+        feed = PackFeed([pack.pack_id for pack in packs], Room(self._shares, self._limit, shares), more, most)
         trainable = tune.with_parameters(train_one_pack, plan=PackedPlan(packs), workload=workload)
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources_of),
@@ -165,7 +171,9 @@ def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Worklo
     """Run as a Ray Tune function trainable: train one pack, reporting its share of progress and at last its counts."""
     from ray import tune
 
-    pack = plan.read(config["number"])
+    from phasemap.running.ray_feed import pack_of
+
+    pack = pack_of(config, plan)
     last = time.monotonic()
 
     def on_progress(share: float) -> None:

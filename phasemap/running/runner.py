@@ -34,6 +34,9 @@ class Failed:
     cause: Literal["training", "node", "storage"] = "training"
 
 
+More = Callable[[], "list[Pack] | None"]
+"""Gives further packs when all are handed out and a slot is free; None when there are none to train now."""
+
 Event = Advanced | Finished | Failed
 
 
@@ -48,8 +51,10 @@ class Runner(Protocol):
     name: str
     slots: int
 
-    def run(self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None]) -> None:
-        """Train packs in their order."""
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        """Train packs in their order, and then those that ``more`` gives."""
 
     def close(self) -> None:
         """End what was started."""

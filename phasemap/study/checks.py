@@ -1,4 +1,4 @@
-"""What a study's values must satisfy together, and what this release can't do yet."""
+"""What a study's values must satisfy together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.combinations import Found
 from phasemap.study.network_checks import check_networks, check_record
-from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
 
 MAX_TRIALS = 5_000_000
@@ -18,7 +18,7 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
 
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
-    yield from _not_available(study)
+    yield from _search(study.search)
     yield from check_networks(study)
     yield from check_record(study)
     for key, message in check_rule(study.phases):
@@ -37,11 +37,13 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
-def _not_available(study: Study) -> Iterator[Found]:
-    if study.search.kind != "grid":
-        yield ("search", "kind"), f"= {study.search.kind} is not available yet; allowed: grid"
-    if study.search.budget is not None:
-        yield ("search", "budget"), "is not available yet; allowed: leave it out"
+def _search(search: SearchSpec) -> Iterator[Found]:
+    """Yield what a kind of search has no use for."""
+    unused = {"grid": ("budget", "seeds_per_point", "batch_size", *BOUNDARY_ONLY), "boundary": ()}
+    for key in unused.get(search.kind, BOUNDARY_ONLY):
+        if getattr(search, key) != SearchSpec.model_fields[key].default:
+            kinds = "kind boundary" if key in BOUNDARY_ONLY else "kind boundary, random or sobol"
+            yield ("search", key), f"has no meaning with kind {search.kind}; allowed: leave it out, or {kinds}"
 
 
 def _claims(study: Study) -> Iterator[Found]:

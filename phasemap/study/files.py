@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,7 @@ class Arrays:
     features: NDArray[np.float32]  # (M, F)
     labels: NDArray[np.int64]  # (M,) in 0..n_classes - 1, in the order of np.unique(y)
     n_classes: int
+    groups: NDArray[np.int64] | None = None  # (M,) in 0..n_groups - 1
 
 
 def absolute(folder: Path, path: str) -> str:
@@ -41,7 +43,7 @@ def absolute(folder: Path, path: str) -> str:
 
 
 def read_arrays(path: str) -> Arrays:
-    """Read X (M, ...) and y (M,) from an .npz; X is flattened to (M, F) float32 and used as it is given.
+    """Read X (M, ...), y (M,) and maybe groups (M,) from an .npz; X is flattened to (M, F) float32 and used as given.
 
     A file is read once, until it changes. BadFileError names everything that is wrong with it.
     """
@@ -63,14 +65,31 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
         messages += _wrong_labels(labels)
     if features is not None and labels is not None and features.ndim and labels.ndim == 1:
         messages += _wrong_lengths(len(features), len(labels))
-    if messages or features is None or labels is None:
+    groups = _groups(path, 0 if labels is None else len(labels))
+    if isinstance(groups, str):
+        messages.append(groups)
+    if messages or features is None or labels is None or isinstance(groups, str):
         raise BadFileError(path, list(dict.fromkeys(messages)))
     classes, codes = np.unique(labels, return_inverse=True)
     return Arrays(
         features=np.ascontiguousarray(features.reshape(len(features), -1), dtype=np.float32),
         labels=codes.astype(np.int64),
         n_classes=len(classes),
+        groups=groups,
     )
+
+
+def _groups(path: str, n_labels: int) -> NDArray[np.int64] | str | None:
+    """Return the numbers of the examples' groups, what is wrong with them, or None where there are none."""
+    with suppress(Exception), Path(path).open("rb") as file:
+        if "groups" not in np.load(file, allow_pickle=False).files:
+            return None
+    groups = _array(path, "groups")
+    if isinstance(groups, str):
+        return groups
+    if groups.ndim != 1 or groups.dtype.kind not in "iubUS" or len(groups) != n_labels:
+        return f"groups has {groups.dtype} and the shape {groups.shape}; allowed: a whole number or text for each label"
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _array(path: str, name: str) -> NDArray[Any] | str:

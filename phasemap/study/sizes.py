@@ -10,6 +10,7 @@ from phasemap.study.files import read_arrays
 from phasemap.study.trials import Trial
 
 MODULAR = ("modular_addition", "modular_multiplication")
+PARTS_TOLERANCE = 1e-6
 IMAGES = {"digits": (1797, 64), "mnist5k": (5000, 784)}  # examples and pixels; both have ten classes
 
 
@@ -56,3 +57,11 @@ def _built_in(task: str, modulus: int, dataset: str) -> TaskSize:
 def count(share: float, total: int) -> int:
     """Count a share of a total: int(share * total) with the rounding errors of the product taken out."""
     return int(round(share * total, 9))
+
+
+def parts_of(data_fraction: float) -> int:
+    """Return the m of a balanced split, whose fraction is 1 / m or 1 - 1 / m; ValueError for other fractions."""
+    parts = round(1 / min(data_fraction, 1 - data_fraction))
+    if abs(min(data_fraction, 1 - data_fraction) * parts - 1) > PARTS_TOLERANCE:
+        raise ValueError(f"{data_fraction:g} is neither 1 / m nor 1 - 1 / m")
+    return parts

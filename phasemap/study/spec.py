@@ -34,6 +34,7 @@ class TaskSpec(Section):
     dataset: Literal["digits", "mnist5k"] = "digits"
     path: str | None = None
     shift_by: Count = 1
+    split: Literal["random", "balanced"] = "random"
 
 
 class ModelSpec(Section):
@@ -83,10 +84,22 @@ class PhaseRule(Section):
 
 
 class SearchSpec(Section):
-    """Which of the grid's trials are trained."""
+    """Which of the grid's trials are trained: all, or those that a search picks within a budget.
+
+    The axes' values are the grid on which the map is wanted. ``budget`` is a share of the grid's trials where it is
+    written with a decimal point, else a count.
+    """
 
     kind: Literal["grid", "boundary", "random", "sobol"] = "grid"
-    budget: Annotated[Real, Field(gt=0)] | None = None
+    budget: Count | Annotated[Real, Field(gt=0, le=1)] | None = None
+    tolerance: Annotated[Real, Field(ge=0, lt=1)] = 0.005
+    metric: Literal["phases", "generalization", "inversion"] = "phases"
+    seeds_per_point: Literal["auto"] | Count = "auto"
+    batch_size: Literal["auto"] | Count = "auto"
+
+
+BOUNDARY_ONLY = ("tolerance", "metric")
+"""The keys of a search that only kind boundary knows."""
 
 
 class ResourceSpec(Section):

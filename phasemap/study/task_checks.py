@@ -8,7 +8,7 @@ from typing import Any
 
 from phasemap.study.combinations import Found, values_of
 from phasemap.study.files import BadFileError, Matrix
-from phasemap.study.sizes import MODULAR, TaskSize, count, task_size
+from phasemap.study.sizes import MODULAR, TaskSize, count, parts_of, task_size
 from phasemap.study.spec import SETTINGS, Study
 from phasemap.study.yaml_lines import dotted
 
@@ -37,6 +37,7 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
     yield from found
     yield from _transformer_needs_tokens(study)
     yield from _examples_left(study, sizes)
+    yield from _balanced_fractions(study)
     yield from _batches(study, sizes)
     yield from _shifts(study, sizes)
     yield from _matrices(study, sizes)
@@ -110,6 +111,14 @@ def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
                     f"= {fraction:g} leaves no {left} example of {total} ({size.name}); "
                     f"allowed: from {1 / total:.3g} to below {1 - 1 / total + 1e-12:.6g}",
                 )
+
+
+def _balanced_fractions(study: Study) -> Iterator[Found]:
+    for path, fraction in values_of(study, "data_fraction") if "balanced" in _values(study, "split") else ():
+        try:
+            parts_of(fraction)
+        except ValueError as error:
+            yield path, f"= {error}, as task.split balanced needs; allowed: 0.5, 0.25, 0.75, 0.2, 0.8, ..."
 
 
 def _batches(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:

@@ -30,6 +30,7 @@ class Trial:
     dataset: str
     path: str | None
     shift_by: int
+    split: str
     # the network
     model: str
     activation: str

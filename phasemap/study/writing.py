@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.spec import SECTIONS, SETTINGS, Study
+from phasemap.study.spec import BOUNDARY_ONLY, SECTIONS, SETTINGS, SearchSpec, Study
 
 TEMPLATE = """\
 # A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
@@ -63,10 +63,17 @@ def study_content(study: Study) -> dict[str, Any]:
         optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
         for key in optional:
             content[section].pop(key, None)
-    if study.search.budget is None:
-        content["search"].pop("budget")
+    content["search"] = _search_content(study.search)
     axes = {axis.name: _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
+
+
+def _search_content(search: SearchSpec) -> dict[str, Any]:
+    """Return the keys of a search that its kind knows; a budget that was left out stays so."""
+    content = search.model_dump(mode="json", exclude_none=True)
+    if search.kind == "grid":
+        return {"kind": "grid"}
+    return content if search.kind == "boundary" else {k: v for k, v in content.items() if k not in BOUNDARY_ONLY}
 
 
 def _axis_content(axis: Axis) -> Any:

@@ -22,6 +22,7 @@ class Dataset:
     inputs: Ints | Features  # (M, tokens), each token in 0..n_classes - 1; or (M, F)
     labels: Ints  # (M,)
     n_classes: int
+    groups: Ints | None = None  # (M,) examples of one group stay together in balanced splits
 
     @property
     def tokens(self) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phasemap.study.sizes import count
 from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, rule_labels, wrong_labels
 from phasemap.tasks.dataset import Dataset, Ints
-from phasemap.tasks.streams import stream
+from phasemap.tasks.splits import split_rows
 
 Bools = NDArray[np.bool_]
 
@@ -33,20 +33,23 @@ class Examples:
 
 
 def draw_examples(
-    dataset: Dataset, *, seed: int, data_fraction: float, corruption: float, noise: Noise = SYMMETRIC
+    dataset: Dataset,
+    *,
+    seed: int,
+    data_fraction: float,
+    corruption: float,
+    noise: Noise = SYMMETRIC,
+    split: str = "random",
 ) -> Examples:
     """Split a data set and corrupt a share of its training labels, symmetrically unless told otherwise.
 
-    Within a seed everything is paired: the training set is a prefix of one permutation, the corrupted examples are
-    the first in the order of their kind of noise, and each example has one wrong label drawn once. A drawn label that
-    happens to be the true one leaves the example clean.
+    Within a seed everything is paired: the training set is a prefix of one permutation (or a part of a balanced
+    split), the corrupted examples are the first in the order of their kind of noise, and each example has one wrong
+    label drawn once. A drawn label that happens to be the true one leaves the example clean.
     """
-    total = len(dataset.labels)
-    order = stream("split", seed, dataset.name).permutation(total)
-    n_train = count(data_fraction, total)
-    train, test = order[:n_train], order[n_train:]
+    train, test = split_rows(dataset, seed=seed, data_fraction=data_fraction, split=split)
     rank = corruption_order(dataset, seed, noise.kind)[train]
-    chosen = np.argsort(rank, kind="stable")[: count(corruption, n_train)]
+    chosen = np.argsort(rank, kind="stable")[: count(corruption, len(train))]
     given = dataset.labels[train].copy()
     given[chosen] = wrong_labels(dataset, seed, noise)[train[chosen]]
     return Examples(

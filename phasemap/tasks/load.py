@@ -26,5 +26,9 @@ def _of_arrays(arrays: Arrays) -> Dataset:
     """Name arrays by their inputs, so that a file that is moved, or labelled anew, keeps its split."""
     digest = hashlib.sha256(repr(arrays.features.shape).encode() + arrays.features.tobytes()).hexdigest()
     return Dataset(
-        name=f"arrays-{digest[:16]}", inputs=arrays.features, labels=arrays.labels, n_classes=arrays.n_classes
+        name=f"arrays-{digest[:16]}",
+        inputs=arrays.features,
+        labels=arrays.labels,
+        n_classes=arrays.n_classes,
+        groups=arrays.groups,
     )

@@ -103,6 +103,7 @@ def examples_of(trial: Trial) -> Examples:
         data_fraction=trial.data_fraction,
         corruption=trial.corruption,
         noise=noise_of(trial),
+        split=trial.split,
     )
 
 

@@ -21,11 +21,6 @@ LISTS = [
     *(f"{which}setup_commands" for which in COMMANDS),
     *(f"{which}start_ray_commands" for which in COMMANDS[1:]),
 ]  # what the file of a cluster must have, also where it is empty
-CPUS = """
-import ray
-ray.init("auto", logging_level="ERROR")
-print(sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]))
-"""
 OURS = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
 
 
@@ -144,13 +139,6 @@ class Cluster:
         path = self.home / "growing.yaml"
         path.write_text(json.dumps(config))
         return path
-
-    def cpus(self):
-        """The CPUs of the nodes that are alive, as the cluster tells them."""
-        environment = self._environment | {"RAY_ADDRESS": self.gcs_address}
-        command = [*self._on_head(), sys.executable, "-c", CPUS]
-        found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-        return float(found.stdout)
 
     def _start(self, options, cpus):
         temporary = "/tmp/ray" if self._prefix else tempfile.mkdtemp(prefix="r", dir=self.home)

@@ -1,11 +1,23 @@
 """A worker reads its own pack out of a plan, and the packs are handed out in their order."""
 
+import pytest
 from conftest import study_of
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import ActorDiedError
 
-from phasemap.running.ray_feed import PackedPlan, PackFeed, Room
+from phasemap.running.ray_feed import PackedPlan, PackFeed, Room, failure
 from phasemap.running.slots import Share
 from phasemap.study.packs import plan_packs
+from phasemap.study.problems import UnreachableError
 from phasemap.study.trials import expand
+
+
+def context(message, *, preempted=False):
+    """What Ray knows of the death of an actor."""
+    found = ActorDiedErrorContext(error_message=message, actor_id=bytes(16), owner_id=bytes(28))
+    found.node_death_info.reason = NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED if preempted else 0
+    return found
+
 
 PACKS = plan_packs(expand(study_of(seeds=5)), pack_size=3)
 
@@ -41,3 +53,23 @@ def test_a_limit_above_the_room_lets_packs_wait_so_that_the_cluster_grows():
     given = [feed.suggest(f"trial-{number}") for number in range(4)]
     assert [config["pack_id"] for config in given[:3]] == [pack.pack_id for pack in PACKS[:3]]
     assert given[3] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "text"),
+    [
+        (UnreachableError("/data can't be written or read: No space left"), "storage", "/data can't be written"),
+        (
+            ActorDiedError(context("The actor died because its node has died.")),
+            "node",
+            "the worker was lost: The actor",
+        ),
+        (ActorDiedError(context("its worker has ended", preempted=True)), "node", "ActorDiedError: "),
+        (ActorDiedError(context("dead because its worker has died")), "training", "the worker was lost: dead because"),
+        (MemoryError("8 GB"), "training", "MemoryError: 8 GB"),
+    ],
+)
+def test_what_ended_a_pack_says_whose_fault_it_was(error, cause, text):
+    told = failure("a", error)
+    assert told.cause == cause
+    assert told.error.startswith(text)

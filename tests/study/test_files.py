@@ -81,6 +81,10 @@ BAD = {
         {"X": X, "y": np.array([0, 1.5, np.nan, 1])},
         "y has 2 labels that are no whole numbers, the first is y[1] = 1.5; allowed: whole numbers or text",
     ),
+    "too few groups": (
+        {"X": X, "y": Y, "groups": np.array([0, 1])},
+        "groups has int64 and the shape (2,); allowed: a whole number or text for each label",
+    ),
     "dates": ({"X": X, "y": Y.astype("datetime64[D]")}, "y holds datetime64[D]; allowed: whole numbers or text"),
 }
 
@@ -93,6 +97,12 @@ def test_bad_arrays_are_refused_with_the_study_at_the_path(arrays, message, tmp_
         load_study(path)
     assert f"task.path = {file}: {message}" in str(caught.value)
     assert f"({path}:3)" in str(caught.value)
+
+
+def test_groups_of_text_are_numbered(tmp_path):
+    found = read_arrays(saved(tmp_path, X=X, y=Y, groups=np.array(["b", "a", "b", "c"])))
+    assert found.groups.tolist() == [1, 0, 1, 2]
+    assert read_arrays(saved(tmp_path, X=X, y=Y)).groups is None
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"plain text"])

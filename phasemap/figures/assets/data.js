@@ -130,7 +130,7 @@ const PhaseData = (() => {
       const seeds = this.seedCounts(point);
       if (!seeds.ok) return null;
       if (seeds.failed || seeds.diverged) return "lost";
-      if (seeds.missing) return "partial";
+      if (seeds.missing && !this.content.searched) return "partial"; // a search leaves out seeds where one tells enough
       const agreement = this.agreement(point);
       return agreement !== null && agreement < 1 ? "split" : null;
     }

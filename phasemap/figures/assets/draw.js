@@ -36,7 +36,10 @@ const PhaseDraw = (() => {
       svg("pattern", { id: `hatch-${mark.name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" },
         svg("rect", { width: 6, height: 6, fill: mark.colour }),
         svg("path", { d: drawn[mark.hatch], stroke: "#666", "stroke-width": mark.hatch === "." ? 1.6 : 0.8 })));
-    return svg("svg", { width: 0, height: 0, "aria-hidden": "true", class: "defs" }, svg("defs", {}, ...patterns));
+    const inferred = svg("pattern", { id: "hatch-inferred", width: 6, height: 6, patternUnits: "userSpaceOnUse" },
+      svg("rect", { width: 6, height: 6, fill: "#fff", "fill-opacity": 0.5 }),
+      svg("path", { d: "M0 6L6 0", stroke: "#fff", "stroke-width": 1.2 }));
+    return svg("svg", { width: 0, height: 0, "aria-hidden": "true", class: "defs" }, svg("defs", {}, ...patterns, inferred));
   }
   const fillOf = (mark) => (mark.hatch ? `url(#hatch-${mark.name})` : mark.colour);
 
@@ -160,13 +163,13 @@ const PhaseDraw = (() => {
       return;
     }
     const inferred = view.step === model.last && model.inferred[point];
-    if (mark.letter && least >= LETTER_FROM) {
-      const text = inferred ? mark.letter.toLowerCase() : mark.letter;
-      parent.append(letter(mark, x, y, Math.min(14, least * 0.52), text, fill));
-    }
     if (inferred) {
-      parent.append(svg("rect", { x: box.left + 1.5, y: box.top + 1.5, width: Math.max(wide - 3, 1), height: Math.max(high - 3, 1),
-                                  class: "inferred", stroke: mark.ink }));
+      parent.append(svg("rect", { x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1),
+                                  height: Math.max(high - 2 * gap, 0.1), class: "inferred", fill: "url(#hatch-inferred)" }));
+    }
+    if (mark.letter && least >= LETTER_FROM) {
+      const look = inferred ? { ...mark, ink: "#222" } : mark;
+      parent.append(letter(look, x, y, Math.min(14, least * 0.52), inferred ? mark.letter.toLowerCase() : mark.letter, inferred ? "none" : fill));
     }
     const note = view.step === model.last && least >= LETTER_FROM ? model.note(point) : null;
     const inset = Math.min(7, least * 0.17);

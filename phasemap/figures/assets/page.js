@@ -308,7 +308,7 @@ const PhasePage = (() => {
         const icon = PhaseDraw.svg("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" }, PhaseDraw.sign(note, 7, 7, 3, "currentColor"));
         return html("span", {}, icon, NOTES[note]);
       });
-      if (inferred) signs.push(html("span", {}, "small letter in a dashed frame: predicted by the search, not measured"));
+      if (inferred) signs.push(html("span", {}, "light, hatched, small letter: predicted by the search, not measured"));
       by("frontiers").replaceChildren(...this.frontierKey(), ...signs);
     }
 

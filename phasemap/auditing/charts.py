@@ -1,0 +1,123 @@
+"""Small charts for the page, as SVG that needs no script; text stays text."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 560, 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40
+TICKS = 5
+DASHES = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a chart: points from left to right, with the ends of their intervals."""
+
+    label: str
+    colour: str
+    style: str  # solid | dashed | dotted
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    band: bool = False  # the intervals as a band, not as bars
+
+
+def line_chart(
+    lines: Sequence[Line], *, x_label: str, y_label: str, log_x: bool = False, percent_x: bool = False
+) -> str:
+    """Draw lines over a common x; y is in percent."""
+    xs = [math.log10(x) if log_x else x for line in lines for x in line.x]
+    ys = [value for line in lines for value in (*line.low, *line.high, *line.y)]
+    bottom = max(0.0, math.floor(min(ys) / 5) * 5)
+    top = min(100.0, math.ceil(max(ys) / 5) * 5)
+    frame = _Frame(min(xs), max(xs), bottom, max(top, bottom + 5), log_x)
+    parts = [frame.axes(x_label, y_label, percent_x=percent_x), *(_line(line, frame) for line in lines)]
+    title = html.escape(f"{y_label} / {x_label}: " + ", ".join(line.label for line in lines))
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>{_legend(lines)}'
+
+
+def stacked_bar(parts: Sequence[tuple[str, str, float]]) -> str:
+    """Draw one bar from 0 to 100 of parts (label, colour, percent), with a legend that names their sizes."""
+    x, pieces = 0.0, []
+    for _, colour, size in parts:
+        width = max(size, 0.0) * WIDTH / 100
+        pieces.append(f'<rect x="{x:.1f}" y="0" width="{width:.1f}" height="28" fill="{colour}"/>')
+        x += width
+    labels = "".join(
+        f'<li><span class="key" style="--c:{colour}"></span>{html.escape(label)}: {size:.1f}</li>'
+        for label, colour, size in parts
+    )
+    title = html.escape(", ".join(f"{label} {size:.1f}" for label, _, size in parts))
+    return (
+        f'<svg viewBox="0 0 {WIDTH} 28" role="img" aria-label="{title}"><rect width="{WIDTH}" height="28" '
+        f'class="empty"/>{"".join(pieces)}</svg><ul class="legend">{labels}</ul>'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    log_x: bool
+
+    def x(self, value: float) -> float:
+        at = math.log10(value) if self.log_x else value
+        share = (at - self.x_low) / ((self.x_high - self.x_low) or 1)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        share = (value - self.y_low) / (self.y_high - self.y_low)
+        return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM)
+
+    def axes(self, x_label: str, y_label: str, *, percent_x: bool) -> str:
+        parts = []
+        for i in range(TICKS):
+            value = self.y_low + i * (self.y_high - self.y_low) / (TICKS - 1)
+            y = self.y(value)
+            parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
+            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="right">{value:.3g}</text>')
+            at = self.x_low + i * (self.x_high - self.x_low) / (TICKS - 1)
+            number = 10**at if self.log_x else at
+            text = f"{100 * number:.0f} %" if percent_x else f"{number:.0f}"
+            parts.append(f'<text x="{self.x(number):.1f}" y="{HEIGHT - BOTTOM + 16}" class="middle">{text}</text>')
+        middle = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" class="middle">{html.escape(x_label)}</text>')
+        parts.append(
+            f'<text transform="translate(12 {middle}) rotate(-90)" class="middle">{html.escape(y_label)}</text>'
+        )
+        return "".join(parts)
+
+
+def _line(line: Line, frame: _Frame) -> str:
+    points = [(frame.x(x), frame.y(y)) for x, y in zip(line.x, line.y, strict=True)]
+    ends = [(frame.x(x), frame.y(a), frame.y(b)) for x, a, b in zip(line.x, line.low, line.high, strict=True)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dash = f' stroke-dasharray="{DASHES[line.style]}"' if DASHES[line.style] else ""
+    drawn = f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2"{dash}/>'
+    if line.band:
+        around = " ".join(f"{x:.1f},{a:.1f}" for x, a, _ in ends) + " "
+        around += " ".join(f"{x:.1f},{b:.1f}" for x, _, b in reversed(ends))
+        return f'<polygon points="{around}" fill="{line.colour}" opacity="0.2"/>{drawn}'
+    bars = "".join(
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{a:.1f}" y2="{b:.1f}" stroke="{line.colour}" stroke-width="1.5"/>'
+        for x, a, b in ends
+    )
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{line.colour}"/>' for x, y in points)
+    return bars + drawn + dots
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    items = "".join(
+        f'<li><svg viewBox="0 0 24 8" class="key-line" aria-hidden="true"><line x1="0" x2="24" y1="4" y2="4" '
+        f'stroke="{line.colour}" stroke-width="2" stroke-dasharray="{DASHES[line.style]}"/></svg>'
+        f"{html.escape(line.label)}</li>"
+        for line in lines
+    )
+    return f'<ul class="legend">{items}</ul>'

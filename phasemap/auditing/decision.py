@@ -1,0 +1,186 @@
+"""Where to spend: actions compared at equal total budget, each by a slope that was measured on this data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from phasemap.auditing.answers import Floats
+from phasemap.auditing.estimates import Estimate, of_draws
+from phasemap.auditing.learning import DRAWS, LearningCurve
+from phasemap.auditing.options import Prices
+from phasemap.auditing.response import Response
+
+ACTIONS = ("nothing", "regularize", "clean_suspects", "clean_random", "collect")
+FREE = ("nothing", "regularize")
+BUDGETS = (0.1, 0.3, 1.0, 3.0, 10.0)  # times the budget that is decided about
+RATIOS = (0.3, 1.0, 3.0, 10.0, 30.0)  # cost of a new row / cost of a review
+UNCLEAR = "not_enough_evidence"
+DEFAULT_SHARE = 0.1  # of the rows, reviewed once: the budget where none is given
+LEAST_VISIBILITY = 0.4
+LEVEL = 0.9  # of the interval that must exclude zero
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slopes:
+    """What accuracy answers to, as draws of the trainings: (DRAWS,) each, of one half of them or of all."""
+
+    noise: Floats  # accuracy lost per unit of wrong labels
+    regularize: Floats  # accuracy gained by the recommended level
+    errors: Floats  # (DRAWS, sizes) at SIZES times the rows, up to a constant
+
+
+SIZES = tuple(np.round(np.geomspace(1.0, 11.0, 25), 6))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reviews:
+    """Rows in the order in which suspects are reviewed: most wrong labels for the money first."""
+
+    wrong: Floats  # (n,) probabilities of a wrong label
+    costs: Floats  # (n,)
+
+    @classmethod
+    def of(cls, wrong: Floats, costs: Floats) -> Reviews:
+        """Put rows into their order."""
+        order = np.argsort(-wrong / costs, kind="stable")
+        return cls(wrong=wrong[order], costs=costs[order])
+
+    def reviewed(self, spend: float, *, suspects: bool) -> tuple[int, float]:
+        """Return how many rows a budget reviews, and how many wrong labels are expected among them."""
+        if not suspects:
+            count = min(int(spend / self.costs.mean()), len(self.wrong))
+            return count, count * float(self.wrong.mean())
+        count = int(np.searchsorted(np.cumsum(self.costs), spend * (1 + 1e-12), side="right"))
+        return count, float(self.wrong[:count].sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The recommended action, what each is worth, and where the choice flips."""
+
+    action: str  # one of ACTIONS, or UNCLEAR
+    spend: float
+    gains: Mapping[str, Estimate]  # of accuracy
+    net: Mapping[str, Estimate]  # value of the gain, less what is spent
+    flips: Sequence[Mapping[str, Any]]  # budget, ratio, action, clear
+    prices: Prices
+    visibility: float
+
+
+def visibility(rate: float, n_classes: int) -> float:
+    """Return the share of a change of true accuracy that shows against labels of which a share ``rate`` is wrong.
+
+    With mistakes spread over the other classes, accuracy against given labels is
+    a (1 - rate) + (1 - a) rate / (C - 1). A share below 0.4 would rest on the rate more than on what was measured.
+    """
+    return max(1 - rate * n_classes / (n_classes - 1), LEAST_VISIBILITY)
+
+
+def decide(
+    response: Response,
+    learning: LearningCurve,
+    wrong: Floats,
+    prices: Prices,
+    *,
+    n_classes: int,
+    costs: Floats | None = None,
+) -> Decision:
+    """Choose an action on one half of the trainings and value it on the other.
+
+    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The answer is
+    UNCLEAR where the other half can't confirm the choice, and it is not known either that nothing can be gained.
+
+    Gains are of true accuracy: test labels are wrong too, and hide a part of every change (``visibility``). Noise that
+    is added to noisy labels is also hidden by that part, since it mends some.
+    """
+    seen = visibility(float(wrong.mean()), n_classes)
+    labels = Reviews.of(wrong, costs if costs is not None else np.full(len(wrong), prices.cost_label))
+    spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
+    first, second, whole = (_slopes(response, learning, half, seen) for half in (0, 1, None))
+
+    def worth(action: str, slopes: Slopes) -> Floats:
+        return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
+
+    chosen = max(ACTIONS, key=lambda action: float(worth(action, first).mean()))
+    valued = worth(chosen, second)
+    gains = {action: _gain(action, whole, labels, spend, prices) for action in ACTIONS}
+    net = {action: worth(action, whole) for action in ACTIONS}
+    return Decision(
+        action=_verdict(chosen, valued, net),
+        spend=spend,
+        gains={action: of_draws(float(np.median(gain)), gain) for action, gain in gains.items()},
+        net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
+        flips=_flips(whole, labels, spend, prices),
+        prices=prices,
+        visibility=seen,
+    )
+
+
+def _verdict(chosen: str, valued: Floats, net: Mapping[str, Floats]) -> str:
+    """Act only on what the other half confirms; else nothing, if all that could be gained is known to be nothing."""
+    if chosen != "nothing" and np.quantile(valued, 1 - LEVEL) > 0:
+        return chosen
+    highest = max(float(np.quantile(value, LEVEL)) for action, value in net.items() if action != "nothing")
+    return "nothing" if chosen == "nothing" and highest <= 0 else UNCLEAR
+
+
+def _slopes(response: Response, learning: LearningCurve, half: int | None, seen: float) -> Slopes:
+    """Return the slopes that half of the trainings, or all, measured; the even rounds chose the recommended level."""
+    rounds = response.rounds if half is None else response.rounds[half::2]
+    valued = response.rounds[1::2] if half is None else rounds
+    source = np.random.default_rng(1 if half is None else 2 + half)
+    return Slopes(
+        noise=_drawn(response.losses(rounds) / seen**2, source),
+        regularize=_drawn(response.gains(response.recommended, valued) / seen, source),
+        errors=learning.draws(np.array(SIZES) * learning.n, half) / seen,
+    )
+
+
+def _drawn(values: Floats, source: np.random.Generator) -> Floats:
+    """Draw a measure's mean over rounds again and again: Student's distribution, since the rounds are few."""
+    if len(values) < 2:
+        return np.full(DRAWS, float(values.mean()) if len(values) else 0.0)
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return np.asarray(values.mean() + error * source.standard_t(len(values) - 1, size=DRAWS))
+
+
+def _gain(action: str, slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> Floats:
+    """Return draws of the accuracy that an action gains for a budget."""
+    if action == "regularize":
+        return slopes.regularize
+    if action == "collect":
+        size = 1.0 + spend / prices.cost_example / len(labels.wrong)
+        then = np.array([np.interp(np.log(size), np.log(SIZES), row) for row in slopes.errors])
+        return np.asarray(slopes.errors[:, 0] - then)
+    if action == "nothing":
+        return np.zeros(DRAWS)
+    reviewed, caught = labels.reviewed(spend, suspects=action == "clean_suspects")
+    wrong_then = caught * (1 - prices.relabel_error) - (reviewed - caught) * prices.relabel_error
+    return np.asarray(slopes.noise * wrong_then / len(labels.wrong))
+
+
+def _net(gain: Floats, action: str, spend: float, prices: Prices) -> Floats:
+    return gain * prices.value_error * prices.volume - (0.0 if action in FREE else spend)
+
+
+def _flips(slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> list[dict[str, Any]]:
+    """Return the best action over budgets and ratios of costs, and whether it is clearly better than nothing."""
+    cells = []
+    for ratio in RATIOS:
+        at = Prices(
+            cost_label=prices.cost_label,
+            cost_example=ratio * float(labels.costs.mean()),
+            value_error=prices.value_error,
+            volume=prices.volume,
+            relabel_error=prices.relabel_error,
+        )
+        for times in BUDGETS:
+            net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in ACTIONS}
+            best = max(ACTIONS, key=lambda action: net[action].mean())
+            clear = best == "nothing" or bool(np.quantile(net[best], 1 - LEVEL) > 0)
+            cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": clear})
+    return cells

@@ -1,0 +1,142 @@
+"""The share of wrong labels: a bound, and a point only where something beside the one label column tells it.
+
+From one column of labels the rate is not identifiable (Liu et al. 2022, arXiv 2202.02016): without more, the answer is
+that it lies between 0 and the best held-out error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phasemap.auditing.answers import Floats
+from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
+from phasemap.auditing.preparing import Prepared, as_text
+from phasemap.auditing.reading import Table
+from phasemap.auditing.suspects import Planted, calibrate
+from phasemap.auditing.verification import Verified
+from phasemap.tasks.dataset import Ints
+
+FEWEST_RATERS = 3
+ROUNDS_OF_EM = 50
+SMOOTHING = 0.01  # of a rater's counts, so that no answer is impossible
+RATER_DRAWS = 100
+RATE_DRAWS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseRate:
+    """What is known of the share of wrong labels."""
+
+    bound: float  # it is at most this
+    point: Estimate | None
+    basis: str  # none | verified_sheet | verified_column | raters | declared_model
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what audit.json holds."""
+        point = None if self.point is None else self.point.as_json()
+        return {"bound": [0.0, self.bound], "point": point, "basis": self.basis}
+
+
+def best_error(held_out: np.ndarray, labels: Ints, others: Floats) -> float:
+    """Return the lowest held-out error found: of the networks' joint answer (n, C), or of single networks' means."""
+    known = ~np.isnan(held_out).any(axis=1)
+    together = float((held_out[known].argmax(axis=1) != labels[known]).mean())
+    return float(min([together, *others]))
+
+
+def from_verified(labels: Ints, truth: Mapping[int, int], certain: frozenset[int] = frozenset()) -> Estimate:
+    """Estimate the rate from rows whose true class was looked up, with an exact interval.
+
+    Rows in ``certain`` were chosen whatever they are (inclusion probability 1) and count as themselves, or as unknown
+    where they were not looked up; the others are a uniform sample of all that is not certain. With no certain rows
+    this is Clopper and Pearson's interval.
+    """
+    sampled = [row for row in truth if row not in certain]
+    wrong_sure = sum(truth[row] != labels[row] for row in certain if row in truth)
+    unknown = sum(row not in truth for row in certain)
+    rest = len(labels) - len(certain)
+    found = share(sum(bool(truth[row] != labels[row]) for row in sampled), len(sampled))
+    if rest == len(sampled):
+        found = Estimate(value=found.value, low=found.value, high=found.value)
+
+    def whole(rate: float, missing: float) -> float:
+        return float(wrong_sure + missing * unknown + (rate * rest if rest else 0.0)) / len(labels)
+
+    return Estimate(value=whole(found.value, 0.5), low=whole(found.low, 0.0), high=whole(found.high, 1.0))
+
+
+def from_raters(labels: Ints, ratings: Ints, n_classes: int) -> Estimate:
+    """Estimate the rate from three or more raters' classes (n, raters), -1 where a rater gave none.
+
+    Dawid & Skene 1979: raters, and the label as one more of them, err independently of each other given the true
+    class, each with a matrix of their own. The interval is over rows, which here are the sample.
+    """
+    ratings = np.column_stack([ratings, labels])
+    posterior = true_classes(ratings, n_classes)
+    wrong = 1 - posterior[np.arange(len(labels)), labels]
+
+    def again(rows: Ints) -> float:
+        found = true_classes(ratings[rows], n_classes)
+        return float((1 - found[np.arange(len(rows)), labels[rows]]).mean())
+
+    return of_draws(float(wrong.mean()), resampled(again, len(labels), draws=RATER_DRAWS))
+
+
+def true_classes(ratings: Ints, n_classes: int) -> Floats:
+    """Return each row's distribution over true classes (n, C) by Dawid and Skene's expectation maximization."""
+    given = np.stack([ratings == c for c in range(n_classes)], axis=2).astype(float)  # (n, raters, C)
+    posterior = given.sum(axis=1) + SMOOTHING
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    for _ in range(ROUNDS_OF_EM):
+        matrix = np.einsum("nt,nrc->rtc", posterior, given) + SMOOTHING
+        matrix /= matrix.sum(axis=2, keepdims=True)
+        logs = np.log(posterior.mean(axis=0) + 1e-12) + np.einsum("nrc,rtc->nt", given, np.log(matrix))
+        posterior = np.exp(logs - logs.max(axis=1, keepdims=True))
+        posterior /= posterior.sum(axis=1, keepdims=True)
+    return posterior
+
+
+def rater_codes(raters: pd.DataFrame, classes: tuple[str, ...]) -> Ints:
+    """Return raters' labels as classes (n, raters), -1 where missing or of no class of the data."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    columns = [[numbers.get(text, -1) for text in as_text(raters[name])] for name in raters]
+    return np.array(columns, dtype=np.int64).T
+
+
+def noise_rate(
+    bound: float, table: Table, data: Prepared, verified: Verified | None, declared: Planted | None
+) -> NoiseRate:
+    """Say what is known of the rate by the strongest evidence there is: people, then raters, then a declared model."""
+    if verified is not None:
+        point = from_verified(data.labels, verified.truth, verified.certain)
+        return NoiseRate(bound=bound, point=point, basis="verified_sheet")
+    if table.verified is not None:
+        return NoiseRate(bound=bound, point=_of_column(table.verified, data), basis="verified_column")
+    if table.raters is not None:
+        codes = rater_codes(table.raters, data.classes)
+        return NoiseRate(bound=bound, point=from_raters(data.labels, codes, data.n_classes), basis="raters")
+    if declared is not None:
+        return NoiseRate(bound=bound, point=as_planted(declared), basis="declared_model")
+    return NoiseRate(bound=bound, point=None, basis="none")
+
+
+def _of_column(verified: pd.Series, data: Prepared) -> Estimate:
+    rows = np.flatnonzero(verified.notna())
+    numbers = {name: number for number, name in enumerate(data.classes)}
+    truth = {int(row): numbers.get(text, -1) for row, text in zip(rows, as_text(verified.iloc[rows]), strict=True)}
+    return from_verified(data.labels, truth)
+
+
+def as_planted(planted: Planted) -> Estimate:
+    """Return the rate that the saturation of planted flips tells, with draws of rows of the copies."""
+    source = np.random.default_rng(0)
+    draws = []
+    for _ in range(RATE_DRAWS):
+        rows = source.integers(len(planted.planted), size=len(planted.planted))
+        draws.append(calibrate(planted.suspicion[rows], planted.planted[rows], planted.calibration.n_classes).rate)
+    return of_draws(planted.calibration.rate, draws)

@@ -1,0 +1,62 @@
+"""What a user asks of an audit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which columns of the data are what; in an .npz the names of its arrays, beside a .npy paths of further ones."""
+
+    label: str
+    group: str | None = None
+    time: str | None = None
+    raters: tuple[str, ...] = ()
+    verified: str | None = None
+    cost: str | None = None
+    drop: tuple[str, ...] = ()
+
+    @property
+    def special(self) -> tuple[str, ...]:
+        """The columns that are not features."""
+        named = (self.label, self.group, self.time, *self.raters, self.verified, self.cost, *self.drop)
+        return tuple(name for name in named if name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What things cost and are worth, in one currency."""
+
+    cost_label: float = 1.0  # of one row's review by a person
+    cost_example: float = 5.0  # of one more labelled row
+    value_error: float = 1.0  # of one wrong answer avoided
+    volume: float = 100_000.0  # answers that the model will give
+    relabel_error: float = 0.05  # share of reviews that end with a wrong label
+    spend: float | None = None  # the total budget to be decided about; None: a tenth of the rows, reviewed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One audit: the data, and what is to be done with them."""
+
+    data: Path
+    columns: Columns
+    output: Path
+    encoding: str = "utf-8"
+    budget_minutes: float = 5.0
+    language: str = "en"
+    regularizer: str = "weight_decay"
+    noise_model: str | None = None
+    verify_sheet: int | None = None
+    verified: Path | None = None
+    predictions: Path | None = None
+    estimator: str | None = None
+    embed_rows: bool = False
+    prices: Prices = field(default_factory=Prices)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as audit.json holds them."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}

@@ -1,0 +1,279 @@
+"""The page of an audit: three answers first, then the evidence; one HTML file without scripts or outside requests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from phasemap.auditing.charts import line_chart, stacked_bar
+from phasemap.auditing.page_parts import in_points, line_of, money, percent, phase_cell, table_of, with_interval
+from phasemap.auditing.texts import texts
+from phasemap.figures.palette import MARKS, STROKES
+
+BLUE, GREEN, RED = "#0072b2", "#009e73", "#d55e00"
+Content = Mapping[str, Any]
+
+
+def page_html(content: Content, language: str, rows: Mapping[int, str]) -> str:
+    """Return the page of what audit.json holds; ``rows`` are contents of rows to show, none unless asked for."""
+    page = _Page(content, language, rows)
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8").strip()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    title = html.escape(page.say("title", name=Path(content["options"]["data"]).name))
+    return (
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{style}</style></head>\n<body><main><h1>{title}</h1>\n{page.body()}"
+        "</main></body></html>\n"
+    )
+
+
+def summary(content: Content, language: str) -> str:
+    """Return the first screen as lines of text, for a terminal."""
+    page = _Page(content, language, {})
+    lines = []
+    for headline in content["headlines"]:
+        number, interval = page.number(headline["estimate"])
+        lines.append(f"{page.say(headline['question'])}  {number}{f' ({interval})' if interval else ''}")
+        lines.append(f"  {page.sentence(headline)}")
+    return "\n".join(lines)
+
+
+class _Page:
+    """Writes the parts of one page in one language."""
+
+    def __init__(self, content: Content, language: str, rows: Mapping[int, str]) -> None:
+        self.content, self.language, self.rows = content, language, rows
+        found = texts(language)
+        self.texts, self.actions = found["page"], found["actions"]
+
+    def say(self, code: str, **values: Any) -> str:
+        return self.texts[code].format(**values)
+
+    def body(self) -> str:
+        sections = (
+            self._lead(), self._headlines(), self._notices(), f"<h2>{self.say('evidence')}</h2>",
+            self._decomposition(), self._suspects(), self._self_check(), self._noise(), self._response(),
+            self._learning(), self._exposure(), self._model(), self._decision(), self._stages(), self._foot(),
+        )  # fmt: skip
+        return "\n".join(filter(None, sections))
+
+    # the first screen
+
+    def _lead(self) -> str:
+        data = self.content["data"]
+        values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
+        text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
+        return f'<p class="lead">{html.escape(text)}</p>'
+
+    def _headlines(self) -> str:
+        cards = []
+        for headline in self.content["headlines"]:
+            number, interval = self.number(headline["estimate"])
+            cards.append(
+                f'<section class="card"><h2>{self.say(headline["question"])}</h2><p class="number">{number}</p>'
+                f'<p class="interval">{interval}</p><p>{html.escape(self.sentence(headline))}</p></section>'
+            )
+        return f'<div class="cards">{"".join(cards)}</div>'
+
+    def number(self, estimate: Mapping[str, float | None]) -> tuple[str, str]:
+        """Return an accuracy difference in points, and its interval."""
+        if estimate["value"] is None:
+            return self.say("no_number"), ""
+        points = self.say("points", value=in_points(estimate["value"]))
+        return points, self.say("range", low=in_points(estimate["low"]), high=in_points(estimate["high"]))
+
+    def sentence(self, headline: Mapping[str, Any]) -> str:
+        response = self.content["corruption_response"]
+        values = {
+            "harmful": percent(headline.get("harmful_share")),
+            "rate": percent(headline.get("rate")),
+            "bound": percent(headline.get("bound")),
+            "spend": money(headline.get("spend")),
+            "verify": headline.get("verify"),
+            "action": self.actions.get(headline.get("action", ""), ""),
+            "regularizer": response["regularizer"].replace("_", " "),
+            "current": f"{response['current']:g}",
+            "recommended": f"{response['recommended']:g}",
+        }
+        return self.say(f"s_{headline['sentence']}", **values)
+
+    # the evidence
+
+    def _notices(self) -> str:
+        if not self.content["notices"]:
+            return ""
+        templates = texts(self.language)["notices"]
+        items = "".join(f"<li>{html.escape(templates[n['code']].format(**n))}</li>" for n in self.content["notices"])
+        return self._section("noticed", f"<ul>{items}</ul>")
+
+    def _section(self, code: str, content: str, **values: Any) -> str:
+        return f"<section><h3>{html.escape(self.say(code, **values))}</h3>{content}</section>"
+
+    def _text(self, code: str, **values: Any) -> str:
+        return f"<p>{html.escape(self.say(code, **values))}</p>"
+
+    def _decomposition(self) -> str:
+        found = self.content["memorization"]
+        parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
+        bar = stacked_bar([(self.say(name), colour, 100 * found[name]["value"]) for name, colour in parts])
+        names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
+        rows = [(self.say(name), with_interval(found[name])) for name in names]
+        single = self._text(
+            "single_rows",
+            error=f"{found['largest_standard_error'] or 0:.2f}",
+            trainings=found["trainings"],
+            allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
+        )
+        return self._section("decomposition", self._text("decomposition_text") + bar + table_of([], rows) + single)
+
+    def _suspects(self) -> str:
+        found = self.content["suspects"]
+        text = self._text("suspects_text", wrong=found["wrong"], expected=percent(found["expected_wrong_share"]))
+        names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
+        rows = []
+        for row in found["top"]:
+            score = "" if row["memorization"] is None else f"{row['memorization']:.2f}"
+            cells = [str(row["row"]), row["given_label"], row["suggested_label"], f"{row['probability']:.2f}"]
+            cells += [self.say(row["kind"]), score]
+            rows.append([*cells, self.rows[row["row"]]] if self.rows else cells)
+        heads = [self.say(name) for name in ([*names, "content"] if self.rows else names)]
+        return self._section("suspects", text + table_of(heads, rows))
+
+    def _self_check(self) -> str:
+        check = self.content["self_check"]
+        values = {"planted": check["planted"], "auc": with_interval(check["auc"], 1, 3)}
+        code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
+        return self._section("self_check", self._text(code, **values, found=with_interval(check["found"]) + " %"))
+
+    def _noise(self) -> str:
+        noise = self.content["noise_rate"]
+        point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
+        bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
+        return self._section("noise_rate", bound + self._text(f"basis_{noise['basis']}", point=point))
+
+    def _response(self) -> str:
+        found = self.content["corruption_response"]
+        lines = []
+        for name in ("test_accuracy", "memorized_accuracy", "recovered_accuracy"):
+            cells = [cell for cell in found["curve"] if cell[name]["value"] is not None]
+            label, stroke = self.say(name), STROKES[name]
+            style = "solid" if name == "test_accuracy" else "dashed" if name == "memorized_accuracy" else "dotted"
+            lines.append(
+                line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
+            )
+        chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
+        regularizer = found["regularizer"].replace("_", " ")
+        advice = self._text(
+            "response_advice",
+            regularizer=regularizer,
+            recommended=f"{found['recommended']:g}",
+            current=f"{found['current']:g}",
+            gain=with_interval(found["gain"]),
+        )
+        text = self._text("response_text", loss=with_interval(found["loss_per_noise"], 1, 2))
+        heading = self.say("map", regularizer=regularizer, level=percent(found["generalized_from"]))
+        title = f"<h4>{html.escape(heading)}</h4>"
+        return self._section("response", text + chart + advice + title + self._map(found))
+
+    def _map(self, found: Content) -> str:
+        name = found["regularizer"]
+        rates = sorted({cell["corruption"] for cell in found["map"]})
+        levels = sorted({cell[name] for cell in found["map"]}, reverse=True)
+        cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
+        rows = []
+        for level in levels:
+            marks = "".join(phase_cell(cells[rate, level]) for rate in rates)
+            rows.append(f"<tr><th scope='row'>{name.replace('_', ' ')} {level:g}</th>{marks}</tr>")
+        heads = "".join(f"<th scope='col'>{100 * rate:.0f} %</th>" for rate in rates)
+        used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
+        legend = "".join(
+            f'<li><span class="key" style="--c:{mark.colour}"></span>{mark.letter} {mark.title}</li>'
+            for mark in map(MARKS.__getitem__, used)
+        )
+        return f'<table class="map"><tr><td></td>{heads}</tr>{"".join(rows)}</table><ul class="legend">{legend}</ul>'
+
+    def _learning(self) -> str:
+        found = self.content["learning_curve"]
+        lines = []
+        for label, colour, style, part in (
+            ("measured", BLUE, "solid", "points"),
+            ("extrapolated", RED, "dashed", "next"),
+        ):
+            sizes = [point["n_train"] for point in found[part]]
+            values = [point["accuracy"] for point in found[part]]
+            lines.append(line_of(self.say(label), colour, style, sizes, values, band=part == "next"))
+        chart = line_chart(lines, x_label=self.say("rows_axis"), y_label=self.say("accuracy_axis"), log_x=True)
+        return self._section("learning", self._text("learning_text") + chart)
+
+    def _exposure(self) -> str:
+        rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
+        return self._section("exposure", self._text("exposure_text", rate=with_interval(rate) + " %"))
+
+    def _model(self) -> str:
+        model = self.content["model"]
+        if model is None:
+            return ""
+        verdict = self.say(f"verdict_{model['verdict']}", expected=percent(model["expected_wrong"]))
+        values = {
+            "trained": percent(model["trained_accuracy"]),
+            "held_out": percent(model["held_out_accuracy"]),
+            "gap": with_interval(model["gap"]),
+            "fitted": percent(model["fitted_suspects"]),
+            "repeated": percent(model["repeated_suspects"]),
+        }
+        return self._section(
+            "model", f"<p><strong>{html.escape(verdict)}</strong></p>" + self._text("model_text", **values)
+        )
+
+    def _decision(self) -> str:
+        found = self.content["decision"]
+        prices = {
+            name: f"{value:,g}" for name, value in found["prices"].items() if name != "spend" and value is not None
+        }
+        prices["relabel_error"] = percent(found["prices"]["relabel_error"])
+        prices["visibility"] = percent(found["visibility"])
+        rows = [
+            (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
+            for name, row in found["actions"].items()
+        ]
+        table = table_of([self.say("action"), self.say("gain"), self.say("net")], rows)
+        ratios = list(dict.fromkeys(cell["ratio"] for cell in found["map"]))
+        budgets = list(dict.fromkeys(cell["budget"] for cell in found["map"]))
+        cells = {(cell["budget"], cell["ratio"]): cell for cell in found["map"]}
+        flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
+        flip = table_of([self.say("ratio"), *(money(budget) for budget in budgets)], flips)
+        body = self._text("decision_text", **prices) + table + self._text("flip") + flip
+        return self._section("decision", body, spend=money(found["spend"]))
+
+    def _flip(self, cell: Content) -> str:
+        name = self.actions[cell["action"]]
+        return name if cell["clear"] else f"({name})"
+
+    def _stages(self) -> str:
+        items = []
+        for stage in self.content["stages"]:
+            values = {name: value for name, value in stage.items() if name not in ("stage", "passed")}
+            code = f"stage_{stage['stage']}"
+            if "passed" in stage:
+                values["state"] = self.say("state_go" if stage["passed"] else "state_stop")
+            if "break_even" in values and not 0 <= (values["break_even"] or 2) <= 1:
+                code += "_never"
+            for name in ("break_even", "expected"):
+                values[name] = percent(values.get(name))
+            values["spend"] = money(values.get("spend"))
+            items.append(f"<li>{html.escape(self.say(code, **values))}</li>")
+        return self._section("stages", f"<ol>{''.join(items)}</ol>")
+
+    def _foot(self) -> str:
+        code = "made_with_rows" if self.rows else "made"
+        return f"<footer>{html.escape(self.say(code, version=self.content['phasemap']))}</footer>"

@@ -1,0 +1,161 @@
+"""Read a user's file of labelled data: CSV, Parquet, .npz, or .npy beside another .npy of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from phasemap.auditing.options import Columns
+from phasemap.study.problems import UserError, did_you_mean
+
+TABLES = (".csv", ".parquet")
+ARRAYS = (".npz", ".npy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """The data as they are in the file; row i is the file's row i, counted from 0."""
+
+    source: str
+    features: pd.DataFrame | NDArray[Any]  # columns (n, columns), or an array (n, ...)
+    labels: pd.Series  # (n,)
+    group: pd.Series | None = None
+    time: pd.Series | None = None
+    raters: pd.DataFrame | None = None  # (n, raters)
+    verified: pd.Series | None = None  # missing where a row was not verified
+    cost: pd.Series | None = None
+
+
+def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
+    """Read a data file; UserError names what can't be used."""
+    if not path.is_file():
+        raise UserError(f"{path} is not there; allowed: a {', '.join((*TABLES, *ARRAYS))} file")
+    ending = path.suffix.lower()
+    if ending in TABLES:
+        return _of_frame(path, read_frame(path, encoding), columns)
+    if ending in ARRAYS:
+        return _of_arrays(path, columns)
+    raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*TABLES, *ARRAYS))}")
+
+
+def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+    """Read a CSV or Parquet table; UserError if it can't be read as one."""
+    try:
+        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, encoding=encoding)
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path} is not {encoding}{_first_wrong_byte(path, encoding)}; "
+            "allowed: UTF-8, or name its encoding, e.g. --encoding latin-1 or --encoding shift_jis"
+        ) from None
+    except LookupError:
+        raise UserError(f"--encoding {encoding} is unknown; allowed: utf-8, latin-1, shift_jis, cp932, ...") from None
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
+        raise UserError(f"{path} can't be read as a table: {str(error).splitlines()[0]}") from None
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise UserError(f"{path} has several columns named '{repeated[0]}'; allowed: distinct names")
+    return frame
+
+
+def _first_wrong_byte(path: Path, encoding: str) -> str:
+    """Say which byte of a file can't be read; pandas knows its place in a piece of the file only."""
+    content = path.read_bytes()
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f": byte 0x{content[error.start]:02x} in line {line} can't be read"
+    return ""
+
+
+def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
+    missing = [name for name in columns.special if name not in frame]
+    if missing:
+        known = list(map(str, frame.columns))
+        hints = [f"'{name}'{did_you_mean(name, known)}" for name in missing]
+        raise UserError(f"{path} has no column {', '.join(hints)}; it has {_listed(known)}")
+    features = frame.drop(columns=list(dict.fromkeys(columns.special)))
+    if not features.shape[1]:
+        raise UserError(f"{path} has no column left for features beside {_listed(columns.special)}")
+
+    def column(name: str | None) -> pd.Series | None:
+        return None if name is None else frame[name]
+
+    return Table(
+        source=str(path),
+        features=features,
+        labels=frame[columns.label],
+        group=column(columns.group),
+        time=column(columns.time),
+        raters=frame[list(columns.raters)] if columns.raters else None,
+        verified=column(columns.verified),
+        cost=column(columns.cost),
+    )
+
+
+def _of_arrays(path: Path, columns: Columns) -> Table:
+    """Take features from the array X (or all of a .npy) and everything else from arrays by their names."""
+    content = _load(path)
+    if isinstance(content, np.ndarray):
+        named = [name for name in columns.special if name not in columns.drop]
+        arrays = {name: _beside(path, name) for name in named} | {"X": content}
+    else:
+        arrays = content
+    missing = [name for name in ("X", *columns.special) if name not in arrays]
+    if missing:
+        raise UserError(f"{path} has no array '{missing[0]}'; it has {_listed(arrays)}; allowed: X and the labels")
+    features = arrays["X"]
+    if features.dtype.kind not in "fiub" or not features.ndim:
+        raise UserError(f"{path}: X holds {features.dtype} of the shape {features.shape}; allowed: numbers (rows, ...)")
+    for name in columns.special:
+        if arrays[name].shape[:1] != features.shape[:1] or arrays[name].ndim != 1:
+            raise UserError(
+                f"{path}: {name} has the shape {arrays[name].shape}, X has {len(features)} rows; allowed: one each"
+            )
+
+    def array(name: str | None) -> pd.Series | None:
+        return None if name is None else pd.Series(arrays[name])
+
+    return Table(
+        source=str(path),
+        features=features,
+        labels=pd.Series(arrays[columns.label]),
+        group=array(columns.group),
+        time=array(columns.time),
+        raters=pd.DataFrame({name: arrays[name] for name in columns.raters}) if columns.raters else None,
+        verified=array(columns.verified),
+        cost=array(columns.cost),
+    )
+
+
+def _beside(path: Path, name: str) -> NDArray[Any]:
+    """Load the .npy that an option names, from the working directory or beside the features."""
+    for place in (Path(name), path.parent / name):
+        if place.suffix.lower() == ".npy" and place.is_file():
+            found = _load(place)
+            if isinstance(found, np.ndarray):
+                return found
+    raise UserError(f"{path} holds features alone: '{name}' must be a .npy file with one value for each row")
+
+
+def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            return {name: np.asarray(content[name]) for name in content.files}
+    except Exception as error:  # whatever a damaged file may raise
+        why = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or no file of numpy"
+        raise UserError(f"{path} can't be read: {why}; allowed: arrays of numbers or text (numpy.savez)") from None
+
+
+def _listed(names: Iterable[object], most: int = 12) -> str:
+    texts: Sequence[str] = [f"'{name}'" for name in names]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "") or "nothing"

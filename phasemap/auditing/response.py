@@ -1,0 +1,146 @@
+"""What wrong labels do to training: labels corrupted on purpose at rising rates, at several regularizations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phasemap.auditing.estimates import Estimate, of_accuracies, of_rounds
+from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Rows, Trainer, make_study, trial_table
+from phasemap.diagram.tables import derive
+from phasemap.study.spec import PhaseRule, Study
+
+MAP_ROUNDS = 2
+RATES = (0.0, 0.1, 0.2, 0.4)
+LEVELS: Mapping[str, tuple[float, ...]] = {
+    "weight_decay": (0.0, 1.0, WEIGHT_DECAY, 15.0),
+    "dropout": (0.0, 0.2, 0.5),
+    "width": (32, WIDTH, 512),
+}
+CURRENT: Mapping[str, float] = {"weight_decay": WEIGHT_DECAY, "dropout": 0.0, "width": WIDTH}
+SLOPE_UP_TO = 0.25  # of added noise: the slope at small rates is what cleaning acts on
+GENERALIZED_SHARE = 0.9  # of the way from chance to the best held-out accuracy without added noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """The robustness curves of the data: held-out, memorized and recovered accuracy over rate and regularization."""
+
+    regularizer: str
+    current: float
+    recommended: float
+    trials: pd.DataFrame  # one row a training: round, corruption, the regularizer, effective rate and accuracies
+    points: pd.DataFrame  # one row a cell of the map, with its phase
+    generalized: float  # the held-out accuracy from which on a cell counts as generalizing
+
+    def curve(self, level: float) -> list[dict[str, Any]]:
+        """Return the accuracies over the rates at one level of the regularizer."""
+        rows = self.trials[self.trials[self.regularizer] == level]
+        names = ("test_accuracy", "memorized_accuracy", "recovered_accuracy")
+        return [
+            {
+                "corruption": float(rate),
+                "effective": float(cell["corruption_effective"].mean()),
+                **{name: of_accuracies(cell.groupby("round")[name].mean()).as_json() for name in names},
+            }
+            for rate, cell in rows.groupby("corruption")
+        ]
+
+    def losses(self, rounds: Sequence[int] | None = None) -> np.ndarray:
+        """Return each round's loss of held-out accuracy per unit of noise, at the current regularization."""
+        rows = self.trials[self.trials[self.regularizer] == self.current]
+        rows = rows[rows["corruption"] <= SLOPE_UP_TO]
+        found = []
+        for number, cell in rows.groupby("round"):
+            if len(cell["corruption"].unique()) > 1 and (rounds is None or number in rounds):
+                found.append(-np.polyfit(cell["corruption_effective"], cell["test_accuracy"], 1)[0])
+        return np.array(found)
+
+    def gains(self, level: float, rounds: Sequence[int] | None = None) -> np.ndarray:
+        """Return each round's gain of held-out accuracy from one level of the regularizer, without added noise."""
+        clean = self.trials[self.trials["corruption"] == 0].pivot_table(
+            index="round", columns=self.regularizer, values="test_accuracy"
+        )
+        if rounds is not None:
+            clean = clean.loc[clean.index.isin(rounds)]
+        return (clean[level] - clean[self.current]).dropna().to_numpy()
+
+    def clean_errors(self) -> np.ndarray:
+        """Return the mean held-out error of each level without added noise."""
+        clean = self.trials[self.trials["corruption"] == 0]
+        return 1 - clean.groupby(self.regularizer)["test_accuracy"].mean().to_numpy()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the regularizer that were tried."""
+        return tuple(sorted(self.trials[self.regularizer].unique()))
+
+    @property
+    def rounds(self) -> tuple[int, ...]:
+        """The numbers of the rounds of trainings."""
+        return tuple(sorted(self.trials["round"].unique()))
+
+    def best(self, rounds: Sequence[int] | None = None) -> float:
+        """Return the level of highest mean held-out accuracy without added noise; of equals the current one."""
+        return max(self.levels, key=lambda level: (self.gains(level, rounds).mean(), level == self.current))
+
+    @property
+    def gain(self) -> Estimate:
+        """The gain of the recommended level, in the rounds that did not choose it."""
+        return of_rounds(self.gains(self.recommended, self.rounds[1::2]))
+
+
+def measure_response(
+    trainer: Trainer, rows: Rows, regularizer: str, *, n_rounds: int, rates: Sequence[float] = RATES
+) -> Response:
+    """Train over rates of corruption and levels of a regularizer, and label the map by thresholds above chance.
+
+    The map has few rounds; its row at the current level and its column without corruption, which decisions rest on,
+    have ``n_rounds``.
+    """
+    current, levels = CURRENT[regularizer], LEVELS[regularizer]
+    question = "What do wrong labels do, and which regularization bears them?"
+
+    def study_of(name: str, rates: Sequence[float], at: Sequence[float], number: int) -> Study:
+        axes = {"corruption": rates, regularizer: at}
+        return make_study(name, rows, seeds=2 * number, axes=axes, question=question)
+
+    study = study_of("response", RATES, levels, min(n_rounds, MAP_ROUNDS))
+    others = [study_of("rates", RATES[1:], [current], n_rounds), study_of("levels", RATES[:1], levels, n_rounds)]
+    folder = trainer.run(study)
+    tables = [trial_table(folder, study), *(trial_table(trainer.run(other), other) for other in others)]
+    trials = _rounds_of(pd.concat(tables, ignore_index=True)).drop_duplicates("trial_id", ignore_index=True)
+    clean = trials[trials["corruption"] == 0].groupby(regularizer)["test_accuracy"].mean()
+    chance = float(np.bincount(rows.labels).max() / len(rows.labels))
+    level = chance + GENERALIZED_SHARE * max(float(clean.max()) - chance, 0.0)
+    labelled = _labelled(study, level)
+    trainer.run(labelled)  # trains nothing: the map is labelled again
+    response = Response(
+        regularizer=regularizer,
+        current=CURRENT[regularizer],
+        recommended=CURRENT[regularizer],
+        trials=trials,
+        points=derive(folder, labelled).points,
+        generalized=level,
+    )
+    return with_recommendation(response)
+
+
+def _labelled(study: Study, level: float) -> Study:
+    return study.model_copy(update={"phases": PhaseRule(generalized=round(min(max(level, 0.01), 1.0), 4))})
+
+
+def with_recommendation(response: Response) -> Response:
+    """Choose a level by the even rounds; the odd ones value it."""
+    chosen = response.best(response.rounds[::2])
+    return Response(**{name: getattr(response, name) for name in Response.__slots__} | {"recommended": chosen})
+
+
+def _rounds_of(trials: pd.DataFrame) -> pd.DataFrame:
+    """Keep the trainings that ended well, with the round of their complement."""
+    kept = trials[trials["status"] == "ok"]
+    return kept.assign(round=kept["seed"] // 2, corruption_effective=kept["corruption_effective"].fillna(0.0))

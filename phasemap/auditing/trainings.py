@@ -1,0 +1,154 @@
+"""The trainings of an audit: ordinary studies on the user's rows, run and continued as any study is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phasemap.auditing.answers import Answers, Weights, collect
+from phasemap.diagram.tables import derive
+from phasemap.results.folder import RunFolder, write_whole
+from phasemap.results.inside import read_weights
+from phasemap.running.driver import run_study
+from phasemap.running.runner import Event, More, Runner
+from phasemap.running.work import Workload
+from phasemap.study.axes import Axis
+from phasemap.study.packs import Pack
+from phasemap.study.problems import UserError
+from phasemap.study.spec import FixedSpec, ModelSpec, Study, TaskSpec, TrainingSpec
+from phasemap.study.trials import expand
+from phasemap.tasks.dataset import Dataset, Ints
+from phasemap.tasks.load import dataset_of
+from phasemap.tasks.splits import split_rows
+
+WIDTH, STEPS, WEIGHT_DECAY = 128, 150, 5.0
+"""The audit's network: a ReLU MLP with one hidden layer, full batches, AdamW at 0.01."""
+
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """A file of rows to train on, as networks see them."""
+
+    path: Path
+    inputs: np.ndarray  # (n, F) float32
+    labels: Ints  # (n,)
+    groups: Ints | None
+
+
+def write_rows(folder: Path, inputs: np.ndarray, labels: Ints, groups: Ints | None) -> Rows:
+    """Write rows under a name that tells their content, so that other rows are never taken for trained ones."""
+    digest = hashlib.sha256(repr(inputs.shape).encode())
+    for part in (inputs, labels, np.zeros(0) if groups is None else groups):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    path = folder / f"rows-{digest.hexdigest()[:12]}.npz"
+    arrays = {"X": inputs, "y": labels} | ({} if groups is None else {"groups": groups})
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda temporary: np.savez_compressed(temporary, **arrays))  # type: ignore[arg-type]
+    return Rows(path=path.resolve(), inputs=inputs, labels=labels, groups=groups)
+
+
+def make_study(
+    name: str,
+    rows: Rows,
+    *,
+    seeds: int,
+    axes: Mapping[str, Sequence[Any]],
+    question: str,
+    keep_weights: bool = False,
+) -> Study:
+    """Build the study of some of an audit's trainings, half of the rows each unless ``data_fraction`` is an axis."""
+    return Study(
+        name=f"{name}-{rows.path.stem.removeprefix('rows-')}",
+        question=question,
+        task=TaskSpec(kind="arrays", path=str(rows.path), split="balanced"),
+        model=ModelSpec(activation="relu", width=WIDTH),
+        training=TrainingSpec(steps=STEPS, loss="cross_entropy"),
+        axes=tuple(Axis(name=axis, values=tuple(values)) for axis, values in axes.items()),
+        fixed=FixedSpec(weight_decay=WEIGHT_DECAY, data_fraction=HALF),
+        seeds=tuple(range(seeds)),
+        record=("weights",) if keep_weights else (),
+    )
+
+
+@dataclass
+class Trainer:
+    """Runs studies in one folder with one runner, started when it is first needed."""
+
+    folder: Path
+    start: Callable[[], Runner]
+    quiet: bool = False
+    _runner: Runner | None = field(default=None, repr=False)
+
+    def run(self, study: Study) -> RunFolder:
+        """Train what is missing of a study and return its folder; UserError if nothing of it could be trained."""
+        folder = RunFolder(self.folder / study.name)
+        outcome = run_study(study, folder, lambda: _Borrowed(self._started()), quiet=self.quiet)
+        if outcome.failures and len(outcome.failures) >= outcome.n_trained + outcome.n_reused:
+            error = trial_table(folder, study)["error"].dropna().iloc[0]
+            raise UserError(f"no network could be trained: {error}")
+        return folder
+
+    def close(self) -> None:
+        """End the runner."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    def _started(self) -> Runner:
+        if self._runner is None:
+            self._runner = self.start()
+        return self._runner
+
+
+class _Borrowed:
+    """A runner that stays open between studies."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.name, self.slots = runner.name, runner.slots
+
+    def run(
+        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
+    ) -> None:
+        self._runner.run(packs, workload, tell, more)
+
+    def close(self) -> None:
+        """Leave it to its owner."""
+
+
+def trial_table(folder: RunFolder, study: Study) -> pd.DataFrame:
+    """Return one row a trial of a study that was run."""
+    return derive(folder, study).trials
+
+
+def answers_of(folder: RunFolder, study: Study) -> Answers:
+    """Ask the networks of a study's only point for their answers; a round with a lost network is left out."""
+    trials = list(expand(study))
+    return collect(dataset_of(trials[0]), _networks(folder, study, dataset_of(trials[0])))
+
+
+def weights_of(folder: RunFolder, study: Study, most: int) -> Iterator[Weights]:
+    """Return the weights of the first networks of a study."""
+    for trial in list(expand(study))[:most]:
+        found = read_weights(folder, trial.trial_id)
+        if found is not None:
+            yield found
+
+
+def _networks(folder: RunFolder, study: Study, dataset: Dataset) -> Iterator[tuple[Ints, Weights]]:
+    trials = list(expand(study))
+    for pair in zip(trials[::2], trials[1::2], strict=False):
+        weights = [read_weights(folder, trial.trial_id) for trial in pair]
+        for trial, found in zip(pair, weights, strict=True):
+            if all(other is not None for other in weights) and found is not None:
+                rows, _ = split_rows(dataset, seed=trial.seed, data_fraction=trial.data_fraction, split=trial.split)
+                yield rows, found

@@ -1,0 +1,112 @@
+"""The command that audits a team's own data and model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phasemap.cli.run import interrupt_on_terminate
+from phasemap.cli.shared import guarded, json_option, log_to_stderr, print_result, verbose_option
+
+MONEY = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--label", metavar="COLUMN", required=True, help="The column (of arrays: name or .npy file) of labels.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default NAME-audit here.")
+@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for trainings.")
+@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The page's language.")
+@click.option("--group", metavar="COLUMN", help="Rows of one group are never split.")
+@click.option("--time", metavar="COLUMN", help="Rows are split by blocks of time.")
+@click.option("--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; three or more of them.")
+@click.option("--verified-label", metavar="COLUMN", help="True labels, empty where a row was not verified.")
+@click.option("--cost", metavar="COLUMN", help="What the review of each row costs.")
+@click.option("--drop", metavar="COLUMN", multiple=True, help="A column to leave out.")
+@click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
+@click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]), default="weight_decay",
+              show_default=True, help="What the map of corruption is drawn over.")  # fmt: skip
+@click.option("--noise-model", type=click.Choice(["as-planted"]),
+              help="Declare mistakes to be like planted ones: half uniform, half to a confused class.")  # fmt: skip
+@click.option("--verify-sheet", metavar="ROWS", type=click.IntRange(min=1), help="Write a sheet to be checked.")
+@click.option("--verified", type=click.Path(path_type=Path), help="A sheet that was checked.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Your model's row, trained, probabilities.")
+@click.option("--estimator", metavar="MODULE:CLASS", help="Your model (scikit-learn API), refitted on subsets.")
+@click.option("--embed-rows", is_flag=True, help="Put the contents of the most suspect rows into the page.")
+@click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of one row's review.")
+@click.option("--cost-example", type=MONEY, default=5.0, show_default=True, help="Cost of one more labelled row.")
+@click.option("--value-error", type=MONEY, default=1.0, show_default=True, help="Value of one wrong answer avoided.")
+@click.option("--volume", type=MONEY, default=100_000.0, show_default=True, help="Answers the model will give.")
+@click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
+              help="Share of reviews that end with a wrong label.")  # fmt: skip
+@click.option("--spend", type=MONEY, help="The total budget to decide about; default a tenth of the rows, reviewed.")
+@click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
+@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
+@click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
+@json_option
+@verbose_option
+def audit(*, verbose: bool, **settings: Any) -> None:
+    """Audit DATA: what is memorized, which labels are wrong, where to spend.
+
+    DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
+    command continues an audit that was interrupted.
+    """
+    if verbose:
+        log_to_stderr()
+    guarded(_audit, **settings)
+
+
+def _audit(*, as_json: bool, **settings: Any) -> None:
+    from phasemap.auditing.audit import audit as run_audit
+    from phasemap.auditing.output import write_findings
+    from phasemap.auditing.page import summary
+    from phasemap.results.folder import RunFolder
+    from phasemap.running.storage import storage_errors
+
+    starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
+    options = _options(settings)
+    interrupt_on_terminate()
+    cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
+    with storage_errors(RunFolder(options.output)):
+        content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
+    text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
+    print_result(content, text, as_json=as_json)
+
+
+def _options(settings: dict[str, Any]) -> Any:
+    from phasemap.auditing.options import Columns, Options, Prices
+
+    prices = {name: settings.pop(name) for name in Prices.__slots__}
+    columns = Columns(
+        label=settings.pop("label"),
+        group=settings.pop("group"),
+        time=settings.pop("time"),
+        raters=settings.pop("raters"),
+        verified=settings.pop("verified_label"),
+        cost=settings.pop("cost"),
+        drop=settings.pop("drop"),
+    )
+    data: Path = settings.pop("data")
+    return Options(
+        data=data,
+        columns=columns,
+        output=settings.pop("output") or Path(f"{data.stem}-audit"),
+        language=settings.pop("lang"),
+        budget_minutes=settings.pop("budget"),
+        prices=Prices(**prices),
+        **settings,
+    )
+
+
+def _runner(*, address: str | None, cpus: int | None, in_process: bool) -> Any:
+    if in_process:
+        from phasemap.running.local import LocalRunner
+
+        return LocalRunner()
+    from phasemap.running.ray_tune import RayRunner
+    from phasemap.study.spec import ResourceSpec
+
+    return RayRunner(ResourceSpec(), address=address, cpus=cpus)

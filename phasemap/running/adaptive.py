@@ -1,0 +1,113 @@
+"""The packs of an adaptive run: chosen while others train, so that no slot waits for the slowest of a round."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from phasemap.results.folder import RunFolder
+from phasemap.results.labelled import labelled_rows
+from phasemap.results.merge import merge_rows, select_rows, trial_frame, trial_table
+from phasemap.results.shards import read_shard
+from phasemap.running.work import PackReport
+from phasemap.search.grid import coarse_to_fine
+from phasemap.search.maps import budget_trials, is_known
+from phasemap.search.study_search import StudySearch
+from phasemap.study.packs import TARGET_SECONDS, Pack, estimated_seconds, plan_packs
+from phasemap.study.spec import Study
+from phasemap.study.trials import Trial, expand, grid_ids
+
+ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
+GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known
+SHORTEST_PACK = 0.5  # seconds of work, where a budget allows: Ray Tune needs 0.07 s a pack
+
+logger = logging.getLogger("phasemap")
+
+
+def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
+    """Return the rows of a study's trials that a run's folder has."""
+    rows = merge_rows(labelled_rows(folder, study.phases))
+    return trial_frame(select_rows(rows, grid_ids(study)))
+
+
+def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
+    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
+    done: set[str] = set()
+    if folder is not None:
+        table = known_trials(study, folder)
+        if is_known(study, table):
+            return []
+        done = set(table.loc[table["status"] != "failed", "trial_id"])
+    left = max(0, budget_trials(study) - len(done))
+    trials = (trial for trial in expand(study, coarse_to_fine(study)) if trial.trial_id not in done)
+    return list(itertools.islice(trials, left))
+
+
+@dataclass
+class PackSource:
+    """Gives the packs of a search, and takes what became of them.
+
+    ``more`` is asked when a slot is free and nothing waits; None says that there is nothing to train now.
+    """
+
+    study: Study
+    folder: RunFolder
+    slots: int
+    search: StudySearch = field(init=False)
+    n_done: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = known_trials(self.study, self.folder)
+        self.search = StudySearch(self.study, table, self.folder.search)
+        self.n_done = len(table)
+
+    def more(self) -> list[Pack] | None:
+        """Return the packs of the next batch."""
+        left = self.search.left
+        trials = self.search.ask(self._batch_trials(left)) if left else []
+        if not trials:
+            return None
+        packs = plan_packs(trials, pack_size=self._pack_trials(trials))
+        logger.info(
+            "%d trials chosen in %d packs; expected wrong: %.2f %% of the map",
+            len(trials),
+            len(packs),
+            100 * self.search.expected_wrong,
+        )
+        return packs
+
+    def take(self, report: PackReport) -> None:
+        """Tell the search of a pack that was stored."""
+        shard = self.folder.shards / report.shard
+        self.folder.fetch(shard)
+        rows = trial_table(read_shard(shard), self.study.phases)
+        self.search.tell(rows)
+        self.n_done += len(rows)
+
+    def _batch_trials(self, left: int) -> int:
+        """Return the trials of a batch: enough for every slot, and few enough that later ones learn from it."""
+        if self.study.search.batch_size != "auto":
+            return self.study.search.batch_size
+        seconds = self._trial_seconds()
+        longest = TARGET_SECONDS / seconds
+        learning = budget_trials(self.study) / (ROUNDS * self.slots)
+        per_pack = max(1, round(min(longest, max(learning, SHORTEST_PACK / seconds))))
+        return max(self.slots * per_pack, math.ceil(GROWTH * self.n_done))
+
+    def _pack_trials(self, trials: Sequence[Trial]) -> int:
+        """Return the most trials of a pack, so that a batch fills the slots."""
+        most = max(1, round(TARGET_SECONDS / self._trial_seconds()))
+        size = min(most, math.ceil(len(trials) / self.slots))
+        wanted = self.study.resources.pack_size
+        return size if wanted == "auto" else min(size, wanted)
+
+    def _trial_seconds(self) -> float:
+        """Estimate the seconds of a usual trial."""
+        points = list(itertools.islice(coarse_to_fine(self.study), 8))
+        found = [estimated_seconds(trial) for trial in expand(self.study, points)]
+        return sum(found) / len(found)

@@ -1,0 +1,228 @@
+"""Which trials to train next: those whose point's label is least known, spread over the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.search.labelling import Codes, Labelling
+from phasemap.search.surfaces import Prediction, Surfaces
+from phasemap.search.target import Floats, Places, Target, nearest
+
+DRAWS = 64  # of the model's quantities, labelled one by one
+REACH = 1.5  # cells within which a chosen point stands for its neighbours
+MOST_MODELLED = 2500  # observations; of more, those in the flat parts are thinned
+MOST_JUDGED = 4096  # points that are weighed for a batch; of more, those near boundaries and some at random
+ELSEWHERE = 0.25  # the share of these at random
+START_SHARE = 0.4  # of the budget, at most, that the coarse grid takes
+UNSEEN = 1e-4  # what a point without a trial is worth when all labels are sure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is known of the trials of a map: n of them that ended ``ok``."""
+
+    places: Places  # (n,) the point of each on the target grid
+    seeds: Places  # (n,) the number of its seed
+    codes: Codes  # (n,) its label
+    values: Floats  # (n, q) its quantities on the model's scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """What is believed of m points: shares of the draws, arrays (m, ...)."""
+
+    places: Places
+    code: Floats  # (m, codes) the point's label: of the most frequent group the most frequent code, over all its seeds
+    group: Floats  # (m, groups) the point's group
+    one_seed: Floats  # (m, groups) the group of one more network trained there
+
+    @property
+    def wrong(self) -> Floats:
+        """How likely the likeliest group of each point (m,) is wrong."""
+        return np.asarray(1 - self.group.max(axis=1))
+
+    @property
+    def entropy(self) -> Floats:
+        """How little is known of each point's label (m,)."""
+        return np.asarray(-(self.code * np.log(np.maximum(self.code, 1e-12))).sum(axis=1))
+
+
+@dataclass
+class BoundarySearch:
+    """Chooses trials (place, seed) on a target grid with S seeds a point.
+
+    It knows no executor: ``choose`` is given what was observed and what is under way, and any number may be under way.
+    """
+
+    target: Target
+    n_seeds: int
+    seeds_per_point: int
+    seed: int = 0
+    coordinates: Floats = field(init=False, repr=False)
+    surfaces: Surfaces = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.coordinates = self.target.coordinates()
+        self.surfaces = Surfaces(seed=self.seed)
+        self._random = np.random.default_rng(self.seed)
+        self._first = self._random.integers(self.n_seeds, size=len(self.target))  # each seed maps a share of the points
+
+    def start(self, budget: int) -> list[tuple[int, int]]:
+        """Return the trials of the coarse grid that every search starts from, in random order."""
+        places = self._random.permutation(self.target.coarse(start_points(budget)))
+        return [(int(place), int(self._first[place])) for place in places]
+
+    def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:
+        """Return what the observations say of all points, or of some."""
+        kept = self._thinned(observed)
+        self.surfaces.observe(self.coordinates[observed.places[kept]], filled(observed, kept, self.coordinates))
+        places = np.arange(len(self.target)) if places is None else places
+        random = np.random.default_rng(self.seed)
+        parts = []
+        for start in range(0, max(len(places), 1), MOST_JUDGED):
+            some = places[start : start + MOST_JUDGED]
+            expected = self.surfaces.predict(self.coordinates[some])
+            parts.append(belief(some, expected, observed, labelling, self.n_seeds, random))
+        return Belief(
+            places=places,
+            code=np.concatenate([part.code for part in parts]),
+            group=np.concatenate([part.group for part in parts]),
+            one_seed=np.concatenate([part.one_seed for part in parts]),
+        )
+
+    def choose(
+        self, n: int, observed: Observed, taken: NDArray[np.bool_], pending: Places, labelling: Labelling
+    ) -> tuple[list[tuple[int, int]], float]:
+        """Return up to n trials that are worth most, and the share of the points that is expected to be wrong.
+
+        ``taken`` (points, S) marks trials that are trained, under way or lost; ``pending`` are the points under way.
+        """
+        places, weight = self._judged(observed, taken)
+        found = self.believe(observed, labelling, places)
+        wrong = float((found.wrong * weight).sum() / len(self.target))
+        counts = taken[places].sum(axis=1)
+        worth = found.entropy + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
+        worth[counts >= self.seeds_per_point] = -np.inf
+        return self._spread(n, places, worth, taken, pending), wrong
+
+    def anywhere(self, n: int, taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Return up to n trials at points that are far from all that are taken, before anything is observed."""
+        return self._spread(
+            n,
+            np.arange(len(self.target)),
+            np.where(taken.any(axis=1), -np.inf, 1.0),
+            taken,
+            np.flatnonzero(taken.any(1)),
+        )
+
+    def _spread(
+        self, n: int, places: Places, worth: Floats, taken: NDArray[np.bool_], pending: Places
+    ) -> list[tuple[int, int]]:
+        """Choose one after the other; what is chosen or under way lowers the worth of its neighbours."""
+        at = self.coordinates[places]
+        left = np.ones(len(places))
+
+        def lower(place: int) -> None:
+            distance = ((at - self.coordinates[place]) ** 2).sum(axis=1)
+            np.multiply(left, 1 - np.exp(-distance / (2 * REACH**2)), out=left)
+
+        for place in pending:
+            lower(place)
+        chosen: list[tuple[int, int]] = []
+        for _ in range(min(n, int(np.isfinite(worth).sum()))):
+            best = int(np.argmax(np.where(np.isfinite(worth), worth * np.maximum(left, 1e-12), -np.inf)))
+            place = int(places[best])
+            chosen.append((place, self._next_seed(place, taken)))
+            worth[best] = -np.inf
+            lower(place)
+        return chosen
+
+    def _next_seed(self, place: int, taken: NDArray[np.bool_]) -> int:
+        order = (self._first[place] + np.arange(self.n_seeds)) % self.n_seeds
+        return int(next(seed for seed in order if not taken[place, seed]))
+
+    def _thinned(self, observed: Observed) -> Places:
+        """Return the numbers of the observations that are modelled: of very many, some in flat parts are left out."""
+        n = len(observed.codes)
+        if n <= MOST_MODELLED:
+            return np.arange(n)
+        at = self.coordinates[observed.places]
+        around = nearest(at, at, 2 * at.shape[1] + 2)
+        flat = (observed.codes[around] == observed.codes[:, None]).all(axis=1)
+        order = np.lexsort((np.random.default_rng(self.seed).random(n), flat))
+        return np.sort(order[:MOST_MODELLED])
+
+    def _judged(self, observed: Observed, taken: NDArray[np.bool_]) -> tuple[Places, Floats]:
+        """Return the points (m,) to weigh, and for how many points of the map each of them stands."""
+        n = len(self.target)
+        if n <= MOST_JUDGED:
+            return np.arange(n), np.ones(n)
+        around = nearest(self.coordinates, self.coordinates[observed.places], 2 * self.coordinates.shape[1] + 1)
+        near = (observed.codes[around] != observed.codes[around[:, :1]]).any(axis=1)
+        parts = []
+        for group, most in (
+            (np.flatnonzero(near), round(MOST_JUDGED * (1 - ELSEWHERE))),
+            (np.flatnonzero(~near), round(MOST_JUDGED * ELSEWHERE)),
+        ):
+            kept = group if len(group) <= most else self._random.choice(group, most, replace=False)
+            parts.append((kept, np.full(len(kept), len(group) / max(len(kept), 1))))
+        return np.concatenate([kept for kept, _ in parts]), np.concatenate([weight for _, weight in parts])
+
+
+def start_points(budget: int) -> int:
+    """Return the most points of the coarse grid that a search with a budget of trials starts from."""
+    return max(2, int(START_SHARE * budget))
+
+
+def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
+    """Return quantities with what is undefined (nothing was corrupted) taken from the nearest point that has it."""
+    values, at = observed.values[kept].copy(), coordinates[observed.places[kept]]
+    for column in values.T:
+        bad = ~np.isfinite(column)
+        if bad.all():
+            column[:] = 0.0
+        elif bad.any():
+            column[bad] = column[~bad][nearest(at[bad], at[~bad], 1)[:, 0]]
+    return values
+
+
+def belief(
+    places: Places,
+    expected: Prediction,
+    observed: Observed,
+    labelling: Labelling,
+    n_seeds: int,
+    random: np.random.Generator,
+) -> Belief:
+    """Draw what all seeds share at each point and then each seed, label it, and let the seeds of a point vote.
+
+    Seeds that were observed vote with their label.
+    """
+    n_codes, n_groups = len(labelling.group), int(labelling.group.max()) + 1
+    known = np.full((int(places.max()) + 1, n_seeds), -1)
+    inside = observed.places < len(known)
+    known[observed.places[inside], observed.seeds[inside]] = observed.codes[inside]
+    known = known[places]
+    draw = (DRAWS, *expected.mean.shape)
+    shared = expected.mean + np.hypot(expected.spread, labelling.doubt) * random.standard_normal(draw)
+    votes = np.zeros((DRAWS, len(places), n_codes), dtype=np.int16)
+    one_seed = np.zeros((len(places), n_groups))
+    rows, columns = np.indices((DRAWS, len(places)))
+    for seed in range(n_seeds):
+        codes = labelling.label(shared + expected.noise * random.standard_normal(draw), places)
+        one_seed += _shares(labelling.group[codes], n_groups) / n_seeds
+        votes[rows, columns, np.where(known[:, seed] >= 0, known[:, seed], codes)] += 1
+    in_group = np.zeros((DRAWS, len(places), n_groups), dtype=np.int16)
+    for code, group in enumerate(labelling.group):
+        in_group[..., group] += votes[..., code]
+    winner = in_group.argmax(axis=-1)
+    best = np.where(labelling.group == winner[..., None], votes, -1).argmax(axis=-1)
+    return Belief(places=places, code=_shares(best, n_codes), group=_shares(winner, n_groups), one_seed=one_seed)
+
+
+def _shares(codes: Codes, n: int) -> Floats:
+    """Return the share (m, n) of the draws (K, m) that have each code."""
+    return np.stack([(codes == code).mean(axis=0) for code in range(n)], axis=1)

@@ -1,0 +1,30 @@
+"""The tables of any run with all points that it has: a search's with those that it inferred.
+
+The model's libraries are imported where a search needs them only: a grid's run must not wait for them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from phasemap.diagram.tables import Tables
+
+
+def completed(tables: Tables) -> Tables:
+    """Return tables whose points without a trial are inferred, where the study has a search."""
+    if tables.study.search.kind == "grid":
+        return tables
+    from phasemap.search.inference import complete
+
+    return complete(tables)
+
+
+def map_words(tables: Tables) -> str:
+    """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong."""
+    from phasemap.search.maps import expected_wrong
+
+    points: pd.DataFrame = tables.points
+    n, measured, inferred = len(points), int((points["n_seeds"] > 0).sum()), int(points["inferred"].sum())
+    text = f"{measured} of {n} points measured ({100 * measured / n:.0f} %), {inferred} inferred"
+    wrong = expected_wrong(tables.study, tables.trials)
+    return text if wrong is None else f"{text}; expected wrong: {100 * wrong:.2g} %"

@@ -1,0 +1,105 @@
+"""What a study's trials say of its map: measured points as they are, and the others as the model sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from phasemap.search.boundary import Belief, BoundarySearch, Observed, start_points
+from phasemap.search.labelling import ByRule, by_rule, model_values
+from phasemap.search.target import Places, Target, study_axis
+from phasemap.study.spec import Study
+from phasemap.study.trials import count_trials, grid_ids
+
+DEFAULT_BUDGET = 0.25
+FEWEST = 2  # times the start's trials, before a search may stop
+FEWEST_TRIALS = 12  # also of a map with one label
+
+
+def budget_trials(study: Study) -> int:
+    """Return the most trials that a study's search may have trained."""
+    total, budget = count_trials(study), study.search.budget
+    if study.search.kind == "grid":
+        return total
+    if isinstance(budget, int):
+        return min(budget, total)
+    return max(1, round((budget or DEFAULT_BUDGET) * total))
+
+
+def seeds_per_point(study: Study) -> int:
+    """Return the most seeds of a point; a boundary search gives most points fewer."""
+    wanted = study.search.seeds_per_point
+    return len(study.seeds) if wanted == "auto" else min(wanted, len(study.seeds))
+
+
+def target_of(study: Study) -> Target:
+    """Return the grid of a study's axes."""
+    return Target(tuple(study_axis(axis) for axis in study.axes))
+
+
+def boundary_search(study: Study, seed: int = 0) -> BoundarySearch:
+    """Return the search of a study's map, with its random choices by a seed."""
+    return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study), seed)
+
+
+def numbers_of(study: Study, trial_ids: Collection[str]) -> tuple[Places, Places]:
+    """Return the point and the seed's number of each trial (n,) of a study."""
+    numbers = pd.Index(grid_ids(study)).get_indexer(pd.Index(list(trial_ids)))
+    places, seeds = np.divmod(numbers.astype(np.int64), len(study.seeds))
+    return places, seeds
+
+
+def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:
+    """Mark trials (points, S) by their ids."""
+    taken = np.zeros((count_trials(study) // len(study.seeds), len(study.seeds)), dtype=bool)
+    taken[numbers_of(study, trial_ids)] = True
+    return taken
+
+
+def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, ByRule]:
+    """Return what the trials of a study that ended ``ok`` say, and the rule that labels its points."""
+    ok = trials[trials["status"] == "ok"]
+    places, seeds = numbers_of(study, ok["trial_id"].tolist())
+    labelling = by_rule(study, ok, places)
+    values = model_values(ok, labelling.quantities)
+    return Observed(places=places, seeds=seeds, codes=labelling.codes(ok), values=values), labelling
+
+
+def believed(study: Study, trials: pd.DataFrame) -> Belief | None:
+    """Return what a study's trials say of all its points; None where no trial ended ``ok``.
+
+    It depends on the trials alone, so that a finished search is known as such later.
+    """
+    if not (trials["status"] == "ok").any():
+        return None
+    observed, labelling = observe(study, trials)
+    return boundary_search(study).believe(observed, labelling)
+
+
+def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
+    """Return the share of a study's points that are expected to have another label if all trials were trained.
+
+    The label is that of the search's metric. None where no trial ended ``ok``.
+    """
+    belief = believed(study, trials)
+    return None if belief is None else float(belief.wrong.mean())
+
+
+def is_known(study: Study, trials: pd.DataFrame) -> bool:
+    """Tell whether a study's boundary search may stop: fewer points are expected to be wrong than it tolerates.
+
+    Of a map with several labels the start says too little of how wrong it is, so as many trials again are needed.
+    """
+    if study.search.kind != "boundary":
+        return False
+    start = target_of(study).coarse(start_points(budget_trials(study)))
+    seen = np.flatnonzero(taken_trials(study, trials["trial_id"]).any(axis=1))
+    labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == "phases" else "phase"]
+    few = len(trials) < (FEWEST * len(start) if labels.nunique() > 1 else FEWEST_TRIALS)
+    if few or not np.isin(start, seen).all():
+        return False
+    wrong = expected_wrong(study, trials)
+    return wrong is not None and wrong < study.search.tolerance

@@ -1,0 +1,169 @@
+"""The boundary search as an Optuna sampler: for any study whose trials carry a label as a user attribute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from phasemap.search.boundary import BoundarySearch, Observed
+from phasemap.search.labelling import OneHot
+from phasemap.search.target import Places, Target, study_axis
+from phasemap.study.axes import Axis
+
+MOST_VALUES = 33  # of an axis, and
+MOST_POINTS = 20_000  # of the grid, where the study's distributions leave it open
+
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The grid on which labels are wanted: the values of each parameter, and where they lie."""
+
+    values: Mapping[str, Sequence[Any]]
+    target: Target
+
+    def place(self, params: Mapping[str, Any]) -> int:
+        """Return the point of the grid that is nearest to a trial's parameters."""
+        return int(np.ravel_multi_index([_number(params[n], v) for n, v in self.values.items()], self.target.shape))
+
+    def params(self, place: int) -> Params:
+        """Return the parameters of a point of the grid."""
+        numbers = np.unravel_index(place, self.target.shape)
+        return {name: values[int(number)] for (name, values), number in zip(self.values.items(), numbers, strict=True)}
+
+
+def _number(found: Any, values: Sequence[Any]) -> int:
+    if found in values:
+        return list(values).index(found)
+    return int(np.argmin([abs(value - found) for value in values]))
+
+
+def space_of(distributions: Mapping[str, BaseDistribution], resolution: int | None = None) -> Space:
+    """Return the grid of a search space: the choices and steps as they are, else ``resolution`` values an axis."""
+    most = resolution or max(2, min(MOST_VALUES, math.floor(MOST_POINTS ** (1 / len(distributions)))))
+    values = {name: _values(distribution, most) for name, distribution in distributions.items()}
+    axes = (study_axis(Axis(name=name, values=tuple(found))) for name, found in values.items())
+    return Space(values=values, target=Target(tuple(axes)))
+
+
+def _values(distribution: BaseDistribution, most: int) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        raise ValueError(f"{distribution} is not a float, an integer or a choice")
+    low, high, step = float(distribution.low), float(distribution.high), distribution.step
+    steps = math.floor((high - low) / step * (1 + 1e-12)) + 1 if step else most
+    if step and steps <= most and not distribution.log:
+        found = low + step * np.arange(steps)
+    else:
+        found = np.geomspace(low, high, most) if distribution.log else np.linspace(low, high, most)
+    if step:
+        found = low + np.round((found - low) / step) * step
+    if isinstance(distribution, IntDistribution):
+        return sorted({round(value) for value in found.tolist()})
+    return [float(min(max(value, low), high)) for value in found]
+
+
+@dataclass(eq=False)
+class BoundarySampler(BaseSampler):
+    """Samples where the label of a trial is least known, so that the borders between labels are found with few trials.
+
+    The objective names its outcome by ``trial.set_user_attr(label, "...")``; its value is not used. Points are those of
+    a grid: the choices and steps of the parameters, else ``resolution`` values from low to high (on a log scale where
+    the parameter is). Trials under way count as taken, so any number may run at once; proposals are made
+    ``batch_size`` at a time. When each point of the grid has a trial, further ones are drawn at random.
+    """
+
+    label: str = "label"
+    resolution: int | None = None
+    batch_size: int = 8
+    seed: int | None = None
+    _intersection: IntersectionSearchSpace = field(default_factory=IntersectionSearchSpace, repr=False)
+    _queue: list[int] = field(default_factory=list, repr=False)
+    _places: dict[int, int] = field(default_factory=dict, repr=False)
+    _space: Space | None = field(default=None, repr=False)
+    _distributions: Mapping[str, BaseDistribution] | None = field(default=None, repr=False)
+    _search: BoundarySearch | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._independent = RandomSampler(seed=self.seed)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that all trials so far have in common; none before the first."""
+        found = self._intersection.calculate(study)
+        return {name: distribution for name, distribution in found.items() if not distribution.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the next point of the batch; a new batch is chosen when it is used up."""
+        if not search_space:
+            return {}
+        if self._distributions != search_space:
+            self._space, self._distributions = space_of(search_space, self.resolution), dict(search_space)
+            self._search = BoundarySearch(self._space.target, 1, 1, self.seed or 0)
+            self._queue, self._places = [], {}
+        return self._next(study, trial)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter at random: of the first trial, or one that not all trials have."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Give parallel processes different draws."""
+        self._independent.reseed_rng()
+
+    def _next(self, study: Study, trial: FrozenTrial) -> Params:
+        assert self._space is not None
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and self._inside(t)]
+        places = np.asarray([self._place(t) for t in others], dtype=np.int64)
+        there = set(places.tolist())
+        self._queue = [place for place in self._queue if place not in there]  # another process may have taken it
+        self._queue = self._queue or self._batch(others, places)
+        return self._space.params(self._queue.pop(0)) if self._queue else {}
+
+    def _batch(self, others: Sequence[FrozenTrial], places: Places) -> list[int]:
+        assert self._search is not None
+        taken = np.zeros((len(self._search.target), 1), dtype=bool)
+        taken[places] = True
+        labelled = [number for number, t in enumerate(others) if self._labelled(t)]
+        chosen = [trial for trial in self._search.start(len(taken)) if not taken[trial]]
+        if not chosen and not labelled:
+            chosen = self._search.anywhere(self.batch_size, taken)
+        elif not chosen:
+            pending = places[[t.state in (TrialState.RUNNING, TrialState.WAITING) for t in others]]
+            observed, labelling = self._observed([others[n] for n in labelled], places[labelled])
+            chosen, _ = self._search.choose(self.batch_size, observed, taken, pending, labelling)
+        return [place for place, _ in chosen]
+
+    def _inside(self, trial: FrozenTrial) -> bool:
+        assert self._space is not None
+        return set(self._space.values) <= set(trial.params)
+
+    def _place(self, trial: FrozenTrial) -> int:
+        """Return the point of a trial, which its parameters decide for good."""
+        assert self._space is not None
+        if trial.number not in self._places:
+            self._places[trial.number] = self._space.place(trial.params)
+        return self._places[trial.number]
+
+    def _labelled(self, trial: FrozenTrial) -> bool:
+        return trial.state == TrialState.COMPLETE and self.label in trial.user_attrs
+
+    def _observed(self, trials: Sequence[FrozenTrial], places: Places) -> tuple[Observed, OneHot]:
+        labels = [str(trial.user_attrs[self.label]) for trial in trials]
+        names, codes = np.unique(labels, return_inverse=True)
+        labelling, seeds = OneHot(len(names)), np.zeros(len(places), dtype=np.int64)
+        return Observed(places=places, seeds=seeds, codes=codes, values=labelling.values(codes)), labelling

@@ -1,0 +1,91 @@
+"""Surfaces of the measured quantities over the axes: Gaussian processes, fitted rarely and conditioned often."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from threadpoolctl import threadpool_limits
+
+Floats = NDArray[np.float64]
+
+SMOOTHNESS = 1.5  # of the Matern kernel: continuous with one derivative, and steep where an accuracy jumps
+LENGTHS = (0.7, 40.0)  # cells, and where the fit starts
+FIRST_LENGTH = 3.0
+NOISE = (1e-4, 1.0)  # of a seed, as a share of a quantity's variance
+SMALLEST_SPREAD = 0.3  # of a quantity in its model's unit: a flat one must not look rough
+MOST_FITTED = 300  # observations that the lengths are fitted on: a fit costs their number cubed, many times
+REFIT = 1.25  # growth of the number of observations after which they are fitted again
+CHUNK = 4096  # points predicted at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is expected of q quantities at m points: arrays (m, q)."""
+
+    mean: Floats
+    spread: Floats  # standard deviation of what all seeds share
+    noise: Floats  # (q,) standard deviation between seeds
+
+
+@dataclass
+class Surfaces:
+    """One Gaussian process for all quantities, with a length of its own along each coordinate.
+
+    The quantities share lengths and noise, so that a prediction costs one factorization; each has its own mean and
+    spread.
+    """
+
+    seed: int = 0
+    fitted_on: int = 0
+    theta: Floats | None = None
+    _process: GaussianProcessRegressor = field(init=False, repr=False)
+    _center: Floats = field(init=False, repr=False)
+    _scale: Floats = field(init=False, repr=False)
+
+    def observe(self, coordinates: Floats, values: Floats) -> None:
+        """Take all observations so far: coordinates (n, c) and quantities (n, q)."""
+        self._center = values.mean(axis=0)
+        self._scale = np.maximum(values.std(axis=0), SMALLEST_SPREAD)
+        scaled = (values - self._center) / self._scale
+        with threadpool_limits(1, "blas"):
+            if self.theta is None or len(values) >= REFIT * self.fitted_on:
+                self._fit(coordinates, scaled)
+            kernel = _kernel(coordinates.shape[1]).clone_with_theta(self.theta)
+            self._process = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-6).fit(coordinates, scaled)
+
+    def _fit(self, coordinates: Floats, scaled: Floats) -> None:
+        chosen = np.random.default_rng(self.seed).permutation(len(scaled))[:MOST_FITTED]
+        kernel = _kernel(coordinates.shape[1])
+        if self.theta is not None:
+            kernel = kernel.clone_with_theta(self.theta)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: the map is flat along it
+            found = GaussianProcessRegressor(kernel, alpha=1e-6).fit(coordinates[chosen], scaled[chosen])
+        self.theta, self.fitted_on = found.kernel_.theta, len(scaled)
+
+    def predict(self, coordinates: Floats) -> Prediction:
+        """Return what is expected at coordinates (m, c)."""
+        noise = self._process.kernel_.k2.noise_level
+        means, spreads = [], []
+        with threadpool_limits(1, "blas"):
+            for start in range(0, len(coordinates), CHUNK):
+                mean, spread = self._process.predict(coordinates[start : start + CHUNK], return_std=True)
+                means.append(mean.reshape(-1, len(self._scale)))
+                spreads.append(spread.reshape(-1, len(self._scale)))
+        shared = np.sqrt(np.maximum(np.concatenate(spreads) ** 2 - noise, 1e-8))
+        return Prediction(
+            mean=np.concatenate(means) * self._scale + self._center,
+            spread=shared * self._scale,
+            noise=np.sqrt(noise) * self._scale,
+        )
+
+
+def _kernel(n_columns: int) -> ConstantKernel:
+    lengths = Matern(np.full(n_columns, FIRST_LENGTH), LENGTHS, nu=SMOOTHNESS)
+    return ConstantKernel(1.0, (1e-2, 1e2)) * lengths + WhiteKernel(0.01, NOISE)

@@ -1,0 +1,104 @@
+"""The grid of points on which a map is wanted: where they lie in the model's coordinates, and where to start."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.diagram.coordinates import Coordinates
+from phasemap.study.axes import Axis
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+STRIDE = 4  # cells between the points of the start
+FEW_VALUES = 2
+APART = 2.0  # cells between two names of an axis without a scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetAxis:
+    """The n values of one axis: their coordinates (n, c), about one apart, and the order in which they stand.
+
+    Values on a scale have one coordinate; names, which have none, one each.
+    """
+
+    columns: Floats
+    order: Places  # (n,) the values' numbers from the lowest to the highest
+    scaled: bool
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+def numeric_axis(positions: Floats) -> TargetAxis:
+    """Return an axis of values at positions (n,) on some scale, in any order."""
+    order = np.argsort(positions, kind="stable")
+    span = positions[order[-1]] - positions[order[0]]
+    cells = (positions - positions[order[0]]) / (span / (len(positions) - 1)) if span else np.zeros(len(positions))
+    return TargetAxis(columns=cells[:, None], order=order, scaled=True)
+
+
+def named_axis(n: int) -> TargetAxis:
+    """Return an axis of n values without a scale, all equally far from one another."""
+    return TargetAxis(columns=np.eye(n) * APART / math.sqrt(2), order=np.arange(n), scaled=False)
+
+
+def study_axis(axis: Axis) -> TargetAxis:
+    """Return a study's axis in its own scale: linear, logarithmic or by rank."""
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.values):
+        return named_axis(len(axis.values))
+    coordinates = Coordinates(axis)
+    at = dict(zip(coordinates.values, coordinates.positions, strict=True))
+    return numeric_axis(np.asarray([at[value] for value in axis.values]))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The points of a grid, the last axis fastest, as ``Study.points`` has them."""
+
+    axes: tuple[TargetAxis, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of values of each axis."""
+        return tuple(len(axis) for axis in self.axes)
+
+    def __len__(self) -> int:
+        return math.prod(self.shape)
+
+    def coordinates(self) -> Floats:
+        """Return the coordinates (n, c) of all points, in cells."""
+        numbers = np.indices(self.shape).reshape(len(self.axes), -1)
+        columns = [axis.columns[chosen] for axis, chosen in zip(self.axes, numbers, strict=True)]
+        return np.concatenate(columns, axis=1)
+
+    def coarse(self, most: int, stride: int = STRIDE) -> Places:
+        """Return a coarse grid with the corners in it, of about every ``stride``-th value, or fewer up to ``most``."""
+        for apart in range(stride, max(self.shape) + stride):
+            chosen = [_spread(axis, apart) for axis in self.axes]
+            if math.prod(map(len, chosen)) <= most:
+                break
+        points = list(itertools.product(*(numbers.tolist() for numbers in chosen)))
+        return np.ravel_multi_index(tuple(np.asarray(points).T), self.shape)
+
+
+def _spread(axis: TargetAxis, stride: int) -> Places:
+    """Return about every ``stride``-th value of an axis, the ends among them; of names all."""
+    n = len(axis)
+    if not axis.scaled or n <= FEW_VALUES:
+        return axis.order
+    kept = max(2, round((n - 1) / stride) + 1)
+    return axis.order[np.unique(np.round(np.linspace(0, n - 1, kept)).astype(int))]
+
+
+def nearest(points: Floats, measured: Floats, k: int) -> Places:
+    """Return for each point (m, c) the numbers (m, k) of the nearest measured points (n, c)."""
+    from scipy.spatial import cKDTree
+
+    found = cKDTree(measured).query(points, k=min(k, len(measured)))[1]
+    return np.asarray(found, dtype=np.int64).reshape(len(points), -1)

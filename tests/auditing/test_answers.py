@@ -1,0 +1,92 @@
+"""What is computed from the kept weights is what the networks answer."""
+
+import numpy as np
+import pytest
+import torch
+from small_data import blobs
+
+from phasemap.auditing.answers import collect, log_odds, mean_probabilities, probabilities
+from phasemap.auditing.trainings import Trainer, answers_of, make_study, weights_of, write_rows
+from phasemap.results.inside import read_weights
+from phasemap.running.local import LocalRunner
+from phasemap.study.trials import expand
+from phasemap.tasks.load import dataset_of
+from phasemap.training.networks import load_weights
+from phasemap.training.population import examples_of
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    points, labels, _ = blobs(60, flips=0.1)
+    folder = tmp_path_factory.mktemp("answers")
+    rows = write_rows(folder, points.astype(np.float32), labels, None)
+    study = make_study("scores", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
+    return study, Trainer(folder=folder, start=LocalRunner, quiet=True).run(study)
+
+
+def test_answers_are_those_of_the_trained_modules(trained):
+    study, folder = trained
+    answers, trials = answers_of(folder, study), list(expand(study))
+    data = dataset_of(trials[0])
+    expected = []
+    for trial in trials:
+        weights = {name: torch.from_numpy(w) for name, w in read_weights(folder, trial.trial_id).items()}
+        with torch.no_grad():
+            scores = load_weights(trial, data, weights)(torch.from_numpy(data.inputs))
+        expected.append(torch.softmax(scores, dim=1).numpy())
+    expected = np.array(expected)  # (4, n, C)
+    for number, trial in enumerate(trials):
+        assert set(np.flatnonzero(answers.trained[number])) == set(examples_of(trial).train)
+        assert (answers.right[number] == (expected[number].argmax(axis=1) == data.labels)).all()
+    for row in range(len(data.labels)):
+        unseen = [expected[number][row] for number in range(4) if not answers.trained[number, row]]
+        assert len(unseen) == 2
+        np.testing.assert_allclose(answers.held_out[row], np.mean(unseen, axis=0), atol=1e-5)
+
+
+def test_rows_beyond_the_sample_get_the_mean_of_the_networks(trained):
+    study, folder = trained
+    asked = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    weights = list(weights_of(folder, study, 3))
+    expected = np.mean([np.exp(probabilities(w, asked)) for w in weights], axis=0)
+    np.testing.assert_allclose(mean_probabilities(asked, weights), expected, rtol=1e-5)
+    np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
+
+
+def test_training_again_trains_nothing_and_answers_the_same(trained):
+    study, folder = trained
+    before = {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
+
+    def no_runner():
+        raise AssertionError("everything is trained")
+
+    again = Trainer(folder=folder.path.parent, start=no_runner, quiet=True).run(study)
+    assert {path: path.stat().st_mtime_ns for path in again.shards.iterdir()} == before
+
+
+def test_log_odds_are_finite_for_sure_answers():
+    assert log_odds(np.log([0.5]))[0] == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(log_odds(np.array([0.0, -200.0]))).all()
+
+
+def test_a_network_is_counted_where_it_was_not_trained():
+    points, labels, _ = blobs(60)
+    from phasemap.tasks.dataset import Dataset
+
+    data = Dataset(name="d", inputs=points.astype(np.float32), labels=labels, n_classes=3)
+    weights = {"input": np.zeros((2, 4), dtype=np.float32), "W": np.zeros((3, 2), dtype=np.float32)}
+    found = collect(data, [(np.arange(30), weights), (np.arange(30, 60), weights)])
+    np.testing.assert_allclose(found.held_out, 1 / 3, atol=1e-6)
+    assert (found.trained.sum(axis=0) == 1).all()
+
+
+def test_rows_of_a_group_are_trained_on_together_or_not_at_all(tmp_path):
+    points, labels, _ = blobs(60)
+    groups = np.random.default_rng(0).integers(17, size=60)
+    rows = write_rows(tmp_path, points.astype(np.float32), labels, groups)
+    study = make_study("grouped", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
+    answers = answers_of(Trainer(folder=tmp_path, start=LocalRunner, quiet=True).run(study), study)
+    for group in np.unique(groups):
+        inside = answers.trained[:, groups == group]
+        assert (inside == inside[:, :1]).all()
+    assert (answers.trained.sum(axis=0) == 2).all()

@@ -1,0 +1,190 @@
+"""A whole audit of a small table: what it writes, that it can be continued, and what it refuses."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from small_data import blobs, frame_of, options_of
+
+from phasemap.auditing.audit import audit
+from phasemap.auditing.output import write_findings
+from phasemap.auditing.page import page_html, summary
+from phasemap.cli import cli
+from phasemap.running.local import LocalRunner
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """An audit of 90 rows of which 9 have a wrong label: (folder, findings, content, wrong)."""
+    root = tmp_path_factory.mktemp("audit")
+    points, labels, wrong = blobs(90, flips=0.1)
+    frame = frame_of(points, labels).assign(person=[f"secret-{i}" for i in range(90)])
+    frame.to_csv(root / "data.csv", index=False)
+    options = options_of(root / "data.csv", root / "out", verify_sheet=20)
+    found = audit(options, LocalRunner, cores=1, quiet=True)
+    return root, found, write_findings(found), wrong
+
+
+def test_the_folder_holds_every_table_and_the_page(audited):
+    root, *_ = audited
+    names = {path.name for path in (root / "out").iterdir()}
+    assert names >= {"audit.json", "audit.html", "suspects.csv", "scores.csv", "verify_sheet.csv", "learning_curve.csv"}
+
+
+def test_suspects_are_every_row_most_suspect_first_and_find_the_flips(audited):
+    root, _, _, wrong = audited
+    table = pd.read_csv(root / "out" / "suspects.csv")
+    assert list(table.columns) == ["row", "given_label", "suggested_label", "probability", "kind"]
+    assert sorted(table["row"]) == list(range(90))
+    assert (table["probability"].diff().dropna() <= 0).all()
+    assert table["probability"].between(0, 1).all()
+    assert set(table["kind"]) <= {"wrong", "rare", "ambiguous"}
+    assert wrong[table["row"].head(9)].mean() >= 0.7
+
+
+def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_the_flips(audited):
+    _, found, content, wrong = audited
+    parts = content["memorization"]
+    total = sum(parts[name]["value"] for name in ("held_out_accuracy", "useful", "harmful"))
+    assert parts["train_accuracy"]["value"] == pytest.approx(total)
+    assert found.scores.score[wrong].mean() > found.scores.score[~wrong].mean()
+    assert not parts["claims_about_single_rows"]
+
+
+def test_wrong_labels_cost_accuracy_and_rounds_are_shared_by_what_is_compared(audited):
+    _, found, *_ = audited
+    response = found.response
+    assert response.losses().shape == (len(response.rounds),)
+    assert response.losses().mean() > 0
+    assert (response.gains(response.current) == 0).all()
+    curve = response.curve(response.current)
+    assert curve[0]["effective"] == 0
+    assert curve[-1]["test_accuracy"]["value"] < curve[0]["test_accuracy"]["value"]
+    assert response.trials["trial_id"].is_unique
+
+
+def test_the_document_is_plain_json_with_three_headlines(audited):
+    root, _, content, _ = audited
+    text = (root / "out" / "audit.json").read_text()
+    assert json.loads(text) == json.loads(json.dumps(content))
+    assert "NaN" not in text
+    assert [headline["question"] for headline in content["headlines"]] == ["memorizing", "wrong_labels", "next_step"]
+    for headline in content["headlines"]:
+        assert headline["estimate"]["low"] <= headline["estimate"]["value"] <= headline["estimate"]["high"]
+    assert content["noise_rate"]["point"] is None
+    assert content["noise_rate"]["bound"][0] == 0
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_page_asks_nothing_of_other_places_and_holds_no_data(audited, language):
+    _, _, content, _ = audited
+    page = page_html(content, language, {})
+    assert f'<html lang="{language}">' in page
+    assert not re.search(r"(src|href)=|url\(|https?://|<script", page)
+    assert "secret" not in page
+    assert page.count('class="card"') == 3
+    assert "{" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
+
+
+def test_rows_are_embedded_only_when_asked_for(audited):
+    _, _, content, _ = audited
+    rows = {row["row"]: f"person: secret-{row['row']}" for row in content["suspects"]["top"]}
+    assert "secret-" in page_html(content, "en", rows)
+
+
+def test_the_summary_is_in_the_language(audited):
+    _, _, content, _ = audited
+    assert "Is the model memorizing?" in summary(content, "en")
+    assert "モデルは丸暗記しているか" in summary(content, "ja")
+
+
+def test_continuing_trains_nothing_and_a_filled_sheet_gives_a_point(audited, tmp_path):
+    root, _, _, wrong = audited
+    sheet = pd.read_csv(root / "out" / "verify_sheet.csv")
+    _, labels, _ = blobs(90, flips=0.1)
+    truth = np.where(wrong[sheet["row"]], (labels[sheet["row"]] + 1) % 3, labels[sheet["row"]])
+    sheet.assign(verified_label=[f"c{label}" for label in truth]).to_csv(tmp_path / "filled.csv", index=False)
+    options = options_of(root / "data.csv", root / "out", verified=tmp_path / "filled.csv")
+
+    def no_runner():
+        raise AssertionError("everything is trained")
+
+    point = write_findings(audit(options, no_runner, cores=1, quiet=True))["noise_rate"]["point"]
+    assert point["low"] <= wrong.mean() <= point["high"]
+
+
+def run(*words):
+    result = CliRunner().invoke(cli, ["audit", *map(str, words)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_a_mistake_ends_with_code_2_and_leaves_nothing(tmp_path):
+    points, labels, _ = blobs(60)
+    frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
+    result = run(tmp_path / "data.csv", "--label", "lable", "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 2
+    assert "has no column 'lable' (did you mean label?)" in json.loads(result.stdout)["error"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rater", "x0", "--rater", "x1"], "--rater is given 2 times; allowed: 3 raters or more"),
+        (["--verify-sheet", "61"], "--verify-sheet 61 is not possible; allowed: 1 to 60 rows"),
+        (["--predictions", "p.csv", "--estimator", "a:B"], "are both given; allowed: one of them"),
+        (["--predictions", "p.csv"], "--predictions p.csv is not there"),
+        (["--verified", "v.csv"], "--verified v.csv is not there"),
+    ],
+)
+def test_options_that_can_not_be_met_are_refused_before_anything_is_trained(tmp_path, words, message):
+    points, labels, _ = blobs(60)
+    frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
+    result = run(tmp_path / "data.csv", "--label", "label", "-o", tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_other_things_is_not_written_into(tmp_path):
+    points, labels, _ = blobs(60)
+    frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    result = run(tmp_path / "data.csv", "--label", "label", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "holds other things than an audit" in result.stderr
+
+
+def test_the_command_continues_an_audit_and_prints_the_document(audited):
+    root, *_ = audited
+    words = ["--label", "label", "-o", root / "out", "--budget", "0.05", "--in-process", "--json", "--lang", "ja"]
+    result = run(root / "data.csv", *words)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["options"]["language"] == "ja"
+    assert '<html lang="ja">' in (root / "out" / "audit.html").read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_browser_shows_three_answers_first_without_a_complaint(audited, browser, tmp_path, language):
+    from axe_playwright_python.sync_playwright import Axe
+
+    _, _, content, _ = audited
+    (tmp_path / "audit.html").write_text(page_html(content, language, {}), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1100, "height": 760})
+    complaints, asked = [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "audit.html").as_uri())
+    boxes = [card.bounding_box() for card in page.query_selector_all(".card")]
+    found = Axe().run(page)
+    page.close()
+    assert len(boxes) == 3
+    assert all(box["y"] + box["height"] <= 760 for box in boxes)
+    assert complaints == []
+    assert len(asked) == 1
+    assert found.violations_count == 0, found.generate_report()

@@ -1,0 +1,119 @@
+"""Ranking, planted flips and calibration."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from phasemap.auditing.suspects import (
+    Evidence,
+    Planted,
+    calibrate,
+    check,
+    evidence,
+    neighbours,
+    plant,
+    suspect_table,
+)
+
+N_CLASSES = 1000  # so many that no planted flip mends a wrong label
+
+
+def test_planted_flips_are_wrong_as_many_as_promised_and_half_go_to_the_runner_up():
+    source = np.random.default_rng(0)
+    held_out = source.dirichlet(np.ones(4), size=1000).astype(np.float32)
+    labels = source.integers(4, size=1000)
+    flipped, planted = plant(labels, held_out, seed=1)
+    assert planted.sum() == 50
+    assert (flipped[~planted] == labels[~planted]).all()
+    others = held_out.copy()
+    others[np.arange(1000), labels] = -1
+    to_runner_up = flipped[planted] == others.argmax(axis=1)[planted]
+    assert 25 <= to_runner_up.sum() <= 45
+    assert (plant(labels, held_out, seed=2)[1] != planted).any()
+
+
+def simulated(rate, n=8000, planted_share=0.05, seed=0):
+    """Return suspicion and planted flips where wrong labels, planted or not, are alike and lie higher."""
+    source = np.random.default_rng(seed)
+    planted = source.random(n) < planted_share
+    wrong = planted | (source.random(n) < rate)
+    return np.where(wrong, 0.5, -0.4) + 0.25 * source.normal(size=n), planted, wrong
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.4])
+def test_the_rate_before_planting_is_read_from_where_planted_flips_saturate(rate):
+    suspicion, planted, _ = simulated(rate)
+    assert calibrate(suspicion, planted, N_CLASSES).rate == pytest.approx(rate, abs=0.04)
+
+
+def test_flips_that_mended_wrong_labels_are_allowed_for():
+    source = np.random.default_rng(0)
+    planted, wrong = source.random(20_000) < 0.05, source.random(20_000) < 0.3
+    mended = planted & wrong & (source.random(20_000) < 0.5)  # of 3 classes
+    suspicion = np.where((planted | wrong) & ~mended, 0.5, -0.4) + 0.25 * source.normal(size=20_000)
+    assert calibrate(suspicion, planted, 3).rate == pytest.approx(0.3, abs=0.04)
+
+
+def test_probabilities_are_calibrated_on_data_without_planted_flips():
+    suspicion, planted, _ = simulated(0.2)
+    fitted = calibrate(suspicion, planted, N_CLASSES)
+    fresh, _, wrong = simulated(0.2, planted_share=0.0, seed=1)
+    probability = fitted.probability(fresh)
+    for low, high in ((0.0, 0.2), (0.2, 0.8), (0.8, 1.0)):
+        inside = (probability >= low) & (probability <= high)
+        assert probability[inside].mean() == pytest.approx(wrong[inside].mean(), abs=0.1)
+
+
+def test_evidence_is_the_margin_of_row_and_neighbours_together():
+    source = np.random.default_rng(3)
+    held_out = source.dirichlet(np.ones(3), size=12).astype(np.float32)
+    labels, near = source.integers(3, size=12), source.integers(12, size=(12, 4))
+    found = evidence(held_out, labels, near, held_out, labels)
+    for row in range(12):
+        support = held_out[row].astype(float) + 2.0 * np.mean([held_out[j] for j in near[row]], axis=0)
+        for j in near[row]:
+            support[labels[j]] += 0.25 / 4
+        support /= 3.25
+        best = max(support[c] for c in range(3) if c != labels[row])
+        assert found.suspicion[row] == pytest.approx(best - support[labels[row]], abs=1e-5)
+        np.testing.assert_allclose(found.classes[row], support, atol=1e-5)
+
+
+def test_neighbours_are_the_nearest_other_rows():
+    points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    for row, near in enumerate(neighbours(points)):
+        distance = np.linalg.norm(points - points[row], axis=1)
+        assert set(near) == set(np.argsort(distance)[1:11])
+
+
+def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
+    source = np.random.default_rng(0)
+    planted = source.random(1000) < 0.05
+    good = planted + 0.3 * source.normal(size=1000)
+    found = check(Planted.of(good, planted, N_CLASSES))
+    assert found.trusted
+    assert found.auc.value == pytest.approx(roc_auc_score(planted, good), abs=0.01)
+    lost = check(Planted.of(source.normal(size=1000), planted, N_CLASSES))
+    assert not lost.trusted
+    assert lost.auc.low < 0.5 < lost.auc.high
+
+
+def test_labels_that_were_wrong_before_do_not_count_against_the_ranking():
+    suspicion, planted, wrong = simulated(0.4)
+    right_or_planted = ~wrong | planted
+    found = check(Planted.of(suspicion, planted, N_CLASSES))
+    expected = roc_auc_score(planted[right_or_planted], suspicion[right_or_planted])
+    assert found.auc.low <= expected <= found.auc.high
+    assert found.found.value > 0.9
+
+
+def test_the_table_has_every_row_most_suspect_first_with_one_of_three_kinds():
+    classes = np.array([[0.1, 0.8, 0.1], [0.4, 0.35, 0.25], [0.9, 0.05, 0.05]])
+    found = Evidence(suspicion=np.array([0.7, -0.05, -0.85]), classes=classes)
+    probability = expit(np.array([3.0, -1.0, -5.0]))
+    table = suspect_table(found, probability, np.array([0.9, 0.3, 0.0]), np.zeros(3, dtype=int), ("a", "b", "c"))
+    assert list(table.columns) == ["row", "given_label", "suggested_label", "probability", "kind"]
+    assert table["row"].tolist() == [0, 1, 2]
+    assert table["kind"].tolist() == ["wrong", "ambiguous", "rare"]
+    assert table["suggested_label"].tolist() == ["b", "a", "a"]

@@ -1,0 +1,140 @@
+"""The boundary search on maps that were trained once in full: what it must reach, and what it must not do."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+from stored_maps import StoredMap, completed, drive, load_map, measures
+
+from phasemap.search.boundary import BoundarySearch, Observed
+from phasemap.search.labelling import MODELLED, OneHot
+from phasemap.search.maps import expected_wrong
+from phasemap.search.target import Target, numeric_axis
+
+load_map = functools.cache(load_map)
+
+# share of the trials, agreed points, those on a boundary: what is measured (docs/decisions/0012) lies above
+REACHED = [
+    ("plane_wd0", 0.10, 0.985, 0.85),
+    ("plane_wd0", 0.15, 0.993, 0.96),
+    ("plane_wd10", 0.15, 0.993, 0.96),
+    ("plane_wd15", 0.15, 0.993, 0.96),
+    ("weight_decay", 0.10, 0.985, 0.85),
+    ("weight_decay", 0.15, 0.993, 0.96),
+    ("plane_wd10_fine", 0.08, 0.99, 0.93),
+    ("space", 0.10, 0.985, 0.93),
+]
+
+
+@pytest.mark.parametrize(("name", "budget", "agreed", "boundary"), REACHED)
+def test_a_small_share_of_the_trials_gives_the_map(name, budget, agreed, boundary):
+    full = load_map(name)
+    at_once = 8 if len(full.target) < 1000 else 32
+    for seed in (0, 1):
+        trials = drive(full, at_once, seed, kind="boundary", budget=budget, tolerance=0.0)
+        assert len(trials) == round(budget * len(full.trials))
+        found = measures(full, completed(full, trials))
+        assert found["agreed"] >= agreed
+        assert found["boundary"] >= boundary
+
+
+def test_it_beats_random_and_sobol_points_by_their_nearest_neighbours_and_by_its_own_model():
+    full = load_map("weight_decay")
+    ours = measures(full, completed(full, drive(full, kind="boundary", budget=0.1, tolerance=0.0)))
+    for kind in ("random", "sobol"):
+        other = measures(full, completed(full, drive(full, kind=kind, budget=0.1, seeds_per_point=1)))
+        assert ours["boundary"] > other["boundary"] + 0.05
+        assert ours["macro_f1"] > other["macro_f1"]
+        assert ours["generalization_cells"] < other["generalization_cells"]
+
+
+def test_the_share_that_it_expects_to_be_wrong_is_about_the_share_that_is_wrong():
+    expected, real = [], []
+    for name in ("plane_wd0", "plane_wd10", "plane_wd15", "weight_decay"):
+        full = load_map(name)
+        for budget in (0.08, 0.12, 0.2):
+            trials = drive(full, kind="boundary", budget=budget, tolerance=0.0)
+            expected.append(expected_wrong(full.searched(kind="boundary").study, trials))
+            real.append(measures(full, completed(full, trials))["wrong"])
+    assert np.mean(expected) == pytest.approx(np.mean(real), rel=0.5)
+    assert np.corrcoef(expected, real)[0, 1] > 0.8
+
+
+def test_a_map_with_one_phase_ends_soon():
+    full = load_map("plane_wd0")
+    memorized = full.trials["phase"] == "memorization"
+    row = full.trials[memorized].iloc[0]
+    same = full.trials.assign(**{name: row[name] for name in ("phase", "subphase", *MODELLED)})
+    trials = drive(StoredMap(full.study, same), kind="boundary", budget=0.25)
+    assert len(trials) <= 0.05 * len(full.trials)
+    assert (completed(full, trials)["phase"] == "memorization").all()
+
+
+def test_flipped_labels_mislead_it_about_few_other_points():
+    full = load_map("plane_wd15")
+    flipped = flip(full, 0.05)
+    trials = drive(flipped, kind="boundary", budget=0.25)
+    assert len(trials) <= 0.26 * len(full.trials)
+    points = completed(full, trials)
+    right = (points["phase"] == full.points["phase"])[full.agreed & points["inferred"].to_numpy(dtype=bool)]
+    assert right.mean() > 0.97
+
+
+def flip(full, share):
+    """Give a share of the trials what another trial of another phase had."""
+    random, trials = np.random.default_rng(0), full.trials.copy()
+    columns = ["phase", "subphase", *MODELLED]
+    for number in random.choice(len(trials), int(share * len(trials)), replace=False):
+        others = np.flatnonzero(full.trials["phase"] != full.trials["phase"].iloc[number])
+        trials.loc[number, columns] = full.trials.loc[random.choice(others), columns]
+    return StoredMap(full.study, trials)
+
+
+def test_it_trains_more_seeds_where_seeds_disagree():
+    full = load_map("plane_wd15")
+    trials = drive(full, kind="boundary", budget=0.3, tolerance=0.0)
+    place = trials.index.to_numpy() // 2
+    second = pd.Series(place).duplicated(keep=False).to_numpy()
+    assert np.mean(~full.agreed[place[second]]) > 2 * np.mean(~full.agreed)
+
+
+def test_it_never_asks_for_more_seeds_of_a_point_than_it_is_allowed():
+    full = load_map("plane_wd15")
+    trials = drive(full, kind="boundary", budget=0.2, tolerance=0.0, seeds_per_point=1)
+    assert not pd.Series(trials.index // 2).duplicated().any()
+
+
+def square(n, label):
+    """Return a search over an n x n grid and what it knows of every third row and column."""
+    target = Target((numeric_axis(np.arange(n)), numeric_axis(np.arange(n))))
+    search = BoundarySearch(target, 1, 1)
+    places = target.coarse(n * n, stride=3)
+    codes = np.asarray([label(*at) for at in search.coordinates[places]])
+    known = Observed(places=places, seeds=0 * places, codes=codes, values=OneHot(2).values(codes))
+    taken = np.zeros((len(target), 1), dtype=bool)
+    taken[places] = True
+    return search, known, taken
+
+
+def test_what_is_under_way_is_avoided_and_never_waited_for():
+    search, known, taken = square(25, lambda x, y: int(x + y > 24))
+    first, _ = search.choose(6, known, taken, np.empty(0, dtype=int), OneHot(2))
+    pending = np.asarray([place for place, _ in first])
+    taken[pending] = True
+    second, _ = search.choose(6, known, taken, pending, OneHot(2))
+    assert len(second) == 6
+    at = search.coordinates
+    apart = np.linalg.norm(at[[p for p, _ in second]][:, None] - at[pending][None], axis=-1)
+    assert apart.min() > 1.5
+    assert np.abs(at[[p for p, _ in second]].sum(axis=1) - 24).max() <= 4  # both batches lie along the border
+
+
+@pytest.mark.parametrize("n_points", [100, 10_000])
+def test_of_very_many_points_those_near_the_border_are_weighed(n_points):
+    n = round(n_points**0.5)
+    search, known, taken = square(n, lambda x, y: int(x > n / 2))
+    chosen, wrong = search.choose(20, known, taken, np.empty(0, dtype=int), OneHot(2))
+    far = np.abs(search.coordinates[[place for place, _ in chosen]][:, 0] - n / 2)
+    assert np.median(far) <= 3
+    assert 0 < wrong < 0.2

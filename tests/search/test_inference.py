@@ -1,0 +1,119 @@
+"""What a search did not measure is said to be inferred, with a confidence that means what it says."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stored_maps import completed, drive, load_map
+
+from phasemap.diagram.bands import inferred_band
+from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.points import point_table
+from phasemap.diagram.tables import Tables
+from phasemap.phases.curves import Curves
+from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, subphase_codes
+from phasemap.search.inference import complete
+from phasemap.search.labelling import NEEDED, ByRule, by_rule, model_values
+from phasemap.search.maps import numbers_of
+
+
+@functools.cache
+def searched():
+    full = load_map("weight_decay")
+    trials = drive(full, kind="boundary", budget=0.12, tolerance=0.0)
+    return full, trials, completed(full, trials)
+
+
+def test_measured_points_stay_as_they_are_and_all_others_are_inferred():
+    full, trials, points = searched()
+    before = point_table(full.study, trials)
+    measured = (before["n_seeds"] > 0).to_numpy()
+    pd.testing.assert_frame_equal(points[measured], before[measured])
+    assert points["inferred"].tolist() == (~measured).tolist()
+    assert points["phase"].notna().all()
+    assert points.loc[measured, "confidence"].isna().all()
+    assert points.loc[~measured, "confidence"].between(0, 1).all()
+    assert (points.loc[~measured, "n_seeds"] == 0).all()
+
+
+def test_labels_and_quantities_of_inferred_points_are_near_the_full_map_s():
+    full, _, points = searched()
+    inferred = points["inferred"].to_numpy(dtype=bool)
+    for name, share in (("phase", 0.97), ("subphase", 0.95), ("generalizes", 0.97)):
+        assert (points[name] == full.points[name])[inferred & full.agreed].mean() >= share
+    off = (points["test_accuracy"] - full.points["test_accuracy"]).abs()[inferred]
+    assert off.mean() < 0.03
+    assert (off <= 2 * points.loc[inferred, "test_accuracy_std"] + 0.02).mean() > 0.85
+
+
+def test_confidence_is_the_share_of_seeds_that_have_the_phase():
+    full, _, points = searched()
+    inferred = points["inferred"].to_numpy(dtype=bool)
+    shares, confidence = full.shares(points["phase"])[inferred], points.loc[inferred, "confidence"].to_numpy()
+    assert np.mean((confidence - shares) ** 2) < 0.02
+    assert shares[confidence > 0.9].mean() > 0.97
+    assert shares[confidence < 0.8].mean() < 0.9
+
+
+def test_a_grid_s_points_and_those_that_failed_are_not_inferred():
+    full, trials, _ = searched()
+    grid = Tables(study=full.study, trials=trials, points=point_table(full.study, trials))
+    assert complete(grid) is grid
+    study = full.searched(kind="boundary").study
+    failed = trials.assign(status=np.where(np.arange(len(trials)) < 3, "failed", trials["status"]))
+    points = complete(Tables(study=study, trials=failed, points=point_table(study, failed))).points
+    lost = points["n_failed"] > 0
+    assert lost.sum() >= 2
+    assert not (points["inferred"] & lost).any()
+
+
+def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
+    full, _, points = searched()
+    study = full.searched(kind="boundary").study
+    diagram, truth = make_diagram(study, points), make_diagram(full.study, full.points)
+    band = inferred_band(diagram, 0, "generalization", "x", 0.9)
+    true = inferred_band(truth, 0, "generalization", "x", 0.9)  # of a grid nothing is inferred: the lines themselves
+    assert (true.low == true.high).all()
+    assert (band.low < band.high).any()
+    cell = np.diff(diagram.x.positions).mean()
+    held = [
+        any(low - 0.3 * cell <= place <= high + 0.3 * cell for low, high in zip(*ends, strict=True))
+        for row, place in zip(true.row, true.place, strict=True)
+        if len((ends := (band.low[band.row == row], band.high[band.row == row]))[0])
+    ]
+    assert len(held) >= 6
+    assert np.mean(held) >= 0.8
+
+
+accuracy = st.floats(0.05, 0.95)
+
+
+@given(st.lists(st.tuples(accuracy, accuracy, accuracy, accuracy), min_size=1, max_size=20), st.integers(0, 40))
+@pytest.mark.parametrize("rule", [MEMORIZED_FRACTION, DOSHI2024], ids=["memorized_fraction", "doshi2024"])
+def test_a_drawn_network_is_labelled_as_one_with_flat_curves(rule, networks, n_corrupted):
+    test, train, memorized, above = np.asarray(networks).T
+    peak = np.minimum(test + above * (1 - test), 0.95)
+    n = len(test)
+    corruption, counts = np.full(n, 0.3), np.full(n, n_corrupted)
+    values = {
+        "test_accuracy": np.concatenate([peak[:, None], np.repeat(test[:, None], 9, axis=1)], axis=1),
+        "train_accuracy": np.repeat(train[:, None], 10, axis=1),
+        "memorized_accuracy": np.repeat(memorized[:, None], 10, axis=1),
+    }
+    curves = Curves(steps=np.arange(1, 11), values=values, corruption=corruption, n_corrupted=counts)
+    table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=NEEDED["phases"])
+    labelling = ByRule(rule=rule, metric="phases", corruption=corruption, n_corrupted=counts)
+    found = labelling.label(model_values(table, NEEDED["phases"])[None], np.arange(n))[0]
+    assert found.tolist() == subphase_codes(curves, rule).tolist()
+
+
+def test_the_number_of_wrong_labels_is_known_nearly_where_nothing_was_trained():
+    full, trials, _ = searched()
+    places, _ = numbers_of(full.study, trials["trial_id"].tolist())
+    expected = by_rule(full.searched(kind="boundary").study, trials, places).n_corrupted
+    real = full.trials["n_corrupted"].to_numpy(dtype=float).reshape(-1, 2).mean(axis=1)
+    assert np.abs(expected - real).max() <= 0.05 * real.max()
+    assert ((expected == 0) == (real == 0)).all()

@@ -1,0 +1,114 @@
+"""The boundary sampler in a plain Optuna study: any objective that names its outcome."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import optuna
+import pytest
+
+import phasemap as pm
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def outcome(x, y):
+    if x**2 + math.log10(y) ** 2 < 0.6:
+        return "inside"
+    return "left" if x < 0 else "right"
+
+
+def objective(trial):
+    x, y = trial.suggest_float("x", -1, 1), trial.suggest_float("y", 0.1, 10, log=True)
+    trial.set_user_attr("label", outcome(x, y))
+    return 0.0
+
+
+def from_border(trial):
+    """Return how far a trial is from the nearest other label, in steps of a fine grid."""
+    x, y = trial.params["x"], math.log10(trial.params["y"])
+    steps = np.linspace(-0.5, 0.5, 101)
+    grid = [(a, b) for a in steps for b in steps if outcome(x + a, 10 ** (y + b)) != outcome(x, 10**y)]
+    return min((math.hypot(a, b) for a, b in grid), default=1.0)
+
+
+def test_most_trials_lie_near_borders_and_none_twice():
+    study = optuna.create_study(sampler=pm.BoundarySampler(seed=0))
+    study.optimize(objective, n_trials=160)
+    points = {(trial.params["x"], trial.params["y"]) for trial in study.trials}
+    assert len(points) == 160
+    late = [from_border(trial) for trial in study.trials[100:]]
+    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    random.optimize(objective, n_trials=60)
+    assert np.median(late) < 0.5 * np.median([from_border(trial) for trial in random.trials])
+
+
+def test_asked_trials_differ_before_any_is_told():
+    study = optuna.create_study(sampler=pm.BoundarySampler(seed=0, batch_size=4, resolution=9))
+    study.optimize(objective, n_trials=30)
+    asked = [study.ask() for _ in range(10)]
+    points = {(t.suggest_float("x", -1, 1), t.suggest_float("y", 0.1, 10, log=True)) for t in asked}
+    assert len(points) == 10
+
+
+def test_whole_numbers_steps_and_choices_keep_their_values_until_each_was_tried():
+    def whole(trial):
+        n = trial.suggest_int("n", 1, 7, step=3)
+        share = trial.suggest_float("share", 0.0, 0.6, step=0.2)
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        trial.set_user_attr("label", "high" if n * share > 1 or kind == "b" else "low")
+        return 0.0
+
+    study = optuna.create_study(sampler=pm.BoundarySampler(seed=1))
+    study.optimize(whole, n_trials=30)
+    tried = {(t.params["n"], round(t.params["share"], 9), t.params["kind"]) for t in study.trials}
+    assert tried == {(n, share, kind) for n in (1, 4, 7) for share in (0.0, 0.2, 0.4, 0.6) for kind in "ab"}
+
+
+def test_trials_that_failed_or_have_no_label_are_not_tried_again():
+    def fails(trial):
+        x = trial.suggest_int("x", 0, 19)
+        if x % 2:
+            raise ValueError("no")
+        trial.set_user_attr("outcome", str(x > 10))
+        return 0.0
+
+    study = optuna.create_study(sampler=pm.BoundarySampler(label="outcome", seed=0))
+    study.optimize(fails, n_trials=20, catch=ValueError)
+    assert sorted(trial.params["x"] for trial in study.trials) == list(range(20))
+
+
+PROCESS = """
+import sys, optuna, phasemap as pm
+sys.path.insert(0, sys.argv[2])
+from test_sampler import objective
+storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(sys.argv[1]))
+study = optuna.load_study(study_name="both", storage=storage, sampler=pm.BoundarySampler(seed=0))
+study.optimize(objective, n_trials=40)
+"""
+
+
+def test_processes_that_share_a_storage_share_the_map(tmp_path):
+    path = str(tmp_path / "journal")
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    study = optuna.create_study(study_name="both", storage=storage)
+    command = [sys.executable, "-c", PROCESS, path, str(tmp_path.parent)]
+    command[-1] = str(__file__).rpartition("/")[0]
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    points = [(trial.params["x"], trial.params["y"]) for trial in study.trials]
+    assert len(points) == 80
+    assert len(set(points)) >= 72
+
+
+def test_a_distribution_that_is_no_number_and_no_choice_is_refused():
+    class Strange(optuna.distributions.FloatDistribution.__mro__[1]):
+        def to_internal_repr(self, value): ...
+        def single(self): ...
+        def _contains(self, value): ...
+
+    from phasemap.search.sampler import space_of
+
+    with pytest.raises(ValueError, match="not a float, an integer or a choice"):
+        space_of({"x": Strange()})

@@ -1,0 +1,153 @@
+"""One contract for all kinds of search: ask, tell, a budget that is kept, and a state that survives its process."""
+
+import functools
+import json
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from stored_maps import drive, load_map
+
+from phasemap.search.maps import budget_trials, numbers_of
+from phasemap.search.study_search import StudySearch
+from phasemap.study.trials import grid_ids
+
+load_map = functools.cache(load_map)
+KINDS = ("boundary", "random", "sobol")
+
+
+@pytest.fixture
+def full():
+    return load_map("weight_decay")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_asks_for_each_trial_of_its_budget_once(full, kind):
+    asked = drive(full, 13, kind=kind, budget=0.1, **({"tolerance": 0.0} if kind == "boundary" else {}))
+    assert len(asked) == len(set(asked["trial_id"])) == round(0.1 * len(full.trials))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_number_may_be_under_way_and_told_in_any_order(full, kind):
+    study = full.searched(kind=kind, budget=60).study
+    search, waiting, asked = StudySearch(study, full.trials[:0]), [], []
+    random = np.random.default_rng(0)
+    while True:
+        new = [trial.trial_id for trial in search.ask(5)]
+        asked += new
+        waiting += new
+        assert search.in_flight == len(waiting)
+        if not waiting:
+            break
+        if not new or len(waiting) > 20:
+            told = random.choice(waiting, min(3, len(waiting)), replace=False)
+            waiting = [one for one in waiting if one not in told]
+            search.tell(full.rows(told))
+    assert len(asked) == len(set(asked)) <= 60
+    assert kind == "boundary" or len(asked) == 60
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_whose_process_was_killed_goes_on_from_its_storage(full, kind, tmp_path):
+    study, path = full.searched(kind=kind, budget=60).study, tmp_path / "cache" / "optuna.journal"
+    first = StudySearch(study, full.trials[:0], path)
+    rows = full.rows(trial.trial_id for trial in first.ask(30))
+    first.tell(rows)
+    assert first.ask(5)
+    journal = path.read_bytes()
+    again = StudySearch(study, rows, path)
+    assert path.read_bytes().startswith(journal)
+    assert again.left == 60 - len(rows)  # what was under way is to be asked for again
+    asked = {trial.trial_id for trial in again.ask(60)}
+    assert len(asked) == 60 - len(rows)
+    assert not asked & set(rows["trial_id"])
+
+
+@pytest.mark.parametrize(
+    "spoil", ["missing", "torn", "nonsense", "of other trials", "of other labels", "of another study"]
+)
+def test_a_state_that_is_lost_or_wrong_is_made_again_from_the_trials(full, spoil, tmp_path):
+    study, path = full.searched(kind="boundary", budget=100).study, tmp_path / "optuna.journal"
+    rows = drive(full, kind="boundary", budget=50, tolerance=0.0)
+    search = StudySearch(study, rows[:40] if spoil == "of other trials" else rows, path)
+    if spoil == "missing":
+        path.unlink()
+    if spoil == "torn":
+        path.write_bytes(path.read_bytes()[:-700])
+    if spoil == "nonsense":
+        path.write_bytes(b"\x00\xff not a journal\n")
+    table = rows.assign(subphase="confusion", phase="confusion") if spoil == "of other labels" else rows
+    if spoil == "of another study":
+        study = study.model_copy(update={"seeds": (0, 1, 2)})
+    search = StudySearch(study, table, path)
+    kept = optuna.load_study(storage=search._optuna._storage, study_name=study.name)
+    assert {trial.user_attrs["trial_id"] for trial in kept.trials} == set(rows["trial_id"])
+    assert {trial.user_attrs["subphase"] for trial in kept.trials} == set(table["subphase"])
+    assert search.ask(5)
+
+
+def test_optuna_reads_the_state_as_a_study_with_axes_seeds_and_labels(full, tmp_path):
+    path = tmp_path / "optuna.journal"
+    study = full.searched(kind="boundary", budget=40).study
+    search = StudySearch(study, full.trials[:0], path)
+    search.tell(full.rows(trial.trial_id for trial in search.ask(30)))
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    frame = optuna.load_study(storage=storage, study_name=study.name).trials_dataframe()
+    by_id = full.trials.set_index("trial_id")
+    for row in frame.to_dict("records"):
+        trial = by_id.loc[row["user_attrs_trial_id"]]
+        assert row["params_weight_decay"] == trial["weight_decay"]
+        assert row["params_corruption"] == trial["corruption"]
+        assert row["params_seed"] == trial["seed"]
+        assert row["user_attrs_subphase"] == trial["subphase"]
+        assert row["value"] == trial["test_accuracy"]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_diverged_trials_are_not_asked_for_again_and_failed_ones_by_the_next_run_only(full):
+    study = full.searched(kind="random", budget=80, seeds_per_point=1).study
+    search = StudySearch(study, full.trials[:0])
+    rows = full.rows(trial.trial_id for trial in search.ask(40))
+    status = np.where(np.arange(len(rows)) < 10, "failed", np.where(np.arange(len(rows)) < 20, "diverged", "ok"))
+    rows = rows.assign(status=status)
+    search.tell(rows)
+    assert not {trial.trial_id for trial in search.ask(40)} & set(rows["trial_id"])
+    whole = full.searched(kind="random", budget=len(full.trials)).study
+    again = {trial.trial_id for trial in StudySearch(whole, rows).ask(len(full.trials))}
+    assert set(rows.loc[rows["status"] == "failed", "trial_id"]) <= again
+    assert not set(rows.loc[rows["status"] != "failed", "trial_id"]) & again
+
+
+def test_points_of_a_drawn_search_get_all_their_seeds(full):
+    places, _ = numbers_of(full.study, drive(full, kind="sobol", budget=60)["trial_id"].tolist())
+    assert pd.Series(places).value_counts().tolist() == [2] * 30
+
+
+def test_sobol_points_cover_the_plane_better_than_random_ones(full):
+    def largest_hole(kind):
+        places, _ = numbers_of(full.study, drive(full, kind=kind, budget=40, seeds_per_point=1)["trial_id"].tolist())
+        at = full.target.coordinates()
+        return np.linalg.norm(at[:, None] - at[places][None], axis=-1).min(axis=1).max()
+
+    assert largest_hole("sobol") < largest_hole("random")
+
+
+@pytest.mark.parametrize(("budget", "n"), [(0.1, 65), (1.0, 646), (100, 100), (10_000, 646), (None, 162)])
+def test_a_budget_is_a_share_or_a_count(full, budget, n):
+    assert budget_trials(full.searched(kind="boundary", budget=budget).study) == n
+    assert len(grid_ids(full.study)) == 646
+
+
+@pytest.mark.parametrize("metric", ["generalization", "inversion"])
+def test_a_search_for_one_frontier_spends_its_trials_along_it(full, metric):
+    trials = drive(full, kind="boundary", budget=0.09, tolerance=0.0, metric=metric)
+    points = full.points
+    side = points["test_accuracy"] >= 0.9
+    if metric == "inversion":
+        side = points["recovered_accuracy"] > points["memorized_accuracy"]
+    at, side = full.target.coordinates(), side.to_numpy()
+    apart = np.linalg.norm(at[:, None] - at[None], axis=-1)
+    near = (np.where(side[:, None] != side[None], apart, np.inf)).min(axis=1) <= 1.5
+    places, _ = numbers_of(full.study, trials["trial_id"].tolist()[25:])
+    assert near[places].mean() > 1.5 * near.mean()
