@@ -18,6 +18,7 @@ from phasemap.diagram.tables import Tables, derive
 from phasemap.results.folder import RunFolder, list_runs, storage_path
 from phasemap.results.lock import holder_of
 from phasemap.runs import Run
+from phasemap.search.completed import completed
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
@@ -153,7 +154,7 @@ def derived_are_fresh(folder: RunFolder) -> bool:
 def _tables(folder: RunFolder) -> Tables:
     """Read the derived tables, or merge the shards where these are ahead."""
     if not derived_are_fresh(folder):
-        return derive(folder)
+        return completed(derive(folder))
     run = Run(folder)
     return Tables(study=run.study, trials=run.trials, points=run.points)
 
