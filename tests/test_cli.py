@@ -263,7 +263,6 @@ def test_plot_draws_the_other_kinds(place, tmp_path):
         (["plot", "runs/small", "-o", "none/a.png"], 3, "the folder none does not exist"),
         (["relabel", "runs/small", "--rule", "mine"], 2, "--rule mine is neither a rule nor a file"),
         (["export", "runs/small", "-o", "a.xlsx"], 2, "a.xlsx has the ending '.xlsx'"),
-        (["show", "runs/small", "--storage", "s3://bucket"], 2, "object stores are not available yet"),
         (["init", "small.yaml"], 2, "small.yaml exists already"),
         (["init", "none/a.yaml"], 3, "none/a.yaml can't be written"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import phasemap as pm
 from phasemap.running.driver import make_plan
 from phasemap.running.estimate import estimate
+from phasemap.study.packs import Calibration
 
 STUDIES = Path(__file__).parent.parent / "studies"
 FILES = sorted(STUDIES.rglob("*.yaml"))
@@ -46,5 +47,5 @@ def test_no_two_studies_have_one_name():
 
 def test_the_small_studies_together_are_planned_at_under_twenty_minutes_on_two_cores():
     studies = [pm.load_study(path) for path in SMALL]
-    seconds = [estimate(make_plan(study, None), study.resources, cpus=2)["wall_seconds"] for study in studies]
+    seconds = [estimate(make_plan(study, None), study.resources, 2, Calibration())["wall_seconds"] for study in studies]
     assert sum(seconds) < 20 * 60
