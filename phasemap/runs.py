@@ -225,13 +225,18 @@ class Run:
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file to look at the run in a browser, and return its path."""
         from phasemap.figures.page import check_page, write_report
+
+        check_page(Path(path))
+        write_report(self.report_content(), Path(path))
+        return Path(path)
+
+    def report_content(self) -> dict[str, Any]:
+        """Return the content of the report as plain data, for pages."""
         from phasemap.figures.report import report_payload
         from phasemap.results.provenance import read_provenance
 
-        check_page(Path(path))
         tables = Tables(study=self.study, trials=self.trials, points=self.points)
-        write_report(report_payload(tables, self._rows, read_provenance(self.folder), self.check()), Path(path))
-        return Path(path)
+        return report_payload(tables, self._rows, read_provenance(self.folder), self.check())
 
     def replay(self, trial_id: str, *, quiet: bool = False) -> Replay:
         """Train one trial alone again and compare it with what is stored; ``trial_id`` may be its first 6 digits.

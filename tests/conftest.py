@@ -16,6 +16,8 @@ from phasemap.study.file import parse_study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
 
+pytest_plugins = ["services"]
+
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
 settings.load_profile("steady")
 

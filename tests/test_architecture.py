@@ -12,9 +12,9 @@ import phasemap
 ROOT = Path(phasemap.__file__).parent
 ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
-    "diagram", "search", "figures", "running", "auditing", "service",
+    "diagram", "search", "figures", "running", "auditing",
 ]  # fmt: skip
-TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "cli", "__main__"]
+TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {
     "torch": {"training", "representations"},
     "ray": {"running"},

@@ -48,7 +48,7 @@ def test_help_answers_at_once_and_names_every_command():
     started = time.perf_counter()
     done = phasemap("--help")
     assert time.perf_counter() - started < 1.0
-    names = "run plan list show plot report diff check replay relabel export bundle schema init"
+    names = "run plan list show plot report diff check replay relabel export bundle schema init serve"
     for name in names.split():
         assert f"\n  {name} " in done.stdout
         assert phasemap(name, "--help").returncode == 0

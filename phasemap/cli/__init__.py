@@ -13,6 +13,7 @@ from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
 from phasemap.cli.report import report
 from phasemap.cli.run import plan, run
+from phasemap.cli.serve import serve
 from phasemap.cli.studies import init, schema
 from phasemap.cli.tables import bundle, export, relabel
 
@@ -33,7 +34,7 @@ def cli() -> None:
 
 COMMANDS = (
     run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
-    bundle, schema, init, audit,
+    bundle, schema, init, audit, serve,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

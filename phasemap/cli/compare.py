@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,43 +30,16 @@ def diff(run_a: str, run_b: str, storage: str | None, as_json: bool, fail_on_cha
     A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
     """
     from phasemap.api import open_run
+    from phasemap.diagram.compare_content import comparison_content
 
     found = open_run(run_a, storage).diff(open_run(run_b, storage))
     if output:
         from phasemap.figures.difference_page import save_difference
 
         save_difference(found, output)
-    print_result(_content(found, output), "\n".join(_lines(found, output)), as_json=as_json)
+    content = {**comparison_content(found), "file": str(output) if output else None}
+    print_result(content, "\n".join(_lines(found, output)), as_json=as_json)
     sys.exit(EXIT_FAILED if fail_on_change and not found.equal else 0)
-
-
-def _content(found: Comparison, output: Path | None) -> dict[str, Any]:
-    """Return a comparison as plain values; numbers that are not known are null."""
-    return {
-        "verdict": found.verdict,
-        "reason": found.reason,
-        "differences": list(found.differences),
-        "n_points": found.n_points,
-        "n_only_a": found.n_only_a,
-        "n_only_b": found.n_only_b,
-        "p_seeds": found.p_seeds,
-        "p_map": found.p_map,
-        "transitions": {
-            level: {
-                "agreement": t.agreement,
-                "kappa": None if t.kappa != t.kappa else t.kappa,
-                "counts": {str(a): {str(b): int(n) for b, n in row.items()} for a, row in t.counts.iterrows()},
-            }
-            for level, t in found.transitions.items()
-        },
-        "changed_points": _records(found.points[found.points["changed"]]),
-        "shifts": _records(found.shifts),
-        "file": str(output) if output else None,
-    }
-
-
-def _records(frame: pd.DataFrame) -> Any:
-    return json.loads(frame.to_json(orient="records"))
 
 
 def _lines(found: Comparison, output: Path | None) -> list[str]:

@@ -152,27 +152,19 @@ def plot(
     """
     from phasemap.api import open_run
     from phasemap.figures.static import check_format, save_figure
+    from phasemap.study.yaml_lines import read_assignment
 
     found = open_run(run, storage)
     metric = metric or ("subphase" if kind == "phases" else None)
     parts = [found.study.name, None if kind == "phases" else kind, metric]
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
-    spec = found.figure(kind, x=x, y=y, fix=dict(map(_assignment, fix)), facet=facet, metric=metric)
+    spec = found.figure(
+        kind, x=x, y=y, fix=dict(read_assignment(text, "--fix") for text in fix), facet=facet, metric=metric
+    )
     save_figure(spec, path, size)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),
         as_json=as_json,
     )
-
-
-def _assignment(text: str) -> tuple[str, object]:
-    """Read AXIS=VALUE, with the value as YAML."""
-    from phasemap.study.problems import UserError
-    from phasemap.study.yaml_lines import parse_document
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--fix {text}: allowed: AXIS=VALUE")
-    return name.strip(), parse_document(value, f"--fix {text}").content if value.strip() else None

@@ -29,6 +29,7 @@ def report_html(content: Mapping[str, Any]) -> str:
         "policy": policy,
         "title": html.escape(f"{content['name']}: phase diagram"),
         "style": style,
+        "body": body_html(),
         "content": script_json(content),
         "script": script,
     }
@@ -38,6 +39,11 @@ def report_html(content: Mapping[str, Any]) -> str:
         name, _, after = piece.partition("}}")
         pieces += [parts[name], after]
     return "".join(pieces)
+
+
+def body_html() -> str:
+    """Return the places that the scripts fill, for every page that shows a run."""
+    return _asset("body.html")
 
 
 def check_page(path: Path) -> None:

@@ -45,7 +45,7 @@ class Holder:
     @property
     def dead(self) -> bool:
         """Whether it is a process of this host that is gone."""
-        return self.here and (self.pid is None or _process_start(self.pid) != self.started)
+        return self.here and (self.pid is None or process_start(self.pid) != self.started)
 
 
 class Lock:
@@ -92,7 +92,7 @@ def locked(folder: RunFolder) -> Iterator[Lock]:
     place: _Place = _InStore(folder.remote) if folder.remote else _OnDisk(folder.lock)
     pid = os.getpid()
     mine = json.dumps(
-        {"host": socket.gethostname(), "pid": pid, "started": _process_start(pid), "holder": uuid.uuid4().hex}
+        {"host": socket.gethostname(), "pid": pid, "started": process_start(pid), "holder": uuid.uuid4().hex}
     )
     while not place.make(mine):
         _take_over_if_dead(place)
@@ -277,7 +277,7 @@ def _holder(text: str) -> Holder:
         return Holder(socket.gethostname(), None, None)
 
 
-def _process_start(pid: int) -> str | None:
+def process_start(pid: int) -> str | None:
     """Return when a process started, in the kernel's clock ticks; None if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

@@ -41,9 +41,12 @@ def load_resolved(path: str | Path) -> Study:
     return parse_study(read_document(path), data_needed=False)
 
 
-def parse_study(document: Document, *, data_needed: bool = True) -> Study:
-    """Turn a document into a Study; StudyError names every mistake in it and, if needed, in the data it names."""
-    return _Parser(document).study(data_needed=data_needed)
+def parse_study(document: Document, *, data_needed: bool = True, files_allowed: bool = True) -> Study:
+    """Turn a document into a Study; StudyError names every mistake in it and, if needed, in the data it names.
+
+    Without ``files_allowed`` a study from elsewhere may name no file of this machine: none is opened.
+    """
+    return _Parser(document, files_allowed=files_allowed).study(data_needed=data_needed)
 
 
 def load_rule(path: str | Path) -> PhaseRule:
@@ -61,6 +64,7 @@ def load_rule(path: str | Path) -> PhaseRule:
 class _Parser:
     document: Document
     problems: list[Problem] = field(default_factory=list)
+    files_allowed: bool = True
 
     def __post_init__(self) -> None:
         self.problems.extend(self.document.problems)
@@ -249,6 +253,9 @@ class _Parser:
         """Make a data file's path absolute, and put a matrix in place of its file; other values stay as they are."""
         if name not in NAMING_FILES or not isinstance(value, str):
             return value
+        if not self.files_allowed:
+            self.wrong(path, "names a file, which a study sent to a service can't; allowed: a matrix by its rows")
+            return None
         file = absolute(Path(self.document.source).parent, value)
         try:
             return file if name == "path" else read_matrix(file)

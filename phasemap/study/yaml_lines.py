@@ -155,6 +155,14 @@ class _Builder:
         return Problem(self.document.source, node.start_mark.line + 1, dotted(path), message)
 
 
+def read_assignment(text: str, option: str) -> tuple[str, Any]:
+    """Read AXIS=VALUE, with the value as YAML; UserError, naming the option, where it is none."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"{option} {text}: allowed: AXIS=VALUE")
+    return name.strip(), parse_document(value, f"{option} {text}").content if value.strip() else None
+
+
 def set_value(document: Document, text: str) -> None:
     """Apply one ``KEY=VALUE`` override to a document, creating sections that the file leaves out."""
     key, equals, value = text.partition("=")

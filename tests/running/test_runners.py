@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import study_of
@@ -168,7 +169,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 @pytest.mark.parametrize("first", ["", "import ray.tune\n"])
 def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(first, tmp_path):
-    code = first + OPEN_PORTS.format(tests=os.path.dirname(__file__))  # noqa: PTH120
+    code = first + OPEN_PORTS.format(tests=str(Path(__file__).parents[1]))
     ours = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment["HOME"] = str(tmp_path)

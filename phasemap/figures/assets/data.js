@@ -34,7 +34,7 @@ const PhaseData = (() => {
   class Model {
     /** Unpack all but the curves, which are unpacked when they are first asked for. */
     static async load(content) {
-      const model = new Model();
+      const model = new this();
       const { points, trials, frontiers, bands } = content;
       model.content = content;
       model.axes = content.axes;
@@ -62,6 +62,11 @@ const PhaseData = (() => {
 
     axis(name) { return this.axes.find((axis) => axis.name === name); }
     quantity(name) { return this.quantities.find((q) => q.name === name); }
+    /** Why a trial has no curve. */
+    get nothingRecorded() {
+      return this.content.curves.grids.length ? "No curve was recorded here." : "The curves don't fit into this file.";
+    }
+
     get last() { return this.steps.length - 1; }
 
     /** The number of a point from its place along each axis, {name: index}. */

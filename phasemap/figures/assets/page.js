@@ -32,6 +32,28 @@ const PhasePage = (() => {
       return this.render();
     }
 
+    /** Show newer results of the same study; what was chosen stays, and so does the focus. */
+    async update(model) {
+      const { state } = this;
+      const names = (of) => of.quantities.map((q) => q.name).join();
+      const again = names(model) !== names(this.model) || model.last !== this.model.last;
+      const focus = this.maps.findIndex((map) => map.box === document.activeElement);
+      const cursors = this.maps.map((map) => map.cursor);
+      if (state.step === this.model.last || state.step > model.last) state.step = model.last;
+      this.model = model;
+      if (again) {
+        by("controls").replaceChildren();
+        this.controls();
+      }
+      by("card").replaceChildren(by("card-title"));
+      card(model);
+      if (state.open !== null) await model.loadCurves(state.open);
+      this.render();
+      this.maps.forEach((map, i) => { map.cursor = cursors[i] ?? null; });
+      if (focus >= 0) this.maps[focus].box.focus();
+      if (state.open !== null) this.fillCell();
+    }
+
     /** The axes that vary between panels, and the panels as places along them. */
     facets() {
       const { x, y, hold } = this.state;
@@ -328,7 +350,7 @@ const PhasePage = (() => {
     async open(point, focus = false) {
       this.state.open = point;
       this.state.seed = "all";
-      await this.model.loadCurves();
+      await this.model.loadCurves(point);
       this.render();
       this.fillCell();
       if (focus || innerWidth < 900) { by("cell").focus(); by("cell").scrollIntoView({ block: "nearest" }); }
@@ -379,10 +401,9 @@ const PhasePage = (() => {
       const { model, state } = this;
       const ok = (trial) => !["failed", "missing", "diverged"].includes(trial.mark.name);
       const shown = state.seed === "all" ? (trials.some(ok) ? trials.filter(ok) : trials) : [trials[Number(state.seed)]];
-      const { records, recorded, grids } = model.content.curves;
+      const { records, recorded } = model.content.curves;
       if (!shown.some((trial) => model.curve(trial.slot))) {
-        const why = grids.length ? "No curve was recorded here." : "The curves don't fit into this file.";
-        by("curves").replaceChildren(html("p", {}, why));
+        by("curves").replaceChildren(html("p", {}, model.nothingRecorded));
         return;
       }
       const picture = PhaseDraw.curves(model, shown, by("cell").clientWidth - 26);
@@ -472,6 +493,7 @@ const PhasePage = (() => {
   }
 
   function claims(found) {
+    if (!found) return "";
     if (!found.length) return html("section", {}, html("h3", {}, "Claims"), html("p", {}, "The study makes no claims."));
     const items = found.map((claim) => html("li", {}, html("strong", { class: `verdict ${claim.verdict}` }, claim.verdict), " ",
       html("code", {}, given(claim.text)), ...claim.numbers.map((text) => html("p", {}, text)),

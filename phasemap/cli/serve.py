@@ -1,0 +1,83 @@
+"""The command that serves a storage as a web page and an HTTP API."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from phasemap.cli.shared import guarded
+
+NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdangerous", "prometheus_client", "jinja2")
+
+
+@click.command()
+@click.option("--storage", metavar="DIR", required=True, help="Where runs are kept.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine need --token-file.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True)
+@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Who may ask; mode 0600.")
+@click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
+@click.option("--address", metavar="ADDR", help="The Ray cluster of the runs. Default: Ray on this machine.")
+@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each run's embedded Ray; default all.")
+def serve(
+    storage: str,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    max_runs: int,
+    address: str | None,
+    cpus: int | None,
+) -> None:
+    """Serve a storage: a web page and an HTTP API to see, follow and submit runs.
+
+    \b
+    http://HOST:PORT/       the page: runs, live maps, curves, comparison, a form for new studies
+    http://HOST:PORT/docs   the API under /api/v1
+    http://HOST:PORT/metrics
+
+    Without --token-file everybody on this machine may read and submit. A token file is a YAML list:
+
+    \b
+    - {name: ann, token: <at least 24 characters>, scopes: [read, submit]}
+    - {name: dashboard, token: ..., scopes: [read], expires: 2027-01-31}
+
+    Submitted runs are processes of their own: they go on when the service ends, and it finds them when it comes back.
+    """
+    guarded(_serve, storage, host, port, token_file, max_runs, address, cpus)
+
+
+def _serve(
+    storage: str,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    max_runs: int,
+    address: str | None,
+    cpus: int | None,
+) -> None:
+    from phasemap.results.folder import storage_path
+    from phasemap.results.remote import is_remote
+    from phasemap.study.problems import UserError
+
+    if is_remote(storage):
+        raise UserError(f"--storage {storage}: allowed for a service: a local or shared folder")
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} not installed; pip install 'phasemap[serve]'")
+    from phasemap.serving.server import serve as serve_storage
+    from phasemap.serving.settings import Settings
+    from phasemap.serving.tokens import TokenFile
+
+    serve_storage(
+        Settings(
+            root=storage_path(storage).resolve(),
+            host=host,
+            port=port,
+            tokens=TokenFile(token_file) if token_file else None,
+            max_runs=max_runs,
+            address=address,
+            cpus=cpus,
+        )
+    )

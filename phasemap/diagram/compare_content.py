@@ -1,0 +1,38 @@
+"""A comparison of two runs as plain values, for JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from phasemap.diagram.compare import Comparison
+
+
+def comparison_content(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values; numbers that are not known are null."""
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        "differences": list(found.differences),
+        "n_points": found.n_points,
+        "n_only_a": found.n_only_a,
+        "n_only_b": found.n_only_b,
+        "p_seeds": found.p_seeds,
+        "p_map": found.p_map,
+        "transitions": {
+            level: {
+                "agreement": t.agreement,
+                "kappa": None if t.kappa != t.kappa else t.kappa,
+                "counts": {str(a): {str(b): int(n) for b, n in row.items()} for a, row in t.counts.iterrows()},
+            }
+            for level, t in found.transitions.items()
+        },
+        "changed_points": _records(found.points[found.points["changed"]]),
+        "shifts": _records(found.shifts),
+    }
+
+
+def _records(frame: pd.DataFrame) -> Any:
+    return json.loads(frame.to_json(orient="records"))

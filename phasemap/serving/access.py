@@ -1,0 +1,102 @@
+"""Who is asking, whether they may, and whether a page of ours asked: what every route depends on."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
+
+from fastapi import Depends, HTTPException, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
+
+from phasemap.serving.service import Service
+from phasemap.serving.tokens import LOCAL, READ, SUBMIT, Caller
+
+COOKIE = "phasemap_session"
+CSRF_HEADER = "x-csrf-token"
+
+bearer_scheme = HTTPBearer(auto_error=False, description="A token of the service's token file")
+cookie_scheme = APIKeyCookie(name=COOKIE, auto_error=False, description="The session of a page")
+
+
+def service_of(request: Request) -> Service:
+    """Return the service that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+def client_of(request: Request) -> str:
+    """Return a client's address."""
+    return request.client.host if request.client else "?"
+
+
+def caller_of(request: Request) -> Caller | None:
+    """Return who asks; None for a wrong, expired or missing token."""
+    tokens = service_of(request).settings.tokens
+    if tokens is None:
+        return LOCAL
+    given = request.headers.get("authorization")
+    if given is not None:
+        scheme, _, token = given.partition(" ")
+        return tokens.bearer(token.strip()) if scheme.lower() == "bearer" else None
+    cookie = request.cookies.get(COOKIE)
+    return tokens.session(cookie) if cookie else None
+
+
+def _permitted(request: Request, kind: str, scope: str) -> Caller:
+    service, caller = service_of(request), caller_of(request)
+    who = caller.name if caller and service.settings.tokens else client_of(request)
+    if not service.pace.allows(kind, who):
+        refuse(request, 429, "too many requests; try again in a minute", reason="pace")
+    if caller is None:
+        refuse(request, 401, "a valid token is needed: Authorization: Bearer TOKEN", reason="token")
+    request.state.caller = caller
+    if scope not in caller.scopes:
+        refuse(request, 403, f"the token of {caller.name} has no scope {scope}", reason="scope")
+    return caller
+
+
+def refuse(request: Request, status: int, message: str, *, reason: str) -> NoReturn:
+    """Raise the refusal of a request, and count it."""
+    service_of(request).metrics.refused.labels(reason).inc()
+    headers = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "60"}}.get(status)
+    raise HTTPException(status, message, headers=headers)
+
+
+async def reader(request: Request) -> Caller:
+    """Let in who may read."""
+    return _permitted(request, "read", READ)
+
+
+async def heavy_reader(request: Request) -> Caller:
+    """Let in who may read, to something that takes long to make."""
+    return _permitted(request, "heavy", READ)
+
+
+async def submitter(request: Request) -> Caller:
+    """Let in who may change something, from a program or from a page of this service."""
+    caller = _permitted(request, "change", SUBMIT)
+    check_origin(request)
+    sent = request.headers.get(CSRF_HEADER, "").encode()
+    if caller.by_cookie and not hmac.compare_digest(sent, caller.csrf.encode()):
+        refuse(request, 403, "the page's own token is missing or wrong; load the page again", reason="csrf")
+    return caller
+
+
+def check_origin(request: Request) -> None:
+    """Refuse what another site's page sends; programs send no origin."""
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if foreign or site not in (None, "same-origin", "none"):
+        refuse(request, 403, "the request came from a page of another site", reason="csrf")
+
+
+async def _service(request: Request) -> Service:
+    return service_of(request)
+
+
+Serving = Annotated[Service, Depends(_service)]
+Submitter = Annotated[Caller, Depends(submitter)]
+READ_CHECKS = [Security(bearer_scheme), Security(cookie_scheme), Depends(reader)]
+HEAVY_CHECKS = [Security(bearer_scheme), Security(cookie_scheme), Depends(heavy_reader)]
+CHANGE_CHECKS = [Security(bearer_scheme), Security(cookie_scheme)]

@@ -1,0 +1,61 @@
+"use strict";
+/* Two runs beside each other: the verdict, the picture, the points that changed and how far the frontiers moved. */
+
+(() => {
+  const { html, given } = PhaseDraw;
+  const by = (id) => document.getElementById(id);
+  const MOST_ROWS = 200;
+
+  async function compare() {
+    const [a, b] = [by("a").value, by("b").value];
+    if (!a || !b) return;
+    history.replaceState(null, "", `/compare?a=${a}&b=${b}`);
+    Api.show(by("problem"), "");
+    by("verdict").textContent = "Comparing …";
+    by("found").replaceChildren();
+    try {
+      show(a, b, await Api.ask(`/diff?a=${a}&b=${b}`));
+    } catch (error) {
+      by("verdict").textContent = "";
+      Api.show(by("problem"), error.message);
+    }
+  }
+
+  function show(a, b, found) {
+    by("verdict").replaceChildren(html("strong", {}, found.verdict), ": ", given(found.reason));
+    const facts = [`${found.n_points} points compared; ${found.n_only_a} only in A, ${found.n_only_b} only in B`,
+      ...Object.entries(found.transitions).map(([level, t]) => `${level}: ${(100 * t.agreement).toFixed(1)} % of the labels agree`),
+      ...found.differences];
+    const src = `/api/v1/diff.svg?a=${a}&b=${b}`;
+    by("found").replaceChildren(
+      html("ul", {}, ...facts.map((text) => html("li", {}, given(text)))),
+      html("a", { href: src, class: "picture" }, html("img", { src, alt: `The maps of ${a} and ${b}, and where they differ` })),
+      ...table("Points with another label", found.changed_points), ...table("Shift of the frontiers, B - A", found.shifts));
+  }
+
+  function table(title, rows) {
+    if (!rows.length) return [html("h2", {}, title), html("p", {}, "none")];
+    const names = Object.keys(rows[0]).filter((key) => key !== "changed");
+    const head = html("tr", {}, ...names.map((key) => html("th", { scope: "col" }, key.replaceAll("_", " "))));
+    const body = rows.slice(0, MOST_ROWS).map((row) => html("tr", {}, ...names.map((key) => html("td", {}, words(row[key])))));
+    const cut = rows.length > MOST_ROWS ? [html("p", {}, `The first ${MOST_ROWS} of ${rows.length}; the API has all.`)] : [];
+    return [html("h2", {}, title), html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
+      html("table", {}, html("thead", {}, head), html("tbody", {}, ...body))), ...cut];
+  }
+
+  function words(value) {
+    if (typeof value === "number") return PhaseData.digits(value);
+    return value === null ? "–" : given(String(value).replaceAll("_", " "), 60);
+  }
+
+  Api.ask("/runs?limit=1000").then(({ runs }) => {
+    const asked = new URLSearchParams(location.search);
+    for (const id of ["a", "b"]) {
+      by(id).append(html("option", { value: "" }, "choose a run"), ...runs.map((run) => html("option", { value: run.name }, run.name)));
+      by(id).value = runs.some((run) => run.name === asked.get(id)) ? asked.get(id) : "";
+      by(id).addEventListener("change", compare);
+    }
+    by("tools").addEventListener("submit", (event) => event.preventDefault());
+    return compare();
+  }, (error) => Api.show(by("problem"), error.message));
+})();

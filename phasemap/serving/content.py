@@ -1,0 +1,193 @@
+"""What is sent of a run, as bytes: tables page by page, curves, the page's map, pictures and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from phasemap.bundle import write_bundle
+from phasemap.diagram.diagram import first_panels, make_diagram
+from phasemap.figures.page import report_html
+from phasemap.figures.report import SMALL_TRIALS, report_payload
+from phasemap.figures.thumbnail import thumbnail_svg
+from phasemap.phases.curves import QUANTITIES
+from phasemap.results.curves import CURVE_COLUMNS
+from phasemap.results.provenance import read_provenance
+from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.shards import shard_files, shard_pieces, unless_replaced
+from phasemap.runs import Run
+from phasemap.serving.store import Snapshot
+from phasemap.study.problems import UserError
+from phasemap.study.yaml_lines import read_assignment
+
+MOST_FAILURES = 50
+
+
+class UnknownTrialError(UserError):
+    """The run has no such trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Which picture of a run is asked for; see ``phasemap plot``."""
+
+    kind: str = "phases"
+    x: str | None = None
+    y: str | None = None
+    facet: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()  # AXIS=VALUE
+    metric: str | None = None
+
+
+def table_page(name: str, stamp: str, frame: pd.DataFrame, offset: int, limit: int) -> bytes:
+    """Return some rows of a table with the number of all; numbers that are not known are null."""
+    rows = frame.iloc[offset : offset + limit].to_json(orient="records", double_precision=15)
+    head = {"run": name, "version": stamp, "n_rows": len(frame), "offset": offset, "limit": limit}
+    return f'{json.dumps(head)[:-1]}, "rows": {rows}}}'.encode()
+
+
+def chosen_trials(trials: pd.DataFrame, status: str | None, phase: str | None) -> pd.DataFrame:
+    """Return the trials of a status or with a label."""
+    if status is not None:
+        trials = trials[trials["status"] == status]
+    if phase is not None:
+        trials = trials[(trials["phase"] == phase) | (trials["subphase"] == phase)]
+    return trials
+
+
+def failures(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the first trials that failed, with their errors."""
+    failed = trials[trials["status"] == "failed"].head(MOST_FAILURES)
+    found: list[dict[str, Any]] = json.loads(failed[["trial_id", "seed", "error"]].to_json(orient="records"))
+    return found
+
+
+def curve(snapshot: Snapshot, trial_id: str) -> bytes:
+    """Return every quantity of a trial over its recorded steps; UnknownTrialError if it has none."""
+    found = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
+    if found.empty:
+        raise UnknownTrialError(f"the run {snapshot.study.name} has no results of a trial {trial_id}")
+    row = unless_replaced(lambda: _curve_row(snapshot, trial_id, found.iloc[0]["pack_id"]))
+    content = {
+        "trial_id": trial_id,
+        "status": row["status"],
+        "step": row["step"],
+        "quantities": {name: [_number(value) for value in row[name]] for name in QUANTITIES},
+    }
+    return json.dumps(content, allow_nan=False).encode()
+
+
+def _curve_row(snapshot: Snapshot, trial_id: str, pack_id: str) -> Mapping[str, Any]:
+    """Find the row that a merge kept: in its pack's shard, or in a file that took that shard's place."""
+    own = snapshot.folder.shard(pack_id)
+    for path in [own] if own.exists() else shard_files(snapshot.folder):
+        for piece in shard_pieces(path, [*CURVE_COLUMNS, "pack_id"]):
+            mine = pc.and_(pc.equal(piece["trial_id"], trial_id), pc.equal(piece["pack_id"], pack_id))
+            rows = piece.filter(mine)
+            if len(rows):
+                row: Mapping[str, Any] = rows.slice(0, 1).to_pylist()[0]
+                return row
+    raise UnknownTrialError(f"the curve of trial {trial_id} is not there any more")
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
+    """Return what the page draws a run from: a report's content.
+
+    Of a run that is under way or very large without what a report has of earlier steps, and without curves: the page
+    asks for those of the trials that it shows.
+    """
+    executions = read_provenance(snapshot.folder)
+    if running or len(snapshot.trials) > SMALL_TRIALS:
+        content = report_payload(snapshot.tables, SHARD_SCHEMA.empty_table(), executions)
+        content["card"]["claims"] = None  # they are tested at the end
+    else:
+        run = snapshot.run()
+        content = run.report_content()
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+def thumbnail(snapshot: Snapshot) -> bytes:
+    """Return a run's map as a small picture."""
+    diagram = first_panels(make_diagram(snapshot.study, snapshot.points))
+    return thumbnail_svg(diagram).encode()
+
+
+def report_file(run: Run) -> bytes:
+    """Return a run's report, one HTML file."""
+    return report_html(run.report_content()).encode()
+
+
+def picture(run: Run, figure: Figure, ending: str) -> bytes:
+    """Draw a figure as png, svg or pdf, or return it as JSON."""
+    from phasemap.figures.static import save_figure
+
+    spec = run.figure(
+        figure.kind,
+        x=figure.x,
+        y=figure.y,
+        fix=dict(read_assignment(text, "fix") for text in figure.fix),
+        facet=figure.facet,
+        metric=figure.metric,
+    )
+    if ending == "json":
+        return json.dumps(_plain(spec), allow_nan=False).encode()
+    return _written(f"figure.{ending}", partial(save_figure, spec))
+
+
+def difference_picture(a: Run, b: Run, ending: str) -> bytes:
+    """Draw two runs beside each other, and where they differ."""
+    from phasemap.figures.difference_page import save_difference
+
+    return _written(f"difference.{ending}", partial(save_difference, a.diff(b)))
+
+
+def bundle_file(run: Run, folder: Path) -> Path:
+    """Write a run's bundle into a temporary folder, and return its path."""
+    target = folder / f"{run.study.name}.zip"
+    write_bundle(run, target)
+    return target
+
+
+def _written(name: str, write: Callable[[Path], object]) -> bytes:
+    """Return what is written into a file."""
+    with tempfile.TemporaryDirectory(prefix="phasemap-") as folder:
+        path = Path(folder) / name
+        write(path)
+        return path.read_bytes()
+
+
+def _plain(value: Any) -> Any:
+    """Turn a figure's data into lists, mappings and numbers; what is not a number becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray | pa.Array):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return _scalar(value)
+    return [_plain(item) for item in value]
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return _number(value)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

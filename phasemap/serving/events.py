@@ -1,0 +1,73 @@
+"""Followers: each gets the newest state of what it follows; who is slow misses what lay between, and costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from sse_starlette import ServerSentEvent
+
+from phasemap.study.problems import UserError
+
+MOST_FOLLOWERS = 200
+CHECK_SECONDS = 5.0
+
+
+class TooManyError(UserError):
+    """As many follow as may."""
+
+
+@dataclass
+class Hub:
+    """The newest state of each run, numbered as they came in; lives in the event loop."""
+
+    followers: int = 0
+    _latest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _number: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def publish(self, name: str, text: str) -> None:
+        """Take in a run's new state."""
+        if self._latest.get(name, (0, ""))[1] == text:
+            return
+        self._number += 1
+        self._latest[name] = self._number, text
+        self._wake()
+
+    def forget(self, names: set[str]) -> None:
+        """Drop the runs that are not among these any more."""
+        for name in set(self._latest) - names:
+            del self._latest[name]
+
+    def _wake(self) -> None:
+        woken, self._changed = self._changed, asyncio.Event()
+        woken.set()
+
+    def enter(self) -> None:
+        """Count a follower; TooManyError where there are as many as may be."""
+        if self.followers >= MOST_FOLLOWERS:
+            raise TooManyError(f"{MOST_FOLLOWERS} clients follow already; try again later")
+        self.followers += 1
+
+    async def follow(self, name: str | None, allowed: Callable[[], bool]) -> AsyncIterator[ServerSentEvent]:
+        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``."""
+        seen = 0
+        try:
+            while allowed():
+                changed = self._changed
+                news = sorted(
+                    (number, text)
+                    for run, (number, text) in self._latest.items()
+                    if number > seen and name in (None, run)
+                )
+                for number, text in news:
+                    seen = number
+                    yield ServerSentEvent(data=text, event="run", id=str(number))
+                if not news:
+                    try:
+                        await asyncio.wait_for(changed.wait(), CHECK_SECONDS)
+                    except TimeoutError:
+                        continue
+        finally:
+            self.followers -= 1

@@ -1,0 +1,149 @@
+"""The API's routes that read runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import anyio
+from fastapi import APIRouter, Query, Request, Response
+from sse_starlette import EventSourceResponse
+
+from phasemap.results.provenance import read_provenance
+from phasemap.serving import content
+from phasemap.serving.access import READ_CHECKS, Serving, caller_of
+from phasemap.serving.answers import Log, RunDetails, Runs, Table, TrialCurve
+from phasemap.serving.forms import ERRORS, TYPES, Limit, Name, Offset, TrialId, body_of, sent_unless_known
+from phasemap.serving.jobs import tail_of
+from phasemap.serving.service import Service
+from phasemap.serving.settings import LOG_BYTES, PAGE_ROWS
+from phasemap.serving.summaries import RUNNING, STOPPING
+from phasemap.study.writing import dump_study, study_content
+
+SEND_SECONDS = 20.0  # to take an event; who is slower is let go
+
+reading = APIRouter(dependencies=READ_CHECKS, responses=ERRORS, tags=["runs"])
+
+
+@reading.get("/runs")
+def list_runs(service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS) -> Runs:
+    """List the runs: those under way first, then the one that was started last."""
+    found = service.summaries.all()
+    return Runs(n_runs=len(found), offset=offset, limit=limit, runs=found[offset : offset + limit])
+
+
+@reading.get("/runs/{name}")
+def get_run(name: Name, service: Serving) -> RunDetails:
+    """Return one run: its summary, study, executions, and the first trials that failed."""
+    summary = service.summaries.of(name)
+    if not service.store.place(name).study.is_file():
+        study = service.summaries.study(name)
+        trials: list[dict[str, Any]] = []
+        executions: list[dict[str, Any]] = []
+    else:
+        snapshot = service.store.snapshot(name)
+        study, trials = snapshot.study, content.failures(snapshot.trials)
+        executions = read_provenance(snapshot.folder)
+    return RunDetails(
+        summary=summary,
+        study=study_content(study),
+        study_file=dump_study(study),
+        executions=executions,
+        failures=trials,
+    )
+
+
+@reading.get("/runs/{name}/points", responses={200: {"model": Table}, 304: {"description": "it has not changed"}})
+def get_points(
+    name: Name, request: Request, service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS
+) -> Response:
+    """Return rows of the phase diagram as a table: one row a point."""
+    found = service.store.snapshot(name)
+    make = partial(content.table_page, name, found.stamp, found.points, offset, limit)
+    return sent_unless_known(request, service, (found.stamp, name, "points", offset, limit), TYPES["json"], make)
+
+
+@reading.get("/runs/{name}/trials", responses={200: {"model": Table}, 304: {"description": "it has not changed"}})
+def get_trials(
+    name: Name,
+    request: Request,
+    service: Serving,
+    offset: Offset = 0,
+    limit: Limit = PAGE_ROWS,
+    status: Literal["ok", "diverged", "failed"] | None = None,
+    phase: Annotated[str | None, Query(max_length=40)] = None,
+) -> Response:
+    """Return rows of the trials, all or those of a status or label (phase or subphase)."""
+    found = service.store.snapshot(name)
+
+    def make() -> bytes:
+        chosen = content.chosen_trials(found.trials, status, phase)
+        return content.table_page(name, found.stamp, chosen, offset, limit)
+
+    return sent_unless_known(
+        request, service, (found.stamp, name, "trials", offset, limit, status, phase), TYPES["json"], make
+    )
+
+
+@reading.get(
+    "/runs/{name}/trials/{trial_id}/curve",
+    responses={200: {"model": TrialCurve}, 304: {"description": "it has not changed"}},
+)
+def get_curve(name: Name, trial_id: TrialId, request: Request, service: Serving) -> Response:
+    """Return every quantity of a trial over its recorded steps."""
+    found = service.store.snapshot(name)
+    make = partial(content.curve, found, trial_id)
+    return sent_unless_known(request, service, (found.stamp, name, "curve", trial_id), TYPES["json"], make)
+
+
+@reading.get("/runs/{name}/log")
+def get_log(name: Name, service: Serving) -> Log:
+    """Return the end of a run's log, and of what its process printed."""
+    service.summaries.state(name)
+    folder = service.store.place(name)
+    return Log(log=tail_of(folder.log, LOG_BYTES), output=service.supervisor.files.tail(name))
+
+
+@reading.get("/runs/{name}/map", response_class=Response, responses=body_of("application/json", "a report's content"))
+def get_map(name: Name, request: Request, service: Serving) -> Response:
+    """Return what the page draws the run from; its form follows the page."""
+    found = service.store.snapshot(name)
+    running = service.summaries.state(name) in (RUNNING, STOPPING)
+    make = partial(content.map_content, found, running=running)
+    return sent_unless_known(request, service, (found.stamp, name, "map", running), TYPES["json"], make)
+
+
+@reading.get("/runs/{name}/thumbnail.svg", response_class=Response, responses=body_of("image/svg+xml", "a small map"))
+def get_thumbnail(name: Name, request: Request, service: Serving) -> Response:
+    """Return the run's map as a small picture."""
+    found = service.store.snapshot(name)
+    return sent_unless_known(
+        request, service, (found.stamp, name, "thumbnail"), TYPES["svg"], partial(content.thumbnail, found)
+    )
+
+
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "server-sent events of the type run, each a run's summary",
+    }
+}
+
+
+@reading.get("/runs/{name}/events", response_class=Response, responses=EVENTS)
+async def follow_run(name: Name, request: Request, service: Serving) -> Response:
+    """Follow a run: its summary now, and again whenever it changes."""
+    await anyio.to_thread.run_sync(service.summaries.state, name)
+    return _stream(request, service, name)
+
+
+@reading.get("/events", response_class=Response, responses=EVENTS)
+async def follow_all(request: Request, service: Serving) -> Response:
+    """Follow all runs: their summaries now, and each again whenever it changes."""
+    return _stream(request, service, None)
+
+
+def _stream(request: Request, service: Service, name: str | None) -> Response:
+    service.hub.enter()
+    events = service.hub.follow(name, lambda: caller_of(request) is not None)
+    return EventSourceResponse(events, ping=15, send_timeout=SEND_SECONDS)

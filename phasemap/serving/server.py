@@ -1,0 +1,140 @@
+"""The process: one uvicorn server, its logs, and connections that are slow on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack, suppress
+
+import uvicorn
+from fastapi import FastAPI
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from phasemap.serving.app import create_app
+from phasemap.serving.settings import Settings
+from phasemap.study.problems import UnreachableError
+
+HEAD_SECONDS, HEAD_BYTES = 10.0, 64_000  # of a request's first line and headers
+MOST_CONNECTIONS = 1000
+STOP_SECONDS = 5  # for requests under way
+SWITCH_SECONDS = 0.0005  # between threads: a request needs some, and 5 ms each is long while tables are made
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """HTTP with a limit to the time and bytes that a request's head may take, and to the number of connections."""
+
+    _late: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for a request, but not for ever."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes; a head that is too long ends the connection."""
+        if self._late is not None:
+            if self._head_bytes > HEAD_BYTES:
+                self.transport.abort()
+                return
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Start to wait for a further request's head."""
+        super().on_message_begin()
+        if self._late is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock."""
+        self._head_is_there()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _head_is_there(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._late = None
+        self.transport.abort()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; UserError and UnreachableError before anything is started."""
+    settings.check()
+    os.umask(0o077)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnreachableError(f"the storage {settings.root} can't be made: {error.strerror}") from None
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        app = create_app(settings)
+        app.state.service.supervisor.take()
+        _log_to_stderr()
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config_of(app)).run(sockets=[listener])
+
+
+def config_of(app: FastAPI) -> uvicorn.Config:
+    """Return how uvicorn is to run the service."""
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise UnreachableError(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+
+
+class _Lines(JsonFormatter):
+    """One JSON document a line."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],
+            timestamp="at",
+        )
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    for name in ("phasemap.serving", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)

@@ -1,0 +1,215 @@
+"""A run in a few numbers: its state, counts and time left, as lists, pages and followers get it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from phasemap.results.folder import RunFolder
+from phasemap.results.lock import holder_of
+from phasemap.results.provenance import read_provenance
+from phasemap.serving.jobs import Job
+from phasemap.serving.store import Store, derived_are_fresh
+from phasemap.serving.supervisor import Supervisor
+from phasemap.study.file import load_resolved
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import count_trials
+
+QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
+STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
+
+
+class Summary(BaseModel):
+    """A run in a few numbers."""
+
+    name: str
+    state: str
+    question: str = ""
+    axes: list[str] = []
+    n_trials: int = 0
+    n_done: int = 0
+    n_failed: int = 0
+    n_diverged: int = 0
+    phase_counts: dict[str, int] = {}
+    started: str | None = None
+    ended: str | None = None
+    core_hours: float = 0.0
+    eta_seconds: float | None = None
+    submitted_by: str | None = None
+    place_in_queue: int | None = None
+    error: str | None = None
+    version: str = ""
+
+
+@dataclass
+class _Rate:
+    """How fast a run's trials end, since it was first seen running."""
+
+    since: float
+    first: int  # trials that were there then
+    done: int = 0
+    seconds: float | None = None  # to the end, estimated when the last trials ended
+
+    def eta(self, done: int, total: int) -> float | None:
+        """Estimate the seconds to the end; None before anything ended. It changes only when trials end."""
+        if done != self.done:
+            self.done, passed = done, time.monotonic() - self.since
+            self.seconds = round(passed / (done - self.first) * (total - done), 1) if done > self.first else None
+        return self.seconds
+
+
+@dataclass
+class Summaries:
+    """Makes summaries, reading again only what changed."""
+
+    store: Store
+    supervisor: Supervisor
+    _studies: dict[str, tuple[int, Study]] = field(default_factory=dict)
+    _counts: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    _rates: dict[str, _Rate] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def names(self) -> list[str]:
+        """List all runs, and what is queued and has no folder yet, by name."""
+        return sorted({*self.store.names(), *(job.name for job in self.supervisor.jobs())})
+
+    def wanted(self, name: str) -> bool:
+        """Whether a run waits for its turn or is to be run to its end."""
+        job = self.supervisor.job(name)
+        return job is not None and job.wanted
+
+    def of(self, name: str) -> Summary:
+        """Summarize a run; UnknownRunError where there is neither a run nor a job of this name."""
+        job, folder, state = self._found(name)
+        queue = self.supervisor.queue() if job is not None and job.queued else []
+        summary = Summary(
+            name=name,
+            state=state,
+            submitted_by=job.by if job else None,
+            place_in_queue=queue.index(name) + 1 if name in queue else None,
+            error=job.error if job and state not in (RUNNING, QUEUED, DONE) else None,
+        )
+        try:
+            self._fill(summary, folder, job)
+        except UserError as error:  # one bad folder must not hide the others
+            return summary.model_copy(update={"state": FAILED, "error": str(error)})
+        return summary
+
+    def state(self, name: str) -> str:
+        """Return a run's state without reading its tables: done counts as stopped; UnknownRunError as above."""
+        return self._found(name)[2]
+
+    def _found(self, name: str) -> tuple[Job | None, RunFolder, str]:
+        job, folder = self.supervisor.job(name), self.store.place(name)
+        if job is None or folder.study.is_file():
+            folder = self.store.folder(name)
+        return job, folder, state_of(folder, job)
+
+    def study(self, name: str) -> Study:
+        """Return the study of a run or a job."""
+        return self._study(self.store.place(name), self.supervisor.job(name))
+
+    def all(self) -> list[Summary]:
+        """Summarize all runs, the one that changed last first."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.of(name))
+            except UserError:  # it was moved away in this moment
+                continue
+        active = (RUNNING, STOPPING, QUEUED)
+        found.sort(key=lambda run: run.started or "", reverse=True)
+        return sorted(found, key=lambda run: active.index(run.state) if run.state in active else len(active))
+
+    def _fill(self, summary: Summary, folder: RunFolder, job: Job | None) -> None:
+        study = self._study(folder, job)
+        summary.question, summary.axes = study.question, list(study.axis_names)
+        summary.n_trials = count_trials(study)
+        if not folder.study.is_file():
+            return
+        counts = self._counted(folder)
+        for key in set(counts) & set(Summary.model_fields):
+            setattr(summary, key, counts[key])
+        if summary.state == STOPPED and counts["outcome"] == "done":
+            summary.state = DONE
+        summary.eta_seconds = self._eta(summary)
+
+    def _study(self, folder: RunFolder, job: Job | None) -> Study:
+        path = folder.study
+        if not path.is_file() and job is not None:
+            path = self.supervisor.files.study(job.name)
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError:
+            raise UserError(f"{folder.name} has no study") from None
+        kept = self._studies.get(folder.name)
+        if kept is None or kept[0] != changed:
+            kept = self._studies[folder.name] = changed, load_resolved(path)
+        return kept[1]
+
+    def _counted(self, folder: RunFolder) -> Mapping[str, Any]:
+        """Return a run's counts; while one thread counts anew, others get the former ones."""
+        kept = self._counts.get(folder.name)
+        if kept is not None and not self._guard.acquire(blocking=False):
+            return kept[1]
+        if kept is None:
+            self._guard.acquire()
+        try:
+            kept = self._counts.get(folder.name)
+            if kept is None or kept[0] != self.store.stamp(folder.name):
+                counts = self._count(folder)
+                kept = self._counts[folder.name] = counts["version"], counts
+        finally:
+            self._guard.release()
+        return kept[1]
+
+    def _count(self, folder: RunFolder) -> dict[str, Any]:
+        version, columns = self.store.stamp(folder.name), ["status", "phase"]
+        if derived_are_fresh(folder):
+            table = pq.read_table(folder.trials, columns=columns)
+            status, phase = (table[name].to_pylist() for name in columns)
+        else:
+            snapshot = self.store.snapshot(folder.name)
+            version = snapshot.stamp
+            status, phase = (snapshot.trials[name].tolist() for name in columns)
+        statuses, executions = Counter(status), read_provenance(folder)
+        last = executions[-1] if executions else {}
+        phases = Counter(name for name in phase if isinstance(name, str))
+        return {
+            "version": version,
+            "n_done": statuses["ok"] + statuses["diverged"],
+            "n_failed": statuses["failed"],
+            "n_diverged": statuses["diverged"],
+            "phase_counts": dict(phases.most_common()),
+            "outcome": last.get("outcome"),
+            "started": last.get("started"),
+            "ended": last.get("ended"),
+            "core_hours": round(sum(execution["core_hours"] for execution in executions), 6),
+        }
+
+    def _eta(self, summary: Summary) -> float | None:
+        if summary.state != RUNNING:
+            self._rates.pop(summary.name, None)
+            return None
+        rate = self._rates.setdefault(summary.name, _Rate(time.monotonic(), summary.n_done))
+        return rate.eta(summary.n_done, summary.n_trials)
+
+
+def state_of(folder: RunFolder, job: Job | None) -> str:
+    """Tell a run's state from its job and its lock; whether it is done, its record says."""
+    held = holder_of(folder) is not None
+    if job is not None and not job.wanted and job.alive:
+        return STOPPING
+    if held or (job is not None and job.alive):
+        return RUNNING
+    if job is not None and job.wanted:
+        return QUEUED
+    return FAILED if job is not None and job.error and not job.cancelled_by else STOPPED

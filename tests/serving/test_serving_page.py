@@ -1,0 +1,185 @@
+"""The pages in a real browser over a real service: log in, submit, watch, open a cell, compare, cancel."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from processes import alive, wait_for
+from services import write_runs, write_tokens
+
+from phasemap.serving.jobs import JobFiles
+
+STUDY = """name: watched
+task: {kind: modular_addition, modulus: 11}
+model: {width: 32}
+training: {steps: 3000}
+axes:
+  corruption: [0, 0.2, 0.4]
+  weight_decay: [0, 4]
+fixed: {data_fraction: 0.7}
+seeds: 2
+resources: {pack_size: 2, max_concurrent: 1}
+"""
+
+
+CHOSEN_TEXT = "[document.activeElement].map((e) => e.value.slice(e.selectionStart, e.selectionEnd))[0]"
+LOOKS = ({"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}, "has_touch": True})
+PAGES = {"/": ".run img", "/runs/grid": ".cells rect", "/compare?a=grid&b=other": "#found img", "/submit": "main p"}
+
+
+class Visitor:
+    """A browser's page on a service, with everything that it said."""
+
+    def __init__(self, browser, service, **options):
+        self.context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | options))
+        self.page = self.context.new_page()
+        self.url, self.heard, self.alerts = service.url, [], []
+        self.page.on("console", lambda message: self.heard.append(message.text))
+        self.page.on("pageerror", lambda error: self.heard.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.alerts.append(dialog.message), dialog.accept()))
+
+    def go(self, path):
+        self.page.goto(self.url + path)
+
+    def log_in(self, token="ann-has-a-token-of-some-length"):
+        self.page.fill("#token", token)
+        self.page.click("main button[type=submit]")
+
+    def until(self, condition, seconds=60, what="the page"):
+        """Wait for something to be true, while the page goes on; its policy forbids Playwright's own way."""
+        return wait_for(lambda: condition() or self.page.wait_for_timeout(100), seconds, what)
+
+    def state(self):
+        return self.page.inner_text("#state")
+
+    def run(self, name):
+        """The job of a run, as its file says."""
+        return JobFiles(self.service.root).read()[name]
+
+    def check_access(self):
+        """Nothing that axe knows to keep people out."""
+        found = Axe().run(self.page)
+        serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
+        assert serious == [], [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pages") / "s"
+    write_runs(root)
+    return root
+
+
+@pytest.fixture
+def visitor(browser, start_service, storage):
+    service = start_service("--token-file", write_tokens(storage.parent), "--cpus", "1", root=storage)
+    found = Visitor(browser, service)
+    found.service = service
+    yield found
+    found.context.close()
+    assert [text for text in found.heard if not re.search(r"ERR_(CONNECTION|INCOMPLETE|NETWORK|EMPTY)", text)] == []
+    assert [text for text in found.alerts if not text.startswith("Cancel long?")] == []
+
+
+def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, storage):
+    page = visitor.page
+    visitor.go("/runs/grid")
+    visitor.check_access()
+    visitor.log_in()
+    page.wait_for_selector(".cells rect")
+    assert page.url.endswith("/runs/grid")
+    assert page.inner_text("#state") == "stopped"
+    visitor.check_access()
+
+    visitor.go("/submit")
+    page.fill("#study", STUDY.replace("num", "x").replace("seeds: 2", "seeds: many"))
+    page.wait_for_selector("#problems li")
+    assert page.inner_text("#checked") == "1 mistake"
+    assert page.is_disabled("#send")
+    page.click("#problems button")
+    assert page.evaluate(CHOSEN_TEXT) == "seeds: many"
+    page.fill("#study", STUDY)
+    page.wait_for_selector("#send:not([disabled])")
+    assert page.inner_text("#checked") == "The study is valid: 6 points, 12 trials."
+    visitor.check_access()
+    page.click("#send")
+
+    page.wait_for_url("**/runs/watched")
+    page.wait_for_selector(".cells rect", timeout=90_000)
+    seen = set()
+
+    def missing():
+        page.wait_for_timeout(200)
+        seen.add(page.locator('.cells rect[data-mark="missing"]').count())
+        return min(seen)
+
+    wait_for(lambda: 0 < missing() < 6, what="the first cells")
+    run = visitor.run("watched")
+    visitor.service.process.kill()
+    visitor.service.process.wait()
+    page.wait_for_selector("#lost:visible")
+    assert alive(run.pid)  # it goes on without the service
+    visitor.service.start()
+    page.wait_for_selector("#lost", state="hidden", timeout=20_000)
+    wait_for(lambda: missing() == 0, seconds=120, what="the map to fill")
+    assert len(seen) > 2  # it filled while one looked
+    visitor.until(lambda: visitor.state() == "done")
+    assert page.inner_text("#progress-words").startswith("12 of 12 trials; ")
+    page.locator(".cells rect[data-point]").nth(3).click()
+    page.wait_for_selector("#curves path.curve")
+    page.click("#log summary")
+    visitor.until(lambda: "12 trained, 0 reused" in page.inner_text("#log pre"))
+    assert visitor.run("watched").attempts == 1
+    visitor.check_access()
+
+    visitor.go("/")
+    page.wait_for_selector('[data-run="watched"] img')
+    visitor.check_access()
+    page.fill("#find", "grid")
+    assert page.locator(".run:visible").count() == 1
+    page.fill("#find", "")
+    for name in ("grid", "other"):
+        page.check(f'[data-run="{name}"] input')
+    page.click("#compare")
+    page.wait_for_selector("#found img")
+    visitor.until(lambda: page.evaluate("document.querySelector('#found img').naturalWidth") > 300)
+    assert re.match(r"(equal|changed|undecided)", page.inner_text("#verdict"))
+    visitor.check_access()
+
+    visitor.go("/submit")
+    page.fill("#study", STUDY.replace("watched", "long").replace("steps: 3000", "steps: 400000"))
+    page.wait_for_selector("#send:not([disabled])")
+    page.click("#send")
+    page.wait_for_selector("#cancel:not([hidden])")
+    visitor.until(lambda: visitor.state() == "running")
+    page.click("#cancel")
+    visitor.until(lambda: visitor.state() == "stopped", 90)
+    assert page.is_visible("#resume")
+    assert not (storage / "long/lock.json").exists()
+
+
+def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage):
+    service = start_service("--token-file", write_tokens(storage.parent), root=storage)
+    for options in LOOKS:
+        found = Visitor(browser, service, **options)
+        found.go("/login")
+        found.log_in("eve-may-only-read-this-service")
+        for path, there in PAGES.items():
+            found.go(path)
+            found.page.wait_for_selector(there)
+            assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            found.check_access()
+        assert "may read, but not submit" in found.page.inner_text("main")
+        found.context.close()
+        assert found.heard == found.alerts == []
+
+
+def test_the_api_is_described_without_asking_another_site(browser, start_service, storage):
+    found = Visitor(browser, start_service(root=storage))
+    asked = []
+    found.page.on("request", lambda request: asked.append(request.url))
+    found.go("/docs")
+    found.page.wait_for_selector('.opblock:has-text("/points")')
+    found.context.close()
+    assert all(url.startswith((found.url, "data:")) for url in asked)
+    assert found.heard == []
