@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import phasemap as pm
-from phasemap.running.driver import make_plan
 from phasemap.running.estimate import estimate
+from phasemap.running.planning import make_plan
 from phasemap.study.packs import Calibration
 
 STUDIES = Path(__file__).parent.parent / "studies"

@@ -39,7 +39,7 @@ def run(
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import run_folder
-    from phasemap.running.driver import check_folder, make_plan
+    from phasemap.running.planning import check_folder, make_plan
     from phasemap.study.file import load_study
     from phasemap.study.packs import Calibration
     from phasemap.study.trials import count_trials
@@ -85,8 +85,8 @@ def run(
 def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.results.folder import run_folder
-    from phasemap.running.driver import check_folder, make_plan
     from phasemap.running.estimate import estimate
+    from phasemap.running.planning import check_folder, make_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 

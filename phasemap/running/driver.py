@@ -19,20 +19,17 @@ from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
-from phasemap.results.shards import DamagedShardError, failed_ids, finished_ids
+from phasemap.results.shards import DamagedShardError
+from phasemap.running.planning import Plan, check_budget, check_folder, make_plan
 from phasemap.running.progress import Progress
 from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.completed import completed
-from phasemap.search.grid import coarse_to_fine
-from phasemap.study.changes import changes, contradictions
-from phasemap.study.file import load_resolved
-from phasemap.study.packs import Calibration, Pack, plan_packs, split
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.packs import Pack, split
+from phasemap.study.problems import UnreachableError
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand, grid_ids
 from phasemap.study.writing import dump_study, study_hash
 
 if TYPE_CHECKING:
@@ -49,95 +46,12 @@ logger = logging.getLogger("phasemap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run has to do: packs to train, and how many trials need no more training."""
-
-    packs: Sequence[Pack]
-    n_trials: int
-    n_reused: int
-    adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
-
-    @property
-    def n_missing(self) -> int:
-        """Count the trials to train."""
-        return sum(len(pack.trials) for pack in self.packs)
-
-    def core_seconds(self, calibration: Calibration) -> float:
-        """Estimate one core's time for all packs."""
-        return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
-
-    def calibration(self) -> Calibration:
-        """Measure on this machine what its trials cost."""
-        from phasemap.training.calibration import calibrate
-
-        return calibrate(self.packs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How a run ended."""
 
     n_trained: int
     n_reused: int
     failures: Sequence[str]  # ids of the trials that failed
-
-
-def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
-    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
-    if study.search.kind != "grid" and not retry_failed:
-        return _adaptive_plan(study, folder)
-    trials = list(expand(study, coarse_to_fine(study)))
-    done = finished_ids(folder) if folder else set()
-    wanted = trials
-    if retry_failed:
-        failed = failed_ids(folder) if folder else set()
-        wanted = [trial for trial in trials if trial.trial_id in failed]
-    size = study.resources.pack_size
-    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
-
-
-def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
-    """Plan what a search trains at most; which trials they are turns out as it goes."""
-    from phasemap.running.adaptive import likely_trials
-    from phasemap.search.maps import budget_trials
-
-    size = study.resources.pack_size
-    done = finished_ids(folder) if folder else set()
-    return Plan(
-        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
-        n_trials=budget_trials(study),
-        n_reused=len(done & set(grid_ids(study))),
-        adaptive=True,
-    )
-
-
-def check_folder(study: Study, folder: RunFolder) -> list[str]:
-    """Compare a study with the one that a folder was made by, and return in words what changed.
-
-    UserError if the two are different experiments.
-    """
-    if not folder.fetch(folder.study):
-        return []
-    old = load_resolved(folder.study)
-    wrong = contradictions(old, study)
-    if wrong:
-        raise UserError(
-            f"{folder.place} holds another study of the name {study.name}:\n"
-            + "\n".join(f"  {line}" for line in wrong)
-            + "\nallowed: the same task, model, training and fixed values; another name; or --fresh (moves it aside)"
-        )
-    return list(changes(old, study))
-
-
-def check_budget(study: Study, plan: Plan) -> None:
-    """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
-    limit = study.resources.max_core_hours
-    if limit == "none":
-        return
-    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
-    if hours > limit:
-        raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
 
 
 def run_study(
@@ -227,6 +141,27 @@ def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *
     return tables
 
 
+class _Retries:
+    """How often packs failed in a run, and what is tried next."""
+
+    def __init__(self) -> None:
+        self._attempts: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
+
+    def after(self, pack: Pack, failed: Failed) -> list[Pack]:
+        """Return what to train after a failure: the pack from its checkpoint, again, in halves, or nothing more."""
+        name = pack.pack_id
+        self._losses[name] += failed.cause == "node"
+        if failed.cause == "storage" or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
+            logger.warning("pack %s goes on, a %s failed: %s", name, failed.cause, failed.error)
+            return [pack]
+        self._attempts[name] += 1
+        logger.warning("pack %s failed (attempt %d): %s", name, self._attempts[name], failed.error)
+        if self._attempts[name] < ATTEMPTS:
+            return [pack]
+        return split(pack) if len(pack.trials) > 1 else []
+
+
 @dataclass
 class _Run:
     study: Study
@@ -288,9 +223,7 @@ class _Run:
             record=self.study.record,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
-        attempts: Counter[str] = Counter()
-        losses: Counter[str] = Counter()
-        idle = 0
+        retries, idle = _Retries(), 0
 
         def tell(event: Event) -> None:
             self._take(event, pending, progress)
@@ -317,22 +250,17 @@ class _Run:
             if refused and self.trained == trained:
                 raise UnreachableError(refused[0])
             for pack_id, failed in self.failures.items():
-                losses[pack_id] += failed.cause == "node"
-                if failed.cause == "storage" or (failed.cause == "node" and losses[pack_id] < NODE_LOSSES):
-                    logger.warning("pack %s goes on, a %s failed: %s", pack_id, failed.cause, failed.error)
-                    continue  # from its checkpoint
-                pack, error = pending.pop(pack_id), failed.error
-                attempts[pack_id] += 1
-                logger.warning("pack %s failed (attempt %d): %s", pack_id, attempts[pack_id], error)
-                if attempts[pack_id] < ATTEMPTS:
-                    pending[pack_id] = pack
-                elif len(pack.trials) > 1:
-                    pending |= {half.pack_id: half for half in split(pack)}
-                else:
-                    report = store_failure(pack, error, workload)
-                    if self.source:
-                        self.source.take(report)
-                    progress.tell(Finished(report=report))
+                pack = pending.pop(pack_id)
+                again = retries.after(pack, failed)
+                pending |= {one.pack_id: one for one in again}
+                if not again:
+                    self._give_up(pack, failed, workload, progress)
+
+    def _give_up(self, pack: Pack, failed: Failed, workload: Workload, progress: Progress) -> None:
+        report = store_failure(pack, failed.error, workload)
+        if self.source:
+            self.source.take(report)
+        progress.tell(Finished(report=report))
 
     def _take(self, event: Event, pending: dict[str, Pack], progress: Progress) -> None:
         self.lock.check()

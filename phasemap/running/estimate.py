@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from phasemap.study.packs import Calibration, Pack, estimated_bytes
 
 if TYPE_CHECKING:
-    from phasemap.running.driver import Plan
+    from phasemap.running.planning import Plan
     from phasemap.study.spec import ResourceSpec
 
 RAY_START_SECONDS = 8.0

@@ -18,8 +18,9 @@ from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.running.adaptive import PackSource
-from phasemap.running.driver import make_plan, run_study
+from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
+from phasemap.running.planning import make_plan
 from phasemap.running.ray_feed import PackedPlan, PackFeed, pack_of
 from phasemap.running.work import Workload, train_and_store
 

@@ -1,0 +1,99 @@
+"""What a run has to do, and whether it may: planned before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from phasemap.results.folder import RunFolder
+from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.search.grid import coarse_to_fine
+from phasemap.study.changes import changes, contradictions
+from phasemap.study.file import load_resolved
+from phasemap.study.packs import Calibration, Pack, plan_packs
+from phasemap.study.problems import UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand, grid_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run has to do: packs to train, and how many trials need no more training."""
+
+    packs: Sequence[Pack]
+    n_trials: int
+    n_reused: int
+    adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
+
+    @property
+    def n_missing(self) -> int:
+        """Count the trials to train."""
+        return sum(len(pack.trials) for pack in self.packs)
+
+    def core_seconds(self, calibration: Calibration) -> float:
+        """Estimate one core's time for all packs."""
+        return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
+
+    def calibration(self) -> Calibration:
+        """Measure on this machine what its trials cost."""
+        from phasemap.training.calibration import calibrate
+
+        return calibrate(self.packs)
+
+
+def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
+    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
+    if study.search.kind != "grid" and not retry_failed:
+        return _adaptive_plan(study, folder)
+    trials = list(expand(study, coarse_to_fine(study)))
+    done = finished_ids(folder) if folder else set()
+    wanted = trials
+    if retry_failed:
+        failed = failed_ids(folder) if folder else set()
+        wanted = [trial for trial in trials if trial.trial_id in failed]
+    size = study.resources.pack_size
+    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
+    return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
+
+
+def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
+    """Plan what a search trains at most; which trials they are turns out as it goes."""
+    from phasemap.running.adaptive import likely_trials
+    from phasemap.search.maps import budget_trials
+
+    size = study.resources.pack_size
+    done = finished_ids(folder) if folder else set()
+    return Plan(
+        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        n_trials=budget_trials(study),
+        n_reused=len(done & set(grid_ids(study))),
+        adaptive=True,
+    )
+
+
+def check_folder(study: Study, folder: RunFolder) -> list[str]:
+    """Compare a study with the one that a folder was made by, and return in words what changed.
+
+    UserError if the two are different experiments.
+    """
+    if not folder.fetch(folder.study):
+        return []
+    old = load_resolved(folder.study)
+    wrong = contradictions(old, study)
+    if wrong:
+        raise UserError(
+            f"{folder.place} holds another study of the name {study.name}:\n"
+            + "\n".join(f"  {line}" for line in wrong)
+            + "\nallowed: the same task, model, training and fixed values; another name; or --fresh (moves it aside)"
+        )
+    return list(changes(old, study))
+
+
+def check_budget(study: Study, plan: Plan) -> None:
+    """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
+    limit = study.resources.max_core_hours
+    if limit == "none":
+        return
+    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
+    if hours > limit:
+        raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
