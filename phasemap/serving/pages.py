@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from phasemap._version import __version__
-from phasemap.figures.page import body_html
+from phasemap.figures.page import PAGE_SCRIPTS, body_html
 from phasemap.serving.access import COOKIE, caller_of, check_origin, client_of, refuse, service_of
 from phasemap.serving.forms import Name
 from phasemap.serving.tokens import SESSION_SECONDS, SUBMIT
@@ -54,7 +54,7 @@ async def show_runs(request: Request) -> Response:
 @router.get("/runs/{name}")
 async def show_run(name: Name, request: Request) -> Response:
     """Show one run."""
-    return _page(request, "run.html", run=name, report_body=body_html())
+    return _page(request, "run.html", run=name, report_body=body_html(), report_scripts=PAGE_SCRIPTS)
 
 
 @router.get("/compare")
