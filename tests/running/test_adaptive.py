@@ -148,7 +148,9 @@ def start(tmp_path):
         for pid in [process.pid, *children(process.pid)]:
             if alive(pid):
                 kill(pid)
-        process.communicate()
+        process.wait()
+        process.stdout.close()  # not read to its end: Ray's agents hold it for another minute
+        process.stderr.close()
 
 
 @pytest.mark.slow
@@ -158,7 +160,7 @@ def test_a_killed_search_goes_on_on_ray_and_trains_nothing_twice(start, tmp_path
     wait_for(lambda: len(list(folder.shards.glob("[!.]*.parquet"))) >= 3, seconds=240, what="three shards")
     workers = [pid for pid, command in children(first.pid).items() if "ray::" in command]
     kill(first.pid)
-    first.communicate()
+    first.wait()
     wait_for(lambda: not any(map(alive, workers)), what="the end of the killed driver's workers")
     kept = finished_ids(folder)
     assert 3 <= len(kept) < BUDGET
