@@ -50,3 +50,13 @@ def wait_for(condition, seconds=90, what="the condition"):
 def kill(pid):
     """Kill a process as the kernel would for want of memory."""
     os.kill(pid, signal.SIGKILL)
+
+
+def end(process):
+    """Kill a process and what it started; its pipes are not read, since Ray's agents hold them for another minute."""
+    for pid in [process.pid, *children(process.pid)]:
+        if alive(pid):
+            kill(pid)
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()

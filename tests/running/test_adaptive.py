@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import run_in_process, study_of
-from processes import alive, children, kill, wait_for
+from processes import alive, children, end, kill, wait_for
 from test_ray_feed import room_for
 
 import phasemap as pm
@@ -145,12 +145,7 @@ def start(tmp_path):
 
     yield run
     for process in started:
-        for pid in [process.pid, *children(process.pid)]:
-            if alive(pid):
-                kill(pid)
-        process.wait()
-        process.stdout.close()  # not read to its end: Ray's agents hold it for another minute
-        process.stderr.close()
+        end(process)
 
 
 @pytest.mark.slow

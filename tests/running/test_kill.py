@@ -10,7 +10,7 @@ import time
 
 import pytest
 from conftest import run_in_process, study_of
-from processes import alive, children, kill, wait_for
+from processes import alive, children, end, kill, wait_for
 from test_runners import comparable
 
 from phasemap.diagram.tables import derive
@@ -53,10 +53,7 @@ def start(tmp_path):
     run.folder = RunFolder(tmp_path / "killed")
     yield run
     for process in started:
-        for pid in [process.pid, *children(process.pid)]:
-            if alive(pid):
-                kill(pid)
-        process.communicate()
+        end(process)
 
 
 def shards(folder):
@@ -78,7 +75,7 @@ def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
     wait_for(lambda: len(shards(start.folder)) >= 2, what="two shards")
     workers = busy_workers(first)
     kill(first.pid)
-    first.communicate()
+    first.wait()
     kept = shards(start.folder)
     assert 2 <= len(kept) < N_PACKS
     done = finished_ids(start.folder)
