@@ -119,7 +119,8 @@ def test_a_run_from_inside_the_cluster_and_a_wheel_of_another_version(cluster, s
         file.writestr("phasemap/_version.py", '__version__ = "9.9"\n')
     other = cluster.run("submit", path, *place(cluster), "--wheel", wheel)
     assert other.returncode == 3
-    assert f"the cluster has phasemap 9.9 ({sys.executable}), but the study was submitted by" in other.stderr
+    assert "the cluster has phasemap 9.9 (/" in other.stderr
+    assert "), but the study was submitted by" in other.stderr
 
 
 class NoJobServer(BaseHTTPRequestHandler):

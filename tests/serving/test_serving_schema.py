@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def storage():
     """The service's storage; its queue is not watched, so that nothing is started."""
     write_runs(ROOT)
     APP.state.service.supervisor.take()
+    APP.state.service.supervisor.ticked = time.monotonic()  # the description may be minutes old
     APP.state.service.pace.allows = lambda kind, who: True
     yield
     APP.state.service.supervisor.close()

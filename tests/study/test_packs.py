@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import trial_of
+from conftest import study_of, trial_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from phasemap.study.packs import (
@@ -17,6 +17,7 @@ from phasemap.study.packs import (
     weight_count,
 )
 from phasemap.study.sizes import trial_size
+from phasemap.study.trials import expand
 from phasemap.tasks.load import dataset_of
 from phasemap.training.networks import build_network
 
@@ -78,7 +79,11 @@ def test_what_takes_more_work_is_estimated_higher(plain, more):
 
 
 def test_very_many_tiny_trials_are_cut_by_their_memory():
-    trials = [trial_of(trial_id=str(seed), seed=seed, modulus=31, width=4, steps=1) for seed in range(13_000)]
+    study = study_of(
+        task={"kind": "modular_addition", "modulus": 31}, model={"width": 4}, training={"steps": 1},
+        axes={"corruption": {"start": 0, "stop": 0.5, "num": 100}}, seeds=130,
+    )  # fmt: skip
+    trials = list(expand(study))
     assert sum(map(estimated_seconds, trials)) < TARGET_SECONDS
     packs = plan_packs(trials)
     assert len(packs) == 2
