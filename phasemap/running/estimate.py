@@ -14,8 +14,8 @@ RAY_START_SECONDS = 8.0
 WORKER_START_SECONDS = 5.0
 PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
-GENERAL_BYTES = 75_000_000  # more with torch.func
-RAY_BYTES = 500_000_000  # its daemons
+GENERAL_BYTES = 220_000_000  # more in a worker that trained some packs with torch.func
+RAY_BYTES = 780_000_000  # its daemons, and the driver
 
 
 def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibration) -> dict[str, float]:
