@@ -32,7 +32,8 @@ def free_port():
 
 def own_tmp():
     """What starts a process with a /tmp of its own; nothing where that is not allowed, or hides what is tested."""
-    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=2g own /tmp && exec "$@"', "sh"]
+    own = 'mount --bind "$0" /mnt && mount -t tmpfs -o size=2g own /tmp && mkdir -p "$0" && mount --bind /mnt "$0"'
+    command = ["unshare", "--mount", "sh", "-c", f'{own} && exec "$@"', str(ROOT)]  # the checkout may lie in /tmp
     seen = ["sh", "-c", 'test -x "$1" && test -d "$2"', "sh", sys.executable, str(ROOT)]
     allowed = shutil.which("unshare") and not subprocess.run([*command, *seen], capture_output=True).returncode
     return command if allowed else []
