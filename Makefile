@@ -18,7 +18,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for name in engine transformer plan report overhead scale figures search serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in engine transformer plan report overhead scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 search-maps: $(VENV)/.demo
 	$(BIN)/python benchmarks/search_maps.py
