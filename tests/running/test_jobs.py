@@ -81,7 +81,7 @@ def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, stu
 
 
 def test_nothing_is_lost_or_trained_twice_when_workers_a_node_and_the_driver_are_killed(cluster, tmp_path):
-    text = STUDY.format(steps=6000, seeds=1, pack_size=2)
+    text = STUDY.format(steps=3000, seeds=2, pack_size=2)
     chaos = Chaos(cluster, text, Random(7))
     figures = chaos.run(workers=2, nodes=1, drivers=1)
     assert figures["kills"] == {"worker": 2, "node": 1, "driver": 1}
