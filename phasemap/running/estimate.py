@@ -29,9 +29,7 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
         busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
-    largest = max(
-        estimated_bytes(pack.trials) + (0 if pack.trials[0].explicit else GENERAL_BYTES) for pack in plan.packs
-    )
+    largest = max(map(_pack_bytes, plan.packs))
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
