@@ -10,7 +10,7 @@ demo: $(VENV)/.demo
 	$(BIN)/phasemap show runs/quickstart
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -18,7 +18,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for name in engine transformer plan report overhead scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in engine transformer plan report overhead cores scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 search-maps: $(VENV)/.demo
 	$(BIN)/python benchmarks/search_maps.py

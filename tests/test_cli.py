@@ -20,6 +20,8 @@ from conftest import SMALL
 
 from phasemap.cli import cli
 from phasemap.phases.labelling import label_frame
+from phasemap.running.planning import make_plan
+from phasemap.study.file import load_study
 from phasemap.study.spec import PhaseRule
 
 STUDIES = Path(__file__).parent.parent / "studies"
@@ -318,9 +320,17 @@ def test_the_schema_accepts_the_studies_that_ship_and_refuses_bad_ones():
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.rglob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_that_ships_can_be_planned(path, tmp_path):
-    done = phasemap("plan", path, "--storage", tmp_path, "--json")
+def test_every_study_that_ships_can_be_cut_into_packs(path):
+    plan = make_plan(load_study(path), None)
+    assert 0 < plan.n_missing <= plan.n_trials
+    assert plan.adaptive or plan.n_missing == plan.n_trials
+
+
+@pytest.mark.parametrize("name", ["adaptive_quickstart", "paper/fig05_batchnorm", "paper/fig16_images_dropout"])
+def test_plan_measures_networks_of_every_kind(name, tmp_path):
+    done = phasemap("plan", STUDIES / f"{name}.yaml", "--storage", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["core_hours"] > 0
 
 
 def test_init_writes_a_study_that_plans(tmp_path):

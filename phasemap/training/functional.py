@@ -18,6 +18,7 @@ from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
+from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
@@ -69,11 +70,27 @@ class _Group:
             grad(self._mean_loss), in_dims=(0, 0, 0, 0 if self._dropout else None), chunk_size=_chunk(first, rows)
         )
         self._answers = vmap(self._answer, chunk_size=_chunk(first, len(data.labels)))
+        self._step_number = torch.zeros((), dtype=torch.float64, device=device)
+        static = not self._batches and not self._dropout  # nothing that a step draws anew
+        self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
     def train_step(self, step: int) -> None:
         """Take one step with every network, counted from 1."""
-        inputs, targets = self._batch(step)
-        parts = self._gradients(self._unflatten(self.weights), inputs, targets, self._mask(step, targets.shape[1]))
+        if self._graphed:
+            self._step_number.fill_(step)
+            self._graphed()
+        else:
+            inputs, targets = self._batch(step)
+            self._update(inputs, targets, self._mask(step, targets.shape[1]), step)
+
+    def _full_batch_step(self) -> None:
+        """Take a step whose number stands in a tensor, as a graph needs it."""
+        self._update(self.inputs[:, : self.n_train], self.targets[:, : self.n_train], None, self._step_number)
+
+    def _update(
+        self, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None, step: int | torch.Tensor
+    ) -> None:
+        parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
         rows = self.gradient.split(len(self.weights) // len(self.optimizers))

@@ -47,14 +47,17 @@ class AdamW:
         self._scratch = torch.empty(0 if self._fused else weights.shape, device=weights.device)
         self._taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
 
-    def step(self, gradient: torch.Tensor, step: int) -> None:
-        """Update the weights in place with the gradient of step number ``step``, counted from 1."""
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
+        """Update the weights in place with the gradient of step number ``step``, counted from 1.
+
+        The step may be a tensor () in float64 too, which a CUDA graph reads anew each time.
+        """
         if self._fused:
             self._fused_step(gradient, step)
         else:
             self._vector_step(gradient, step)
 
-    def _fused_step(self, gradient: torch.Tensor, step: int) -> None:
+    def _fused_step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         settings = self.settings
         assert isinstance(settings.weight_decay, float)
         torch._fused_adamw_(
@@ -64,11 +67,11 @@ class AdamW:
             beta1=settings.betas[0], beta2=settings.betas[1],
         )  # fmt: skip
 
-    def _vector_step(self, gradient: torch.Tensor, step: int) -> None:
+    def _vector_step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         self.weights.mul_(1 - self.settings.learning_rate * self.settings.weight_decay)
         self._move(gradient, step)
 
-    def _move(self, gradient: torch.Tensor, step: int) -> None:
+    def _move(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         beta1, beta2 = self.settings.betas
         self.mean.lerp_(gradient, 1 - beta1)
         self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
@@ -91,7 +94,7 @@ class AdamW:
 class Adam(AdamW):
     """Adam (Kingma & Ba, 1412.6980) with L2 regularization in the gradient, as in torch.optim.Adam."""
 
-    def step(self, gradient: torch.Tensor, step: int) -> None:
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1."""
         coupled = torch.add(gradient, self.settings.weight_decay * self.weights)
         self._move(coupled, step)
@@ -105,7 +108,7 @@ class SGD:
         self.settings = settings
         self.velocity = torch.zeros_like(weights)
 
-    def step(self, gradient: torch.Tensor, step: int) -> None:
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place; the number of the step does not matter."""
         self.velocity.mul_(self.settings.momentum).add_(gradient).add_(self.settings.weight_decay * self.weights)
         self.weights.sub_(self.settings.learning_rate * self.velocity)
