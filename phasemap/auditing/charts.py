@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 560, 260
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40
+LEFT, RIGHT, TOP, BOTTOM = 60, 28, 10, 44
 TICKS = 5
+STEPS = (1, 2, 5, 10, 20)  # between marks of percent
 DASHES = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
 
 
@@ -33,9 +34,10 @@ def line_chart(
     """Draw lines over a common x; y is in percent."""
     xs = [math.log10(x) if log_x else x for line in lines for x in line.x]
     ys = [value for line in lines for value in (*line.low, *line.high, *line.y)]
-    bottom = max(0.0, math.floor(min(ys) / 5) * 5)
-    top = min(100.0, math.ceil(max(ys) / 5) * 5)
-    frame = _Frame(min(xs), max(xs), bottom, max(top, bottom + 5), log_x)
+    step = next((s for s in STEPS if max(ys) - min(ys) <= s * (TICKS - 1)), STEPS[-1])
+    bottom = max(0.0, math.floor(min(ys) / step) * step)
+    top = min(100.0, math.ceil(max(ys) / step) * step)
+    frame = _Frame(min(xs), max(xs), bottom, max(top, bottom + step), step, log_x)
     parts = [frame.axes(x_label, y_label, percent_x=percent_x), *(_line(line, frame) for line in lines)]
     title = html.escape(f"{y_label} / {x_label}: " + ", ".join(line.label for line in lines))
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">{"".join(parts)}</svg>{_legend(lines)}'
@@ -65,6 +67,7 @@ class _Frame:
     x_high: float
     y_low: float
     y_high: float
+    y_step: float
     log_x: bool
 
     def x(self, value: float) -> float:
@@ -78,19 +81,20 @@ class _Frame:
 
     def axes(self, x_label: str, y_label: str, *, percent_x: bool) -> str:
         parts = []
-        for i in range(TICKS):
-            value = self.y_low + i * (self.y_high - self.y_low) / (TICKS - 1)
+        for i in range(int((self.y_high - self.y_low) / self.y_step + 1.5)):
+            value = min(self.y_low + i * self.y_step, self.y_high)
             y = self.y(value)
             parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="right">{value:.3g}</text>')
+        for i in range(TICKS):
             at = self.x_low + i * (self.x_high - self.x_low) / (TICKS - 1)
             number = 10**at if self.log_x else at
             text = f"{100 * number:.0f} %" if percent_x else f"{number:.0f}"
-            parts.append(f'<text x="{self.x(number):.1f}" y="{HEIGHT - BOTTOM + 16}" class="middle">{text}</text>')
+            parts.append(f'<text x="{self.x(number):.1f}" y="{HEIGHT - BOTTOM + 18}" class="middle">{text}</text>')
         middle = (TOP + HEIGHT - BOTTOM) / 2
-        parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" class="middle">{html.escape(x_label)}</text>')
+        parts.append(f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 5}" class="middle">{html.escape(x_label)}</text>')
         parts.append(
-            f'<text transform="translate(12 {middle}) rotate(-90)" class="middle">{html.escape(y_label)}</text>'
+            f'<text transform="translate(14 {middle}) rotate(-90)" class="middle">{html.escape(y_label)}</text>'
         )
         return "".join(parts)
 

@@ -91,8 +91,9 @@ def decide(
 ) -> Decision:
     """Choose an action on one half of the trainings and value it on the other.
 
-    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The answer is
-    UNCLEAR where the other half can't confirm the choice, and it is not known either that nothing can be gained.
+    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The action is
+    the one that one half values highest among those that the other half confirms. The answer is UNCLEAR where it
+    confirms none, and it is not known either that nothing can be gained.
 
     Gains are of true accuracy: test labels are wrong too, and hide a part of every change (``visibility``). Noise that
     is added to noisy labels is also hidden by that part, since it mends some.
@@ -105,12 +106,12 @@ def decide(
     def worth(action: str, slopes: Slopes) -> Floats:
         return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
 
-    chosen = max(ACTIONS, key=lambda action: float(worth(action, first).mean()))
-    valued = worth(chosen, second)
+    chosen = sorted(ACTIONS, key=lambda action: float(worth(action, first).mean()), reverse=True)
+    chosen = chosen[: chosen.index("nothing")]
     gains = {action: _gain(action, whole, labels, spend, prices) for action in ACTIONS}
     net = {action: worth(action, whole) for action in ACTIONS}
     return Decision(
-        action=_verdict(chosen, valued, net),
+        action=_verdict({action: worth(action, second) for action in chosen}, net),
         spend=spend,
         gains={action: of_draws(float(np.median(gain)), gain) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
@@ -120,12 +121,13 @@ def decide(
     )
 
 
-def _verdict(chosen: str, valued: Floats, net: Mapping[str, Floats]) -> str:
-    """Act only on what the other half confirms; else nothing, if all that could be gained is known to be nothing."""
-    if chosen != "nothing" and np.quantile(valued, 1 - LEVEL) > 0:
-        return chosen
+def _verdict(valued: Mapping[str, Floats], net: Mapping[str, Floats]) -> str:
+    """Take the first action that the other half confirms; else nothing, if it is known that nothing can be gained."""
+    for action, value in valued.items():
+        if np.quantile(value, 1 - LEVEL) > 0:
+            return action
     highest = max(float(np.quantile(value, LEVEL)) for action, value in net.items() if action != "nothing")
-    return "nothing" if chosen == "nothing" and highest <= 0 else UNCLEAR
+    return "nothing" if not valued and highest <= 0 else UNCLEAR
 
 
 def _slopes(response: Response, learning: LearningCurve, half: int | None, seen: float) -> Slopes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from phasemap.study.packs import Calibration, Pack, estimated_bytes
+from phasemap.study.packs import Calibration, Pack, estimated_bytes, looking_bytes
 
 if TYPE_CHECKING:
     from phasemap.running.planning import Plan
@@ -29,7 +30,7 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
         busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
-    largest = max(map(_pack_bytes, plan.packs))
+    largest = max(_pack_bytes(pack, plan.record) for pack in plan.packs)
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
@@ -38,5 +39,6 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     }
 
 
-def _pack_bytes(pack: Pack) -> int:
-    return estimated_bytes(pack.trials) + (0 if pack.trials[0].explicit else GENERAL_BYTES)
+def _pack_bytes(pack: Pack, record: Sequence[str]) -> int:
+    general = 0 if pack.trials[0].explicit else GENERAL_BYTES
+    return estimated_bytes(pack.trials) + looking_bytes(pack.trials, record) + general

@@ -23,6 +23,7 @@ class Plan:
     packs: Sequence[Pack]
     n_trials: int
     n_reused: int
+    record: Sequence[str] = ()  # what is looked at inside the networks
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
@@ -35,10 +36,10 @@ class Plan:
         return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
 
     def calibration(self) -> Calibration:
-        """Measure on this machine what its trials cost."""
+        """Measure on this machine what its trials and the records from inside them cost."""
         from phasemap.training.calibration import calibrate
 
-        return calibrate(self.packs)
+        return calibrate(self.packs, self.record)
 
 
 class OtherStudyError(UserError):
@@ -66,7 +67,8 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
         wanted = [trial for trial in trials if trial.trial_id in failed]
     size = study.resources.pack_size
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=sum(trial.trial_id in done for trial in trials))
+    n_reused = sum(trial.trial_id in done for trial in trials)
+    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record)
 
 
 def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
@@ -80,6 +82,7 @@ def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
         packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
+        record=study.record,
         adaptive=True,
     )
 

@@ -23,6 +23,10 @@ PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of ti
 BLOCKS_BYTES = 12 << 20  # what the explicit gradients work in
 CHUNK_BYTES = 8 << 20  # hidden units of the networks that the general kernel takes at once
 WORKING_COPIES = {"mlp": 5, "transformer": 8, "norm": 24}  # of those units, with their gradients
+LOOKING_COPIES = {"extracted": 5, "pruning": 5, "logits": 3}  # of all examples' units, while that is recorded
+LOOKS = 16  # of the records, at which neurons are looked at
+PRUNED = 3 * 129  # the rows of three pruning curves
+ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,27 @@ def estimated_bytes(trials: Sequence[Trial]) -> int:
     """
     kept = sum(_kept_bytes(trial) for trial in trials)
     return kept + max((_working_bytes(trial, len(trials)) for trial in set(trials)), default=0)
+
+
+def looking_bytes(trials: Sequence[Trial], record: Collection[str]) -> int:
+    """Estimate the memory that records from inside a pack's networks take: one network's units, and all rows kept."""
+    copies = max((LOOKING_COPIES.get(name, 0) for name in record), default=0)
+    units = max((4 * trial_size(trial).n_examples * _units(trial) for trial in trials), default=0)
+    return copies * units + ROW_BYTES * sum(_inside_rows(trial, record) for trial in trials)
+
+
+def _inside_rows(trial: Trial, record: Collection[str]) -> int:
+    """Return how many rows of neurons.parquet a trial makes, but for a few per cent."""
+    size = trial_size(trial)
+    rows = {
+        "norms": 3 * RECORDS,
+        "extracted": RECORDS,
+        "ipr": LOOKS * trial.width,
+        "neurons": 2 * trial.width + 4 * size.n_classes,
+        "pruning": PRUNED,
+        "logits": int(trial.corruption * trial.data_fraction * size.n_examples) + 6 * size.n_classes,
+    }
+    return sum(rows.get(name, 0) for name in record)
 
 
 def _kept_bytes(trial: Trial) -> int:

@@ -76,18 +76,11 @@ class Trial:
     def explicit(self) -> bool:
         """Whether a closed-form gradient covers the network, which on a CPU is faster than autograd.
 
-        It does for the two-layer MLP on tokens without a norm, on full batches with AdamW, and for the Transformer of
-        one block.
+        It does for the two-layer MLP without a norm, on full batches with AdamW, and for the Transformer of one block.
         """
         if self.model == "transformer":
             return self.depth == 1
-        return (
-            self.task.startswith("modular")
-            and self.depth == 2
-            and self.norm == "none"
-            and self.batch_size == "full"
-            and self.optimizer == "adamw"
-        )
+        return self.depth == 2 and self.norm == "none" and self.batch_size == "full" and self.optimizer == "adamw"
 
 
 def batch_share(batch_size: str | int, scale_to_batch: int | None) -> float:

@@ -200,7 +200,8 @@ def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Ins
 
 def _measured(trial: Trial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
     losses = LOSSES[trial.loss](scores, targets)
-    return measure(examples, evaluation(scores.argmax(dim=1), losses, len(examples.train), {}))
+    predicted = torch.from_numpy(scores.numpy().argmax(axis=1))  # three to four times as fast as torch's
+    return measure(examples, evaluation(predicted, losses, len(examples.train), {}))
 
 
 @torch.no_grad()

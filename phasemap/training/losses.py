@@ -12,8 +12,8 @@ from phasemap.training.recording import Evaluation
 
 def mse(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return each example's squared error to its one-hot target, a mean over classes: (B,) from scores (B, C)."""
-    target = (targets[:, None] == torch.arange(scores.shape[1], device=scores.device)).to(scores.dtype)
-    return (scores - target).square().mean(dim=1)
+    one = torch.full((len(targets), 1), -1.0, dtype=scores.dtype, device=scores.device)  # taken off at the targets
+    return scores.scatter_add(1, targets[:, None], one).square().mean(dim=1)
 
 
 def cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
 from phasemap.training.explicit import ExplicitKernel
+from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside
@@ -90,7 +91,9 @@ def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: t
     On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
     """
     if device.type == "cpu" and trials[0].explicit:
-        kernel = TransformerKernel if trials[0].model == "transformer" else ExplicitKernel
+        if trials[0].model == "transformer":
+            return TransformerKernel(trials, examples, device)
+        kernel = ExplicitKernel if examples[0].dataset.tokens else FeaturesKernel
         return kernel(trials, examples, device)
     return FunctionalKernel(trials, examples, device)
 

@@ -12,7 +12,7 @@ from phasemap.auditing.response import Response, with_recommendation
 N = 1000
 
 
-def response_of(*, loss=0.0, better=0.0, noise=0.001, seed=0):
+def response_of(*, loss=0.0, better=0.0, noise=0.001, corrupted_noise=0.0, seed=0):
     """Accuracy 0.8, falling by ``loss`` for each unit of noise; weight decay 15 is better by ``better``."""
     source = np.random.default_rng(seed)
     rows = [
@@ -21,7 +21,10 @@ def response_of(*, loss=0.0, better=0.0, noise=0.001, seed=0):
             "corruption": rate,
             "corruption_effective": rate,
             "weight_decay": level,
-            "test_accuracy": 0.8 - loss * rate + better * (level == 15.0) + noise * source.normal(),
+            "test_accuracy": 0.8
+            - loss * rate
+            + better * (level == 15.0)
+            + (noise + (rate > 0) * corrupted_noise) * source.normal(),
         }
         for round_ in range(10)
         for rate in (0.0, 0.1, 0.2)
@@ -79,6 +82,13 @@ def test_a_certain_loss_is_no_reason_to_spend():
 def test_noisy_slopes_give_no_recommendation():
     found = decide(response_of(loss=0.05, noise=0.1), learning_of(0.0, noise=0.2), SUSPECTS, PRICES, n_classes=3)
     assert found.action in ("nothing", "not_enough_evidence")
+
+
+def test_what_one_half_values_highest_and_the_other_can_not_confirm_gives_way_to_what_it_confirms():
+    response = response_of(loss=0.8, better=0.01, corrupted_noise=0.2, seed=3)
+    found = decide(response, learning_of(0.0), SUSPECTS, PRICES, n_classes=3)
+    assert found.net["clean_suspects"].value > found.net["regularize"].value > 0
+    assert found.action == "regularize"
 
 
 def test_the_map_flips_from_collecting_to_cleaning_as_rows_become_dear():

@@ -13,6 +13,7 @@ from phasemap.study.packs import (
     answer_operations,
     estimated_bytes,
     estimated_seconds,
+    looking_bytes,
     plan_packs,
     weight_count,
 )
@@ -92,3 +93,13 @@ def test_very_many_tiny_trials_are_cut_by_their_memory():
 
 def test_images_take_the_memory_of_their_pixels():
     assert estimated_bytes([trial_of(task="images", dataset="mnist5k", width=100)]) > 4 * 5000 * 784
+
+
+def test_records_from_inside_take_the_memory_of_one_networks_units_and_of_all_rows():
+    trial = trial_of(modulus=97, width=500, corruption=0.0)
+    units = 4 * 500 * 97**2
+    assert looking_bytes([trial], ()) == 0
+    assert 5 * units < looking_bytes([trial], ("pruning", "logits")) < 5.1 * units
+    rows = looking_bytes([trial], ("ipr", "norms"))
+    assert looking_bytes([trial] * 8, ("ipr", "norms")) == 8 * rows
+    assert looking_bytes([trial] * 8, ("ipr", "norms", "extracted")) < 8 * rows + 5.1 * units

@@ -27,6 +27,18 @@ def test_trials_take_the_seconds_that_were_measured(name):
     assert sum(map(calibration.seconds, trials)) == pytest.approx(time.process_time() - started, rel=0.5)
 
 
+def test_what_is_recorded_inside_the_networks_counts_too():
+    record = ("ipr", "extracted", "pruning", "logits")
+    parts = {"task": {"kind": "modular_addition", "modulus": 17}, "model": {"width": 64}, "training": {"steps": 60}}
+    trials = list(expand(study_of(**parts, axes={"corruption": [0.1, 0.3]}, fixed={}, seeds=2, record=list(record))))
+    packs = [make_pack(trials)]
+    started = time.process_time()
+    train_pack(trials, device=CPU, record=record)
+    taken = time.process_time() - started
+    assert sum(map(calibrate(packs, record).seconds, trials)) == pytest.approx(taken, rel=0.5)
+    assert sum(map(calibrate(packs).seconds, trials)) < taken / 2
+
+
 def test_kinds_that_were_not_measured_are_as_far_off_as_the_others():
     trials = list(expand(study_of(model={}, axes={"width": [8, 16, 24]}, seeds=1)))
     assert [Calibration().seconds(trial) for trial in trials] == [estimated_seconds(trial) for trial in trials]

@@ -14,6 +14,7 @@ from oracle import Oracle
 
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
+from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
@@ -214,7 +215,9 @@ def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
     examples = [examples_of(MIXED[0])]
     assert isinstance(make_kernel(MIXED[:1], examples, CPU), ExplicitKernel)
     assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU), TransformerKernel)
-    for other in ({"depth": 3}, {"norm": "batch"}, {"batch_size": 8}, {"optimizer": "sgd"}, {"task": "images"}):
+    images = [dataclasses.replace(MIXED[0], task="images")]
+    assert isinstance(make_kernel(images, [examples_of(images[0])], CPU), FeaturesKernel)
+    for other in ({"depth": 3}, {"norm": "batch"}, {"batch_size": 8}, {"optimizer": "sgd"}):
         assert not dataclasses.replace(MIXED[0], **other).explicit
     assert not dataclasses.replace(ATTENTIVE[0], depth=2).explicit
 
@@ -303,3 +306,13 @@ def test_seconds_of_a_continued_training_include_those_before():
 def test_a_damaged_checkpoint_is_told_as_such():
     with pytest.raises(CheckpointError, match="can't be used"):
         train_pack(MIXED[:1], device=CPU, hooks=Hooks(saved=b"garbage"))
+
+
+def test_networks_on_features_keep_the_law_to_the_bit_and_continue_exactly():
+    small = {"task": "images", "depth": 2, "width": 16, "loss": "cross_entropy", "activation": "relu", "steps": 30}
+    trials = [dataclasses.replace(t, data_fraction=0.3 * t.data_fraction, **small) for t in MIXED[:4]]
+    saved = []
+    together = by_id(train_pack(trials, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0)))
+    for trial in trials[::3]:
+        assert by_id(train_pack([trial], device=CPU)) == {trial.trial_id: together[trial.trial_id]}
+    assert by_id(train_pack(trials, device=CPU, hooks=Hooks(saved=saved[len(saved) // 2]))) == together
