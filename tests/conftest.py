@@ -35,6 +35,19 @@ fixed: {data_fraction: 0.6}
 seeds: 2
 """
 
+LONGER = """
+name: {name}
+task: {{kind: modular_addition, modulus: 17}}
+model: {{width: 64}}
+training: {{steps: {steps}}}
+axes:
+  corruption: [0, 0.2, 0.4]
+  weight_decay: [0, 4, 12]
+fixed: {{data_fraction: 0.7}}
+seeds: {seeds}
+resources: {{pack_size: {pack_size}}}
+"""  # long enough for something to happen to it
+
 
 def study_of(text=SMALL, **replaced):
     """Parse a study from text, with whole top-level sections replaced."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -147,9 +147,15 @@ class _Retries:
     def __init__(self) -> None:
         self._attempts: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
+        self._alone: set[str] = set()  # what may have failed for the memory that other packs took
+
+    def next(self, pending: Mapping[str, Pack]) -> tuple[list[Pack], bool]:
+        """Return the packs to train together, and at last each that is to be alone, with whether it is."""
+        together = [pack for name, pack in pending.items() if name not in self._alone]
+        return (together, False) if together else (list(pending.values())[:1], bool(pending))
 
     def after(self, pack: Pack, failed: Failed) -> list[Pack]:
-        """Return what to train after a failure: the pack from its checkpoint, again, in halves, or nothing more."""
+        """Return what to train after a failure: the pack from its checkpoint, again, halved, alone, or nothing more."""
         name = pack.pack_id
         self._losses[name] += failed.cause == "node"
         if failed.cause == "storage" or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
@@ -159,7 +165,12 @@ class _Retries:
         logger.warning("pack %s failed (attempt %d): %s", name, self._attempts[name], failed.error)
         if self._attempts[name] < ATTEMPTS:
             return [pack]
-        return split(pack) if len(pack.trials) > 1 else []
+        if len(pack.trials) > 1:
+            return split(pack)
+        if failed.cause == "memory" and name not in self._alone:
+            self._alone.add(name)
+            return [pack]
+        return []
 
 
 @dataclass
@@ -237,10 +248,11 @@ class _Run:
         while pending or more():
             before, trained = len(pending), self.trained
             self.failures = {}
-            if self.source:
-                runner.run(list(pending.values()), workload, tell, more)
+            packs, alone = retries.next(pending)
+            if self.source and not alone:
+                runner.run(packs, workload, tell, more)
             else:
-                runner.run(list(pending.values()), workload, tell)
+                runner.run(packs, workload, tell)
             idle = 0 if self.trained > trained or self.failures else idle + 1
             if idle >= IDLE_ROUNDS:
                 raise UnreachableError(

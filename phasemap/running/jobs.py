@@ -172,6 +172,10 @@ class JobServer:
             yield
         except ModuleNotFoundError:
             raise
+        except ConnectionError:
+            raise UnreachableError(
+                f"the job server at {self.address} is gone; if its head was lost, its jobs were too: submit again"
+            ) from None
         except Exception as error:  # its client raises many kinds, down to bare RuntimeError with the answer's text
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise UnreachableError(f"the job server at {self.address}: {lines[-1]}") from None

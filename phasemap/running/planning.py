@@ -42,6 +42,19 @@ class Plan:
         return calibrate(self.packs, self.record)
 
 
+class OtherStudyError(UserError):
+    """The storage has a run of this name, but of another experiment."""
+
+    def __init__(self, name: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"the storage holds another study of the name {name}:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nallowed: the same task, model, training and fixed values; another name; "
+            "or phasemap run --fresh (moves it aside)"
+        )
+        self.differences = differences
+
+
 def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
     """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
     if study.search.kind != "grid" and not retry_failed:
@@ -77,18 +90,14 @@ def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
 def check_folder(study: Study, folder: RunFolder) -> list[str]:
     """Compare a study with the one that a folder was made by, and return in words what changed.
 
-    UserError if the two are different experiments.
+    OtherStudyError if the two are different experiments.
     """
     if not folder.fetch(folder.study):
         return []
     old = load_resolved(folder.study)
     wrong = contradictions(old, study)
     if wrong:
-        raise UserError(
-            f"{folder.place} holds another study of the name {study.name}:\n"
-            + "\n".join(f"  {line}" for line in wrong)
-            + "\nallowed: the same task, model, training and fixed values; another name; or --fresh (moves it aside)"
-        )
+        raise OtherStudyError(study.name, wrong)
     return list(changes(old, study))
 
 

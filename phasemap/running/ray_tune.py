@@ -154,7 +154,7 @@ class RayRunner:
                 tuner.fit()
             except RuntimeError as error:  # Ray's memory monitor ends the whole fit, not the one trial
                 for pack_id in feed.in_flight():
-                    tell(Failed(pack_id=pack_id, error=describe_error(error)))
+                    tell(Failed(pack_id=pack_id, error=describe_error(error), cause="memory"))
 
     def close(self) -> None:
         """End the embedded Ray, or leave the cluster, and remove its temporary files."""

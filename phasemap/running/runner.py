@@ -27,11 +27,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A pack ended without a shard: its training or process died, its node was lost, or the storage failed."""
+    """A pack ended without a shard: its training or process died, its node was lost, or the storage failed.
+
+    ``memory``: a node ran out of it, and one of the packs that are told of was the reason.
+    """
 
     pack_id: str
     error: str
-    cause: Literal["training", "node", "storage"] = "training"
+    cause: Literal["training", "node", "storage", "memory"] = "training"
 
 
 More = Callable[[], "list[Pack] | None"]

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from phasemap._version import __version__
 from phasemap.figures.page import ASSETS
+from phasemap.running.planning import OtherStudyError
 from phasemap.serving import pages
 from phasemap.serving.answers import Mistake, Refusal, refusal
 from phasemap.serving.change_routes import changing
@@ -35,6 +36,7 @@ STATUS: dict[type[Exception], int] = {
     UnknownRunError: 404,
     UnknownTrialError: 404,
     ConflictError: 409,
+    OtherStudyError: 409,
     TooManyError: 503,
     BusyError: 503,
     UnreachableError: 503,

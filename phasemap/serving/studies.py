@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from phasemap.results.folder import RunFolder
+from phasemap.running.planning import OtherStudyError, check_folder
 from phasemap.serving.answers import PlanAnswer, Validation, mistake
 from phasemap.serving.settings import MOST_TRIALS, Settings
-from phasemap.study.changes import changes, contradictions
-from phasemap.study.file import load_resolved, parse_study
+from phasemap.study.file import parse_study
 from phasemap.study.problems import Problem, StudyError, UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
@@ -77,12 +77,10 @@ def validate(body: bytes, media_type: str, root: Path) -> Validation:
         return Validation(valid=False, problems=[mistake(problem) for problem in error.problems])
     n_trials = count_trials(study)
     found = Validation(valid=True, name=study.name, n_points=n_trials // len(study.seeds), n_trials=n_trials)
-    folder = RunFolder(root / study.name)
-    if folder.study.is_file():
-        old = load_resolved(folder.study)
-        wrong = contradictions(old, study)
-        found.conflict = f"{study.name} is another study already: {'; '.join(wrong)}" if wrong else None
-        found.changes = [] if wrong else list(changes(old, study))
+    try:
+        found.changes = check_folder(study, RunFolder(root / study.name))
+    except OtherStudyError as error:
+        found.conflict = f"{study.name} is another study already: {'; '.join(error.differences)}"
     return found
 
 

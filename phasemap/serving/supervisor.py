@@ -14,8 +14,8 @@ from pathlib import Path
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, holder_of, locked
 from phasemap.results.provenance import read_provenance
+from phasemap.running.planning import check_folder
 from phasemap.serving.jobs import ATTEMPTS, Job, JobFiles, interrupt, now, start_process
-from phasemap.study.changes import contradictions
 from phasemap.study.file import load_resolved
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
@@ -94,8 +94,8 @@ class Supervisor:
     def submit(self, study: Study, by: str, *, complete: bool) -> bool:
         """Queue a study, and return whether that changed anything: the same study again does not.
 
-        ``complete`` says that its run has nothing left to train. ConflictError where a run of this name is another
-        experiment, or is under way with another version of the study.
+        ``complete`` says that its run has nothing left to train. OtherStudyError where the run of this name is another
+        experiment, ConflictError where it is under way with another version of the study.
         """
         folder = RunFolder(self.root / study.name)
         with self._guard:
@@ -106,17 +106,9 @@ class Supervisor:
                     return False
                 raise ConflictError(f"{study.name} is under way; allowed: cancel it first, or wait for its end")
             _refuse_while_held(folder)
-            if folder.study.exists():
-                old = load_resolved(folder.study)
-                wrong = contradictions(old, study)
-                if wrong:
-                    raise ConflictError(
-                        f"{study.name} is another study already:\n"
-                        + "\n".join(f"  {line}" for line in wrong)
-                        + "\nallowed: the same task, model, training and fixed values; or another name"
-                    )
-                if complete and study_hash(old) == study_hash(study):
-                    return False
+            check_folder(study, folder)
+            if complete and study_hash(load_resolved(folder.study)) == study_hash(study):
+                return False
             self.files.write_study(study)
             self._enqueue(study.name, by)
             return True

@@ -1,6 +1,7 @@
 """Kill parts of a cluster at random times while a study runs there, and count what was lost: nothing.
 
-`make chaos` runs a study of 216 trials through 5 kills of workers, the loss of a node and 2 kills of the driver.
+`make chaos` runs a study of 216 trials through 5 kills of workers, the loss of a node and of the head, and 2 kills
+of the driver.
 """
 
 import json
@@ -16,26 +17,13 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clusters import Cluster
-from conftest import run_in_process, study_of
+from conftest import LONGER, run_in_process, study_of
 from processes import kill, wait_for
 
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.study.trials import count_trials
-
-STUDY = """
-name: chaos
-task: {{kind: modular_addition, modulus: 17}}
-model: {{width: 64}}
-training: {{steps: {steps}}}
-axes:
-  corruption: [0, 0.1, 0.2, 0.3, 0.4, 0.5]
-  weight_decay: [0, 4, 8, 12]
-fixed: {{data_fraction: 0.7}}
-seeds: {seeds}
-resources: {{pack_size: {pack_size}}}
-"""
 
 
 class Watch:
@@ -80,11 +68,12 @@ class Chaos:
         self._path.write_text(text)
         self._job = None
 
-    def run(self, workers, nodes, drivers):
+    def run(self, workers, nodes, drivers, heads):
         """Run the study to its end through so many kills, in random order, and return the figures."""
         watch = Watch(self.folder)
         self._submit()
         events = [self._kill_worker] * workers + [self._lose_node] * nodes + [self._kill_driver] * drivers
+        events += [self._lose_head] * heads
         self.rng.shuffle(events)
         for event in events:
             self._go_on()
@@ -127,7 +116,7 @@ class Chaos:
         self.kills["worker"] += 1
 
     def _lose_node(self):
-        others = [node for node in self.cluster.nodes if node is not self.cluster.head]
+        others = [node for node in self.cluster.nodes if node is not self.cluster.head and node.alive()]
         self.rng.choice(self._wait(lambda: [node for node in others if node.workers()], "a busy node")).lose()
         self.kills["node"] += 1
         self.cluster.add(wait=False)  # as a spot instance is replaced
@@ -135,8 +124,18 @@ class Chaos:
     def _kill_driver(self):
         kill(self._wait(self.cluster.driver, "the driver"))
         self.kills["driver"] += 1
+        self._submit_again()
+
+    def _lose_head(self):
+        self._wait(self.cluster.driver, "the driver")
+        self.cluster.restart_head()
+        self.kills["head"] += 1
+        self._submit_again()
+
+    def _submit_again(self):
         _, err = self._job.communicate(timeout=120)
         assert self._job.returncode == 3, err
+        assert "Traceback" not in err
         self._submit()
 
 
@@ -148,12 +147,12 @@ def rows(trials):
 def main():
     """Run the long version and print the figures."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(1000)
-    text = STUDY.format(steps=3000, seeds=9, pack_size=8)
+    text = LONGER.format(name="chaos", steps=3000, seeds=24, pack_size=8)
     cluster = Cluster(workers=2)
     try:
         started = time.monotonic()
         chaos = Chaos(cluster, text, random.Random(seed))
-        figures = chaos.run(workers=5, nodes=1, drivers=2)
+        figures = chaos.run(workers=5, nodes=1, drivers=2, heads=1)
         figures |= {"seed": seed, "seconds": round(time.monotonic() - started)}
         undisturbed = run_in_process(study_of(text), cluster.home / "undisturbed")
         figures["equal_to_the_undisturbed_run"] = rows(derive(chaos.folder).trials) == rows(derive(undisturbed).trials)

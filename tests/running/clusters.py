@@ -53,6 +53,9 @@ class Node:
             raise RuntimeError(self.log.read_text())
         return "Ray runtime started" in self.log.read_text()
 
+    def alive(self):
+        return self.process.poll() is None
+
     def workers(self):
         """The worker processes that train packs at this moment."""
         return [pid for pid, command in children(self.process.pid).items() if "ray::ImplicitFunc" in command]
@@ -101,12 +104,13 @@ class Cluster:
         self.gcs_address = f"127.0.0.1:{self._gcs}"
         self._prefix = own_tmp()
         growing = ["--autoscaling-config", str(self._growing_config(grows))] if grows else []
+        self._head_options = [
+            "--head", "--port", str(self._gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port",
+            str(self._dashboard), "--ray-client-server-port", str(free_port()), *growing,
+        ]  # fmt: skip
+        self._head_cpus, self._n_workers = head_cpus, workers
         try:
-            self.head = self._start(
-                ["--head", "--port", str(self._gcs), "--dashboard-host", "127.0.0.1", "--dashboard-port",
-                 str(self._dashboard), "--ray-client-server-port", str(free_port()), *growing], head_cpus,
-            )  # fmt: skip
-            wait_for(self.head.ready, what="the head")
+            self._start_head()
             started = [self.add(cpus, wait=False) for _ in range(workers)]
             for node in started:
                 wait_for(node.ready, what="a node")
@@ -114,6 +118,20 @@ class Cluster:
             error.add_note("\n".join(node.log.read_text() for node in self.nodes))
             self.stop()
             raise
+
+    def _start_head(self):
+        self.head = self._start(self._head_options, self._head_cpus)
+        wait_for(self.head.ready, what="the head")
+
+    def restart_head(self):
+        """Lose the head and start it again on the same ports, as a machine that comes back with an empty disk.
+
+        The other nodes, which end within a minute, are replaced.
+        """
+        self.head.lose()
+        self._start_head()
+        for _ in range(self._n_workers):
+            self.add(wait=False)
 
     def add(self, cpus=1, *, gpus=0, wait=True):
         node = self._start(["--address", self.gcs_address, "--num-gpus", str(gpus)], cpus)
@@ -130,7 +148,7 @@ class Cluster:
             "cluster_name": "growing",
             "max_workers": most,
             "idle_timeout_minutes": 0.1,
-            "provider": {"type": "fake_multinode", "gcs_address": self.gcs_address},
+            "provider": {"type": "fake_multinode", "gcs_address": self.gcs_address, "use_node_id_as_ip": True},
             "auth": {},
             "upscaling_speed": 20,
             "file_mounts": {},
@@ -166,16 +184,20 @@ class Cluster:
         """What starts a process that sees the head's /tmp, where Ray's sockets are."""
         return ["nsenter", "--target", str(self.head.process.pid), "--mount"] if self._prefix else []
 
-    def start(self, *words, inside=False):
+    def start(self, *words, environment=None, inside=False):
         """Start a command of the command line from outside of the cluster or on its head."""
         command = [*(self._on_head() if inside else []), *self.command(*words)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.client_environment)
+        pipe, env = subprocess.PIPE, environment or self.client_environment
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env)
 
     def driver(self):
         """The process of the submitted run, if there is one."""
         found = children(self.head.process.pid)
         return next((pid for pid, command in found.items() if "-m phasemap run" in command), None)
+
+    def raylets(self):
+        """The nodes that the head's autoscaler started, and the head's own."""
+        return [pid for pid, command in children(self.head.process.pid).items() if "raylet/raylet" in command]
 
     def workers(self):
         return [pid for node in self.nodes for pid in node.workers()]

@@ -5,6 +5,7 @@ import time
 import pytest
 from clusters import Cluster
 from conftest import SMALL
+from processes import wait_for
 
 import phasemap as pm
 
@@ -16,7 +17,7 @@ def cluster():
     made.stop()
 
 
-def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much(cluster):
+def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_again(cluster):
     path = cluster.home / "small.yaml"
     path.write_text(SMALL + "resources: {pack_size: 1}\n")
     words = ("run", path, "--storage", cluster.storage, "--address", cluster.gcs_address)
@@ -26,6 +27,8 @@ def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much(cluster):
     done = cluster.run(*words, "--set", "resources.max_concurrent=2", inside=True)
     assert done.returncode == 0, done.stderr
     assert len(pm.open_run("small", cluster.storage).trials) == 8
+    assert len(cluster.raylets()) > 1
+    wait_for(lambda: len(cluster.raylets()) == 1, what="the end of the idle nodes")
 
 
 def test_packs_share_a_gpu_in_fractions_and_go_nowhere_else(cluster):

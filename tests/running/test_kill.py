@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import run_in_process, study_of
+from conftest import LONGER, run_in_process, study_of
 from processes import alive, children, end, kill, wait_for
 from test_runners import comparable
 
@@ -17,18 +17,7 @@ from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids
 
-STUDY = """
-name: killed
-task: {kind: modular_addition, modulus: 17}
-model: {width: 64}
-training: {steps: 1500}
-axes:
-  corruption: [0, 0.2, 0.4]
-  weight_decay: [0, 4, 12]
-fixed: {data_fraction: 0.7}
-seeds: 4
-resources: {pack_size: 4}
-"""
+STUDY = LONGER.format(name="killed", steps=1500, seeds=4, pack_size=4)
 N_TRIALS, N_PACKS = 36, 9
 
 

@@ -28,11 +28,17 @@ from phasemap.study.trials import expand
 TOO_WIDE = 10**9  # its weights alone need hundreds of gigabytes: a failure that is real
 
 
-@pytest.fixture(scope="module", params=["in-process", "ray"])
-def runner(request):
-    made = LocalRunner() if request.param == "in-process" else RayRunner(ResourceSpec(), cpus=2)
+@pytest.fixture(scope="module")
+def on_ray():
+    """One Ray for all tests of this module: what runs while it is there uses it."""
+    made = RayRunner(ResourceSpec(), cpus=2)
     yield made
     made.close()
+
+
+@pytest.fixture(params=["in-process", "ray"])
+def runner(request):
+    return LocalRunner() if request.param == "in-process" else request.getfixturevalue("on_ray")
 
 
 @pytest.fixture
@@ -105,7 +111,7 @@ def test_a_study_ends_with_each_trial_and_names_the_one_that_failed(runner, tmp_
     assert (folder.diagram).exists()
 
 
-def test_both_runners_give_the_same_trials(finished, tmp_path):
+def test_both_runners_give_the_same_trials(finished, on_ray, tmp_path):
     study, folder = finished
     run = pm.run(study, storage=tmp_path, cpus=2, quiet=True)
     assert comparable(run.trials) == comparable(derive(folder).trials)
@@ -116,7 +122,7 @@ def test_both_runners_give_the_same_trials(finished, tmp_path):
     assert execution["core_hours"] == pytest.approx(run.trials["train_seconds"].sum() / 3600, abs=1e-6)
 
 
-def test_a_user_s_own_callback_counts_the_phases_that_show_counts(tmp_path):
+def test_a_user_s_own_callback_counts_the_phases_that_show_counts(on_ray, tmp_path):
     from ray import tune
 
     class Counting(tune.Callback):
@@ -167,17 +173,22 @@ print(sorted(os.environ.get(n) or "" for n in ("RAY_AUTH_TOKEN", "RAY_USAGE_STAT
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
 
-@pytest.mark.parametrize("first", ["", "import ray.tune\n"])
-def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(first, tmp_path):
-    code = first + OPEN_PORTS.format(tests=str(Path(__file__).parents[1]))
+def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(tmp_path):
+    """Also where Ray was imported before."""
+    code = OPEN_PORTS.format(tests=str(Path(__file__).parents[1]))
     ours = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment["HOME"] = str(tmp_path)
-    before = set(children(os.getpid()))
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
-    count, _, addresses = found.stdout.splitlines()[0].partition(" ")
-    assert int(count) >= 4
-    assert set(eval(addresses)) <= LOOPBACK
-    assert found.stdout.splitlines()[1] == "['', '']"
+    before, pipe = set(children(os.getpid())), subprocess.PIPE
+    started = [
+        subprocess.Popen([sys.executable, "-c", first + code], stdout=pipe, text=True, env=environment)
+        for first in ("", "import ray.tune\n")
+    ]
+    for process in started:
+        out, _ = process.communicate(timeout=120)
+        count, _, addresses = out.splitlines()[0].partition(" ")
+        assert int(count) >= 4
+        assert set(eval(addresses)) <= LOOPBACK
+        assert out.splitlines()[1] == "['', '']"
     assert not (tmp_path / ".ray").exists()
     assert set(children(os.getpid())) <= before

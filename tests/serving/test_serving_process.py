@@ -9,10 +9,13 @@ from contextlib import suppress
 
 import httpx2 as httpx
 import pytest
+from click.testing import CliRunner
 from conftest import study_of
 from processes import wait_for
 from services import write_runs
 from synthetic import synthetic_run
+
+from phasemap.cli import cli
 
 
 def start(*options):
@@ -21,19 +24,24 @@ def start(*options):
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "message"),
+    ("options", "message"),
     [
-        (["--host", "0.0.0.0"], 2, "--host 0.0.0.0 can be reached from other machines; needed: --token-file"),
-        (["--token-file", "none.yaml"], 2, "--token-file none.yaml can't be read"),
-        (["--port", "TAKEN"], 3, "can't listen on 127.0.0.1:"),
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 can be reached from other machines; needed: --token-file"),
+        (["--token-file", "none.yaml"], "--token-file none.yaml can't be read"),
     ],
 )
-def test_mistakes_end_with_a_message_before_anything_starts(tmp_path, options, code, message):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        options = [str(taken.getsockname()[1]) if option == "TAKEN" else option for option in options]
-        done = start("--storage", tmp_path / "s", *options)
-    assert done.returncode == code
+def test_mistakes_end_with_a_message_before_anything_starts(tmp_path, options, message):
+    done = CliRunner().invoke(cli, ["serve", "--storage", str(tmp_path / "s"), *options])
+    assert done.exit_code == 2
     assert message in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = start("--storage", tmp_path / "s", "--port", taken.getsockname()[1])
+    assert done.returncode == 3
+    assert "can't listen on 127.0.0.1:" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "s/.serve").exists()
 

@@ -16,6 +16,7 @@ from services import ANN, YAML, small
 import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
+from phasemap.running.planning import OtherStudyError
 from phasemap.serving.events import Hub
 from phasemap.serving.jobs import JobFiles
 from phasemap.serving.store import Cache, Store
@@ -41,6 +42,8 @@ def supervisor(tmp_path):
         for job in one.jobs():
             if job.alive:
                 os.killpg(job.pid, signal.SIGKILL)
+        for child in one._children.values():
+            child.wait()
 
 
 def ended(supervisor, name):
@@ -88,7 +91,7 @@ def test_a_finished_run_is_not_trained_again_but_widened(supervisor, tmp_path):
     folder = run_in_process(study, tmp_path)
     found = supervisor()
     assert not found.submit(study, "ann", complete=True)
-    with pytest.raises(ConflictError, match=r"training.steps: was 60, is now 90"):
+    with pytest.raises(OtherStudyError, match=r"training.steps: was 60, is now 90"):
         found.submit(study_of(name="small", training={"steps": 90}), "ann", complete=True)
     assert found.submit(study_of(seeds=3), "ann", complete=True)
     ended(found, "small")
