@@ -3,8 +3,9 @@
     python benchmarks/serve.py [--trials 20000] [--rounds 3] [--seconds 15]
 
 A real run of equal trials goes on all the time, one network at a time on one core; the load is switched on and off in
-turns, and the time that each trial took tells how much the service costs the training. Latencies count from the moment
-a request was due, so that a service that falls behind can't hide it. Prints one JSON document.
+turns, and the time that each trial took, compared in neighbouring windows, tells how much the service and its clients
+cost the training. Latencies count from the moment a request was due, so that a service that falls behind can't hide it.
+Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -115,14 +116,14 @@ def wait_for(path: Path, count: int) -> None:
         time.sleep(0.2)
 
 
-def trial_seconds(shards: Path, phases: list[tuple[float, float, bool]]) -> dict[bool, list[float]]:
-    """Return the time of each trial that was trained whole under load (True), or without (False)."""
-    found: dict[bool, list[float]] = {True: [], False: []}
+def trial_seconds(shards: Path, windows: list[tuple[float, float]]) -> list[list[float]]:
+    """Return for each window the time of each trial that was trained whole in it."""
+    found: list[list[float]] = [[] for _ in windows]
     for path in shards.glob("*.parquet"):
         ended, took = path.stat().st_mtime, pq.read_table(path, columns=["train_seconds"])["train_seconds"][0].as_py()
-        for start, end, loaded in phases:
+        for times, (start, end) in zip(found, windows, strict=True):
             if start + 1 < ended - took and ended < end:
-                found[loaded].append(took)
+                times.append(took)
     return found
 
 
@@ -131,7 +132,7 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
     study, port = root.parent / "live.yaml", free_port()
     study.write_text(LIVE)
     n_points = 1 + trials // 10
-    phases, answers, shards, busy = [], [], root / "live/shards", 0.0
+    windows, answers, shards, service_busy, clients_busy = [], [], root / "live/shards", 0.0, 0.0
     with (
         process("serve", "--storage", str(root), "--port", str(port), log=root.parent / "serve.log") as service,
         process("run", str(study), "--storage", str(root), "--in-process", log=root.parent / "run.log"),
@@ -142,25 +143,30 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
         for loaded in [False, True] * rounds:
             start = time.time()
             if loaded:
-                used = cpu_seconds(service.pid)
+                used, mine = cpu_seconds(service.pid), time.process_time()
                 answers.append(asyncio.run(load(f"http://127.0.0.1:{port}", seconds, n_points)))
-                busy += cpu_seconds(service.pid) - used
+                service_busy += cpu_seconds(service.pid) - used
+                clients_busy += time.process_time() - mine
             else:
                 time.sleep(seconds)
-            phases.append((start, time.time(), loaded))
+            windows.append((start, time.time()))
         after, most = memory(service.pid, "VmRSS"), memory(service.pid, "VmHWM")
-        took = trial_seconds(shards, phases)
+        took = trial_seconds(shards, windows)
     latencies = np.concatenate([answer["latencies"] for answer in answers])
-    medians = {loaded: float(np.median(values)) for loaded, values in took.items()}
+    alone, loaded_ones = took[::2], took[1::2]
+    pairs = [np.median(after) / np.median(before) for before, after in zip(alone, loaded_ones, strict=True)]
+    under_load = sum(end - start for start, end in windows[1::2])
     return {
         "requests": len(latencies),
         "failures": sum(answer["failures"] for answer in answers),
         "events": sum(answer["events"] for answer in answers),
         "milliseconds": {f"p{q}": round(float(np.percentile(latencies, q)), 1) for q in (50, 95, 99)},
-        "cpu_milliseconds_a_request": round(1000 * busy / len(latencies), 2),
+        "cpu_milliseconds_a_request": round(1000 * service_busy / len(latencies), 2),
+        "cpus_used": {"service": round(service_busy / under_load, 3), "clients": round(clients_busy / under_load, 3)},
         "megabytes": {"before": before, "after": after, "most": most},
-        "trials": {"loaded": len(took[True]), "alone": len(took[False])},
-        "training_time_ratio": round(medians[True] / medians[False], 3),
+        "trials": {"loaded": sum(map(len, loaded_ones)), "alone": sum(map(len, alone))},
+        "training_time_ratio": round(float(np.median(pairs)), 3),
+        "ratios": [round(float(ratio), 3) for ratio in pairs],
     }
 
 

@@ -134,7 +134,7 @@ def test_a_free_slot_gets_a_pack_while_a_slow_one_still_trains(tmp_path):
 def start(tmp_path):
     """Start the command line on a search; what is still alive at the end is killed."""
     path = tmp_path / "searched.yaml"
-    path.write_text(STUDY.replace("modulus: 11", "modulus: 23").replace("steps: 300", "steps: 800"))
+    path.write_text(STUDY.replace("modulus: 11", "modulus: 17").replace("steps: 300", "steps: 600"))
     started = []
 
     def run():

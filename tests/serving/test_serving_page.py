@@ -5,7 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from processes import alive, wait_for
-from services import write_runs, write_tokens
+from services import Process, write_runs, write_tokens
 
 from phasemap.serving.jobs import JobFiles
 
@@ -68,6 +68,14 @@ def storage(tmp_path_factory):
     root = tmp_path_factory.mktemp("pages") / "s"
     write_runs(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def service(storage):
+    """A service for those who only look; started after the tests that start and kill one of their own."""
+    started = Process(storage, "--token-file", write_tokens(storage.parent))
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -158,8 +166,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     assert not (storage / "long/lock.json").exists()
 
 
-def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage):
-    service = start_service("--token-file", write_tokens(storage.parent), root=storage)
+def test_pages_fit_a_phone_and_the_dark(browser, service):
     for options in LOOKS:
         found = Visitor(browser, service, **options)
         found.go("/login")
@@ -174,8 +181,11 @@ def test_pages_fit_a_phone_and_the_dark(browser, start_service, storage):
         assert found.heard == found.alerts == []
 
 
-def test_the_api_is_described_without_asking_another_site(browser, start_service, storage):
-    found = Visitor(browser, start_service(root=storage))
+def test_the_api_is_described_without_asking_another_site(browser, service):
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector(".run img")
     asked = []
     found.page.on("request", lambda request: asked.append(request.url))
     found.go("/docs")
