@@ -28,7 +28,7 @@ PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 def content_of(found: Findings) -> dict[str, Any]:
     """Return what audit.json holds; numbers are plain, undefined ones null."""
-    expected = float(found.probability.mean())
+    expected = min(float(found.probability.mean()), found.noise.bound)  # probabilities know nothing of the bound
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,

@@ -1,5 +1,6 @@
 """A whole audit of a small table: what it writes, that it can be continued, and what it refuses."""
 
+import dataclasses
 import json
 import re
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from small_data import blobs, frame_of, options_of
 
 from phasemap.auditing.audit import audit
+from phasemap.auditing.content import content_of
 from phasemap.auditing.output import write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
@@ -43,6 +45,14 @@ def test_suspects_are_every_row_most_suspect_first_and_find_the_flips(audited):
     assert table["probability"].between(0, 1).all()
     assert set(table["kind"]) <= {"wrong", "rare", "ambiguous"}
     assert wrong[table["row"].head(9)].mean() >= 0.7
+
+
+def test_no_more_labels_are_expected_wrong_than_the_bound_allows(audited):
+    _, found, *_ = audited
+    sure = dataclasses.replace(found, probability=np.ones_like(found.probability))
+    content = content_of(sure)
+    assert content["suspects"]["expected_wrong_share"] == found.noise.bound < 1
+    assert content["headlines"][1]["rate"] == found.noise.bound
 
 
 def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_the_flips(audited):
