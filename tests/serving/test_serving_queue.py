@@ -16,6 +16,7 @@ from services import ANN, YAML, small
 import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
+from phasemap.results.shards import shard_files
 from phasemap.running.planning import OtherStudyError
 from phasemap.serving.events import Hub
 from phasemap.serving.jobs import JobFiles
@@ -104,7 +105,7 @@ def test_a_cancelled_run_keeps_what_is_finished_and_goes_on_when_resumed(supervi
     found.submit(study, "ann", complete=False)
     found.tick()
     folder = RunFolder(found.root / "slow")
-    wait_for(lambda: folder.shards.is_dir() and list(folder.shards.glob("*.parquet")), what="a shard")
+    wait_for(lambda: shard_files(folder), what="a shard")
     assert found.cancel(folder, "bob")
     job = ended(found, "slow")
     assert (job.cancelled_by, job.error) == ("bob", None)
