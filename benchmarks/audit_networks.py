@@ -121,12 +121,11 @@ def accuracy(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> float:
 def audited(data: Dataset, trainings: int, planted_trainings: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the audit's suspicion and calibrated probability of every row."""
     found, near, labels = answers(data, trainings), suspects.neighbours(data.inputs), data.labels
-    suspicion, planted = [], []
+    copies = []
     for number in range(3 if len(labels) < 1000 else 2):
         flipped, flips = suspects.plant(labels, found.held_out, number)
-        copy = answers(replace(data, labels=flipped), planted_trainings)
-        suspicion.append(suspects.evidence(copy.held_out, flipped, near, copy.held_out, flipped).suspicion)
-        planted.append(flips)
-    calibration = suspects.calibrate(np.concatenate(suspicion), np.concatenate(planted), data.n_classes)
-    own = suspects.evidence(found.held_out, labels, near, found.held_out, labels).suspicion
-    return own, calibration.probability(own)
+        seen = answers(replace(data, labels=flipped), planted_trainings).held_out
+        copies.append(suspects.Copy(labels=flipped, planted=flips, held_out=seen))
+    planted = suspects.Planted.of(copies, near, data.n_classes)
+    own = suspects.evidence(found.held_out, labels, near, found.held_out, labels, planted.neighbourhood).suspicion
+    return own, planted.calibration.probability(own)

@@ -143,7 +143,8 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized = np.full(len(data.labels), np.nan)
     found_scores = scores(answers)
     memorized[job.used] = found_scores.score
-    found = _every_row(job, rows, answers, near, list(weights_of(folder, study, OUTSIDE_NETWORKS)))
+    networks = list(weights_of(folder, study, OUTSIDE_NETWORKS))
+    found = _every_row(job, rows, answers, near, networks, planted.neighbourhood)
     probability = planted.calibration.probability(found.suspicion)
     job.say("3/4 trainings with labels corrupted on purpose")
     response = measure_response(job.trainer, rows, options.regularizer, n_rounds=effort.rounds)
@@ -184,27 +185,33 @@ def _verdict(job: _Job, inputs: _Inputs, rows: Rows, probability: Floats) -> Ver
 
 def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Planted:
     """Plant flips in copies of the rows, train on them, and return what became of the rows of all copies."""
-    suspicion, planted = [], []
+    copies = []
     for number in range(job.effort.plantings):
         labels, flips = suspects.plant(rows.labels, answers.held_out, number)
         copy = write_rows(job.trainer.folder, rows.inputs, labels, rows.groups)
         seen, _, _ = job.train(f"planted{number}", copy, job.effort.planted_trainings, "Are planted flips found?")
-        suspicion.append(suspects.evidence(seen.held_out, labels, near, seen.held_out, labels).suspicion)
-        planted.append(flips)
-    return suspects.Planted.of(np.concatenate(suspicion), np.concatenate(planted), job.data.n_classes)
+        copies.append(suspects.Copy(labels=labels, planted=flips, held_out=seen.held_out))
+    return suspects.Planted.of(copies, near, job.data.n_classes)
 
 
-def _every_row(job: _Job, rows: Rows, answers: Answers, near: Ints, networks: Sequence[Weights]) -> suspects.Evidence:
+def _every_row(
+    job: _Job,
+    rows: Rows,
+    answers: Answers,
+    near: Ints,
+    networks: Sequence[Weights],
+    neighbourhood: suspects.Neighbourhood,
+) -> suspects.Evidence:
     """Weigh the evidence about every row of the data; some networks are asked about those that were not used."""
     data, used = job.data, job.used
-    found = suspects.evidence(answers.held_out, rows.labels, near, answers.held_out, rows.labels)
+    found = suspects.evidence(answers.held_out, rows.labels, near, answers.held_out, rows.labels, neighbourhood)
     rest = np.setdiff1d(np.arange(len(data.labels)), used)
     if not len(rest):
         return found
     job.say(f"asking {len(networks)} networks about the other {len(rest)} rows")
     own = mean_probabilities(data.inputs[rest], networks)
     around = suspects.neighbours(rows.inputs, data.inputs[rest])
-    other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels)
+    other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels, neighbourhood)
     back = np.argsort(np.concatenate([used, rest]))
     return suspects.Evidence(
         suspicion=np.concatenate([found.suspicion, other.suspicion])[back],

@@ -5,11 +5,13 @@ its label, what they say of the same label for its nearest neighbours, and the l
 other rows of the copies, P(planted | evidence) = c s(a + b evidence) with a logistic s: it can't rise above the share
 c of the planted among all wrong labels, and so tells how many labels were wrong before (after Elkan & Noto 2008,
 learning from positive and unlabelled data). This holds as far as real mistakes look like the planted ones: half of
-those are uniform, half go to the class that the row is most easily mistaken for.
+those are uniform, half go to the class that the row is most easily mistaken for. How much neighbours count is chosen
+by how well planted flips are found on this data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +25,6 @@ from phasemap.auditing.estimates import Estimate, of_draws, resampled
 from phasemap.tasks.dataset import Ints
 
 NEIGHBOURS = 10
-NEAR_WEIGHT, VOTE_WEIGHT = 2.0, 0.25  # beside 1 for the row's own held-out probability
 PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
 WRONG_FROM = 0.5
 AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
@@ -31,6 +32,18 @@ TRUSTED_AUC = 0.75
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.9
 INTERCEPT = (-0.5, 0.7)  # mean and deviation: where no class is favoured, labels are wrong about as often as not
 SLOPE = (6.0, 0.4)  # median, and deviation of its logarithm
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """How much a row's neighbours count, beside 1 for its own held-out probability."""
+
+    held_out: float  # what the networks that never saw a neighbour say of it
+    votes: float  # the neighbours' labels
+
+
+USUAL = Neighbourhood(2.0, 0.25)
+OTHERS = (Neighbourhood(0.5, 1.0), Neighbourhood(0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +82,35 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Copy:
+    """A copy of the data with planted flips, and what networks that were trained on its rows say."""
+
+    labels: Ints  # (n,) with the flips
+    planted: Bools  # (n,)
+    held_out: np.ndarray  # (n, C)
+
+    def suspicion(self, near: Ints, neighbourhood: Neighbourhood) -> Floats:
+        """Return the suspicion of the copy's rows, (n,)."""
+        return evidence(self.held_out, self.labels, near, self.held_out, self.labels, neighbourhood).suspicion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Planted:
     """The rows of all copies one after another, and what the planted ones among them tell."""
 
     suspicion: Floats  # (m,)
     planted: Bools  # (m,)
     calibration: Calibration
+    neighbourhood: Neighbourhood = USUAL
 
     @classmethod
-    def of(cls, suspicion: Floats, planted: Bools, n_classes: int) -> Planted:
-        """Calibrate by planted flips."""
-        return cls(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted, n_classes))
+    def of(cls, copies: Sequence[Copy], near: Ints, n_classes: int) -> Planted:
+        """Choose how much neighbours (n, k) count, and calibrate."""
+        chosen = choose(copies, near)
+        suspicion = np.concatenate([copy.suspicion(near, chosen) for copy in copies])
+        planted = np.concatenate([copy.planted for copy in copies])
+        calibration = calibrate(suspicion, planted, n_classes)
+        return cls(suspicion=suspicion, planted=planted, calibration=calibration, neighbourhood=chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +150,29 @@ def neighbours(inputs: np.ndarray, asked: np.ndarray | None = None) -> Ints:
     return np.asarray(index.kneighbors(asked, return_distance=False), dtype=np.int64)
 
 
-def evidence(own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, labels: Ints) -> Evidence:
+def choose(copies: Sequence[Copy], near: Ints) -> Neighbourhood:
+    """Return the neighbourhood by which planted flips are found best.
+
+    Another than the usual one must find them better by more than one standard error of the difference, flip by flip.
+    """
+    place = {
+        neighbourhood: np.concatenate([_above_others(c.suspicion(near, neighbourhood), c.planted) for c in copies])
+        for neighbourhood in (USUAL, *OTHERS)
+    }
+    gains = {neighbourhood: place[neighbourhood] - place[USUAL] for neighbourhood in OTHERS}
+    better = [n for n, gain in gains.items() if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))]
+    return max(better, key=lambda n: float(gains[n].mean()), default=USUAL)
+
+
+def _above_others(suspicion: Floats, planted: Bools) -> Floats:
+    """Return the share of the rows that were not planted below each planted one; its mean is the AUC."""
+    within = stats.rankdata(suspicion[planted])
+    return np.asarray((stats.rankdata(suspicion)[planted] - within) / (~planted).sum())
+
+
+def evidence(
+    own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, labels: Ints, neighbourhood: Neighbourhood = USUAL
+) -> Evidence:
     """Weigh the evidence against given labels ``asked`` (m,), from rows' own held-out probabilities (m, C).
 
     ``near`` (m, k) points to the rows with probabilities ``held_out`` (n, C) and ``labels`` (n,). Suspicion is the
@@ -128,9 +181,9 @@ def evidence(own: np.ndarray, asked: Ints, near: Ints, held_out: np.ndarray, lab
     rows = np.arange(len(asked))
     support = own.copy()  # (m, C)
     for neighbour in near.T:
-        support += (NEAR_WEIGHT / near.shape[1]) * held_out[neighbour]
-        support[rows, labels[neighbour]] += VOTE_WEIGHT / near.shape[1]
-    support /= 1 + NEAR_WEIGHT + VOTE_WEIGHT
+        support += (neighbourhood.held_out / near.shape[1]) * held_out[neighbour]
+        support[rows, labels[neighbour]] += neighbourhood.votes / near.shape[1]
+    support /= 1 + neighbourhood.held_out + neighbourhood.votes
     given = support[rows, asked]
     others = support.copy()
     others[rows, asked] = -1
@@ -178,9 +231,7 @@ def check(copies: Planted) -> SelfCheck:
     """
     suspicion, rate = copies.suspicion, copies.calibration.rate
     flips, others = np.flatnonzero(copies.planted), np.flatnonzero(~copies.planted)
-    ranks = stats.rankdata(suspicion)
-    above_others = (ranks[flips] - stats.rankdata(suspicion[flips])) / len(others)  # share of others below each flip
-    against_right = (above_others - rate / 2) / (1 - rate)
+    against_right = (_above_others(suspicion, copies.planted) - rate / 2) / (1 - rate)
     top = np.argsort(-suspicion, kind="stable")[: round(len(flips) + rate * len(others))]
     among_top = np.isin(flips, top)
     return SelfCheck(planted=len(flips), auc=_over_flips(against_right), found=_over_flips(among_top))

@@ -6,10 +6,14 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from phasemap.auditing.suspects import (
+    OTHERS,
+    USUAL,
+    Copy,
     Evidence,
     Planted,
     calibrate,
     check,
+    choose,
     evidence,
     neighbours,
     plant,
@@ -65,19 +69,43 @@ def test_probabilities_are_calibrated_on_data_without_planted_flips():
         assert probability[inside].mean() == pytest.approx(wrong[inside].mean(), abs=0.1)
 
 
-def test_evidence_is_the_margin_of_row_and_neighbours_together():
+@pytest.mark.parametrize("weights", [USUAL, *OTHERS])
+def test_evidence_is_the_margin_of_row_and_neighbours_together(weights):
     source = np.random.default_rng(3)
     held_out = source.dirichlet(np.ones(3), size=12).astype(np.float32)
     labels, near = source.integers(3, size=12), source.integers(12, size=(12, 4))
-    found = evidence(held_out, labels, near, held_out, labels)
+    found = evidence(held_out, labels, near, held_out, labels, weights)
     for row in range(12):
-        support = held_out[row].astype(float) + 2.0 * np.mean([held_out[j] for j in near[row]], axis=0)
+        support = held_out[row].astype(float) + weights.held_out * np.mean([held_out[j] for j in near[row]], axis=0)
         for j in near[row]:
-            support[labels[j]] += 0.25 / 4
-        support /= 3.25
+            support[labels[j]] += weights.votes / 4
+        support /= 1 + weights.held_out + weights.votes
         best = max(support[c] for c in range(3) if c != labels[row])
         assert found.suspicion[row] == pytest.approx(best - support[labels[row]], abs=1e-5)
         np.testing.assert_allclose(found.classes[row], support, atol=1e-5)
+
+
+def copy_of(certainty, wrong_before, n=2000):
+    """Return a copy of two classes with neighbours of the same class, and how sure networks are of the true one."""
+    source = np.random.default_rng(0)
+    truth, near = np.arange(n) % 2, (np.arange(n)[:, None] + 2 * np.arange(1, 6)) % n
+    planted = source.random(n) < 0.05
+    wrong = planted | (source.random(n) < wrong_before)
+    held_out = certainty * np.eye(2)[truth] + (1 - certainty) * source.dirichlet([1, 1], size=n)
+    return Copy(labels=np.where(wrong, 1 - truth, truth), planted=planted, held_out=held_out), near
+
+
+def test_networks_that_tell_nothing_do_not_count_where_the_labels_of_neighbours_do():
+    copy, near = copy_of(certainty=0.0, wrong_before=0.0)
+    assert choose([copy], near) == OTHERS[-1]
+    planted = Planted.of([copy, copy], near, 2)
+    assert planted.neighbourhood == OTHERS[-1]
+    np.testing.assert_array_equal(planted.suspicion[:2000], copy.suspicion(near, OTHERS[-1]))
+
+
+def test_networks_that_tell_much_of_neighbours_count_where_labels_are_often_wrong():
+    copy, near = copy_of(certainty=0.2, wrong_before=0.35)
+    assert choose([copy], near) == USUAL
 
 
 def test_neighbours_are_the_nearest_other_rows():
@@ -87,14 +115,18 @@ def test_neighbours_are_the_nearest_other_rows():
         assert set(near) == set(np.argsort(distance)[1:11])
 
 
+def calibrated(suspicion, planted):
+    return Planted(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted, N_CLASSES))
+
+
 def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
     source = np.random.default_rng(0)
     planted = source.random(1000) < 0.05
     good = planted + 0.3 * source.normal(size=1000)
-    found = check(Planted.of(good, planted, N_CLASSES))
+    found = check(calibrated(good, planted))
     assert found.trusted
     assert found.auc.value == pytest.approx(roc_auc_score(planted, good), abs=0.01)
-    lost = check(Planted.of(source.normal(size=1000), planted, N_CLASSES))
+    lost = check(calibrated(source.normal(size=1000), planted))
     assert not lost.trusted
     assert lost.auc.low < 0.5 < lost.auc.high
 
@@ -102,7 +134,7 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
 def test_labels_that_were_wrong_before_do_not_count_against_the_ranking():
     suspicion, planted, wrong = simulated(0.4)
     right_or_planted = ~wrong | planted
-    found = check(Planted.of(suspicion, planted, N_CLASSES))
+    found = check(calibrated(suspicion, planted))
     expected = roc_auc_score(planted[right_or_planted], suspicion[right_or_planted])
     assert found.auc.low <= expected <= found.auc.high
     assert found.found.value > 0.9
