@@ -53,6 +53,7 @@ class Findings:
     suspects: pd.DataFrame  # every row of the data, most suspect first
     probability: Floats  # (n,) of a wrong label, every row of the data
     self_check: suspects.SelfCheck
+    neighbourhood: suspects.Neighbourhood
     noise: NoiseRate
     response: Response
     learning: LearningCurve
@@ -163,6 +164,7 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         suspects=suspects.suspect_table(found, probability, memorized, data.labels, data.classes),
         probability=probability,
         self_check=suspects.check(planted),
+        neighbourhood=planted.neighbourhood,
         noise=noise_rate(bound, job.table, data, inputs.verified, planted if options.noise_model else None),
         response=response,
         learning=learning,

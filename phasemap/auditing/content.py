@@ -15,7 +15,7 @@ from phasemap.auditing.decision import ACTIONS, UNCLEAR, Decision
 from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
 from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
-from phasemap.auditing.suspects import WRONG_FROM
+from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
 
 SCHEMA = 1
@@ -42,6 +42,7 @@ def content_of(found: Findings) -> dict[str, Any]:
             "rows": len(found.suspects),
             "wrong": int((found.probability >= WRONG_FROM).sum()),
             "expected_wrong_share": expected,
+            "neighbours": {"count": NEIGHBOURS, **asdict(found.neighbourhood)},
             "kinds": {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()},
             "top": _top(found),
         },

@@ -174,7 +174,7 @@ class _Page:
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
         regularizer = found["regularizer"].replace("_", " ")
         advice = self._text(
-            "response_advice",
+            "response_stay" if found["recommended"] == found["current"] else "response_advice",
             regularizer=regularizer,
             recommended=f"{found['recommended']:g}",
             current=f"{found['current']:g}",

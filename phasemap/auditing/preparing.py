@@ -152,7 +152,7 @@ def _of_columns(source: str, frame: pd.DataFrame) -> tuple[NDArray[np.float32], 
 
 
 def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
-    """Leave out columns that say nothing or name the row; dates become numbers, infinite numbers missing."""
+    """Leave out columns that say nothing, name the row or number it; dates become numbers, infinite numbers missing."""
     kept, notices = {}, []
     for name, column in frame.items():
         if pd.api.types.is_datetime64_any_dtype(column):
@@ -165,9 +165,18 @@ def _usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Notice]]:
         elif not pd.api.types.is_numeric_dtype(column) and distinct > IDENTIFIER_SHARE * len(column):
             values = {"column": str(name), "distinct": int(distinct), "rows": len(column)}
             notices.append(Notice(code="identifier_column", values=values))
+        elif distinct == len(column) and _numbers_rows(column):
+            notices.append(Notice(code="numbered_column", values={"column": str(name)}))
         else:
             kept[name] = column
     return pd.DataFrame(kept, index=frame.index), notices
+
+
+def _numbers_rows(column: pd.Series) -> bool:
+    """Tell whether distinct values are consecutive whole numbers, in any order."""
+    if not pd.api.types.is_numeric_dtype(column) or column.isna().any():
+        return False
+    return bool((column % 1 == 0).all() and column.max() - column.min() == len(column) - 1)
 
 
 def _groups(table: Table, inputs: NDArray[np.float32], labels: Ints) -> tuple[Ints | None, list[Notice]]:

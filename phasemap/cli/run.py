@@ -50,6 +50,8 @@ def run(
         click.echo(f"changed: {change}", err=True)
     plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
     core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
+    if loaded.record:
+        core_time += ", and what record takes: see phasemap plan"
     if loaded.search.kind == "grid" or retry_failed:
         text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
     else:

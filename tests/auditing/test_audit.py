@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from small_data import blobs, frame_of, options_of
 
+from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
 from phasemap.auditing.content import content_of
 from phasemap.auditing.output import write_findings
@@ -45,6 +46,13 @@ def test_suspects_are_every_row_most_suspect_first_and_find_the_flips(audited):
     assert table["probability"].between(0, 1).all()
     assert set(table["kind"]) <= {"wrong", "rare", "ambiguous"}
     assert wrong[table["row"].head(9)].mean() >= 0.7
+
+
+def test_it_is_told_how_much_neighbours_counted(audited):
+    _, found, content, _ = audited
+    assert found.neighbourhood in (suspects.USUAL, *suspects.OTHERS)
+    told = content["suspects"]["neighbours"]
+    assert told == {"count": 10, "held_out": found.neighbourhood.held_out, "votes": found.neighbourhood.votes}
 
 
 def test_no_more_labels_are_expected_wrong_than_the_bound_allows(audited):

@@ -42,6 +42,17 @@ def test_an_identifier_and_a_constant_are_left_out_and_told(frame):
     assert found.inputs.shape[1] == 5
 
 
+def test_a_column_that_numbers_the_rows_in_any_order_is_left_out_and_told(frame):
+    numbers = np.random.default_rng(0).permutation(len(frame)) + 1000
+    found = prepare(table_of(frame.assign(nr=numbers)))
+    assert codes(found)["numbered_column"] == {"column": "nr"}
+    assert found.inputs.shape[1] == 5
+    for kept in (numbers + 0.5, np.where(numbers == 1000, 5, numbers), numbers // 2):
+        found = prepare(table_of(frame.assign(nr=kept)))
+        assert "numbered_column" not in codes(found)
+        assert found.inputs.shape[1] == 6
+
+
 def test_copies_are_kept_together_and_their_disagreement_is_told(frame):
     copy = frame.head(3).assign(label=["c0", "c1", "c2"])
     found = prepare(table_of(pd.concat([frame, copy], ignore_index=True)))
