@@ -76,6 +76,16 @@ def test_a_missing_file_and_a_wrong_option_end_with_2(tmp_path):
     assert phasemap("nothing").returncode == 2
 
 
+@pytest.mark.parametrize(("arguments", "found"), [(["plan", "--jsn"], "--jsn"), (["nope"], "nope")])
+def test_mistakes_in_the_command_itself_are_told_as_json_too(arguments, found):
+    done = phasemap(*arguments, "--json")
+    assert done.returncode == 2
+    content = json.loads(done.stdout)
+    assert found in content["error"]
+    assert content["exit_code"] == 2
+    assert content["error"] in done.stderr
+
+
 def test_a_storage_that_cannot_be_written_ends_with_3(place):
     done = phasemap("run", "small.yaml", "--in-process", "--storage", "/proc/none", cwd=place)
     assert done.returncode == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
 
 from phasemap._version import __version__
@@ -14,6 +17,7 @@ from phasemap.cli.replay import replay
 from phasemap.cli.report import report
 from phasemap.cli.run import plan, run
 from phasemap.cli.serve import serve
+from phasemap.cli.shared import EXIT_INTERRUPTED
 from phasemap.cli.studies import init, schema
 from phasemap.cli.tables import bundle, export, relabel
 
@@ -41,5 +45,13 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line."""
-    cli(prog_name="phasemap")
+    """Run the command line; with --json, mistakes in the command itself are told as JSON too."""
+    try:
+        sys.exit(cli.main(prog_name="phasemap", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        if "--json" in sys.argv:
+            click.echo(json.dumps({"error": error.format_message(), "exit_code": error.exit_code}))
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,21 @@ def read_assignment(text: str, option: str) -> tuple[str, Any]:
 
 
 def set_value(document: Document, text: str) -> None:
-    """Apply one ``KEY=VALUE`` override to a document, creating sections that the file leaves out."""
+    """Apply one ``KEY=VALUE`` override to a document, creating sections that the file leaves out.
+
+    What can't be applied is kept among the document's problems.
+    """
     key, equals, value = text.partition("=")
     parts = tuple(key.strip().split("."))
+    wrong = partial(Problem, f"--set {text}", None)
     if not equals or not all(parts):
-        raise UserError(f"--set {text}: allowed: KEY=VALUE with a dotted key, e.g. training.steps=500")
-    parsed = parse_document(value, f"--set {text}") if value.strip() else Document("")
+        document.problems.append(wrong(key.strip(), "is no override; allowed: KEY=VALUE, e.g. training.steps=500"))
+        return
+    try:
+        parsed = parse_document(value, f"--set {text}") if value.strip() else Document("")
+    except StudyError as error:
+        document.problems.extend(error.problems)
+        return
     document.problems.extend(parsed.problems)
     if not isinstance(document.content, dict):
         return
@@ -179,7 +189,8 @@ def set_value(document: Document, text: str) -> None:
             place[part] = {}
         place = place[part]
         if not isinstance(place, dict):
-            raise UserError(f"--set {text}: {part} is not a section")
+            document.problems.append(wrong(part, "is not a section"))
+            return
     place[parts[-1]] = parsed.content
     for path in [path for path in document.lines if path[: len(parts)] == parts]:
         del document.lines[path]

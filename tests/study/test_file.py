@@ -86,6 +86,17 @@ def test_overrides_are_read_as_yaml_and_checked_like_the_file(tmp_path):
             load_study(path, [wrong])
 
 
+def test_overrides_that_can_not_be_applied_hide_no_other_mistake(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL)
+    with pytest.raises(StudyError) as caught:
+        load_study(path, ["steps", "training.steps=[", "name.first=3", "seeds=-1"])
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    for place in ("--set steps)", "--set training.steps=[:1)", "--set name.first=3)", "--set seeds=-1)"):
+        assert any(line.endswith(f"({place}") for line in lines), place
+
+
 def test_the_template_is_a_legal_study(tmp_path):
     path = tmp_path / "t.yaml"
     path.write_text(template("mine"))
