@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.palette import MARKS, Mark
@@ -27,7 +28,11 @@ NOTES = {
 }
 """The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
-LINES, ABOVE_LINES = 5, 6  # what is drawn over what: letters stay readable where a frontier crosses them
+LINES, BEHIND_LETTERS, ABOVE_LINES = (
+    5,
+    5.5,
+    6,
+)  # what is drawn over what: letters stay readable where a frontier crosses them
 FRAME = "#8a8a8a"
 INFERRED_INK = "#444444"
 STRIP_EDGES = np.asarray([-0.5, 0.5])
@@ -45,9 +50,14 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
                 fill_cells(ax, spec.x.edges, y_edges, cells, **look)
+    crossed = _crossed(spec, panel, y_edges)
     for row, column in np.argwhere(bare):
         mark, inferred = MARKS[str(panel.marks[row, column])], bool(panel.inferred[row, column])
-        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
+        place = _inside_cell(spec, y_edges, row, column, 0.5)
+        if crossed[row, column] and size >= SMALLEST_LETTER:
+            colour = mark.light if inferred else mark.colour
+            ax.plot(*place, marker="o", markersize=1.3 * size, color=colour, markeredgewidth=0, zorder=BEHIND_LETTERS)
+        _write_letter(ax, place, mark, size, inferred=inferred)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
@@ -92,9 +102,32 @@ def inside(scale: str, ends: Floats, share: float) -> float:
 
 
 def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: float) -> tuple[float, float]:
-    y_scale = spec.y.scale if spec.y else "ordinal"
     across = inside(spec.x.scale, spec.x.edges[column : column + 2], share)
-    return across, inside(y_scale, y_edges[row : row + 2], share)
+    return across, inside(_y_scale(spec), y_edges[row : row + 2], share)
+
+
+def _y_scale(spec: FigureSpec) -> str:
+    return spec.y.scale if spec.y else "ordinal"
+
+
+def _crossed(spec: FigureSpec, panel: PanelSpec, y_edges: Any) -> NDArray[np.bool_]:
+    """Tell which cells (ny, nx) have a frontier through their middle, where the letter stands."""
+    found = np.zeros(panel.marks.shape, dtype=bool)
+    y_scale = _y_scale(spec)
+    for line in panel.lines:
+        ends = zip(line.points[:-1], line.points[1:], strict=True)
+        for x, y in np.concatenate([np.linspace(start, end, 16) for start, end in ends] or [line.points]):
+            column, row = _cell_of(spec.x.scale, spec.x.edges, x), _cell_of(y_scale, y_edges, y)
+            if column is not None and row is not None:
+                found[row, column] = True
+    return found
+
+
+def _cell_of(scale: str, edges: Floats, value: float) -> int | None:
+    """Return the cell in whose middle three fifths a value lies."""
+    cell = int(np.clip(np.searchsorted(edges, value) - 1, 0, len(edges) - 2))
+    low, high = (inside(scale, edges[cell : cell + 2], share) for share in (0.2, 0.8))
+    return cell if low < value < high else None
 
 
 def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:

@@ -1,6 +1,7 @@
 """Figures are compared as data; each picture is also rendered once."""
 
 import re
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -107,6 +108,22 @@ def test_a_quantity_is_drawn_as_its_means():
     assert np.array_equal(found.panels[0].values, diagram.panels[0].grid["test_accuracy"])
     with pytest.raises(UserError, match="--metric accuracy is unknown; allowed: subphase, phase, train_accuracy"):
         figure_spec(diagram, "accuracy")
+
+
+def test_a_frontier_leaves_the_letters_in_its_way_room(spec):
+    line = replace(spec.panels[0].lines[0], points=np.array([[0.0, 1.0], [0.2, 1.0]]))
+    one = replace(spec, panels=(replace(spec.panels[0], lines=(line,)),))
+    (axes,) = [ax for ax in draw_any(one).axes if ax.patches]
+    (frontier,) = [drawn for drawn in axes.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
+    letters = {text.get_position(): text for text in axes.texts}
+    dots = [drawn for drawn in axes.lines if drawn.get_marker() == "o" and drawn.get_zorder() > frontier.get_zorder()]
+    in_its_way = {place for place in letters if np.isclose(place[1], 1.0)}
+    assert {(float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) for dot in dots} == in_its_way != set()
+    marks = dict(zip(letters, spec.panels[0].marks.ravel(), strict=True))
+    for dot in dots:
+        place = (float(dot.get_xdata()[0]), float(dot.get_ydata()[0]))
+        assert dot.get_color() == MARKS[marks[place]].colour
+        assert dot.get_zorder() < letters[place].get_zorder()
 
 
 def test_the_drawing_shows_what_the_spec_says(spec):
