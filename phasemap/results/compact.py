@@ -41,7 +41,7 @@ def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS) -> int:
 
 def remove_unchanged(folder: RunFolder, stamps: Mapping[Path, str]) -> None:
     """Remove those shards that still are what they were when they were read."""
-    there = shard_files(folder)
+    there = set(shard_files(folder))
     for path, stamp in stamps.items():
         if path in there and shard_stamp(path) == stamp:
             folder.remove(path)
