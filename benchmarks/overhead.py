@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ from phasemap.study.trials import Trial, expand
 from phasemap.study.yaml_lines import parse_document
 from phasemap.training.recording import record_steps
 
-SHARES = {"ray_tune": 1 / 8, "ray_tune_reuse_actors": 1 / 4, "process_pool": 1 / 4}
+SHARES = {"ray_tune": 1 / 12, "ray_tune_reuse_actors": 1 / 4, "process_pool": 1 / 4}
 
 
 def study_of(steps: int) -> Study:
@@ -62,7 +64,7 @@ def with_ray_tune(trials: Sequence[Trial], *, reuse_actors: bool) -> None:
     def trainable(config: dict[str, Any]) -> None:
         tune.report({"train_accuracy": train_plain(by_id[config["trial_id"]])})
 
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as root, redirect_stdout(sys.stderr):
         tune.Tuner(
             trainable,
             param_space={"trial_id": tune.grid_search(list(by_id))},

@@ -23,10 +23,10 @@ import psutil
 from common import report
 
 STUDIES = {
-    "mlp": "{width: 128}\ntraining: {steps: 2000}\naxes: {corruption: {start: 0, stop: 0.7, num: 8}}\nseeds: 16",
-    "mlp_p97": "{width: 500}\ntraining: {steps: 100}\naxes: {corruption: {start: 0, stop: 0.7, num: 8}}\nseeds: 4",
-    "deep": "{depth: 3, activation: relu, width: 128}\ntraining: {steps: 500}\naxes: {corruption: [0, 0.2]}\nseeds: 24",
-    "transformer": "{kind: transformer, width: 32}\ntraining: {steps: 600, batch_size: 64}\n"
+    "mlp": "{width: 128}\ntraining: {steps: 1000}\naxes: {corruption: {start: 0, stop: 0.7, num: 8}}\nseeds: 16",
+    "mlp_p97": "{width: 500}\ntraining: {steps: 60}\naxes: {corruption: {start: 0, stop: 0.7, num: 8}}\nseeds: 4",
+    "deep": "{depth: 3, activation: relu, width: 128}\ntraining: {steps: 300}\naxes: {corruption: [0, 0.2]}\nseeds: 24",
+    "transformer": "{kind: transformer, width: 32}\ntraining: {steps: 300, batch_size: 64}\n"
     "axes: {corruption: [0, 0.2, 0.4]}\nseeds: 24",
 }
 MODULUS = {"mlp_p97": 97}

@@ -48,7 +48,8 @@ def measure(folder: RunFolder) -> dict[str, Any]:
     write_results(folder, load_resolved(folder.study), curves=False)
     page = folder.path / "report.html"
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "phasemap", "report", str(folder.path), "-o", str(page)], check=True)
+    command = [sys.executable, "-m", "phasemap", "report", str(folder.path), "-o", str(page)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return {
         "report_seconds": round(time.perf_counter() - started, 2),
         "megabytes": round(page.stat().st_size / 1e6, 2),

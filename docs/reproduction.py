@@ -23,7 +23,9 @@ HEAD = """\
 
 What Doshi et al. (ICLR 2024, arXiv 2310.13061) show, the study that tests it, and what was seen. The claims are those
 of the study files; `phasemap check` tests them ([how](claims.md)): the numbers are means over the seeds, and where
-there are several seeds the difference of both sides has its 95 % interval. This page is written by `make reproduction`.
+there are several seeds the difference of both sides has its 95 % interval. Core-hours are wall time of the training
+processes, on machines that were often busy with other work; commands are as they were typed, some on copies of the
+study file in other folders. This page is written by `make reproduction`.
 
 *Paper* studies have the paper's networks (p 97, N 500). *Small* ones look for the same with smaller networks and fewer
 values, in seconds or minutes: what holds or fails in them is no test at the paper's scale. *Own* ones go beyond it.
@@ -132,7 +134,9 @@ def axes(content: Content) -> str:
 def values(found: Any) -> str:
     """Return a value or a list of values; of long lists the ends and the count."""
     if not isinstance(found, list):
-        return f"{found:g}" if isinstance(found, int | float) else str(found)
+        if isinstance(found, bool):
+        return str(found).lower()
+    return f"{found:g}" if isinstance(found, int | float) else str(found)
     if len(found) > 8:
         return f"{values(found[0])} to {values(found[-1])} ({len(found)} values)"
     return ", ".join(map(values, found))

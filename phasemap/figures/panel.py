@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -28,11 +29,8 @@ NOTES = {
 }
 """The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
-LINES, BEHIND_LETTERS, ABOVE_LINES = (
-    5,
-    5.5,
-    6,
-)  # what is drawn over what: letters stay readable where a frontier crosses them
+LINES, ABOVE_LINES = 5, 6  # what is drawn over what
+SAMPLES = 33  # of a piece of a frontier, to see where letters stand in its way
 FRAME = "#8a8a8a"
 INFERRED_INK = "#444444"
 STRIP_EDGES = np.asarray([-0.5, 0.5])
@@ -50,22 +48,19 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
                 fill_cells(ax, spec.x.edges, y_edges, cells, **look)
-    crossed = _crossed(spec, panel, y_edges)
     for row, column in np.argwhere(bare):
         mark, inferred = MARKS[str(panel.marks[row, column])], bool(panel.inferred[row, column])
-        place = _inside_cell(spec, y_edges, row, column, 0.5)
-        if crossed[row, column] and size >= SMALLEST_LETTER:
-            colour = mark.light if inferred else mark.colour
-            ax.plot(*place, marker="o", markersize=1.3 * size, color=colour, markeredgewidth=0, zorder=BEHIND_LETTERS)
-        _write_letter(ax, place, mark, size, inferred=inferred)
+        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
         _draw_band(ax, spec, band, y_edges)
+    lettered = bare & np.vectorize(lambda name: bool(MARKS[name].letter) and size >= SMALLEST_LETTER)(panel.marks)
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
         halo = [withStroke(linewidth=3.6, foreground="white")]
-        ax.plot(*line.points.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
+        drawn = _with_gaps(line.points, spec, y_edges, lettered, cell, 0.5 * size + 2)
+        ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
     dress(ax, spec, panel.title, cell)
     return image
 
@@ -110,24 +105,33 @@ def _y_scale(spec: FigureSpec) -> str:
     return spec.y.scale if spec.y else "ordinal"
 
 
-def _crossed(spec: FigureSpec, panel: PanelSpec, y_edges: Any) -> NDArray[np.bool_]:
-    """Tell which cells (ny, nx) have a frontier through their middle, where the letter stands."""
-    found = np.zeros(panel.marks.shape, dtype=bool)
-    y_scale = _y_scale(spec)
-    for line in panel.lines:
-        ends = zip(line.points[:-1], line.points[1:], strict=True)
-        for x, y in np.concatenate([np.linspace(start, end, 16) for start, end in ends] or [line.points]):
-            column, row = _cell_of(spec.x.scale, spec.x.edges, x), _cell_of(y_scale, y_edges, y)
-            if column is not None and row is not None:
-                found[row, column] = True
-    return found
+def _with_gaps(
+    points: Floats,
+    spec: FigureSpec,
+    y_edges: Any,
+    lettered: NDArray[np.bool_],
+    cell: tuple[float, float],
+    radius: float,
+) -> Floats:
+    """Return a line (n, 2) that is broken, by NaN, where it would come nearer than ``radius`` points to a letter."""
+    pieces = []
+    for start, end in pairwise(points):
+        dense = start + np.linspace(0, 1, SAMPLES)[:, None] * (end - start)
+        columns, across = _place_in_cells(spec.x.scale, spec.x.edges, dense[:, 0])
+        rows, up = _place_in_cells(_y_scale(spec), y_edges, dense[:, 1])
+        near = lettered[rows, columns] & (np.hypot(across * cell[0], up * cell[1]) < radius)
+        ends = np.flatnonzero(near[1:] != near[:-1])
+        dense[near] = np.nan
+        pieces.append(dense[np.unique([0, *ends, *(ends + 1), SAMPLES - 1])])
+    return np.concatenate(pieces or [points])
 
 
-def _cell_of(scale: str, edges: Floats, value: float) -> int | None:
-    """Return the cell in whose middle three fifths a value lies."""
-    cell = int(np.clip(np.searchsorted(edges, value) - 1, 0, len(edges) - 2))
-    low, high = (inside(scale, edges[cell : cell + 2], share) for share in (0.2, 0.8))
-    return cell if low < value < high else None
+def _place_in_cells(scale: str, edges: Floats, values: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Return the cell of each value (n,), and how far from the cell's middle it lies, in [-0.5, 0.5]."""
+    if scale == "log":
+        edges, values = np.log(edges), np.log(values)
+    cells = np.clip(np.searchsorted(edges, values) - 1, 0, len(edges) - 2)
+    return cells, (values - edges[cells]) / np.diff(edges)[cells] - 0.5
 
 
 def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:

@@ -110,20 +110,21 @@ def test_a_quantity_is_drawn_as_its_means():
         figure_spec(diagram, "accuracy")
 
 
-def test_a_frontier_leaves_the_letters_in_its_way_room(spec):
-    line = replace(spec.panels[0].lines[0], points=np.array([[0.0, 1.0], [0.2, 1.0]]))
-    one = replace(spec, panels=(replace(spec.panels[0], lines=(line,)),))
-    (axes,) = [ax for ax in draw_any(one).axes if ax.patches]
-    (frontier,) = [drawn for drawn in axes.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
-    letters = {text.get_position(): text for text in axes.texts}
-    dots = [drawn for drawn in axes.lines if drawn.get_marker() == "o" and drawn.get_zorder() > frontier.get_zorder()]
-    in_its_way = {place for place in letters if np.isclose(place[1], 1.0)}
-    assert {(float(dot.get_xdata()[0]), float(dot.get_ydata()[0])) for dot in dots} == in_its_way != set()
-    marks = dict(zip(letters, spec.panels[0].marks.ravel(), strict=True))
-    for dot in dots:
-        place = (float(dot.get_xdata()[0]), float(dot.get_ydata()[0]))
-        assert dot.get_color() == MARKS[marks[place]].colour
-        assert dot.get_zorder() < letters[place].get_zorder()
+def test_a_frontier_is_broken_where_letters_are_in_its_way_and_nowhere_else(spec):
+    through, between = np.array([[0.0, 1.0], [0.2, 1.0]]), np.array([[0.05, 0.1], [0.05, 10.0]])
+    lines = tuple(replace(spec.panels[0].lines[0], points=points) for points in (through, between))
+    figure = draw_any(replace(spec, panels=(replace(spec.panels[0], lines=lines),)))
+    (axes,) = [ax for ax in figure.axes if ax.patches]
+    broken, whole = [drawn for drawn in axes.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
+    assert not np.isnan(whole.get_xydata()).any()
+    drawn = broken.get_xydata()
+    gaps = np.isnan(drawn).any(axis=1)
+    assert len(np.flatnonzero(np.diff(gaps.astype(int)) == 1)) + gaps[0] == 3  # a letter in each of three columns
+    figure.canvas.draw()
+    letters = [t.get_window_extent() for t in axes.texts if np.isclose(t.get_position()[1], 1.0)]
+    assert len(letters) == 3
+    for x, y in axes.transData.transform(drawn[~gaps]):
+        assert not any(box.contains(x, y) for box in letters)
 
 
 def test_the_drawing_shows_what_the_spec_says(spec):
