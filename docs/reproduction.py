@@ -133,10 +133,10 @@ def axes(content: Content) -> str:
 
 def values(found: Any) -> str:
     """Return a value or a list of values; of long lists the ends and the count."""
-    if not isinstance(found, list):
-        if isinstance(found, bool):
+    if isinstance(found, bool):
         return str(found).lower()
-    return f"{found:g}" if isinstance(found, int | float) else str(found)
+    if not isinstance(found, list):
+        return f"{found:g}" if isinstance(found, int | float) else str(found)
     if len(found) > 8:
         return f"{values(found[0])} to {values(found[-1])} ({len(found)} values)"
     return ", ".join(map(values, found))
