@@ -1,6 +1,6 @@
 """What all cores give together: packs on every core against one alone, and the share of a study that is not training.
 
-    python benchmarks/cores.py [--minutes 2]
+    python benchmarks/cores.py [--minutes 1.5]
 
 Packs: the same pack is trained alone, and then on every core at once, in processes of one thread, in turn; the median
 ratio of what a second brings. Study: the map of overhead.py, with steps for about so many minutes, by Ray Tune from its
@@ -82,7 +82,7 @@ def minutes_of(steps: int, root: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--minutes", type=float, default=1.5)
     minutes = parser.parse_args().minutes
     import ray
 

@@ -1,6 +1,6 @@
 """The training engine against a plain one-hot autograd loop and the core's own matrix rate, in one process.
 
-    python benchmarks/engine.py [--repeats 9]
+    python benchmarks/engine.py [--repeats 7]
 
 Prints JSON: per setting the milliseconds a step and network of both, their ratio, and the share of the core's
 large-matrix rate that 6 B N p operations a step amount to. One thread. The rates of one machine vary from minute to
@@ -119,7 +119,7 @@ def measure(base: Trial, *, pack: int, steps: int, repeats: int) -> dict[str, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
     large = {"modulus": 97, "width": 500, "data_fraction": 0.5}
     small = {"modulus": 31, "width": 128, "data_fraction": 0.6}

@@ -1,6 +1,6 @@
 """The service under load: 50 followers of a live run and 200 requests a second for points of a large one.
 
-    python benchmarks/serve.py [--trials 20000] [--rounds 3] [--seconds 15]
+    python benchmarks/serve.py [--trials 20000] [--rounds 2] [--seconds 15]
 
 A real run of equal trials goes on all the time, one network at a time on one core; the load is switched on and off in
 turns, and the time that each trial took, compared in neighbouring windows, tells how much the service and its clients
@@ -173,7 +173,7 @@ def measure(root: Path, trials: int, rounds: int, seconds: float) -> dict[str, A
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=15)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="phasemap-serve-") as folder:
