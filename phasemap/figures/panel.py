@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -15,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
+from phasemap.figures.gaps import with_gaps
 from phasemap.figures.palette import MARKS, Mark
 from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
 
@@ -30,7 +29,7 @@ NOTES = {
 """The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what
-SAMPLES = 33  # of a piece of a frontier, to see where letters stand in its way
+SMALLEST_IN_GAP = 8.0  # points: for smaller letters too little would be left of a frontier, and it runs below them
 FRAME = "#8a8a8a"
 INFERRED_INK = "#444444"
 STRIP_EDGES = np.asarray([-0.5, 0.5])
@@ -55,11 +54,12 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
         _draw_band(ax, spec, band, y_edges)
-    lettered = bare & np.vectorize(lambda name: bool(MARKS[name].letter) and size >= SMALLEST_LETTER)(panel.marks)
+    lettered = bare & np.vectorize(lambda name: bool(MARKS[name].letter) and size >= SMALLEST_IN_GAP)(panel.marks)
+    scales = (spec.x.scale, _y_scale(spec))
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
         halo = [withStroke(linewidth=3.6, foreground="white")]
-        drawn = _with_gaps(line.points, spec, y_edges, lettered, cell, 0.5 * size + 2)
+        drawn = with_gaps(line.points, scales, (spec.x.edges, y_edges), lettered, cell, 0.5 * size + 1)
         ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
     dress(ax, spec, panel.title, cell)
     return image
@@ -103,35 +103,6 @@ def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: f
 
 def _y_scale(spec: FigureSpec) -> str:
     return spec.y.scale if spec.y else "ordinal"
-
-
-def _with_gaps(
-    points: Floats,
-    spec: FigureSpec,
-    y_edges: Any,
-    lettered: NDArray[np.bool_],
-    cell: tuple[float, float],
-    radius: float,
-) -> Floats:
-    """Return a line (n, 2) that is broken, by NaN, where it would come nearer than ``radius`` points to a letter."""
-    pieces = []
-    for start, end in pairwise(points):
-        dense = start + np.linspace(0, 1, SAMPLES)[:, None] * (end - start)
-        columns, across = _place_in_cells(spec.x.scale, spec.x.edges, dense[:, 0])
-        rows, up = _place_in_cells(_y_scale(spec), y_edges, dense[:, 1])
-        near = lettered[rows, columns] & (np.hypot(across * cell[0], up * cell[1]) < radius)
-        ends = np.flatnonzero(near[1:] != near[:-1])
-        dense[near] = np.nan
-        pieces.append(dense[np.unique([0, *ends, *(ends + 1), SAMPLES - 1])])
-    return np.concatenate(pieces or [points])
-
-
-def _place_in_cells(scale: str, edges: Floats, values: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """Return the cell of each value (n,), and how far from the cell's middle it lies, in [-0.5, 0.5]."""
-    if scale == "log":
-        edges, values = np.log(edges), np.log(values)
-    cells = np.clip(np.searchsorted(edges, values) - 1, 0, len(edges) - 2)
-    return cells, (values - edges[cells]) / np.diff(edges)[cells] - 0.5
 
 
 def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:

@@ -171,9 +171,9 @@ def set_value(document: Document, text: str) -> None:
     """
     key, equals, value = text.partition("=")
     parts = tuple(key.strip().split("."))
-    wrong = partial(Problem, f"--set {text}", None)
+    wrong = partial(Problem, f"--set {text}", None, "")  # no path: what stands there is checked all the same
     if not equals or not all(parts):
-        document.problems.append(wrong(key.strip(), "is no override; allowed: KEY=VALUE, e.g. training.steps=500"))
+        document.problems.append(wrong("is no override; allowed: KEY=VALUE, e.g. training.steps=500"))
         return
     try:
         parsed = parse_document(value, f"--set {text}") if value.strip() else Document("")
@@ -184,12 +184,12 @@ def set_value(document: Document, text: str) -> None:
     if not isinstance(document.content, dict):
         return
     place = document.content
-    for part in parts[:-1]:
+    for number, part in enumerate(parts[:-1], 1):
         if place.get(part) is None:
             place[part] = {}
         place = place[part]
         if not isinstance(place, dict):
-            document.problems.append(wrong(part, "is not a section"))
+            document.problems.append(wrong(f"{'.'.join(parts[:number])} is not a section"))
             return
     place[parts[-1]] = parsed.content
     for path in [path for path in document.lines if path[: len(parts)] == parts]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import MEANS
+from phasemap.figures.gaps import with_gaps
 from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
@@ -125,6 +126,28 @@ def test_a_frontier_is_broken_where_letters_are_in_its_way_and_nowhere_else(spec
     assert len(letters) == 3
     for x, y in axes.transData.transform(drawn[~gaps]):
         assert not any(box.contains(x, y) for box in letters)
+
+
+def test_a_broken_line_stays_straight_on_its_axes_own_scales():
+    edges, lettered = np.array([0.3, 3.0, 30.0]), np.ones((2, 2), dtype=bool)
+    line = np.array([[1.0, 0.0], [10.0, 1.0]])
+    drawn = with_gaps(line, ("log", "ordinal"), (edges, np.array([-0.5, 0.5, 1.5])), lettered, (20.0, 20.0), 5.0)
+    seen = drawn[~np.isnan(drawn[:, 0])]
+    assert len(seen) == 2  # both ends are in letters' way; what is left lies between
+    assert seen[:, 1] == pytest.approx(np.log10(seen[:, 0]))
+    assert 0.15 < seen[0, 1] < seen[1, 1] < 0.85
+
+
+def test_a_map_of_many_cells_keeps_its_whole_frontier():
+    axes = {"corruption": {"start": 0, "stop": 0.9, "num": 31}, "data_fraction": {"start": 0.1, "stop": 0.9, "num": 31}}
+    study = study_of(axes=axes, fixed={})
+    many = figure_spec(make_diagram(study, points(study)))
+    (ax,) = [ax for ax in draw_any(many).axes if ax.patches]
+    frontiers = [drawn for drawn in ax.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
+    assert len(frontiers) == len(many.panels[0].lines) > 0
+    for drawn, line in zip(frontiers, many.panels[0].lines, strict=True):
+        np.testing.assert_allclose(drawn.get_xydata()[[0, -1]], line.points[[0, -1]])
+        assert not np.isnan(drawn.get_xydata()).any()
 
 
 def test_the_drawing_shows_what_the_spec_says(spec):

@@ -90,10 +90,18 @@ def test_overrides_that_can_not_be_applied_hide_no_other_mistake(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text(SMALL)
     with pytest.raises(StudyError) as caught:
-        load_study(path, ["steps", "training.steps=[", "name.first=3", "seeds=-1"])
+        load_study(path, ["axes", "training.steps=[", "name.first=3", "training.steps.a.b=3", "seeds=10000000"])
     lines = str(caught.value).splitlines()
-    assert len(lines) == 4
-    for place in ("--set steps)", "--set training.steps=[:1)", "--set name.first=3)", "--set seeds=-1)"):
+    assert len(lines) == 5
+    places = (
+        "--set axes)",
+        "--set training.steps=[:1)",
+        "--set name.first=3)",
+        "--set training.steps.a.b=3)",
+        "--set seeds=10000000)",
+    )
+    assert any(line.startswith("training.steps is not a section") for line in lines)
+    for place in places:
         assert any(line.endswith(f"({place}") for line in lines), place
 
 
