@@ -165,7 +165,7 @@ def choose(copies: Sequence[Copy], near: Ints) -> Neighbourhood:
 
 
 def _above_others(suspicion: Floats, planted: Bools) -> Floats:
-    """Return the share of the rows that were not planted below each planted one; its mean is the AUC."""
+    """Return, for each planted row, the share of the other rows that lie below it; their mean is the AUC."""
     within = stats.rankdata(suspicion[planted])
     return np.asarray((stats.rankdata(suspicion)[planted] - within) / (~planted).sum())
 
