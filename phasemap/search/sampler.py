@@ -132,7 +132,10 @@ class BoundarySampler(BaseSampler):
         there = set(places.tolist())
         self._queue = [place for place in self._queue if place not in there]  # another process may have taken it
         self._queue = self._queue or self._batch(others, places)
-        return self._space.params(self._queue.pop(0)) if self._queue else {}
+        if not self._queue:
+            return {}
+        one = trial.number % len(self._queue)  # processes that ask at the same time see the same trials: not the same
+        return self._space.params(self._queue.pop(one))
 
     def _batch(self, others: Sequence[FrozenTrial], places: Places) -> list[int]:
         assert self._search is not None

@@ -99,7 +99,21 @@ def test_processes_that_share_a_storage_share_the_map(tmp_path):
     assert [process.wait(120) for process in both] == [0, 0]
     points = [(trial.params["x"], trial.params["y"]) for trial in study.trials]
     assert len(points) == 80
-    assert len(set(points)) >= 72
+    assert len(set(points)) >= 60  # the machine decides how often both ask at the same time
+
+
+def test_processes_that_ask_at_the_same_time_are_given_different_points():
+    storage = optuna.storages.InMemoryStorage()
+    optuna.create_study(study_name="both", storage=storage).optimize(objective, n_trials=1)
+    studies = [
+        optuna.load_study(study_name="both", storage=storage, sampler=pm.BoundarySampler(seed=0)) for _ in range(2)
+    ]
+    for _ in range(6):
+        trials = [study.ask() for study in studies]
+        points = [trial.relative_params for trial in trials]  # chosen here: neither is stored yet
+        assert points[0] != points[1]
+        for study, trial in zip(studies, trials, strict=True):
+            study.tell(trial, objective(trial))
 
 
 def test_a_distribution_that_is_no_number_and_no_choice_is_refused():
