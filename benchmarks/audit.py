@@ -6,7 +6,8 @@
     python benchmarks/audit.py memorization    scores against brute-force retraining
 
 Both methods get probabilities from the same kind of network on the same rows: the audit from many trainings on halves,
-cleanlab from five folds. --keep FILE (ranking) and --cache FOLDER (decision) keep what is finished.
+cleanlab from five folds. --keep FOLDER keeps what was trained, so that a benchmark goes on after an interruption, and
+so that another way to judge by the same networks takes minutes.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ if __name__ == "__main__":
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
     parser.add_argument("--draws", type=int, help="default: 20 for the small sets, 5 for the large one and the raters")
-    parser.add_argument("--keep", help="file of finished cells of the ranking")
+    parser.add_argument("--keep", help="folder of what was trained")
     parser.add_argument("--trainings", type=int, default=200)
     parser.add_argument("--planted", type=int, default=48)
     parser.add_argument("--components", type=int, default=100)
     parser.add_argument("--cases", type=int, default=32)
     parser.add_argument("--first", type=int, default=0, help="number of the first case: others for other cases")
-    parser.add_argument("--cache", help="folder of what was trained for the cases")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--oracle", type=int, default=12)
     parser.add_argument("--subsets", type=int, default=60)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from audit_networks import Job, accuracy, audited, data_set, job_of, train
+from audit_networks import Job, accuracy, asked, data_set, job_of, judged, kept, train
 from common import report
 
 from phasemap.auditing.decision import FREE, decide
@@ -99,12 +97,12 @@ def learning_of(data: Dataset) -> LearningCurve:
     return LearningCurve(n=len(data.labels), trials=frame)
 
 
-def oracle(case: Case, probability: np.ndarray, draws: int) -> dict[str, float]:
+def oracle(case: Case, suspicion: np.ndarray, draws: int) -> dict[str, float]:
     """Return what every action is worth, by doing it and testing on true labels; regularize:LEVEL for each level."""
     prices, everyone = case.prices, np.arange(ROWS)
     data = data_set(case.inputs, case.given, int(case.truth.max()) + 1)
     count, more = int(prices.spend / prices.cost_label), ROWS + int(prices.spend / prices.cost_example)
-    top = np.argsort(-probability)[:count]
+    top = np.argsort(-suspicion)[:count]
     jobs: list[tuple[str, Job]] = []
     for seed in range(draws):
         source = np.random.default_rng(seed)
@@ -133,26 +131,24 @@ def oracle(case: Case, probability: np.ndarray, draws: int) -> dict[str, float]:
 
 
 def measured(kind: str, number: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the audit measures of a case, and what the oracle says; kept on disk where --cache names a folder."""
-    settings = (args.trainings, args.planted, args.rounds, args.oracle)
-    path = Path(args.cache or ".") / f"case-{number}-{'-'.join(map(str, settings))}.pickle"
-    if args.cache and path.exists():
-        return dict(pickle.loads(path.read_bytes()))  # written by this program
+    """Return what the audit measures of a case, and what the oracle says of it."""
     case = build(kind, number)
     data = case.audited
-    _, probability = audited(data, args.trainings, args.planted)
-    found = {
-        "probability": probability,
-        "prices": case.prices,
-        "n_classes": data.n_classes,
-        "response": response_of(data, args.rounds),
-        "learning": learning_of(data),
-        "worth": oracle(case, probability, args.oracle),
-    }
-    if args.cache:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pickle.dumps(found))
-    return found
+
+    def train_all() -> dict[str, Any]:
+        said = asked(data, args.trainings, args.planted)
+        suspicion, _ = judged(data, said)
+        return {
+            "said": said,
+            "response": response_of(data, args.rounds),
+            "learning": learning_of(data),
+            "worth": oracle(case, suspicion, args.oracle),
+        }
+
+    settings = (args.trainings, args.planted, args.rounds, args.oracle)
+    found = kept(args.keep, f"case-{number}-{'-'.join(map(str, settings))}", train_all)
+    _, probability = judged(data, found["said"])
+    return {"probability": probability, "prices": case.prices, "n_classes": data.n_classes, **found}
 
 
 def regret(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:

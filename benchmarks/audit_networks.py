@@ -6,12 +6,14 @@ several networks share each matrix product. That is several times faster for the
 
 from __future__ import annotations
 
+import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,14 +120,46 @@ def accuracy(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> float:
     return float((probabilities(weights, inputs).argmax(axis=1) == labels).mean())
 
 
-def audited(data: Dataset, trainings: int, planted_trainings: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the audit's suspicion and calibrated probability of every row."""
-    found, near, labels = answers(data, trainings), suspects.neighbours(data.inputs), data.labels
-    copies = []
-    for number in range(3 if len(labels) < 1000 else 2):
-        flipped, flips = suspects.plant(labels, found.held_out, number)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Said:
+    """What an audit's networks say of n rows with C classes, and of the copies with planted flips."""
+
+    held_out: np.ndarray  # (n, C)
+    copies: tuple[suspects.Copy, ...]
+
+
+def asked(data: Dataset, trainings: int, planted_trainings: int) -> Said:
+    """Train an audit's networks and ask them."""
+    held_out, copies = answers(data, trainings).held_out, []
+    for number in range(3 if len(data.labels) < 1000 else 2):
+        flipped, flips = suspects.plant(data.labels, held_out, number)
         seen = answers(replace(data, labels=flipped), planted_trainings).held_out
         copies.append(suspects.Copy(labels=flipped, planted=flips, held_out=seen))
-    planted = suspects.Planted.of(copies, near, data.n_classes)
-    own = suspects.evidence(found.held_out, labels, near, found.held_out, labels, planted.neighbourhood).suspicion
-    return own, planted.calibration.probability(own)
+    return Said(held_out=held_out, copies=tuple(copies))
+
+
+def judged(data: Dataset, said: Said) -> tuple[np.ndarray, np.ndarray]:
+    """Return the audit's suspicion and calibrated probability of every row, from what its networks said."""
+    near = neighbours_of(data.inputs.tobytes(), data.inputs.shape)
+    planted = suspects.Planted.of(said.copies, near, data.n_classes)
+    found = suspects.evidence(said.held_out, data.labels, near, said.held_out, data.labels, planted.neighbourhood)
+    return found.suspicion, planted.calibration.probability(found.suspicion)
+
+
+@lru_cache(maxsize=4)
+def neighbours_of(inputs: bytes, shape: tuple[int, ...]) -> Ints:
+    """Return the neighbours of the same inputs again without searching again."""
+    return suspects.neighbours(np.frombuffer(inputs, dtype=np.float32).reshape(shape))
+
+
+def kept(folder: str | None, name: str, make: Callable[[], Any]) -> Any:
+    """Return what was made before under this name, or make it; nothing is kept where no folder is named."""
+    if folder is None:
+        return make()
+    path = Path(folder) / f"{name}.pickle"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = pickle.dumps(make())
+        path.with_suffix(".part").write_bytes(made)
+        path.with_suffix(".part").rename(path)
+    return pickle.loads(path.read_bytes())  # written by this program

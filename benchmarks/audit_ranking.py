@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from audit_networks import answers, audited, data_set, prepared
+from audit_networks import answers, asked, data_set, judged, kept, prepared
 from common import report
 
 from phasemap.tasks.dataset import Dataset
@@ -57,12 +56,16 @@ def flip(inputs: np.ndarray, labels: np.ndarray, kind: str, rate: float, source:
     return given
 
 
-def confident_learning(data: Dataset) -> dict[str, np.ndarray]:
-    """Return cleanlab's label quality, turned around, by its two usual scores, from five folds of the same network."""
+def five_folds(data: Dataset) -> np.ndarray:
+    """Return held-out probabilities (n, C) of the same network, trained on four fifths of the rows at a time."""
+    folds = answers(data, FOLDS, 1 - 1 / FOLDS).held_out.astype(float)
+    return np.asarray(folds / folds.sum(axis=1, keepdims=True))
+
+
+def confident_learning(data: Dataset, folds: np.ndarray) -> dict[str, np.ndarray]:
+    """Return cleanlab's label quality, turned around, by its two usual scores."""
     from cleanlab.rank import get_label_quality_scores
 
-    folds = answers(data, FOLDS, 1 - 1 / FOLDS).held_out.astype(float)
-    folds /= folds.sum(axis=1, keepdims=True)
     return {
         f"cleanlab {method}": 1 - get_label_quality_scores(data.labels, folds, method=method)
         for method in ("self_confidence", "normalized_margin")
@@ -87,13 +90,15 @@ def measures(wrong: np.ndarray, score: np.ndarray, probability: np.ndarray) -> d
 
 
 def compared(
-    inputs: np.ndarray, given: np.ndarray, truth: np.ndarray, args: argparse.Namespace
+    inputs: np.ndarray, given: np.ndarray, truth: np.ndarray, name: str, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Measure both methods on the same labels."""
+    """Measure both methods on the same labels; what their networks said is kept under ``name``, if anywhere."""
     data, wrong = data_set(inputs, given, int(truth.max()) + 1), given != truth
-    own, probability = audited(data, args.trainings, args.planted)
+    name = f"{name}-{args.trainings}-{args.planted}"
+    said, folds = kept(args.keep, name, lambda: (asked(data, args.trainings, args.planted), five_folds(data)))
+    own, probability = judged(data, said)
     rows = [{"method": "phasemap", **measures(wrong, own, probability)}]
-    return rows + [{"method": m, **measures(wrong, s, s)} for m, s in confident_learning(data).items()]
+    return rows + [{"method": m, **measures(wrong, s, s)} for m, s in confident_learning(data, folds).items()]
 
 
 def paired(table: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -131,26 +136,20 @@ def summary(table: pd.DataFrame, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def ranking(args: argparse.Namespace) -> None:
-    """Plant flips of three kinds at three rates, draw after draw; --keep FILE continues after an interruption."""
-    keep = Path(args.keep) if args.keep else None
-    rows = [json.loads(line) for line in keep.read_text().splitlines()] if keep and keep.exists() else []
-    done = {(row["set"], row["draw"], row["kind"], row["rate"]) for row in rows}
+    """Plant flips of three kinds at three rates, draw after draw."""
+    rows: list[dict[str, Any]] = []
     loaded = {name: load(name) for name in args.sets.split(",")}
+    cells = [(kind, float(rate)) for kind in args.kinds.split(",") for rate in args.rates.split(",")]
     for draw in range(args.draws or max(SETS.values())):
-        for name, (inputs, truth) in loaded.items():
-            for kind, rate in [(k, float(r)) for k in args.kinds.split(",") for r in args.rates.split(",")]:
-                if (name, draw, kind, rate) in done or draw >= (args.draws or SETS[name]):
-                    continue
+        for name in [name for name in loaded if draw < (args.draws or SETS[name])]:
+            inputs, truth = loaded[name]
+            for kind, rate in cells:
                 source = np.random.default_rng([draw, round(100 * rate), KINDS.index(kind)])
-                cell = {"set": name, "kind": kind, "rate": rate, "draw": draw}
-                found = [cell | row for row in compared(inputs, flip(inputs, truth, kind, rate, source), truth, args)]
-                rows += found
-                if keep:
-                    with keep.open("a") as file:
-                        file.writelines(json.dumps(row) + "\n" for row in found)
-                print(
-                    cell, *(f"{r['method']} {r['average_precision']:.3f}" for r in found), file=sys.stderr, flush=True
-                )
+                given = flip(inputs, truth, kind, rate, source)
+                found = compared(inputs, given, truth, f"{name}-{kind}-{rate}-{draw}", args)
+                rows += [{"set": name, "kind": kind, "rate": rate, "draw": draw, **row} for row in found]
+                said = (f"{row['method']} {row['average_precision']:.3f} {row['brier']:.3f}" for row in found)
+                print(name, kind, rate, draw, *said, file=sys.stderr, flush=True)
     report("audit ranking", summary(pd.DataFrame(rows), ["set", "kind", "rate"]), **_settings(args))
 
 
@@ -181,7 +180,7 @@ def raters(args: argparse.Namespace) -> None:
     for draw in range(args.draws or 5):
         chosen = np.random.default_rng(draw).integers(10, size=len(truth))
         given = (ratings[np.arange(len(truth)), chosen] > 0).astype(int)
-        found = compared(inputs, given, truth, args)
+        found = compared(inputs, given, truth, f"vader-{args.components}-{draw}", args)
         rows += [{"set": "vader", "draw": draw, "rate": float((given != truth).mean()), **row} for row in found]
         print(*rows[-len(found) :], sep="\n", file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
