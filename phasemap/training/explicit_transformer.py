@@ -80,11 +80,12 @@ class _Rows:
 class _Forward:
     """What a block's forward pass leaves for its backward pass."""
 
-    __slots__ = ("active", "difference", "hidden", "last", "out", "query", "scores", "shares", "taken")
+    __slots__ = ("active", "difference", "hidden", "last", "out", "query", "scores", "shares", "taken", "wide")
 
     query: torch.Tensor  # (G, R, d): q(n)
     difference: torch.Tensor  # (G, R, 2 d): k(m) - k(n), v(m) - v(n)
-    shares: torch.Tensor  # (G, R, H, 1)
+    shares: torch.Tensor  # (G, R, H)
+    wide: torch.Tensor  # (G, R, d): the shares, each for all features of its head
     taken: torch.Tensor  # (G, R, d)
     last: torch.Tensor  # (G, R, d): x
     hidden: torch.Tensor  # (G, R, h)
@@ -125,6 +126,9 @@ class _Group:
         units = Transformer.dropout_width(self.trial)
         self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
         self._dropout = any(t.dropout for t in trials)
+        # Products with this are sums over a head's features, and copies to them: much faster than short broadcasts.
+        heads = torch.eye(self.trial.heads).repeat_interleave(self.d // self.trial.heads, dim=1)  # (H, d)
+        self._of_heads = heads.repeat(len(trials), 1, 1).to(device)  # (G, H, d)
         self._square, self._losses = self.trial.activation == "square", LOSSES[self.trial.loss]
         # Rows a block: by the shape alone, not by the neighbours that there are, for the sake of the last bit.
         self._rows = max(32, _rows_in_cache(self.trial) // _at_once(self.trial, self.n_train) // 32 * 32)
@@ -154,14 +158,14 @@ class _Group:
 
     def train_step(self, step: int) -> None:
         """Take one step of every network's optimizer, counted from 1."""
-        self._sums.zero_()
+        self._grads["E"].zero_()
         batch = self._batch(step)
         count = sum(rows.labels.shape[1] for rows in batch)
         tables = self._tables()
         to_tables = torch.zeros_like(tables)
-        for rows in batch:
-            self._backward(rows, self._forward(rows, tables), count, to_tables)
-        self._grads["projections"].baddbmm_(to_tables.transpose(1, 2), self.parts["E"])
+        for number, rows in enumerate(batch):
+            self._backward(rows, self._forward(rows, tables), count, to_tables, before=min(number, 1))
+        torch.bmm(to_tables.transpose(1, 2), self.parts["E"], out=self._grads["projections"])
         self._grads["E"].baddbmm_(to_tables, self.parts["projections"])
         for name, part in self._to_flat.items():
             part.copy_(self._grads[name])
@@ -178,11 +182,9 @@ class _Group:
         own = flat.index_select(0, rows.second).view(*shape, 3 * d)
         other = flat.index_select(0, rows.first).view(*shape, 3 * d)
         state.query, state.difference = own[..., :d], other[..., d:] - own[..., d:]
-        products = self._heads(state.query * state.difference[..., :d])
-        state.shares = _sigmoid(products.sum(dim=3, keepdim=True).mul_(self._scale))
-        state.taken = torch.addcmul(
-            self._heads(own[..., 2 * d :]), self._heads(state.difference[..., d:]), state.shares
-        ).view(*shape, d)
+        state.shares = _sigmoid(self._by_head(state.query * state.difference[..., :d]).mul_(self._scale))
+        state.wide = torch.bmm(state.shares, self._of_heads)
+        state.taken = torch.addcmul(own[..., 2 * d :], state.difference[..., d:], state.wide)
         embedded = parts["E"].reshape(-1, d).index_select(0, rows.second).view(*shape, d)
         state.last = embedded.baddbmm_(state.taken, parts["out"].transpose(1, 2))
         state.hidden = torch.bmm(state.last, parts["up"].transpose(1, 2))
@@ -197,16 +199,18 @@ class _Group:
     def _scale(self) -> float:
         return (self.d // self.trial.heads) ** -0.5
 
-    def _heads(self, rows: torch.Tensor) -> torch.Tensor:
-        return rows.unflatten(2, (self.trial.heads, -1))  # (G, R, H, d_h)
+    def _by_head(self, rows: torch.Tensor) -> torch.Tensor:
+        """Sum rows (G, R, d) over the features of each head, (G, R, H)."""
+        return torch.bmm(rows, self._of_heads.transpose(1, 2))
 
-    def _backward(self, rows: _Rows, state: _Forward, count: int, to_tables: torch.Tensor) -> None:
-        """Add a block's part of the gradient; the block's scores and units are overwritten."""
+    def _backward(self, rows: _Rows, state: _Forward, count: int, to_tables: torch.Tensor, before: int) -> None:
+        """Add a block's part of the gradient to ``before`` times the sum so far; scores and units are overwritten."""
         parts, grads = self.parts, self._grads
         residual = self._residual(state.scores, rows.labels, count)
-        grads[self.readout].baddbmm_(residual.transpose(1, 2), state.out)
+        kept = 1 if self.readout == "E" else before
+        grads[self.readout].baddbmm_(residual.transpose(1, 2), state.out, beta=kept)
         to_out = torch.bmm(residual, parts[self.readout])  # (G, R, d)
-        grads["down"].baddbmm_(to_out.transpose(1, 2), state.active)
+        grads["down"].baddbmm_(to_out.transpose(1, 2), state.active, beta=before)
         to_hidden = torch.bmm(to_out, parts["down"], out=state.active)
         if self._square:
             to_hidden.mul_(state.hidden).mul_(2.0)
@@ -214,24 +218,25 @@ class _Group:
             to_hidden.mul_(state.hidden.gt_(0))
         if rows.mask is not None:
             to_hidden.mul_(rows.mask)
-        grads["up"].baddbmm_(to_hidden.transpose(1, 2), state.last)
+        grads["up"].baddbmm_(to_hidden.transpose(1, 2), state.last, beta=before)
         to_last = to_out.baddbmm_(to_hidden, parts["up"])
-        grads["out"].baddbmm_(to_last.transpose(1, 2), state.taken)
+        grads["out"].baddbmm_(to_last.transpose(1, 2), state.taken, beta=before)
         self._to_tokens(rows, state, to_last, to_tables)
 
     def _to_tokens(self, rows: _Rows, state: _Forward, to_last: torch.Tensor, to_tables: torch.Tensor) -> None:
         """Add what a block's attention gives to the tokens' tables, and to their embeddings."""
         d = self.d
-        to_taken = self._heads(torch.bmm(to_last, self.parts["out"]))  # (G, R, H, d_h)
-        to_shares = (to_taken * self._heads(state.difference[..., d:])).sum(dim=3, keepdim=True)
+        to_taken = torch.bmm(to_last, self.parts["out"])  # (G, R, d)
+        to_shares = self._by_head(to_taken * state.difference[..., d:])
         to_scores = to_shares.mul_(state.shares).mul_(1 - state.shares).mul_(self._scale)
+        to_products = torch.bmm(to_scores, self._of_heads)  # (G, R, d)
         to_first = torch.empty_like(state.difference)  # to k(m), v(m)
-        torch.mul(to_scores, self._heads(state.query), out=self._heads(to_first[..., :d]))
-        torch.mul(to_taken, state.shares, out=self._heads(to_first[..., d:]))
+        torch.mul(to_products, state.query, out=to_first[..., :d])
+        torch.mul(to_taken, state.wide, out=to_first[..., d:])
         to_second = to_first.new_empty(*to_last.shape[:2], 4 * d)  # to q(n), k(n), v(n), e(n)
-        torch.mul(to_scores, self._heads(state.difference[..., :d]), out=self._heads(to_second[..., :d]))
+        torch.mul(to_products, state.difference[..., :d], out=to_second[..., :d])
         torch.neg(to_first[..., :d], out=to_second[..., d : 2 * d])
-        torch.sub(to_taken.flatten(2), to_first[..., d:], out=to_second[..., 2 * d : 3 * d])
+        torch.sub(to_taken, to_first[..., d:], out=to_second[..., 2 * d : 3 * d])
         to_second[..., 3 * d :] = to_last
         by_first = rows.to_first.of(to_first.view(-1, 2 * d)).view(len(to_tables), self.p, 2 * d)
         by_second = rows.to_second.of(to_second.view(-1, 4 * d)).view(len(to_tables), self.p, 4 * d)
