@@ -147,14 +147,14 @@ def measured(kind: str, number: int, args: argparse.Namespace) -> dict[str, Any]
 
     settings = (args.trainings, args.planted, args.rounds, args.oracle)
     found = kept(args.keep, f"case-{number}-{'-'.join(map(str, settings))}", train_all)
-    _, probability = judged(data, found["said"])
-    return {"probability": probability, "prices": case.prices, "n_classes": data.n_classes, **found}
+    suspicion, calibration = judged(data, found["said"])
+    return {"wrong": calibration.cautious(suspicion), "prices": case.prices, "n_classes": data.n_classes, **found}
 
 
 def regret(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """Take the audit's advice, and compare its worth with the best action's; abstaining is worth 0."""
     response, worth = found["response"], found["worth"]
-    advice = decide(response, found["learning"], found["probability"], found["prices"], n_classes=found["n_classes"])
+    advice = decide(response, found["learning"], found["wrong"], found["prices"], n_classes=found["n_classes"])
     taken = f"regularize:{response.recommended:g}" if advice.action == "regularize" else advice.action
     best = max(worth, key=lambda name: worth[name])
     return {

@@ -138,12 +138,12 @@ def asked(data: Dataset, trainings: int, planted_trainings: int) -> Said:
     return Said(held_out=held_out, copies=tuple(copies))
 
 
-def judged(data: Dataset, said: Said) -> tuple[np.ndarray, np.ndarray]:
-    """Return the audit's suspicion and calibrated probability of every row, from what its networks said."""
+def judged(data: Dataset, said: Said) -> tuple[np.ndarray, suspects.Calibration]:
+    """Return the suspicion of every row by what an audit's networks said, and what it means."""
     near = neighbours_of(data.inputs.tobytes(), data.inputs.shape)
-    planted = suspects.Planted.of(said.copies, near, data.n_classes)
-    found = suspects.evidence(said.held_out, data.labels, near, said.held_out, data.labels, planted.neighbourhood)
-    return found.suspicion, planted.calibration.probability(found.suspicion)
+    weights = suspects.choose(said.copies, near)
+    found = suspects.evidence(said.held_out, data.labels, near, said.held_out, data.labels, weights)
+    return found.suspicion, suspects.Calibration.of(found, data.labels)
 
 
 @lru_cache(maxsize=4)

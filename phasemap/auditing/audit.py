@@ -52,6 +52,7 @@ class Findings:
     decomposition: Decomposition
     suspects: pd.DataFrame  # every row of the data, most suspect first
     probability: Floats  # (n,) of a wrong label, every row of the data
+    cautious: Floats  # (n,) the same as far as money may be spent on it
     self_check: suspects.SelfCheck
     neighbourhood: suspects.Neighbourhood
     noise: NoiseRate
@@ -146,7 +147,8 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized[job.used] = found_scores.score
     networks = list(weights_of(folder, study, OUTSIDE_NETWORKS))
     found = _every_row(job, rows, answers, near, networks, planted.neighbourhood)
-    probability = planted.calibration.probability(found.suspicion)
+    calibration = suspects.Calibration.of(found.of_rows(job.used), rows.labels)
+    probability, cautious = calibration.probability(found.suspicion), calibration.cautious(found.suspicion)
     job.say("3/4 trainings with labels corrupted on purpose")
     response = measure_response(job.trainer, rows, options.regularizer, n_rounds=effort.rounds)
     job.say("4/4 trainings on rising numbers of rows")
@@ -163,25 +165,26 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decomposition=decompose(answers, probability[job.used]),
         suspects=suspects.suspect_table(found, probability, memorized, data.labels, data.classes),
         probability=probability,
-        self_check=suspects.check(planted),
+        cautious=cautious,
+        self_check=suspects.check(planted, calibration.rate.value),
         neighbourhood=planted.neighbourhood,
-        noise=noise_rate(bound, job.table, data, inputs.verified, planted if options.noise_model else None),
+        noise=noise_rate(bound, job.table, data, inputs.verified, calibration.rate if options.noise_model else None),
         response=response,
         learning=learning,
         exposure=exposure(answers),
         decision=decide(
-            response, learning, probability, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
+            response, learning, cautious, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
         ),
-        verdict=_verdict(job, inputs, rows, probability),
+        verdict=_verdict(job, inputs, rows, cautious),
     )
 
 
-def _verdict(job: _Job, inputs: _Inputs, rows: Rows, probability: Floats) -> Verdict | None:
+def _verdict(job: _Job, inputs: _Inputs, rows: Rows, wrong: Floats) -> Verdict | None:
     if inputs.predictions is not None:
-        return judge_predictions(inputs.predictions, job.data, probability)
+        return judge_predictions(inputs.predictions, job.data, wrong)
     if inputs.estimator is not None:
         cache = job.options.output / "estimator"
-        return judge_estimator(inputs.estimator, rows, probability[job.used], job.say, cache)
+        return judge_estimator(inputs.estimator, rows, wrong[job.used], job.say, cache)
     return None
 
 
@@ -193,7 +196,7 @@ def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Pl
         copy = write_rows(job.trainer.folder, rows.inputs, labels, rows.groups)
         seen, _, _ = job.train(f"planted{number}", copy, job.effort.planted_trainings, "Are planted flips found?")
         copies.append(suspects.Copy(labels=labels, planted=flips, held_out=seen.held_out))
-    return suspects.Planted.of(copies, near, job.data.n_classes)
+    return suspects.Planted.of(copies, near)
 
 
 def _every_row(

@@ -28,7 +28,8 @@ PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 def content_of(found: Findings) -> dict[str, Any]:
     """Return what audit.json holds; numbers are plain, undefined ones null."""
-    expected = min(float(found.probability.mean()), found.noise.bound)  # probabilities know nothing of the bound
+    # Probabilities know nothing of the bound.
+    expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
@@ -42,6 +43,7 @@ def content_of(found: Findings) -> dict[str, Any]:
             "rows": len(found.suspects),
             "wrong": int((found.probability >= WRONG_FROM).sum()),
             "expected_wrong_share": expected,
+            "cautious_wrong_share": cautious,
             "neighbours": {"count": NEIGHBOURS, **asdict(found.neighbourhood)},
             "kinds": {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()},
             "top": _top(found),
@@ -57,7 +59,7 @@ def content_of(found: Findings) -> dict[str, Any]:
         "decision": decision_json(found.decision),
         "model": None if found.verdict is None else asdict(found.verdict),
     }
-    document["headlines"] = _headlines(found, expected)
+    document["headlines"] = _headlines(found, cautious)
     document["stages"] = _stages(found)
     plain: dict[str, Any] = _plain(document)
     return plain
@@ -153,10 +155,10 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _headlines(found: Findings, expected: float) -> list[dict[str, Any]]:
+def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
     parts, decision = found.decomposition, found.decision
-    rate = found.noise.point.value if found.noise.point is not None else expected
+    rate = found.noise.point.value if found.noise.point is not None else cautious
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2)
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
@@ -194,7 +196,7 @@ def _stages(found: Findings) -> list[dict[str, Any]]:
     per_label = loss / len(found.data.labels) * prices.value_error * prices.volume
     error = prices.relabel_error
     break_even = (prices.cost_label / per_label + error) if per_label > 0 else math.inf
-    top = np.sort(found.probability)[::-1][:30]
+    top = np.sort(found.cautious)[::-1][:30]
     return [
         {"stage": "check", "passed": decision.action not in ("nothing", UNCLEAR)},
         {

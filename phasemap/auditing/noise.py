@@ -17,7 +17,6 @@ from phasemap.auditing.answers import Floats
 from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
 from phasemap.auditing.reading import Table
-from phasemap.auditing.suspects import Planted, calibrate
 from phasemap.auditing.verification import Verified
 from phasemap.tasks.dataset import Ints
 
@@ -25,7 +24,6 @@ FEWEST_RATERS = 3
 ROUNDS_OF_EM = 50
 SMOOTHING = 0.01  # of a rater's counts, so that no answer is impossible
 RATER_DRAWS = 100
-RATE_DRAWS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +107,12 @@ def rater_codes(raters: pd.DataFrame, classes: tuple[str, ...]) -> Ints:
 
 
 def noise_rate(
-    bound: float, table: Table, data: Prepared, verified: Verified | None, declared: Planted | None
+    bound: float, table: Table, data: Prepared, verified: Verified | None, declared: Estimate | None
 ) -> NoiseRate:
-    """Say what is known of the rate by the strongest evidence there is: people, then raters, then a declared model."""
+    """Say what is known of the rate by the strongest evidence there is: people, then raters, then a declared model.
+
+    ``declared`` is the rate if mistakes are spread as evenly as was declared.
+    """
     if verified is not None:
         point = from_verified(data.labels, verified.truth, verified.certain)
         return NoiseRate(bound=bound, point=point, basis="verified_sheet")
@@ -121,7 +122,7 @@ def noise_rate(
         codes = rater_codes(table.raters, data.classes)
         return NoiseRate(bound=bound, point=from_raters(data.labels, codes, data.n_classes), basis="raters")
     if declared is not None:
-        return NoiseRate(bound=bound, point=as_planted(declared), basis="declared_model")
+        return NoiseRate(bound=bound, point=declared, basis="declared_model")
     return NoiseRate(bound=bound, point=None, basis="none")
 
 
@@ -130,13 +131,3 @@ def _of_column(verified: pd.Series, data: Prepared) -> Estimate:
     numbers = {name: number for number, name in enumerate(data.classes)}
     truth = {int(row): numbers.get(text, -1) for row, text in zip(rows, as_text(verified.iloc[rows]), strict=True)}
     return from_verified(data.labels, truth)
-
-
-def as_planted(planted: Planted) -> Estimate:
-    """Return the rate that the saturation of planted flips tells, with draws of rows of the copies."""
-    source = np.random.default_rng(0)
-    draws = []
-    for _ in range(RATE_DRAWS):
-        rows = source.integers(len(planted.planted), size=len(planted.planted))
-        draws.append(calibrate(planted.suspicion[rows], planted.planted[rows], planted.calibration.n_classes).rate)
-    return of_draws(planted.calibration.rate, draws)

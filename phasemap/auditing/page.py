@@ -138,7 +138,8 @@ class _Page:
 
     def _suspects(self) -> str:
         found = self.content["suspects"]
-        text = self._text("suspects_text", wrong=found["wrong"], expected=percent(found["expected_wrong_share"]))
+        shares = {name: percent(found[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
+        text = self._text("suspects_text", wrong=found["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
         for row in found["top"]:

@@ -1,12 +1,17 @@
-"""Which labels are probably wrong: every row ranked by held-out evidence, with a probability calibrated on this data.
+"""Which labels are probably wrong: every row ranked by held-out evidence, with a probability.
 
-Known flips are planted in copies of the data. A row's evidence combines what the networks that never saw it say of
-its label, what they say of the same label for its nearest neighbours, and the labels of those. Among planted and
-other rows of the copies, P(planted | evidence) = c s(a + b evidence) with a logistic s: it can't rise above the share
-c of the planted among all wrong labels, and so tells how many labels were wrong before (after Elkan & Noto 2008,
-learning from positive and unlabelled data). This holds as far as real mistakes look like the planted ones: half of
-those are uniform, half go to the class that the row is most easily mistaken for. How much neighbours count is chosen
-by how well planted flips are found on this data.
+A row's evidence combines what the networks that never saw it say of its label, what they say of the same label for its
+nearest neighbours, and the labels of those. How much neighbours count is chosen by how well known flips, planted in
+copies of the data, are found; and these tell how far the ranking is to be trusted.
+
+How many labels are wrong can't be known from them alone: networks differ from a label because it is wrong, or because
+they have seen too few rows like it. It is read off rows that are clear, those of each answer that the networks are
+surest of: they are taken to be answered rightly, so that a label that differs is wrong, and to be labelled wrongly as
+often as others (the idea of anchor points, Liu & Tao 2016, arXiv 1411.7718). Probabilities rise with the suspicion by a
+fixed slope, and two intercepts give two accounts. The cautious one, for what costs money, takes the surest half for
+clear and counts no more labels as wrong. The other takes the surer two thirds and, since mistakes often strike where
+rows are not clear, holds a label for at least as likely wrong as not where another class is favoured by a third of all
+that is said.
 """
 
 from __future__ import annotations
@@ -17,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from phasemap.auditing.answers import Bools, Floats
 from phasemap.auditing.estimates import Estimate, of_draws, resampled
@@ -29,9 +34,9 @@ PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
 WRONG_FROM = 0.5
 AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
 TRUSTED_AUC = 0.75
-LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.9
-INTERCEPT = (-0.5, 0.7)  # mean and deviation: where no class is favoured, labels are wrong about as often as not
-SLOPE = (6.0, 0.4)  # median, and deviation of its logarithm
+SUREST, SURER, FEWEST_CLEAR = 1 / 2, 2 / 3, 5  # of the rows of an answer
+SLOPE, DOUBT = 6.0, 1 / 3  # of the log-odds by suspicion; the suspicion from which a label is as likely wrong as not
+LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +58,60 @@ class Evidence:
     suspicion: Floats  # (n,) rising with the doubt about the given label
     classes: Floats  # (n, C) what row and neighbours together say
 
+    def of_rows(self, rows: Ints) -> Evidence:
+        """Return the evidence about some of the rows."""
+        return Evidence(suspicion=self.suspicion[rows], classes=self.classes[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """P(wrong | suspicion) in the copies with planted flips, and what it says of the rate without them."""
+    """How suspicion turns into the probability of a wrong label."""
 
-    intercept: float
-    slopes: tuple[float, float]  # of suspicion, and what is added where another class is favoured (above zero)
-    planted_share: float  # of the rows of a copy
-    caught_share: float  # c: of the planted among all wrong labels of a copy
-    n_classes: int
+    rate: Estimate  # share of wrong labels, if rows that are clear are labelled wrongly as often as others
+    intercept: float  # of the log-odds, by suspicion
+    cautious_intercept: float
 
-    @property
-    def rate(self) -> float:
-        """The share of wrong labels before flips were planted, under the planted kinds of noise.
-
-        A flip that met a wrong label made it right again in one of C - 1 cases.
-        """
-        apart = self.planted_share * (1 / self.caught_share - 1) / (1 - self.planted_share)
-        return float(np.clip(apart / (1 + apart / (self.n_classes - 1)), LOWEST_RATE, HIGHEST_RATE))
+    @classmethod
+    def of(cls, found: Evidence, labels: Ints) -> Calibration:
+        """Calibrate on the evidence about n rows with their given labels (n,)."""
+        surest, surer = clear_rate(found, labels, SUREST), clear_rate(found, labels, SURER)
+        cautious = _intercept(found.suspicion, surest.value)
+        intercept = max(cautious, _intercept(found.suspicion, surer.value), -SLOPE * DOUBT)
+        return cls(rate=surest, intercept=intercept, cautious_intercept=cautious)
 
     def probability(self, suspicion: Floats) -> Floats:
-        """Return the probability that a label is wrong in the data as given."""
-        wrong_planted = self.planted_share * (1 - self.rate / (self.n_classes - 1))
-        with_planted = wrong_planted + self.rate * (1 - self.planted_share)
-        rise = _pieces(suspicion) @ np.array(self.slopes)
-        return np.asarray(expit(self.intercept + rise + logit(self.rate) - logit(with_planted)))
+        """Return the probability (n,) that a label is wrong."""
+        return np.asarray(expit(self.intercept + SLOPE * suspicion))
+
+    def cautious(self, suspicion: Floats) -> Floats:
+        """Return the probability (n,) of a wrong label, unless networks have only seen too few rows."""
+        return np.asarray(expit(self.cautious_intercept + SLOPE * suspicion))
+
+
+def clear_rate(found: Evidence, labels: Ints, share: float) -> Estimate:
+    """Return the share of wrong labels among the surest rows of each answer, with an interval over rows.
+
+    ``share`` of the rows of each answer are taken; they count for all rows of their answer.
+    """
+    answers = found.classes.argmax(axis=1)
+    upper = np.sort(found.classes, axis=1)[:, -2:]
+    surest = np.argsort(upper[:, 0] - upper[:, 1], kind="stable")
+    chosen, weights = [], []
+    for answer in np.unique(answers):
+        alike = surest[answers[surest] == answer]
+        some = alike[: max(FEWEST_CLEAR, round(share * len(alike)))]
+        chosen.append(some)
+        weights.append(np.full(len(some), len(alike) / len(some)))
+    rows, weight = np.concatenate(chosen), np.concatenate(weights)
+    differs = answers[rows] != labels[rows]
+    draws = resampled(lambda drawn: float(np.average(differs[drawn], weights=weight[drawn])), len(rows))
+    return of_draws(float(np.average(differs, weights=weight)), draws)
+
+
+def _intercept(suspicion: Floats, rate: float) -> float:
+    """Return the intercept with which a share ``rate`` of the rows is expected to be wrong."""
+    wanted = float(np.clip(rate, LOWEST_RATE, HIGHEST_RATE))
+    return float(brentq(lambda intercept: expit(intercept + SLOPE * suspicion).mean() - wanted, -50, 50))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,17 +133,15 @@ class Planted:
 
     suspicion: Floats  # (m,)
     planted: Bools  # (m,)
-    calibration: Calibration
     neighbourhood: Neighbourhood = USUAL
 
     @classmethod
-    def of(cls, copies: Sequence[Copy], near: Ints, n_classes: int) -> Planted:
-        """Choose how much neighbours (n, k) count, and calibrate."""
+    def of(cls, copies: Sequence[Copy], near: Ints) -> Planted:
+        """Choose how much neighbours (n, k) count."""
         chosen = choose(copies, near)
         suspicion = np.concatenate([copy.suspicion(near, chosen) for copy in copies])
         planted = np.concatenate([copy.planted for copy in copies])
-        calibration = calibrate(suspicion, planted, n_classes)
-        return cls(suspicion=suspicion, planted=planted, calibration=calibration, neighbourhood=chosen)
+        return cls(suspicion=suspicion, planted=planted, neighbourhood=chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,46 +221,13 @@ def evidence(
     return Evidence(suspicion=(others.max(axis=1) - given).astype(np.float64), classes=support.astype(np.float64))
 
 
-def _pieces(suspicion: Floats) -> Floats:
-    """Return (m, 2): suspicion, and its part above zero."""
-    return np.stack([suspicion, np.maximum(suspicion, 0)], axis=1)
-
-
-def calibrate(suspicion: Floats, planted: Bools, n_classes: int) -> Calibration:
-    """Fit c s(a + b evidence) to which rows (m,) of the copies were planted, by the largest posterior.
-
-    b may be larger where another class is favoured over the given one; it is never below zero. Few planted flips leave
-    open whether labels are told apart poorly or are often wrong; so a and b have priors (``INTERCEPT``, ``SLOPE``).
-    """
-    pieces = _pieces(suspicion)
-
-    def loss(parameters: Floats) -> float:
-        chance = expit(parameters[0]) * expit(parameters[1] + pieces @ np.exp(parameters[2:]))
-        likelihood = np.where(planted, np.log(chance + 1e-12), np.log1p(-chance + 1e-12)).sum()
-        prior = ((parameters[1] - INTERCEPT[0]) / INTERCEPT[1]) ** 2
-        prior += (((parameters[2:] - np.log(SLOPE[0])) / SLOPE[1]) ** 2).sum()
-        return float(prior / 2 - likelihood) / len(suspicion)
-
-    starts = [(c, a, 1.0, 1.0) for c in (-1.5, 0.0, 2.0) for a in (-1.0, 1.0)]
-    bounds = [(-5, 7), (-60, 20), (-4, 4.5), (-4, 4.5)]
-    found = min((minimize(loss, start, method="L-BFGS-B", bounds=bounds) for start in starts), key=lambda r: r.fun)
-    share = float(planted.mean())
-    return Calibration(
-        intercept=float(found.x[1]),
-        slopes=(float(np.exp(found.x[2])), float(np.exp(found.x[3]))),
-        planted_share=share,
-        caught_share=float(np.clip(expit(found.x[0]), share, 1.0)),
-        n_classes=n_classes,
-    )
-
-
-def check(copies: Planted) -> SelfCheck:
+def check(copies: Planted, rate: float) -> SelfCheck:
     """Say how well planted flips were found, with intervals over which rows were planted.
 
-    A share of the other rows, as the calibration has it, is taken to be wrong too and to look like the planted ones:
-    against those the AUC is a half, and they stand among the top rows.
+    A share ``rate`` of the other rows is taken to be wrong too and to look like the planted ones: against those the
+    AUC is a half, and they stand among the top rows.
     """
-    suspicion, rate = copies.suspicion, copies.calibration.rate
+    suspicion = copies.suspicion
     flips, others = np.flatnonzero(copies.planted), np.flatnonzero(~copies.planted)
     against_right = (_above_others(suspicion, copies.planted) - rate / 2) / (1 - rate)
     top = np.argsort(-suspicion, kind="stable")[: round(len(flips) + rate * len(others))]

@@ -29,8 +29,8 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
 @click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]), default="weight_decay",
               show_default=True, help="What the map of corruption is drawn over.")  # fmt: skip
-@click.option("--noise-model", type=click.Choice(["as-planted"]),
-              help="Declare mistakes to be like planted ones: half uniform, half to a confused class.")  # fmt: skip
+@click.option("--noise-model", type=click.Choice(["even"]),
+              help="Declare that rows that are clear are labelled wrongly as often as others.")  # fmt: skip
 @click.option("--verify-sheet", metavar="ROWS", type=click.IntRange(min=1), help="Write a sheet to be checked.")
 @click.option("--verified", type=click.Path(path_type=Path), help="A sheet that was checked.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Your model's row, trained, probabilities.")

@@ -134,6 +134,15 @@ def test_continuing_trains_nothing_and_a_filled_sheet_gives_a_point(audited, tmp
     assert point["low"] <= wrong.mean() <= point["high"]
 
 
+def test_a_declared_noise_model_gives_a_point(audited):
+    root, _, content, wrong = audited
+    options = options_of(root / "data.csv", root / "out", noise_model="even")
+    rate = write_findings(audit(options, LocalRunner, cores=1, quiet=True))["noise_rate"]
+    assert content["noise_rate"]["point"] is None
+    assert rate["basis"] == "declared_model"
+    assert rate["point"]["low"] <= wrong.mean() <= rate["point"]["high"]
+
+
 def run(*words):
     result = CliRunner().invoke(cli, ["audit", *map(str, words)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

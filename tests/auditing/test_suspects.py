@@ -1,26 +1,29 @@
-"""Ranking, planted flips and calibration."""
+"""Ranking, planted flips and probabilities."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from phasemap.auditing.suspects import (
     OTHERS,
     USUAL,
+    Calibration,
     Copy,
     Evidence,
+    Neighbourhood,
     Planted,
-    calibrate,
     check,
     choose,
+    clear_rate,
     evidence,
     neighbours,
     plant,
     suspect_table,
 )
-
-N_CLASSES = 1000  # so many that no planted flip mends a wrong label
 
 
 def test_planted_flips_are_wrong_as_many_as_promised_and_half_go_to_the_runner_up():
@@ -45,28 +48,72 @@ def simulated(rate, n=8000, planted_share=0.05, seed=0):
     return np.where(wrong, 0.5, -0.4) + 0.25 * source.normal(size=n), planted, wrong
 
 
+def support_of(truth, sureness, n_classes):
+    """Return what is said of rows (n, C): sureness (n,) of the true class over an even share for all."""
+    rest = (1 - sureness)[:, None] / n_classes
+    return rest + sureness[:, None] * np.eye(n_classes)[truth]
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.4])
-def test_the_rate_before_planting_is_read_from_where_planted_flips_saturate(rate):
-    suspicion, planted, _ = simulated(rate)
-    assert calibrate(suspicion, planted, N_CLASSES).rate == pytest.approx(rate, abs=0.04)
+@pytest.mark.parametrize("kind", ["uniform", "class"])
+def test_the_share_of_wrong_labels_is_read_off_clear_rows(rate, kind):
+    source = np.random.default_rng(1)
+    truth, wrong = source.integers(4, size=6000), source.random(6000) < rate
+    shift = source.integers(1, 4, size=6000) if kind == "uniform" else 1
+    labels = np.where(wrong, (truth + shift) % 4, truth)
+    said = support_of(truth, source.random(6000), 4)
+    unclear = np.flatnonzero(said.max(axis=1) < 0.4)
+    said[unclear] = np.roll(said[unclear], 1, axis=1)  # networks are mistaken, and don't know better
+    found = clear_rate(Evidence(suspicion=np.zeros(6000), classes=said), labels, 2 / 3)
+    assert found.low - 0.01 <= rate <= found.high + 0.01
+    assert found.high - found.low < 0.04
 
 
-def test_flips_that_mended_wrong_labels_are_allowed_for():
-    source = np.random.default_rng(0)
-    planted, wrong = source.random(20_000) < 0.05, source.random(20_000) < 0.3
-    mended = planted & wrong & (source.random(20_000) < 0.5)  # of 3 classes
-    suspicion = np.where((planted | wrong) & ~mended, 0.5, -0.4) + 0.25 * source.normal(size=20_000)
-    assert calibrate(suspicion, planted, 3).rate == pytest.approx(0.3, abs=0.04)
+def test_answers_that_are_rare_count_by_how_many_rows_have_them():
+    said = support_of(np.repeat([0, 1], [90, 10]), np.linspace(0.2, 0.9, 100), 2)
+    labels = np.repeat([0, 0], [90, 10])  # all of class 1 are wrong
+    assert clear_rate(Evidence(suspicion=np.zeros(100), classes=said), labels, 2 / 3).value == pytest.approx(0.1)
+    labels[:30] = 1  # the least sure third of the other class
+    assert clear_rate(Evidence(suspicion=np.zeros(100), classes=said), labels, 2 / 3).value == pytest.approx(0.1)
+    assert clear_rate(Evidence(suspicion=np.zeros(100), classes=said), labels, 1.0).value == pytest.approx(0.4)
 
 
-def test_probabilities_are_calibrated_on_data_without_planted_flips():
-    suspicion, planted, _ = simulated(0.2)
-    fitted = calibrate(suspicion, planted, N_CLASSES)
-    fresh, _, wrong = simulated(0.2, planted_share=0.0, seed=1)
-    probability = fitted.probability(fresh)
-    for low, high in ((0.0, 0.2), (0.2, 0.8), (0.8, 1.0)):
-        inside = (probability >= low) & (probability <= high)
-        assert probability[inside].mean() == pytest.approx(wrong[inside].mean(), abs=0.1)
+@st.composite
+def evidences(draw):
+    """Evidence about rows of three classes, with their labels."""
+    n = draw(st.integers(1, 40))
+    said = draw(arrays(np.float64, (n, 3), elements=st.floats(0.01, 1)))
+    said /= said.sum(axis=1, keepdims=True)
+    labels = draw(arrays(np.int64, n, elements=st.integers(0, 2)))
+    near = np.zeros((n, 1), dtype=np.int64)
+    return evidence(said, labels, near, said, labels, OTHERS[-1]), labels
+
+
+@settings(max_examples=30, deadline=None)
+@given(evidences())
+def test_probabilities_rise_and_the_cautious_ones_have_the_clear_share_as_their_mean(example):
+    found, labels = example
+    fitted = Calibration.of(found, labels)
+    probability, cautious = fitted.probability(found.suspicion), fitted.cautious(found.suspicion)
+    order = np.argsort(found.suspicion)
+    assert (np.diff(probability[order]) >= 0).all()
+    assert (np.diff(cautious[order]) >= 0).all()
+    assert (probability >= cautious).all()
+    assert (probability[found.suspicion >= 1 / 3] >= 0.5 - 1e-9).all()
+    assert cautious.mean() == pytest.approx(np.clip(fitted.rate.value, 1e-4, 0.95), abs=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.4])
+def test_probabilities_are_calibrated_where_mistakes_are_spread_evenly(rate):
+    source = np.random.default_rng(2)
+    truth, wrong = source.integers(3, size=9000), source.random(9000) < rate
+    labels = np.where(wrong, (truth + source.integers(1, 3, size=9000)) % 3, truth)
+    said, near = support_of(truth, source.beta(4, 2, size=9000), 3), np.zeros((9000, 1), dtype=np.int64)
+    found = evidence(said, labels, near, said, labels, Neighbourhood(0.0, 0.0))
+    probability = Calibration.of(found, labels).probability(found.suspicion)
+    for low, high in ((0.0, 0.5), (0.5, 1.0)):
+        inside = (probability >= low) & (probability < high)
+        assert probability[inside].mean() == pytest.approx(wrong[inside].mean(), abs=0.12)
 
 
 @pytest.mark.parametrize("weights", [USUAL, *OTHERS])
@@ -98,7 +145,7 @@ def copy_of(certainty, wrong_before, n=2000):
 def test_networks_that_tell_nothing_do_not_count_where_the_labels_of_neighbours_do():
     copy, near = copy_of(certainty=0.0, wrong_before=0.0)
     assert choose([copy], near) == OTHERS[-1]
-    planted = Planted.of([copy, copy], near, 2)
+    planted = Planted.of([copy, copy], near)
     assert planted.neighbourhood == OTHERS[-1]
     np.testing.assert_array_equal(planted.suspicion[:2000], copy.suspicion(near, OTHERS[-1]))
 
@@ -115,18 +162,14 @@ def test_neighbours_are_the_nearest_other_rows():
         assert set(near) == set(np.argsort(distance)[1:11])
 
 
-def calibrated(suspicion, planted):
-    return Planted(suspicion=suspicion, planted=planted, calibration=calibrate(suspicion, planted, N_CLASSES))
-
-
 def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
     source = np.random.default_rng(0)
     planted = source.random(1000) < 0.05
     good = planted + 0.3 * source.normal(size=1000)
-    found = check(calibrated(good, planted))
+    found = check(Planted(suspicion=good, planted=planted), rate=0.0)
     assert found.trusted
     assert found.auc.value == pytest.approx(roc_auc_score(planted, good), abs=0.01)
-    lost = check(calibrated(source.normal(size=1000), planted))
+    lost = check(Planted(suspicion=source.normal(size=1000), planted=planted), rate=0.0)
     assert not lost.trusted
     assert lost.auc.low < 0.5 < lost.auc.high
 
@@ -134,7 +177,7 @@ def test_a_good_ranking_is_trusted_and_a_random_one_is_not():
 def test_labels_that_were_wrong_before_do_not_count_against_the_ranking():
     suspicion, planted, wrong = simulated(0.4)
     right_or_planted = ~wrong | planted
-    found = check(calibrated(suspicion, planted))
+    found = check(Planted(suspicion=suspicion, planted=planted), rate=0.4)
     expected = roc_auc_score(planted[right_or_planted], suspicion[right_or_planted])
     assert found.auc.low <= expected <= found.auc.high
     assert found.found.value > 0.9
