@@ -21,6 +21,7 @@ import torch
 
 from phasemap.auditing import suspects
 from phasemap.auditing.answers import Answers, Weights, collect, probabilities
+from phasemap.auditing.noise import best_error
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
 from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, make_study, write_rows
@@ -143,7 +144,8 @@ def judged(data: Dataset, said: Said) -> tuple[np.ndarray, suspects.Calibration]
     near = neighbours_of(data.inputs.tobytes(), data.inputs.shape)
     weights = suspects.choose(said.copies, near)
     found = suspects.evidence(said.held_out, data.labels, near, said.held_out, data.labels, weights)
-    return found.suspicion, suspects.Calibration.of(found, data.labels)
+    bound = best_error(said.held_out, data.labels, np.zeros(0))
+    return found.suspicion, suspects.Calibration.of(found, data.labels, high=bound)
 
 
 @lru_cache(maxsize=4)

@@ -147,13 +147,16 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized[job.used] = found_scores.score
     networks = list(weights_of(folder, study, OUTSIDE_NETWORKS))
     found = _every_row(job, rows, answers, near, networks, planted.neighbourhood)
-    calibration = suspects.Calibration.of(found.of_rows(job.used), rows.labels)
-    probability, cautious = calibration.probability(found.suspicion), calibration.cautious(found.suspicion)
     job.say("3/4 trainings with labels corrupted on purpose")
     response = measure_response(job.trainer, rows, options.regularizer, n_rounds=effort.rounds)
     job.say("4/4 trainings on rising numbers of rows")
     learning = measure_learning(job.trainer, rows, seeds=effort.learning_seeds)
     bound = best_error(answers.held_out, rows.labels, response.clean_errors())
+    trained = found.of_rows(job.used)
+    clear = suspects.clear_rate(trained, rows.labels)
+    noise = noise_rate(bound, job.table, data, inputs.verified, clear if options.noise_model else None)
+    calibration = suspects.Calibration.of(trained, rows.labels, *noise.range)
+    probability, cautious = calibration.probability(found.suspicion), calibration.cautious(found.suspicion)
     return Findings(
         options=options,
         data=data,
@@ -166,9 +169,9 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         suspects=suspects.suspect_table(found, probability, memorized, data.labels, data.classes),
         probability=probability,
         cautious=cautious,
-        self_check=suspects.check(planted, calibration.rate.value),
+        self_check=suspects.check(planted, float(cautious.mean())),
         neighbourhood=planted.neighbourhood,
-        noise=noise_rate(bound, job.table, data, inputs.verified, calibration.rate if options.noise_model else None),
+        noise=noise,
         response=response,
         learning=learning,
         exposure=exposure(answers),

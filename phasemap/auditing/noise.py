@@ -34,6 +34,11 @@ class NoiseRate:
     point: Estimate | None
     basis: str  # none | verified_sheet | verified_column | raters | declared_model
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and highest share that may be."""
+        return (0.0, self.bound) if self.point is None else (self.point.low, self.point.high)
+
     def as_json(self) -> dict[str, Any]:
         """Return what audit.json holds."""
         point = None if self.point is None else self.point.as_json()
@@ -122,7 +127,8 @@ def noise_rate(
         codes = rater_codes(table.raters, data.classes)
         return NoiseRate(bound=bound, point=from_raters(data.labels, codes, data.n_classes), basis="raters")
     if declared is not None:
-        return NoiseRate(bound=bound, point=declared, basis="declared_model")
+        value, low, high = (min(end, bound) for end in (declared.value, declared.low, declared.high))
+        return NoiseRate(bound=bound, point=Estimate(value=value, low=low, high=high), basis="declared_model")
     return NoiseRate(bound=bound, point=None, basis="none")
 
 

@@ -16,6 +16,7 @@ that is said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from phasemap.auditing.answers import Bools, Floats
-from phasemap.auditing.estimates import Estimate, of_draws, resampled
+from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
 from phasemap.tasks.dataset import Ints
 
 NEIGHBOURS = 10
@@ -34,9 +35,9 @@ PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
 WRONG_FROM = 0.5
 AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
 TRUSTED_AUC = 0.75
-SUREST, SURER, FEWEST_CLEAR = 1 / 2, 2 / 3, 5  # of the rows of an answer
+SUREST, SURER = 1 / 2, 2 / 3  # of the rows of an answer
 SLOPE, DOUBT = 6.0, 1 / 3  # of the log-odds by suspicion; the suspicion from which a label is as likely wrong as not
-LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.95
+LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,18 @@ class Evidence:
 class Calibration:
     """How suspicion turns into the probability of a wrong label."""
 
-    rate: Estimate  # share of wrong labels, if rows that are clear are labelled wrongly as often as others
     intercept: float  # of the log-odds, by suspicion
     cautious_intercept: float
 
     @classmethod
-    def of(cls, found: Evidence, labels: Ints) -> Calibration:
-        """Calibrate on the evidence about n rows with their given labels (n,)."""
-        surest, surer = clear_rate(found, labels, SUREST), clear_rate(found, labels, SURER)
-        cautious = _intercept(found.suspicion, surest.value)
-        intercept = max(cautious, _intercept(found.suspicion, surer.value), -SLOPE * DOUBT)
-        return cls(rate=surest, intercept=intercept, cautious_intercept=cautious)
+    def of(cls, found: Evidence, labels: Ints, low: float = 0.0, high: float = 1.0) -> Calibration:
+        """Calibrate on the evidence about n rows with given labels (n,), of which ``low`` to ``high`` may be wrong."""
+        surest, surer = (
+            _intercept(found.suspicion, min(max(clear_rate(found, labels, portion).value, low), high))
+            for portion in (SUREST, SURER)
+        )
+        wider = min(max(surer, -SLOPE * DOUBT), _intercept(found.suspicion, high))
+        return cls(intercept=max(surest, wider), cautious_intercept=surest)
 
     def probability(self, suspicion: Floats) -> Floats:
         """Return the probability (n,) that a label is wrong."""
@@ -88,24 +90,18 @@ class Calibration:
         return np.asarray(expit(self.cautious_intercept + SLOPE * suspicion))
 
 
-def clear_rate(found: Evidence, labels: Ints, share: float) -> Estimate:
-    """Return the share of wrong labels among the surest rows of each answer, with an interval over rows.
+def clear_rate(found: Evidence, labels: Ints, portion: float = SUREST) -> Estimate:
+    """Return the share of labels that differ from the answer, among the surest rows of each answer.
 
-    ``share`` of the rows of each answer are taken; they count for all rows of their answer.
+    The interval is Clopper and Pearson's, over rows. It is the share of wrong labels if these rows are answered rightly
+    and labelled wrongly as often as others.
     """
     answers = found.classes.argmax(axis=1)
     upper = np.sort(found.classes, axis=1)[:, -2:]
     surest = np.argsort(upper[:, 0] - upper[:, 1], kind="stable")
-    chosen, weights = [], []
-    for answer in np.unique(answers):
-        alike = surest[answers[surest] == answer]
-        some = alike[: max(FEWEST_CLEAR, round(share * len(alike)))]
-        chosen.append(some)
-        weights.append(np.full(len(some), len(alike) / len(some)))
-    rows, weight = np.concatenate(chosen), np.concatenate(weights)
-    differs = answers[rows] != labels[rows]
-    draws = resampled(lambda drawn: float(np.average(differs[drawn], weights=weight[drawn])), len(rows))
-    return of_draws(float(np.average(differs, weights=weight)), draws)
+    alike = [surest[answers[surest] == answer] for answer in np.unique(answers)]
+    clear = np.concatenate([rows[: math.ceil(portion * len(rows))] for rows in alike])
+    return share(int((answers[clear] != labels[clear]).sum()), len(clear))
 
 
 def _intercept(suspicion: Floats, rate: float) -> float:
@@ -227,7 +223,7 @@ def check(copies: Planted, rate: float) -> SelfCheck:
     A share ``rate`` of the other rows is taken to be wrong too and to look like the planted ones: against those the
     AUC is a half, and they stand among the top rows.
     """
-    suspicion = copies.suspicion
+    suspicion, rate = copies.suspicion, min(rate, HIGHEST_RATE)
     flips, others = np.flatnonzero(copies.planted), np.flatnonzero(~copies.planted)
     against_right = (_above_others(suspicion, copies.planted) - rate / 2) / (1 - rate)
     top = np.argsort(-suspicion, kind="stable")[: round(len(flips) + rate * len(others))]

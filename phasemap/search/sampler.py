@@ -81,7 +81,8 @@ class BoundarySampler(BaseSampler):
     The objective names its outcome by ``trial.set_user_attr(label, "...")``; its value is not used. Points are those of
     a grid: the choices and steps of the parameters, else ``resolution`` values from low to high (on a log scale where
     the parameter is). Trials under way count as taken, so any number may run at once; proposals are made
-    ``batch_size`` at a time. When each point of the grid has a trial, further ones are drawn at random.
+    ``batch_size`` at a time, and of processes that ask at the same moment hardly any two are given the same point. When
+    each point of the grid has a trial, further ones are drawn at random.
     """
 
     label: str = "label"
@@ -131,24 +132,28 @@ class BoundarySampler(BaseSampler):
         places = np.asarray([self._place(t) for t in others], dtype=np.int64)
         there = set(places.tolist())
         self._queue = [place for place in self._queue if place not in there]  # another process may have taken it
-        self._queue = self._queue or self._batch(others, places)
-        if not self._queue:
-            return {}
-        one = trial.number % len(self._queue)  # processes that ask at the same time see the same trials: not the same
-        return self._space.params(self._queue.pop(one))
+        before = self._asked_before(study, trial)
+        if len(self._queue) <= before:
+            self._queue = self._batch(others, places, max(self.batch_size, before + 1))
+        return self._space.params(self._queue.pop(min(before, len(self._queue) - 1))) if self._queue else {}
 
-    def _batch(self, others: Sequence[FrozenTrial], places: Places) -> list[int]:
+    def _asked_before(self, study: Study, trial: FrozenTrial) -> int:
+        """Count the earlier trials whose points are not known yet: other processes take them from the same queue."""
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return sum(t.number < trial.number and not self._inside(t) for t in running)
+
+    def _batch(self, others: Sequence[FrozenTrial], places: Places, size: int) -> list[int]:
         assert self._search is not None
         taken = np.zeros((len(self._search.target), 1), dtype=bool)
         taken[places] = True
         labelled = [number for number, t in enumerate(others) if self._labelled(t)]
         chosen = [trial for trial in self._search.start(len(taken)) if not taken[trial]]
         if not chosen and not labelled:
-            chosen = self._search.anywhere(self.batch_size, taken)
+            chosen = self._search.anywhere(size, taken)
         elif not chosen:
             pending = places[[t.state in (TrialState.RUNNING, TrialState.WAITING) for t in others]]
             observed, labelling = self._observed([others[n] for n in labelled], places[labelled])
-            chosen, _ = self._search.choose(self.batch_size, observed, taken, pending, labelling)
+            chosen, _ = self._search.choose(size, observed, taken, pending, labelling)
         return [place for place, _ in chosen]
 
     def _inside(self, trial: FrozenTrial) -> bool:

@@ -126,9 +126,7 @@ class _Group:
         units = Transformer.dropout_width(self.trial)
         self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
         self._dropout = any(t.dropout for t in trials)
-        # Products with this are sums over a head's features, and copies to them: much faster than short broadcasts.
-        heads = torch.eye(self.trial.heads).repeat_interleave(self.d // self.trial.heads, dim=1)  # (H, d)
-        self._of_heads = heads.repeat(len(trials), 1, 1).to(device)  # (G, H, d)
+        self._of_heads = _of_heads(self.trial).repeat(len(trials), 1, 1).to(device)  # (G, H, d)
         self._square, self._losses = self.trial.activation == "square", LOSSES[self.trial.loss]
         # Rows a block: by the shape alone, not by the neighbours that there are, for the sake of the last bit.
         self._rows = max(32, _rows_in_cache(self.trial) // _at_once(self.trial, self.n_train) // 32 * 32)
@@ -207,8 +205,7 @@ class _Group:
         """Add a block's part of the gradient to ``before`` times the sum so far; scores and units are overwritten."""
         parts, grads = self.parts, self._grads
         residual = self._residual(state.scores, rows.labels, count)
-        kept = 1 if self.readout == "E" else before
-        grads[self.readout].baddbmm_(residual.transpose(1, 2), state.out, beta=kept)
+        grads[self.readout].baddbmm_(residual.transpose(1, 2), state.out, beta=before)
         to_out = torch.bmm(residual, parts[self.readout])  # (G, R, d)
         grads["down"].baddbmm_(to_out.transpose(1, 2), state.active, beta=before)
         to_hidden = torch.bmm(to_out, parts["down"], out=state.active)
@@ -273,6 +270,17 @@ class _Group:
         """Return one network's weights, named as in the module."""
         parts = _views(self.weights[index : index + 1], self._shapes)
         return {name: part[0] for name, part in parts.items()}
+
+
+def _of_heads(trial: Trial) -> torch.Tensor:
+    """Return a matrix (H, d) of zeros and ones: products with it sum over a head's features, or copy to them.
+
+    That is much faster than short broadcasts. A single head gets a second one without features: a product with a
+    vector is not to the bit the same in any pack.
+    """
+    of_heads = torch.zeros(max(trial.heads, 2), trial.width)
+    of_heads[: trial.heads] = torch.eye(trial.heads).repeat_interleave(trial.width // trial.heads, dim=1)
+    return of_heads
 
 
 def _sigmoid(scores: torch.Tensor) -> torch.Tensor:

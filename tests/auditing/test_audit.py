@@ -13,6 +13,7 @@ from small_data import blobs, frame_of, options_of
 from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
 from phasemap.auditing.content import content_of
+from phasemap.auditing.decision import decide
 from phasemap.auditing.output import write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
@@ -57,10 +58,20 @@ def test_it_is_told_how_much_neighbours_counted(audited):
 
 def test_no_more_labels_are_expected_wrong_than_the_bound_allows(audited):
     _, found, *_ = audited
-    sure = dataclasses.replace(found, probability=np.ones_like(found.probability))
+    certain = np.ones_like(found.probability)
+    sure = dataclasses.replace(found, probability=certain, cautious=certain)
     content = content_of(sure)
     assert content["suspects"]["expected_wrong_share"] == found.noise.bound < 1
     assert content["headlines"][1]["rate"] == found.noise.bound
+
+
+def test_what_costs_money_counts_on_the_cautious_probabilities(audited):
+    _, found, content, _ = audited
+    assert found.cautious.mean() < found.probability.mean()
+    again = decide(found.response, found.learning, found.cautious, found.options.prices, n_classes=3)
+    assert found.decision == again
+    assert content["headlines"][1]["rate"] == pytest.approx(found.cautious.mean())
+    assert content["suspects"]["cautious_wrong_share"] == pytest.approx(found.cautious.mean())
 
 
 def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_the_flips(audited):

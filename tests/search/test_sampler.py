@@ -102,16 +102,16 @@ def test_processes_that_share_a_storage_share_the_map(tmp_path):
     assert len(set(points)) >= 60  # the machine decides how often both ask at the same time
 
 
-def test_processes_that_ask_at_the_same_time_are_given_different_points():
+@pytest.mark.parametrize(("processes", "batch_size"), [(2, 8), (4, 8), (3, 1)])
+def test_processes_that_ask_at_the_same_time_are_given_different_points(processes, batch_size):
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(study_name="both", storage=storage).optimize(objective, n_trials=1)
-    studies = [
-        optuna.load_study(study_name="both", storage=storage, sampler=pm.BoundarySampler(seed=0)) for _ in range(2)
-    ]
-    for _ in range(6):
+    samplers = [pm.BoundarySampler(seed=0, batch_size=batch_size) for _ in range(processes)]
+    studies = [optuna.load_study(study_name="both", storage=storage, sampler=sampler) for sampler in samplers]
+    for _ in range(20):
         trials = [study.ask() for study in studies]
         points = [trial.relative_params for trial in trials]  # chosen here: neither is stored yet
-        assert points[0] != points[1]
+        assert len({tuple(point.values()) for point in points}) == processes
         for study, trial in zip(studies, trials, strict=True):
             study.tell(trial, objective(trial))
 

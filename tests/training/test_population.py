@@ -76,9 +76,9 @@ ATTENTIVE = [
 ]
 
 
-@pytest.mark.parametrize("batch_size", ["full", 16])
-def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(batch_size):
-    trials = [dataclasses.replace(trial, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
+@pytest.mark.parametrize(("heads", "batch_size"), [(3, "full"), (3, 16), (1, "full"), (1, 16), (2, 16), (24, 16)])
+def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(heads, batch_size):
+    trials = [dataclasses.replace(trial, heads=heads, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
     saved = []
     together = by_id(train_pack(trials, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0)))
     for trial in trials[::3]:
