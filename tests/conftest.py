@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import signal
 from importlib.util import find_spec
 
 import pytest
@@ -20,6 +21,9 @@ pytest_plugins = ["services"]
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
 settings.load_profile("steady")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: children would ignore Ctrl-C too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CPU = torch.device("cpu")
 
