@@ -28,7 +28,7 @@ PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 def content_of(found: Findings) -> dict[str, Any]:
     """Return what audit.json holds; numbers are plain, undefined ones null."""
-    # Probabilities know nothing of the bound.
+    # Over rows that were not trained on, the mean may lie beyond the bound.
     expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
     document = {
         "schema": SCHEMA,
