@@ -99,7 +99,7 @@ def test_processes_that_share_a_storage_share_the_map(tmp_path):
     assert [process.wait(120) for process in both] == [0, 0]
     points = [(trial.params["x"], trial.params["y"]) for trial in study.trials]
     assert len(points) == 80
-    assert len(set(points)) >= 60  # the machine decides how often both ask at the same time
+    assert len(set(points)) >= 72
 
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(2, 8), (4, 8), (3, 1)])
