@@ -72,6 +72,17 @@ def test_what_costs_money_counts_on_the_cautious_probabilities(audited):
     assert found.decision == again
     assert content["headlines"][1]["rate"] == pytest.approx(found.cautious.mean())
     assert content["suspects"]["cautious_wrong_share"] == pytest.approx(found.cautious.mean())
+    assert content["stages"][1]["expected"] == pytest.approx(np.sort(found.cautious)[-30:].mean())
+
+
+def test_a_model_is_judged_by_the_cautious_probabilities(audited, tmp_path):
+    root, found, _, _ = audited
+    chances = pd.DataFrame(np.eye(3)[found.data.labels], columns=list(found.data.classes))
+    trained = np.arange(90) % 2 == 0
+    chances.assign(row=np.arange(90), trained=trained).to_csv(tmp_path / "predictions.csv", index=False)
+    options = options_of(root / "data.csv", root / "out", predictions=tmp_path / "predictions.csv")
+    verdict = audit(options, no_runner, cores=1, quiet=True).verdict
+    assert verdict.expected_wrong == pytest.approx(found.cautious.mean())
 
 
 def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_the_flips(audited):
@@ -130,6 +141,10 @@ def test_the_summary_is_in_the_language(audited):
     assert "モデルは丸暗記しているか" in summary(content, "ja")
 
 
+def no_runner():
+    raise AssertionError("everything is trained")
+
+
 def test_continuing_trains_nothing_and_a_filled_sheet_gives_a_point(audited, tmp_path):
     root, _, _, wrong = audited
     sheet = pd.read_csv(root / "out" / "verify_sheet.csv")
@@ -137,18 +152,26 @@ def test_continuing_trains_nothing_and_a_filled_sheet_gives_a_point(audited, tmp
     truth = np.where(wrong[sheet["row"]], (labels[sheet["row"]] + 1) % 3, labels[sheet["row"]])
     sheet.assign(verified_label=[f"c{label}" for label in truth]).to_csv(tmp_path / "filled.csv", index=False)
     options = options_of(root / "data.csv", root / "out", verified=tmp_path / "filled.csv")
-
-    def no_runner():
-        raise AssertionError("everything is trained")
-
     point = write_findings(audit(options, no_runner, cores=1, quiet=True))["noise_rate"]["point"]
     assert point["low"] <= wrong.mean() <= point["high"]
+
+
+def test_what_people_found_bounds_the_probabilities(audited, tmp_path):
+    root, *_ = audited
+    sheet = pd.read_csv(root / "out" / "verify_sheet.csv")
+    _, labels, _ = blobs(90, flips=0.1)
+    others = [f"c{(labels[row] + 1) % 3}" for row in sheet["row"]]  # each label is found wrong
+    sheet.assign(verified_label=others).to_csv(tmp_path / "filled.csv", index=False)
+    options = options_of(root / "data.csv", root / "out", verified=tmp_path / "filled.csv")
+    found = audit(options, no_runner, cores=1, quiet=True)
+    assert found.noise.point.low > 0.5
+    assert found.cautious.mean() == pytest.approx(found.noise.point.low, abs=1e-6)
 
 
 def test_a_declared_noise_model_gives_a_point(audited):
     root, _, content, wrong = audited
     options = options_of(root / "data.csv", root / "out", noise_model="even")
-    rate = write_findings(audit(options, LocalRunner, cores=1, quiet=True))["noise_rate"]
+    rate = write_findings(audit(options, no_runner, cores=1, quiet=True))["noise_rate"]
     assert content["noise_rate"]["point"] is None
     assert rate["basis"] == "declared_model"
     assert rate["point"]["low"] <= wrong.mean() <= rate["point"]["high"]

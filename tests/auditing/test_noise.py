@@ -6,7 +6,10 @@ import pytest
 from scipy.stats import binomtest
 from small_data import blobs
 
-from phasemap.auditing.noise import best_error, from_raters, from_verified, rater_codes
+from phasemap.auditing.estimates import Estimate
+from phasemap.auditing.noise import best_error, from_raters, from_verified, noise_rate, rater_codes
+from phasemap.auditing.preparing import prepare
+from phasemap.auditing.reading import Table
 from phasemap.auditing.verification import check_sheet_size, read_verified, write_sheet
 from phasemap.study.problems import UserError
 
@@ -106,3 +109,13 @@ def test_the_bound_is_the_lowest_error_found():
     held_out[:6] = np.eye(3)[(labels[:6] + 1) % 3]
     assert best_error(held_out, labels, np.array([0.3, 0.25])) == pytest.approx(0.1)
     assert best_error(held_out, labels, np.array([0.05])) == pytest.approx(0.05)
+
+
+def test_a_declared_rate_stays_within_the_bound():
+    points, labels, _ = blobs(60)
+    table = Table(source="test", features=points, labels=pd.Series(labels))
+    declared = Estimate(value=0.3, low=0.1, high=0.5)
+    found = noise_rate(0.2, table, prepare(table), None, declared)
+    assert found.point == Estimate(value=0.2, low=0.1, high=0.2)
+    assert found.range == (0.1, 0.2)
+    assert noise_rate(0.2, table, prepare(table), None, None).range == (0.0, 0.2)

@@ -105,8 +105,18 @@ def test_probabilities_rise_and_have_means_within_what_is_known(example, low, hi
     assert allowed[0] - 1e-6 <= cautious.mean() <= probability.mean() + 1e-9 <= allowed[1] + 1e-6
     if low <= clear_rate(found, labels, 1 / 2).value <= high:
         assert cautious.mean() == pytest.approx(np.clip(clear_rate(found, labels, 1 / 2).value, 1e-4, 0.9), abs=1e-6)
-    if high == 1.0:
-        assert (probability[found.suspicion >= 1 / 3] >= 0.5 - 1e-9).all() or probability.mean() > 0.9 - 1e-6
+
+
+def test_a_label_that_a_third_of_all_speaks_against_is_at_least_as_likely_wrong_as_not():
+    truth, sureness = np.zeros(300, dtype=np.int64), np.linspace(0.9, 0.35, 300)
+    said, labels = support_of(truth, sureness, 3), truth.copy()
+    labels[-15:] = 1  # behind all rows that are clear
+    near = np.zeros((300, 1), dtype=np.int64)
+    found = evidence(said, labels, near, said, labels, Neighbourhood(0.0, 0.0))
+    probability = Calibration.of(found, labels).probability(found.suspicion)
+    assert found.suspicion[-15:].min() > 1 / 3
+    assert (probability[-15:] >= 0.5).all()
+    assert (probability[:-15] < 0.05).all()
 
 
 def test_only_the_reported_probability_counts_mistakes_among_rows_that_are_less_clear():
