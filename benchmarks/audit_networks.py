@@ -25,7 +25,8 @@ from phasemap.auditing.noise import best_error
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
 from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, make_study, write_rows
-from phasemap.study.trials import Trial, expand
+from phasemap.study.spec import Trial
+from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.examples import draw_examples
 from phasemap.training.initial import initial_features_mlp

@@ -19,8 +19,7 @@ import torch
 import torch.nn.functional as F
 from common import report
 
-from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, make_trial
+from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.population import examples_of, steady_arithmetic
@@ -28,9 +27,9 @@ from phasemap.training.population import examples_of, steady_arithmetic
 CPU = torch.device("cpu")
 
 
-def trial(**settings: object) -> Trial:
-    defaults = {name: setting.default for name, setting in SETTINGS.items()}
-    return make_trial({**defaults, "task": "modular_addition", **settings}, seed=0)
+def trial(**settings: object) -> NetworkTrial:
+    values = {**NETWORK_IDENTITY.defaults, "task": "modular_addition", **settings}
+    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, 0), seed=0, **values)
 
 
 class PlainLoop:
@@ -40,7 +39,7 @@ class PlainLoop:
     concatenated before one product.
     """
 
-    def __init__(self, trial: Trial, *, apart: bool) -> None:
+    def __init__(self, trial: NetworkTrial, *, apart: bool) -> None:
         examples = examples_of(trial)
         p, pairs = trial.modulus, torch.from_numpy(examples.dataset.inputs[examples.train])
         one_hot = [F.one_hot(pairs[:, i], p).float() for i in (0, 1)]
@@ -89,7 +88,7 @@ def matrix_rate(n: int = 2048) -> float:
     return 2 * n**3 / seconds(lambda: torch.mm(a, b, out=out), 2)
 
 
-def measure(base: Trial, *, pack: int, steps: int, repeats: int) -> dict[str, float]:
+def measure(base: NetworkTrial, *, pack: int, steps: int, repeats: int) -> dict[str, float]:
     trials = [dataclasses.replace(base, trial_id=str(i), seed=i, weight_decay=float(i % 4)) for i in range(pack)]
     kernel = ExplicitKernel(trials, [examples_of(t) for t in trials], CPU)
     apart, together = PlainLoop(base, apart=True), PlainLoop(base, apart=False)

@@ -23,8 +23,9 @@ from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.schema import SHARD_SCHEMA, setting_value
 from phasemap.study.file import parse_study
 from phasemap.study.names import FINALS, QUANTITIES
-from phasemap.study.spec import SETTINGS, Study
-from phasemap.study.trials import Trial, expand
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.spec import Study, Trial
+from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
 from phasemap.training.recording import record_steps
@@ -72,7 +73,7 @@ def synthetic_rows(trials: tuple[Trial, ...], pack_id: str) -> pa.Table:
     n_train = round(trials[0].data_fraction * trials[0].modulus ** 2)
     columns: dict[str, Any] = {
         "trial_id": [trial.trial_id for trial in trials],
-        **{name: [setting_value(name, getattr(trial, name)) for trial in trials] for name in SETTINGS},
+        **{name: [setting_value(name, trial.settings[name]) for trial in trials] for name in NETWORK_SETTINGS},
         "seed": [trial.seed for trial in trials],
         "status": ["ok"] * len(trials),
         "error": [None] * len(trials),

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from engine import CPU, seconds, trial
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.losses import mse
 from phasemap.training.networks import build_network
@@ -46,7 +46,7 @@ PACKS = {32: 32, 64: 16, 128: 8}
 class UsualTransformer(torch.nn.Module):
     """The same function of the same weights, written as usual: all tokens through all layers."""
 
-    def __init__(self, trial: Trial, n_classes: int) -> None:
+    def __init__(self, trial: NetworkTrial, n_classes: int) -> None:
         super().__init__()
         self.inner, self.heads = Transformer(trial, n_classes), trial.heads
 
@@ -62,7 +62,7 @@ class UsualTransformer(torch.nn.Module):
         return x[:, -1] @ net.W.t() / x.shape[2]
 
 
-def one_at_a_time(trial: Trial, make: Callable[[], torch.nn.Module]) -> Callable[[], None]:
+def one_at_a_time(trial: NetworkTrial, make: Callable[[], torch.nn.Module]) -> Callable[[], None]:
     """Return one training step of a module with autograd and torch.optim.AdamW on the trial's first batch."""
     examples, module = examples_of(trial), make()
     optimizer = torch.optim.AdamW(
@@ -80,7 +80,7 @@ def one_at_a_time(trial: Trial, make: Callable[[], torch.nn.Module]) -> Callable
     return step
 
 
-def floor(networks: int, rows: int, trial: Trial) -> Callable[[], None]:
+def floor(networks: int, rows: int, trial: NetworkTrial) -> Callable[[], None]:
     """Return the products of one training step of a group of networks, and its optimizers' updates; nothing else."""
     p, d, hidden = trial.modulus, trial.width, trial.mlp_factor * trial.width
     layers = [(p, d, 3 * d), (rows, d, d), (rows, d, hidden), (rows, hidden, d), (rows, d, p)]

@@ -19,9 +19,10 @@ from phasemap.running.driver import run_study
 from phasemap.running.runner import Event, More, Runner
 from phasemap.running.work import Workload
 from phasemap.study.axes import Axis
+from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec
 from phasemap.study.packs import Pack
 from phasemap.study.problems import UserError
-from phasemap.study.spec import FixedSpec, ModelSpec, Study, TaskSpec, TrainingSpec
+from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
@@ -66,7 +67,7 @@ def make_study(
     keep_weights: bool = False,
 ) -> Study:
     """Build the study of some of an audit's trainings, half of the rows each unless ``data_fraction`` is an axis."""
-    return Study(
+    return NetworkStudy(
         name=f"{name}-{rows.path.stem.removeprefix('rows-')}",
         question=question,
         task=TaskSpec(kind="arrays", path=str(rows.path), split="balanced"),

@@ -13,7 +13,7 @@ from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
 from phasemap.study.combinations import values_of
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.spec import Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +78,13 @@ def _side(study: Study, trials: pd.DataFrame, axes: tuple[Axis, ...]) -> Side:
 def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterator[str]:
     """Yield in words what differs between the studies, beside their names and what was not compared."""
     compared = {axis.name: axis for axis in axes}
-    for name, setting in SETTINGS.items():
+    for name, setting in {**study_b.declared, **study_a.declared}.items():
         values_a, values_b = _values(study_a, name), _values(study_b, name)
         if name in compared:
             if values_a != values_b and set(map(repr, values_a)) != set(map(repr, values_b)):
                 yield f"{name}: compared at {_listed(compared[name].values)} only"
         elif values_a != values_b:
-            yield f"{setting.section}.{setting.key}: {show_value(values_a[0])} and {show_value(values_b[0])}"
+            yield f"{setting.path}: {show_value(values_a[0])} and {show_value(values_b[0])}"
     if study_a.phases != study_b.phases:
         yield f"rule: {_rule_words(study_a)} and {_rule_words(study_b)}"
     if study_a.seeds != study_b.seeds:

@@ -18,7 +18,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.frontier import Floats, Kind, contour, extended, height
 from phasemap.study.axes import Axis
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.spec import Study
 
 STEP = "step"  # the horizon, where it is an axis
 STRIP = Axis(name="", values=(0,))
@@ -174,8 +174,8 @@ def _fixed_value(study: Study, name: str, value: Any) -> Any:
     _check_axis(study, name, {})
     allowed = study.axis(name).values
     wanted: Any = value
-    if name in SETTINGS or name == STEP:
-        validator = SETTINGS[name].adapter if name in SETTINGS else TypeAdapter(int)
+    if name in study.declared or name == STEP:
+        validator = study.declared[name].adapter if name in study.declared else TypeAdapter(int)
         with suppress(ValueError):
             wanted = validator.validate_python(value)
     if wanted not in allowed:

@@ -15,7 +15,6 @@ from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Event, Sc
 from phasemap.figures.palette import STEP_TIMES, STROKES, strokes
 from phasemap.figures.spec import held_words, readable
 from phasemap.phases.curves import QUANTITIES
-from phasemap.study.spec import SETTINGS
 
 ACCURACIES = tuple(name for name in QUANTITIES if name.endswith("_accuracy"))
 EXTRACTED = "extracted_accuracy"
@@ -160,7 +159,7 @@ def _lines_along_x(
         values = Coordinates(layout.x).values
         places = [{**held, layout.x.name: value} for value in values]
         labels = [f"{readable(layout.x.name)} {show_value(value)}" for value in values]
-    ordered = layout.x is not None and SETTINGS[layout.x.name].numeric
+    ordered = layout.x is not None and layout.x.numeric
     return [
         pooled(stroke, cell_at(frames, layout, place).rows(source), "step", metric)
         for stroke, place in zip(strokes(labels, ordered=ordered), places, strict=True)

@@ -11,7 +11,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
 from phasemap.search.completed import map_words
-from phasemap.study.spec import SETTINGS, PhaseRule, Study
+from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study
 
@@ -97,7 +97,7 @@ def _settings(study: Study) -> list[Row]:
     names = [
         name for name in shown if name in settings and not (name == "modulus" and "modular" not in settings["task"])
     ]
-    names += [n for n, value in settings.items() if n not in shown and value != SETTINGS[n].default]
+    names += [n for n, value in settings.items() if n not in shown and value != study.declared[n].default]
     return [(readable(name), readable(show_value(settings[name]))) for name in names]
 
 

@@ -13,12 +13,13 @@ from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
 from phasemap.results.schema import SHARD_SCHEMA, STATUSES
 from phasemap.study.names import FINALS
+from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS, PhaseRule
+from phasemap.study.spec import PhaseRule
 
 TRIAL_COLUMNS = (
     "trial_id",
-    *SETTINGS,
+    *NETWORK_SETTINGS,
     "seed",
     "status",
     *LABEL_COLUMNS[:5],

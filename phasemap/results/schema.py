@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from phasemap.study.names import FINALS, QUANTITIES
-from phasemap.study.spec import SETTINGS, Setting
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.settings import Setting
 
 SHARD_VERSION = 1
 VERSION_KEY = b"phasemap_shard_version"
@@ -53,7 +54,7 @@ def setting_value(name: str, value: Any) -> Any:
 SHARD_SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string()),
-        *(pa.field(name, setting_type(setting)) for name, setting in SETTINGS.items()),
+        *(pa.field(name, setting_type(setting)) for name, setting in NETWORK_SETTINGS.items()),
         pa.field("seed", pa.int64()),
         pa.field("status", pa.string()),
         pa.field("error", pa.string()),

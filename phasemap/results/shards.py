@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
 from phasemap.results.schema import SHARD_SCHEMA, SHARD_VERSION, VERSION_KEY, setting_value
+from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS
 from phasemap.training.recording import TrialResult
 
 ATTEMPTS = 4  # to read shards that are being replaced
@@ -149,7 +149,7 @@ def _column(name: str, table: pa.Table) -> pa.ChunkedArray | pa.Array:
         return table[name].cast(kind)
     if name in QUANTITIES:
         return pa.array([[math.nan] * len(recorded) for recorded in table["step"].to_pylist()], type=kind)
-    default = setting_value(name, SETTINGS[name].default) if name in SETTINGS else None
+    default = setting_value(name, NETWORK_SETTINGS[name].default) if name in NETWORK_SETTINGS else None
     return pa.array([default] * len(table), type=kind)
 
 
@@ -158,7 +158,7 @@ def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:
     last = {f"final_{name}": curves[name][-1] if result.steps else None for name in QUANTITIES}
     return {
         "trial_id": trial.trial_id,
-        **{name: setting_value(name, getattr(trial, name)) for name in SETTINGS},
+        **{name: setting_value(name, value) for name, value in trial.settings.items()},
         "seed": trial.seed,
         "status": result.status,
         "error": result.error,

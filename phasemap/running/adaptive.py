@@ -19,8 +19,8 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.search.maps import budget_trials, is_known
 from phasemap.search.study_search import StudySearch
 from phasemap.study.packs import TARGET_SECONDS, Pack, estimated_seconds, plan_packs
-from phasemap.study.spec import Study
-from phasemap.study.trials import Trial, expand, grid_ids
+from phasemap.study.spec import Study, Trial
+from phasemap.study.trials import expand, grid_ids
 
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
 GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known

@@ -19,8 +19,8 @@ from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.packs import make_pack
 from phasemap.study.problems import UserError
-from phasemap.study.spec import Study
-from phasemap.study.trials import Trial, find_trial
+from phasemap.study.spec import Study, Trial
+from phasemap.study.trials import find_trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,7 @@ from phasemap.results.optuna_study import (
 from phasemap.search.labelling import MODELLED
 from phasemap.search.maps import boundary_search, budget_trials, is_known, observe, seeds_per_point, taken_trials
 from phasemap.search.sampler import BoundarySampler
-from phasemap.study.spec import Study
-from phasemap.study.trials import Trial, make_trial
+from phasemap.study.spec import Study, Trial
 from phasemap.study.writing import study_hash
 
 KEPT = (*ATTRIBUTES, *MODELLED, "n_corrupted")
@@ -192,7 +191,7 @@ class StudySearch:
         cell = self.sampler._cells[0]
         trial = self._optuna.ask(self.sampler.space)
         values = {**self.study.settings(), **dict(zip(self.study.axis_names, self.sampler.point(cell[0]), strict=True))}
-        made = make_trial(values, self.study.seeds[cell[1]])
+        made = self.study.trial(values, self.study.seeds[cell[1]])
         trial.set_user_attr("trial_id", made.trial_id)
         self._running[made.trial_id] = trial
         return made

@@ -49,6 +49,11 @@ class Axis(BaseModel):
     source: AxisRange | None = None
 
     @property
+    def numeric(self) -> bool:
+        """Whether all values are numbers, which have an order."""
+        return _are_numbers(self.values)
+
+    @property
     def scale(self) -> Scale:
         """``linear`` or ``log`` where the values are evenly spaced on that scale, else ``ordinal``."""
         return self.source.scale if self.source else spacing(self.values)
@@ -60,7 +65,7 @@ def spacing(values: Sequence[Any]) -> Scale:
     Two numbers count as linear. Text, booleans and unevenly spaced numbers are ``ordinal``: they are drawn as
     equal steps, so that no cell of a list like 0, 1, 3, 10, 30 is drawn too thin to read.
     """
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+    if not _are_numbers(values):
         return "ordinal"
     ordered = sorted(values)
     if _even([b - a for a, b in pairwise(ordered)]):
@@ -68,6 +73,10 @@ def spacing(values: Sequence[Any]) -> Scale:
     if ordered[0] > 0 and _even([math.log(b / a) for a, b in pairwise(ordered)]):
         return "log"
     return "ordinal"
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _even(gaps: Sequence[float]) -> bool:

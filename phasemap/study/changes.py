@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasemap.study.combinations import values_of
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.spec import Study
 
 
 def contradictions(old: Study, new: Study) -> list[str]:
@@ -15,13 +15,14 @@ def contradictions(old: Study, new: Study) -> list[str]:
     is one of the axis's; that only widens or narrows the map.
     """
     found = []
-    for name in SETTINGS:
+    for name in dict.fromkeys((*old.declared, *new.declared)):
         before = [value for _, value in values_of(old, name)]
         after = [value for _, value in values_of(new, name)]
         if name in old.axis_names and name in new.axis_names:
             continue
         if not set(map(repr, before)) & set(map(repr, after)):
-            found.append(f"{_place(name)}: was {_show(before)}, is now {_show(after)}")
+            setting = new.declared.get(name) or old.declared[name]
+            found.append(f"{setting.path}: was {_show(before)}, is now {_show(after)}")
     return found
 
 
@@ -37,11 +38,6 @@ def changes(old: Study, new: Study) -> Iterator[str]:
     for key in ("question", "phases", "record", "search", "resources", "claims"):
         if getattr(old, key) != getattr(new, key):
             yield f"{key} changed"
-
-
-def _place(name: str) -> str:
-    setting = SETTINGS[name]
-    return f"{setting.section}.{setting.key}"
 
 
 def _show(values: list[object]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.names import QUANTITIES, STEP_TIMES, SUBPHASES, SUMMARIES, FrontierKind
-from phasemap.study.spec import SETTINGS
+from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -26,7 +26,7 @@ COLUMNS = (
     *QUANTITIES,
     *SUMMARIES,
     *STEP_TIMES,
-    *(name for name, s in SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation)),
+    *(name for name, s in NETWORK_SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation)),
 )
 """The columns of numbers in the table of trials."""
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from phasemap.study.spec import SETTINGS, Study
-from phasemap.study.trials import scaled_steps
+from phasemap.study.networks import scaled_steps
+from phasemap.study.spec import Study
 
 Path = tuple[Any, ...]
 Found = tuple[Path, str]
@@ -18,8 +18,8 @@ def values_of(study: Study, name: str) -> list[tuple[Path, Any]]:
     """Return (path in the file, value) for every value that a setting takes in a study."""
     if name in study.axis_names:
         return [(("axes", name, i), value) for i, value in enumerate(study.axis(name).values)]
-    setting = SETTINGS[name]
-    return [((setting.section, setting.key), getattr(getattr(study, setting.section), setting.key))]
+    setting = study.declared[name]
+    return [((setting.section, setting.key), study.setting(name))]
 
 
 def together(study: Study, *names: str) -> Iterator[tuple[tuple[Path, Any], ...]]:

@@ -13,8 +13,10 @@ from pydantic.fields import FieldInfo
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.checks import check_rule, check_study
 from phasemap.study.files import BadFileError, absolute, read_matrix
+from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
 from phasemap.study.problems import Problem, StudyError, did_you_mean
-from phasemap.study.spec import SECTIONS, SETTINGS, PhaseRule, Section, Study
+from phasemap.study.settings import Section
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.values import adapter, allowed, describe
 from phasemap.study.yaml_lines import Document, read_document, set_value
@@ -81,7 +83,7 @@ class _Parser:
         if not isinstance(content, dict):
             self.wrong((), f"is {describe(content)}, not a mapping of name, task, axes, ...")
             self.stop_if_wrong()
-        self._unknown_keys((), content, Study)
+        self._unknown_keys((), content, NetworkStudy.file_keys())
         for key in ("name", "task", "axes"):
             if key not in content:
                 self.wrong((key,), "is missing; name, task and axes are required")
@@ -104,7 +106,7 @@ class _Parser:
             values[key] = self.section((key,), _annotation(key), content.get(key, {}))
         for key in ("record", "claims"):
             values[key] = self._list((key,), Study.model_fields[key], content.get(key, []))
-        study = Study.model_construct(**values)
+        study = NetworkStudy.model_construct(**values)
         reported = frozenset(p.path for p in self.problems)
         for path, message in (
             *check_study(study, reported),
@@ -121,7 +123,7 @@ class _Parser:
         if not isinstance(content, dict):
             self.wrong(path, f"is {describe(content)}; allowed: a mapping of {', '.join(model.model_fields)}")
             content = {}
-        self._unknown_keys(path, content, model)
+        self._unknown_keys(path, content, list(model.model_fields))
         values = {}
         for key, info in model.model_fields.items():
             if key in content:
@@ -154,8 +156,7 @@ class _Parser:
                 self.wrong((*path, index), f"= {describe(found[int(index)])} is not allowed; allowed: {_item(info)}")
             return ()
 
-    def _unknown_keys(self, path: tuple[Any, ...], content: Mapping[Any, Any], model: type[Section]) -> None:
-        known = list(model.model_fields)
+    def _unknown_keys(self, path: tuple[Any, ...], content: Mapping[Any, Any], known: Sequence[str]) -> None:
         for key in content:
             if key not in known:
                 self.wrong(
@@ -191,10 +192,11 @@ class _Parser:
         axes = []
         for name, content in found.items():
             path = ("axes", name)
-            if name not in SETTINGS:
+            if name not in NETWORK_SETTINGS:
                 self.wrong(
                     path,
-                    f"is not a trial setting; allowed: {', '.join(SETTINGS)}{_hint(str(name), SETTINGS)}",
+                    f"is not a trial setting; allowed: {', '.join(NETWORK_SETTINGS)}"
+                    f"{_hint(str(name), NETWORK_SETTINGS)}",
                 )
             elif axis := self._axis(path, str(name), content):
                 axes.append(axis)
@@ -203,7 +205,7 @@ class _Parser:
     def _axis(self, path: tuple[Any, ...], name: str, content: Any) -> Axis | None:
         source = None
         if isinstance(content, dict):
-            if not SETTINGS[name].numeric:
+            if not NETWORK_SETTINGS[name].numeric:
                 self.wrong(path, f"is a range, but {name} has no scale; allowed: a list of its values")
                 return None
             before = len(self.problems)
@@ -229,7 +231,7 @@ class _Parser:
         return Axis(name=name, values=values, source=source) if values else None
 
     def _axis_values(self, path: tuple[Any, ...], name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
-        info = SETTINGS[name].field
+        info = NETWORK_SETTINGS[name].field
         validator, values = adapter(info), []
         for index, found in enumerate(content):
             place = path if ranged else (*path, index)
@@ -266,7 +268,7 @@ class _Parser:
 
     def _overlap(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> None:
         for axis in axes:
-            setting = SETTINGS[axis.name]
+            setting = NETWORK_SETTINGS[axis.name]
             section = content.get(setting.section)
             if isinstance(section, dict) and setting.key in section and axis.name != "task":
                 self.wrong(
@@ -291,6 +293,6 @@ def _item(info: FieldInfo) -> str:
 
 
 def _hint(key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
-    if key in SETTINGS and path[:1] != (SETTINGS[key].section,):
-        return f" ({key} belongs under {SETTINGS[key].section}: or axes:)"
+    if key in NETWORK_SETTINGS and path[:1] != (NETWORK_SETTINGS[key].section,):
+        return f" ({key} belongs under {NETWORK_SETTINGS[key].section}: or axes:)"
     return did_you_mean(key, known)

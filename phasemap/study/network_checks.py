@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from phasemap.study.combinations import Found, together, values_of
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.spec import Study
 
 OF_TRANSFORMERS = ("heads", "mlp_factor", "weight_tying")
 OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
@@ -71,7 +72,7 @@ def _heads(study: Study) -> Iterator[Found]:
     if models == {"mlp"}:
         for name in OF_TRANSFORMERS:
             for path, value in values_of(study, name):
-                if value != SETTINGS[name].default:
+                if value != NETWORK_SETTINGS[name].default:
                     yield path, f"= {value} has no effect on an mlp; allowed: leave it out, or model.kind transformer"
         return
     for (_, width), (path, heads) in together(study, "width", "heads"):

@@ -9,8 +9,8 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.sizes import TaskSize, trial_size
-from phasemap.study.trials import Trial, shape_key
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
@@ -34,10 +34,10 @@ class Pack:
     """Trials that are trained together; the id is a hash of their ids, in order."""
 
     pack_id: str
-    trials: tuple[Trial, ...]
+    trials: tuple[NetworkTrial, ...]
 
 
-def make_pack(trials: Sequence[Trial]) -> Pack:
+def make_pack(trials: Sequence[NetworkTrial]) -> Pack:
     """Build a pack of the given trials."""
     digest = hashlib.sha256(",".join(trial.trial_id for trial in trials).encode()).hexdigest()
     return Pack(pack_id=digest[:16], trials=tuple(trials))
@@ -51,7 +51,7 @@ def split(pack: Pack) -> list[Pack]:
     return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
 
 
-def estimated_seconds(trial: Trial) -> float:
+def estimated_seconds(trial: NetworkTrial) -> float:
     """Estimate one core's seconds for a trial alone: the matrix products of steps and records, and what is beside them.
 
     A step costs three times the operations of an answer. Networks without an explicit gradient spend a constant time on
@@ -68,9 +68,9 @@ def estimated_seconds(trial: Trial) -> float:
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
 
 
-def cost_key(trial: Trial) -> Hashable:
+def cost_key(trial: NetworkTrial) -> Hashable:
     """Name the kind of trials that cost as much as this one, but for the number of their examples."""
-    return (shape_key(trial), trial.dropout > 0)
+    return (trial.shape, trial.dropout > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,13 @@ class Calibration:
 
     factors: Mapping[Hashable, float] = field(default_factory=dict)
 
-    def seconds(self, trial: Trial) -> float:
+    def seconds(self, trial: NetworkTrial) -> float:
         """Estimate one core's seconds for a trial; kinds that were not measured are as far off as those that were."""
         usual = statistics.median(self.factors.values()) if self.factors else 1.0
         return estimated_seconds(trial) * self.factors.get(cost_key(trial), usual)
 
 
-def estimated_bytes(trials: Sequence[Trial]) -> int:
+def estimated_bytes(trials: Sequence[NetworkTrial]) -> int:
     """Estimate the memory that a pack takes beside its process's: what its trials keep, and what they work in.
 
     A trial keeps its weights, gradient and moments, and its examples. The explicit gradient works in blocks that stay
@@ -99,14 +99,14 @@ def estimated_bytes(trials: Sequence[Trial]) -> int:
     return kept + max((_working_bytes(trial, len(trials)) for trial in set(trials)), default=0)
 
 
-def looking_bytes(trials: Sequence[Trial], record: Collection[str]) -> int:
+def looking_bytes(trials: Sequence[NetworkTrial], record: Collection[str]) -> int:
     """Estimate the memory that records from inside a pack's networks take: one network's units, and all rows kept."""
     copies = max((LOOKING_COPIES.get(name, 0) for name in record), default=0)
     units = max((4 * trial_size(trial).n_examples * _units(trial) for trial in trials), default=0)
     return copies * units + ROW_BYTES * sum(_inside_rows(trial, record) for trial in trials)
 
 
-def _inside_rows(trial: Trial, record: Collection[str]) -> int:
+def _inside_rows(trial: NetworkTrial, record: Collection[str]) -> int:
     """Return how many rows of neurons.parquet a trial makes, but for a few per cent."""
     size = trial_size(trial)
     rows = {
@@ -120,7 +120,7 @@ def _inside_rows(trial: Trial, record: Collection[str]) -> int:
     return sum(rows.get(name, 0) for name in record)
 
 
-def _kept_bytes(trial: Trial) -> int:
+def _kept_bytes(trial: NetworkTrial) -> int:
     size = trial_size(trial)
     n_train = trial.data_fraction * size.n_examples
     features = 0 if size.tokens else size.n_examples * size.n_inputs
@@ -128,7 +128,7 @@ def _kept_bytes(trial: Trial) -> int:
     return int(4 * (copies * weight_count(trial, size) + features) + 8 * (6 * size.n_examples + 8 * n_train))
 
 
-def _working_bytes(trial: Trial, n_trials: int) -> int:
+def _working_bytes(trial: NetworkTrial, n_trials: int) -> int:
     if trial.explicit:
         return BLOCKS_BYTES
     size = trial_size(trial)
@@ -138,12 +138,12 @@ def _working_bytes(trial: Trial, n_trials: int) -> int:
     return int(at_once * WORKING_COPIES["norm" if trial.norm != "none" else trial.model] * units)
 
 
-def _rows(trial: Trial, n_examples: int) -> float:
+def _rows(trial: NetworkTrial, n_examples: int) -> float:
     """Return the number of examples of one step."""
     return trial.data_fraction * n_examples if isinstance(trial.batch_size, str) else float(trial.batch_size)
 
 
-def answer_operations(trial: Trial, size: TaskSize) -> float:
+def answer_operations(trial: NetworkTrial, size: TaskSize) -> float:
     """Return the operations of one answer. The first layer counts where it multiplies; tokens only pick its rows.
 
     The last block of a Transformer answers for one token, those before for both, and the first takes its projections
@@ -156,30 +156,32 @@ def answer_operations(trial: Trial, size: TaskSize) -> float:
     return 2.0 * trial.width * (first + size.n_classes + (trial.depth - 2) * trial.width)
 
 
-def _units(trial: Trial) -> int:
+def _units(trial: NetworkTrial) -> int:
     """Return the hidden units of one answer."""
     if trial.model == "transformer":
         return (4 + trial.mlp_factor) * trial.width * (2 * trial.depth - 1)
     return (trial.depth - 1) * trial.width
 
 
-def weight_count(trial: Trial, size: TaskSize) -> int:
+def weight_count(trial: NetworkTrial, size: TaskSize) -> int:
     """Return the number of weights, without those of norm layers."""
     if trial.model == "transformer":
         return trial.width * (2 * size.n_classes + trial.depth * (4 + 2 * trial.mlp_factor) * trial.width)
     return trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
 
 
-def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:
+def plan_packs(
+    trials: Iterable[NetworkTrial], *, done: Collection[str] = (), pack_size: int | None = None
+) -> list[Pack]:
     """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
 
     The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
     their checkpoints. ``pack_size`` is an upper limit, kept exactly.
     """
-    groups: dict[object, list[Trial]] = {}
+    groups: dict[object, list[NetworkTrial]] = {}
     position: dict[str, int] = {}
     for number, trial in enumerate(trials):
-        groups.setdefault(shape_key(trial), []).append(trial)
+        groups.setdefault(trial.shape, []).append(trial)
         position[trial.trial_id] = number
     packs = []
     for group in groups.values():
@@ -210,6 +212,6 @@ def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:
     return [*packs[:half], *(packs[number] for number in later)]
 
 
-def _equal_parts(items: Sequence[Trial], parts: int) -> list[Sequence[Trial]]:
+def _equal_parts(items: Sequence[NetworkTrial], parts: int) -> list[Sequence[NetworkTrial]]:
     bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [items[a:b] for a, b in pairwise(bounds)]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from phasemap.study.files import read_arrays
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 
 MODULAR = ("modular_addition", "modular_multiplication")
 PARTS_TOLERANCE = 1e-6
@@ -35,7 +35,7 @@ def task_size(task: str, *, modulus: int, dataset: str, path: str | None) -> Tas
     return _built_in(task, modulus, dataset)
 
 
-def trial_size(trial: Trial) -> TaskSize:
+def trial_size(trial: NetworkTrial) -> TaskSize:
     """Return the size of a trial's data set."""
     return task_size(trial.task, modulus=trial.modulus, dataset=trial.dataset, path=trial.path)
 

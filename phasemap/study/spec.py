@@ -1,78 +1,26 @@
-"""The study as values: one frozen model per section of the study file, with every default.
-
-A default must never change: ``trial_id`` leaves out the values at their default, so a changed default would
-silently give new trials the identity of old ones.
-"""
+"""The study as values: one frozen model per section of the study file, with every default."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from pydantic.fields import FieldInfo
+from pydantic import Field
 
 from phasemap.study.axes import Axis
-from phasemap.study.values import NAME_PATTERN, Count, Natural, Real, adapter
-
-
-class Section(BaseModel):
-    """A part of a study: immutable, and without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskSpec(Section):
-    """The data set and the kind of label corruption; in a loaded study, ``path`` is absolute and a matrix is rows."""
-
-    kind: Literal["modular_addition", "modular_multiplication", "images", "arrays"]
-    modulus: Annotated[Count, Field(ge=2)] = 97
-    corruption_kind: Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"] = "symmetric"
-    matrix: str | tuple[tuple[Real, ...], ...] | None = None
-    dataset: Literal["digits", "mnist5k"] = "digits"
-    path: str | None = None
-    shift_by: Count = 1
-    split: Literal["random", "balanced"] = "random"
-
-
-class ModelSpec(Section):
-    """The network; the default is the paper's two-layer MLP with square activation."""
-
-    kind: Literal["mlp", "transformer"] = "mlp"
-    activation: Literal["square", "relu"] = "square"
-    width: Count = 500
-    depth: Count = 2
-    norm: Literal["none", "batch", "layer"] = "none"
-    init_scale: Annotated[Real, Field(gt=0)] = 1.0
-    init: Literal["standard", "lazy"] = "standard"
-    heads: Count = 4
-    mlp_factor: Count = 4
-    weight_tying: bool = False
-
-
-class TrainingSpec(Section):
-    """Optimizer, loss and horizon; the defaults are the paper's."""
-
-    steps: Count = 2000
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
-    betas: tuple[Annotated[Real, Field(ge=0, lt=1)], Annotated[Real, Field(ge=0, lt=1)]] = (0.9, 0.98)
-    eps: Annotated[Real, Field(gt=0)] = 1e-8
-    learning_rate: Annotated[Real, Field(gt=0)] = 0.01
-    loss: Literal["mse", "cross_entropy"] = "mse"
-    batch_size: Literal["full"] | Count = "full"
-    scale_to_batch: Count | None = None
-
-
-class FixedSpec(Section):
-    """The four settings that studies vary most, where they are not an axis."""
-
-    corruption: Annotated[Real, Field(ge=0, le=1)] = 0.0
-    weight_decay: Annotated[Real, Field(ge=0)] = 0.0
-    dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.0
-    data_fraction: Annotated[Real, Field(gt=0, lt=1)] = 0.5
+from phasemap.study.identity import Identity
+from phasemap.study.networks import (
+    NETWORK_IDENTITY,
+    NETWORK_SETTINGS,
+    FixedSpec,
+    ModelSpec,
+    NetworkTrial,
+    TaskSpec,
+    TrainingSpec,
+)
+from phasemap.study.settings import Section, Setting
+from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
 
 class PhaseRule(Section):
@@ -113,26 +61,58 @@ class ResourceSpec(Section):
     max_core_hours: Literal["none"] | Annotated[Real, Field(gt=0)] = "none"
 
 
+KEYS = (
+    "name", "question", "task", "model", "training", "axes", "fixed", "seeds", "phases", "record", "search",
+    "resources", "claims",
+)  # fmt: skip
+"""The keys of a study file, in the order in which they are written."""
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights"]
 
 
+Trial = NetworkTrial
+"""One training from start to end: a program's, with every setting resolved, and a seed."""
+
+
 class Study(Section):
-    """One study: everything that decides which trials there are and what each of them is."""
+    """One study: everything that decides which trials there are and what each of them is.
+
+    Which program trains them, and what it can be told, is a subclass's: see ``NetworkStudy``.
+    """
 
     name: Name
     question: str = ""
-    task: TaskSpec
-    model: ModelSpec = ModelSpec()
-    training: TrainingSpec = TrainingSpec()
     axes: tuple[Axis, ...]
-    fixed: FixedSpec = FixedSpec()
     seeds: tuple[Natural, ...] = (0,)
     phases: PhaseRule = PhaseRule()
     record: tuple[Record, ...] = ()
     search: SearchSpec = SearchSpec()
     resources: ResourceSpec = ResourceSpec()
     claims: tuple[str, ...] = ()
+
+    @classmethod
+    def file_keys(cls) -> list[str]:
+        """Return the keys of such a study's file, in the order in which they are written."""
+        return sorted(cls.model_fields, key=KEYS.index)
+
+    @property
+    def declared(self) -> Mapping[str, Setting]:
+        """What the study's program can be told: its settings by their flat names."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> Identity:
+        """What the ids of the study's trials are made of."""
+        raise NotImplementedError
+
+    def setting(self, name: str) -> Any:
+        """Return the value of a setting that is not an axis."""
+        raise NotImplementedError
+
+    def trial(self, settings: Mapping[str, Any], seed: int) -> Trial:
+        """Build the trial of fully resolved settings (every name in ``declared``) and a seed."""
+        raise NotImplementedError
 
     @property
     def axis_names(self) -> tuple[str, ...]:
@@ -147,61 +127,37 @@ class Study(Section):
         raise KeyError(name)
 
     def settings(self) -> dict[str, Any]:
-        """Return the value of every trial setting that is not an axis, by its flat name."""
-        return {
-            setting.name: getattr(getattr(self, setting.section), setting.key)
-            for setting in SETTINGS.values()
-            if setting.name not in self.axis_names
-        }
+        """Return the value of every setting that is not an axis, by its flat name."""
+        return {name: self.setting(name) for name in self.declared if name not in self.axis_names}
 
     def points(self) -> Iterator[tuple[Any, ...]]:
         """Yield every combination of axis values, the last axis fastest."""
         return itertools.product(*(axis.values for axis in self.axes))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One trial setting: its flat name, where it stands in the file, and what it accepts."""
+class NetworkStudy(Study):
+    """A study of phasemap's own networks."""
 
-    name: str
-    section: str
-    key: str
-    field: FieldInfo
-
-    @property
-    def default(self) -> Any:
-        """The default value, or None where the file must give one."""
-        return None if self.field.is_required() else self.field.default
+    task: TaskSpec
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    fixed: FixedSpec = FixedSpec()
 
     @property
-    def adapter(self) -> TypeAdapter[Any]:
-        """A validator for one value of this setting."""
-        return adapter(self.field)
+    def declared(self) -> Mapping[str, Setting]:
+        """What tasks, networks and their training can be told."""
+        return NETWORK_SETTINGS
 
     @property
-    def numeric(self) -> bool:
-        """Whether values of this setting can be put on a numeric scale."""
-        return "Literal" not in str(self.field.annotation) and any(
-            kind in str(self.field.annotation) for kind in ("int", "float")
-        )
+    def identity(self) -> Identity:
+        """What the ids of the study's trials are made of: all values but those at a default."""
+        return NETWORK_IDENTITY
 
+    def setting(self, name: str) -> Any:
+        """Return the value of a setting that is not an axis."""
+        setting = NETWORK_SETTINGS[name]
+        return getattr(getattr(self, setting.section), setting.key)
 
-SECTIONS: Mapping[str, type[Section]] = {
-    "task": TaskSpec,
-    "model": ModelSpec,
-    "training": TrainingSpec,
-    "fixed": FixedSpec,
-}
-
-
-def _settings() -> dict[str, Setting]:
-    found = {}
-    for section, model in SECTIONS.items():
-        for key, field in model.model_fields.items():
-            name = section if key == "kind" else key
-            found[name] = Setting(name=name, section=section, key=key, field=field)
-    return found
-
-
-SETTINGS: Mapping[str, Setting] = _settings()
-"""Every trial setting by its flat name; the kinds of task and model are called ``task`` and ``model``."""
+    def trial(self, settings: Mapping[str, Any], seed: int) -> NetworkTrial:
+        """Build the trial of fully resolved settings and a seed."""
+        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **settings)

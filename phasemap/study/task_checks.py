@@ -8,8 +8,9 @@ from typing import Any
 
 from phasemap.study.combinations import Found, values_of
 from phasemap.study.files import BadFileError, Matrix
+from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.sizes import MODULAR, TaskSize, count, parts_of, task_size
-from phasemap.study.spec import SETTINGS, Study
+from phasemap.study.spec import Study
 from phasemap.study.yaml_lines import dotted
 
 MOST_CLASSES = 200  # of a transition matrix, which stands in the run's study file in full
@@ -49,17 +50,16 @@ def _values(study: Study, name: str) -> list[Any]:
 
 def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Found]:
     for name, (owner, owning) in OWNERS.items():
-        unknown = any(path.startswith((_place(owner), f"axes.{owner}")) for path in reported)
+        unknown = any(path.startswith((NETWORK_SETTINGS[owner].path, f"axes.{owner}")) for path in reported)
         if unknown or set(_values(study, owner)) & set(owning):
             continue
         for path, value in values_of(study, name):
-            if value != SETTINGS[name].default:
+            if value != NETWORK_SETTINGS[name].default:
                 kinds = ", ".join(map(str, _values(study, owner)))
-                yield path, f"is given, but {_place(owner)} is {kinds}; it belongs to {' or '.join(owning)}"
-
-
-def _place(name: str) -> str:
-    return f"{SETTINGS[name].section}.{SETTINGS[name].key}"
+                yield (
+                    path,
+                    f"is given, but {NETWORK_SETTINGS[owner].path} is {kinds}; it belongs to {' or '.join(owning)}",
+                )
 
 
 def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
@@ -69,7 +69,7 @@ def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
             continue
         for path, value in values_of(study, name):
             if value is None and dotted(path) not in reported:
-                yield path, f"is missing; allowed with {_place(owner)} {owning[0]}: {allowed}"  # type: ignore[index]
+                yield path, f"is missing; allowed with {NETWORK_SETTINGS[owner].path} {owning[0]}: {allowed}"  # type: ignore[index]
 
 
 def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Found]]:

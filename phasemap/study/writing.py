@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.spec import BOUNDARY_ONLY, SECTIONS, SETTINGS, SearchSpec, Study
+from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
 
 TEMPLATE = """\
 # A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
@@ -54,9 +55,10 @@ def template(name: str) -> str:
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    content = study.model_dump(mode="json", exclude={"axes", "seeds"})
+    dumped = study.model_dump(mode="json", exclude={"axes", "seeds"})
+    content = {key: dumped[key] for key in study.file_keys() if key in dumped}
     for name in study.axis_names:
-        setting = SETTINGS[name]
+        setting = study.declared[name]
         if not (setting.section == "task" and setting.key == "kind"):
             content[setting.section].pop(setting.key)
     for section, model in SECTIONS.items():
@@ -107,10 +109,10 @@ def study_hash(study: Study) -> str:
 
 def json_schema() -> Any:
     """Return the JSON schema of the study file, for editors and other programs."""
-    schema = Study.model_json_schema()
+    schema = NetworkStudy.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     properties = schema["properties"]
-    axes = {name: _axis_schema(name) for name in SETTINGS}
+    axes = {name: _axis_schema(name) for name in NETWORK_SETTINGS}
     definitions.pop("Axis", None)
     definitions["AxisRange"] = AxisRange.model_json_schema()
     properties["axes"] = {
@@ -142,6 +144,6 @@ def _with_standard_bounds(part: Any) -> Any:
 
 
 def _axis_schema(name: str) -> dict[str, Any]:
-    item = SETTINGS[name].adapter.json_schema()
+    item = NETWORK_SETTINGS[name].adapter.json_schema()
     values = {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}
-    return {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]} if SETTINGS[name].numeric else values
+    return {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]} if NETWORK_SETTINGS[name].numeric else values

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.instance import instance_labels, race_times
 from phasemap.tasks.sampling import inverse_cdf
@@ -32,7 +32,7 @@ class Noise:
 SYMMETRIC = Noise()
 
 
-def noise_of(trial: Trial) -> Noise:
+def noise_of(trial: NetworkTrial) -> Noise:
     """Return a trial's kind of corruption."""
     return Noise(kind=trial.corruption_kind, matrix=trial.matrix, shift_by=trial.shift_by)
 

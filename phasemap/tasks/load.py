@@ -6,13 +6,13 @@ import hashlib
 from functools import lru_cache
 
 from phasemap.study.files import Arrays, read_arrays
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.images import images
 from phasemap.tasks.modular import modular
 
 
-def dataset_of(trial: Trial) -> Dataset:
+def dataset_of(trial: NetworkTrial) -> Dataset:
     """Return a trial's data set, kept for the next trial that asks; UserError if its file or library is missing."""
     if trial.task == "images":
         return images(trial.dataset)

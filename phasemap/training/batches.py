@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.streams import stream
 
@@ -35,7 +35,7 @@ class Batches:
         return order[order < self.n_train]
 
 
-def make_batches(trial: Trial, data: Dataset, n_train: int) -> Batches | None:
+def make_batches(trial: NetworkTrial, data: Dataset, n_train: int) -> Batches | None:
     """Return a trial's minibatches, or None for full batches; ValueError if its training set can't fill one."""
     size = trial.batch_size
     if isinstance(size, str):

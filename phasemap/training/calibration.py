@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import torch
 
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.packs import Calibration, Pack, cost_key, estimated_seconds
-from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.inside import Inside, inside_steps
 from phasemap.training.population import Kernel, examples_of, make_kernel, steady_arithmetic
@@ -28,9 +28,9 @@ def calibrate(packs: Iterable[Pack], record: Collection[str] = ()) -> Calibratio
     processes on the machine don't count.
     """
     work: dict[Hashable, float] = {}
-    examples: dict[Hashable, list[Trial]] = {}  # of each kind, those of its first pack
+    examples: dict[Hashable, list[NetworkTrial]] = {}  # of each kind, those of its first pack
     for pack in packs:
-        kinds: dict[Hashable, list[Trial]] = {}
+        kinds: dict[Hashable, list[NetworkTrial]] = {}
         for trial in pack.trials:
             kinds.setdefault(cost_key(trial), []).append(trial)
         for key, trials in kinds.items():
@@ -43,7 +43,7 @@ def calibrate(packs: Iterable[Pack], record: Collection[str] = ()) -> Calibratio
     return Calibration(factors=factors)
 
 
-def measured_seconds(trials: Sequence[Trial], record: Collection[str] = ()) -> float:
+def measured_seconds(trials: Sequence[NetworkTrial], record: Collection[str] = ()) -> float:
     """Return the seconds that trials of one kind would take for their steps and records, from a few of them."""
     horizon, members = trials[0].horizon, list(range(len(trials)))
     with steady_arithmetic():
@@ -64,7 +64,7 @@ def measured_seconds(trials: Sequence[Trial], record: Collection[str] = ()) -> f
     return per_step * horizon + per_record * len(record_steps(horizon)) + looking
 
 
-def looking_seconds(trial: Trial, examples: Examples, kernel: Kernel, record: Collection[str]) -> float:
+def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: Kernel, record: Collection[str]) -> float:
     """Return the seconds that it takes to look inside a kernel's first network at all its records.
 
     Records differ by whether neurons are looked at; the last one holds what is looked at once.

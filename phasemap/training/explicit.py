@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.grouped import GroupedKernel
@@ -31,7 +31,7 @@ BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a co
 class ExplicitKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
 
-    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         width, p = trials[0].width, examples[0].dataset.n_classes
         scratch = _Scratch(block_rows(width, p), width, p, device)  # one for all: they take turns
         pairs = enumerate(zip(trials, examples, strict=True))
@@ -102,7 +102,7 @@ class _TokenSums:
 
 
 class _Network:
-    def __init__(self, member: int, trial: Trial, examples: Examples, scratch: _Scratch) -> None:
+    def __init__(self, member: int, trial: NetworkTrial, examples: Examples, scratch: _Scratch) -> None:
         self.members, data, device = [member], examples.dataset, scratch.scores.device
         p, width, self.n_train = data.n_classes, trial.width, len(examples.train)
         self.n_classes = p

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import block_rows
@@ -28,14 +28,14 @@ from phasemap.training.recording import Evaluation
 class FeaturesKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, that share a data set's inputs."""
 
-    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         inputs = torch.from_numpy(examples[0].dataset.inputs).to(device)
         pairs = enumerate(zip(trials, examples, strict=True))
         super().__init__([_Network(member, t, e, inputs) for member, (t, e) in pairs])
 
 
 class _Network:
-    def __init__(self, member: int, trial: Trial, examples: Examples, inputs: torch.Tensor) -> None:
+    def __init__(self, member: int, trial: NetworkTrial, examples: Examples, inputs: torch.Tensor) -> None:
         self.members, self.n_train = [member], len(examples.train)
         data, device = examples.dataset, inputs.device
         first, last = initial_features_mlp(trial, inputs.shape[1], data.n_classes)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
@@ -37,16 +37,16 @@ PROJECTIONS = ("query", "key", "value")
 class TransformerKernel(GroupedKernel):
     """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
 
-    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda size: _at_once(trials[0], size))
         super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
 
 
-def _rows_in_cache(trial: Trial) -> int:
+def _rows_in_cache(trial: NetworkTrial) -> int:
     return BLOCK_BYTES // (4 * Transformer.dropout_width(trial))
 
 
-def _at_once(trial: Trial, n_train: int) -> int:
+def _at_once(trial: NetworkTrial, n_train: int) -> int:
     """Return how many networks have the units of their batches in the core's cache."""
     rows = n_train if trial.batch_size == "full" else int(trial.batch_size)
     return max(1, _rows_in_cache(trial) // rows)
@@ -96,7 +96,7 @@ class _Forward:
 
 class _Group:
     def __init__(
-        self, members: Sequence[int], trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device
+        self, members: Sequence[int], trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device
     ) -> None:
         data, self.trial, self.members = examples[0].dataset, trials[0], list(members)
         self.p, self.d, self.n_train = data.n_classes, self.trial.width, len(examples[0].train)
@@ -272,7 +272,7 @@ class _Group:
         return {name: part[0] for name, part in parts.items()}
 
 
-def _of_heads(trial: Trial) -> torch.Tensor:
+def _of_heads(trial: NetworkTrial) -> torch.Tensor:
     """Return a matrix (H, d) of zeros and ones: products with it sum over a head's features, or copy to them.
 
     That is much faster than short broadcasts. A single head gets a second one without features: a product with a

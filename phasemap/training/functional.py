@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.packs import CHUNK_BYTES
-from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
@@ -31,7 +31,7 @@ Parts = dict[str, torch.Tensor]
 class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
 
-    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
         super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
 
@@ -42,7 +42,7 @@ class _Group:
     def __init__(
         self,
         members: Sequence[int],
-        trials: Sequence[Trial],
+        trials: Sequence[NetworkTrial],
         examples: Sequence[Examples],
         device: torch.device,
     ) -> None:
@@ -146,7 +146,7 @@ class _Group:
         }
 
 
-def _optimizers(trials: Sequence[Trial], weights: torch.Tensor) -> list[AdamW | SGD]:
+def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> list[AdamW | SGD]:
     """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches."""
 
     kind = OPTIMIZERS[trials[0].optimizer]
@@ -158,6 +158,6 @@ def _optimizers(trials: Sequence[Trial], weights: torch.Tensor) -> list[AdamW | 
     return [kind(weights, replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays))]
 
 
-def _chunk(trial: Trial, rows: int) -> int:
+def _chunk(trial: NetworkTrial, rows: int) -> int:
     """Return how many networks are computed at once: as many as have their units in the core's cache."""
     return max(1, CHUNK_BYTES // (4 * rows * max(1, dropout_width(trial))))

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.streams import stream
 
 
@@ -15,12 +15,12 @@ def paper_std(width: int) -> float:
     return (16.0 * width) ** (-1 / 3)
 
 
-def deep_std(trial: Trial, fan_in: int) -> float:
+def deep_std(trial: NetworkTrial, fan_in: int) -> float:
     """Return the standard deviation of a deeper MLP's layer: variance 2 / fan_in, or 2 / N^(2/3) if lazy."""
     return math.sqrt(2.0 / (fan_in if trial.init == "standard" else trial.width ** (2 / 3)))
 
 
-def initial_mlp(trial: Trial, n_classes: int) -> torch.Tensor:
+def initial_mlp(trial: NetworkTrial, n_classes: int) -> torch.Tensor:
     """Draw an MLP's first and last weights on two tokens as (3 p, N): U transposed, V transposed, W, in float32."""
     drawn = _normal(trial, "initial_weights", (3 * n_classes, trial.width))
     if trial.depth == 2:
@@ -30,7 +30,7 @@ def initial_mlp(trial: Trial, n_classes: int) -> torch.Tensor:
     return drawn
 
 
-def initial_features_mlp(trial: Trial, n_features: int, n_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+def initial_features_mlp(trial: NetworkTrial, n_features: int, n_classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw an MLP's first weights (F, N), transposed, and last weights (C, N) on inputs of F numbers, in float32."""
     drawn = _normal(trial, "initial_weights", (n_features + n_classes, trial.width))
     first, last = drawn.split([n_features, n_classes])
@@ -39,22 +39,22 @@ def initial_features_mlp(trial: Trial, n_features: int, n_classes: int) -> tuple
     )
 
 
-def initial_hidden(trial: Trial) -> list[torch.Tensor]:
+def initial_hidden(trial: NetworkTrial) -> list[torch.Tensor]:
     """Draw the weights between hidden layers of an MLP, each (N, N) in float32; none for two layers of weights."""
     shape, scale = (trial.width, trial.width), trial.init_scale * deep_std(trial, trial.width)
     return [_normal(trial, "initial_hidden", shape, layer) * scale for layer in range(trial.depth - 2)]
 
 
-def initial_matrix(trial: Trial, name: str, shape: tuple[int, int]) -> torch.Tensor:
+def initial_matrix(trial: NetworkTrial, name: str, shape: tuple[int, int]) -> torch.Tensor:
     """Draw a Transformer's matrix (out, in) with fan-in normal weights, variance 1 / in, in float32."""
     return _normal(trial, f"initial_{name}", shape) * (trial.init_scale * shape[1] ** -0.5)
 
 
-def initial_embedding(trial: Trial, name: str, shape: tuple[int, int]) -> torch.Tensor:
+def initial_embedding(trial: NetworkTrial, name: str, shape: tuple[int, int]) -> torch.Tensor:
     """Draw a Transformer's token vectors (p, d), one standard deviation each, in float32."""
     return _normal(trial, f"initial_{name}", shape) * trial.init_scale
 
 
-def _normal(trial: Trial, purpose: str, shape: tuple[int, int], *key: object) -> torch.Tensor:
+def _normal(trial: NetworkTrial, purpose: str, shape: tuple[int, int], *key: object) -> torch.Tensor:
     drawn = stream(purpose, trial.seed, *key, *shape).standard_normal(shape, dtype="float32")
     return torch.from_numpy(drawn)

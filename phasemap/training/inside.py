@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phasemap.representations.extraction import extracted_weights, spectrum_shares
 from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import MLP, build_network, load_weights, named_weights
@@ -35,7 +35,7 @@ Weights = Mapping[str, torch.Tensor]
 class Inside:
     """The records from inside one network, as they grow."""
 
-    trial: Trial
+    trial: NetworkTrial
     examples: Examples
     wanted: frozenset[str]
     records: list[InsideRecord] = field(default_factory=list)
@@ -95,7 +95,7 @@ def inside_steps(horizon: int) -> frozenset[int]:
     return frozenset({*record_steps(horizon)[::EVERY], horizon})
 
 
-def unit_ipr(trial: Trial, weights: Weights, *, constant: bool = True) -> Floats | None:
+def unit_ipr(trial: NetworkTrial, weights: Weights, *, constant: bool = True) -> Floats | None:
     """Return the IPR of each neuron of a two-layer MLP (N,) or of each dimension of a Transformer's embedding (d,).
 
     None where periodicity has no meaning: deeper MLPs, and tasks whose tokens have no cyclic order.
@@ -116,7 +116,7 @@ def gain_ipr_correlation(values: Floats | None, weights: Weights) -> float:
     return spearman(values[known], _numbers(weights["gain.0"])[known])
 
 
-def extracted_accuracy(trial: Trial, examples: Examples, weights: Weights) -> float:
+def extracted_accuracy(trial: NetworkTrial, examples: Examples, weights: Weights) -> float:
     """Return the test accuracy of a two-layer MLP of which only each neuron's main frequency is kept."""
     order = token_order(trial.task, trial.modulus)
     assert order is not None
@@ -129,7 +129,7 @@ def extracted_accuracy(trial: Trial, examples: Examples, weights: Weights) -> fl
     return float((answers == examples.dataset.labels[examples.test]).mean())
 
 
-def _ipr_columns(trial: Trial, weights: Weights) -> dict[str, NDArray[Any]]:
+def _ipr_columns(trial: NetworkTrial, weights: Weights) -> dict[str, NDArray[Any]]:
     values, without = unit_ipr(trial, weights), unit_ipr(trial, weights, constant=False)
     order = token_order(trial.task, trial.modulus)
     assert values is not None
@@ -149,7 +149,7 @@ def _norms(step: int, weights: Weights) -> Iterator[InsideRecord]:
         yield InsideRecord(record="norms", step=step, series=name, columns=columns)
 
 
-def _neurons(trial: Trial, start: Weights, end: Weights) -> Iterator[InsideRecord]:
+def _neurons(trial: NetworkTrial, start: Weights, end: Weights) -> Iterator[InsideRecord]:
     """Describe all neurons before and after training, and the weights of the two most different ones."""
     final = unit_ipr(trial, end)
     order = token_order(trial.task, trial.modulus)
@@ -184,7 +184,7 @@ def _neuron_columns(neuron: int, along: Mapping[str, Floats]) -> dict[str, NDArr
 
 
 @torch.no_grad()
-def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
+def _pruning(trial: NetworkTrial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
     """Silence the neurons in three orders, and measure."""
     ranks = unit_ipr(trial, weights)
     assert ranks is not None
@@ -198,14 +198,14 @@ def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Ins
         yield InsideRecord(record="pruning", step=trial.horizon, series=series, columns={"index": levels, **columns})
 
 
-def _measured(trial: Trial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+def _measured(trial: NetworkTrial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
     losses = LOSSES[trial.loss](scores, targets)
     predicted = torch.from_numpy(scores.numpy().argmax(axis=1))  # three to four times as fast as torch's
     return measure(examples, evaluation(predicted, losses, len(examples.train), {}))
 
 
 @torch.no_grad()
-def _logits(trial: Trial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
+def _logits(trial: NetworkTrial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
     """Compare the scores of the true and of the given label on the wrongly labelled training examples."""
     network, inputs, _ = _network_and_examples(trial, examples, weights)
     rows = np.flatnonzero(examples.wrong)
@@ -233,7 +233,9 @@ def _logits(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Insi
         yield InsideRecord(record="logits", step=trial.horizon, series=f"example-{number}", columns=whole)
 
 
-def _network_and_examples(trial: Trial, examples: Examples, weights: Weights) -> tuple[MLP, torch.Tensor, torch.Tensor]:
+def _network_and_examples(
+    trial: NetworkTrial, examples: Examples, weights: Weights
+) -> tuple[MLP, torch.Tensor, torch.Tensor]:
     """Return the network, and all examples with their targets, training examples first."""
     data = examples.dataset
     network: Any = load_weights(trial, data, _on_cpu(weights))

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.initial import initial_features_mlp, initial_hidden, initial_mlp
 from phasemap.training.transformer import Transformer
@@ -24,7 +24,7 @@ class MLP(nn.Module):
     when it answers (no running averages, so that a network is its weights and nothing else).
     """
 
-    def __init__(self, trial: Trial, data: Dataset) -> None:
+    def __init__(self, trial: NetworkTrial, data: Dataset) -> None:
         super().__init__()
         if data.tokens:
             u, v, w = initial_mlp(trial, data.n_classes).split(data.n_classes)
@@ -74,12 +74,12 @@ class MLP(nn.Module):
         return (units - mean) * torch.rsqrt(variance + NORM_EPS) * self.gain[layer] + self.shift[layer]
 
 
-def build_network(trial: Trial, data: Dataset) -> nn.Module:
+def build_network(trial: NetworkTrial, data: Dataset) -> nn.Module:
     """Build one network with its initial weights."""
     return Transformer(trial, data.n_classes) if trial.model == "transformer" else MLP(trial, data)
 
 
-def load_weights(trial: Trial, data: Dataset, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch.Tensor]) -> nn.Module:
     """Build one network with the given weights, named as ``named_weights`` does."""
     network = build_network(trial, data)
     state = {name: value.t() if name in TRANSPOSED else value for name, value in weights.items()}
@@ -95,7 +95,7 @@ def named_weights(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 TRANSPOSED = ("U", "V", "input")
 
 
-def dropout_width(trial: Trial) -> int:
+def dropout_width(trial: NetworkTrial) -> int:
     """Return how many units of an example dropout may silence."""
     if trial.model == "transformer":
         return Transformer.dropout_width(trial)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class OptimizerSettings:
     momentum: float = 0.9
 
     @classmethod
-    def of(cls, trial: Trial) -> OptimizerSettings:
+    def of(cls, trial: NetworkTrial) -> OptimizerSettings:
         """Return the settings of one trial."""
         return cls(
             learning_rate=trial.step_size,

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.problems import UserError
-from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
@@ -85,7 +85,7 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> Kernel:
+def make_kernel(trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> Kernel:
     """Choose the explicit gradient where it covers the network, else the general kernel.
 
     On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
@@ -98,7 +98,7 @@ def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: t
     return FunctionalKernel(trials, examples, device)
 
 
-def examples_of(trial: Trial) -> Examples:
+def examples_of(trial: NetworkTrial) -> Examples:
     """Draw what a trial sees: its task's data set, split and corrupted for its seed."""
     return draw_examples(
         dataset_of(trial),
@@ -125,12 +125,12 @@ def steady_arithmetic() -> Iterator[None]:
 
 
 def train_pack(
-    trials: Sequence[Trial],
+    trials: Sequence[NetworkTrial],
     *,
     device: torch.device,
     record: Sequence[str] = (),
     hooks: Hooks = Hooks(),
-    kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel] = make_kernel,
+    kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel] = make_kernel,
 ) -> list[TrialResult]:
     """Train the trials of one pack from start to end and return their results in the same order.
 
@@ -138,7 +138,7 @@ def train_pack(
     A trial whose loss is not finite at a recorded step is marked ``diverged`` there and stops; no other is touched.
     ValueError if the trials don't share one static shape, CheckpointError if ``hooks.saved`` is not theirs.
     """
-    if len({shape_key(trial) for trial in trials}) != 1:
+    if len({trial.shape for trial in trials}) != 1:
         raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
     with steady_arithmetic():
         return _Training(trials, device, frozenset(record), hooks, kernel).run()
@@ -147,11 +147,11 @@ def train_pack(
 class _Training:
     def __init__(
         self,
-        trials: Sequence[Trial],
+        trials: Sequence[NetworkTrial],
         device: torch.device,
         record: frozenset[str],
         hooks: Hooks,
-        kernel: Callable[[Sequence[Trial], Sequence[Examples], torch.device], Kernel],
+        kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel],
     ) -> None:
         self.started = time.perf_counter()
         self.trials, self.device, self.record, self.hooks = trials, device, record, hooks
@@ -256,7 +256,7 @@ class _Training:
         return replace(result, finals=inside.finals(weights), weights=kept)
 
 
-def network_of(trial: Trial, weights: Mapping[str, NDArray[np.float32]] | None) -> torch.nn.Module:
+def network_of(trial: NetworkTrial, weights: Mapping[str, NDArray[np.float32]] | None) -> torch.nn.Module:
     """Build a trial's trained network from its weights; without them the trial is trained again on the CPU.
 
     UserError if that training diverges.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import WINDOW_RECORDS, WINDOW_SHARE
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
 
@@ -114,7 +114,7 @@ class Finals:
 class TrialResult:
     """A trial that was trained, diverged or failed, as it goes into a shard."""
 
-    trial: Trial
+    trial: NetworkTrial
     status: str  # ok | diverged | failed
     steps: tuple[int, ...]
     curves: Mapping[str, list[float]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from phasemap.study.trials import Trial
+from phasemap.study.networks import NetworkTrial
 from phasemap.training.initial import initial_embedding, initial_matrix
 
 TOKENS = 2
@@ -21,7 +21,7 @@ class Block(nn.Module):
     up: nn.Parameter  # (hidden, d)
     down: nn.Parameter  # (d, hidden)
 
-    def __init__(self, trial: Trial, layer: int) -> None:
+    def __init__(self, trial: NetworkTrial, layer: int) -> None:
         super().__init__()
         d, hidden = trial.width, trial.mlp_factor * trial.width
         shapes = {
@@ -63,7 +63,7 @@ class Transformer(nn.Module):
     query and MLP for the last token only.
     """
 
-    def __init__(self, trial: Trial, n_classes: int) -> None:
+    def __init__(self, trial: NetworkTrial, n_classes: int) -> None:
         super().__init__()
         self.E = nn.Parameter(initial_embedding(trial, "embedding", (n_classes, trial.width)))
         self.blocks = nn.ModuleList([Block(trial, layer) for layer in range(trial.depth)])
@@ -72,7 +72,7 @@ class Transformer(nn.Module):
         self._tied = trial.weight_tying
 
     @staticmethod
-    def dropout_width(trial: Trial) -> int:
+    def dropout_width(trial: NetworkTrial) -> int:
         """Return how many hidden units of an example dropout may silence, over all blocks and tokens."""
         return trial.mlp_factor * trial.width * (TOKENS * (trial.depth - 1) + 1)
 

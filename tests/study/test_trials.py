@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.search.grid import coarse_to_fine, levels
+from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS, NetworkTrial
 from phasemap.study.packs import estimated_seconds, plan_packs, split
 from phasemap.study.problems import UserError
-from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, count_trials, expand, find_trial, grid_ids, shape_key, trial_id
+from phasemap.study.trials import count_trials, expand, find_trial, grid_ids
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
 
@@ -43,7 +43,7 @@ def ids(study):
 
 
 def test_a_trial_has_a_field_for_every_setting():
-    assert {f.name for f in dataclasses.fields(Trial)} == {"trial_id", "seed", *SETTINGS}
+    assert {f.name for f in dataclasses.fields(NetworkTrial)} == {"trial_id", "seed", *NETWORK_SETTINGS}
 
 
 def test_ids_are_the_same_on_every_machine():
@@ -52,8 +52,10 @@ def test_ids_are_the_same_on_every_machine():
 
 @pytest.mark.parametrize(("changed", "seed", "expected"), SETTINGS_OF_OLD_TRIALS)
 def test_a_new_setting_changes_no_old_id(changed, seed, expected):
-    defaults = {name: setting.default for name, setting in SETTINGS.items()}
-    assert trial_id({**defaults, "task": "modular_addition", **changed}, seed) == expected
+    assert (
+        NETWORK_IDENTITY.trial_id({**NETWORK_IDENTITY.defaults, "task": "modular_addition", **changed}, seed)
+        == expected
+    )
 
 
 def test_ids_are_equal_across_studies_that_train_the_same():
@@ -108,7 +110,7 @@ def test_packs_hold_each_missing_trial_once_and_never_exceed_their_size(pack_siz
     held = [trial.trial_id for pack in packs for trial in pack.trials]
     assert sorted(held) == sorted({t.trial_id for t in trials} - finished)
     assert all(len(pack.trials) <= pack_size for pack in packs)
-    assert all(len({shape_key(trial) for trial in pack.trials}) == 1 for pack in packs)
+    assert all(len({trial.shape for trial in pack.trials}) == 1 for pack in packs)
 
 
 def test_untouched_packs_keep_their_identity_when_a_run_continues():

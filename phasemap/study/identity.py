@@ -1,0 +1,61 @@
+"""What a trial's id is made of: its program, its settings but for those at a default, and its seed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What the ids of a program's trials have in common, and the settings that they leave out."""
+
+    constant: Mapping[str, Any] = field(default_factory=dict)  # hashed into every id
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # values that are left out, so that new ones change none
+
+    def trial_id(self, settings: Mapping[str, Any], seed: int) -> str:
+        """Hash a resolved trial into 16 hexadecimal digits."""
+        content = {name: value for name, value in settings.items() if not self._left_out(name, value)}
+        return _digest(json.dumps({"seed": seed, **self.constant, **content}, sort_keys=True, separators=(",", ":")))
+
+    def grid_ids(
+        self, fixed: Mapping[str, Any], axes: Mapping[str, Sequence[Any]], seeds: Sequence[int]
+    ) -> Iterator[str]:
+        """Yield the ids of a whole grid, the last axis faster than those before it and the seeds fastest.
+
+        What ``trial_id`` hashes is put together from one piece of text for every value of every axis.
+        """
+        alternatives = {name: [self._piece(name, value)] for name, value in fixed.items()}
+        alternatives |= {name: [_piece(name, value)] for name, value in self.constant.items()}
+        alternatives |= {name: [self._piece(name, value) for value in values] for name, values in axes.items()}
+        alternatives["seed"] = [_piece("seed", seed) for seed in seeds]
+        order = [*axes, "seed"]
+        template = "".join(
+            f"{{{order.index(name)}}}" if name in order else _escaped(alternatives[name][0])
+            for name in sorted(alternatives)
+        )
+        for chosen in itertools.product(*(alternatives[name] for name in order)):
+            yield _digest("{" + template.format(*chosen)[:-1] + "}")
+
+    def _left_out(self, name: str, value: Any) -> bool:
+        return name in self.defaults and bool(value == self.defaults[name])
+
+    def _piece(self, name: str, value: Any) -> str:
+        return "" if self._left_out(name, value) else _piece(name, value)
+
+
+def _piece(name: str, value: Any) -> str:
+    """Return a value's part of the text that is hashed, with a comma."""
+    return json.dumps({name: value}, sort_keys=True, separators=(",", ":"))[1:-1] + ","
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

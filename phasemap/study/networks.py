@@ -1,0 +1,192 @@
+"""phasemap's own networks as a program: what a task, a network and its training can be told, and one trial of them.
+
+A default must never change: a trial's id leaves out the values at their default, so a changed default would
+silently give new trials the identity of old ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from phasemap.study.identity import Identity
+from phasemap.study.settings import Section, Setting, settings_of
+from phasemap.study.values import Count, Real
+
+
+class TaskSpec(Section):
+    """The data set and the kind of label corruption; in a loaded study, ``path`` is absolute and a matrix is rows."""
+
+    kind: Literal["modular_addition", "modular_multiplication", "images", "arrays"]
+    modulus: Annotated[Count, Field(ge=2)] = 97
+    corruption_kind: Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"] = "symmetric"
+    matrix: str | tuple[tuple[Real, ...], ...] | None = None
+    dataset: Literal["digits", "mnist5k"] = "digits"
+    path: str | None = None
+    shift_by: Count = 1
+    split: Literal["random", "balanced"] = "random"
+
+
+class ModelSpec(Section):
+    """The network; the default is the paper's two-layer MLP with square activation."""
+
+    kind: Literal["mlp", "transformer"] = "mlp"
+    activation: Literal["square", "relu"] = "square"
+    width: Count = 500
+    depth: Count = 2
+    norm: Literal["none", "batch", "layer"] = "none"
+    init_scale: Annotated[Real, Field(gt=0)] = 1.0
+    init: Literal["standard", "lazy"] = "standard"
+    heads: Count = 4
+    mlp_factor: Count = 4
+    weight_tying: bool = False
+
+
+class TrainingSpec(Section):
+    """Optimizer, loss and horizon; the defaults are the paper's."""
+
+    steps: Count = 2000
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
+    betas: tuple[Annotated[Real, Field(ge=0, lt=1)], Annotated[Real, Field(ge=0, lt=1)]] = (0.9, 0.98)
+    eps: Annotated[Real, Field(gt=0)] = 1e-8
+    learning_rate: Annotated[Real, Field(gt=0)] = 0.01
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    batch_size: Literal["full"] | Count = "full"
+    scale_to_batch: Count | None = None
+
+
+class FixedSpec(Section):
+    """The four settings that studies vary most, where they are not an axis."""
+
+    corruption: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    weight_decay: Annotated[Real, Field(ge=0)] = 0.0
+    dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.0
+    data_fraction: Annotated[Real, Field(gt=0, lt=1)] = 0.5
+
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "task": TaskSpec,
+    "model": ModelSpec,
+    "training": TrainingSpec,
+    "fixed": FixedSpec,
+}
+
+NETWORK_SETTINGS: Mapping[str, Setting] = settings_of(SECTIONS)
+"""Every setting by its flat name; the kinds of task and model are called ``task`` and ``model``."""
+
+NETWORK_IDENTITY = Identity(defaults={name: setting.default for name, setting in NETWORK_SETTINGS.items()})
+"""Settings at their default are left out, so that a setting added in a later release changes no old id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTrial:
+    """One network to train from start to end: every setting resolved, and a seed."""
+
+    trial_id: str
+    seed: int
+    # the task
+    task: str
+    modulus: int
+    corruption_kind: str
+    matrix: tuple[tuple[float, ...], ...] | None
+    dataset: str
+    path: str | None
+    shift_by: int
+    split: str
+    # the network
+    model: str
+    activation: str
+    width: int
+    depth: int
+    norm: str
+    init_scale: float
+    init: str
+    heads: int
+    mlp_factor: int
+    weight_tying: bool
+    # the training
+    steps: int
+    optimizer: str
+    momentum: float
+    betas: tuple[float, float]
+    eps: float
+    learning_rate: float
+    loss: str
+    batch_size: str | int
+    scale_to_batch: int | None
+    # what studies vary most
+    corruption: float
+    weight_decay: float
+    dropout: float
+    data_fraction: float
+
+    def __str__(self) -> str:
+        """Name the trial as a person would look for it."""
+        return f"{self.trial_id} (seed {self.seed})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting's value by its flat name."""
+        return {name: getattr(self, name) for name in NETWORK_SETTINGS}
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What all trials of a pack must have in common.
+
+        Networks without a closed-form gradient train as one set of tensors, so they need equally many examples too.
+        """
+        key: tuple[Any, ...] = _STATIC(self)
+        return key if self.explicit else (*key, self.data_fraction)
+
+    @property
+    def horizon(self) -> int:
+        """The number of optimizer steps: ``steps``, times reference / batch size where it is scaled to a batch."""
+        return scaled_steps(self.steps, self.batch_size, self.scale_to_batch)
+
+    @property
+    def step_size(self) -> float:
+        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
+        return float(self.learning_rate * math.sqrt(batch_share(self.batch_size, self.scale_to_batch)))
+
+    @property
+    def explicit(self) -> bool:
+        """Whether a closed-form gradient covers the network, which on a CPU is faster than autograd.
+
+        It does for the two-layer MLP without a norm, on full batches with AdamW, and for the Transformer of one block.
+        """
+        if self.model == "transformer":
+            return self.depth == 1
+        return self.depth == 2 and self.norm == "none" and self.batch_size == "full" and self.optimizer == "adamw"
+
+
+def batch_share(batch_size: str | int, scale_to_batch: int | None) -> float:
+    """Return a batch's share of the batch that steps and learning rate are scaled to; 1 where they are not scaled."""
+    return 1.0 if scale_to_batch is None or isinstance(batch_size, str) else batch_size / scale_to_batch
+
+
+def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) -> int:
+    """Return the number of optimizer steps, so that as many examples are seen as in ``steps`` of the reference."""
+    return max(1, round(steps / batch_share(batch_size, scale_to_batch)))
+
+
+VARIES_IN_PACK = frozenset(
+    {
+        "trial_id",
+        "seed",
+        "corruption",
+        "weight_decay",
+        "dropout",
+        "data_fraction",
+        "learning_rate",
+        "init_scale",
+    }
+)
+"""What may differ between the trials of a pack; everything else is its static shape."""
+
+_STATIC = attrgetter(*(f.name for f in fields(NetworkTrial) if f.name not in VARIES_IN_PACK))
