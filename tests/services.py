@@ -59,8 +59,8 @@ def serve(tmp_path):
     """Return a function that opens a service over a storage in this process, and returns a client of it."""
     from fastapi.testclient import TestClient
 
-    from phasemap.serving.app import create_app
-    from phasemap.serving.settings import Settings
+    from phasemap.serving.server import create_app
+    from phasemap.serving.service import Settings
     from phasemap.serving.tokens import TokenFile
 
     opened = []

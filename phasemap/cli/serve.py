@@ -67,7 +67,7 @@ def _serve(
     if missing:
         raise UserError(f"{', '.join(missing)} not installed; pip install 'phasemap[serve]'")
     from phasemap.serving.server import serve as serve_storage
-    from phasemap.serving.settings import Settings
+    from phasemap.serving.service import Settings
     from phasemap.serving.tokens import TokenFile
 
     serve_storage(

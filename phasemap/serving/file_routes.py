@@ -12,8 +12,7 @@ from starlette.background import BackgroundTask
 
 from phasemap.diagram.compare_content import comparison_content
 from phasemap.serving import content
-from phasemap.serving.access import HEAVY_CHECKS, Serving
-from phasemap.serving.forms import ERRORS, TYPES, Name, body_of, sent_unless_known
+from phasemap.serving.params import ERRORS, HEAVY_CHECKS, TYPES, Name, Serving, body_of, sent_unless_known
 from phasemap.serving.service import Service
 from phasemap.serving.store import Snapshot
 

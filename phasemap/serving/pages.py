@@ -12,8 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from phasemap._version import __version__
 from phasemap.figures.page import PAGE_SCRIPTS, body_html
-from phasemap.serving.access import COOKIE, caller_of, check_origin, client_of, refuse, service_of
-from phasemap.serving.forms import Name
+from phasemap.serving.params import COOKIE, Name, caller_of, check_origin, client_of, refuse, service_of
 from phasemap.serving.tokens import SESSION_SECONDS, SUBMIT
 from phasemap.study.writing import template
 

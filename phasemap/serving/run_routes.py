@@ -1,22 +1,36 @@
-"""The API's routes that read runs."""
+"""The API's routes that read runs, and those about the service itself: health, readiness, metrics."""
 
 from __future__ import annotations
 
+import os
+import time
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter, Query, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from sse_starlette import EventSourceResponse
 
+from phasemap._version import __version__
 from phasemap.results.provenance import read_provenance
 from phasemap.serving import content
-from phasemap.serving.access import READ_CHECKS, Serving, caller_of
-from phasemap.serving.answers import Log, RunDetails, Runs, Table, TrialCurve
-from phasemap.serving.forms import ERRORS, TYPES, Limit, Name, Offset, TrialId, body_of, sent_unless_known
-from phasemap.serving.jobs import tail_of
-from phasemap.serving.service import Service
-from phasemap.serving.settings import LOG_BYTES, PAGE_ROWS
+from phasemap.serving.params import (
+    ERRORS,
+    READ_CHECKS,
+    TYPES,
+    Limit,
+    Name,
+    Offset,
+    Serving,
+    TrialId,
+    body_of,
+    caller_of,
+    sent_unless_known,
+)
+from phasemap.serving.queue import tail_of
+from phasemap.serving.schemas import Health, Log, RunDetails, Runs, Table, TrialCurve
+from phasemap.serving.service import LOG_BYTES, PAGE_ROWS, Service
 from phasemap.serving.summaries import RUNNING, STOPPING
 from phasemap.study.writing import dump_study, study_content
 
@@ -147,3 +161,40 @@ def _stream(request: Request, service: Service, name: str | None) -> Response:
     service.hub.enter()
     events = service.hub.follow(name, lambda: caller_of(request) is not None)
     return EventSourceResponse(events, ping=15, send_timeout=SEND_SECONDS)
+
+
+QUEUE_SECONDS = 30.0  # without a look at the queue: something keeps its thread
+
+health = APIRouter(tags=["operation"])
+metrics = APIRouter(dependencies=READ_CHECKS, responses=ERRORS, tags=["operation"])
+
+
+@health.get("/healthz")
+async def healthz() -> Health:
+    """Say that the service answers."""
+    return Health(status="ok", version=__version__)
+
+
+@health.get("/readyz", responses={503: {"model": Health}})
+def readyz(request: Request, response: Response) -> Health:
+    """Say whether the storage can be written, the queue is watched and the tokens can be read."""
+    problem = _problem(request.app.state.service)
+    response.status_code = 503 if problem else 200
+    return Health(status="not ready" if problem else "ok", version=__version__, problem=problem)
+
+
+def _problem(service: Service) -> str | None:
+    if not os.access(service.settings.root, os.W_OK | os.X_OK):
+        return "the storage can't be written"
+    if time.monotonic() - service.supervisor.ticked > QUEUE_SECONDS:
+        return "the queue is not watched"
+    tokens = service.settings.tokens
+    if tokens is not None and not tokens.tokens():
+        return "the token file can't be used"
+    return None
+
+
+@metrics.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def read_metrics(service: Serving) -> Response:
+    """Return the service's counters for Prometheus."""
+    return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import holder_of
 from phasemap.results.provenance import read_provenance
-from phasemap.serving.jobs import Job
+from phasemap.serving.queue import QueuedRun
 from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.serving.supervisor import Supervisor
 from phasemap.study.file import load_resolved
@@ -107,7 +107,7 @@ class Summaries:
         """Return a run's state without reading its tables: done counts as stopped; UnknownRunError as above."""
         return self._found(name)[2]
 
-    def _found(self, name: str) -> tuple[Job | None, RunFolder, str]:
+    def _found(self, name: str) -> tuple[QueuedRun | None, RunFolder, str]:
         job, folder = self.supervisor.job(name), self.store.place(name)
         if job is None or folder.study.is_file():
             folder = self.store.folder(name)
@@ -129,7 +129,7 @@ class Summaries:
         found.sort(key=lambda run: run.started or "", reverse=True)
         return sorted(found, key=lambda run: active.index(run.state) if run.state in active else len(active))
 
-    def _fill(self, summary: Summary, folder: RunFolder, job: Job | None) -> None:
+    def _fill(self, summary: Summary, folder: RunFolder, job: QueuedRun | None) -> None:
         study = self._study(folder, job)
         summary.question, summary.axes = study.question, list(study.axis_names)
         summary.n_trials = count_trials(study)
@@ -142,7 +142,7 @@ class Summaries:
             summary.state = DONE
         summary.eta_seconds = self._eta(summary)
 
-    def _study(self, folder: RunFolder, job: Job | None) -> Study:
+    def _study(self, folder: RunFolder, job: QueuedRun | None) -> Study:
         path = folder.study
         if not path.is_file() and job is not None:
             path = self.supervisor.files.study(job.name)
@@ -203,7 +203,7 @@ class Summaries:
         return rate.eta(summary.n_done, summary.n_trials)
 
 
-def state_of(folder: RunFolder, job: Job | None) -> str:
+def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
     """Tell a run's state from its job and its lock; whether it is done, its record says."""
     held = holder_of(folder) is not None
     if job is not None and not job.wanted and job.alive:

@@ -15,7 +15,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, holder_of, locked
 from phasemap.results.provenance import read_provenance
 from phasemap.running.planning import check_folder
-from phasemap.serving.jobs import ATTEMPTS, Job, JobFiles, interrupt, now, start_process
+from phasemap.serving.queue import ATTEMPTS, QueuedRun, QueueFiles, interrupt, now, start_process
 from phasemap.study.file import load_resolved
 from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
@@ -40,9 +40,9 @@ class Supervisor:
     max_runs: int = 1
     run_options: Sequence[str] = ()
     on_tick: Callable[[], None] = lambda: None
-    files: JobFiles = field(init=False)
+    files: QueueFiles = field(init=False)
     _lock: Lock | None = field(init=False, default=None)
-    _jobs: dict[str, Job] = field(init=False, default_factory=dict)
+    _jobs: dict[str, QueuedRun] = field(init=False, default_factory=dict)
     _children: dict[str, subprocess.Popen[bytes]] = field(init=False, default_factory=dict)
     _guard: threading.RLock = field(init=False, default_factory=threading.RLock)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
@@ -53,7 +53,7 @@ class Supervisor:
     )  # when the queue was looked at last, by the monotonic clock
 
     def __post_init__(self) -> None:
-        self.files = JobFiles(self.root)
+        self.files = QueueFiles(self.root)
 
     def take(self) -> None:
         """Take the storage; UserError while another service has it, UnreachableError if it can't be written."""
@@ -78,11 +78,11 @@ class Supervisor:
             self._thread.join(10)
         self._stack.close()
 
-    def job(self, name: str) -> Job | None:
+    def job(self, name: str) -> QueuedRun | None:
         """Return a run's job, if it was ever submitted here."""
         return self._jobs.get(name)
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[QueuedRun]:
         """Return all jobs."""
         with self._guard:
             return list(self._jobs.values())
@@ -148,9 +148,9 @@ class Supervisor:
             return True
 
     def _enqueue(self, name: str, by: str) -> None:
-        self._keep(Job(name=name, by=by, at=now(), order=time.time()))
+        self._keep(QueuedRun(name=name, by=by, at=now(), order=time.time()))
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: QueuedRun) -> None:
         self.files.write(job)
         self._jobs[job.name] = job
 
@@ -176,11 +176,11 @@ class Supervisor:
             for name in self.queue()[: max(0, free)]:
                 self._start(self._jobs[name])
 
-    def _running(self, job: Job) -> bool:
+    def _running(self, job: QueuedRun) -> bool:
         child = self._children.get(job.name)
         return child.poll() is None if child is not None else job.alive
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: QueuedRun) -> None:
         try:
             started, self._children[job.name] = start_process(self.files, job, self.run_options)
         except OSError as error:
@@ -189,7 +189,7 @@ class Supervisor:
         self._keep(started)
         logger.info("run started", extra={"run": job.name, "pid": started.pid, "attempt": started.attempts})
 
-    def _ended(self, job: Job) -> None:
+    def _ended(self, job: QueuedRun) -> None:
         """Take in that a job's process is gone: done, stopped, refused, or lost and then tried again."""
         child = self._children.pop(job.name, None)
         code = child.returncode if child is not None else None
@@ -205,7 +205,7 @@ class Supervisor:
         self._keep(ended)
         logger.info("run ended", extra={"run": job.name, "exit_code": code, "again": ended.wanted})
 
-    def _finished(self, job: Job, code: int | None) -> bool:
+    def _finished(self, job: QueuedRun, code: int | None) -> bool:
         """Whether a run came to its end; after a restart of the service its own record says so."""
         if code is not None:
             return code in FINISHED

@@ -14,8 +14,8 @@ import uvicorn
 from conftest import SMALL
 from services import ANN, EVE, HOSTILE, OLD, YAML
 
-from phasemap.serving import server, settings
-from phasemap.serving.settings import BODY_BYTES, Settings
+from phasemap.serving import server, service
+from phasemap.serving.service import BODY_BYTES, Settings
 from phasemap.serving.tokens import Caller, TokenFile, read_tokens
 from phasemap.study.problems import UserError
 
@@ -261,7 +261,7 @@ def test_only_yaml_and_json_are_read(client):
 
 
 def test_who_asks_too_often_waits(serve, runs, monkeypatch):
-    monkeypatch.setitem(settings.LIMITS, "read", "5/minute")
+    monkeypatch.setitem(service.LIMITS, "read", "5/minute")
     client = serve(runs)
     codes = [client.get(f"{API}/runs", headers=EVE).status_code for _ in range(7)]
     assert codes == [200] * 5 + [429] * 2
@@ -323,7 +323,7 @@ def test_who_did_what_is_written_down(serve, tmp_path):
 def hasty(serve, runs, monkeypatch):
     """A real server whose patience is short, as (host, port)."""
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
-    monkeypatch.setattr("phasemap.serving.guards.BODY_SECONDS", 0.5)
+    monkeypatch.setattr("phasemap.serving.middleware.BODY_SECONDS", 0.5)
     app = serve(runs).app
     listener = socket.create_server(("127.0.0.1", 0))
     config = server.config_of(app)

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from processes import alive, wait_for
 from services import Process, write_runs, write_tokens
 
-from phasemap.serving.jobs import JobFiles
+from phasemap.serving.queue import QueueFiles
 
 STUDY = """name: watched
 task: {kind: modular_addition, modulus: 11}
@@ -54,7 +54,7 @@ class Visitor:
 
     def run(self, name):
         """The job of a run, as its file says."""
-        return JobFiles(self.service.root).read()[name]
+        return QueueFiles(self.service.root).read()[name]
 
     def check_access(self):
         """Nothing that axe knows to keep people out."""

@@ -19,7 +19,7 @@ from phasemap.results.lock import locked
 from phasemap.results.shards import shard_files
 from phasemap.running.planning import OtherStudyError
 from phasemap.serving.events import Hub
-from phasemap.serving.jobs import JobFiles
+from phasemap.serving.queue import QueueFiles
 from phasemap.serving.store import Cache, Store
 from phasemap.serving.supervisor import ConflictError, Supervisor
 
@@ -195,7 +195,7 @@ def test_a_hundred_submits_of_one_study_make_one_job(serve, tmp_path):
         codes = list(pool.map(submit, range(100)))
     assert sorted(codes) == [200] * 99 + [202]
     assert client.get(f"{API}/runs", headers=ANN).json()["n_runs"] == 1
-    assert list(JobFiles(tmp_path / "s").read()) == ["small"]
+    assert list(QueueFiles(tmp_path / "s").read()) == ["small"]
 
 
 def test_followers_get_the_newest_state_and_no_backlog():

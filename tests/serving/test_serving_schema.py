@@ -13,8 +13,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from services import write_runs
 
-from phasemap.serving.app import create_app
-from phasemap.serving.settings import Settings
+from phasemap.serving.server import create_app
+from phasemap.serving.service import Settings
 
 LEFT_OUT = "/events|/plan"  # endless, and a process of its own for each
 ROOT = Path(tempfile.gettempdir()) / f"phasemap-schema-{os.getpid()}"  # the description is needed before any fixture

@@ -27,7 +27,7 @@ OUTPUT_BYTES = 20_000  # of a run's output that are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class QueuedRun:
     """One submitted study and the process that runs it."""
 
     name: str
@@ -54,7 +54,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class JobFiles:
+class QueueFiles:
     """The files of the jobs of a storage."""
 
     root: Path
@@ -86,17 +86,17 @@ class JobFiles:
         self._jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.path.chmod(0o700)
 
-    def read(self) -> dict[str, Job]:
+    def read(self) -> dict[str, QueuedRun]:
         """Return all jobs by name; one whose file is damaged is left out."""
         found = {}
-        known = {field.name for field in fields(Job)}
+        known = {field.name for field in fields(QueuedRun)}
         for path in sorted(self._jobs.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
                 content = json.loads(path.read_text(encoding="utf-8"))
-                found[path.stem] = Job(**{key: value for key, value in content.items() if key in known})
+                found[path.stem] = QueuedRun(**{key: value for key, value in content.items() if key in known})
         return found
 
-    def write(self, job: Job) -> None:
+    def write(self, job: QueuedRun) -> None:
         """Keep a job's state."""
         write_text(self._jobs / f"{job.name}.json", json.dumps(asdict(job), indent=1) + "\n")
 
@@ -125,7 +125,9 @@ def tail_of(path: Path, most: int = OUTPUT_BYTES) -> str:
         return ""
 
 
-def start_process(files: JobFiles, job: Job, options: Sequence[str]) -> tuple[Job, subprocess.Popen[bytes]]:
+def start_process(
+    files: QueueFiles, job: QueuedRun, options: Sequence[str]
+) -> tuple[QueuedRun, subprocess.Popen[bytes]]:
     """Start a job's run in a session of its own, so that it goes on when the service ends."""
     command = [sys.executable, "-P", "-m", "phasemap", "run", str(files.study(job.name)), "--storage", str(files.root)]
     with files.output(job.name).open("wb") as output:

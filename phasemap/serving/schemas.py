@@ -1,4 +1,4 @@
-"""The forms of answers, as the API's description names them."""
+"""What requests and answers hold, as the API's description names them."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from phasemap.serving.metrics import Metrics
-from phasemap.serving.settings import BODY_BYTES, BODY_SECONDS, PREFIX, loopback
+from phasemap.serving.service import BODY_BYTES, BODY_SECONDS, PREFIX, Metrics, loopback
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
