@@ -15,20 +15,36 @@ import pandas as pd
 from phasemap.auditing import suspects
 from phasemap.auditing.answers import Answers, Floats, Weights, mean_probabilities
 from phasemap.auditing.decision import Decision, decide
-from phasemap.auditing.effort import Effort, choose_effort, kept_effort, sample
 from phasemap.auditing.estimates import Estimate
-from phasemap.auditing.exposure import exposure
 from phasemap.auditing.learning import LearningCurve, measure_learning
-from phasemap.auditing.memorization import Decomposition, Scores, decompose, scores
+from phasemap.auditing.memorization import Decomposition, Scores, decompose, exposure, scores
+from phasemap.auditing.messages import Notice
 from phasemap.auditing.models import Verdict, judge_estimator, judge_predictions, load_estimator, read_predictions
-from phasemap.auditing.noise import FEWEST_RATERS, NoiseRate, best_error, noise_rate
-from phasemap.auditing.notices import Notice
+from phasemap.auditing.noise import (
+    FEWEST_RATERS,
+    NoiseRate,
+    Verified,
+    best_error,
+    check_sheet_size,
+    noise_rate,
+    read_verified,
+)
 from phasemap.auditing.options import Options
 from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
 from phasemap.auditing.response import Response, measure_response
-from phasemap.auditing.trainings import Rows, Trainer, answers_of, make_study, weights_of, write_rows
-from phasemap.auditing.verification import Verified, check_sheet_size, read_verified
+from phasemap.auditing.trainings import (
+    Effort,
+    Rows,
+    Trainer,
+    answers_of,
+    choose_effort,
+    kept_effort,
+    make_study,
+    sample,
+    weights_of,
+    write_rows,
+)
 from phasemap.results.folder import RunFolder
 from phasemap.running.runner import Runner
 from phasemap.study.problems import UnreachableError, UserError

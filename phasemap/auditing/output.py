@@ -1,20 +1,234 @@
-"""The folder that an audit leaves: tables, audit.json, and the page."""
+"""The findings as one JSON document, and the folder that an audit leaves: tables, audit.json, and the page."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.content import content_of
+from phasemap.auditing.decision import ACTIONS, UNCLEAR, Decision
+from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
+from phasemap.auditing.learning import LearningCurve
+from phasemap.auditing.memorization import ENOUGH_TRAININGS
+from phasemap.auditing.noise import write_sheet
 from phasemap.auditing.page import page_html
 from phasemap.auditing.reading import read_table
-from phasemap.auditing.verification import write_sheet
+from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
+from phasemap.auditing.trainings import STEPS, WIDTH
 from phasemap.results.folder import write_text
+
+SCHEMA = 1
+AHEAD = (1.0, 1.5, 2.0, 4.0)  # times the rows, on the learning curve
+TOP_ROWS = 25  # on the page
+SCORE_BINS = 20
+VERIFY_ROWS = 100
+PAID = tuple(action for action in ACTIONS if action != "nothing")
+
+
+def content_of(found: Findings) -> dict[str, Any]:
+    """Return what audit.json holds; numbers are plain, undefined ones null."""
+    # Over rows that were not trained on, the mean may lie beyond the bound.
+    expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
+    document = {
+        "schema": SCHEMA,
+        "phasemap": __version__,
+        "options": found.options.as_json(),
+        "data": _data(found),
+        "notices": [notice.as_json() for notice in found.notices],
+        "network": {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current},
+        "memorization": _memorization(found),
+        "suspects": {
+            "file": "suspects.csv",
+            "rows": len(found.suspects),
+            "wrong": int((found.probability >= WRONG_FROM).sum()),
+            "expected_wrong_share": expected,
+            "cautious_wrong_share": cautious,
+            "neighbours": {"count": NEIGHBOURS, **asdict(found.neighbourhood)},
+            "kinds": {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()},
+            "top": _top(found),
+        },
+        "self_check": _self_check(found),
+        "noise_rate": found.noise.as_json(),
+        "corruption_response": _response(found),
+        "learning_curve": {
+            "points": found.learning.points(),
+            "next": _next_sizes(found.learning),
+        },
+        "exposure": {"true_positive_rate_at_1_percent": found.exposure.as_json()},
+        "decision": decision_json(found.decision),
+        "model": None if found.verdict is None else asdict(found.verdict),
+    }
+    document["headlines"] = _headlines(found, cautious)
+    document["stages"] = _stages(found)
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _data(found: Findings) -> dict[str, Any]:
+    sizes = np.bincount(found.data.labels, minlength=found.data.n_classes)
+    return {
+        "rows": len(found.data.labels),
+        "rows_used": len(found.used),
+        "features": found.data.inputs.shape[1] - 1,
+        "classes": {name: int(size) for name, size in zip(found.data.classes, sizes, strict=True)},
+        "trainings": len(found.answers.trained),
+        "effort": asdict(found.effort),
+    }
+
+
+def _memorization(found: Findings) -> dict[str, Any]:
+    parts = {name: getattr(found.decomposition, name).as_json() for name in type(found.decomposition).__slots__}
+    score = found.scores.score[np.isfinite(found.scores.score)]
+    counts, edges = np.histogram(score, bins=SCORE_BINS, range=(-1, 1))
+    trainings = len(found.answers.trained)
+    return {
+        **parts,
+        "trainings": trainings,
+        "largest_standard_error": float(np.nanmax(found.scores.error)),
+        "claims_about_single_rows": trainings >= ENOUGH_TRAININGS,
+        "histogram": {"edges": edges.tolist(), "rows": counts.tolist()},
+    }
+
+
+def _top(found: Findings) -> list[dict[str, Any]]:
+    return [
+        {**row, "memorization": _score_of(found, row["row"])}
+        for row in found.suspects.head(TOP_ROWS).to_dict(orient="records")
+    ]
+
+
+def _score_of(found: Findings, row: int) -> float:
+    place = np.searchsorted(found.used, row)
+    used = place < len(found.used) and found.used[place] == row
+    return float(found.scores.score[place]) if used else math.nan
+
+
+def _self_check(found: Findings) -> dict[str, Any]:
+    check = found.self_check
+    measures = {name: getattr(check, name).as_json() for name in ("auc", "found")}
+    return {"planted": check.planted, **measures, "trusted": check.trusted}
+
+
+def _response(found: Findings) -> dict[str, Any]:
+    response = found.response
+    columns = ["corruption", response.regularizer, "phase", "subphase"]
+    accuracies = ["test_accuracy", "memorized_accuracy", "recovered_accuracy"]
+    return {
+        "regularizer": response.regularizer,
+        "current": response.current,
+        "recommended": response.recommended,
+        "gain": response.gain.as_json(),
+        "loss_per_noise": of_rounds(response.losses()).as_json(),
+        "generalized_from": response.generalized,
+        "curve": response.curve(response.current),
+        "map": response.points[columns + accuracies].to_dict(orient="records"),
+        "run": f"trainings/{next(iter(_response_folder(found)))}",
+    }
+
+
+def _response_folder(found: Findings) -> list[str]:
+    return sorted(path.name for path in (found.options.output / "trainings").glob("response-*"))
+
+
+def _next_sizes(learning: LearningCurve) -> list[dict[str, Any]]:
+    """Return the accuracy expected at all rows, and at more of them."""
+    sizes = [round(times * learning.n) for times in AHEAD]
+    return [
+        {"n_train": size, "accuracy": of_draws(1 - float(np.median(errors)), 1 - errors).as_json()}
+        for size, errors in zip(sizes, learning.draws(sizes).T, strict=True)
+    ]
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return a decision as plain values."""
+    return {
+        "action": decision.action,
+        "spend": decision.spend,
+        "visibility": decision.visibility,
+        "prices": asdict(decision.prices),
+        "actions": {
+            name: {"gain": gain.as_json(), "net_value": decision.net[name].as_json()}
+            for name, gain in decision.gains.items()
+        },
+        "map": list(decision.flips),
+    }
+
+
+def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
+    """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
+    parts, decision = found.decomposition, found.decision
+    rate = found.noise.point.value if found.noise.point is not None else cautious
+    cost = of_rounds(found.response.losses() * rate / decision.visibility**2)
+    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
+    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
+    best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)
+    return [
+        {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": memorizes, "harmful_share": harmful},
+        {
+            "question": "wrong_labels",
+            "estimate": cost.as_json(),
+            "sentence": _cost_sentence(found, cost),
+            "rate": rate,
+            "bound": found.noise.bound,
+        },
+        {
+            "question": "next_step",
+            "estimate": decision.gains[best].as_json(),
+            "sentence": decision.action,
+            "action": best,
+            "spend": decision.spend,
+            "verify": min(VERIFY_ROWS, len(found.suspects)),
+        },
+    ]
+
+
+def _cost_sentence(found: Findings, cost: Estimate) -> str:
+    if not found.self_check.trusted:
+        return "cost_untrusted"
+    return "cost_clear" if cost.low > 0 else "cost_unclear"
+
+
+def _stages(found: Findings) -> list[dict[str, Any]]:
+    """Return the way from this check to a roll-out; each stage says which answer would stop it."""
+    decision, prices = found.decision, found.decision.prices
+    loss = of_rounds(found.response.losses()).value / decision.visibility**2
+    per_label = loss / len(found.data.labels) * prices.value_error * prices.volume
+    error = prices.relabel_error
+    break_even = (prices.cost_label / per_label + error) if per_label > 0 else math.inf
+    top = np.sort(found.cautious)[::-1][:30]
+    return [
+        {"stage": "check", "passed": decision.action not in ("nothing", UNCLEAR)},
+        {
+            "stage": "verify",
+            "rows": min(VERIFY_ROWS, len(found.suspects)),
+            "break_even": break_even,
+            "expected": float(top.mean()),
+        },
+        {"stage": "pilot", "spend": 0.1 * decision.spend},
+        {"stage": "roll_out", "spend": decision.spend, "break_even": break_even},
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers, NaN and infinity into what JSON has."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
 
 SUSPECTS, SCORES, RESPONSE, LEARNING, CONTENT, PAGE, SHEET = (
     "suspects.csv", "scores.csv", "corruption_response.csv", "learning_curve.csv", "audit.json", "audit.html",

@@ -9,9 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.auditing.charts import line_chart, stacked_bar
-from phasemap.auditing.page_parts import in_points, line_of, money, percent, phase_cell, table_of, with_interval
-from phasemap.auditing.texts import texts
+from phasemap.auditing.charts import (
+    in_points,
+    line_chart,
+    line_of,
+    money,
+    percent,
+    phase_cell,
+    stacked_bar,
+    table_of,
+    with_interval,
+)
+from phasemap.auditing.messages import texts
 from phasemap.figures.palette import MARKS, STROKES
 
 BLUE, GREEN, RED = "#0072b2", "#009e73", "#d55e00"

@@ -12,9 +12,8 @@ from small_data import blobs, frame_of, options_of
 
 from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
-from phasemap.auditing.content import content_of
 from phasemap.auditing.decision import decide
-from phasemap.auditing.output import write_findings
+from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
 from phasemap.running.local import LocalRunner

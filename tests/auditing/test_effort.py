@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.auditing.effort import FULL_TRAININGS, Effort, choose_effort, half_seconds, kept_effort, sample
 from phasemap.auditing.preparing import Prepared
+from phasemap.auditing.trainings import FULL_TRAININGS, Effort, choose_effort, half_seconds, kept_effort, sample
 
 
 def data_of(n, n_features=64, n_classes=5, groups=None):

@@ -7,10 +7,18 @@ from scipy.stats import binomtest
 from small_data import blobs
 
 from phasemap.auditing.estimates import Estimate
-from phasemap.auditing.noise import best_error, from_raters, from_verified, noise_rate, rater_codes
+from phasemap.auditing.noise import (
+    best_error,
+    check_sheet_size,
+    from_raters,
+    from_verified,
+    noise_rate,
+    rater_codes,
+    read_verified,
+    write_sheet,
+)
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
-from phasemap.auditing.verification import check_sheet_size, read_verified, write_sheet
 from phasemap.study.problems import UserError
 
 

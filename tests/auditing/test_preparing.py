@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from small_data import blobs, frame_of, table_of
 
+from phasemap.auditing.messages import texts
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.texts import texts
 from phasemap.study.problems import UserError
 
 

@@ -1,12 +1,25 @@
-"""What an audit noticed about the data and tells, without stopping."""
+"""Every sentence of an audit's page and messages, by language and code, and what an audit noticed and tells."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from phasemap.auditing.texts import texts
+import yaml
+
+LANGUAGES = ("en", "ja")
+
+
+@lru_cache(maxsize=2)
+def texts(language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return a language's texts: ``notices``, ``actions`` and ``page``, templates by their codes."""
+    content: Mapping[str, Mapping[str, str]] = yaml.safe_load(
+        (Path(__file__).parent / "texts_data" / f"{language}.yaml").read_text(encoding="utf-8")
+    )
+    return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
