@@ -15,10 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import phasemap as pm
-from phasemap.search.study_search import KEPT
+from phasemap.search.labelling import MODELLED
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "search"
-COLUMNS = ("seed", *KEPT, "n_train", "n_classes", "train_seconds")
+COLUMNS = (
+    "seed", "trial_id", "status", "phase", "subphase", *MODELLED, "n_corrupted", "n_train", "n_classes",
+    "train_seconds",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from phasemap.results.export import export_table
+from phasemap.results.folder import written
 from phasemap.runs import Run
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.problems import UserError
 
 SUMS = "SHA256SUMS"
 ZIP = ".zip"
@@ -26,19 +27,17 @@ def write_bundle(run: Run, target: Path) -> list[str]:
     """
     if target.exists() or target.is_symlink():
         raise UserError(f"{target} exists already; allowed: a new folder or a new .zip file")
-    try:
-        with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.name}.") as work:
-            content = Path(work) / "content"
-            content.mkdir()
-            names = _gather(run, content)
-            if target.suffix.lower() == ZIP:
-                packed = Path(work) / "packed"
-                _pack(content, names, packed)
-                packed.rename(target)
-            else:
-                content.rename(target)
-    except OSError as error:
-        raise UnreachableError(f"{target} can't be written: {error.strerror or error}") from None
+    parent, prefix = target.absolute().parent, f".{target.name}."
+    with written(target), tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as work:
+        content = Path(work) / "content"
+        content.mkdir()
+        names = _gather(run, content)
+        if target.suffix.lower() == ZIP:
+            packed = Path(work) / "packed"
+            _pack(content, names, packed)
+            packed.rename(target)
+        else:
+            content.rename(target)
     return names
 
 

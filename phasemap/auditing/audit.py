@@ -45,9 +45,9 @@ from phasemap.auditing.trainings import (
     weights_of,
     write_rows,
 )
-from phasemap.results.folder import RunFolder
+from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 from phasemap.tasks.dataset import Ints
 
@@ -268,7 +268,5 @@ def _make_output(path: Path) -> None:
         raise UserError(
             f"-o {path} holds other things than an audit; allowed: a new or empty folder, or an audit's own"
         )
-    try:
+    with written(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnreachableError(f"{path} can't be written: {error.strerror}") from None

@@ -26,15 +26,13 @@ def init(file: Path) -> None:
 
 
 def _init(file: Path) -> None:
-    from phasemap.results.folder import write_text
-    from phasemap.study.problems import UnreachableError, UserError
+    from phasemap.results.folder import write_text, written
+    from phasemap.study.problems import UserError
     from phasemap.study.writing import template
 
     if file.exists():
         raise UserError(f"{file} exists already; allowed: a new file")
     name = "".join(c if (c.isalnum() and c.isascii()) or c in "-_" else "_" for c in file.stem)[:64] or "study"
-    try:
+    with written(file):
         write_text(file, template(name))
-    except OSError as error:
-        raise UnreachableError(f"{file} can't be written: {error.strerror}") from None
     click.echo(f"{file}: now `phasemap plan {file}`, then `phasemap run {file}`")

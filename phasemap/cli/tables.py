@@ -36,14 +36,22 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 @click.argument("run")
 @common
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="csv or parquet by the ending.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    help="By the ending: csv or parquet; journal or db: an Optuna storage of the trials, for its dashboard.",
+)  # fmt: skip
 def export(run: str, storage: str | None, as_json: bool, table: str, output: Path) -> None:
-    """Write one of a run's tables as csv or parquet."""
+    """Write one of a run's tables as csv or parquet, or its trials as an Optuna storage."""
     from phasemap.api import open_run
-    from phasemap.results.export import export_table
+    from phasemap.results.export import export_optuna, export_table, is_optuna
 
-    frame = getattr(open_run(run, storage), table)
-    export_table(frame, output)
+    found = open_run(run, storage)
+    if is_optuna(output):
+        table = "trials"
+        export_optuna(found.study, found.trials, output)
+    else:
+        export_table(getattr(found, table), output)
+    frame = getattr(found, table)
     print_result({"file": str(output), "table": table, "n_rows": len(frame)}, str(output), as_json=as_json)
 
 

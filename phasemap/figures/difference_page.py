@@ -13,8 +13,7 @@ from phasemap.diagram.compare import Comparison
 from phasemap.figures.difference import difference_spec, draw_difference
 from phasemap.figures.static import FORMATS, check_format, write_figure
 from phasemap.figures.style import in_style
-from phasemap.results.folder import write_text
-from phasemap.study.problems import UnreachableError
+from phasemap.results.folder import write_text, written
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -38,10 +37,8 @@ def save_difference(found: Comparison, path: Path) -> None:
     """Write a comparison as html, or its picture as png, svg or pdf, by the file's ending."""
     check_format(path, (".html", *FORMATS))
     if path.suffix.lower() == ".html":
-        try:
+        with written(path):
             write_text(path, difference_page(found))
-        except OSError as error:
-            raise UnreachableError(f"{path} can't be written: {error.strerror}") from None
         return
     spec = difference_spec(found)
     with in_style():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.results.folder import write_text
+from phasemap.results.folder import write_text, written
 from phasemap.study.problems import UnreachableError, UserError
 
 ASSETS = Path(__file__).parent / "assets"
@@ -59,10 +59,8 @@ def check_page(path: Path) -> None:
 
 def write_report(content: Mapping[str, Any], path: Path) -> None:
     """Write the page, whole or not at all."""
-    try:
+    with written(path):
         write_text(path, report_html(content))
-    except OSError as error:
-        raise UnreachableError(f"{path} can't be written: {error.strerror or error}") from None
 
 
 def script_json(content: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from phasemap.figures.lines import draw_chart
 from phasemap.figures.panel import draw_panel, map_handles
 from phasemap.figures.spec import FigureSpec, readable
 from phasemap.figures.style import in_style, width_inches
-from phasemap.results.folder import write_whole
+from phasemap.results.folder import write_whole, written
 from phasemap.study.problems import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -49,10 +49,8 @@ def write_figure(figure: Figure, path: Path, title: str, source: str) -> None:
         metadata |= {"Creator": maker, "Description": source, "Date": None}
     else:
         metadata |= {"Creator": maker, "Subject": source, "CreationDate": None}
-    try:
+    with written(path):
         write_whole(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
-    except OSError as error:
-        raise UnreachableError(f"{path} can't be written: {error.strerror}") from None
 
 
 def draw_any(spec: FigureSpec | Chart, size: str | None = None) -> Figure:

@@ -10,28 +10,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from phasemap.results.folder import write_whole
+from phasemap.results.folder import write_whole, written
+from phasemap.results.optuna_study import DATABASE, JOURNAL, write_optuna_storage
 from phasemap.study.axes import Axis
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
     import xarray
 
 FORMATS = (".csv", ".parquet")
+OPTUNA_FORMATS = (JOURNAL, DATABASE)
 
 
 def export_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all; the format is told by the file's ending."""
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join(FORMATS)}")
-    try:
+        raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*FORMATS, *OPTUNA_FORMATS))}")
+    with written(path):
         if path.suffix.lower() == ".csv":
             write_whole(path, lambda temporary: frame.to_csv(temporary, index=False))
         else:
             write_whole(path, lambda temporary: frame.to_parquet(temporary, index=False))
-    except OSError as error:
-        raise UnreachableError(f"{path} can't be written: {error.strerror or error}") from None
+
+
+def is_optuna(path: Path) -> bool:
+    """Tell whether a file's ending asks for an Optuna storage."""
+    return path.suffix.lower() in OPTUNA_FORMATS
+
+
+def export_optuna(study: Study, trials: pd.DataFrame, path: Path) -> None:
+    """Write a run's trials as an Optuna storage; see ``write_optuna_storage``."""
+    with written(path):
+        write_optuna_storage(study, trials, path)
 
 
 def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> xarray.Dataset:

@@ -81,11 +81,6 @@ class RunFolder:
         return self.path / "cache"
 
     @property
-    def search(self) -> Path:
-        """The state of an adaptive search, as a journal of Optuna: a cache too."""
-        return self.cache / "optuna.journal"
-
-    @property
     def inside(self) -> Path:
         """What was recorded inside the networks, one Parquet file a pack."""
         return self.path / "inside"
@@ -293,6 +288,15 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written(path: Path | str) -> Iterator[None]:
+    """Name the file that can't be written: UnreachableError in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise UnreachableError(f"{path} can't be written: {error.strerror or error}") from None
 
 
 def write_text(path: Path, text: str) -> None:

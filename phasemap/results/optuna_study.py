@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from phasemap.results.folder import write_whole
 from phasemap.results.schema import setting_value
 from phasemap.study.axes import Axis
 from phasemap.study.spec import Study
@@ -14,6 +17,7 @@ from phasemap.study.spec import Study
 if TYPE_CHECKING:
     import optuna
 
+JOURNAL, DATABASE = ".journal", ".db"
 VALUE = "test_accuracy"
 ATTRIBUTES = ("trial_id", "status", "phase", "subphase")
 
@@ -22,9 +26,46 @@ def optuna_study(study: Study, trials: pd.DataFrame) -> optuna.Study:
     """Return an Optuna study in memory with one trial a network."""
     import optuna
 
-    found = optuna.create_study(study_name=study.name, direction="maximize", storage=None)
+    with quiet_optuna():
+        found = optuna.create_study(study_name=study.name, direction="maximize", storage=None)
     add_trials(found, study, trials)
     return found
+
+
+def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path) -> None:
+    """Write a run's trials as an Optuna storage, whole or not at all: a journal, or an SQLite database for .db.
+
+    Optuna's dashboard reads both.
+    """
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    def write(temporary: Path) -> None:
+        journal = temporary.suffix == JOURNAL
+        storage: Any = (
+            JournalStorage(JournalFileBackend(str(temporary))) if journal else RDBStorage(f"sqlite:///{temporary}")
+        )
+        made = optuna.create_study(study_name=study.name, direction="maximize", storage=storage)
+        add_trials(made, study, trials)
+        if not journal:
+            storage.engine.dispose()
+
+    with quiet_optuna():
+        write_whole(path, write)
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna from telling of each study that it makes."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def add_trials(found: optuna.Study, study: Study, trials: pd.DataFrame, attributes: Iterable[str] = ATTRIBUTES) -> None:

@@ -63,7 +63,7 @@ class PackSource:
 
     def __post_init__(self) -> None:
         table = known_trials(self.study, self.folder)
-        self.search = StudySearch(self.study, table, self.folder.search)
+        self.search = StudySearch(self.study, table)
         self.n_done = len(table)
 
     def more(self) -> list[Pack] | None:

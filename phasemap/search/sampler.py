@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
@@ -101,6 +103,9 @@ class BoundarySampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that all trials so far have in common; none before the first."""
+        return self._varying(study)
+
+    def _varying(self, study: Study) -> dict[str, BaseDistribution]:
         found = self._intersection.calculate(study)
         return {name: distribution for name, distribution in found.items() if not distribution.single()}
 
@@ -110,11 +115,40 @@ class BoundarySampler(BaseSampler):
         """Return the next point of the batch; a new batch is chosen when it is used up."""
         if not search_space:
             return {}
+        self._take(search_space)
+        return self._next(study, trial)
+
+    def _take(self, search_space: Mapping[str, BaseDistribution]) -> None:
+        """Start anew where the parameters that all trials have in common are others than before."""
         if self._distributions != search_space:
             self._space, self._distributions = space_of(search_space, self.resolution), dict(search_space)
             self._search = BoundarySearch(self._space.target, 1, 1, self.seed or 0)
             self._queue, self._places = [], {}
-        return self._next(study, trial)
+
+    def filled_map(self, study: Study) -> pd.DataFrame:
+        """Return the map that a study's labelled trials give: one row a point of the grid.
+
+        Columns: the parameters; ``label``, measured or the likeliest; ``inferred``; and ``confidence``, how likely
+        another trial at an inferred point has that label (NaN where it was measured). ValueError where no trial that
+        is complete has the label, or no parameter varies.
+        """
+        search_space = self._varying(study)
+        if not search_space:
+            raise ValueError("the study's trials have no parameter in common that varies")
+        self._take(search_space)
+        assert self._search is not None
+        assert self._space is not None
+        labelled = [t for t in study.get_trials(deepcopy=False) if self._inside(t) and self._labelled(t)]
+        if not labelled:
+            raise ValueError(f"no complete trial of the study has the user attribute {self.label}")
+        places = np.asarray([self._place(t) for t in labelled], dtype=np.int64)
+        names, observed, labelling = self._observed(labelled, places)
+        belief = self._search.believe(observed, labelling)
+        code = belief.group.argmax(axis=1)
+        rows = pd.DataFrame([self._space.params(place) for place in range(len(self._search.target))])
+        inferred = ~np.isin(np.arange(len(rows)), places)
+        confidence = np.where(inferred, belief.one_seed[np.arange(len(rows)), code], np.nan)
+        return rows.assign(label=names[code], inferred=inferred, confidence=confidence)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -152,7 +186,7 @@ class BoundarySampler(BaseSampler):
             chosen = self._search.anywhere(size, taken)
         elif not chosen:
             pending = places[[t.state in (TrialState.RUNNING, TrialState.WAITING) for t in others]]
-            observed, labelling = self._observed([others[n] for n in labelled], places[labelled])
+            _, observed, labelling = self._observed([others[n] for n in labelled], places[labelled])
             chosen, _ = self._search.choose(size, observed, taken, pending, labelling)
         return [place for place, _ in chosen]
 
@@ -170,8 +204,8 @@ class BoundarySampler(BaseSampler):
     def _labelled(self, trial: FrozenTrial) -> bool:
         return trial.state == TrialState.COMPLETE and self.label in trial.user_attrs
 
-    def _observed(self, trials: Sequence[FrozenTrial], places: Places) -> tuple[Observed, OneHot]:
+    def _observed(self, trials: Sequence[FrozenTrial], places: Places) -> tuple[NDArray[np.str_], Observed, OneHot]:
         labels = [str(trial.user_attrs[self.label]) for trial in trials]
         names, codes = np.unique(labels, return_inverse=True)
         labelling, seeds = OneHot(len(names)), np.zeros(len(places), dtype=np.int64)
-        return Observed(places=places, seeds=seeds, codes=codes, values=labelling.values(codes)), labelling
+        return names, Observed(places=places, seeds=seeds, codes=codes, values=labelling.values(codes)), labelling

@@ -9,6 +9,7 @@ import pytest
 
 import phasemap as pm
 from phasemap.bundle import write_bundle
+from phasemap.results.export import export_optuna
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,27 @@ def test_an_optuna_study_has_every_trial_with_its_settings_value_and_labels(run)
         assert trial.value == row["test_accuracy"]
         assert trial.params == {name: row[name] for name in ("corruption", "weight_decay", "seed")}
         assert trial.user_attrs["subphase"] == row["subphase"]
+
+
+@pytest.mark.parametrize("ending", ["journal", "db"])
+def test_an_exported_optuna_storage_is_read_by_optuna(run, tmp_path, ending):
+    path = tmp_path / f"study.{ending}"
+    export_optuna(run.study, run.trials, path)
+    storage = (
+        optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+        if ending == "journal"
+        else f"sqlite:///{path}"
+    )
+    frame = optuna.load_study(storage=storage, study_name=run.study.name).trials_dataframe()
+    by_id = run.trials.set_index("trial_id")
+    assert len(frame) == len(by_id)
+    for row in frame.to_dict("records"):
+        trial = by_id.loc[row["user_attrs_trial_id"]]
+        for name in ("weight_decay", "corruption", "seed"):
+            assert row[f"params_{name}"] == trial[name]
+        assert row["user_attrs_subphase"] == trial["subphase"]
+        assert row["value"] == trial["test_accuracy"]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

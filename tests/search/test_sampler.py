@@ -44,6 +44,32 @@ def test_most_trials_lie_near_borders_and_none_twice():
     assert np.median(late) < 0.5 * np.median([from_border(trial) for trial in random.trials])
 
 
+def test_a_finished_study_gives_the_filled_map_with_a_confidence_that_is_right():
+    sampler = pm.BoundarySampler(seed=0, resolution=21)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=120)
+    found = pm.BoundarySampler(resolution=21).filled_map(study)
+    assert len(found) == 21 * 21
+    assert set(found) == {"x", "y", "label", "inferred", "confidence"}
+    right = np.asarray([outcome(x, y) for x, y in zip(found["x"], found["y"], strict=True)]) == found["label"]
+    measured = ~found["inferred"]
+    assert 100 <= measured.sum() <= 120  # the first trial, drawn at random, may lie at a point that is tried later
+    assert found.loc[measured, "confidence"].isna().all()
+    sure = found["confidence"] > 0.9
+    assert sure.mean() > 0.5
+    assert right[sure].mean() > 0.97
+    assert right.mean() > 0.95
+
+
+def test_a_study_without_labels_or_varying_parameters_gives_no_map():
+    study = optuna.create_study()
+    with pytest.raises(ValueError, match="no parameter in common"):
+        pm.BoundarySampler().filled_map(study)
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    with pytest.raises(ValueError, match="user attribute label"):
+        pm.BoundarySampler().filled_map(study)
+
+
 def test_asked_trials_differ_before_any_is_told():
     study = optuna.create_study(sampler=pm.BoundarySampler(seed=0, batch_size=4, resolution=9))
     study.optimize(objective, n_trials=30)
