@@ -7,9 +7,11 @@ import math
 
 from phasemap.diagram.claim_terms import OPERATIONS, Grid, value_of
 from phasemap.study.claims import Area, Correlation, Expression, Frontier, Negative, Number, Operation, Share, Statistic
+from phasemap.study.names import GROKKING
 from phasemap.study.spec import Study
 
 ANY = (-math.inf, math.inf)
+GENERALIZING = ("generalizes", "grokking")
 SHARES = ("accuracy", "corruption_effective")  # how the columns end that lie between 0 and 1
 
 
@@ -52,9 +54,29 @@ def range_of(study: Study, expression: Expression) -> tuple[float, float]:
 
 
 def _combined(study: Study, expression: Operation) -> tuple[float, float]:
-    """Return the range of two expressions joined: that of the ends of theirs, but for a division by what may be 0."""
+    """Return the range of two expressions joined: that of the ends of theirs, but for a division by what may be 0.
+
+    Labels that exclude each other have at most all of the trials together.
+    """
+    if _exclusive(_summed(expression)):
+        return 0.0, 1.0
     left, right = range_of(study, expression.left), range_of(study, expression.right)
     if expression.operator == "/" and right[0] <= 0 <= right[1]:
         return ANY
     ends = [OPERATIONS[expression.operator](*both) for both in itertools.product(left, right)]
     return ANY if any(map(math.isnan, ends)) else (min(ends), max(ends))
+
+
+def _summed(expression: Expression) -> list[Expression]:
+    """Return the terms of a sum."""
+    if isinstance(expression, Operation) and expression.operator == "+":
+        return [*_summed(expression.left), *_summed(expression.right)]
+    return [expression]
+
+
+def _exclusive(terms: list[Expression]) -> bool:
+    """Tell whether terms are areas of labels of which a trial has at most one, over the same trials."""
+    areas = [term for term in terms if isinstance(term, Area)]
+    labels = [label for area in areas for label in (GROKKING if area.label in GENERALIZING else (area.label,))]
+    alike = len({area.conditions for area in areas}) == 1
+    return len(areas) == len(terms) and alike and len(set(labels)) == len(labels)

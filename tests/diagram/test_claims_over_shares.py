@@ -65,6 +65,18 @@ def test_what_is_said_of_every_trial_is_decided_by_the_trials():
             assert check("area(full_inversion) > 0.9", trials, study(n)).verdict == "undecided"
 
 
+def test_labels_that_exclude_each_other_have_all_trials_at_most():
+    trials = inverted({0: [5, 3], 5: [2, 0]}, 2)
+    assert check("area(full_inversion) + area(confusion) >= 1", trials, study(2)).verdict == "holds"
+    assert check("area(generalizes) + area(confusion) + area(memorization) >= 1", trials, study(2)).verdict == "holds"
+    for text in (
+        "area(full_inversion) + area(generalizes) >= 0.5",
+        "area(full_inversion, weight_decay=0) + area(confusion, weight_decay=5) >= 1",
+        "area(full_inversion) + share(test_accuracy >= 0.5) >= 1",
+    ):
+        assert check(text, trials, study(2)).verdict == "undecided", text
+
+
 def test_sums_and_products_of_areas_move_in_steps_too():
     trials = inverted({0: [0, 0, 0], 5: [1, 1, 1]}, 3)
     for text in (
