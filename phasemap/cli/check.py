@@ -13,7 +13,8 @@ from phasemap.cli.shared import EXIT_FAILED, common, print_result
 
 if TYPE_CHECKING:
     from phasemap.api import Run
-    from phasemap.diagram.claims import ClaimResult, Link
+    from phasemap.diagram.claim_links import Link
+    from phasemap.diagram.claims import ClaimResult
 
 VERDICTS = ("holds", "fails", "undecided")
 SCALE = ("task", "modulus", "model", "width", "depth", "steps")
@@ -47,7 +48,7 @@ def _counts(results: Sequence[ClaimResult]) -> dict[str, int]:
 
 
 def _block(result: ClaimResult) -> str:
-    from phasemap.diagram.claims import link_words
+    from phasemap.diagram.claim_links import link_words
 
     lines = [f"{result.verdict:<11}{result.text}"]
     lines += [f"{'':<11}{link_words(link, result.n_seeds)}" for link in result.links]

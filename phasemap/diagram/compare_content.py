@@ -16,6 +16,8 @@ def comparison_content(found: Comparison) -> dict[str, Any]:
         "verdict": found.verdict,
         "reason": found.reason,
         "differences": list(found.differences),
+        "same_networks": found.same.whole,
+        "n_same_networks": found.same.n_same,
         "n_points": found.n_points,
         "n_only_a": found.n_only_a,
         "n_only_b": found.n_only_b,
@@ -31,6 +33,8 @@ def comparison_content(found: Comparison) -> dict[str, Any]:
         },
         "changed_points": _records(found.points[found.points["changed"]]),
         "shifts": _records(found.shifts),
+        "shifts_paired_over_seeds": list(found.paired_seeds),
+        "shifts_are": found.shift_words,
     }
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phasemap.diagram.claims import ClaimResult, link_words
+from phasemap.diagram.claim_links import link_words
+from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
