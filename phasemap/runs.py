@@ -60,9 +60,10 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial; numbers that an earlier release did not know are null."""
+        """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        return frame.assign(**{name: np.nan for name in FINALS if name not in frame})
+        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None}
+        return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
     def points(self) -> pd.DataFrame:

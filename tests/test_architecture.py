@@ -17,6 +17,7 @@ ORDER = [
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {
     "torch": {"training", "representations"},
+    "numba": {"training"},
     "ray": {"running"},
     "matplotlib": {"figures"},
 }

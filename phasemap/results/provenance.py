@@ -17,7 +17,7 @@ from phasemap._version import __version__
 from phasemap.results.folder import RunFolder
 from phasemap.study.problems import UserError
 
-PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow")
+PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow", "numba")
 
 
 class Provenance:

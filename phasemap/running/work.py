@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Workload:
     rule: PhaseRule
     device: str
     record: tuple[str, ...] = ()
+    fused: bool = False  # whether the fused kernel is used, where the worker has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
 
 def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
     """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
-    from phasemap.training.population import CheckpointError, Hooks, pick_device, train_pack
+    from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 
@@ -83,11 +85,12 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
         save=save,
         saved=_saved(folder, checkpoint),
     )
-    device = pick_device(workload.device)
+    device, kernel = pick_device(workload.device), partial(make_kernel, fused=workload.fused)
+    train = partial(train_pack, pack.trials, device=device, record=workload.record, kernel=kernel)
     try:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
+        return train(hooks=hooks)
     except CheckpointError:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
+        return train(hooks=replace(hooks, saved=None))
 
 
 def _saved(folder: RunFolder, checkpoint: Path) -> bytes | None:
