@@ -213,7 +213,7 @@ class _Training:
 
     def _load(self, saved: bytes) -> None:
         try:
-            state = torch.load(io.BytesIO(saved), weights_only=True, map_location=self.device)
+            state = torch.load(io.BytesIO(saved), weights_only=True, map_location="cpu")  # records stay there
             if state["version"] != CHECKPOINT_VERSION:
                 raise ValueError(f"version {state['version']}, not {CHECKPOINT_VERSION}")
             if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
