@@ -81,7 +81,7 @@ def pick_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("resources.device is cuda, but no CUDA device is available")
+        raise RuntimeError("PyTorch finds no CUDA device here")
     return torch.device(wanted)
 
 
