@@ -58,6 +58,7 @@ def _block(result: ClaimResult) -> str:
 
 
 def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
+    from phasemap.results.commands import portable_path
     from phasemap.results.provenance import read_provenance
     from phasemap.study.combinations import values_of
     from phasemap.study.trials import count_trials
@@ -66,7 +67,7 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     values = {name: [value for _, value in values_of(study, name)] for name in SCALE}
     trained = [execution for execution in executions if execution.get("n_trained")]
     return {
-        "run": found.place,
+        "run": portable_path(found.place),  # the document is kept with papers and pages
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -133,7 +134,7 @@ def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
             "last that trained",
             f"{last.get('started', '?')} to {last.get('ended') or 'not ended'}, {last.get('outcome', '?')}",
         ),
-        ("command", " ".join(map(str, last.get("command", [])))),
+        ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
         ("machine", ", ".join(filter(None, (last.get("processor"), last.get("platform"))))),
         ("devices", ", ".join(last.get("devices") or ["not recorded"])),
