@@ -92,6 +92,14 @@ def test_importing_loads_neither_ray_nor_torch(code):
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["phasemap.running.driver", "phasemap.runs"])
+def test_a_run_and_its_tables_start_without_what_takes_a_second_to_import(module):
+    heavy = ("ray", "torch", "sklearn", "scipy.stats", "optuna")
+    check = f"import {module}, sys\nprint([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_the_public_face_is_small_and_resolves():
     assert len(phasemap.__all__) <= 15
     for name in phasemap.__all__:
