@@ -1,4 +1,4 @@
-"""A submitted study survives what happens to every part of a cluster of three nodes; `make chaos` goes on for longer."""
+"""A submitted study survives the loss of every part of a cluster of three nodes; `make chaos` goes on for longer."""
 
 from random import Random
 
