@@ -92,10 +92,10 @@ def test_importing_loads_neither_ray_nor_torch(code):
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["phasemap.running.driver", "phasemap.runs"])
-def test_a_run_and_its_tables_start_without_what_takes_a_second_to_import(module):
-    heavy = ("ray", "torch", "sklearn", "scipy.stats", "optuna")
-    check = f"import {module}, sys\nprint([m for m in {heavy} if m in sys.modules])"
+@pytest.mark.parametrize("modules", ["phasemap.running.driver, phasemap.runs", "phasemap.training.population"])
+def test_runs_tables_and_workers_start_without_what_takes_a_second_to_import(modules):
+    heavy = ("ray", "sklearn", "scipy.stats", "optuna")
+    check = f"import {modules}, sys\nprint([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
