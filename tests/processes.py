@@ -33,7 +33,7 @@ def alive(pid):
         return False
 
 
-def wait_for(condition, seconds=90, what="the condition"):
+def wait_for(condition, seconds=240, what="the condition"):
     """Return the first true answer of a condition."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
