@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from phasemap.diagram.compare import Comparison
+if TYPE_CHECKING:
+    from phasemap.diagram.compare import Comparison
 
 
 def comparison_content(found: Comparison) -> dict[str, Any]:

@@ -359,7 +359,7 @@ def test_the_report_of_2000_trials_stays_below_2_megabytes(tmp_path):
     assert run.report(tmp_path / "big.html").stat().st_size < 2_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="report")
 def test_the_report_of_20000_trials_stays_below_5_megabytes_and_is_made_in_20_seconds(tmp_path):
     run = big_run(tmp_path, 200)
     assert len(run.trials) == 20_000
