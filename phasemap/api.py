@@ -75,7 +75,7 @@ def execute(
         if in_process:
             from phasemap.running.local import LocalRunner
 
-            return LocalRunner(study.resources.device)
+            return LocalRunner()
         from phasemap.running.ray_tune import RayRunner
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)

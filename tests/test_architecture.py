@@ -93,6 +93,16 @@ def test_importing_loads_neither_ray_nor_torch(code):
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "modules", ["phasemap.running.driver, phasemap.runs", "phasemap.training.population", "phasemap.serving.app"]
+)
+def test_runs_tables_and_workers_start_without_what_takes_a_second_to_import(modules):
+    heavy = ("ray", "sklearn", "scipy.stats", "optuna")
+    check = f"import {modules}, sys\nprint([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_the_public_face_is_small_and_resolves():
     assert len(phasemap.__all__) <= 15
     for name in phasemap.__all__:

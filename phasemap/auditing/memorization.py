@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from phasemap.auditing.answers import Answers, Floats
-from phasemap.auditing.estimates import Estimate, of_accuracies, of_rounds
+from phasemap.auditing.estimates import Estimate, of_rounds, of_shares
 
 ENOUGH_TRAININGS = 200
 """Trainings from which on claims about single rows are made (half of them per side: errors of at most 0.07)."""
@@ -56,7 +56,7 @@ def scores(answers: Answers) -> Scores:
 def decompose(answers: Answers, wrong: Floats) -> Decomposition:
     """Split training accuracy by each row's probability (n,) of having a wrong label; intervals over rounds."""
     parts = np.array([_parts(answers, pair, wrong) for pair in rounds(answers)])  # (rounds, 4)
-    trained, held_out = (of_accuracies(column) for column in parts.T[:2])
+    trained, held_out = (of_shares(column) for column in parts.T[:2])
     useful, harmful = (of_rounds(column) for column in parts.T[2:])
     return Decomposition(
         train_accuracy=trained,
@@ -96,9 +96,9 @@ def exposure(answers: Answers) -> Estimate:
     """Return the true positive rate at 1 % false positives, a mean over attacked rounds."""
     found = rounds(answers)
     if len(found) < FEWEST_ROUNDS:
-        return of_rounds([])
+        return of_shares([])
     members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
-    return of_rounds([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
+    return of_shares([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def _lines_along_x(
         values = Coordinates(layout.x).values
         places = [{**held, layout.x.name: value} for value in values]
         labels = [f"{readable(layout.x.name)} {show_value(value)}" for value in values]
-    ordered = layout.x is not None and layout.x.numeric
+    ordered = layout.x is not None and not layout.x.categorical
     return [
         pooled(stroke, cell_at(frames, layout, place).rows(source), "step", metric)
         for stroke, place in zip(strokes(labels, ordered=ordered), places, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.shards import DamagedShardError, read_shard, shard_table, write_shard
+from phasemap.running.devices import NoDeviceError
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.study.packs import Pack
 from phasemap.study.spec import PhaseRule
@@ -85,7 +87,11 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
         save=save,
         saved=_saved(folder, checkpoint),
     )
-    device, kernel = pick_device(workload.device), partial(make_kernel, fused=workload.fused)
+    try:
+        device = pick_device(workload.device)
+    except RuntimeError as error:
+        raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
+    kernel = partial(make_kernel, fused=workload.fused)
     train = partial(train_pack, pack.trials, device=device, record=workload.record, kernel=kernel)
     try:
         return train(hooks=hooks)

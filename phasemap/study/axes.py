@@ -49,14 +49,19 @@ class Axis(BaseModel):
     source: AxisRange | None = None
 
     @property
-    def numeric(self) -> bool:
-        """Whether all values are numbers, which have an order."""
-        return _are_numbers(self.values)
-
-    @property
     def scale(self) -> Scale:
         """``linear`` or ``log`` where the values are evenly spaced on that scale, else ``ordinal``."""
         return self.source.scale if self.source else spacing(self.values)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the values have no order of their own: not all of them are numbers."""
+        return not all(map(is_number, self.values))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value of an axis is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def spacing(values: Sequence[Any]) -> Scale:
@@ -65,7 +70,7 @@ def spacing(values: Sequence[Any]) -> Scale:
     Two numbers count as linear. Text, booleans and unevenly spaced numbers are ``ordinal``: they are drawn as
     equal steps, so that no cell of a list like 0, 1, 3, 10, 30 is drawn too thin to read.
     """
-    if not _are_numbers(values):
+    if not all(map(is_number, values)):
         return "ordinal"
     ordered = sorted(values)
     if _even([b - a for a, b in pairwise(ordered)]):
@@ -73,10 +78,6 @@ def spacing(values: Sequence[Any]) -> Scale:
     if ordered[0] > 0 and _even([math.log(b / a) for a, b in pairwise(ordered)]):
         return "log"
     return "ordinal"
-
-
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _even(gaps: Sequence[float]) -> bool:

@@ -85,7 +85,7 @@ def pick_device(wanted: str) -> torch.device:
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("resources.device is cuda, but no CUDA device is available")
+        raise RuntimeError("PyTorch finds no CUDA device here")
     return torch.device(wanted)
 
 
@@ -231,7 +231,7 @@ class _Training:
 
     def _load(self, saved: bytes) -> None:
         try:
-            state = torch.load(io.BytesIO(saved), weights_only=True, map_location=self.device)
+            state = torch.load(io.BytesIO(saved), weights_only=True, map_location="cpu")  # records stay there
             if state["version"] != CHECKPOINT_VERSION:
                 raise ValueError(f"version {state['version']}, not {CHECKPOINT_VERSION}")
             if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
