@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from common import report
 
-from phasemap.running.kernels import fused_available
+from phasemap.planning.kernels import fused_available
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.initial import initial_mlp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from phasemap.study.writing import dump_study
 if TYPE_CHECKING:
     import torch
 
+    from phasemap.planning.plan import Plan
     from phasemap.running.driver import Outcome
     from phasemap.running.runner import Runner
 
@@ -67,6 +68,7 @@ def execute(
     retry_failed: bool = False,
     fresh: bool = False,
     quiet: bool = False,
+    on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Run a study in a folder and say how it ended; see ``run``."""
     from phasemap.running.driver import run_study
@@ -80,7 +82,7 @@ def execute(
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
 
-    return run_study(study, folder, start_runner, retry_failed=retry_failed, fresh=fresh, quiet=quiet)
+    return run_study(study, folder, start_runner, retry_failed=retry_failed, fresh=fresh, quiet=quiet, on_plan=on_plan)
 
 
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:

@@ -12,7 +12,7 @@ import phasemap
 ROOT = Path(phasemap.__file__).parent
 ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
-    "diagram", "search", "figures", "running", "auditing",
+    "diagram", "search", "planning", "figures", "running", "auditing",
 ]  # fmt: skip
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {
@@ -94,7 +94,7 @@ def test_importing_loads_neither_ray_nor_torch(code):
 
 
 @pytest.mark.parametrize(
-    "modules", ["phasemap.running.driver, phasemap.runs", "phasemap.training.population", "phasemap.serving.app"]
+    "modules", ["phasemap.running.driver, phasemap.runs", "phasemap.training.population", "phasemap.serving.server"]
 )
 def test_runs_tables_and_workers_start_without_what_takes_a_second_to_import(modules):
     heavy = ("ray", "sklearn", "scipy.stats", "optuna")

@@ -23,7 +23,7 @@ from conftest import SMALL
 
 from phasemap.cli import cli, main
 from phasemap.phases.labelling import label_frame
-from phasemap.running.planning import make_plan
+from phasemap.planning.plan import make_plan
 from phasemap.study.file import load_study
 from phasemap.study.spec import PhaseRule
 

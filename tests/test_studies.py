@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import phasemap as pm
-from phasemap.running.estimate import estimate
-from phasemap.running.planning import make_plan
-from phasemap.study.packs import Calibration
+from phasemap.planning.calibration import Calibration
+from phasemap.planning.estimate import estimate
+from phasemap.planning.plan import make_plan
 
 STUDIES = Path(__file__).parent.parent / "studies"
 FILES = sorted(STUDIES.rglob("*.yaml"))

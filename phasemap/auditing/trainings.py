@@ -15,6 +15,7 @@ import pandas as pd
 from phasemap.auditing.answers import Answers, Weights, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.diagram.tables import derive
+from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder, write_text, write_whole
 from phasemap.results.inside import read_weights
 from phasemap.running.devices import DeviceChoice
@@ -23,13 +24,13 @@ from phasemap.running.runner import Event, More, Runner
 from phasemap.running.work import Workload
 from phasemap.study.axes import Axis
 from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec
-from phasemap.study.packs import LAUNCH_SECONDS, OPERATIONS_PER_SECOND, Pack
 from phasemap.study.problems import UserError
 from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
+from phasemap.training.costs import LAUNCH_SECONDS, OPERATIONS_PER_SECOND
 
 WIDTH, STEPS, WEIGHT_DECAY = 128, 150, 5.0
 """The audit's network: a ReLU MLP with one hidden layer, full batches, AdamW at 0.01."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, search_words, set_option, summary
 
 if TYPE_CHECKING:
+    from phasemap.planning.plan import Plan
     from phasemap.study.spec import Study
 
 
@@ -39,29 +41,20 @@ def run(
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import run_folder
-    from phasemap.running.planning import check_folder, make_plan
     from phasemap.study.file import load_study
-    from phasemap.study.packs import Calibration
-    from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
-    for change in [] if fresh else check_folder(loaded, folder):
-        click.echo(f"changed: {change}", err=True)
-    plan = make_plan(loaded, None if fresh else folder, retry_failed=retry_failed)
-    core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
-    if loaded.record:
-        core_time += ", and what record takes: see phasemap plan"
-    if loaded.search.kind == "grid" or retry_failed:
-        text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
-    else:
-        text = f"a search of {count_trials(loaded)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
-    click.echo(f"{loaded.name}: {text} ({core_time})", err=True)
-    if plan.packs and plan.kernel.notice:
-        click.echo(plan.kernel.notice, err=True)
     interrupt_on_terminate()
     outcome = execute(
-        loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
+        loaded,
+        folder,
+        address=address,
+        cpus=cpus,
+        in_process=in_process,
+        retry_failed=retry_failed,
+        fresh=fresh,
+        on_plan=partial(_tell_plan, loaded),
     )
     done = Run(folder)
     for trial_id in outcome.failures:
@@ -71,7 +64,7 @@ def run(
         click.echo(outcome.mixture, err=True)
     content = {
         "run": folder.place,
-        "n_trials": plan.n_trials,
+        "n_trials": outcome.n_trials,
         "n_trained": outcome.n_trained,
         "n_reused": outcome.n_reused,
         "failures": list(outcome.failures),
@@ -83,6 +76,25 @@ def run(
     sys.exit(EXIT_FAILED if outcome.failures else 0)
 
 
+def _tell_plan(study: Study, plan: Plan) -> None:
+    """Say what a run has to do, before it starts."""
+    from phasemap.planning.calibration import Calibration
+    from phasemap.study.trials import count_trials
+
+    for change in plan.changes:
+        click.echo(f"changed: {change}", err=True)
+    core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
+    if study.record:
+        core_time += ", and what record takes: see phasemap plan"
+    if plan.adaptive:
+        text = f"a search of {count_trials(study)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
+    else:
+        text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
+    click.echo(f"{study.name}: {text} ({core_time})", err=True)
+    if plan.packs and plan.kernel.notice:
+        click.echo(plan.kernel.notice, err=True)
+
+
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @common
@@ -90,16 +102,15 @@ def run(
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
 def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
+    from phasemap.planning.estimate import estimate
+    from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
-    from phasemap.running.estimate import estimate
-    from phasemap.running.planning import check_folder, make_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
-    changes = check_folder(loaded, folder)
-    made = make_plan(loaded, folder)
+    made = make_plan(loaded, folder, changes=check_folder(loaded, folder))
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     n_grid = count_trials(loaded)
     content = {
@@ -110,7 +121,7 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         "n_reused": made.n_reused,
         "n_missing": made.n_missing,
         "n_packs": len(made.packs),
-        "changes": changes,
+        "changes": made.changes,
         **cost,
     }
     most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
@@ -120,7 +131,7 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         f"estimated: {most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
         f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
     )
-    print_result(content, "\n".join([text, *(f"changed: {change}" for change in changes)]), as_json=as_json)
+    print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
 
 
 def _search(study: Study) -> str:

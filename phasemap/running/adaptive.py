@@ -8,44 +8,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pandas as pd
-
+from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
+from phasemap.planning.plan import known_trials
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import labelled_rows
-from phasemap.results.merge import merge_rows, select_rows, trial_frame, trial_table
+from phasemap.results.merge import trial_table
 from phasemap.results.shards import read_shard
 from phasemap.running.work import PackReport
 from phasemap.search.grid import coarse_to_fine
-from phasemap.search.maps import budget_trials, is_known
+from phasemap.search.maps import budget_trials
 from phasemap.search.study_search import StudySearch
-from phasemap.study.packs import TARGET_SECONDS, Pack, estimated_seconds, plan_packs
 from phasemap.study.spec import Study, Trial
-from phasemap.study.trials import expand, grid_ids
+from phasemap.study.trials import expand
+from phasemap.training.costs import estimated_seconds
 
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
 GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known
 SHORTEST_PACK = 0.5  # seconds of work, where a budget allows: Ray Tune needs 0.07 s a pack
 
 logger = logging.getLogger("phasemap")
-
-
-def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
-    """Return the rows of a study's trials that a run's folder has."""
-    rows = merge_rows(labelled_rows(folder, study.phases))
-    return trial_frame(select_rows(rows, grid_ids(study)))
-
-
-def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
-    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
-    done: set[str] = set()
-    if folder is not None:
-        table = known_trials(study, folder)
-        if is_known(study, table):
-            return []
-        done = set(table.loc[table["status"] != "failed", "trial_id"])
-    left = max(0, budget_trials(study) - len(done))
-    trials = (trial for trial in expand(study, coarse_to_fine(study)) if trial.trial_id not in done)
-    return list(itertools.islice(trials, left))
 
 
 @dataclass

@@ -15,21 +15,21 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
+from phasemap.planning.kernels import mixture
+from phasemap.planning.packs import Pack, split
+from phasemap.planning.plan import Plan, check_budget, check_folder, make_plan
 from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.shards import DamagedShardError, trained_devices
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.kernels import mixture
-from phasemap.running.planning import Plan, check_budget, check_folder, make_plan
 from phasemap.running.progress import Progress
 from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.completed import completed
-from phasemap.study.packs import Pack, split
 from phasemap.study.problems import UnreachableError
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
@@ -51,6 +51,7 @@ logger = logging.getLogger("phasemap")
 class Outcome:
     """How a run ended."""
 
+    n_trials: int  # that were to be trained in all, those of before among them
     n_trained: int
     n_reused: int
     failures: Sequence[str]  # ids of the trials that failed
@@ -65,22 +66,24 @@ def run_study(
     retry_failed: bool = False,
     fresh: bool = False,
     quiet: bool = False,
+    on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
-    UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
-    tables are made from what is finished, and the exception goes on.
+    ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what can't be
+    run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
+    exception goes on.
     """
-    if not fresh:
-        check_folder(study, folder)
-    check_budget(study, _plan(study, folder, retry_failed=retry_failed, fresh=fresh))
+    changes = [] if fresh else check_folder(study, folder)
     with storage_errors(folder):
         folder.create()
         try:
             with locked(folder) as lock:
                 while True:
                     try:
-                        plan = _plan(study, folder, retry_failed=retry_failed, fresh=fresh)
+                        plan = make_plan(study, None if fresh else folder, retry_failed=retry_failed, changes=changes)
+                        check_budget(study, plan)
+                        on_plan(plan)
                         return _run_locked(study, folder, plan, lock, start_runner, fresh=fresh, quiet=quiet)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
@@ -91,10 +94,6 @@ def run_study(
         finally:
             with suppress(OSError):  # what the storage refused is told by the error that ended the run
                 folder.remove_if_empty()
-
-
-def _plan(study: Study, folder: RunFolder, *, retry_failed: bool, fresh: bool) -> Plan:
-    return make_plan(study, None if fresh else folder, retry_failed=retry_failed)
 
 
 def _run_locked(
@@ -220,7 +219,13 @@ class _Run:
         mixed = mixture(tables.trials)
         if mixed:
             logger.info(mixed)
-        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed), mixture=mixed)
+        return Outcome(
+            n_trials=self.plan.n_trials,
+            n_trained=self.trained,
+            n_reused=self.plan.n_reused,
+            failures=list(failed),
+            mixture=mixed,
+        )
 
     def _end(self, provenance: Provenance, outcome: str, known: set[str], *, trained: bool) -> Tables:
         """Make the tables and complete the provenance, which is done also where the former is interrupted."""

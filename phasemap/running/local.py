@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice, NoDeviceError, usual_device
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.work import Workload, train_and_store
-from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError
 
 

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from phasemap.planning.packs import Pack
 from phasemap.running.runner import Advanced, Event, Finished
-from phasemap.study.packs import Pack, estimated_seconds
+from phasemap.training.costs import estimated_seconds
 
 PLAIN_SECONDS, LIVE_SECONDS = 10.0, 0.2
 

@@ -17,12 +17,12 @@ from ray import cloudpickle, tune
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
+from phasemap.planning.packs import Pack
 from phasemap.running.devices import NoDeviceError
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.slots import Share
 from phasemap.running.work import PackReport
-from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError, UserError
 
 ROOM_SECONDS = 10.0

@@ -17,13 +17,13 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed, More
 from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.work import Workload, train_and_store
-from phasemap.study.packs import Pack
 from phasemap.study.problems import UnreachableError
 from phasemap.study.spec import ResourceSpec
 

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from phasemap.planning.packs import make_pack
 from phasemap.results.compare import Comparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
@@ -19,7 +20,6 @@ from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.names import FUSED_KERNEL
-from phasemap.study.packs import make_pack
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import find_trial

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.work import PackReport, Workload
-from phasemap.study.packs import Pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from phasemap._version import __version__
 from phasemap.figures.page import ASSETS
-from phasemap.running.planning import OtherStudyError
+from phasemap.planning.plan import OtherStudyError
 from phasemap.serving import pages
 from phasemap.serving.content import UnknownTrialError
 from phasemap.serving.events import TooManyError

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import anyio
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from phasemap.planning.plan import OtherStudyError, check_folder
 from phasemap.results.folder import RunFolder
-from phasemap.running.planning import OtherStudyError, check_folder
 from phasemap.serving.params import CHANGE_CHECKS, ERRORS, Name, Serving, Submitter, client_of
 from phasemap.serving.schemas import PlanAnswer, Refusal, Submitted, Validation, mistake
 from phasemap.serving.service import MOST_TRIALS, Service, Settings

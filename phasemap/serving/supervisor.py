@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from phasemap.planning.plan import check_folder
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, holder_of, locked
 from phasemap.results.provenance import read_provenance
-from phasemap.running.planning import check_folder
 from phasemap.serving.queue import ATTEMPTS, QueuedRun, QueueFiles, interrupt, now, start_process
 from phasemap.study.file import load_resolved
 from phasemap.study.problems import UnreachableError, UserError

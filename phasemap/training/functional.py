@@ -14,9 +14,9 @@ import torch
 from torch.func import functional_call, grad, vmap
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.packs import CHUNK_BYTES, WORKING_COPIES
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
+from phasemap.training.costs import CHUNK_BYTES, WORKING_COPIES
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size

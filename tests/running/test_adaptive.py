@@ -15,12 +15,12 @@ from test_ray_feed import room_for
 
 import phasemap as pm
 from phasemap.cli import cli
+from phasemap.planning.plan import make_plan
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.running.adaptive import PackSource
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
-from phasemap.running.planning import make_plan
 from phasemap.running.ray_feed import PackedPlan, PackFeed, pack_of
 from phasemap.running.work import Workload, train_and_store
 

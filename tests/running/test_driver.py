@@ -8,6 +8,7 @@ from conftest import run_in_process, study_of
 import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
+from phasemap.running import driver
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 
@@ -71,3 +72,31 @@ def test_a_rule_file_with_thresholds_that_its_rule_forbids_is_refused(tmp_path):
     with pytest.raises(pm.StudyError, match=r"is fixed at 0\.9 by rule doshi2024"):
         pm.relabel(pm.open_run(folder.path), str(tmp_path / "rule.yaml"))
     assert pm.open_run(folder.path).study.phases.rule == "memorized_fraction"
+
+
+def test_a_run_is_planned_once_and_what_there_is_to_do_is_told_before_it_is_done(folder, monkeypatch):
+    planned, told, real = [], [], driver.make_plan
+
+    def make_plan(*arguments, **options):
+        planned.append(real(*arguments, **options))
+        return planned[-1]
+
+    def on_plan(plan):
+        told.append(plan)
+        assert len(pm.open_run(folder.path).trials) == 8  # nothing is done yet
+
+    monkeypatch.setattr(driver, "make_plan", make_plan)
+    outcome = run_study(study_of(seeds=3), folder, LocalRunner, quiet=True, on_plan=on_plan)
+    assert len(planned) == 1
+    assert told == planned
+    assert told[0].changes == ["seeds: added 2"]
+    assert (told[0].n_trials, told[0].n_reused) == (outcome.n_trials, outcome.n_reused) == (12, 8)
+    assert outcome.n_trained == told[0].n_missing == 4
+
+
+def test_a_study_over_its_budget_is_refused_before_anything_is_done(folder):
+    before = sorted(path.name for path in folder.path.iterdir())
+    wider = study_of(seeds=9, resources={"max_core_hours": 1e-9})
+    with pytest.raises(pm.UserError, match="max_core_hours"):
+        run_study(wider, folder, LocalRunner, quiet=True)
+    assert sorted(path.name for path in folder.path.iterdir()) == before

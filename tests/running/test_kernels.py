@@ -11,12 +11,12 @@ import pytest
 from conftest import run_in_process, study_of
 
 import phasemap as pm
+from phasemap.planning.kernels import choose_kernel, mixture
+from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
-from phasemap.running.kernels import choose_kernel, mixture
 from phasemap.running.replay import replay_trial
 from phasemap.running.work import Workload, store_failure
-from phasemap.study.packs import make_pack
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 
@@ -111,7 +111,7 @@ import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running.work import Workload, train_and_store
-from phasemap.study.packs import make_pack
+from phasemap.planning.packs import make_pack
 from phasemap.study.trials import expand
 run = pm.open_run(sys.argv[1])
 folder = RunFolder(Path(sys.argv[2]))

@@ -5,9 +5,9 @@ from conftest import study_of
 from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import ActorDiedError
 
+from phasemap.planning.packs import plan_packs
 from phasemap.running.ray_feed import PackedPlan, PackFeed, Room, failure
 from phasemap.running.slots import Share
-from phasemap.study.packs import plan_packs
 from phasemap.study.problems import UnreachableError
 from phasemap.study.trials import expand
 

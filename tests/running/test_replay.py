@@ -11,11 +11,11 @@ from conftest import run_in_process, study_of
 
 import phasemap as pm
 from phasemap.cli import cli
+from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running.replay import _differences
 from phasemap.running.work import Workload, store_failure
-from phasemap.study.packs import make_pack
 from phasemap.study.trials import expand
 
 

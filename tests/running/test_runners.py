@@ -14,6 +14,7 @@ from processes import children
 import phasemap as pm
 from phasemap.diagram.tables import derive
 from phasemap.phases.curves import QUANTITIES
+from phasemap.planning.packs import plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids, read_shards
@@ -23,7 +24,6 @@ from phasemap.running.local import LocalRunner
 from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished
 from phasemap.running.work import Workload
-from phasemap.study.packs import plan_packs
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, ResourceSpec
 from phasemap.study.trials import expand

@@ -14,10 +14,10 @@ from processes import alive, wait_for
 from services import ANN, YAML, small
 
 import phasemap as pm
+from phasemap.planning.plan import OtherStudyError
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.shards import shard_files
-from phasemap.running.planning import OtherStudyError
 from phasemap.serving.events import Hub
 from phasemap.serving.queue import QueueFiles
 from phasemap.serving.store import Cache, Store

@@ -10,11 +10,12 @@ from conftest import SMALL, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasemap.planning.packs import plan_packs, split
 from phasemap.search.grid import coarse_to_fine, levels
 from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS, NetworkTrial
-from phasemap.study.packs import estimated_seconds, plan_packs, split
 from phasemap.study.problems import UserError
 from phasemap.study.trials import count_trials, expand, find_trial, grid_ids
+from phasemap.training.costs import estimated_seconds
 
 GOLDEN = ["88a0ad5389d88673", "a8ee6416999e187d", "42c4e8830380e001"]
 

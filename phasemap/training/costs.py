@@ -1,25 +1,18 @@
-"""Packs: trials of one static shape that a process trains together, sized by an estimate of their cost."""
+"""What trials cost by their kernels' arithmetic: seconds of one core, and memory; no torch is needed to tell."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import statistics
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.sizes import TaskSize, trial_size
 
-TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
 STEP_SECONDS = {"mlp": 80e-6, "transformer": 0.5e-3}  # of one step beside its matrix products
 LAUNCH_SECONDS = {"mlp": 0.7e-3, "transformer": 3.8e-3}  # of one layer or block's step, without an explicit gradient
 NORM_SECONDS = 18e-9  # of a norm layer's step, a unit of an example
 DROPOUT_FACTOR = 1.3
 RECORDS = 60
-PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more
 BLOCKS_BYTES = 12 << 20  # what the explicit gradients work in
 CHUNK_BYTES = 8 << 20  # hidden units of the networks that the general kernel takes at once
 WORKING_COPIES = {"mlp": 5, "transformer": 8, "norm": 24}  # of those units, with their gradients
@@ -27,28 +20,6 @@ LOOKING_COPIES = {"extracted": 5, "pruning": 5, "logits": 3}  # of all examples'
 LOOKS = 16  # of the records, at which neurons are looked at
 PRUNED = 3 * 129  # the rows of three pruning curves
 ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pack:
-    """Trials that are trained together; the id is a hash of their ids, in order."""
-
-    pack_id: str
-    trials: tuple[NetworkTrial, ...]
-
-
-def make_pack(trials: Sequence[NetworkTrial]) -> Pack:
-    """Build a pack of the given trials."""
-    digest = hashlib.sha256(",".join(trial.trial_id for trial in trials).encode()).hexdigest()
-    return Pack(pack_id=digest[:16], trials=tuple(trials))
-
-
-def split(pack: Pack) -> list[Pack]:
-    """Split a pack into two halves; a pack of one trial stays as it is."""
-    if len(pack.trials) == 1:
-        return [pack]
-    half = (len(pack.trials) + 1) // 2
-    return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
 
 
 def estimated_seconds(trial: NetworkTrial) -> float:
@@ -68,34 +39,13 @@ def estimated_seconds(trial: NetworkTrial) -> float:
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
 
 
-def cost_key(trial: NetworkTrial) -> Hashable:
-    """Name the kind of trials that cost as much as this one, but for the number of their examples."""
-    return (trial.shape, trial.dropout > 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """How many times longer trials take on a machine than estimated, for those kinds that were measured.
-
-    It is for telling people times. Packs are cut by the plain estimate, which is the same on all machines: a run that
-    is continued elsewhere, or under another load, meets its unfinished packs again.
-    """
-
-    factors: Mapping[Hashable, float] = field(default_factory=dict)
-
-    def seconds(self, trial: NetworkTrial) -> float:
-        """Estimate one core's seconds for a trial; kinds that were not measured are as far off as those that were."""
-        usual = statistics.median(self.factors.values()) if self.factors else 1.0
-        return estimated_seconds(trial) * self.factors.get(cost_key(trial), usual)
-
-
 def estimated_bytes(trials: Sequence[NetworkTrial]) -> int:
     """Estimate the memory that a pack takes beside its process's: what its trials keep, and what they work in.
 
     A trial keeps its weights, gradient and moments, and its examples. The explicit gradient works in blocks that stay
     in cache. Other networks work on as many networks' hidden units as the kernel takes at once.
     """
-    kept = sum(_kept_bytes(trial) for trial in trials)
+    kept = sum(kept_bytes(trial) for trial in trials)
     return kept + max((_working_bytes(trial, len(trials)) for trial in set(trials)), default=0)
 
 
@@ -120,7 +70,8 @@ def _inside_rows(trial: NetworkTrial, record: Collection[str]) -> int:
     return sum(rows.get(name, 0) for name in record)
 
 
-def _kept_bytes(trial: NetworkTrial) -> int:
+def kept_bytes(trial: NetworkTrial) -> int:
+    """Estimate what a trial of a pack keeps from its start to its end."""
     size = trial_size(trial)
     n_train = trial.data_fraction * size.n_examples
     features = 0 if size.tokens else size.n_examples * size.n_inputs
@@ -168,50 +119,3 @@ def weight_count(trial: NetworkTrial, size: TaskSize) -> int:
     if trial.model == "transformer":
         return trial.width * (2 * size.n_classes + trial.depth * (4 + 2 * trial.mlp_factor) * trial.width)
     return trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
-
-
-def plan_packs(
-    trials: Iterable[NetworkTrial], *, done: Collection[str] = (), pack_size: int | None = None
-) -> list[Pack]:
-    """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
-
-    The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
-    their checkpoints. ``pack_size`` is an upper limit, kept exactly.
-    """
-    groups: dict[object, list[NetworkTrial]] = {}
-    position: dict[str, int] = {}
-    for number, trial in enumerate(trials):
-        groups.setdefault(trial.shape, []).append(trial)
-        position[trial.trial_id] = number
-    packs = []
-    for group in groups.values():
-        seconds = sum(map(estimated_seconds, group)) / len(group)
-        most = PACK_BYTES // max(map(_kept_bytes, group))
-        size = pack_size or max(1, min(round(TARGET_SECONDS / seconds), most))
-        for cut in _equal_parts(group, math.ceil(len(group) / size)):
-            missing = [trial for trial in cut if trial.trial_id not in done]
-            if missing:
-                packs.append((position[cut[0].trial_id], make_pack(missing)))
-    return _shortest_last([pack for _, pack in sorted(packs, key=lambda found: found[0])])
-
-
-def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:
-    """Put the later half of the work in order of length, the longest first.
-
-    The former half stays as it came (coarse to fine, so that a partial run shows the whole map); the latter ends with
-    short packs, so that no core waits long for the last one.
-    """
-    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
-    done, half = 0.0, len(packs)
-    for number, cost in enumerate(seconds):
-        done += cost
-        if done >= sum(seconds) / 2:
-            half = number + 1
-            break
-    later = sorted(range(half, len(packs)), key=lambda number: -seconds[number])
-    return [*packs[:half], *(packs[number] for number in later)]
-
-
-def _equal_parts(items: Sequence[NetworkTrial], parts: int) -> list[Sequence[NetworkTrial]]:
-    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
-    return [items[a:b] for a, b in pairwise(bounds)]

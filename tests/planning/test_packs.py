@@ -5,21 +5,19 @@ import torch
 from conftest import study_of, trial_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from phasemap.study.packs import (
+from phasemap.planning.packs import PACK_BYTES, TARGET_SECONDS, plan_packs
+from phasemap.study.sizes import trial_size
+from phasemap.study.trials import expand
+from phasemap.tasks.load import dataset_of
+from phasemap.training.costs import (
     BLOCKS_BYTES,
     OPERATIONS_PER_SECOND,
-    PACK_BYTES,
-    TARGET_SECONDS,
     answer_operations,
     estimated_bytes,
     estimated_seconds,
     looking_bytes,
-    plan_packs,
     weight_count,
 )
-from phasemap.study.sizes import trial_size
-from phasemap.study.trials import expand
-from phasemap.tasks.load import dataset_of
 from phasemap.training.networks import build_network
 
 NETWORKS = [

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
+
+from phasemap.planning.calibration import Calibration, calibrate
+from phasemap.planning.kernels import KernelChoice, choose_kernel
+from phasemap.planning.packs import Pack, plan_packs
 from phasemap.results.folder import RunFolder
+from phasemap.results.labelled import labelled_rows
+from phasemap.results.merge import merge_rows, select_rows, trial_frame
 from phasemap.results.shards import failed_ids, finished_ids
-from phasemap.running.kernels import KernelChoice, choose_kernel
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
-from phasemap.study.packs import Calibration, Pack, plan_packs
 from phasemap.study.problems import UserError
-from phasemap.study.spec import Study
+from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand, grid_ids
 
 
@@ -26,6 +32,7 @@ class Plan:
     n_reused: int
     record: Sequence[str] = ()  # what is looked at inside the networks
     kernel: KernelChoice = field(default_factory=KernelChoice)
+    changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
@@ -39,8 +46,6 @@ class Plan:
 
     def calibration(self) -> Calibration:
         """Measure on this machine what its trials and the records from inside them cost."""
-        from phasemap.training.calibration import calibrate
-
         return calibrate(self.packs, self.record, fused=self.kernel.fused)
 
 
@@ -57,10 +62,12 @@ class OtherStudyError(UserError):
         self.differences = differences
 
 
-def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = False) -> Plan:
+def make_plan(
+    study: Study, folder: RunFolder | None, *, retry_failed: bool = False, changes: Sequence[str] = ()
+) -> Plan:
     """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
     if study.search.kind != "grid" and not retry_failed:
-        return _adaptive_plan(study, folder)
+        return _adaptive_plan(study, folder, changes)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
@@ -71,12 +78,13 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
     n_reused = sum(trial.trial_id in done for trial in trials)
     kernel = choose_kernel(folder)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record, kernel=kernel)
+    return Plan(
+        packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record, kernel=kernel, changes=changes
+    )
 
 
-def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
+def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
-    from phasemap.running.adaptive import likely_trials
     from phasemap.search.maps import budget_trials
 
     size = study.resources.pack_size
@@ -87,8 +95,30 @@ def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
         n_reused=len(done & set(grid_ids(study))),
         record=study.record,
         kernel=choose_kernel(folder),
+        changes=changes,
         adaptive=True,
     )
+
+
+def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
+    """Return the rows of a study's trials that a run's folder has."""
+    rows = merge_rows(labelled_rows(folder, study.phases))
+    return trial_frame(select_rows(rows, grid_ids(study)))
+
+
+def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
+    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
+    from phasemap.search.maps import budget_trials, is_known
+
+    done: set[str] = set()
+    if folder is not None:
+        table = known_trials(study, folder)
+        if is_known(study, table):
+            return []
+        done = set(table.loc[table["status"] != "failed", "trial_id"])
+    left = max(0, budget_trials(study) - len(done))
+    trials = (trial for trial in expand(study, coarse_to_fine(study)) if trial.trial_id not in done)
+    return list(itertools.islice(trials, left))
 
 
 def check_folder(study: Study, folder: RunFolder) -> list[str]:

@@ -6,11 +6,12 @@ import time
 import pytest
 from conftest import CPU, study_of
 
-from phasemap.running.kernels import KernelChoice
-from phasemap.running.planning import make_plan
-from phasemap.study.packs import Calibration, cost_key, estimated_seconds, make_pack
+from phasemap.planning.calibration import Calibration, calibrate, cost_key
+from phasemap.planning.kernels import KernelChoice
+from phasemap.planning.packs import make_pack
+from phasemap.planning.plan import make_plan
 from phasemap.study.trials import expand
-from phasemap.training.calibration import calibrate
+from phasemap.training.costs import estimated_seconds
 from phasemap.training.population import train_pack
 
 MODELS = {

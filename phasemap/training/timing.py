@@ -1,49 +1,19 @@
-"""What trials really cost on this machine: a few steps of a study's own networks, timed."""
+"""What steps and records of a few networks take on this machine, timed by the process's own time on the CPU."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Hashable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 
 import torch
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.packs import Calibration, Pack, cost_key, estimated_seconds
 from phasemap.tasks.examples import Examples
 from phasemap.training.inside import Inside, inside_steps
 from phasemap.training.population import Kernel, examples_of, make_kernel, steady_arithmetic
 from phasemap.training.recording import record_steps
 
-MOST_KINDS = 4  # those that take most of the work; the others are taken to be as far off
 KIND_SECONDS = 0.3
-MOST_NETWORKS = 16  # trained together in a measurement: with more, a step costs each of them hardly less
-
-
-def calibrate(packs: Iterable[Pack], record: Collection[str] = (), *, fused: bool = False) -> Calibration:
-    """Measure how far the estimates are off for the kinds of trials that take most of the work.
-
-    They are trained by the kernel that their run would use (``fused``: see ``make_kernel``). What is recorded inside
-    the networks (``record``), which no estimate knows, is measured with one network of a kind. A second or two (more
-    where large networks are pruned), by this process's own time on the CPU, so that other processes on the machine
-    don't count.
-    """
-    work: dict[Hashable, float] = {}
-    examples: dict[Hashable, list[NetworkTrial]] = {}  # of each kind, those of its first pack
-    for pack in packs:
-        kinds: dict[Hashable, list[NetworkTrial]] = {}
-        for trial in pack.trials:
-            kinds.setdefault(cost_key(trial), []).append(trial)
-        for key, trials in kinds.items():
-            work[key] = work.get(key, 0.0) + sum(map(estimated_seconds, trials))
-            examples.setdefault(key, trials[:MOST_NETWORKS])
-    factors: dict[Hashable, float] = {}
-    for key in sorted(work, key=lambda key: -work[key])[:MOST_KINDS]:
-        with suppress(MemoryError, RuntimeError):  # too large for this machine: its time is the formula's
-            factors[key] = measured_seconds(examples[key], record, fused=fused) / sum(
-                map(estimated_seconds, examples[key])
-            )
-    return Calibration(factors=factors)
 
 
 def measured_seconds(trials: Sequence[NetworkTrial], record: Collection[str] = (), *, fused: bool = False) -> float:

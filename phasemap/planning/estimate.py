@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phasemap.study.packs import Calibration, Pack, estimated_bytes, looking_bytes
+from phasemap.planning.calibration import Calibration
+from phasemap.planning.packs import Pack
+from phasemap.training.costs import estimated_bytes, looking_bytes
 
 if TYPE_CHECKING:
-    from phasemap.running.planning import Plan
+    from phasemap.planning.plan import Plan
     from phasemap.study.spec import ResourceSpec
 
 RAY_START_SECONDS = 8.0

@@ -1,0 +1,82 @@
+"""Packs: trials of one static shape that a process trains together, sized by an estimate of their cost."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from phasemap.study.spec import Trial
+from phasemap.training.costs import estimated_seconds, kept_bytes
+
+TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
+PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Trials that are trained together; the id is a hash of their ids, in order."""
+
+    pack_id: str
+    trials: tuple[Trial, ...]
+
+
+def make_pack(trials: Sequence[Trial]) -> Pack:
+    """Build a pack of the given trials."""
+    digest = hashlib.sha256(",".join(trial.trial_id for trial in trials).encode()).hexdigest()
+    return Pack(pack_id=digest[:16], trials=tuple(trials))
+
+
+def split(pack: Pack) -> list[Pack]:
+    """Split a pack into two halves; a pack of one trial stays as it is."""
+    if len(pack.trials) == 1:
+        return [pack]
+    half = (len(pack.trials) + 1) // 2
+    return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
+
+
+def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:
+    """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
+
+    The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
+    their checkpoints. ``pack_size`` is an upper limit, kept exactly.
+    """
+    groups: dict[object, list[Trial]] = {}
+    position: dict[str, int] = {}
+    for number, trial in enumerate(trials):
+        groups.setdefault(trial.shape, []).append(trial)
+        position[trial.trial_id] = number
+    packs = []
+    for group in groups.values():
+        seconds = sum(map(estimated_seconds, group)) / len(group)
+        most = PACK_BYTES // max(map(kept_bytes, group))
+        size = pack_size or max(1, min(round(TARGET_SECONDS / seconds), most))
+        for cut in _equal_parts(group, math.ceil(len(group) / size)):
+            missing = [trial for trial in cut if trial.trial_id not in done]
+            if missing:
+                packs.append((position[cut[0].trial_id], make_pack(missing)))
+    return _shortest_last([pack for _, pack in sorted(packs, key=lambda found: found[0])])
+
+
+def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:
+    """Put the later half of the work in order of length, the longest first.
+
+    The former half stays as it came (coarse to fine, so that a partial run shows the whole map); the latter ends with
+    short packs, so that no core waits long for the last one.
+    """
+    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
+    done, half = 0.0, len(packs)
+    for number, cost in enumerate(seconds):
+        done += cost
+        if done >= sum(seconds) / 2:
+            half = number + 1
+            break
+    later = sorted(range(half, len(packs)), key=lambda number: -seconds[number])
+    return [*packs[:half], *(packs[number] for number in later)]
+
+
+def _equal_parts(items: Sequence[Trial], parts: int) -> list[Sequence[Trial]]:
+    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
+    return [items[a:b] for a, b in pairwise(bounds)]
