@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
     from phasemap.search.sampler import BoundarySampler
+    from phasemap.study.errors import StudyError, UnreachableError, UserError
     from phasemap.study.file import load_study
-    from phasemap.study.problems import StudyError, UnreachableError, UserError
     from phasemap.study.spec import PhaseRule, Study
 
 _HOMES = {
@@ -29,9 +29,9 @@ _HOMES = {
     "PhaseRule": "phasemap.study.spec",
     "Run": "phasemap.runs",
     "Study": "phasemap.study.spec",
-    "StudyError": "phasemap.study.problems",
-    "UnreachableError": "phasemap.study.problems",
-    "UserError": "phasemap.study.problems",
+    "StudyError": "phasemap.study.errors",
+    "UnreachableError": "phasemap.study.errors",
+    "UserError": "phasemap.study.errors",
     "label": "phasemap.api",
     "load_network": "phasemap.api",
     "load_study": "phasemap.study.file",

@@ -15,9 +15,9 @@ from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
+from phasemap.study.errors import UserError
 from phasemap.study.file import load_rule, load_study
 from phasemap.study.names import FUSED_KERNEL
-from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial
 from phasemap.study.writing import dump_study

@@ -15,7 +15,7 @@ from phasemap.results.export import export_table
 from phasemap.results.folder import written
 from phasemap.results.provenance import read_provenance
 from phasemap.runs import Run
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 SUMS = "SHA256SUMS"
 ZIP = ".zip"

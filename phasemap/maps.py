@@ -10,7 +10,7 @@ from phasemap.diagram.bands import Band, band_table, drawn_bands, inferred_band,
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.seeds import SeedMaps
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 if TYPE_CHECKING:
     import xarray

@@ -24,9 +24,9 @@ from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
 from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import FINALS, ROBUSTNESS
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:

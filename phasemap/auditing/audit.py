@@ -47,7 +47,7 @@ from phasemap.auditing.trainings import (
 )
 from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.tasks.dataset import Ints
 

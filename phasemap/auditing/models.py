@@ -20,7 +20,7 @@ from phasemap.auditing.reading import read_frame
 from phasemap.auditing.suspects import WRONG_FROM
 from phasemap.auditing.trainings import HALF, Rows
 from phasemap.results.folder import write_whole
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.splits import split_rows
 

@@ -20,7 +20,7 @@ from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
 from phasemap.auditing.reading import Table, read_frame
 from phasemap.results.folder import write_text
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 
 SURE_SHARE = 0.3  # of the sheet are top suspects

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phasemap.auditing.messages import Notice
 from phasemap.auditing.reading import Table
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 
 FEWEST_ROWS, MOST_CLASSES = 50, 1000

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.auditing.options import Columns
-from phasemap.study.problems import UserError, did_you_mean
+from phasemap.study.errors import UserError, did_you_mean
 
 TABLES = (".csv", ".parquet")
 ARRAYS = (".npz", ".npy")

@@ -23,8 +23,8 @@ from phasemap.running.driver import run_study
 from phasemap.running.runner import Event, More, Runner
 from phasemap.running.work import Workload
 from phasemap.study.axes import Axis
+from phasemap.study.errors import UserError
 from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec
-from phasemap.study.problems import UserError
 from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints

@@ -66,7 +66,7 @@ def _place(storage: str, run: str) -> str:
 
 
 def _shared_storage(storage: str | None) -> str:
-    from phasemap.study.problems import UserError
+    from phasemap.study.errors import UserError
 
     if storage is None or ("://" not in storage and not Path(storage).is_absolute()):
         raise UserError(
@@ -180,7 +180,7 @@ def _run_content(run: str, storage: str | None) -> dict[str, Any]:
 @click.option("--follow", is_flag=True, help="With --address: show what comes, and end with the run's exit code.")
 def logs(run: str, storage: str | None, as_json: bool, address: str | None, follow: bool) -> None:
     """Print the log of RUN: run.log in the storage or, with --address, what its job has written."""
-    from phasemap.study.problems import UserError
+    from phasemap.study.errors import UserError
 
     if address:
         from phasemap.running.jobs import JobServer

@@ -22,7 +22,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
     from phasemap.api import Run
     from phasemap.results.folder import list_runs
     from phasemap.results.provenance import read_provenance
-    from phasemap.study.problems import UserError
+    from phasemap.study.errors import UserError
     from phasemap.study.trials import count_trials
 
     rows = []

@@ -58,7 +58,7 @@ def _serve(
 ) -> None:
     from phasemap.results.folder import storage_path
     from phasemap.results.remote import is_remote
-    from phasemap.study.problems import UserError
+    from phasemap.study.errors import UserError
 
     if is_remote(storage):
         raise UserError(f"--storage {storage}: allowed for a service: a local or shared folder")

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from phasemap.api import Run
 
-EXIT_FAILED, EXIT_WRONG, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 storage_option = click.option(
     "--storage",
@@ -51,14 +51,12 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def guarded(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a command, and turn users' mistakes into messages and exit codes."""
-    from phasemap.study.problems import UnreachableError, UserError
+    from phasemap.study.errors import PhasemapError
 
     try:
         return command(*args, **kwargs)
-    except UserError as error:
-        _fail(str(error), EXIT_WRONG, as_json=kwargs.get("as_json", False))
-    except UnreachableError as error:
-        _fail(str(error), EXIT_UNREACHABLE, as_json=kwargs.get("as_json", False))
+    except PhasemapError as error:
+        _fail(str(error), error.exit_code, as_json=kwargs.get("as_json", False))
     except KeyboardInterrupt:
         _fail(
             "interrupted; what was finished is kept, and the same command continues",

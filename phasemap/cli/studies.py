@@ -27,7 +27,7 @@ def init(file: Path) -> None:
 
 def _init(file: Path) -> None:
     from phasemap.results.folder import write_text, written
-    from phasemap.study.problems import UserError
+    from phasemap.study.errors import UserError
     from phasemap.study.writing import template
 
     if file.exists():

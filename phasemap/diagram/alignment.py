@@ -12,7 +12,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
 from phasemap.study.combinations import values_of
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 

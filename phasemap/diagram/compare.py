@@ -18,7 +18,7 @@ from phasemap.diagram.sameness import Sameness, sameness
 from phasemap.diagram.seeds import by_seed
 from phasemap.diagram.shifts import frontier_shifts
 from phasemap.phases.rules import PHASES, SUBPHASES
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 

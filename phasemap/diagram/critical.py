@@ -18,7 +18,7 @@ from phasemap.diagram.frontier import Floats
 from phasemap.diagram.seeds import MAP_COLUMNS, by_seed, resamples
 from phasemap.diagram.statistics import UNDETERMINED, WINS, generalization_wins
 from phasemap.phases.rules import PHASES, SUBPHASES
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 LEVEL = 0.9

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.frontier import Floats, Kind, frontier_lines, surface
 from phasemap.study.axes import Axis
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 STEP = "step"  # the horizon, where it is an axis

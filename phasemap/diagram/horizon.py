@@ -16,7 +16,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows, recorded_steps
 from phasemap.results.merge import curves_of, merge_rows, trial_frame
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import grid_ids
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import CensoredData, ecdf
 
+from phasemap.study.errors import UserError
 from phasemap.study.names import STEP_TIMES
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 
 LEVEL = 0.95

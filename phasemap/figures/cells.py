@@ -16,7 +16,7 @@ from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
 from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
 from phasemap.study.axes import Axis
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 

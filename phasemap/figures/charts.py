@@ -15,7 +15,7 @@ from phasemap.figures.logits import logits_chart
 from phasemap.figures.neurons import neurons_chart
 from phasemap.figures.pruning import PRUNING_METRICS, pruning_chart
 from phasemap.figures.spec import source_words
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

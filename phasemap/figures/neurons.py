@@ -11,7 +11,7 @@ from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, Grid, cells_of, c
 from phasemap.figures.chart import Chart, ChartPanel, Dots, pooled
 from phasemap.figures.palette import STROKES, Stroke
 from phasemap.representations.ipr import spearman
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 EXTREMES = {"highest": "highest IPR", "lowest": "lowest IPR"}
 QUANTITIES = {"weight": ("token", "weight"), "power": ("frequency", "share of the power")}

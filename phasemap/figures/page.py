@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phasemap.results.folder import write_text, written
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE_SCRIPTS = (

@@ -26,7 +26,7 @@ from phasemap.figures.curves import ACCURACIES, SEEDS
 from phasemap.figures.palette import STROKES, Stroke
 from phasemap.figures.spec import held_words, readable
 from phasemap.study.combinations import values_of
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 ORDERS = {

@@ -19,8 +19,8 @@ from phasemap.diagram.frontier import KINDS, Floats
 from phasemap.diagram.points import MEANS
 from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
 from phasemap.study.axes import Scale
+from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 from phasemap.study.writing import study_hash
 

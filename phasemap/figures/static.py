@@ -17,7 +17,7 @@ from phasemap.figures.panel import draw_panel, map_handles
 from phasemap.figures.spec import FigureSpec, readable
 from phasemap.figures.style import in_style, width_inches
 from phasemap.results.folder import write_whole, written
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
 CELL_INCHES = 0.34

@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib as mpl
 
 from phasemap.figures.kinds import SIZES
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 STYLE_FILE = Path(__file__).with_name("phasemap.mplstyle")
 INCHES = dict(zip(SIZES, (3.4, 7.0), strict=True))

@@ -17,8 +17,8 @@ from phasemap.results.merge import merge_rows, select_rows, trial_frame
 from phasemap.results.shards import failed_ids, finished_ids
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
+from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand, grid_ids
 
@@ -47,19 +47,6 @@ class Plan:
     def calibration(self) -> Calibration:
         """Measure on this machine what its trials and the records from inside them cost."""
         return calibrate(self.packs, self.record, fused=self.kernel.fused)
-
-
-class OtherStudyError(UserError):
-    """The storage has a run of this name, but of another experiment."""
-
-    def __init__(self, name: str, differences: Sequence[str]) -> None:
-        super().__init__(
-            f"the storage holds another study of the name {name}:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + "\nallowed: the same task, model, training and fixed values; another name; "
-            "or phasemap run --fresh (moves it aside)"
-        )
-        self.differences = differences
 
 
 def make_plan(

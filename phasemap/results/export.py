@@ -13,7 +13,7 @@ import pandas as pd
 from phasemap.results.folder import write_whole, written
 from phasemap.results.optuna_study import DATABASE, JOURNAL, write_optuna_storage
 from phasemap.study.axes import Axis
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:

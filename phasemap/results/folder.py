@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from phasemap.results.remote import Remote, copy_of, is_remote
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 DEFAULT_STORAGE = "runs"
 LOCK_FILES = ("lock.json", "lock.beat")

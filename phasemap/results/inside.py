@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.results.folder import RunFolder
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.training.recording import InsideRecord, TrialResult
 
 KEYS = ("trial_id", "pack_id", "record", "step", "series", "index")

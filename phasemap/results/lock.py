@@ -18,7 +18,7 @@ from typing import Protocol
 
 from phasemap.results.folder import LOCK_FILES, RunFolder
 from phasemap.results.remote import Remote
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 BEAT_SECONDS = 5.0  # the holder gives a sign of life so often
 LEASE_SECONDS = 60.0  # a rival that sees none for so long takes the lock over; network file systems cache for a while

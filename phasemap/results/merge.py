@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
 from phasemap.results.schema import SHARD_SCHEMA, STATUSES
+from phasemap.study.errors import UserError
 from phasemap.study.names import FINALS
 from phasemap.study.networks import NETWORK_SETTINGS
-from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule
 
 TRIAL_COLUMNS = (

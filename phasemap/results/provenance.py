@@ -16,7 +16,7 @@ from typing import Any
 from phasemap._version import __version__
 from phasemap.results.commands import typed_command
 from phasemap.results.folder import RunFolder
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow", "numba")
 

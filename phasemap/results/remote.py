@@ -18,13 +18,9 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import StorageError, UserError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
-
-
-class StorageError(OSError, UnreachableError):
-    """An object store can't be reached, read or written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,12 @@ import pyarrow.parquet as pq
 from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
 from phasemap.results.schema import SHARD_SCHEMA, SHARD_VERSION, VERSION_KEY, setting_value
+from phasemap.study.errors import DamagedShardError, UserError
 from phasemap.study.networks import NETWORK_SETTINGS
-from phasemap.study.problems import UserError
 from phasemap.training.recording import TrialResult
 
 ATTEMPTS = 4  # to read shards that are being replaced
 Result = TypeVar("Result")
-
-
-class DamagedShardError(UserError):
-    """A shard's content can't be read; its trials count as not trained."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
-        super().__init__(f"{path} is damaged: {reason}; needed: phasemap run, which sets it aside and trains it again")
 
 
 def shard_table(pack_id: str, results: Sequence[TrialResult]) -> pa.Table:

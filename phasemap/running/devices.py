@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UserError
 
 FRESH = "or phasemap run --fresh (moves the run aside)"
-
-
-class NoDeviceError(UnreachableError):
-    """A node lacks the device that its pack is to train on; every further pack would fail there too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

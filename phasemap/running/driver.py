@@ -22,7 +22,7 @@ from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
-from phasemap.results.shards import DamagedShardError, trained_devices
+from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.progress import Progress
 from phasemap.running.run_log import RunLog
@@ -30,7 +30,7 @@ from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.running.work import Workload, store_failure
 from phasemap.search.completed import completed
-from phasemap.study.problems import UnreachableError
+from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
 

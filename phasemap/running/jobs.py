@@ -22,7 +22,7 @@ from typing import Any
 from phasemap._version import __version__
 from phasemap.running import start
 from phasemap.running.tokens import PLACES, find_token
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from phasemap.planning.packs import Pack
-from phasemap.running.devices import DeviceChoice, NoDeviceError, usual_device
+from phasemap.running.devices import DeviceChoice, usual_device
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.work import Workload, train_and_store
-from phasemap.study.problems import UnreachableError
+from phasemap.study.errors import NoDeviceError, UnreachableError
 
 
 class LocalRunner:

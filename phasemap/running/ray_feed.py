@@ -18,12 +18,11 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from phasemap.planning.packs import Pack
-from phasemap.running.devices import NoDeviceError
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.slots import Share
 from phasemap.running.work import PackReport
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
 
 ROOM_SECONDS = 10.0
 

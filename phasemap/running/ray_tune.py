@@ -24,7 +24,7 @@ from phasemap.running.runner import Event, Failed, More
 from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.work import Workload, train_and_store
-from phasemap.study.problems import UnreachableError
+from phasemap.study.errors import UnreachableError
 from phasemap.study.spec import ResourceSpec
 
 if TYPE_CHECKING:

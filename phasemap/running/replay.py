@@ -19,8 +19,8 @@ from phasemap.results.provenance import read_provenance, surroundings
 from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
+from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import find_trial
 

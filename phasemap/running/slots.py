@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from phasemap.running.devices import usual_device
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import ResourceSpec
 
 Node = Mapping[str, float]  # CPU and GPU of one node

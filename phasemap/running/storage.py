@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from phasemap.results.folder import RunFolder
-from phasemap.study.problems import UnreachableError
+from phasemap.study.errors import UnreachableError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds between attempts
 Result = TypeVar("Result")

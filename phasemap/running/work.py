@@ -18,9 +18,9 @@ from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
-from phasemap.results.shards import DamagedShardError, read_shard, shard_table, write_shard
-from phasemap.running.devices import NoDeviceError
+from phasemap.results.shards import read_shard, shard_table, write_shard
 from phasemap.running.storage import patiently, storage_errors
+from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.spec import PhaseRule
 from phasemap.training.recording import TrialResult
 

@@ -29,14 +29,10 @@ from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import shard_files, shard_pieces, unless_replaced
 from phasemap.runs import Run
 from phasemap.serving.store import Snapshot
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UnknownTrialError
 from phasemap.study.yaml_lines import read_assignment
 
 MOST_FAILURES = 50
-
-
-class UnknownTrialError(UserError):
-    """The run has no such trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

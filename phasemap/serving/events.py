@@ -9,14 +9,10 @@ from dataclasses import dataclass, field
 from sse_starlette import ServerSentEvent
 
 from phasemap.serving.summaries import DONE, FAILED, STOPPED, Summaries, Summary
-from phasemap.study.problems import UserError
+from phasemap.study.errors import TooManyError, UserError
 
 MOST_FOLLOWERS = 200
 CHECK_SECONDS = 5.0
-
-
-class TooManyError(UserError):
-    """As many follow as may."""
 
 
 @dataclass

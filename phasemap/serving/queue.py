@@ -16,8 +16,8 @@ from pathlib import Path
 
 from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.lock import process_start
+from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
 

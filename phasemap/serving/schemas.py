@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from phasemap.serving.summaries import Summary
-from phasemap.study.problems import Problem, UserError
+from phasemap.study.errors import Problem, UserError
 
 
 class Mistake(BaseModel):

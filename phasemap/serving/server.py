@@ -25,19 +25,23 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from phasemap._version import __version__
 from phasemap.figures.page import ASSETS
-from phasemap.planning.plan import OtherStudyError
 from phasemap.serving import pages
-from phasemap.serving.content import UnknownTrialError
-from phasemap.serving.events import TooManyError
 from phasemap.serving.file_routes import making
 from phasemap.serving.middleware import BodyGuard, HostGuard, Recorder
 from phasemap.serving.run_routes import health, metrics, reading
 from phasemap.serving.schemas import Mistake, Refusal, refusal
 from phasemap.serving.service import PREFIX, Service, Settings
-from phasemap.serving.store import UnknownRunError
-from phasemap.serving.submissions import BusyError, changing
-from phasemap.serving.supervisor import ConflictError
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.serving.submissions import changing
+from phasemap.study.errors import (
+    BusyError,
+    ConflictError,
+    OtherStudyError,
+    TooManyError,
+    UnknownRunError,
+    UnknownTrialError,
+    UnreachableError,
+    UserError,
+)
 
 STATUS: dict[type[Exception], int] = {
     UnknownRunError: 404,

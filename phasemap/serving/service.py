@@ -28,7 +28,7 @@ from phasemap.serving.store import Cache, Store
 from phasemap.serving.summaries import STATES, Summaries
 from phasemap.serving.supervisor import Supervisor
 from phasemap.serving.tokens import Caller, TokenFile
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 PREFIX = "/api/v1"
 BODY_BYTES = 256_000  # of a request: a study is some kilobytes, a transition matrix of 97 classes 50

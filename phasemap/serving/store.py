@@ -19,17 +19,13 @@ from phasemap.results.folder import RunFolder, list_runs, storage_path
 from phasemap.results.lock import holder_of
 from phasemap.runs import Run
 from phasemap.search.completed import completed
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UnknownRunError
 from phasemap.study.spec import Study
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_RUNS = 6  # whose tables are kept in memory
 MOST_CACHED_BYTES = 64_000_000
 LOAD_SHARE = 20  # a live run's tables are made again after this many times what making them took
-
-
-class UnknownRunError(UserError):
-    """The storage has no run of this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

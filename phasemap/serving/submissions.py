@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 import anyio
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from phasemap.planning.plan import OtherStudyError, check_folder
+from phasemap.planning.plan import check_folder
 from phasemap.results.folder import RunFolder
 from phasemap.serving.params import CHANGE_CHECKS, ERRORS, Name, Serving, Submitter, client_of
 from phasemap.serving.schemas import PlanAnswer, Refusal, Submitted, Validation, mistake
 from phasemap.serving.service import MOST_TRIALS, Service, Settings
 from phasemap.serving.summaries import DONE, Summary
+from phasemap.study.errors import BusyError, OtherStudyError, Problem, StudyError, UnreachableError, UserError
 from phasemap.study.file import parse_study
-from phasemap.study.problems import Problem, StudyError, UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study, study_hash
@@ -31,10 +31,6 @@ SOURCE = "study"
 JSON_TYPES, YAML_TYPES = ("application/json",), ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 PLAN_SECONDS = 90.0
 PLANS = threading.BoundedSemaphore(2)  # each is a process of its own
-
-
-class BusyError(UserError):
-    """Too many ask for the same at once."""
 
 
 def read_study(body: bytes, media_type: str) -> Study:

@@ -18,8 +18,8 @@ from phasemap.results.provenance import read_provenance
 from phasemap.serving.queue import QueuedRun
 from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.serving.supervisor import Supervisor
+from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
 

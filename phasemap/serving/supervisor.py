@@ -16,8 +16,8 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, holder_of, locked
 from phasemap.results.provenance import read_provenance
 from phasemap.serving.queue import ATTEMPTS, QueuedRun, QueueFiles, interrupt, now, start_process
+from phasemap.study.errors import ConflictError, UnreachableError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.problems import UnreachableError, UserError
 from phasemap.study.spec import Study
 from phasemap.study.writing import study_hash
 
@@ -26,10 +26,6 @@ FINISHED, INTERRUPTED = (0, 1), 130  # exit codes of ``phasemap run``; 1: some t
 REFUSED = (2, 3)
 
 logger = logging.getLogger("phasemap.serving")
-
-
-class ConflictError(UserError):
-    """What was asked for contradicts what a run is or does."""
 
 
 @dataclass

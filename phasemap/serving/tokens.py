@@ -15,7 +15,7 @@ import itsdangerous
 import yaml
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 READ, SUBMIT = "read", "submit"
 Scope = Literal["read", "submit"]

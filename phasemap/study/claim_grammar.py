@@ -28,8 +28,8 @@ from phasemap.study.claims import (
     chosen_values,
     show_literal,
 )
+from phasemap.study.errors import did_you_mean
 from phasemap.study.names import FRONTIERS, FrontierKind
-from phasemap.study.problems import did_you_mean
 from phasemap.study.values import rounded
 
 if TYPE_CHECKING:

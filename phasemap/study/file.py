@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.checks import check_rule, check_study
-from phasemap.study.files import BadFileError, absolute, read_matrix
+from phasemap.study.errors import BadFileError, Problem, StudyError, did_you_mean
+from phasemap.study.files import absolute, read_matrix
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
-from phasemap.study.problems import Problem, StudyError, did_you_mean
 from phasemap.study.settings import Section
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
 from phasemap.study.task_checks import check_task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,18 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.problems import UserError
+from phasemap.study.errors import BadFileError
 from phasemap.study.values import rounded
 
 Matrix = tuple[tuple[float, ...], ...]
-
-
-class BadFileError(UserError):
-    """A file that a study names can't be used; ``messages`` holds all that is wrong with it."""
-
-    def __init__(self, path: str, messages: Sequence[str]) -> None:
-        self.path, self.messages = path, tuple(messages)
-        super().__init__("\n".join(f"{path}: {message}" for message in messages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from phasemap.study.problems import Problem, StudyError, UserError
+from phasemap.study.errors import Problem, StudyError, UserError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Dataset
 
 

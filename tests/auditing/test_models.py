@@ -8,7 +8,7 @@ from small_data import blobs, frame_of, table_of
 from phasemap.auditing.models import judge_estimator, judge_predictions, load_estimator, read_predictions
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.trainings import write_rows
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from phasemap.auditing.noise import (
 )
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 def test_a_uniform_sample_gives_clopper_and_pearsons_interval():

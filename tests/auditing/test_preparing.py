@@ -7,7 +7,7 @@ from small_data import blobs, frame_of, table_of
 
 from phasemap.auditing.messages import texts
 from phasemap.auditing.preparing import prepare
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from small_data import blobs, frame_of
 from phasemap.auditing.options import Columns
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import read_table
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 LABEL = Columns(label="label")
 

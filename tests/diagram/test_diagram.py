@@ -11,7 +11,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.frontier import contour, logit
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 AXES = {"corruption": [0, 0.1, 0.2, 0.3], "weight_decay": [0, 1, 3, 10, 30], "dropout": [0, 0.5]}
 STUDY = study_of(axes=AXES, fixed={})

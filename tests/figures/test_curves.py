@@ -13,7 +13,7 @@ from phasemap.figures.curves import ACCURACIES, curves_chart, norms_chart
 from phasemap.figures.kinds import KINDS
 from phasemap.figures.palette import STROKES, strokes
 from phasemap.study.axes import Axis
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.figures.terminal import terminal_figure
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 STUDY = study_of(
     axes={

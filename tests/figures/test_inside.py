@@ -17,7 +17,7 @@ from phasemap.figures.charts import CHART_KINDS
 from phasemap.figures.palette import MARKS
 from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import draw_any, save_figure
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 ONE = {"corruption": 0.3, "weight_decay": 2}
 

@@ -15,7 +15,7 @@ from phasemap.results import lock
 from phasemap.results.folder import RunFolder, find_run, list_runs, run_folder, write_text, write_whole
 from phasemap.results.lock import holder_of, locked
 from phasemap.results.provenance import Provenance, read_provenance
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
@@ -188,7 +188,7 @@ import os, sys, time
 from pathlib import Path
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 folder, end, held = RunFolder(Path(sys.argv[1])), time.time() + 4, 0
 while time.time() < end:
     try:

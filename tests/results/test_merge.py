@@ -16,7 +16,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import TRIAL_COLUMNS, curve_table, merge_rows, select_rows, trial_table
 from phasemap.results.shards import failed_ids, finished_ids, read_shards, shard_table, write_shard
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule
 from phasemap.training.population import train_pack
 from phasemap.training.recording import TrialResult

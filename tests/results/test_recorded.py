@@ -9,7 +9,7 @@ from conftest import run_in_process, study_of
 
 import phasemap as pm
 from phasemap.results.inside import INSIDE_SCHEMA, read_inside
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 
 @pytest.fixture(scope="module")

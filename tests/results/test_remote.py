@@ -152,7 +152,7 @@ RIVAL = """
 import sys, time
 from phasemap.results.folder import run_folder
 from phasemap.results.lock import locked
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 folder, end, held = run_folder(sys.argv[1], "small"), time.time() + 5, 0
 while time.time() < end:
     try:

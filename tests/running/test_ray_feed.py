@@ -8,7 +8,7 @@ from ray.exceptions import ActorDiedError
 from phasemap.planning.packs import plan_packs
 from phasemap.running.ray_feed import PackedPlan, PackFeed, Room, failure
 from phasemap.running.slots import Share
-from phasemap.study.problems import UnreachableError
+from phasemap.study.errors import UnreachableError
 from phasemap.study.trials import expand
 
 

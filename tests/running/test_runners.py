@@ -24,7 +24,7 @@ from phasemap.running.local import LocalRunner
 from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished
 from phasemap.running.work import Workload
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule, ResourceSpec
 from phasemap.study.trials import expand
 

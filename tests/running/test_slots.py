@@ -3,7 +3,7 @@
 import pytest
 
 from phasemap.running.slots import share_out
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 from phasemap.study.spec import ResourceSpec
 
 HEAD, SMALL, LARGE = {"CPU": 2.0}, {"CPU": 3.0}, {"CPU": 8.0, "GPU": 2.0}

@@ -17,7 +17,7 @@ from services import ANN, EVE, HOSTILE, OLD, YAML
 from phasemap.serving import server, service
 from phasemap.serving.service import BODY_BYTES, Settings
 from phasemap.serving.tokens import Caller, TokenFile, read_tokens
-from phasemap.study.problems import UserError
+from phasemap.study.errors import UserError
 
 API = "/api/v1"
 READS = ("/runs", "/runs/grid", "/runs/grid/points", "/runs/grid/map", "/runs/grid/report", "/diff?a=grid&b=other")

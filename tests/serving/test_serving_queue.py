@@ -14,14 +14,14 @@ from processes import alive, wait_for
 from services import ANN, YAML, small
 
 import phasemap as pm
-from phasemap.planning.plan import OtherStudyError
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.shards import shard_files
 from phasemap.serving.events import Hub
 from phasemap.serving.queue import QueueFiles
 from phasemap.serving.store import Cache, Store
-from phasemap.serving.supervisor import ConflictError, Supervisor
+from phasemap.serving.supervisor import Supervisor
+from phasemap.study.errors import ConflictError, OtherStudyError
 
 API = "/api/v1"
 

@@ -28,8 +28,8 @@ from phasemap.study.claims import (
     Statistic,
     chosen_values,
 )
+from phasemap.study.errors import StudyError
 from phasemap.study.names import FRONTIERS
-from phasemap.study.problems import StudyError
 from phasemap.study.values import rounded
 from phasemap.study.writing import dump_study, template
 

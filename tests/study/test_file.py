@@ -7,8 +7,8 @@ from conftest import SMALL, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study
-from phasemap.study.problems import StudyError, UserError
 from phasemap.study.writing import dump_study, template
 
 

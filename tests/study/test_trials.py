@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from phasemap.planning.packs import plan_packs, split
 from phasemap.search.grid import coarse_to_fine, levels
+from phasemap.study.errors import UserError
 from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS, NetworkTrial
-from phasemap.study.problems import UserError
 from phasemap.study.trials import count_trials, expand, find_trial, grid_ids
 from phasemap.training.costs import estimated_seconds
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import study_of, trial_of
 
-from phasemap.study.problems import StudyError, UserError
+from phasemap.study.errors import StudyError, UserError
 from phasemap.tasks.images import images
 from phasemap.tasks.load import dataset_of
 from phasemap.training.population import examples_of

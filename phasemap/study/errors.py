@@ -1,0 +1,112 @@
+"""Everything that phasemap raises for its users: one tree of errors, and the mistakes that a message lists."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+class PhasemapError(Exception):
+    """What a user is told in one message, without a traceback; the command line ends with ``exit_code``."""
+
+    exit_code: ClassVar[int]
+
+
+class UserError(PhasemapError):
+    """A mistake of the user."""
+
+    exit_code = 2
+
+
+class UnreachableError(PhasemapError):
+    """The cluster or the storage can't be reached or written."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file: ``axes.dropout[2] = 1.3 is not allowed; ... (studies/a.yaml:14)``."""
+
+    source: str
+    line: int | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}" if self.line else self.source
+        return f"{self.path} {self.message}  ({place})".strip()
+
+
+class StudyError(UserError):
+    """All the mistakes of a study, together."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class BadFileError(UserError):
+    """A file that a study names can't be used; ``messages`` holds all that is wrong with it."""
+
+    def __init__(self, path: str, messages: Sequence[str]) -> None:
+        self.path, self.messages = path, tuple(messages)
+        super().__init__("\n".join(f"{path}: {message}" for message in messages))
+
+
+class OtherStudyError(UserError):
+    """The storage has a run of this name, but of another experiment."""
+
+    def __init__(self, name: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"the storage holds another study of the name {name}:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nallowed: the same task, model, training and fixed values; another name; "
+            "or phasemap run --fresh (moves it aside)"
+        )
+        self.differences = differences
+
+
+class DamagedShardError(UserError):
+    """A shard's content can't be read; its trials count as not trained."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is damaged: {reason}; needed: phasemap run, which sets it aside and trains it again")
+
+
+class UnknownRunError(UserError):
+    """The storage has no run of this name."""
+
+
+class UnknownTrialError(UserError):
+    """The run has no such trial."""
+
+
+class ConflictError(UserError):
+    """What was asked for contradicts what a run is or does."""
+
+
+class TooManyError(UserError):
+    """As many follow as may."""
+
+
+class BusyError(UserError):
+    """Too many ask for the same at once."""
+
+
+class StorageError(OSError, UnreachableError):
+    """An object store can't be reached, read or written."""
+
+
+class NoDeviceError(UnreachableError):
+    """A node lacks the device that its pack is to train on; every further pack would fail there too."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint in parentheses at the known name that is nearest to a misspelt one, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
