@@ -37,20 +37,20 @@ name: mixed
 question: What becomes of trials that diverge or fail?
 task: {kind: modular_addition, modulus: 7}
 model: {}
-training: {steps: 40}
+training: {steps: 800}
 axes:
   width: [16, 1000000000]
   learning_rate: [0.01, 1.0e6]
 fixed: {corruption: 0.3, data_fraction: 0.6}
 seeds: [0, 5]
-"""
+"""  # of more than fifty records, from which on the labels need five
 
 PLANE = """
 name: plane
 question: Where does a small network learn the rule?
 task: {kind: modular_addition, modulus: 23}
 model: {width: 48}
-training: {steps: 200, learning_rate: 0.02}
+training: {steps: 280, learning_rate: 0.02}
 axes:
   corruption: [0, 0.1, 0.2, 0.35]
   weight_decay: [0, 2, 5, 10]
@@ -60,7 +60,7 @@ resources: {pack_size: 1}
 claims:
   - area(full_inversion, weight_decay=5) > area(full_inversion, weight_decay=0)
   - area(memorization) < 0.1
-  - mean(test_accuracy, corruption=0.2, weight_decay=2) > 0.8
+  - area(coexistence) >= area(partial_inversion)
 """  # of 48 packs, so that its shards are made one file
 
 RECORDS = """
