@@ -83,7 +83,7 @@ LOOK = (
     command("list"),
     command("list --storage nowhere"),
     *(command(f"status {name} --storage runs") for name in NAMES),
-    *(command(f"show runs/{name}") for name in NAMES),
+    *(command(f"show runs/{name}") for name in NAMES if name != "older"),
     command("logs runs/mixed"),
     command("cancel runs/mixed"),
     command("plot plane -o plane.png"),

@@ -1,4 +1,4 @@
-"""The interrupted run is continued: what is kept, what is trained, and what comes out."""
+"""Interrupted runs are continued: what is kept, what is trained, and what comes out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from golden_files import Golden
 from golden_process import typed
-from golden_runs import copied
+from golden_runs import UNFINISHED, copied
 
+import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids
 from phasemap.running.driver import Outcome, run_study
@@ -36,7 +37,7 @@ class WatchedRunner(LocalRunner):
 
 @dataclass(frozen=True, kw_only=True)
 class Continued:
-    """A copy of the interrupted run that was continued."""
+    """A copy of an interrupted run that was continued."""
 
     folder: RunFolder
     before: dict[str, bytes]  # shards by name
@@ -53,11 +54,11 @@ def shards(folder: RunFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.shards.glob("*.parquet"))}
 
 
-def continued() -> Continued:
-    """Continue the interrupted run below the working directory."""
-    (folder,) = copied("interrupted")
+def continued(name: str) -> Continued:
+    """Continue an interrupted run below the working directory."""
+    (folder,) = copied(name)
     before, finished, runner = shards(folder), sorted(finished_ids(folder)), WatchedRunner()
-    with typed("run", "interrupted.yaml", "--in-process"):
+    with typed("run", f"{name}.yaml", "--in-process"):
         outcome = run_study(load_resolved(folder.study), folder, lambda: runner, quiet=True)
     return Continued(folder=folder, before=before, finished=finished, packs=runner.packs, outcome=outcome)
 
@@ -73,7 +74,8 @@ def content(done: Continued) -> dict[str, Any]:
         "n_reused": done.outcome.n_reused,
         "failures": list(done.outcome.failures),
         "trials after": sorted(finished_ids(done.folder)),
+        "kernels": sorted({str(name) for name in pm.open_run(done.folder.path).trials["kernel"]}),
     }
 
 
-GOLDEN = (Golden(name="continued_run", make=lambda: content(continued())),)
+GOLDEN = tuple(Golden(name=f"continued_{name}", make=lambda name=name: content(continued(name))) for name in UNFINISHED)

@@ -10,6 +10,7 @@ import hashlib
 import math
 from functools import cache, partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,12 @@ from golden_files import Golden, differences
 from phasemap.results.provenance import surroundings
 from phasemap.study.names import ACCURACIES, QUANTITIES
 from phasemap.study.trials import Trial, make_trial
-from phasemap.training.population import train_pack
+from phasemap.training.population import make_kernel, train_pack
 
 STEPS = 50
 NEAR = 1e-4  # relative, of losses and norms elsewhere
 HITS = 2  # examples that may be answered otherwise elsewhere
-LIBRARIES = ("torch", "numpy")
+LIBRARIES = ("torch", "numpy", "numba")
 
 TOKENS = {"task": "modular_addition", "modulus": 11, "width": 24, "steps": STEPS, "data_fraction": 0.7}
 FEATURES = {"task": "arrays", "path": "data.npz", "width": 16, "steps": STEPS, "data_fraction": 0.6}
@@ -43,6 +44,10 @@ CASES: dict[str, dict[str, Any]] = {
     "transformer, cross entropy, dropout and tied weights": TRANSFORMER
     | {"loss": "cross_entropy", "dropout": 0.1, "weight_tying": True, "activation": "relu"},
 }
+
+
+FUSED = tuple(name for name in CASES if "on tokens" in name)
+"""What the fused kernel trains too, where numba is installed."""
 
 
 def trial_of(**settings: Any) -> Trial:
@@ -66,19 +71,23 @@ def environment() -> dict[str, str]:
     return {
         "processor": surroundings()["processor"],
         "capability": torch.backends.cpu.get_cpu_capability(),
-        **{name: version(name) for name in LIBRARIES},
+        **{name: version(name) for name in LIBRARIES if find_spec(name)},
     }
 
 
-def make(settings: dict[str, Any]) -> dict[str, Any]:
+def make(name: str, *, fused: bool = False) -> dict[str, Any]:
+    """Train a case alone by the kernel that covers it, or by its fused form."""
     write_data()
+    settings = CASES[name]
     trial = trial_of(**settings)
-    (result,) = train_pack([trial], device=torch.device("cpu"), record=("weights",))
+    kernel = partial(make_kernel, fused=fused)
+    (result,) = train_pack([trial], device=torch.device("cpu"), record=("weights",), kernel=kernel)
     assert trial.explicit
     assert result.weights is not None
     parts = [np.ascontiguousarray(result.weights[name]).tobytes() for name in sorted(result.weights)]
     return {
         "environment": environment(),
+        "kernel": result.kernel,
         "settings": {k: v for k, v in dataclasses.asdict(trial).items() if k in settings},
         "n_train": result.n_train,
         "n_corrupted": result.n_corrupted,
@@ -115,7 +124,15 @@ def near(name: str, one: float | str, other: float | str, golden: Any) -> bool:
     return math.isclose(one, other, rel_tol=NEAR)
 
 
-GOLDEN = tuple(
-    Golden(name=f"kernel_{name.replace(',', '').replace(' ', '_')}", make=partial(make, settings), compare=compare)
-    for name, settings in CASES.items()
+def file_name(name: str, *, fused: bool = False) -> str:
+    """Return the name of a case's golden file."""
+    return f"kernel_{'fused_' if fused else ''}{name.replace(',', '').replace(' ', '_')}"
+
+
+GOLDEN = (
+    *(Golden(name=file_name(name), make=partial(make, name), compare=compare) for name in CASES),
+    *(
+        Golden(name=file_name(name, fused=True), make=partial(make, name, fused=True), compare=compare)
+        for name in FUSED
+    ),
 )

@@ -98,8 +98,11 @@ KEPT = {
         "trials.parquet", "points.parquet", "curves.parquet", "neurons.parquet",
     ),
     "interrupted": ("study.yaml", "provenance.json", "run.log", "shards", "checkpoints"),
+    "older": ("study.yaml", "provenance.json", "run.log", "shards", "checkpoints"),
 }  # fmt: skip
 """What is stored of each run's folder. Records has its derived tables, which a later release may read as they are."""
+
+UNFINISHED = ("interrupted", "older")
 
 NAMES = tuple(KEPT)
 OF_THE_MACHINE = ("started", "ended", "core_hours", "platform", "processor", "host", "git", "versions")
@@ -218,3 +221,4 @@ RUNS = (
     StoredRun(name="records", make=partial(train, RECORDS)),
     StoredRun(name="interrupted", make=partial(train_and_kill, INTERRUPTED)),
 )
+"""The runs that today's code can make; older was interrupted before shards named the kernel that trained."""

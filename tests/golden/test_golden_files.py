@@ -10,7 +10,7 @@ import pytest
 from golden_all import GOLDEN
 from golden_files import DERIVED, FOLDER, Golden, MissingError, differences, dumped, names, plain
 from golden_runs import StoredRun
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 OLDER = {"band_figure.json"}  # of tests/figures/test_pages.py
@@ -27,12 +27,14 @@ def test_every_golden_file_is_known_and_there():
     assert len(set(names(GOLDEN))) == len(GOLDEN)
 
 
+@settings(max_examples=40)
 @given(contents)
 def test_content_is_read_as_it_was_written(content):
     assert json.loads(dumped(content)) == plain(content)
     assert not differences(plain(content), json.loads(dumped(content)))
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), scalars, min_size=1, max_size=4), st.data())
 def test_no_changed_value_is_overlooked(content, data):
     golden = plain(content)

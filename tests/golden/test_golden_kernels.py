@@ -4,12 +4,22 @@ import copy
 
 import pytest
 from golden_files import names
-from golden_kernels import GOLDEN, compare
+from golden_kernels import FUSED, GOLDEN, compare, file_name
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=names(GOLDEN))
 def test_a_kernel_computes_what_it_did(golden):
+    if "fused" in golden.name:
+        pytest.importorskip("numba")
     golden.check()
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_fused_kernel_was_as_near_to_the_plain_one_as_another_machine(name):
+    by_name = {golden.name: golden for golden in GOLDEN}
+    plain, fused = (by_name[file_name(name, fused=fused)].read() for fused in (False, True))
+    assert (plain["kernel"], fused["kernel"]) == ("explicit", "explicit_fused")
+    assert not compare(plain, elsewhere(fused) | {"kernel": "explicit"})
 
 
 def elsewhere(content):

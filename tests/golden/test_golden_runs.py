@@ -8,7 +8,7 @@ import torch
 from golden_files import differences, dumped, names, working_directory
 from golden_interrupted import GOLDEN as CONTINUED
 from golden_interrupted import content, continued, shards
-from golden_runs import KEPT, NAMES, SUMS, copied, stored, sums
+from golden_runs import KEPT, NAMES, SUMS, UNFINISHED, copied, stored, sums
 from golden_tables import CURVES, GOLDEN, VARIANTS, digest, table
 
 import phasemap as pm
@@ -26,14 +26,17 @@ def test_the_bytes_of_stored_runs_are_those_that_were_frozen():
 
 def test_stored_runs_hold_what_they_are_for():
     with working_directory():
-        mixed, plane, records, interrupted = map(pm.open_run, (folder.path for folder in copied(*NAMES)))
+        mixed, plane, records, interrupted, older = map(pm.open_run, (folder.path for folder in copied(*NAMES)))
         assert set(mixed.trials["status"]) == {"ok", "diverged", "failed"}
         assert [path.name[:6] for path in plane.folder.shards.iterdir()] == ["whole-"]
         assert set(records.study.record) == set(records.neurons["record"]) | {"weights"}
         assert len(list(records.folder.weights.iterdir())) == len(records.trials)
-        assert 0 < len(interrupted.trials) < len(grid_ids(interrupted.study))
-        assert len(list(interrupted.folder.checkpoints.iterdir())) == 1
-        assert not interrupted.folder.trials.exists()
+        for run in (interrupted, older):
+            assert 0 < len(run.trials) < len(grid_ids(run.study))
+            assert len(list(run.folder.checkpoints.iterdir())) == 1
+            assert not run.folder.trials.exists()
+        assert interrupted.trials["kernel"].notna().all()
+        assert older.trials["kernel"].isna().all()
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=names(GOLDEN))
@@ -79,12 +82,12 @@ def test_stored_weights_are_the_networks_that_were_recorded():
             assert right == pytest.approx(known + row["recovered_accuracy"] * wrong, abs=1.5)
 
 
-def test_continuing_the_interrupted_run_trains_what_is_missing_and_nothing_else():
-    (golden,) = CONTINUED
+@pytest.mark.parametrize(("name", "golden"), list(zip(UNFINISHED, CONTINUED, strict=True)), ids=UNFINISHED)
+def test_continuing_an_interrupted_run_trains_what_is_missing_and_nothing_else(name, golden):
     with working_directory():
-        done = continued()
+        done = continued(name)
         golden.check(content(done))
-        assert set(done.finished) == finished_ids(copied("interrupted", storage="again")[0])
+        assert set(done.finished) == finished_ids(copied(name, storage="again")[0])
         assert not set(done.trained) & set(done.finished)
         assert len(done.trained) == len(set(done.trained))
         assert {name: shards(done.folder)[name] for name in done.before} == done.before
