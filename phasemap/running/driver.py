@@ -82,8 +82,8 @@ def run_study(
                 while True:
                     try:
                         plan = make_plan(study, None if fresh else folder, retry_failed=retry_failed, changes=changes)
-                        check_budget(study, plan)
                         on_plan(plan)
+                        check_budget(study, plan)
                         return _run_locked(study, folder, plan, lock, start_runner, fresh=fresh, quiet=quiet)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)

@@ -114,7 +114,9 @@ def json_schema() -> Any:
     """Return the JSON schema of the study file, for editors and other programs."""
     schema = NetworkStudy.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    properties = schema["properties"]
+    properties = schema["properties"] = {key: schema["properties"][key] for key in NetworkStudy.file_keys()}
+    schema["required"] = [key for key in NetworkStudy.file_keys() if key in schema["required"]]
+    schema["description"] = "One study: everything that decides which trials there are and what each of them is."
     axes = {name: _axis_schema(name) for name in NETWORK_SETTINGS}
     definitions.pop("Axis", None)
     definitions["AxisRange"] = AxisRange.model_json_schema()

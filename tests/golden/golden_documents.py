@@ -16,10 +16,10 @@ from golden_runs import copied
 
 import phasemap as pm
 from phasemap.figures.packed import unpacked
-from phasemap.running.estimate import estimate
-from phasemap.running.planning import make_plan
+from phasemap.planning.calibration import Calibration
+from phasemap.planning.estimate import estimate
+from phasemap.planning.plan import make_plan
 from phasemap.study.file import load_study
-from phasemap.study.packs import Calibration
 from phasemap.study.trials import count_trials
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
@@ -30,8 +30,8 @@ CPUS = 2
 
 def openapi() -> dict[str, Any]:
     """Return what the service says of itself."""
-    from phasemap.serving.app import create_app
-    from phasemap.serving.settings import Settings
+    from phasemap.serving.server import create_app
+    from phasemap.serving.service import Settings
 
     return normalised(create_app(Settings(root=Path("runs"))).openapi(), "version")
 

@@ -8,8 +8,8 @@ from typing import Any
 from golden_files import Golden
 
 from phasemap.study.file import load_resolved
-from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import expand, trial_id
+from phasemap.study.networks import NETWORK_IDENTITY
+from phasemap.study.trials import expand
 
 MATRIX = "0.8,0.1,0.1\n0.0,0.9,0.1\n0.25,0.25,0.5\n"
 
@@ -148,7 +148,7 @@ def trials_of(text: str) -> list[Any]:
 
 
 def defaults() -> dict[str, Any]:
-    return {name: setting.default for name, setting in SETTINGS.items()} | {"task": "modular_addition"}
+    return dict(NETWORK_IDENTITY.defaults) | {"task": "modular_addition"}
 
 
 def make() -> dict[str, Any]:
@@ -156,10 +156,13 @@ def make() -> dict[str, Any]:
         name: {"study": text, "ids": [trial.trial_id for trial in trials_of(text)]} for name, text in STUDIES.items()
     }
     settings = {
-        "all at their defaults": {"id": trial_id(defaults(), 0)},
-        "another seed": {"seed": 4, "id": trial_id(defaults(), 4)},
+        "all at their defaults": {"id": NETWORK_IDENTITY.trial_id(defaults(), 0)},
+        "another seed": {"seed": 4, "id": NETWORK_IDENTITY.trial_id(defaults(), 4)},
     }
-    settings |= {name: {"value": value, "id": trial_id(defaults() | {name: value}, 0)} for name, value in OTHER.items()}
+    settings |= {
+        name: {"value": value, "id": NETWORK_IDENTITY.trial_id(defaults() | {name: value}, 0)}
+        for name, value in OTHER.items()
+    }
     return {"matrix.csv": MATRIX, "studies": studies, "settings": settings}
 
 

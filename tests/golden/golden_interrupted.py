@@ -11,6 +11,7 @@ from golden_process import typed
 from golden_runs import UNFINISHED, copied
 
 import phasemap as pm
+from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids
 from phasemap.running.driver import Outcome, run_study
@@ -18,7 +19,6 @@ from phasemap.running.local import LocalRunner
 from phasemap.running.runner import Event, More
 from phasemap.running.work import Workload
 from phasemap.study.file import load_resolved
-from phasemap.study.packs import Pack
 
 
 class WatchedRunner(LocalRunner):

@@ -19,7 +19,7 @@ from golden_files import Golden, differences
 
 from phasemap.results.provenance import surroundings
 from phasemap.study.names import ACCURACIES, QUANTITIES
-from phasemap.study.trials import Trial, make_trial
+from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
 from phasemap.training.population import make_kernel, train_pack
 
 STEPS = 50
@@ -50,12 +50,11 @@ FUSED = tuple(name for name in CASES if "on tokens" in name)
 """What the fused kernel trains too, where numba is installed."""
 
 
-def trial_of(**settings: Any) -> Trial:
+def trial_of(**settings: Any) -> NetworkTrial:
     """Return a trial with everything else at its default."""
-    from phasemap.study.spec import SETTINGS
-
     seed = settings.pop("seed", 0)
-    return make_trial({name: setting.default for name, setting in SETTINGS.items()} | settings, seed)
+    values = {**NETWORK_IDENTITY.defaults, **settings}
+    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, **values)
 
 
 def write_data() -> None:

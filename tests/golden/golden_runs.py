@@ -20,6 +20,7 @@ from typing import Any
 from golden_files import FOLDER, differences, dumped, working_directory
 from golden_process import phasemap, typed
 
+from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shard, shard_files
 from phasemap.running.driver import run_study
@@ -27,7 +28,6 @@ from phasemap.running.local import LocalRunner
 from phasemap.running.runner import Advanced, Event, More
 from phasemap.running.work import Workload
 from phasemap.study.file import load_study
-from phasemap.study.packs import Pack
 
 ROOT = FOLDER / "runs"
 SUMS = ROOT / "SHA256SUMS"

@@ -23,8 +23,7 @@ from phasemap.results.shards import shard_table
 from phasemap.search.study_search import StudySearch
 from phasemap.study.file import load_study
 from phasemap.study.names import QUANTITIES
-from phasemap.study.spec import PhaseRule
-from phasemap.study.trials import Trial
+from phasemap.study.spec import PhaseRule, Trial
 from phasemap.training.recording import TrialResult
 
 STUDY = """

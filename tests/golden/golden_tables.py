@@ -15,7 +15,8 @@ import phasemap as pm
 from phasemap.diagram.tables import derive
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.search.completed import completed
-from phasemap.study.spec import SETTINGS, PhaseRule
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.spec import PhaseRule
 
 VARIANTS = {
     "memorized_fraction": (PhaseRule(), None),
@@ -77,7 +78,7 @@ def make(name: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for variant, (rule, step) in VARIANTS.items():
         tables = completed(derive(folder, run.study.model_copy(update={"phases": rule}), step))
-        trials = tables.trials.drop(columns=list(SETTINGS)) if content else tables.trials
+        trials = tables.trials.drop(columns=list(NETWORK_SETTINGS)) if content else tables.trials
         content[variant] = {"trials": table(trials, stored), "points": table(tables.points, axes)}
     content[CURVES] = digest(run.curves)
     if folder.neurons.exists():

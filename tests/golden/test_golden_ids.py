@@ -7,8 +7,8 @@ from golden_files import working_directory
 from golden_ids import GOLDEN, OTHER, STUDIES, defaults, trials_of
 
 from phasemap.study.file import load_resolved
-from phasemap.study.spec import SETTINGS
-from phasemap.study.trials import Trial, grid_ids, trial_id
+from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS, NetworkTrial
+from phasemap.study.trials import grid_ids
 
 
 def test_no_trial_id_has_changed():
@@ -24,10 +24,11 @@ def test_three_hundred_ids_are_frozen():
 
 
 def test_each_setting_off_its_default_has_an_id_of_its_own():
-    assert set(OTHER) == set(SETTINGS) == {f.name for f in fields(Trial)} - {"trial_id", "seed"}
+    assert set(OTHER) == set(NETWORK_SETTINGS) == {f.name for f in fields(NetworkTrial)} - {"trial_id", "seed"}
     base = defaults()
     assert all(value != base[name] for name, value in OTHER.items())
-    found = {trial_id(base | {name: value}, 0) for name, value in OTHER.items()} | {trial_id(base, 0)}
+    trial_id = NETWORK_IDENTITY.trial_id
+    found = {trial_id(base | {name: value}, 0) for name, value in OTHER.items()} | {NETWORK_IDENTITY.trial_id(base, 0)}
     assert len(found) == len(OTHER) + 1
 
 
