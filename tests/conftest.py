@@ -10,12 +10,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores: threads of their own would only wait
 
 import pytest
-import torch
 from hypothesis import settings
 
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
 from phasemap.study.file import parse_study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
@@ -43,7 +40,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
 
 
-CPU = torch.device("cpu")
+def __getattr__(name):
+    """Give CPU, PyTorch's, to those who ask for it: tests that train nothing start without PyTorch."""
+    if name == "CPU":
+        import torch
+
+        return torch.device("cpu")
+    raise AttributeError(name)
+
 
 SMALL = """
 name: small
@@ -86,6 +90,9 @@ def trial_of(**settings):
 
 def run_in_process(study, root):
     """Run a study in this process and return its folder."""
+    from phasemap.running.driver import run_study
+    from phasemap.running.local import LocalRunner
+
     folder = RunFolder(root / study.name)
     run_study(study, folder, LocalRunner, quiet=True)
     return folder

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,18 @@ ROOMS = {
 }
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
 def modules():
     return [(path, path.relative_to(ROOT).parts[0].removesuffix(".py")) for path in sorted(ROOT.rglob("*.py"))]
 
 
 def imports(path, *, typing_too=True):
     """Yield the dotted names that a module imports, also inside functions."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     skipped = set()
     if not typing_too:
         for node in ast.walk(tree):

@@ -15,7 +15,7 @@ WORKER_START_SECONDS = 5.0
 PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
 GENERAL_BYTES = 220_000_000  # more in a worker that trained some packs with torch.func
-FUSED_BYTES = 80_000_000  # more in a worker with numba
+FUSED_BYTES = 100_000_000  # more in a worker with numba
 RAY_BYTES = 780_000_000  # its daemons, and the driver
 
 
