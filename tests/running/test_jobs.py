@@ -85,8 +85,8 @@ def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, stu
 
 def test_nothing_is_lost_or_trained_twice_when_a_worker_and_a_node_are_killed(cluster, tmp_path):
     """The driver and the head are killed too in test_chaos.py."""
-    text = LONGER.format(name="chaos", steps=3000, seeds=2, pack_size=2)
-    chaos = Chaos(cluster, text, Random(7))
+    text = LONGER.format(name="chaos", steps=3000, seeds=5, pack_size=2)
+    chaos = Chaos(cluster, text, Random(15))  # which waits for little: the run is short
     figures = chaos.run(workers=1, nodes=1, drivers=0, heads=0)
     assert figures["kills"] == {"worker": 1, "node": 1}
     assert (figures["lost_trials"], figures["retrained_trials"], figures["partial_files"]) == (0, 0, 0)
