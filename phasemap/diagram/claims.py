@@ -13,7 +13,8 @@ from scipy.special import stdtrit
 
 from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
 from phasemap.diagram.frontier import Floats
-from phasemap.study.claims import COMPARISONS, Claim
+from phasemap.study.claims import Claim
+from phasemap.study.expressions import COMPARISONS
 from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import Study
 from phasemap.study.values import SIGNIFICANT_DIGITS, rounded

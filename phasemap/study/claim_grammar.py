@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from phasemap.study.axes import Axis
@@ -20,53 +19,18 @@ from phasemap.study.claims import (
     Correlation,
     Expression,
     Frontier,
-    Negative,
-    Number,
-    Operation,
     Share,
     Statistic,
     chosen_values,
     ordered,
-    show_literal,
 )
+from phasemap.study.expressions import Negative, Number, Operation, UnreadableError, parse, show_literal
 from phasemap.study.names import FRONTIERS, FrontierKind
 from phasemap.study.problems import did_you_mean
 from phasemap.study.values import rounded
 
 if TYPE_CHECKING:
-    from lark import Lark, Token, Tree
-    from lark.exceptions import UnexpectedInput
-
-MAX_CHARACTERS = 400  # more than a readable claim has, and it bounds how deep one can be nested
-
-GRAMMAR = r"""
-claim: sum ORDER sum (ORDER sum)? tail*
-tail: "at" comparison (_join comparison)*     -> at
-    | "where" comparison (_join comparison)*  -> where
-_join: "," | "and"
-?sum: product | sum PLUS product -> operation | sum MINUS product -> operation
-?product: factor | product STAR factor -> operation | product SLASH factor -> operation
-?factor: atom | MINUS atom -> negative
-?atom: NUMBER -> number | NAME -> quantity | NAME "(" argument (_join argument)* ")" -> call | "(" sum ")"
-?argument: NAME -> plain | comparison
-comparison: NAME (ORDER | EQUAL) literal
-?literal: NUMBER -> number | MINUS NUMBER -> number | NAME -> word | STRING -> quoted
-ORDER: "<=" | ">=" | "<" | ">"
-EQUAL: "!=" | "="
-PLUS: "+"
-MINUS: "-"
-STAR: "*"
-SLASH: "/"
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
-NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?/
-STRING: /"[^"\n]*"|'[^'\n]*'/
-%ignore /[ \t\n]+/
-"""
-WORDS = {
-    "ORDER": "< <= > >=", "EQUAL": "= !=", "PLUS": "+", "MINUS": "-", "STAR": "*", "SLASH": "/",
-    "LPAR": "(", "RPAR": ")", "COMMA": ",", "NAME": "a name", "NUMBER": "a number", "STRING": "a quoted text",
-    "$END": "the end", "AT": "at", "WHERE": "where", "AND": "and",
-}  # fmt: skip
+    from lark import Token, Tree
 
 USAGE = {
     "area": "area(LABEL, conditions)",
@@ -88,14 +52,10 @@ class ClaimError(ValueError):
 
 def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
     """Read a claim about a study with these axes; ClaimError names all that is wrong with it."""
-    from lark.exceptions import UnexpectedInput
-
-    if len(text) > MAX_CHARACTERS:
-        raise ClaimError([f"has {len(text)} characters; allowed: at most {MAX_CHARACTERS}"])
     try:
-        tree = _parser().parse(text)
-    except UnexpectedInput as error:
-        raise ClaimError([_unexpected(error, text)]) from None
+        tree = parse(text, "claim")
+    except UnreadableError as error:
+        raise ClaimError([str(error)]) from None
     reader = _Reader({axis.name: axis for axis in axes})
     claim = reader.claim(tree, text)
     if not reader.messages and not claim.terms:
@@ -103,29 +63,6 @@ def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
     if reader.messages:
         raise ClaimError(list(dict.fromkeys(reader.messages)))
     return claim
-
-
-@cache
-def _parser() -> Lark:
-    from lark import Lark
-
-    return Lark(GRAMMAR, start="claim", parser="lalr")
-
-
-def _unexpected(error: UnexpectedInput, text: str) -> str:
-    """Say what was found and what may stand there."""
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
-
-    names: Iterable[str] = ()
-    if isinstance(error, UnexpectedToken):
-        names = error.accepts or error.expected
-    elif isinstance(error, UnexpectedCharacters):
-        names = error.allowed or ()
-    place = error.pos_in_stream if error.pos_in_stream is not None else len(text)
-    found = str(error.token) if isinstance(error, UnexpectedToken) else text[place : place + 1]
-    where = f"{found!a} at character {place + 1}" if found else "the end"
-    allowed = ", ".join(word for name, word in WORDS.items() if name in set(names))
-    return f"can't be read: found {where}; allowed there: {allowed}"
 
 
 @dataclass
@@ -153,6 +90,8 @@ class _Reader:
             return Number(self.number(first))
         if tree.data == "negative":
             return Negative(self.expression(rest[0]))
+        if tree.data == "group":
+            return self.expression(first)
         if tree.data == "operation":
             return Operation(self.expression(first), str(rest[0]), self.expression(rest[1]))
         if tree.data == "quantity":
