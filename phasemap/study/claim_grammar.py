@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from phasemap.study.axes import Axis
@@ -21,13 +20,13 @@ from phasemap.study.claims import (
     Frontier,
     Share,
     Statistic,
+    Term,
     chosen_values,
     ordered,
 )
-from phasemap.study.expressions import Negative, Number, Operation, UnreadableError, parse, show_literal
+from phasemap.study.expressions import Number, Reader, UnreadableError, parse, show_literal
 from phasemap.study.names import FRONTIERS, FrontierKind
 from phasemap.study.problems import did_you_mean
-from phasemap.study.values import rounded
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -65,16 +64,13 @@ def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
     return claim
 
 
-@dataclass
-class _Reader:
-    """Turns the tree of one claim into a Claim; what is wrong is gathered in ``messages``."""
+class _Reader(Reader[Term]):
+    """Turns the tree of one claim into a Claim about a study with these axes."""
 
-    axes: dict[str, Axis]
-    messages: list[str] = field(default_factory=list)
-    everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
-
-    def wrong(self, token: Token, message: str) -> None:
-        self.messages.append(f"{str(token)!r} at character {(token.start_pos or 0) + 1} {message}")
+    def __init__(self, axes: dict[str, Axis]) -> None:
+        super().__init__()
+        self.axes = axes
+        self.everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
 
     def claim(self, tree: Tree[Token], text: str) -> Claim:
         parts: list[Any] = list(tree.children)
@@ -84,19 +80,10 @@ class _Reader:
         sides = tuple(self.expression(part) for part in parts[::2])
         return Claim(sides, tuple(map(str, parts[1::2])), text)
 
-    def expression(self, tree: Any) -> Expression:
-        first, *rest = tree.children
-        if tree.data == "number":
-            return Number(self.number(first))
-        if tree.data == "negative":
-            return Negative(self.expression(rest[0]))
-        if tree.data == "group":
-            return self.expression(first)
-        if tree.data == "operation":
-            return Operation(self.expression(first), str(rest[0]), self.expression(rest[1]))
-        if tree.data == "quantity":
-            return Statistic("mean", self.column(first), self.choosing(first, ()))
-        return self.call(first, rest)
+    def term(self, name: Token, arguments: list[Any]) -> Expression:
+        if arguments:
+            return self.call(name, arguments)
+        return Statistic("mean", self.column(name), self.choosing(name, ()))
 
     def call(self, name: Token, arguments: list[Any]) -> Expression:
         if name not in USAGE:
@@ -206,23 +193,9 @@ class _Reader:
             return -self.number(token) if len(tree.children) == 2 else self.number(token)
         return str(token) if tree.data == "word" else str(token)[1:-1]
 
-    def number(self, token: Token) -> float:
-        value = float(token)
-        if math.isinf(value):
-            self.wrong(token, "is too large; allowed: a finite number")
-            return 0.0
-        return rounded(value)
-
     def column(self, token: Token) -> str:
         hint = " (area(LABEL) is the share of a label)" if token in LABELS else None
         return self.known(token, COLUMNS, "quantity", hint)
-
-    def known(self, token: Token, names: Iterable[str], what: str, hint: str | None = None) -> str:
-        if token not in names:
-            article = "an" if what[0] in "aeiou" else "a"
-            hint = did_you_mean(token, names) if hint is None else hint
-            self.wrong(token, f"is not {article} {what}; allowed: {', '.join(names)}{hint}")
-        return str(token)
 
 
 def _values(axis: Axis) -> str:

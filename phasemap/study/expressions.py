@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
-from phasemap.study.values import SIGNIFICANT_DIGITS
+from phasemap.study.problems import did_you_mean
+from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
@@ -161,6 +163,50 @@ def terms_in(expression: Expression[T]) -> Iterator[T]:
         yield from terms_in(expression.of)
     elif not isinstance(expression, Number):
         yield expression
+
+
+class Reader(Generic[T]):
+    """Turns the trees of one text into values; what is wrong is gathered in ``messages``."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def wrong(self, token: Token, message: str) -> None:
+        """Keep a mistake with its place in the text."""
+        self.messages.append(f"{str(token)!r} at character {(token.start_pos or 0) + 1} {message}")
+
+    def expression(self, tree: Any) -> Expression[T]:
+        """Read arithmetic over terms."""
+        first, *rest = tree.children
+        if tree.data == "number":
+            return Number(self.number(first))
+        if tree.data == "negative":
+            return Negative(self.expression(rest[0]))
+        if tree.data == "operation":
+            return Operation(self.expression(first), str(rest[0]), self.expression(rest[1]))
+        if tree.data == "group":
+            return self.expression(first)
+        return self.term(first, rest)
+
+    def term(self, name: Token, arguments: list[Any]) -> Expression[T]:
+        """Read a name, or a function with its arguments."""
+        raise NotImplementedError
+
+    def number(self, token: Token) -> float:
+        """Read a number, rounded as all numbers of a study are."""
+        value = float(token)
+        if math.isinf(value):
+            self.wrong(token, "is too large; allowed: a finite number")
+            return 0.0
+        return rounded(value)
+
+    def known(self, token: Token, names: Iterable[str], what: str, hint: str | None = None) -> str:
+        """Return a name that must be one of some names."""
+        if token not in names:
+            article = "an" if what[0] in "aeiou" else "a"
+            hint = did_you_mean(token, names) if hint is None else hint
+            self.wrong(token, f"is not {article} {what}; allowed: {', '.join(names)}{hint}")
+        return str(token)
 
 
 def show_literal(value: float | str) -> str:
