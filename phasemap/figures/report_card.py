@@ -20,7 +20,7 @@ RULES = {
         "A network generalizes with test accuracy >= {generalized:g}. Among those that do: coexistence with memorized "
         "accuracy >= {memorized:g}, full inversion with <= {inverted:g}, partial inversion between; clean fit if "
         "nothing is corrupted, undetermined below 20 corrupted examples. {others} Medians over the records of the last "
-        "tenth of the steps, at least 5."
+        "tenth of the steps, at least 5 where a curve has 50 or more."
     ),
     "doshi2024": (
         "Table 2 of the paper, at the last step. A network generalizes with test accuracy >= {generalized:g}. Among "
@@ -30,7 +30,7 @@ RULES = {
 }
 OTHERS = (
     "Among the others: memorization with train accuracy >= {memorized:g}; else forgetting if the network had "
-    "generalized, else confusion."
+    "generalized before what is judged and no longer does, else confusion."
 )
 CITATION = (
     "The phases and the default network: D. Doshi, A. Das, T. He, A. Gromov. To grok or not to grok: disentangling "
