@@ -84,8 +84,8 @@ def _compared(comparison: Comparison, left: Any, right: Any) -> Truths:
             scale = np.maximum(np.abs(left), np.abs(right))
             equal = np.isfinite(scale) & (np.abs(left - right) <= DIGITS * scale)
             holds = np.where(equal, comparison.comparison in ("<=", ">=", "="), holds)
-    unknown = np.isnan(left) | np.isnan(right)
-    return np.where(unknown, 0, np.where(holds, 1, -1)).astype(np.int8)
+    truths = np.multiply(holds, np.int8(2), dtype=np.int8) - np.int8(1)
+    return np.asarray(truths * ~(np.isnan(left) | np.isnan(right)), dtype=np.int8)
 
 
 def window_records(steps: NDArray[np.int64], share: float) -> int:
