@@ -44,13 +44,15 @@ def walks(n: int, records: int) -> Curves:
     rng = np.random.default_rng(0)
     values = {name: np.clip(0.5 + 0.2 * rng.standard_normal((n, records)).cumsum(axis=1), 0, 1) for name in ACCURACIES}
     values["train_loss"] = np.exp(-values["train_accuracy"])
+    n_corrupted = rng.integers(0, 500, n)
+    values["memorized_accuracy"][n_corrupted == 0] = np.nan
     recorded = (np.unique(np.geomspace(1, 2000, count).round()) for count in itertools.count(records))
     steps = next(steps for steps in recorded if len(steps) == records)
     return Curves(
         steps=steps.astype(np.int64),
         values=values,
         corruption=rng.integers(0, 10, n) / 10,
-        n_corrupted=rng.integers(0, 500, n),
+        n_corrupted=n_corrupted,
     )
 
 

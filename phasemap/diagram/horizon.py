@@ -72,7 +72,7 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
                 until = curves.until(step)
                 subphase = subphases(until, study.phases)
                 last = {name: until.values[name][:, -1] for name in ACCURACIES}
-                part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase), **last)
+                part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase, study.phases), **last)
                 parts.append(part)
         frame = (
             pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *ACCURACIES)))

@@ -60,13 +60,14 @@ def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
     """
     phase = _counts(ok, "phase", PHASES, n_points)
     subphase = _counts(ok, "subphase", SUBPHASES, n_points)
-    n_seeds = phase.sum(axis=1)
+    n_seeds = np.bincount(ok["point"].to_numpy(dtype=np.int64), minlength=n_points)
+    n_labelled = phase.sum(axis=1)
     majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
-    low, high = _wilson(phase.max(axis=1), n_seeds)
+    low, high = _wilson(phase.max(axis=1), n_labelled)
     return {
-        "phase": _where_seen(n_seeds, majority),
-        "subphase": _where_seen(n_seeds, _majority_within(subphase, majority)),
-        "agreement": np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan),
+        "phase": _where_seen(n_labelled, majority),
+        "subphase": _where_seen(n_labelled, _majority_within(subphase, majority)),
+        "agreement": np.where(n_labelled > 1, phase.max(axis=1) / np.maximum(n_labelled, 1), np.nan),
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
@@ -94,7 +95,8 @@ def _counts(ok: pd.DataFrame, column: str, names: Sequence[str], n_points: int) 
     """Count (n_points, len(names)) seeds by label."""
     table = np.zeros((n_points, len(names)), dtype=np.int64)
     codes = pd.Categorical(ok[column], categories=list(names)).codes
-    np.add.at(table, (ok["point"].to_numpy(dtype=np.int64), codes), 1)
+    there = codes >= 0  # a trial whose label can't be told counts for none
+    np.add.at(table, (ok["point"].to_numpy(dtype=np.int64)[there], codes[there]), 1)
     return table
 
 

@@ -40,10 +40,10 @@ def _variants(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Itera
     rule, groups = study.phases, list(curves_in(curves))
     other_rules = [rule.model_copy(update={name: t}) for name in ("generalized", "memorized") for t in THRESHOLDS]
     for other in other_rules:
-        yield _relabelled(trials, [(ids, subphases(group, other)) for ids, group in groups])
+        yield _relabelled(trials, rule, [(ids, subphases(group, other)) for ids, group in groups])
     if rule.rule == "memorized_fraction":
-        yield _relabelled(trials, [(ids, subphases(group, rule, windowed=False)) for ids, group in groups])
-    yield _relabelled(trials, [(ids, _at_half(group, rule)) for ids, group in groups])
+        yield _relabelled(trials, rule, [(ids, subphases(group, rule, windowed=False)) for ids, group in groups])
+    yield _relabelled(trials, rule, [(ids, _at_half(group, rule)) for ids, group in groups])
     if len(study.seeds) > 1:
         for seed in study.seeds:
             yield trials[trials["seed"] != seed]
@@ -54,8 +54,8 @@ def _at_half(curves: Curves, rule: PhaseRule) -> Labels:
     return subphases(curves.until(max(int(curves.steps[-1]) // 2, int(curves.steps[0]))), rule)
 
 
-def _relabelled(trials: pd.DataFrame, labels: list[tuple[np.ndarray, Labels]]) -> pd.DataFrame:
-    found = {trial: str(label) for ids, names in labels for trial, label in zip(ids, names, strict=True)}
+def _relabelled(trials: pd.DataFrame, rule: PhaseRule, labels: list[tuple[np.ndarray, Labels]]) -> pd.DataFrame:
+    found = {trial: label for ids, names in labels for trial, label in zip(ids, names, strict=True)}
     subphase = trials["trial_id"].map(found)
-    phase = pd.Series(phases(subphase.to_numpy(dtype=object).astype(str)), index=trials.index).where(subphase.notna())
+    phase = pd.Series(phases(subphase.to_numpy(dtype=object), rule), index=trials.index).where(subphase.notna())
     return trials.assign(subphase=subphase, phase=phase)

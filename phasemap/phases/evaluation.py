@@ -132,6 +132,19 @@ class CurveTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenTerms:
+    """Terms whose values (n,) are given, not computed from curves: what a model of a map expects."""
+
+    given: Mapping[Term, NDArray[Any]]
+    parameters: Mapping[str, float]
+
+    def value(self, term: Term) -> Floats:
+        """Return the value of a term (n, 1)."""
+        value = self.parameters[term.name] if isinstance(term, Parameter) else self.given[term]
+        return np.asarray(value, dtype=float).reshape(-1, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class _RecordTerms:
     """Terms inside a step: bare quantities at each record (n, T), all others as outside (n, 1)."""
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from phasemap.phases.curves import ACCURACIES, QUANTITIES, Curves
-from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, settled, subphases
-from phasemap.phases.timing import delayed, step_times
+from phasemap.phases.labels import columns, curve_terms, label_reasons, label_trials, settled, step_times
+from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, subphases
 from phasemap.study.names import STEP_TIMES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule
 
 LABEL_COLUMNS = (
@@ -19,6 +20,7 @@ LABEL_COLUMNS = (
     "rule",
     "subphase_doshi2024",
     "subphase_memorized_fraction",
+    "label_reason",
     "peak_test_accuracy",
     *STEP_TIMES,
     "delayed",
@@ -29,22 +31,27 @@ LABEL_COLUMNS = (
 
 def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
     """Label n trials at the horizon of their curves: one row a trial, LABEL_COLUMNS and the last quantities."""
-    subphase = subphases(curves, rule)
-    times = step_times(curves, rule)
-    columns = {
-        "phase": phases(subphase),
-        "subphase": subphase,
-        "rule": rule.rule,
-        "subphase_doshi2024": subphases(curves, DOSHI2024),
-        "subphase_memorized_fraction": subphases(curves, MEMORIZED_FRACTION if rule.rule == "doshi2024" else rule),
-        "peak_test_accuracy": curves.values["test_accuracy"].max(axis=1),
-        **times,
-        "delayed": pd.array(delayed(times), dtype="boolean"),
-        "horizon": np.full(len(curves), curves.steps[-1]),
-        "settled": pd.array(settled(curves, rule), dtype="boolean"),
-        **{name: curves.values[name][:, -1] for name in QUANTITIES if name in curves.values},
-    }
-    return pd.DataFrame(columns)
+    found = rule_of(rule)
+    terms = curve_terms(curves, found)
+    labelled = label_trials(found, terms, len(curves))
+    subphase = labelled.names(found)
+    times = step_times(curves, found)
+    return pd.DataFrame(
+        {
+            "phase": phases(subphase, rule),
+            "subphase": subphase,
+            "rule": rule.rule,
+            "subphase_doshi2024": subphases(curves, DOSHI2024),
+            "subphase_memorized_fraction": subphases(curves, MEMORIZED_FRACTION if rule.rule == "doshi2024" else rule),
+            "label_reason": label_reasons(found, terms, labelled),
+            "peak_test_accuracy": curves.values["test_accuracy"].max(axis=1),
+            **times,
+            "delayed": pd.array(columns(curves, found, times)["delayed"], dtype="boolean"),
+            "horizon": np.full(len(curves), curves.steps[-1]),
+            "settled": pd.array(settled(curves, found, labelled.codes), dtype="boolean"),
+            **{name: curves.values[name][:, -1] for name in QUANTITIES if name in curves.values},
+        }
+    )
 
 
 def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:

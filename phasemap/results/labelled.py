@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import phasemap.phases
+import phasemap.study
 from phasemap._version import __version__
 from phasemap.phases.curves import ACCURACIES, QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
@@ -24,6 +25,7 @@ from phasemap.results.shards import batches, read_shards, shard_files, shard_pie
 from phasemap.study.spec import PhaseRule
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
+LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a rule says
 STAMP = pa.field("shard", pa.string())
 CACHE_SCHEMA = TRIAL_SCHEMA.append(STAMP)
 AT_HORIZON = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in ACCURACIES]
@@ -97,13 +99,14 @@ def _all(parts: Iterable[pa.Table]) -> pa.Table:
 
 def _cache_key(rule: PhaseRule) -> str:
     """Name what labels depend on beside the curves: the rule, and the code that labels."""
-    text = f"{rule.model_dump_json()} {__version__} {code_digest(files(phasemap.phases))} {CACHE_SCHEMA}"
+    text = f"{rule.model_dump_json()} {__version__} {code_digest(*map(files, LANGUAGE))} {CACHE_SCHEMA}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_digest(package: Traversable) -> str:
-    """Return a digest of a package's source, so that labels by other code than today's are never served."""
-    sources = sorted((file.name, file.read_bytes()) for file in package.iterdir() if file.name.endswith(".py"))
+def code_digest(*packages: Traversable) -> str:
+    """Return a digest of packages' sources, so that labels by other code than today's are never served."""
+    named = (file for package in packages for file in package.iterdir() if file.name.endswith((".py", ".yaml")))
+    sources = sorted((file.name, file.read_bytes()) for file in named)
     return hashlib.sha256(repr(sources).encode()).hexdigest()
 
 

@@ -16,18 +16,19 @@ from phasemap.study.names import FINALS
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, PhaseRule
 
+N_NAMES = LABEL_COLUMNS.index("label_reason") + 1  # of the columns of labels, the first are texts
 TRIAL_COLUMNS = (
     "trial_id",
     *SETTINGS,
     "seed",
     "status",
-    *LABEL_COLUMNS[:5],
+    *LABEL_COLUMNS[:N_NAMES],
     *QUANTITIES,
     "corruption_effective",
     "n_train",
     "n_corrupted",
     "n_classes",
-    *LABEL_COLUMNS[5:],
+    *LABEL_COLUMNS[N_NAMES:],
     *FINALS,
     "train_seconds",
     "pack_id",
@@ -36,7 +37,7 @@ TRIAL_COLUMNS = (
     "error",
 )
 LABEL_TYPES = {"horizon": pa.int64(), "delayed": pa.bool_(), "settled": pa.bool_()} | dict.fromkeys(
-    LABEL_COLUMNS[:5], pa.string()
+    LABEL_COLUMNS[:N_NAMES], pa.string()
 )  # the others are numbers
 TRIAL_SCHEMA = pa.schema(
     [

@@ -61,7 +61,7 @@ def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:
 
 def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, ByRule]:
     """Return what the trials of a study that ended ``ok`` say, and the rule that labels its points."""
-    ok = trials[trials["status"] == "ok"]
+    ok = trials[(trials["status"] == "ok") & trials["subphase"].notna()]
     places, seeds = numbers_of(study, ok["trial_id"].tolist())
     labelling = by_rule(study, ok, places)
     values = model_values(ok, study.phases, labelling.quantities)

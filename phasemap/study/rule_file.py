@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
@@ -17,7 +17,7 @@ from phasemap.study.names import FACTS, LETTERS, QUANTITY_KINDS, RESERVED_COLUMN
 from phasemap.study.problems import Problem, StudyError, did_you_mean
 from phasemap.study.reachable import unreachable
 from phasemap.study.rule import OTHERWISE, WINDOW, Frontier, Label, Rule
-from phasemap.study.spec import SETTINGS
+from phasemap.study.spec import SETTINGS, PhaseRule
 from phasemap.study.values import describe, rounded
 from phasemap.study.yaml_lines import Document, Path_, parse_document
 
@@ -36,6 +36,15 @@ def packaged_rule(name: str) -> Rule:
     """Return a built-in rule from its file in the package."""
     source = files("phasemap") / "phases" / f"{name}.yaml"
     return parse_rule(parse_document(source.read_text(encoding="utf-8"), f"{name}.yaml"), name)
+
+
+@cache
+def rule_of(phases: PhaseRule, *, windowed: bool = True) -> Rule:
+    """Return the rule that a study labels by, with its thresholds; or one that judges the last record alone."""
+    rule = packaged_rule(phases.rule).with_parameters(
+        {"generalized": phases.generalized, "memorized": phases.memorized}
+    )
+    return rule if windowed else replace(rule, window=0.0)
 
 
 def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUANTITY_KINDS) -> Rule:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis
+from phasemap.study.names import GROKKING, PHASES, SUBPHASES
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real, adapter
 
 
@@ -81,6 +82,21 @@ class PhaseRule(Section):
     rule: Literal["memorized_fraction", "doshi2024"] = "memorized_fraction"
     generalized: Annotated[Real, Field(gt=0, le=1)] = 0.9
     memorized: Annotated[Real, Field(gt=0.5, le=1)] = 0.9
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order in which ties between seeds are decided within a phase."""
+        return SUBPHASES
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases, in the order in which ties between seeds are decided."""
+        return PHASES
+
+    @property
+    def phase_of(self) -> dict[str, str]:
+        """The phase of each label."""
+        return {name: "grokking" if name in GROKKING else name for name in SUBPHASES}
 
 
 class SearchSpec(Section):
