@@ -15,11 +15,13 @@ from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
-from phasemap.study.file import load_rule, load_study
-from phasemap.study.problems import UserError
+from phasemap.study.file import load_rule, load_study, parse_study
+from phasemap.study.names import BUILT_IN_RULES
+from phasemap.study.problems import StudyError, UserError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import find_trial
 from phasemap.study.writing import dump_study
+from phasemap.study.yaml_lines import parse_document
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "PhaseDiagram", "Run", "execute", "label", "load_network", "open_run", "relabel", "run"]
 
-RULES = ("memorized_fraction", "doshi2024")
+RULES = BUILT_IN_RULES
 
 
 def run(
@@ -94,6 +96,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
 
     wanted = run.study.phases if rule is None else _rule(rule)
     study = run.study.model_copy(update={"phases": wanted})
+    _check_with_rule(study)
     steps = longest_training(study)
     if at_step is not None and at_step > steps:
         raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
@@ -105,13 +108,21 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     return Run(run.folder)
 
 
+def _check_with_rule(study: Study) -> None:
+    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels."""
+    try:
+        parse_study(parse_document(dump_study(study), f"{study.name} with rule {study.phases.rule}"), data_needed=False)
+    except StudyError as error:
+        raise UserError(f"the study can't be labelled so:\n{error}") from None
+
+
 def _rule(rule: str | PhaseRule) -> PhaseRule:
     if isinstance(rule, PhaseRule):
         for key, message in check_rule(rule):
             raise UserError(f"{key} {message}")
         return rule
     if rule in RULES:
-        return PhaseRule(rule=rule)  # type: ignore[arg-type]
+        return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
     return load_rule(rule)

@@ -51,6 +51,8 @@ class Diagram:
 
     def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
         """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame."""
+        if kind not in self.study.phases.frontiers:
+            return []
         z, level = height(kind, self.study.phases.generalized, panel.grid)
         x, y = self.x.positions, self.y.positions
         if to_frame and len(x) > 1 and len(y) > 1:

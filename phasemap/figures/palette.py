@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
-from phasemap.phases.marks import BUILT_IN_MARKS, UNLABELLED_MARKS, Mark
+from phasemap.phases.marks import BUILT_IN_MARKS, UNLABELLED_MARKS, Mark, marks
+from phasemap.study.spec import PhaseRule
 
-__all__ = ["FRONTIERS", "MARKS", "OKABE_ITO", "STEP_TIMES", "STROKES", "LineStyle", "Mark", "Stroke", "strokes"]
+__all__ = [
+    "FRONTIERS",
+    "MARKS",
+    "OKABE_ITO",
+    "STEP_TIMES",
+    "STROKES",
+    "LineStyle",
+    "Mark",
+    "Stroke",
+    "marks_of",
+    "strokes",
+]
 
 MARKS = {**BUILT_IN_MARKS, **UNLABELLED_MARKS}
 """In the order of the legend."""
+
+
+@lru_cache(maxsize=16)
+def marks_of(rule: PhaseRule) -> Mapping[str, Mark]:
+    """Return the mark of every label that a study's points can have, in the order of the legend."""
+    return MARKS if rule.own is None else MappingProxyType({**marks(rule.own), **UNLABELLED_MARKS})
+
 
 LineStyle = Literal["solid", "dashed", "dashdot", "dotted"]
 

@@ -56,14 +56,19 @@ COLOURS = {
 BUILT_IN_MARKS = {name: Mark(name=name, letter=LETTERS[name], colour=colour) for name, colour in COLOURS.items()}
 """In the order of the legend."""
 
-HATCHES_WITHOUT_LABEL = {"diverged": "xxxx", "failed": ".", "missing": "////"}  # more dots would make svg files large
+HATCHES_WITHOUT_LABEL = {
+    "diverged": "xxxx",
+    "failed": ".",
+    "missing": "////",
+    "unlabelled": "--",
+}  # more dots would make svg files large
 UNLABELLED_MARKS = {
     name: Mark(name=name, letter=letter, colour="#ffffff", hatch=HATCHES_WITHOUT_LABEL[name])
     for name, letter in UNLABELLED.items()
 }
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
-HATCHES = ("", "\\\\\\\\", "----", "oo")  # together with the palette more than a rule may have labels
+HATCHES = ("", "\\\\\\\\", "||||", "oo")  # together with the palette more than a rule may have labels
 
 
 def marks(rule: Rule) -> dict[str, Mark]:

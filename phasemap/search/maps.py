@@ -82,8 +82,10 @@ def believed(study: Study, trials: pd.DataFrame) -> Belief | None:
 def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
     """Return the share of a study's points that are expected to have another label if all trials were trained.
 
-    The label is that of the search's metric. None where no trial ended ``ok``.
+    The label is that of the search's metric. None where no trial ended ``ok``, or the labels are own ones.
     """
+    if study.phases.own is not None:
+        return None
     belief = believed(study, trials)
     return None if belief is None else float(belief.wrong.mean())
 

@@ -49,13 +49,15 @@ class ClaimError(ValueError):
         super().__init__("; ".join(messages))
 
 
-def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
-    """Read a claim about a study with these axes; ClaimError names all that is wrong with it."""
+def parse_claim(
+    text: str, axes: Sequence[Axis], labels: Sequence[str] = LABELS, frontiers: Sequence[str] = FRONTIERS
+) -> Claim:
+    """Read a claim about a study with these axes, labels and frontiers; ClaimError names all that is wrong with it."""
     try:
         tree = parse(text, "claim")
     except UnreadableError as error:
         raise ClaimError([str(error)]) from None
-    reader = _Reader({axis.name: axis for axis in axes})
+    reader = _Reader({axis.name: axis for axis in axes}, labels, frontiers)
     claim = reader.claim(tree, text)
     if not reader.messages and not claim.terms:
         reader.messages.append("names nothing that was measured; allowed: at least one term")
@@ -67,9 +69,9 @@ def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
 class _Reader(Reader[Term]):
     """Turns the tree of one claim into a Claim about a study with these axes."""
 
-    def __init__(self, axes: dict[str, Axis]) -> None:
+    def __init__(self, axes: dict[str, Axis], labels: Sequence[str], frontiers: Sequence[str]) -> None:
         super().__init__()
-        self.axes = axes
+        self.axes, self.labels, self.frontiers = axes, labels, frontiers
         self.everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
 
     def claim(self, tree: Tree[Token], text: str) -> Claim:
@@ -99,7 +101,7 @@ class _Reader(Reader[Term]):
         if not names:
             return Number(0.0)
         if name == "area":
-            return Area(self.known(names[0], LABELS, "label"), conditions)
+            return Area(self.known(names[0], self.labels, "label"), conditions)
         if name == "correlation":
             return Correlation(self.column(names[0]), self.column(names[1]), conditions)
         return Statistic(str(name), self.column(names[0]), conditions)
@@ -125,7 +127,7 @@ class _Reader(Reader[Term]):
             if names:
                 self.wrong(name, f"needs the axis that it crosses; allowed: {USAGE['frontier']}")
             return Number(0.0)
-        kind = self.known(names[0], FRONTIERS, "frontier")
+        kind = self.known(names[0], self.frontiers, "frontier")
         axis = along.children[2].children[0]
         self.known(axis, self.axes, "axis of the study")
         conditions = self.conditions(name, [argument for argument in rest if argument is not along])
@@ -194,7 +196,7 @@ class _Reader(Reader[Term]):
         return str(token) if tree.data == "word" else str(token)[1:-1]
 
     def column(self, token: Token) -> str:
-        hint = " (area(LABEL) is the share of a label)" if token in LABELS else None
+        hint = " (area(LABEL) is the share of a label)" if token in self.labels else None
         return self.known(token, COLUMNS, "quantity", hint)
 
 

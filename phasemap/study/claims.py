@@ -14,6 +14,7 @@ from phasemap.study.spec import SETTINGS
 from phasemap.study.values import rounded
 
 LABELS = (*SUBPHASES, "grokking", "generalizes")
+"""The labels of the built-in rules, and of what they have in common."""
 COLUMNS = (
     *QUANTITIES,
     *SUMMARIES,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from phasemap.study import expressions
-from phasemap.study.expressions import Negative, Operation, terms_in
+from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation, terms_in
+from phasemap.study.values import rounded
 
 Kind = Literal["accuracy", "loss", "number"]
 """Of a quantity: in [0, 1], at least 0, or any number."""
@@ -175,6 +177,24 @@ def all_terms(text: Condition | Expression) -> Iterator[Term]:
 def quantities_of(text: Condition | Expression) -> set[str]:
     """Return the names of the quantities whose curves decide a condition or an expression."""
     return {term.quantity for term in all_terms(text) if isinstance(term, Value | Reduced | At)}
+
+
+def constant(expression: Expression, parameters: Mapping[str, float]) -> float | None:
+    """Return the value of an expression of numbers and parameters; None where it has another term, or no value."""
+    if isinstance(expression, Number):
+        return expression.value
+    if isinstance(expression, Parameter):
+        return parameters[expression.name]
+    if isinstance(expression, Negative):
+        inner = constant(expression.of, parameters)
+        return None if inner is None else -inner
+    if isinstance(expression, Operation):
+        left, right = constant(expression.left, parameters), constant(expression.right, parameters)
+        if left is None or right is None or (expression.operator == "/" and right == 0):
+            return None
+        value = OPERATIONS[expression.operator](left, right)
+        return rounded(value) if math.isfinite(value) else None
+    return None
 
 
 def _negates(side: Expression) -> bool:

@@ -70,7 +70,7 @@ LETTERS: Final = {
 }
 """The letters of the built-in labels."""
 
-UNLABELLED: Final = {"diverged": "D", "failed": "!", "missing": ""}
+UNLABELLED: Final = {"diverged": "D", "failed": "!", "missing": "", "unlabelled": "?"}
 """What points without a label are called, and their letters."""
 
 RESERVED_COLUMNS = (

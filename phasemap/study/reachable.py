@@ -15,7 +15,6 @@ from phasemap.study.conditions import (
     And,
     Comparison,
     Condition,
-    Expression,
     Fact,
     Kind,
     Not,
@@ -24,8 +23,9 @@ from phasemap.study.conditions import (
     Step,
     Term,
     comparisons_in,
+    constant,
 )
-from phasemap.study.expressions import COMPARISONS, OPERATIONS, Negative, Number, Operation
+from phasemap.study.expressions import COMPARISONS
 from phasemap.study.rule import Label, Rule
 from phasemap.study.values import rounded
 
@@ -113,7 +113,7 @@ class _Cases:
 
     def standard(self, comparison: Comparison) -> tuple[Variable | None, str, float]:
         """Return (variable, sign, level) of a comparison; without a variable, whether 0 compares so with the level."""
-        left, right = self.constant(comparison.left), self.constant(comparison.right)
+        left, right = (constant(side, self.parameters) for side in (comparison.left, comparison.right))
         sign = comparison.comparison
         if left is not None and right is not None:
             return None, sign, rounded(right - left)
@@ -123,23 +123,6 @@ class _Cases:
             return comparison.right, sign.translate(MIRRORED), left
         names = str(comparison.left), str(comparison.right)
         return (names, sign, 0.0) if names[0] <= names[1] else (names[::-1], sign.translate(MIRRORED), 0.0)
-
-    def constant(self, expression: Expression) -> float | None:
-        """Return the value of an expression of numbers and parameters; None where it has another term."""
-        if isinstance(expression, Number):
-            return expression.value
-        if isinstance(expression, Parameter):
-            return self.parameters[expression.name]
-        if isinstance(expression, Negative):
-            inner = self.constant(expression.of)
-            return None if inner is None else -inner
-        if isinstance(expression, Operation):
-            left, right = self.constant(expression.left), self.constant(expression.right)
-            if left is None or right is None or (expression.operator == "/" and right == 0):
-                return None
-            value = OPERATIONS[expression.operator](left, right)
-            return rounded(value) if math.isfinite(value) else None
-        return None
 
     def range_of(self, variable: Variable) -> tuple[float, float]:
         """Return the smallest and the largest value that a variable can have."""

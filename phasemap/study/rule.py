@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from phasemap.study.conditions import Condition, Expression, Fact, Kind, Step, Term, all_terms, quantities_of
+from phasemap.study.conditions import (
+    Condition,
+    Expression,
+    Fact,
+    Kind,
+    Step,
+    Term,
+    Value,
+    all_terms,
+    constant,
+    quantities_of,
+)
 
 WINDOW = 0.1  # the share of the steps over which a bare quantity is a median, where a rule says nothing
 OTHERWISE = "otherwise"
@@ -81,6 +92,19 @@ class Rule:
         times = {name for name, _ in self.times}
         found = {term.name for text in self.texts for term in all_terms(text) if isinstance(term, Fact)}
         return frozenset(found - times)
+
+    @property
+    def built_in_frontiers(self) -> dict[str, float | None]:
+        """Those frontiers that are the built-in ones, with the level of ``generalization``."""
+        found: dict[str, float | None] = {}
+        for frontier in self.frontiers:
+            level = constant(frontier.level, dict(self.parameters))
+            pair = (frontier.name, frontier.quantity)
+            if pair == ("generalization", "test_accuracy") and level is not None and 0 < level <= 1:
+                found["generalization"] = level
+            if pair == ("inversion", "recovered_accuracy") and frontier.level == Value("memorized_accuracy"):
+                found["inversion"] = None
+        return found
 
     def terms(self) -> tuple[Term, ...]:
         """Return each term that decides a label, once."""

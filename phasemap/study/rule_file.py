@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, cast
 
 from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
 from phasemap.study.conditions import Comparison, Condition, Expression, Kind, Parameter, Step, Value, terms_of
 from phasemap.study.expressions import KEYWORDS
-from phasemap.study.names import FACTS, LETTERS, QUANTITY_KINDS, RESERVED_COLUMNS, UNLABELLED
+from phasemap.study.names import (
+    FACTS,
+    LETTERS,
+    QUANTITY_KINDS,
+    RESERVED_COLUMNS,
+    STEP_TIMES,
+    UNLABELLED,
+)
 from phasemap.study.problems import Problem, StudyError, did_you_mean
 from phasemap.study.reachable import unreachable
 from phasemap.study.rule import OTHERWISE, WINDOW, Frontier, Label, Rule
@@ -41,22 +49,41 @@ def packaged_rule(name: str) -> Rule:
 @cache
 def rule_of(phases: PhaseRule, *, windowed: bool = True) -> Rule:
     """Return the rule that a study labels by, with its thresholds; or one that judges the last record alone."""
-    rule = packaged_rule(phases.rule).with_parameters(
-        {"generalized": phases.generalized, "memorized": phases.memorized}
-    )
+    rule = phases.own
+    if rule is None:
+        thresholds = {"generalized": phases.generalized, "memorized": phases.memorized}
+        rule = packaged_rule(phases.rule).with_parameters(thresholds)
     return rule if windowed else replace(rule, window=0.0)
 
 
-def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUANTITY_KINDS) -> Rule:
-    """Turn a document into a rule; StudyError names every mistake in it.
+def own_rule(rule: Rule) -> PhaseRule:
+    """Return own labels as what a study labels by."""
+    level = rule.built_in_frontiers.get("generalization")
+    return PhaseRule(rule=rule.name, own=rule, **({} if level is None else {"generalized": level}))
 
-    ``recorded`` are the quantities that there are curves of.
+
+def read_rule(
+    document: Document,
+    content: Any,
+    name: str,
+    *,
+    path: Path_ = (),
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    recorded: Mapping[str, Kind] = QUANTITY_KINDS,
+) -> tuple[Rule | None, list[Problem]]:
+    """Read a rule that stands at a path of a document: the rule, or None and the mistakes.
+
+    ``thresholds`` are other values for its parameters; ``recorded`` are the quantities that there are curves of.
     """
-    problems = list(document.problems)
-    rule = RuleReader(lambda path, message: problems.append(document.problem(path, message)), recorded).read(
-        (), document.content, name
-    )
-    stop_if_wrong(problems)
+    problems: list[Problem] = []
+    reader = RuleReader(lambda at, message: problems.append(document.problem(at, message)), recorded, thresholds)
+    return reader.read(path, content, name), problems
+
+
+def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUANTITY_KINDS) -> Rule:
+    """Turn a document into a rule; StudyError names every mistake in it."""
+    rule, problems = read_rule(document, document.content, name, recorded=recorded)
+    stop_if_wrong([*document.problems, *problems])
     assert rule is not None
     return rule
 
@@ -73,6 +100,7 @@ class RuleReader:
 
     report: Callable[[Path_, str], None]
     recorded: Mapping[str, Kind]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     path: Path_ = ()
     mistakes: int = 0
     scope: Scope = field(init=False)
@@ -93,6 +121,7 @@ class RuleReader:
                 self.wrong((key,), f"is an unknown key; allowed: {', '.join(KEYS)}{did_you_mean(str(key), KEYS)}")
         quantities = self.quantities(content.get("quantities"))
         parameters = self.parameters(content.get("parameters"))
+        parameters = tuple((key, self.thresholds.get(key, value)) for key, value in parameters)
         self.scope = Scope(
             quantities={**QUANTITY_KINDS, **self.recorded, **dict(quantities)},
             parameters=tuple(dict(parameters)),
@@ -242,7 +271,7 @@ class RuleReader:
             return None
         taken = next((name for name, letter in UNLABELLED.items() if letter == text), None)
         if taken:
-            self.wrong(path, f"= {describe(text)} is the letter of {taken} trials; allowed: any but D and !")
+            self.wrong(path, f"= {describe(text)} is the letter of {taken} trials; allowed: any but D, ! and ?")
         return text
 
     def colour(self, path: Path_, content: Any) -> str | None:
@@ -309,6 +338,8 @@ class RuleReader:
         found = []
         for name, text in self.mapping("times", content, "a mapping of names to conditions"):
             self.column_name(("times", name), name)
+            if name == "delayed":
+                self.wrong(("times", name), "is a column of every table; allowed: another name, or under columns")
             value = self.value(("times", name), text, self.scope)
             if value is None:
                 continue
@@ -333,9 +364,11 @@ class RuleReader:
         found = []
         for name, text in self.mapping("columns", content, "a mapping of names to conditions or numbers"):
             self.column_name(("columns", name), name)
-            if name in scope.times:
-                self.wrong(("columns", name), "is a step time too; allowed: another name")
+            if name in (*scope.times, *STEP_TIMES):
+                self.wrong(("columns", name), "is a step time; allowed: another name, or under times")
             if (value := self.value(("columns", name), text, scope)) is not None:
+                if name == "delayed" and not isinstance(value, Condition):
+                    self.wrong(("columns", name), f"= '{value}' is a number; allowed: a condition")
                 found.append((name, value))
         return tuple(found)
 

@@ -30,9 +30,9 @@ def test_built_in_names_have_the_marks_of_every_figure():
 
 
 def test_a_rule_gives_letters_and_colours():
-    given = Label(name="own", when=HOLDS, letter="?", colour="#123456")
+    given = Label(name="own", when=HOLDS, letter="7", colour="#123456")
     found = marks(rule_of(given, "other"))
-    assert (found["own"].letter, found["own"].colour, found["own"].hatch) == ("?", "#123456", "")
+    assert (found["own"].letter, found["own"].colour, found["own"].hatch) == ("7", "#123456", "")
     assert found["other"].letter == "O"
 
 

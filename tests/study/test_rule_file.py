@@ -102,11 +102,11 @@ MISTAKES = {
     ),
     "the letter D": (
         of("a: {when: otherwise, letter: D}"),
-        "is the letter of diverged trials; allowed: any but D and !",
+        "is the letter of diverged trials; allowed: any but D, ! and ?",
     ),
     "the letter !": (
         of('a: {when: otherwise, letter: "!"}'),
-        "is the letter of failed trials; allowed: any but D and !",
+        "is the letter of failed trials; allowed: any but D, ! and ?",
     ),
     "two letters": (
         of("a: {when: otherwise, letter: AB}"),
