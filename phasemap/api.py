@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from phasemap.maps import PhaseDiagram
-from phasemap.phases.labelling import label_frame
+from phasemap.phases.labelling import label_frame, needed_of
 from phasemap.results.folder import RunFolder, run_folder
 from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
@@ -131,9 +131,17 @@ def _rule(rule: str | PhaseRule) -> PhaseRule:
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
     """Label trials from their curves in long form; returns a table indexed by trial_id.
 
-    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them.
+    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them, and what
+    else own labels look at.
     """
-    return label_frame(curves.curves if isinstance(curves, Run) else curves, _rule(rule))
+    wanted = _rule(rule)
+    return label_frame(_with_facts(curves, wanted) if isinstance(curves, Run) else curves, wanted)
+
+
+def _with_facts(run: Run, rule: PhaseRule) -> pd.DataFrame:
+    """Return a run's curves with the settings and facts that a rule looks at."""
+    facts = [name for name in needed_of(rule)[1] if name not in run.curves]
+    return run.curves.merge(run.trials[["trial_id", *facts]], on="trial_id") if facts else run.curves
 
 
 def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
