@@ -16,10 +16,10 @@ from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
 from phasemap.study.file import load_rule, load_study, parse_study
-from phasemap.study.names import BUILT_IN_RULES
+from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.problems import StudyError, UserError
 from phasemap.study.spec import PhaseRule, Study
-from phasemap.study.trials import find_trial
+from phasemap.study.trials import Trial, find_trial
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
 
@@ -76,7 +76,7 @@ def execute(
         if in_process:
             from phasemap.running.local import LocalRunner
 
-            return LocalRunner(study.resources.device)
+            return LocalRunner()
         from phasemap.running.ray_tune import RayRunner
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
@@ -155,4 +155,10 @@ def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
 
     found = run if isinstance(run, Run) else open_run(run)
     trial = find_trial(found.study, trial_id)
-    return network_of(trial, read_weights(found.folder, trial.trial_id))
+    return network_of(trial, read_weights(found.folder, trial.trial_id), fused=_kernel_of(found, trial) == FUSED_KERNEL)
+
+
+def _kernel_of(run: Run, trial: Trial) -> str | None:
+    """Return the kernel that trained a trial; None if it is not trained, or by a release that stored none."""
+    known = run.trials.set_index("trial_id")
+    return known.at[trial.trial_id, "kernel"] if trial.trial_id in known.index else None

@@ -87,9 +87,7 @@ def test_the_table_of_trials_has_the_labels_the_reasons_and_the_rules_columns(la
     assert (trials["rule"] == "mine").all()
     assert trials["phase"].nunique() > 1
     for _, row in trials.iterrows():
-        assert row["phase"] == {"learned": "fine", "plain": "fine", "honest": "fine"}.get(
-            row["subphase"], row["subphase"]
-        )
+        assert row["phase"] == ("fine" if row["subphase"] in ("learned", "plain", "honest") else row["subphase"])
         assert row["label_reason"] is None or pd.isna(row["label_reason"])
         assert row["spread"] >= 0
         late = row["late"]
@@ -189,11 +187,10 @@ def load_resolved_rule(text, folder):
 
 def test_labels_from_a_frame_are_those_of_the_run(labelled):
     run = pm.open_run(labelled.path)
-    facts = run.trials[["trial_id", "n_classes"]]
-    found = pm.label(run.curves.merge(facts, on="trial_id"), rule=run.study.phases)
+    found = pm.label(run, rule=run.study.phases)
     assert found["subphase"].to_dict() == run.trials.set_index("trial_id")["subphase"].to_dict()
     assert "late" in found
-    with pytest.raises(ValueError, match="the curves lack the columns n_classes"):
+    with pytest.raises(ValueError, match="the curves lack the columns n_classes, weight_decay"):
         pm.label(run.curves, rule=run.study.phases)
 
 

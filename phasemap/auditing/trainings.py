@@ -15,6 +15,7 @@ from phasemap.auditing.answers import Answers, Weights, collect
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.inside import read_weights
+from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
 from phasemap.running.runner import Event, More, Runner
 from phasemap.running.work import Workload
@@ -115,6 +116,11 @@ class _Borrowed:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self.name, self.slots = runner.name, runner.slots
+
+    def choose_device(self, choice: DeviceChoice) -> str:
+        device = self._runner.choose_device(choice)
+        self.slots = self._runner.slots
+        return device
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phasemap.diagram.claims import ClaimResult, link_words
+from phasemap.diagram.claim_links import link_words
+from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
@@ -143,7 +145,7 @@ def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
             "last that trained",
             f"{last.get('started', '?')} to {last.get('ended') or 'not ended'}, {last.get('outcome', '?')}",
         ),
-        ("command", " ".join(map(str, last.get("command", [])))),
+        ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
         ("machine", ", ".join(filter(None, (last.get("processor"), last.get("platform"))))),
         ("devices", ", ".join(last.get("devices") or ["not recorded"])),

@@ -89,6 +89,13 @@ def failed_ids(folder: RunFolder) -> set[str]:
     return _ids(folder, failed=True) - finished_ids(folder)
 
 
+def trained_devices(folder: RunFolder) -> frozenset[str]:
+    """Return the kinds of device that a run's networks were trained on: cpu, cuda."""
+    table = read_shards(folder, ["status", "device"], skip_damaged=True)
+    trained = table.filter(pc.not_equal(table["status"], "failed"))["device"].drop_null().unique()
+    return frozenset(device.partition(":")[0] for device in trained.to_pylist())
+
+
 def _ids(folder: RunFolder, *, failed: bool) -> set[str]:
     table = read_shards(folder, ["trial_id", "status"], skip_damaged=True)
     wanted = pc.equal(table["status"], "failed")
@@ -171,6 +178,7 @@ def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:
         "pack_id": pack_id,
         "host": socket.gethostname(),
         "device": result.device,
+        "kernel": result.kernel,
         **last,
         "step": list(result.steps),
         **{name: list(curves[name]) for name in QUANTITIES},

@@ -19,7 +19,9 @@ from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
-from phasemap.results.shards import DamagedShardError
+from phasemap.results.shards import DamagedShardError, trained_devices
+from phasemap.running.devices import DeviceChoice
+from phasemap.running.kernels import mixture
 from phasemap.running.planning import Plan, check_budget, check_folder, make_plan
 from phasemap.running.progress import Progress
 from phasemap.running.run_log import RunLog
@@ -52,6 +54,7 @@ class Outcome:
     n_trained: int
     n_reused: int
     failures: Sequence[str]  # ids of the trials that failed
+    mixture: str | None = None  # says that two kernels trained the run's trials
 
 
 def run_study(
@@ -106,7 +109,11 @@ def _run_locked(
 ) -> Outcome:
     runner = start_runner() if plan.packs else None
     try:
-        return _run_with(runner, _Run(study, folder, plan, lock, quiet), fresh=fresh)
+        run = _Run(study, folder, plan, lock, quiet)
+        if runner is not None:
+            trained_on = frozenset[str]() if fresh else trained_devices(folder)
+            run.device = runner.choose_device(DeviceChoice(wanted=study.resources.device, trained_on=trained_on))
+        return _run_with(runner, run, fresh=fresh)
     finally:
         if runner is not None:
             runner.close()
@@ -124,6 +131,8 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
+        if plan.kernel.notice and runner is not None:
+            logger.info(plan.kernel.notice)
         if plan.adaptive and runner is not None:
             from phasemap.running.adaptive import PackSource
 
@@ -158,7 +167,7 @@ class _Retries:
         """Return what to train after a failure: the pack from its checkpoint, again, halved, alone, or nothing more."""
         name = pack.pack_id
         self._losses[name] += failed.cause == "node"
-        if failed.cause == "storage" or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
+        if failed.outside or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
             logger.warning("pack %s goes on, a %s failed: %s", name, failed.cause, failed.error)
             return [pack]
         self._attempts[name] += 1
@@ -180,6 +189,7 @@ class _Run:
     plan: Plan
     lock: Lock
     quiet: bool
+    device: str = "cpu"  # that all packs train on, or any
     source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
@@ -207,7 +217,10 @@ class _Run:
         finally:
             tables = self._end(provenance, outcome, known, trained=runner is not None)
         failed = tables.trials.loc[tables.trials["status"] == "failed", "trial_id"]
-        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed))
+        mixed = mixture(tables.trials)
+        if mixed:
+            logger.info(mixed)
+        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed), mixture=mixed)
 
     def _end(self, provenance: Provenance, outcome: str, known: set[str], *, trained: bool) -> Tables:
         """Make the tables and complete the provenance, which is done also where the former is interrupted."""
@@ -230,8 +243,9 @@ class _Run:
         workload = Workload(
             folder=self.folder,
             rule=self.study.phases,
-            device=self.study.resources.device,
+            device=self.device,
             record=self.study.record,
+            fused=self.plan.kernel.fused,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
         retries, idle = _Retries(), 0
@@ -258,7 +272,7 @@ class _Run:
                 raise UnreachableError(
                     f"{runner.name} ended {IDLE_ROUNDS} times without training any of {before} packs"
                 )
-            refused = [failed.error for failed in self.failures.values() if failed.cause == "storage"]
+            refused = [failed.error for failed in self.failures.values() if failed.outside]
             if refused and self.trained == trained:
                 raise UnreachableError(refused[0])
             for pack_id, failed in self.failures.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
+from phasemap.running.devices import DeviceChoice, NoDeviceError, usual_device
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
-from phasemap.study.problems import UnreachableError, UserError
+from phasemap.study.problems import UnreachableError
 
 
 class LocalRunner:
@@ -16,13 +18,13 @@ class LocalRunner:
     name = "in-process"
     slots = 1
 
-    def __init__(self, device: str = "auto") -> None:
+    def choose_device(self, choice: DeviceChoice) -> str:
+        """Settle which kind of device all packs of a run train on: packs take turns, so one kind also for ``any``."""
         from phasemap.training.population import pick_device
 
-        try:
-            pick_device(device)
-        except RuntimeError as error:
-            raise UserError(str(error)) from None
+        has_gpu = pick_device("auto").type != "cpu"
+        device = choice.resolve(has_gpu=has_gpu)
+        return usual_device(has_gpu=has_gpu) if device == "any" else device
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
@@ -36,7 +38,8 @@ class LocalRunner:
             try:
                 report = train_and_store(pack, workload, on_progress)
             except UnreachableError as error:
-                tell(Failed(pack_id=pack.pack_id, error=str(error), cause="storage"))
+                cause: Literal["device", "storage"] = "device" if isinstance(error, NoDeviceError) else "storage"
+                tell(Failed(pack_id=pack.pack_id, error=str(error), cause=cause))
                 return
             except Exception as error:
                 tell(Failed(pack_id=pack.pack_id, error=describe_error(error)))

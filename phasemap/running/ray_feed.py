@@ -17,6 +17,7 @@ from ray import cloudpickle, tune
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
+from phasemap.running.devices import NoDeviceError
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.slots import Share
@@ -192,7 +193,9 @@ def _error_of(trial: Any) -> BaseException:
 def failure(pack_id: str, error: BaseException) -> Failed:
     """Turn what ended a pack's training into an event."""
     if isinstance(error, UnreachableError):
-        return Failed(pack_id=pack_id, error=str(error), cause="storage")
+        return Failed(
+            pack_id=pack_id, error=str(error), cause="device" if isinstance(error, NoDeviceError) else "storage"
+        )
     if not isinstance(error, RayActorError):
         return Failed(pack_id=pack_id, error=describe_error(error))
     reasons = [line.strip() for line in str(error).splitlines() if "because" in line]

@@ -17,9 +17,10 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from phasemap.running.devices import DeviceChoice
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed, More
-from phasemap.running.slots import Share, share_out
+from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.work import Workload, train_and_store
 from phasemap.study.packs import Pack
@@ -105,12 +106,16 @@ class RayRunner:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)
 
+    def choose_device(self, choice: DeviceChoice) -> str:
+        """Settle which kind of device all packs of a run train on, by what the cluster has at this moment."""
+        device = choice.resolve(has_gpu=gives_gpus(_nodes(), self.resources), growing=self._growing)
+        self.resources = self.resources.model_copy(update={"device": device})
+        self.slots = self._limit(self._shares())
+        return device
+
     def _shares(self) -> list[Share]:
         """Look what the cluster's nodes have at this moment for packs."""
-        import ray
-
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return share_out(nodes, self.resources, growing=self._growing)
+        return share_out(_nodes(), self.resources, growing=self._growing)
 
     def _limit(self, shares: Sequence[Share]) -> int:
         """Return how many packs may be at work at once, or asked for where the cluster may grow."""
@@ -184,6 +189,12 @@ def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Worklo
 
     report = train_and_store(pack, replace(workload, device=config["device"]), on_progress)
     tune.report({"progress": 1.0, **report.as_metrics()})
+
+
+def _nodes() -> list[Node]:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _check_reachable(address: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from phasemap.running.devices import DeviceChoice
 from phasemap.running.work import PackReport, Workload
 from phasemap.study.packs import Pack
 
@@ -29,12 +30,18 @@ class Finished:
 class Failed:
     """A pack ended without a shard: its training or process died, its node was lost, or the storage failed.
 
-    ``memory``: a node ran out of it, and one of the packs that are told of was the reason.
+    ``memory``: a node ran out of it, and one of the packs that are told of was the reason. ``device``: a node lacks
+    the device to train on.
     """
 
     pack_id: str
     error: str
-    cause: Literal["training", "node", "storage", "memory"] = "training"
+    cause: Literal["training", "node", "storage", "memory", "device"] = "training"
+
+    @property
+    def outside(self) -> bool:
+        """Whether no pack is to blame, and the run ends where none can be trained."""
+        return self.cause in ("storage", "device")
 
 
 More = Callable[[], "list[Pack] | None"]
@@ -53,6 +60,9 @@ class Runner(Protocol):
 
     name: str
     slots: int
+
+    def choose_device(self, choice: DeviceChoice) -> str:
+        """Settle which kind of device all packs of a run train on, and return it; UserError if it can't be had."""
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from phasemap.running.devices import usual_device
 from phasemap.study.problems import UserError
 from phasemap.study.spec import ResourceSpec
 
@@ -22,14 +23,13 @@ class Share:
 
 
 def share_out(nodes: Sequence[Node], resources: ResourceSpec, *, growing: bool = False) -> list[Share]:
-    """Share a cluster out among packs: one kind, or with ``gpus_per_pack: auto`` one on GPUs and one on CPUs.
+    """Share a cluster out among packs: one kind, or with ``device: any`` one on GPUs and one on the CPUs left.
 
     UserError if no pack fits, unless the cluster is ``growing``: then the slots may be none yet.
     """
-    has_gpu = any(node.get("GPU", 0) for node in nodes)
-    if resources.device == "cuda" and not has_gpu and not growing:
+    if resources.device == "cuda" and not any(node.get("GPU", 0) for node in nodes) and not growing:
         raise UserError("resources.device is cuda, but Ray has no GPU; allowed: auto or cpu")
-    shares = _kinds(nodes, resources, has_gpu)
+    shares = _kinds(nodes, resources)
     if not growing and not any(share.slots for share in shares):
         raise UserError(
             f"resources: a pack needs {shares[0].cpus:g} CPUs and {shares[0].gpus:g} GPUs of one node, but Ray has "
@@ -39,16 +39,23 @@ def share_out(nodes: Sequence[Node], resources: ResourceSpec, *, growing: bool =
     return shares
 
 
-def _kinds(nodes: Sequence[Node], resources: ResourceSpec, has_gpu: bool) -> list[Share]:
-    cpus, gpus = float(resources.cpus_per_pack), resources.gpus_per_pack
+def gives_gpus(nodes: Sequence[Node], resources: ResourceSpec) -> bool:
+    """Whether packs get GPUs if they may: as ``gpus_per_pack`` says, or where a node has one."""
+    gpus = resources.gpus_per_pack
+    return any(node.get("GPU", 0) for node in nodes) if gpus == "auto" else gpus > 0
+
+
+def _kinds(nodes: Sequence[Node], resources: ResourceSpec) -> list[Share]:
+    cpus, gpus, has_gpu = float(resources.cpus_per_pack), resources.gpus_per_pack, gives_gpus(nodes, resources)
+    usual = usual_device(has_gpu=has_gpu)
+    device = usual if resources.device == "auto" else resources.device
     if gpus != "auto":
-        device = resources.device if gpus or resources.device == "cuda" else "cpu"
-        return [_share(device, cpus, float(gpus), nodes)]
+        return [_share(usual if device == "any" else device, cpus, float(gpus), nodes)]
     shares = []
-    if resources.device != "cpu" and (has_gpu or resources.device == "cuda"):
-        shares.append(_share(resources.device, cpus, 1.0, nodes))
+    if device == "cuda" or (device == "any" and has_gpu):
+        shares.append(_share("cuda", cpus, 1.0, nodes))
         nodes = [{"CPU": node.get("CPU", 0) - cpus * _fits(node, cpus, 1.0)} for node in nodes]
-    if resources.device != "cuda":
+    if device != "cuda":
         shares.append(_share("cpu", cpus, 0.0, nodes))
     return shares
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.shards import DamagedShardError, read_shard, shard_table, write_shard
+from phasemap.running.devices import NoDeviceError
 from phasemap.running.storage import patiently, storage_errors
 from phasemap.study.packs import Pack
 from phasemap.study.spec import PhaseRule
@@ -30,6 +33,7 @@ class Workload:
     rule: PhaseRule
     device: str
     record: tuple[str, ...] = ()
+    fused: bool = False  # whether the fused kernel is used, where the worker has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
 
 def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
     """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
-    from phasemap.training.population import CheckpointError, Hooks, pick_device, train_pack
+    from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 
@@ -83,11 +87,16 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
         save=save,
         saved=_saved(folder, checkpoint),
     )
-    device = pick_device(workload.device)
     try:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
+        device = pick_device(workload.device)
+    except RuntimeError as error:
+        raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
+    kernel = partial(make_kernel, fused=workload.fused)
+    train = partial(train_pack, pack.trials, device=device, record=workload.record, kernel=kernel)
+    try:
+        return train(hooks=hooks)
     except CheckpointError:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
+        return train(hooks=replace(hooks, saved=None))
 
 
 def _saved(folder: RunFolder, checkpoint: Path) -> bytes | None:

@@ -145,7 +145,7 @@ BOUNDARY_ONLY = ("tolerance", "metric")
 class ResourceSpec(Section):
     """What a pack may use, and how many run at once."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "any"] = "auto"
     cpus_per_pack: Annotated[Real, Field(gt=0)] = 1
     gpus_per_pack: Literal["auto"] | Annotated[Real, Field(ge=0)] = "auto"
     pack_size: Literal["auto"] | Count = "auto"

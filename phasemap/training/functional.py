@@ -13,23 +13,27 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
-from phasemap.study.packs import CHUNK_BYTES
+from phasemap.study.packs import CHUNK_BYTES, WORKING_COPIES
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
-from phasemap.training.losses import LOSSES, evaluation
-from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
+from phasemap.training.losses import LOSSES, evaluations
+from phasemap.training.networks import build_network, dropout_width, named_weights
 from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
 from phasemap.training.recording import Evaluation
+
+FREE_SHARE = 0.5  # of a GPU's free memory, for what networks work in: others may start on it at the same moment
 
 Parts = dict[str, torch.Tensor]
 
 
 class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
+
+    name = "functional"
 
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
@@ -49,10 +53,10 @@ class _Group:
         first, data = trials[0], examples[0].dataset
         self.members, self.n_train = list(members), len(examples[0].train)
         networks = [build_network(trial, data) for trial in trials]
-        self.module = networks[0].to(device)
-        self.shapes = {name: p.shape for name, p in self.module.named_parameters()}
+        self.shapes = {name: p.shape for name, p in networks[0].named_parameters()}
         flat = [torch.cat([p.detach().reshape(-1) for p in n.parameters()]) for n in networks]
         self.weights = torch.stack(flat).to(device)  # (K, P)
+        self.module = networks[0].to(device)  # in place: not before its weights are copied
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = self._unflatten(self.gradient)
         self.optimizers = _optimizers(trials, self.weights)
@@ -67,9 +71,11 @@ class _Group:
         self._loss = LOSSES[first.loss]
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
         self._gradients = vmap(
-            grad(self._mean_loss), in_dims=(0, 0, 0, 0 if self._dropout else None), chunk_size=_chunk(first, rows)
+            grad(self._mean_loss),
+            in_dims=(0, 0, 0, 0 if self._dropout else None),
+            chunk_size=at_once(first, rows, device),
         )
-        self._answers = vmap(self._answer, chunk_size=_chunk(first, len(data.labels)))
+        self._answers = vmap(self._answer, chunk_size=at_once(first, len(data.labels), device))
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
         static = not self._batches and not self._dropout  # nothing that a step draws anew
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
@@ -125,10 +131,7 @@ class _Group:
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
         predicted, losses = self._answers(self._unflatten(self.weights), self.inputs, self.targets)  # (K, M)
-        return [
-            evaluation(predicted[i], losses[i], self.n_train, part_norms(self._parts(i)))
-            for i in range(len(self.members))
-        ]
+        return evaluations(predicted, losses, self.n_train, [self._parts(i) for i in range(len(self.members))])
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return one network's weights; U and V as (N, p)."""
@@ -158,6 +161,19 @@ def _optimizers(trials: Sequence[Trial], weights: torch.Tensor) -> list[AdamW | 
     return [kind(weights, replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays))]
 
 
-def _chunk(trial: Trial, rows: int) -> int:
-    """Return how many networks are computed at once: as many as have their units in the core's cache."""
-    return max(1, CHUNK_BYTES // (4 * rows * max(1, dropout_width(trial))))
+def at_once(trial: Trial, rows: int, device: torch.device) -> int | None:
+    """Return how many networks are computed at once (None: all): those that have their units in a CPU core's cache.
+
+    On a GPU that many are too few to fill it; there its memory alone is the limit.
+    """
+    units = 4 * rows * max(1, dropout_width(trial))  # bytes
+    if device.type == "cpu":
+        return max(1, CHUNK_BYTES // units)
+    copies = WORKING_COPIES["norm" if trial.norm != "none" else trial.model]
+    free = free_bytes(device)
+    return None if free is None else max(1, int(FREE_SHARE * free / (copies * units)))
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return the memory of a device that nobody has taken, or None where that is not known."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from phasemap.training.optimizers import SGD, AdamW
+from phasemap.training.optimizers import SGD, AdamW, saved
 from phasemap.training.recording import Evaluation
 
 
@@ -37,6 +37,8 @@ class Group(Protocol):
 class GroupedKernel:
     """K networks of one shape, group after group; see ``Kernel``."""
 
+    name: str
+
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
 
@@ -64,14 +66,14 @@ class GroupedKernel:
         return group.named_weights(group.members.index(member))
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs, one entry a group."""
-        return [{"weights": g.weights.clone(), "optimizers": [o.state() for o in g.optimizers]} for g in self.groups]
+        """Return what a checkpoint needs, one entry a group, on the CPU."""
+        return [{"weights": saved(g.weights), "optimizers": [o.state() for o in g.optimizers]} for g in self.groups]
 
     def load(self, state: list[dict[str, Any]]) -> None:
         """Continue from a checkpoint."""
-        for group, saved in zip(self.groups, state, strict=True):
-            group.weights.copy_(saved["weights"])
-            for optimizer, values in zip(group.optimizers, saved["optimizers"], strict=True):
+        for group, kept in zip(self.groups, state, strict=True):
+            group.weights.copy_(kept["weights"])
+            for optimizer, values in zip(group.optimizers, kept["optimizers"], strict=True):
                 optimizer.load(values)
 
     def _groups_of(self, members: Sequence[int]) -> list[Group]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 
+from phasemap.training.networks import named_norms
 from phasemap.training.recording import Evaluation
 
 
@@ -33,3 +34,20 @@ def evaluation(predicted: torch.Tensor, losses: torch.Tensor, n_train: int, norm
         test_loss=float(losses[n_train:].mean()),
         norms=norms,
     )
+
+
+def evaluations(
+    predicted: torch.Tensor, losses: torch.Tensor, n_train: int, weights: Sequence[Mapping[str, torch.Tensor]]
+) -> list[Evaluation]:
+    """Put answers and losses (K, M) of K networks and their weights together, by two downloads from their device."""
+    numbers = []
+    for answers, parts in zip(losses.double(), weights, strict=True):
+        norms = [part.double().norm() for part in parts.values()]
+        numbers.append(torch.stack([answers[:n_train].mean(), answers[n_train:].mean(), *norms]))
+    rows = zip(predicted.cpu().numpy(), torch.stack(numbers).tolist(), weights, strict=True)
+    return [
+        Evaluation(
+            predicted=classes, train_loss=train, test_loss=test, norms=named_norms(dict(zip(parts, norms, strict=True)))
+        )
+        for classes, (train, test, *norms), parts in rows
+    ]

@@ -104,7 +104,11 @@ def dropout_width(trial: Trial) -> int:
 
 def part_norms(parts: Mapping[str, torch.Tensor]) -> dict[str, float]:
     """Return the Frobenius norm of all weights, and of a two-layer MLP's parts."""
-    norms = {name: float(weights.double().norm()) for name, weights in parts.items()}
-    two_layer = "U" in parts and "hidden.0" not in parts
+    return named_norms({name: float(weights.double().norm()) for name, weights in parts.items()})
+
+
+def named_norms(norms: Mapping[str, float]) -> dict[str, float]:
+    """Return from the norm of each parameter the norm of all weights, and of a two-layer MLP's parts, as recorded."""
+    two_layer = "U" in norms and "hidden.0" not in norms
     by_part = {f"weight_norm_{name.lower()}": norms[name] for name in ("U", "V", "W")} if two_layer else {}
     return by_part | {"weight_norm": sum(norm**2 for norm in norms.values()) ** 0.5}

@@ -82,8 +82,8 @@ class AdamW:
         self.weights.sub_(change)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return what a checkpoint needs."""
-        return {"mean": self.mean.clone(), "square": self.square.clone()}
+        """Return what a checkpoint needs, on the CPU."""
+        return {"mean": saved(self.mean), "square": saved(self.square)}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from a checkpoint."""
@@ -114,12 +114,17 @@ class SGD:
         self.weights.sub_(self.settings.learning_rate * self.velocity)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return what a checkpoint needs."""
-        return {"velocity": self.velocity.clone()}
+        """Return what a checkpoint needs, on the CPU."""
+        return {"velocity": saved(self.velocity)}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from a checkpoint."""
         self.velocity.copy_(state["velocity"])
+
+
+def saved(values: torch.Tensor) -> torch.Tensor:
+    """Return a copy for a checkpoint, on the CPU: it may be read where the device is another, or none."""
+    return values.to("cpu", copy=True)
 
 
 OPTIMIZERS: dict[str, type[AdamW | SGD]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}

@@ -122,6 +122,7 @@ class TrialResult:
     n_classes: int
     train_seconds: float
     device: str
+    kernel: str | None = None  # which one trained it, as in ``Kernel.name``; None if nothing was trained
     finals: Finals = Finals()
     inside: tuple[InsideRecord, ...] = ()
     weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept

@@ -23,7 +23,7 @@ PACKS = plan_packs(expand(study_of(seeds=5)), pack_size=3)
 
 
 def room_for(cpu, gpu=0, limit=None):
-    shares = [Share(device="auto", cpus=1, gpus=0.5, slots=gpu)] if gpu else []
+    shares = [Share(device="cuda", cpus=1, gpus=0.5, slots=gpu)] if gpu else []
     shares.append(Share(device="cpu", cpus=1, gpus=0, slots=cpu))
     return Room(lambda: shares, lambda found: limit or sum(share.slots for share in found), shares)
 
@@ -41,7 +41,7 @@ def test_each_pack_is_read_by_its_place_and_handed_out_in_order():
 def test_packs_go_to_gpus_first_then_to_cpus_and_wait_when_all_are_busy():
     feed = PackFeed([pack.pack_id for pack in PACKS], room_for(cpu=1, gpu=2))
     given = [feed.suggest(f"trial-{number}") for number in range(4)]
-    assert [(config["device"], config["gpus"]) for config in given[:3]] == [("auto", 0.5), ("auto", 0.5), ("cpu", 0)]
+    assert [(config["device"], config["gpus"]) for config in given[:3]] == [("cuda", 0.5), ("cuda", 0.5), ("cpu", 0)]
     assert given[3] is None
     feed.on_trial_complete("trial-1")
     assert feed.suggest("trial-3")["gpus"] == 0.5

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import study_of
 from processes import children
 
@@ -16,12 +17,14 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids, read_shards
+from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished
 from phasemap.running.work import Workload
 from phasemap.study.packs import plan_packs
+from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, ResourceSpec
 from phasemap.study.trials import expand
 
@@ -91,11 +94,19 @@ def test_a_pack_that_fails_is_told_with_its_error_and_the_others_finish(runner, 
     assert all("allocate" in event.error for event in failed)
 
 
+def test_a_run_of_gpus_needs_one(runner):
+    assert runner.choose_device(DeviceChoice(wanted="auto")) == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="trained on cuda"):
+            runner.choose_device(DeviceChoice(wanted="auto", trained_on=frozenset({"cuda"})))
+
+
 def test_a_study_ends_with_each_trial_and_names_the_one_that_failed(runner, tmp_path):
     study = study_of(axes={"width": [16, TOO_WIDE], "corruption": [0, 0.3]}, model={}, seeds=1)
     folder = RunFolder(tmp_path / study.name)
     keep = dataclasses.make_dataclass("Keep", [])()
     keep.name, keep.slots, keep.run, keep.close = runner.name, runner.slots, runner.run, lambda: None
+    keep.choose_device = runner.choose_device
     outcome = run_study(study, folder, lambda: keep, quiet=True)
     assert outcome.n_trained == 2
     assert len(outcome.failures) == 2

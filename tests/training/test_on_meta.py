@@ -1,0 +1,164 @@
+"""The path that a GPU takes, run on ``meta`` tensors: what a step and a record ask of the device and of the host."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import trial_of
+from launches import META, Launches
+
+from phasemap.training.functional import FunctionalKernel
+from phasemap.training.population import Hooks, examples_of, make_kernel, train_pack
+
+SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.1, "steps": 6, "heads": 2}
+PAPER = SMALL | {"modulus": 97, "width": 500}
+KINDS = {
+    "two layers, square": {},
+    "two layers, ReLU": {"activation": "relu"},
+    "cross entropy": {"loss": "cross_entropy"},
+    "dropout": {"dropout": 0.3},
+    "minibatches": {"batch_size": 8},
+    "BatchNorm": {"norm": "batch"},
+    "LayerNorm": {"norm": "layer"},
+    "deep MLP": {"depth": 4, "activation": "relu"},
+    "Transformer": {"model": "transformer", "depth": 2, "activation": "relu"},
+}
+NUMBERS = (1, 2, 64)
+BY_THE_HOST = {"dropout", "minibatches"}  # whose masks and batches the host draws
+
+
+def kernel_of(kind, number, make=make_kernel, size=SMALL):
+    """Make a kernel of so many networks of a kind on meta, each with a seed of its own."""
+    trials = [trial_of(trial_id=str(seed), seed=seed, **size | KINDS[kind]) for seed in range(number)]
+    with Launches() as seen:
+        kernel = make(trials, [examples_of(trial) for trial in trials], META)
+    assert not seen.strangers
+    return kernel
+
+
+def a_step(kernel, number):
+    """Take two steps and return what the second asked for."""
+    for step in range(2):
+        with Launches() as seen, contextlib.suppress(RuntimeError):  # meta refuses some faults
+            kernel.advance(range(number), step, step + 1)
+    return seen
+
+
+def kinds_and_numbers(*, expected_failures=frozenset()):
+    return pytest.mark.parametrize(
+        ("kind", "number"),
+        [
+            pytest.param(
+                kind,
+                number,
+                marks=pytest.mark.xfail(strict=True, reason="drawn by the host") if kind in expected_failures else (),
+            )
+            for kind in KINDS
+            for number in NUMBERS
+        ],
+    )
+
+
+def assert_on_one_device(seen):
+    assert not seen.strangers, f"operands on two devices in {seen.strangers}"
+
+
+def assert_alone(seen):
+    assert (seen.uploads, seen.downloads, seen.waits) == (0, 0, 0)
+
+
+def assert_as_few(seen, fewest):
+    assert seen.launches == fewest.launches, f"{seen.operations - fewest.operations} more than one network's"
+
+
+@kinds_and_numbers()
+def test_a_step_has_its_operands_on_one_device(kind, number):
+    seen = a_step(kernel_of(kind, number), number)
+    print(f"{kind}, {number} networks: {seen.launches} launches a step")
+    assert_on_one_device(seen)
+
+
+@kinds_and_numbers(expected_failures=BY_THE_HOST)
+def test_a_step_neither_waits_nor_copies(kind, number):
+    assert_alone(a_step(kernel_of(kind, number), number))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_of_many_networks_takes_no_more_launches_than_one_networks(kind):
+    assert_as_few(a_step(kernel_of(kind, 64), 64), a_step(kernel_of(kind, 1), 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_networks_are_not_cut_by_a_cpus_cache(kind):
+    assert_as_few(a_step(kernel_of(kind, 2, size=PAPER), 2), a_step(kernel_of(kind, 1, size=PAPER), 1))
+
+
+def faulty(fault):
+    """Return a kernel whose steps have a fault beside their work."""
+
+    class Faulty(FunctionalKernel):
+        def advance(self, members, after, until):
+            super().advance(members, after, until)
+            fault(self.groups[0].weights)
+
+    return Faulty
+
+
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        (lambda weights: weights.mul_(torch.ones(1)), assert_on_one_device),
+        (lambda weights: weights[torch.tensor([0])], assert_on_one_device),
+        (lambda weights: weights.sum().item(), assert_alone),
+        (lambda weights: weights[weights > 0], assert_alone),
+        (lambda weights: weights.to("cpu"), assert_alone),
+        (lambda weights: weights[0].copy_(torch.zeros(1)), assert_alone),
+        (lambda weights: weights.mul_(torch.tensor([0.5], device=META)), assert_alone),
+        (lambda weights: [row.mul_(1) for row in weights], lambda seen: assert_as_few(seen, a_step_of_one())),
+    ],
+    ids=["operand", "index", "item", "nonzero", "download", "upload", "numbers", "loop"],
+)
+def test_a_fault_in_a_step_is_found(fault, check):
+    seen = a_step(kernel_of("LayerNorm", 2, faulty(fault)), 2)
+    with pytest.raises(AssertionError):
+        check(seen)
+
+
+def a_step_of_one():
+    return a_step(kernel_of("LayerNorm", 1), 1)
+
+
+def test_chunks_by_a_cpus_cache_are_found(monkeypatch):
+    monkeypatch.setattr("phasemap.training.functional.at_once", lambda *_: 1)
+    with pytest.raises(AssertionError):
+        assert_as_few(a_step(kernel_of("deep MLP", 2), 2), a_step(kernel_of("deep MLP", 1), 1))
+
+
+@kinds_and_numbers()
+def test_a_record_takes_two_downloads_and_no_wait(kind, number):
+    kernel = kernel_of(kind, number)
+    with Launches() as seen:
+        assert len(kernel.evaluate(range(number))) == number
+    assert_on_one_device(seen)
+    assert (seen.uploads, seen.downloads, seen.waits) == (0, 2, 0)
+
+
+RECORD = ("ipr", "neurons", "pruning", "norms", "extracted", "weights")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pack_is_trained_recorded_and_continued(kind):
+    """The whole path, with checkpoints that hold records from inside the networks."""
+    record = ("norms", "ipr", "weights") if kind == "Transformer" else RECORD if kind != "deep MLP" else ("norms",)
+    trials = [trial_of(trial_id=str(seed), seed=seed, **SMALL | KINDS[kind]) for seed in range(2)]
+    saved: list[bytes] = []
+    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    with Launches() as seen:
+        whole = train_pack(trials, device=META, record=record, hooks=hooks)
+        again = train_pack(trials, device=META, record=record, hooks=Hooks(saved=saved[3]))
+    assert_on_one_device(seen)
+    for result, continued in zip(whole, again, strict=True):
+        assert (result.status, result.device, result.steps) == ("ok", "meta", (1, 2, 3, 4, 5, 6))
+        np.testing.assert_equal(continued.curves, result.curves)  # with their NaN
+        assert [r.step for r in continued.inside] == [r.step for r in result.inside]
