@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from phasemap.maps import PhaseDiagram
-from phasemap.phases.labelling import label_frame
+from phasemap.phases.labelling import label_frame, needed_of
 from phasemap.results.folder import RunFolder, run_folder
 from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
-from phasemap.study.errors import UserError
-from phasemap.study.file import load_rule, load_study
-from phasemap.study.names import FUSED_KERNEL
+from phasemap.study.errors import StudyError, UserError
+from phasemap.study.file import load_rule, load_study, parse_study
+from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.spec import PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial
 from phasemap.study.writing import dump_study
+from phasemap.study.yaml_lines import parse_document
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "PhaseDiagram", "Run", "execute", "label", "load_network", "open_run", "relabel", "run"]
 
-RULES = ("memorized_fraction", "doshi2024")
+RULES = BUILT_IN_RULES
 
 
 def run(
@@ -97,6 +98,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
 
     wanted = run.study.phases if rule is None else _rule(rule)
     study = run.study.model_copy(update={"phases": wanted})
+    _check_with_rule(study)
     steps = longest_training(study)
     if at_step is not None and at_step > steps:
         raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
@@ -108,13 +110,21 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     return Run(run.folder)
 
 
+def _check_with_rule(study: Study) -> None:
+    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels."""
+    try:
+        parse_study(parse_document(dump_study(study), f"{study.name} with rule {study.phases.rule}"), data_needed=False)
+    except StudyError as error:
+        raise UserError(f"the study can't be labelled so:\n{error}") from None
+
+
 def _rule(rule: str | PhaseRule) -> PhaseRule:
     if isinstance(rule, PhaseRule):
         for key, message in check_rule(rule):
             raise UserError(f"{key} {message}")
         return rule
     if rule in RULES:
-        return PhaseRule(rule=rule)  # type: ignore[arg-type]
+        return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
     return load_rule(rule)
@@ -123,9 +133,17 @@ def _rule(rule: str | PhaseRule) -> PhaseRule:
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
     """Label trials from their curves in long form; returns a table indexed by trial_id.
 
-    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them.
+    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them, and what
+    else own labels look at.
     """
-    return label_frame(curves.curves if isinstance(curves, Run) else curves, _rule(rule))
+    wanted = _rule(rule)
+    return label_frame(_with_facts(curves, wanted) if isinstance(curves, Run) else curves, wanted)
+
+
+def _with_facts(run: Run, rule: PhaseRule) -> pd.DataFrame:
+    """Return a run's curves with the settings and facts that a rule looks at."""
+    facts = [name for name in needed_of(rule)[1] if name not in run.curves]
+    return run.curves.merge(run.trials[["trial_id", *facts]], on="trial_id") if facts else run.curves
 
 
 def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:

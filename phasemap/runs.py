@@ -23,6 +23,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
+from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
@@ -145,7 +146,7 @@ class Run:
         study, parsed, wrong = self.study, [], []
         for text in study.claims if claims is None else claims:
             try:
-                parsed.append(parse_claim(text, study.axes))
+                parsed.append(parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers))
             except ClaimError as error:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:

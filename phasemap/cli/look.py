@@ -79,6 +79,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "expected_wrong": found.expected_wrong,
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
+        "unlabelled": _reasons(trials),
         "unfinished": _records(bad[["trial_id", "status", "error"]]),
         "slowest": _records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
     }
@@ -95,12 +96,19 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         f"labelled by {found.study.phases.rule}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
     )
+    for reason, count in content["unlabelled"].items():
+        console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()
     console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
     for row in content["slowest"]:
         console.print(f"slow: {row['train_seconds']:.1f} s  trial {row['trial_id']}  {_place(row, axes)}", markup=False)
     for row in content["unfinished"]:
         console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
+
+
+def _reasons(trials: Any) -> dict[str, int]:
+    """Count the trials without a label by why they have none; runs made before say nothing of it."""
+    return trials["label_reason"].value_counts().to_dict() if "label_reason" in trials else {}
 
 
 def _records(frame: Any) -> Any:

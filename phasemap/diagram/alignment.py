@@ -94,6 +94,9 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
 def rule_words(study: Study) -> str:
     """Name a study's labelling rule and its thresholds."""
     rule = study.phases
+    if rule.own is not None:
+        thresholds = ", ".join(f"{name} {value:g}" for name, value in rule.own.parameters)
+        return f"{rule.rule} ({thresholds})" if thresholds else rule.rule
     return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g})"
 
 

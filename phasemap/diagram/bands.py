@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
-from phasemap.diagram.frontier import KINDS, Floats, Kind, crossings_along, surface
+from phasemap.diagram.frontier import Floats, Kind, crossings_along, surface
 from phasemap.diagram.seeds import SeedMaps, resamples
 
 FEWEST_SEEDS = 3
@@ -166,7 +166,7 @@ def _wider(diagram: Diagram, band_of: Callable[[int, Kind, Literal["x", "y"]], B
     found = []
     for panel in range(len(diagram.panels)):
         bands = []
-        for kind in KINDS:
+        for kind in diagram.study.phases.frontiers:
             both = [band_of(panel, kind, "x")]
             if not diagram.strip:
                 both.append(band_of(panel, kind, "y"))

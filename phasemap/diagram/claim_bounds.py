@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 
-from phasemap.diagram.claim_terms import OPERATIONS, Grid, value_of
-from phasemap.study.claims import Area, Correlation, Expression, Frontier, Negative, Number, Operation, Share, Statistic
+from phasemap.diagram.claim_terms import Grid, value_of
+from phasemap.study.claims import Area, Correlation, Expression, Frontier, Share, Statistic
+from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
 from phasemap.study.names import GROKKING
 from phasemap.study.spec import Study
 

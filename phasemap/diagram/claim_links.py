@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from phasemap.diagram.claim_terms import Unknown
 from phasemap.diagram.frontier import Floats
-from phasemap.study.claims import COMPARISONS
+from phasemap.study.expressions import COMPARISONS
 from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
 
 Verdict = Literal["holds", "fails", "undecided"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +16,16 @@ from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
-    COMPARISONS,
     Area,
     Correlation,
     Expression,
     Frontier,
-    Negative,
-    Number,
-    Operation,
     Share,
     Statistic,
     Term,
     chosen_values,
 )
+from phasemap.study.expressions import COMPARISONS, OPERATIONS, Negative, Number, Operation
 from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
@@ -38,12 +34,6 @@ Booleans = NDArray[np.bool_]
 
 FEWEST_PAIRS = 3  # of values for a correlation
 JUST_AFTER = 1 + 1e-9
-OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
 STATISTICS: Mapping[str, Callable[[Floats], Any]] = {
     "mean": np.mean,
     "min": np.min,

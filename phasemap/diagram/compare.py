@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,6 @@ from phasemap.diagram.label_tests import exact_point_test, label_counts, map_tes
 from phasemap.diagram.sameness import Sameness, sameness
 from phasemap.diagram.seeds import by_seed
 from phasemap.diagram.shifts import frontier_shifts
-from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
@@ -25,7 +24,7 @@ from phasemap.study.trials import expand
 LEVEL = 0.05
 SAME_LABELS = "every point has the same labels in both runs"
 DIVERGED = "diverged"
-OUTCOMES = {"phase": (*PHASES, DIVERGED), "subphase": (*SUBPHASES, DIVERGED)}
+LEVELS = ("phase", "subphase")
 
 Verdict = Literal["equal", "equal within noise", "changed", "undecided", "labelled differently"]
 """The last one: the same networks, so that nothing but how they were labelled can differ."""
@@ -73,14 +72,15 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     """Compare two runs by the outcomes of their seeds; UserError where they have no point in common."""
     aligned = align(study_a, trials_a, study_b, trials_b)
     a, b = aligned.a, aligned.b
-    outcome_a, outcome_b = ({level: _majority(side, level) for level in OUTCOMES} for side in (a, b))
+    outcome_a, outcome_b = ({level: _majority(side, level) for level in LEVELS} for side in (a, b))
     both = pd.notna(outcome_a["subphase"]) & pd.notna(outcome_b["subphase"])
     if not both.any():
         raise UserError(
             f"{study_a.name} and {study_b.name} have no trained point in common; "
             "allowed: runs with results at the same points"
         )
-    counts = [label_counts(_outcomes(side), OUTCOMES["subphase"])[:, both] for side in (a, b)]
+    names = _names(study_a, study_b)
+    counts = [label_counts(_outcomes(side), names["subphase"])[:, both] for side in (a, b)]
     points = _point_table(aligned, outcome_a, outcome_b, both, counts)
     same = sameness(aligned, both)
     verdict, reason, p_seeds, p_map = _decide_labels(points, same) if same.whole else _decide(points, *counts)
@@ -98,7 +98,9 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
         reason=reason,
         p_seeds=p_seeds,
         p_map=p_map,
-        transitions={level: transitions(outcome_a[level][both], outcome_b[level][both], level) for level in OUTCOMES},
+        transitions={
+            level: transitions(outcome_a[level][both], outcome_b[level][both], names[level]) for level in LEVELS
+        },
         points=points,
         shifts=shifts.table,
         paired_seeds=shifts.paired_seeds,
@@ -109,9 +111,17 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     )
 
 
-def transitions(a: NDArray[np.object_], b: NDArray[np.object_], level: str = "subphase") -> Transitions:
+def _names(study_a: Study, study_b: Study) -> dict[str, tuple[str, ...]]:
+    """Return the outcomes of each level, those of A's rule first."""
+    rules = (study_a.phases, study_b.phases)
+    phases = dict.fromkeys(name for rule in rules for name in rule.phases)
+    labels = dict.fromkeys(name for rule in rules for name in rule.labels)
+    return {"phase": (*phases, DIVERGED), "subphase": (*labels, DIVERGED)}
+
+
+def transitions(a: NDArray[np.object_], b: NDArray[np.object_], outcomes: Sequence[str]) -> Transitions:
     """Cross-tabulate the labels (P,) of two runs, with Cohen's kappa (1960)."""
-    names = [name for name in OUTCOMES[level] if name in set(a) | set(b)]
+    names = [name for name in outcomes if name in set(a) | set(b)]
     table = pd.crosstab(pd.Categorical(a, names), pd.Categorical(b, names), dropna=False)
     counts = table.reindex(index=names, columns=names, fill_value=0).rename_axis(index=None, columns=None)
     shares = counts.to_numpy() / len(a)
@@ -149,7 +159,7 @@ def _point_table(
     Points at which all seeds of both runs have the same label can't differ and don't count as tests.
     """
     table = aligned.a.points.loc[both, list(aligned.a.study.axis_names)].copy()
-    for level in OUTCOMES:
+    for level in LEVELS:
         table[f"{level}_a"], table[f"{level}_b"] = outcome_a[level][both], outcome_b[level][both]
     table["changed"] = table["subphase_a"] != table["subphase_b"]
     sides = [count.sum(axis=0) for count in counts]

@@ -17,13 +17,11 @@ from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.seeds import MAP_COLUMNS, by_seed, resamples
 from phasemap.diagram.statistics import UNDETERMINED, WINS, generalization_wins
-from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 LEVEL = 0.9
 TEN_TO_NINETY = 2 * np.log(9)  # a logistic curve takes so many of its scales from 10 % to 90 %
-EVENTS = ("generalizes", "generalization_wins", *dict.fromkeys((*PHASES, *SUBPHASES)))
 UNITS = {"linear": "difference", "log": "factor", "ordinal": "cells"}
 
 
@@ -54,8 +52,8 @@ def critical(
     the same two values; intervals are Student's t times the bootstrap error over whole seeds. UserError where there is
     no transition, or more than one.
     """
-    if event not in EVENTS:
-        raise UserError(f"{event} is not an event; allowed: {', '.join(EVENTS)}")
+    if event not in (events := _events(study)):
+        raise UserError(f"{event} is not an event; allowed: {', '.join(events)}")
     layout = lay_out(study, x=axis, fix=fix)
     free = [name for name in study.axis_names if name != axis and name not in layout.fixed]
     if free:
@@ -67,6 +65,12 @@ def critical(
     shown = _shown(study, trials, event)[:, row]  # (S, n) 1, 0 or NaN
     _check_transition(shown, along, event)
     return _fit(shown, along, event)
+
+
+def _events(study: Study) -> tuple[str, ...]:
+    """Return what a transition can be of: labels, phases, and what the built-in rules have in common."""
+    labels = dict.fromkeys((*study.phases.phases, *study.phases.labels))
+    return (*(("generalizes",) if study.phases.own is None else ()), "generalization_wins", *labels)
 
 
 def _shown(study: Study, trials: pd.DataFrame, event: str) -> Floats:

@@ -54,6 +54,8 @@ class Diagram:
 
         At each value of a categorical axis crossings are marked on their own, never joined to those of another.
         """
+        if kind not in self.study.phases.frontiers:
+            return []
         z, level = surface(kind, self.study.phases.generalized, panel.grid, self.x, self.y)
         return frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_labels, point_table
 from phasemap.phases.curves import ACCURACIES
+from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows, recorded_steps
@@ -61,7 +62,7 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
     place = {trial_id: number for number, trial_id in enumerate(ids)}
     ok = rows.filter(pa.array([status == "ok" for status in rows["status"].to_pylist()], pa.bool_()))
     points = np.asarray([place[name] // len(study.seeds) for name in ok["trial_id"].to_pylist()], dtype=np.int64)
-    groups = curves_of(ok, ACCURACIES)
+    groups = curves_of(ok, *needed_of(study.phases))
     known = ok.select(["n_corrupted", "n_classes"]).to_pandas().assign(point=points)
     n_points = len(ids) // len(study.seeds)
     nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(ACCURACIES, np.nan))
@@ -72,10 +73,10 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
                 until = curves.until(step)
                 subphase = subphases(until, study.phases)
                 last = {name: until.values[name][:, -1] for name in ACCURACIES}
-                part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase), **last)
+                part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase, study.phases), **last)
                 parts.append(part)
         frame = (
             pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *ACCURACIES)))
         )
         means = frame.groupby("point")[list(ACCURACIES)].mean().reindex(range(n_points))
-        yield means.reset_index(drop=True).assign(**point_labels(frame, n_points))
+        yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))

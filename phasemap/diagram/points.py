@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,9 @@ from scipy.special import ndtri
 
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
-from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.results.schema import setting_value
 from phasemap.study.names import FINALS
-from phasemap.study.spec import Study
+from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
 MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", *FINALS)
@@ -23,7 +23,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """Return one row a point of the study's grid, also where nothing has been trained yet (null phase).
 
     Means and deviations are over the seeds that ended ``ok``; a phase that two seeds share by the same count is
-    decided in the order memorization, forgetting, confusion, grokking.
+    decided in the order of the rule's phases (memorization, forgetting, confusion, grokking).
     """
     points = list(study.points())
     values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
@@ -32,7 +32,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
     ok = trials[trials["status"] == "ok"]
 
-    labels = point_labels(ok, len(points))
+    labels = point_labels(study.phases, ok, len(points))
     for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
     for status in ("failed", "diverged"):
@@ -43,30 +43,40 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     for name in MEANS:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
-    generalizes = pd.array(frame["phase"] == "grokking", dtype="boolean")
-    generalizes[frame["n_seeds"] == 0] = pd.NA
-    frame["generalizes"] = generalizes
+    frame["generalizes"] = _generalizes(study.phases, frame)
     frame["generalization_wins"] = labels["generalization_wins"]
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
 
 
-def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
+def _generalizes(rule: PhaseRule, frame: pd.DataFrame) -> Any:
+    """Tell which points generalize: by their phase, or of own labels by the frontier that is called so."""
+    if rule.own is None:
+        answer = pd.array(frame["phase"] == "grokking", dtype="boolean")
+    else:
+        answer = pd.array(frame["test_accuracy"] >= rule.generalized, dtype="boolean")
+        answer[frame["test_accuracy"].isna() | ("generalization" not in rule.frontiers)] = pd.NA
+    answer[frame["n_seeds"] == 0] = pd.NA
+    return answer
+
+
+def point_labels(rule: PhaseRule, ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
     """Merge the labels of trials that ended ``ok`` into columns (n_points,): what a majority of the seeds says.
 
     ``ok`` has the number of each trial's point, phase, subphase, what the networks answered to corrupted examples, and
     how many of these there are.
     """
-    phase = _counts(ok, "phase", PHASES, n_points)
-    subphase = _counts(ok, "subphase", SUBPHASES, n_points)
-    n_seeds = phase.sum(axis=1)
-    majority = np.asarray(PHASES, dtype=object)[phase.argmax(axis=1)]
-    low, high = _wilson(phase.max(axis=1), n_seeds)
+    phase = _counts(ok, "phase", rule.phases, n_points)
+    subphase = _counts(ok, "subphase", rule.labels, n_points)
+    n_seeds = np.bincount(ok["point"].to_numpy(dtype=np.int64), minlength=n_points)
+    n_labelled = phase.sum(axis=1)
+    majority = np.asarray(rule.phases, dtype=object)[phase.argmax(axis=1)]
+    low, high = _wilson(phase.max(axis=1), n_labelled)
     return {
-        "phase": _where_seen(n_seeds, majority),
-        "subphase": _where_seen(n_seeds, _majority_within(subphase, majority)),
-        "agreement": np.where(n_seeds > 1, phase.max(axis=1) / np.maximum(n_seeds, 1), np.nan),
+        "phase": _where_seen(n_labelled, majority),
+        "subphase": _where_seen(n_labelled, _majority_within(rule, subphase, majority)),
+        "agreement": np.where(n_labelled > 1, phase.max(axis=1) / np.maximum(n_labelled, 1), np.nan),
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
@@ -99,14 +109,15 @@ def _counts(ok: pd.DataFrame, column: str, names: Sequence[str], n_points: int) 
     """Count (n_points, len(names)) seeds by label."""
     table = np.zeros((n_points, len(names)), dtype=np.int64)
     codes = pd.Categorical(ok[column], categories=list(names)).codes
-    np.add.at(table, (ok["point"].to_numpy(dtype=np.int64), codes), 1)
+    there = codes >= 0  # a trial whose label can't be told counts for none
+    np.add.at(table, (ok["point"].to_numpy(dtype=np.int64)[there], codes[there]), 1)
     return table
 
 
-def _majority_within(counts: np.ndarray, phase: np.ndarray) -> np.ndarray:
+def _majority_within(rule: PhaseRule, counts: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Return the most frequent subphase among those of each point's phase."""
-    names = np.asarray(SUBPHASES, dtype=object)
-    phase_of = np.asarray([name if name in PHASES else "grokking" for name in SUBPHASES], dtype=object)
+    names = np.asarray(rule.labels, dtype=object)
+    phase_of = np.asarray([rule.phase_of[name] for name in rule.labels], dtype=object)
     inside = np.where(phase_of[None, :] == phase[:, None], counts, -1)
     return np.asarray(names[inside.argmax(axis=1)])
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from phasemap.diagram.points import point_table
 from phasemap.phases.curves import Curves
-from phasemap.phases.labelling import curves_in
+from phasemap.phases.labelling import curves_in, needed_of
 from phasemap.phases.rules import Labels, phases, subphases
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
 
 THRESHOLDS = (0.85, 0.95)
@@ -20,8 +21,9 @@ LEVELS = ("phase", "subphase")
 def robustness(study: Study, trials: pd.DataFrame, points: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Return one row a point: the axes, its labels, and the share of variants that keep the phase and the subphase.
 
-    Variants: generalized and memorized at 0.85 and 0.95, the last record in place of the window (not for rules that
-    have none), half of the horizon, and each seed left out (with two seeds or more). NaN where there is no label.
+    Variants: generalized and memorized at 0.85 and 0.95 (of built-in rules), the last record in place of the window
+    (not for rules that have none), half of the horizon, and each seed left out (with two seeds or more). NaN where
+    there is no label.
     """
     variants = [point_table(study, variant) for variant in _variants(study, trials, curves)]
     frame = points[list(study.axis_names)].copy()
@@ -37,13 +39,16 @@ def robustness(study: Study, trials: pd.DataFrame, points: pd.DataFrame, curves:
 
 def _variants(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Yield the trials with the labels of each variant."""
-    rule, groups = study.phases, list(curves_in(curves))
-    other_rules = [rule.model_copy(update={name: t}) for name in ("generalized", "memorized") for t in THRESHOLDS]
+    rule = study.phases
+    facts = [name for name in needed_of(rule)[1] if name not in curves]
+    groups = list(curves_in(curves.merge(trials[["trial_id", *facts]], on="trial_id") if facts else curves, rule))
+    names = ("generalized", "memorized") if rule.own is None else ()
+    other_rules = [rule.model_copy(update={name: t}) for name in names for t in THRESHOLDS]
     for other in other_rules:
-        yield _relabelled(trials, [(ids, subphases(group, other)) for ids, group in groups])
-    if rule.rule == "memorized_fraction":
-        yield _relabelled(trials, [(ids, subphases(group, rule, windowed=False)) for ids, group in groups])
-    yield _relabelled(trials, [(ids, _at_half(group, rule)) for ids, group in groups])
+        yield _relabelled(trials, rule, [(ids, subphases(group, other)) for ids, group in groups])
+    if rule_of(rule).window > 0:
+        yield _relabelled(trials, rule, [(ids, subphases(group, rule, windowed=False)) for ids, group in groups])
+    yield _relabelled(trials, rule, [(ids, _at_half(group, rule)) for ids, group in groups])
     if len(study.seeds) > 1:
         for seed in study.seeds:
             yield trials[trials["seed"] != seed]
@@ -54,8 +59,8 @@ def _at_half(curves: Curves, rule: PhaseRule) -> Labels:
     return subphases(curves.until(max(int(curves.steps[-1]) // 2, int(curves.steps[0]))), rule)
 
 
-def _relabelled(trials: pd.DataFrame, labels: list[tuple[np.ndarray, Labels]]) -> pd.DataFrame:
-    found = {trial: str(label) for ids, names in labels for trial, label in zip(ids, names, strict=True)}
+def _relabelled(trials: pd.DataFrame, rule: PhaseRule, labels: list[tuple[np.ndarray, Labels]]) -> pd.DataFrame:
+    found = {trial: label for ids, names in labels for trial, label in zip(ids, names, strict=True)}
     subphase = trials["trial_id"].map(found)
-    phase = pd.Series(phases(subphase.to_numpy(dtype=object).astype(str)), index=trials.index).where(subphase.notna())
+    phase = pd.Series(phases(subphase.to_numpy(dtype=object), rule), index=trials.index).where(subphase.notna())
     return trials.assign(subphase=subphase, phase=phase)

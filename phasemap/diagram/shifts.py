@@ -17,7 +17,6 @@ from phasemap.diagram.alignment import Alignment, Side
 from phasemap.diagram.bands import RowCrossings, bootstrap_error, row_crossings
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
-from phasemap.diagram.frontier import KINDS
 from phasemap.diagram.seeds import SeedMaps
 
 INTERVAL = 0.95
@@ -55,7 +54,7 @@ def frontier_shifts(aligned: Alignment, diagram: Diagram) -> Shifts:
     for panel in diagram.panels if along else ():
         rows = panel_rows(aligned.a.study, diagram.x, diagram.y, {**diagram.fixed, **panel.facet})
         axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
-        for kind in KINDS:
+        for kind in aligned.a.study.phases.frontiers:
             a, b = (
                 row_crossings(one, rows, axis, other, kind, side.study.phases.generalized)
                 for one, side in zip(maps, sides, strict=True)

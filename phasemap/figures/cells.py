@@ -13,8 +13,7 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
-from phasemap.figures.palette import MARKS
-from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
+from phasemap.figures.spec import cell_marks, held_words, left_out_words, readable, setting_words
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
@@ -48,7 +47,7 @@ class Cell:
     """One point: the values that vary in the figure, its label, and its trials that ended ``ok``."""
 
     held: Mapping[str, Any]
-    mark: str  # a name of MARKS
+    mark: str  # a label, or why there is none
     verdict: str
     trial_ids: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -155,7 +154,7 @@ def _verdict(mark: str, found: pd.DataFrame) -> str:
             "not trained yet": int(status.isna().sum()),
         }
         notes += [f"{n} {what}" for what, n in lost.items() if n]
-    return MARKS[mark].title + (f" ({', '.join(notes)})" if notes else "")
+    return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
 
 
 def chart_subtitle(frames: Frames, layout: Layout, grid: Grid, seeds: str) -> str:

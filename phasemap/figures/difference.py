@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.compare import Comparison
 from phasemap.diagram.diagram import first_panels, panel_rows
 from phasemap.figures.around import add_legend, write_title
-from phasemap.figures.palette import MARKS
+from phasemap.figures.palette import Mark, marks_of
 from phasemap.figures.panel import (
     FRAME,
     STRIP_EDGES,
@@ -29,6 +30,7 @@ from phasemap.figures.panel import (
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.style import in_style
+from phasemap.study.spec import PhaseRule
 
 SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
@@ -44,6 +46,7 @@ class DifferenceSpec:
     names: tuple[str, str]
     a: FigureSpec
     b: FigureSpec
+    marks: Mapping[str, Mark]  # of the labels of both
     kinds: tuple[NDArray[np.object_], ...]  # a panel's cells (ny, nx): a key of COLOURS
     letters: tuple[NDArray[np.object_], ...]  # (ny, nx): from which letter to which, or ""
 
@@ -58,7 +61,8 @@ def difference_spec(found: Comparison) -> DifferenceSpec:
         subtitle="; ".join([*found.differences, found.reason]),
         names=(f"A: {found.name_a}", f"B: {found.name_b}"),
         a=figure_spec(a),
-        b=figure_spec(b),
+        b=replace(figure_spec(b), marks=_marks(a.study.phases, b.study.phases)),
+        marks=_marks(a.study.phases, b.study.phases),
         kinds=tuple(kind[row] for row in rows),
         letters=tuple(letter[row] for row in rows),
     )
@@ -67,13 +71,19 @@ def difference_spec(found: Comparison) -> DifferenceSpec:
 def _cells(found: Comparison) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Return the kind of difference and the letters of every point of the aligned grid (P,)."""
     n = len(list(found.diagram_a.study.points()))
+    marks = _marks(found.diagram_a.study.phases, found.diagram_b.study.phases)
     kind, letter = np.full(n, ALONE, dtype=object), np.full(n, "", dtype=object)
     for point, row in found.points.iterrows():
         place: Any = point
-        a, b = MARKS[row["subphase_a"]].letter, MARKS[row["subphase_b"]].letter
+        a, b = marks[row["subphase_a"]].letter, marks[row["subphase_b"]].letter
         letter[place] = f"{a}→{b}" if row["changed"] else ""
         kind[place] = (BEYOND if row["beyond_noise"] else WITHIN) if row["changed"] else SAME
     return kind, letter
+
+
+def _marks(a: PhaseRule, b: PhaseRule) -> dict[str, Mark]:
+    """Return the marks of both runs' labels: A's where both have them."""
+    return {**marks_of(a), **{name: mark for name, mark in marks_of(b).items() if name not in marks_of(a)}}
 
 
 def draw_difference(spec: DifferenceSpec) -> Figure:
@@ -121,7 +131,7 @@ def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, cell: tuple[float, flo
 def _handles(spec: DifferenceSpec) -> list[Any]:
     """List the labels of both runs, the kinds of difference with counts, and the lines."""
     names = {entry.mark.name for one in (spec.a, spec.b) for entry in one.legend}
-    handles: list[Any] = [label_handle(mark) for name, mark in MARKS.items() if name in names]
+    handles: list[Any] = [label_handle(mark) for name, mark in spec.marks.items() if name in names]
     counts = Counter(kind for cells in spec.kinds for kind in cells.ravel().tolist())
     handles += [
         Patch(facecolor=colour, edgecolor=FRAME, linewidth=0.4, label=f"{kind} ({counts[kind]})")

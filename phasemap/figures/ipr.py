@@ -9,7 +9,7 @@ from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, cells_of, chart_subtitle, grid_of, outer_axes
 from phasemap.figures.chart import Chart, ChartPanel, Event, Floats, common_edges, histogram, pooled
 from phasemap.figures.curves import SEEDS_OF_CURVES, accuracy_panel
-from phasemap.figures.palette import MARKS, STROKES, Stroke
+from phasemap.figures.palette import STROKES, Mark, Stroke, marks_of
 
 IPR_METRICS = {
     "ipr": "IPR",
@@ -32,7 +32,8 @@ def ipr_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Char
     cells = cells_of(frames, layout, grid)
     shown = pd.concat([cell.rows(rows) for cell in cells])[column].to_numpy(dtype=float)
     edges = common_edges(shown) if column == "ipr_relative" else np.linspace(0.0, 1.0, 41)
-    panels = [_ipr_panel(cell, cell.rows(rows), column, edges) for cell in cells]
+    marks = marks_of(frames.study.phases)
+    panels = [_ipr_panel(cell, marks[cell.mark], cell.rows(rows), column, edges) for cell in cells]
     seeds = "their neurons together"
     if len(cells) == 1:
         seeds += f"; lines: {SEEDS_OF_CURVES}"
@@ -48,10 +49,9 @@ def ipr_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Char
     )
 
 
-def _ipr_panel(cell: Cell, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
+def _ipr_panel(cell: Cell, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
     """Describe the histograms of one point."""
     bars, events = [], []
-    mark = MARKS[cell.mark]
     for end, label, colour, hatch, stroke in (
         ("min", "first step", FIRST_GREY, "", FIRST_MEAN),
         ("max", f"last step, {mark.title}", mark.colour, "////", LAST_MEAN),

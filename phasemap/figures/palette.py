@@ -2,58 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal
 
-LIGHTER = 0.5  # the share of white in the colour of inferred points
+from phasemap.phases.marks import BUILT_IN_MARKS, UNLABELLED_MARKS, Mark, marks
+from phasemap.study.spec import PhaseRule
 
+__all__ = [
+    "FRONTIERS",
+    "MARKS",
+    "OKABE_ITO",
+    "STEP_TIMES",
+    "STROKES",
+    "LineStyle",
+    "Mark",
+    "Stroke",
+    "marks_of",
+    "strokes",
+]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """How a label is shown."""
-
-    name: str
-    letter: str
-    colour: str
-    hatch: str = ""
-
-    @property
-    def title(self) -> str:
-        """The label as a person reads it."""
-        return self.name.replace("_", " ")
-
-    @property
-    def light(self) -> str:
-        """The colour of points that were inferred, not measured."""
-        mixed = [round(LIGHTER * 255 + (1 - LIGHTER) * int(self.colour[i : i + 2], 16)) for i in (1, 3, 5)]
-        return "#" + "".join(f"{value:02x}" for value in mixed)
-
-    @property
-    def ink(self) -> str:
-        """Black or white, whichever is readable on the colour."""
-        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
-
-
-MARKS = {
-    mark.name: mark
-    for mark in (
-        Mark(name="clean_fit", letter="L", colour="#c3e3f6"),
-        Mark(name="coexistence", letter="C", colour="#56b4e9"),
-        Mark(name="partial_inversion", letter="P", colour="#009e73"),
-        Mark(name="full_inversion", letter="I", colour="#0072b2"),
-        Mark(name="undetermined", letter="U", colour="#f0e442"),
-        Mark(name="grokking", letter="G", colour="#0072b2"),
-        Mark(name="memorization", letter="M", colour="#e69f00"),
-        Mark(name="forgetting", letter="F", colour="#cc79a7"),
-        Mark(name="confusion", letter="X", colour="#999999"),
-        Mark(name="diverged", letter="D", colour="#ffffff", hatch="xxxx"),
-        Mark(name="failed", letter="!", colour="#ffffff", hatch="."),  # more dots would make svg files large
-        Mark(name="missing", letter="", colour="#ffffff", hatch="////"),
-    )
-}
+MARKS = {**BUILT_IN_MARKS, **UNLABELLED_MARKS}
 """In the order of the legend."""
+
+
+@lru_cache(maxsize=16)
+def marks_of(rule: PhaseRule) -> Mapping[str, Mark]:
+    """Return the mark of every label that a study's points can have, in the order of the legend."""
+    return MARKS if rule.own is None else MappingProxyType({**marks(rule.own), **UNLABELLED_MARKS})
+
 
 LineStyle = Literal["solid", "dashed", "dashdot", "dotted"]
 

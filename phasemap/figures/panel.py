@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.gaps import with_gaps
-from phasemap.figures.palette import MARKS, Mark
+from phasemap.figures.palette import Mark
 from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
 
 MOST_TICKS = 12
@@ -42,19 +42,19 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
     bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
     size = min(9.0, 0.52 * min(cell))
-    for name, mark in MARKS.items():
+    for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
                 fill_cells(ax, spec.x.edges, y_edges, cells, **look)
     for row, column in np.argwhere(bare):
-        mark, inferred = MARKS[str(panel.marks[row, column])], bool(panel.inferred[row, column])
+        mark, inferred = spec.marks[str(panel.marks[row, column])], bool(panel.inferred[row, column])
         _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
     if panel.values is None:
         _draw_notes(ax, spec, panel, y_edges, size)
     for band in panel.bands:
         _draw_band(ax, spec, band, y_edges)
-    lettered = bare & np.vectorize(lambda name: bool(MARKS[name].letter) and size >= SMALLEST_IN_GAP)(panel.marks)
+    lettered = bare & np.vectorize(lambda name: bool(spec.marks[name].letter) and size >= SMALLEST_IN_GAP)(panel.marks)
     scales = (spec.x.scale, _y_scale(spec))
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
@@ -124,7 +124,7 @@ def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float,
 
 def _draw_notes(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:
     """Put a sign into the corner of cells whose seeds disagree or are not all there, one line of markers a sign."""
-    inks = np.vectorize(lambda name: MARKS[name].ink)(panel.marks)
+    inks = np.vectorize(lambda name: spec.marks[name].ink)(panel.marks)
     for note, (sign, _) in NOTES.items():
         for ink in np.unique(inks):
             cells = np.argwhere((panel.notes == note) & (inks == ink))

@@ -21,17 +21,16 @@ from phasemap.diagram.points import MEANS
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.packed import packed, scale_for
-from phasemap.figures.palette import FRONTIERS, MARKS, STEP_TIMES, STROKES
+from phasemap.figures.palette import FRONTIERS, STEP_TIMES, STROKES, marks_of
 from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
 from phasemap.figures.report_lines import GRID, frontier_lines
 from phasemap.figures.spec import cell_marks, readable, setting_words
 from phasemap.phases.curves import ACCURACIES
-from phasemap.phases.rules import GROKKING
 from phasemap.results.merge import steps_in
 from phasemap.study.axes import Axis
-from phasemap.study.spec import Study
+from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
 SMALL_TRIALS, SMALL_BYTES, MOST_BYTES = 2_000, 2_000_000, 5_000_000
@@ -67,10 +66,10 @@ def report_payload(
         "axes": [_axis(axis) for axis in study.axes],
         "seeds": list(study.seeds),
         "searched": study.search.kind != "grid",
-        "marks": [_mark(name) for name in MARKS],
+        "marks": _marks(study.phases),
         "ramp": [mpl.colors.to_hex(mpl.colormaps["viridis"](share)) for share in np.linspace(0, 1, 17)],
         "steps": list(steps) or [0],
-        "labels": packed(np.stack([_marks_at(frame, tables.points)[order] for frame in frames])),
+        "labels": packed(np.stack([_marks_at(study, frame, tables.points)[order] for frame in frames])),
         "points": _points(tables.points, order),
         "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
         "bands": frontier_bands(study, tables.points, tables.trials, len(frames) - 1),
@@ -111,18 +110,22 @@ def _axis(axis: Axis) -> dict[str, Any]:
     }
 
 
-def _mark(name: str) -> dict[str, Any]:
-    mark = MARKS[name]
-    phase = "grokking" if name in GROKKING else name
-    return {
-        "name": name,
-        "title": mark.title,
-        "letter": mark.letter,
-        "colour": mark.colour,
-        "ink": mark.ink,
-        "hatch": mark.hatch[:1],
-        "phase": list(MARKS).index(phase),
-    }
+def _marks(rule: PhaseRule) -> list[dict[str, Any]]:
+    """Return every mark with the number of that of its phase."""
+    marks = marks_of(rule)
+    names = list(marks)
+    return [
+        {
+            "name": name,
+            "title": mark.title,
+            "letter": mark.letter,
+            "colour": mark.colour,
+            "ink": mark.ink,
+            "hatch": mark.hatch[:1],
+            "phase": names.index(rule.phase_of.get(name, name)),
+        }
+        for name, mark in marks.items()
+    ]
 
 
 def _stroke(name: str) -> dict[str, str]:
@@ -130,11 +133,11 @@ def _stroke(name: str) -> dict[str, str]:
     return {"label": stroke.label, "colour": stroke.colour, "style": stroke.style}
 
 
-def _marks_at(frame: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.uint8]:
+def _marks_at(study: Study, frame: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.uint8]:
     """Return the number of each point's mark at a step; which trials failed or diverged is known of the end only."""
     grid = {name: frame[name].to_numpy() for name in ("subphase", "n_seeds")}
     grid |= {name: points[name].to_numpy() for name in ("n_failed", "n_diverged")}
-    names = {name: number for number, name in enumerate(MARKS)}
+    names = {name: number for number, name in enumerate(marks_of(study.phases))}
     return np.asarray([names[name] for name in cell_marks(Panel(facet={}, grid=grid), "subphase")], dtype=np.uint8)
 
 

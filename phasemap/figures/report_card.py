@@ -13,6 +13,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
 from phasemap.search.completed import map_words
+from phasemap.study.rule import OTHERWISE, Rule
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study
@@ -66,13 +67,23 @@ def study_card(
 
 
 def rule_words(rule: PhaseRule) -> str:
-    """Say in words how a rule labels."""
+    """Say in words how a rule labels; of own labels, by their conditions."""
+    if rule.own is not None:
+        return _own_words(rule.own)
     return RULES[rule.rule].format(
         generalized=rule.generalized,
         memorized=rule.memorized,
         inverted=round(1 - rule.memorized, 12),
         others=OTHERS.format(memorized=rule.memorized),
     )
+
+
+def _own_words(rule: Rule) -> str:
+    """Write own labels in their order, with the thresholds and the window that they are judged by."""
+    labels = [f"{readable(label.name)}: {OTHERWISE if label.when is None else label.when}" for label in rule.labels]
+    where = [f"{name} = {value:g}" for name, value in rule.parameters]
+    window = f"medians over the last {100 * rule.window:g} % of the steps" if rule.window else "at the last record"
+    return ". ".join(["; ".join(labels), *([", ".join(where)] if where else []), f"Tried in this order, {window}."])
 
 
 def _axes(study: Study) -> list[Row]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.tables import Tables
 from phasemap.figures.packed import NONE, packed, scale_for
-from phasemap.figures.palette import MARKS, STEP_TIMES
+from phasemap.figures.palette import STEP_TIMES, marks_of
 from phasemap.phases.curves import ACCURACIES, Curves
 from phasemap.results.merge import curves_of
 
@@ -29,8 +29,8 @@ Group = tuple[Integers, Curves]
 def trial_rows(tables: Tables, ids: Sequence[str]) -> dict[str, Any]:
     """Return what is known of the trials of the given ids."""
     found = tables.trials.set_index("trial_id").reindex(ids)
-    names = list(MARKS)
-    labels = found["subphase"].where(found["status"] == "ok", found["status"]).fillna("missing")
+    names = list(marks_of(tables.study.phases))
+    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", found["status"]).fillna("missing")
     times = found[list(STEP_TIMES)].to_numpy(dtype=float).T  # (step times, trials)
     scale = scale_for(times)
     return {

@@ -17,7 +17,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STEP, Diagram, Panel
 from phasemap.diagram.frontier import KINDS, Floats
 from phasemap.diagram.points import MEANS
-from phasemap.figures.palette import FRONTIERS, MARKS, LineStyle, Mark
+from phasemap.figures.palette import FRONTIERS, LineStyle, Mark, marks_of
 from phasemap.study.axes import Scale
 from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
@@ -66,7 +66,7 @@ class PanelSpec:
     """One map of a figure; arrays are (ny, nx)."""
 
     title: str
-    marks: NDArray[np.object_]  # names of MARKS
+    marks: NDArray[np.object_]  # names of the figure's marks
     values: Floats | None  # the quantity, where the metric is one
     notes: NDArray[np.object_]  # "" or what a corner dot says: seeds disagree, some failed
     inferred: NDArray[np.bool_]  # what a search did not measure
@@ -93,6 +93,7 @@ class FigureSpec:
     x: AxisSpec
     y: AxisSpec | None
     panels: tuple[PanelSpec, ...]
+    marks: Mapping[str, Mark]  # of every label and of points without one
     columns: int
     legend: tuple[LegendEntry, ...]
     frontiers: tuple[tuple[str, str, LineStyle], ...]  # kind, meaning, line style
@@ -113,6 +114,7 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
     inferred = Counter(name for panel in panels for name in panel.marks[panel.inferred].tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
     level = diagram.study.phases.generalized
+    marks = marks_of(diagram.study.phases)
     return FigureSpec(
         title=diagram.study.name,
         subtitle=setting_line(diagram),
@@ -120,10 +122,11 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
         x=_axis(diagram.x),
         y=None if diagram.strip else _axis(diagram.y),
         panels=panels,
+        marks=marks,
         columns=_columns([len(axis.values) for axis in diagram.facets], len(panels)),
         legend=tuple(
             LegendEntry(mark=mark, count=counts[name], inferred=inferred[name])
-            for name, mark in MARKS.items()
+            for name, mark in marks.items()
             if counts[name]
         ),
         frontiers=tuple(
@@ -145,12 +148,11 @@ def source_words(study: Study) -> str:
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
-    """Name the mark of each cell: its label, or why it has none (missing, failed or diverged)."""
+    """Name the mark of each cell: its label, or why it has none (failed, diverged, missing, or it can't be told)."""
     column = metric if metric in LABEL_METRICS else "subphase"
     labels = panel.grid[column]
-    state = np.where(
-        panel.grid["n_failed"] > 0, "failed", np.where(panel.grid["n_diverged"] > 0, "diverged", "missing")
-    )
+    reasons = [panel.grid["n_seeds"] > 0, panel.grid["n_failed"] > 0, panel.grid["n_diverged"] > 0]
+    state = np.select(reasons, ["unlabelled", "failed", "diverged"], "missing")
     return np.where(pd.isna(labels), state.astype(object), labels)
 
 

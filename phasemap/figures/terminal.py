@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from phasemap.figures.palette import MARKS
+from phasemap.figures.palette import Mark
 from phasemap.figures.spec import FigureSpec, PanelSpec
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
@@ -58,10 +58,10 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
         name = spec.y.tick_labels[row][:label] if spec.y else ""
         line = Text(f"{name:>{label}} ")
         for column in columns:
-            mark = MARKS[panel.marks[row, column]]
+            mark = spec.marks[panel.marks[row, column]]
             inferred = bool(panel.inferred[row, column])
             letter = mark.letter.lower() if inferred else mark.letter
-            line.append(f"{letter or '·':^{cell}}", style=_style(mark.name, inferred=inferred))
+            line.append(f"{letter or '·':^{cell}}", style=_style(mark, inferred=inferred))
         lines.append(line)
     ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
     return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]
@@ -96,7 +96,7 @@ def _legend(spec: FigureSpec, width: int) -> Text:
         if used and used + size > width:
             text.append("\n")
             used = 0
-        text.append(f" {entry.mark.letter or ' '} ", style=_style(entry.mark.name))
+        text.append(f" {entry.mark.letter or ' '} ", style=_style(entry.mark))
         text.append_text(_cut(Text(words), width - 3))
         text.append("  " if used + size <= width else "")
         used += size
@@ -112,6 +112,5 @@ def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
     return short
 
 
-def _style(name: str, *, inferred: bool = False) -> str:
-    mark = MARKS[name]
+def _style(mark: Mark, *, inferred: bool = False) -> str:
     return f"#000000 on {mark.light}" if inferred else f"{mark.ink} on {mark.colour}"

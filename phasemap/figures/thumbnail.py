@@ -6,11 +6,16 @@ from itertools import groupby
 
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.palette import MARKS
+from phasemap.figures.palette import marks_of
 from phasemap.figures.spec import cell_marks
 
 WIDTH, HEIGHT, STRIP_HEIGHT = 120.0, 84.0, 24.0
-PLAIN = {"missing": "#e3e3e3", "failed": "#ff9a83", "diverged": "#ffffff"}  # a hatch can't be seen at this size
+PLAIN = {
+    "missing": "#e3e3e3",
+    "failed": "#ff9a83",
+    "diverged": "#ffffff",
+    "unlabelled": "#ffffff",
+}  # a hatch can't be seen at this size
 
 
 def thumbnail_svg(diagram: Diagram) -> str:
@@ -19,12 +24,12 @@ def thumbnail_svg(diagram: Diagram) -> str:
     height = STRIP_HEIGHT if diagram.strip else HEIGHT
     xs = _places(diagram.x.edges, WIDTH)
     ys = [height - place for place in _places(diagram.y.edges, height)]
-    parts = []
+    colours, parts = marks_of(diagram.study.phases), []
     for row, names in enumerate(marks):
         for name, group in groupby(range(len(names)), key=lambda column: str(names[column])):
             columns = list(group)
             x, right, y = xs[columns[0]], xs[columns[-1] + 1], ys[row + 1]
-            fill = PLAIN.get(name, MARKS[name].colour)
+            fill = PLAIN.get(name, colours[name].colour)
             parts.append(f'<path fill="{fill}" d="M{x:.1f} {y:.1f}H{right:.1f}V{ys[row]:.1f}H{x:.1f}z"/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}" '

@@ -1,12 +1,16 @@
-"""The labelling rules: curves to subphases and phases (Doshi et al. 2024, Table 2, and the memorized fraction)."""
+"""Labels of trials by a study's rule: the built-in ones are files of the language beside this module."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.phases import labels
 from phasemap.phases.curves import Curves, Floats
+from phasemap.phases.evaluation import WINDOW_RECORDS
 from phasemap.study.names import GROKKING, PHASES, SUBPHASES
+from phasemap.study.rule import WINDOW
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule
 
 __all__ = [
@@ -16,123 +20,44 @@ __all__ = [
     "PHASES",
     "SUBPHASES",
     "WINDOW_RECORDS",
-    "lost_generalization",
     "phases",
     "settled",
-    "subphase_codes",
+    "step_times",
     "subphases",
-    "window_records",
     "window_start",
 ]
 
-Labels = NDArray[np.str_]
-Codes = NDArray[np.int64]
-
-ALLOWANCE = 0.05  # for chance and fluctuation in doshi2024's bound 1.05 - corruption
-FEWEST_CORRUPTED = 20  # below, the memorized fraction is too coarse to tell the inversions apart
-WINDOW_SHARE = 0.1  # of the steps
-WINDOW_RECORDS, LONG_CURVE = 5, 50  # a window's fewest records, and those of a curve that is long enough to have them
-SETTLED_SHARE = 1 / 3
+Labels = NDArray[np.object_]
 
 DOSHI2024 = PhaseRule(rule="doshi2024")
 MEMORIZED_FRACTION = PhaseRule(rule="memorized_fraction")
 
 
 def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Labels:
-    """Label n trials at the last step of their curves: (n,) subphases.
+    """Label n trials at the last step of their curves: (n,) subphases, None where a label can't be told.
 
-    ``memorized_fraction`` judges the window, or the last record alone; ``doshi2024`` always the latter.
+    By the rule's window, or by the last record alone.
     """
-    return np.asarray(SUBPHASES)[subphase_codes(curves, rule, windowed=windowed)]
+    found = rule_of(rule, windowed=windowed)
+    return labels.label_curves_by(curves, found).names(found)
 
 
-def subphase_codes(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Codes:
-    """Return the places (n,) in SUBPHASES of what ``subphases`` names."""
-    if rule.rule == "doshi2024":
-        return _doshi2024(curves, rule)
-    return _memorized_fraction(curves, rule, windowed=windowed)
+def phases(subphase: NDArray[np.generic], rule: PhaseRule) -> Labels:
+    """Return the phase (n,) of each subphase: its group, else the same name; None where there is none."""
+    return np.asarray([rule.phase_of.get(name) for name in subphase.tolist()], dtype=object)
 
 
-def phases(subphase: Labels) -> Labels:
-    """Return the phase of each subphase: grokking for all that generalize, else the same name."""
-    return np.where(np.isin(subphase, GROKKING), "grokking", subphase)
-
-
-def settled(curves: Curves, rule: PhaseRule) -> NDArray[np.bool_]:
+def settled(curves: Curves, rule: PhaseRule) -> Labels:
     """Tell for each trial (n,) whether its subphase held over the last third of the logarithmic steps."""
-    last = subphases(curves, rule)
-    start = float(curves.steps[-1]) ** (1 - SETTLED_SHARE)
-    held = np.ones(len(curves), dtype=bool)
-    for step in curves.steps[curves.steps >= start]:
-        held &= subphases(curves.until(int(step)), rule) == last
-    return held
+    found = rule_of(rule)
+    return labels.settled(curves, found, labels.label_curves_by(curves, found).codes)
+
+
+def step_times(curves: Curves, rule: PhaseRule) -> dict[str, Floats]:
+    """Return the rule's step times (n,) by name, NaN where not reached by the horizon (censored) or undefined."""
+    return labels.step_times(curves, rule_of(rule))
 
 
 def window_start(last_step: float) -> float:
     """Return the step at which the window of a training that ends at ``last_step`` begins."""
-    return (1 - WINDOW_SHARE) * last_step
-
-
-def window_records(steps: NDArray[np.int64]) -> int:
-    """Return how many of the last records (T,) are in the window: those of the last tenth of the steps.
-
-    At least 5 of 50 records or more; of fewer, at least the last.
-    """
-    inside = int((steps >= window_start(steps[-1])).sum())
-    return max(inside, WINDOW_RECORDS) if len(steps) >= LONG_CURVE else inside
-
-
-def lost_generalization(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> NDArray[np.bool_]:
-    """Tell for each trial (n,) whether it had generalized before the window that is judged, and no longer does.
-
-    That is: its test accuracy had reached the threshold at a record before the window, and is below it at the last.
-    """
-    above = curves.values["test_accuracy"] >= rule.generalized
-    before = above[:, : -_judged(curves, rule, windowed=windowed)]
-    return np.asarray(before.any(axis=1) & ~above[:, -1])
-
-
-def _judged(curves: Curves, rule: PhaseRule, *, windowed: bool) -> int:
-    """Return how many of the last records a rule judges: the window, or the last one alone."""
-    return window_records(curves.steps) if windowed and rule.rule == "memorized_fraction" else 1
-
-
-def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> Codes:
-    records = _judged(curves, rule, windowed=windowed)
-    names = ("memorized_accuracy", "test_accuracy", "train_accuracy")
-    memorized, test, train = (np.median(curves.values[name][:, -records:], axis=1) for name in names)
-    grokked = np.select(
-        [
-            curves.n_corrupted == 0,
-            curves.n_corrupted < FEWEST_CORRUPTED,
-            memorized >= rule.memorized,
-            memorized <= round(1 - rule.memorized, 12),
-        ],
-        _codes("clean_fit", "undetermined", "coexistence", "full_inversion"),
-        *_codes("partial_inversion"),
-    )
-    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule, windowed=windowed))
-
-
-def _doshi2024(curves: Curves, rule: PhaseRule) -> Codes:
-    test, train = curves.values["test_accuracy"][:, -1], curves.values["train_accuracy"][:, -1]
-    bound = np.round(1 + ALLOWANCE - curves.corruption, 12)
-    grokked = np.select(
-        [train >= rule.memorized, train >= bound],
-        _codes("coexistence", "partial_inversion"),
-        *_codes("full_inversion"),
-    )
-    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule, windowed=False))
-
-
-def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule, *, windowed: bool) -> Codes:
-    """Memorization where the training set is fitted; else forgetting if the network lost what it had, else confusion.
-
-    A network that rises or is back at the last record has lost nothing, though the window's median is still low.
-    """
-    forgot = lost_generalization(curves, rule, windowed=windowed)
-    return np.select([train >= rule.memorized, forgot], _codes("memorization", "forgetting"), *_codes("confusion"))
-
-
-def _codes(*names: str) -> list[int]:
-    return [SUBPHASES.index(name) for name in names]
+    return (1 - WINDOW) * last_step

@@ -102,7 +102,7 @@ def _ending(table: pa.Table, row: Mapping[str, Any], rule: PhaseRule) -> Ending:
     known = row["status"] == "ok"
     return Ending(
         status=row["status"],
-        phase=str(labels["phase"]) if known else None,
-        subphase=str(labels["subphase"]) if known else None,
+        phase=labels["phase"] if known else None,
+        subphase=labels["subphase"] if known else None,
         last_step=row["step"][-1] if row["step"] else None,
     )

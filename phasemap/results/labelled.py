@@ -15,18 +15,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import phasemap.phases
+import phasemap.study
 from phasemap._version import __version__
-from phasemap.phases.curves import ACCURACIES, QUANTITIES
+from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.labelling import needed_of
 from phasemap.results.folder import RunFolder, write_whole
-from phasemap.results.merge import TRIAL_SCHEMA, steps_in, trial_rows
+from phasemap.results.merge import steps_in, trial_rows, trial_schema
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import batches, read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
 from phasemap.study.spec import PhaseRule
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
+LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a rule says
 STAMP = pa.field("shard", pa.string())
-CACHE_SCHEMA = TRIAL_SCHEMA.append(STAMP)
-AT_HORIZON = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in ACCURACIES]
 
 
 def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
@@ -36,7 +37,7 @@ def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None
     is read once for a rule; the cache may be removed at any time.
     """
     if at_step is not None:
-        return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached)))
+        return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
     path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
     return unless_replaced(lambda: _labelled_by_cache(folder, rule, path))
 
@@ -46,9 +47,14 @@ def stamped(folder: RunFolder) -> dict[str, Path]:
     return {shard_stamp(path): path for path in shard_files(folder)}
 
 
+def cache_schema(rule: PhaseRule) -> pa.Schema:
+    """Return the schema of the labels that are kept."""
+    return trial_schema(rule).append(STAMP)
+
+
 def _labelled_by_cache(folder: RunFolder, rule: PhaseRule, path: Path) -> pa.Table:
     shards = stamped(folder)
-    known = _read_cache(path)
+    known = _read_cache(path, cache_schema(rule))
     kept = known.filter(pc.is_in(known["shard"], pa.array(shards, pa.string())))
     there = set(pc.unique(kept["shard"]).to_pylist())
     new = {stamp: shard for stamp, shard in shards.items() if stamp not in there}
@@ -68,7 +74,9 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 def _label(
     shards: dict[str, Path], rule: PhaseRule, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    columns = AT_HORIZON if at_step is None else None
+    needed = needed_of(rule)[0]
+    at_horizon = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in needed]
+    columns = at_horizon if at_step is None else None
     for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
@@ -91,28 +99,29 @@ def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Itera
             yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
 
 
-def _all(parts: Iterable[pa.Table]) -> pa.Table:
-    return pa.concat_tables([CACHE_SCHEMA.empty_table(), *parts]).drop_columns([STAMP.name])
+def _all(parts: Iterable[pa.Table], rule: PhaseRule) -> pa.Table:
+    return pa.concat_tables([cache_schema(rule).empty_table(), *parts]).drop_columns([STAMP.name])
 
 
 def _cache_key(rule: PhaseRule) -> str:
     """Name what labels depend on beside the curves: the rule, and the code that labels."""
-    text = f"{rule.model_dump_json()} {__version__} {code_digest(files(phasemap.phases))} {CACHE_SCHEMA}"
+    text = f"{rule!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(rule)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def code_digest(package: Traversable) -> str:
-    """Return a digest of a package's source, so that labels by other code than today's are never served."""
-    sources = sorted((file.name, file.read_bytes()) for file in package.iterdir() if file.name.endswith(".py"))
+def code_digest(*packages: Traversable) -> str:
+    """Return a digest of packages' sources, so that labels by other code than today's are never served."""
+    named = (file for package in packages for file in package.iterdir() if file.name.endswith((".py", ".yaml")))
+    sources = sorted((file.name, file.read_bytes()) for file in named)
     return hashlib.sha256(repr(sources).encode()).hexdigest()
 
 
-def _read_cache(path: Path) -> pa.Table:
+def _read_cache(path: Path, schema: pa.Schema) -> pa.Table:
     with suppress(OSError, pa.ArrowInvalid):
         found = pq.read_table(path)
-        if found.schema.equals(CACHE_SCHEMA):
+        if found.schema.equals(schema):
             return found
-    return CACHE_SCHEMA.empty_table()
+    return schema.empty_table()
 
 
 def _write_cache(path: Path, rows: pa.Table) -> None:

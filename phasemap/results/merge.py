@@ -10,25 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasemap.phases.curves import QUANTITIES, Curves
-from phasemap.phases.labelling import LABEL_COLUMNS, label_curves
+from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, needed_of, own_columns
 from phasemap.results.schema import SHARD_SCHEMA, STATUSES
 from phasemap.study.errors import UserError
 from phasemap.study.names import FINALS
 from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.spec import PhaseRule
 
+N_NAMES = LABEL_COLUMNS.index("label_reason") + 1  # of the columns of labels, the first are texts
 TRIAL_COLUMNS = (
     "trial_id",
     *NETWORK_SETTINGS,
     "seed",
     "status",
-    *LABEL_COLUMNS[:5],
+    *LABEL_COLUMNS[:N_NAMES],
     *QUANTITIES,
     "corruption_effective",
     "n_train",
     "n_corrupted",
     "n_classes",
-    *LABEL_COLUMNS[5:],
+    *LABEL_COLUMNS[N_NAMES:],
     *FINALS,
     "train_seconds",
     "pack_id",
@@ -38,7 +39,7 @@ TRIAL_COLUMNS = (
     "error",
 )
 LABEL_TYPES = {"horizon": pa.int64(), "delayed": pa.bool_(), "settled": pa.bool_()} | dict.fromkeys(
-    LABEL_COLUMNS[:5], pa.string()
+    LABEL_COLUMNS[:N_NAMES], pa.string()
 )  # the others are numbers
 TRIAL_SCHEMA = pa.schema(
     [
@@ -48,6 +49,15 @@ TRIAL_SCHEMA = pa.schema(
         for name in TRIAL_COLUMNS
     ]
 )
+
+
+def trial_schema(rule: PhaseRule) -> pa.Schema:
+    """Return the schema of the table of trials: TRIAL_SCHEMA, and the columns of own labels."""
+    own = own_columns(rule).items()
+    fields = [pa.field(name, pa.bool_() if kind is bool else pa.float64()) for name, kind in own]
+    return pa.schema([*TRIAL_SCHEMA, *fields])
+
+
 MERGE_KEYS = ["trial_id", "status", "pack_id", "host", "error", "train_seconds"]
 """What decides which of a trial's rows is kept, in this order."""
 
@@ -88,27 +98,29 @@ def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> 
 def trial_frame(rows: pa.Table) -> pd.DataFrame:
     """Return labelled rows as a data frame, whose truth values may be missing."""
     frame: pd.DataFrame = rows.to_pandas()
-    truths = [field.name for field in rows.schema if field.name in LABEL_COLUMNS and field.type == pa.bool_()]
+    settings = (*NETWORK_SETTINGS, *SHARD_SCHEMA.names)
+    truths = [field.name for field in rows.schema if field.type == pa.bool_() and field.name not in settings]
     return frame.astype(dict.fromkeys(truths, "boolean"))
 
 
 def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pa.Table:
     """Return one row a trial with TRIAL_COLUMNS: settings, labels at the horizon (or at an earlier step), timing.
 
-    Only trials with status ``ok`` get labels. At the horizon the accuracies are all that is needed of the curves; at an
-    earlier step all of them are. UserError if nothing was recorded by ``at_step``.
+    Only trials with status ``ok`` get labels. At the horizon ``needed_of`` the rule are all that is needed of the
+    curves; at an earlier step all of them are. UserError if nothing was recorded by ``at_step``.
     """
     labels = _labels(rows, rule, at_step).reindex(range(len(rows)))
-    columns = {name: rows[name] if name in rows.column_names else None for name in TRIAL_COLUMNS}
-    for name in LABEL_COLUMNS:
-        columns[name] = pa.array(labels[name], TRIAL_SCHEMA.field(name).type, from_pandas=True)
+    schema = trial_schema(rule)
+    columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}
+    for name in (*LABEL_COLUMNS, *own_columns(rule)):
+        columns[name] = pa.array(labels[name], schema.field(name).type, from_pandas=True)
     for name in QUANTITIES:
         columns[name] = rows[f"final_{name}"]
         if at_step is not None:
             columns[name] = pc.coalesce(pa.array(labels[name], pa.float64(), from_pandas=True), columns[name])
     if at_step is not None:
         columns |= {name: pa.nulls(len(rows), pa.float64()) for name in FINALS}  # known of the final weights only
-    return pa.table(columns, schema=TRIAL_SCHEMA)
+    return pa.table(columns, schema=schema)
 
 
 def curve_table(rows: pa.Table) -> pa.Table:
@@ -124,9 +136,11 @@ def curve_table(rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def curves_of(rows: pa.Table, quantities: Sequence[str] = QUANTITIES) -> list[tuple[np.ndarray, Curves]]:
+def curves_of(
+    rows: pa.Table, quantities: Sequence[str] = QUANTITIES, facts: Sequence[str] = ()
+) -> list[tuple[np.ndarray, Curves]]:
     """Return (row numbers, curves) for every group of trials that were recorded at the same steps."""
-    rows = rows.select(["step", "corruption", "n_corrupted", *quantities])
+    rows = rows.select(["step", "corruption", "n_corrupted", *quantities, *facts])
     found = []
     for recorded, members in _same_steps(rows["step"].combine_chunks()):
         part = rows if len(members) == len(rows) else rows.take(pa.array(members))
@@ -139,6 +153,7 @@ def curves_of(rows: pa.Table, quantities: Sequence[str] = QUANTITIES) -> list[tu
             values=values,
             corruption=part["corruption"].to_numpy(),
             n_corrupted=part["n_corrupted"].to_numpy(),
+            facts={name: part[name].cast(pa.float64()).to_numpy() for name in facts},
         )
         found.append((members, curves))
     return found
@@ -168,12 +183,13 @@ def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFram
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
     known = [name for name in QUANTITIES if name in rows.column_names]
-    for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows, known):
+    facts = needed_of(rule)[1]
+    for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows, known, facts):
         try:
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
         parts.append(label_curves(until, rule).set_index(pd.Index(ok[members])))
     if not parts:
-        return pd.DataFrame(columns=[*LABEL_COLUMNS, *QUANTITIES], index=pd.Index([], dtype=int))
+        return pd.DataFrame(columns=[*LABEL_COLUMNS, *own_columns(rule), *QUANTITIES], index=pd.Index([], dtype=int))
     return pd.concat(parts)

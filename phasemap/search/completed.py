@@ -12,7 +12,7 @@ from phasemap.diagram.tables import Tables
 
 def completed(tables: Tables) -> Tables:
     """Return tables whose points without a trial are inferred, where the study has a search."""
-    if tables.study.search.kind == "grid":
+    if tables.study.search.kind == "grid" or tables.study.phases.own is not None:
         return tables
     from phasemap.search.inference import complete
 

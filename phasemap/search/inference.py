@@ -33,7 +33,7 @@ def complete(tables: Tables) -> Tables:
     if study.search.kind == "grid" or not bare.any() or not (tables.trials["status"] == "ok").any():
         return tables
     mapped = study.model_copy(update={"search": study.search.model_copy(update={"metric": "phases"})})
-    ok = tables.trials[tables.trials["status"] == "ok"]
+    ok = tables.trials[(tables.trials["status"] == "ok") & tables.trials["subphase"].notna()]
     observed, labelling = observe(mapped, ok)
     search = boundary_search(mapped)
     found = search.believe(replace(observed, values=model_values(ok, study.phases)), labelling, np.flatnonzero(bare))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from phasemap.diagram.frontier import logit
-from phasemap.phases.curves import Curves
-from phasemap.phases.rules import subphase_codes
+from phasemap.phases.evaluation import GivenTerms
+from phasemap.phases.labels import label_trials
+from phasemap.study.conditions import Fact, Reduced, Term, Value
 from phasemap.study.names import GROKKING, PHASES, SUBPHASES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.sizes import count, trial_size
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import expand
@@ -101,17 +103,17 @@ class ByRule:
             return np.asarray(at["test_accuracy"] >= self.rule.generalized, dtype=np.int64).reshape(shape)
         if self.metric == "inversion":
             return inversion_codes(at["recovered_accuracy"], at["memorized_accuracy"], n_corrupted).reshape(shape)
-        curves = Curves(  # two records: the peak before the window, and the window
-            steps=np.asarray([0, 1]),
-            values={
-                "test_accuracy": np.stack([at["peak_test_accuracy"], at["test_accuracy"]], axis=1),
-                "train_accuracy": at["train_accuracy"][:, None],
-                "memorized_accuracy": at["memorized_accuracy"][:, None],
-            },
-            corruption=np.broadcast_to(self.corruption[places], shape).ravel(),
-            n_corrupted=n_corrupted,
-        )
-        return subphase_codes(curves, self.rule, windowed=False).reshape(shape)
+        rule = rule_of(self.rule)
+        given: dict[Term, NDArray[Any]] = {
+            **{Value(name): at[name] for name in ("test_accuracy", "train_accuracy", "memorized_accuracy")},
+            Reduced("last", "test_accuracy"): at["test_accuracy"],
+            Reduced("earlier", "test_accuracy"): at["peak_test_accuracy"],  # the model's is that before the window
+            Fact("corruption"): np.broadcast_to(self.corruption[places], shape).ravel(),
+            Fact("n_corrupted"): n_corrupted,
+        }
+        terms = GivenTerms(given, dict(rule.parameters))
+        code_of = np.asarray([SUBPHASES.index(name) for name in rule.label_names])
+        return np.asarray(code_of[label_trials(rule, terms, len(n_corrupted)).codes]).reshape(shape)
 
     def codes(self, trials: pd.DataFrame) -> Codes:
         """Return the codes (n,) of trials that ended ``ok``."""

@@ -61,7 +61,7 @@ def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:
 
 def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, ByRule]:
     """Return what the trials of a study that ended ``ok`` say, and the rule that labels its points."""
-    ok = trials[trials["status"] == "ok"]
+    ok = trials[(trials["status"] == "ok") & trials["subphase"].notna()]
     places, seeds = numbers_of(study, ok["trial_id"].tolist())
     labelling = by_rule(study, ok, places)
     values = model_values(ok, study.phases, labelling.quantities)
@@ -82,8 +82,10 @@ def believed(study: Study, trials: pd.DataFrame) -> Belief | None:
 def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
     """Return the share of a study's points that are expected to have another label if all trials were trained.
 
-    The label is that of the search's metric. None where no trial ended ``ok``.
+    The label is that of the search's metric. None where no trial ended ``ok``, or the labels are own ones.
     """
+    if study.phases.own is not None:
+        return None
     belief = believed(study, trials)
     return None if belief is None else float(belief.wrong.mean())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.claims import LABELS
 from phasemap.study.combinations import Found
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
@@ -19,6 +20,9 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _search(study.search)
+    if study.phases.own is not None and study.search.kind == "boundary":
+        message = "= boundary knows the labels of the built-in rules only; allowed: grid, random or sobol"
+        yield ("search", "kind"), message
     yield from check_networks(study)
     yield from check_record(study)
     for key, message in check_rule(study.phases):
@@ -31,10 +35,15 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
 
 def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
     """Yield (key, message) for thresholds that a rule does not allow."""
-    if rule.rule == "doshi2024":
+    if rule.own is None and rule.rule == "doshi2024":
         for key in ("generalized", "memorized"):
             if getattr(rule, key) != PhaseRule.model_fields[key].default:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
+
+
+def claim_labels(rule: PhaseRule) -> tuple[str, ...]:
+    """Return the labels and phases that a claim may name."""
+    return LABELS if rule.own is None else tuple(dict.fromkeys((*rule.labels, *rule.phases)))
 
 
 def _search(search: SearchSpec) -> Iterator[Found]:
@@ -49,7 +58,7 @@ def _search(search: SearchSpec) -> Iterator[Found]:
 def _claims(study: Study) -> Iterator[Found]:
     for number, text in enumerate(study.claims):
         try:
-            parse_claim(text, study.axes)
+            parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers)
         except ClaimError as error:
             for message in error.messages:
                 yield ("claims", number), message

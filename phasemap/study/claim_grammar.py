@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from phasemap.study.axes import Axis
@@ -20,52 +18,17 @@ from phasemap.study.claims import (
     Correlation,
     Expression,
     Frontier,
-    Negative,
-    Number,
-    Operation,
     Share,
     Statistic,
+    Term,
     chosen_values,
-    show_literal,
 )
 from phasemap.study.errors import did_you_mean
+from phasemap.study.expressions import Number, Reader, UnreadableError, parse, show_literal
 from phasemap.study.names import FRONTIERS, FrontierKind
-from phasemap.study.values import rounded
 
 if TYPE_CHECKING:
-    from lark import Lark, Token, Tree
-    from lark.exceptions import UnexpectedInput
-
-MAX_CHARACTERS = 400  # more than a readable claim has, and it bounds how deep one can be nested
-
-GRAMMAR = r"""
-claim: sum ORDER sum (ORDER sum)? tail*
-tail: "at" comparison (_join comparison)*     -> at
-    | "where" comparison (_join comparison)*  -> where
-_join: "," | "and"
-?sum: product | sum PLUS product -> operation | sum MINUS product -> operation
-?product: factor | product STAR factor -> operation | product SLASH factor -> operation
-?factor: atom | MINUS atom -> negative
-?atom: NUMBER -> number | NAME -> quantity | NAME "(" argument (_join argument)* ")" -> call | "(" sum ")"
-?argument: NAME -> plain | comparison
-comparison: NAME (ORDER | EQUAL) literal
-?literal: NUMBER -> number | MINUS NUMBER -> number | NAME -> word | STRING -> quoted
-ORDER: "<=" | ">=" | "<" | ">"
-EQUAL: "!=" | "="
-PLUS: "+"
-MINUS: "-"
-STAR: "*"
-SLASH: "/"
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
-NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?/
-STRING: /"[^"\n]*"|'[^'\n]*'/
-%ignore /[ \t\n]+/
-"""
-WORDS = {
-    "ORDER": "< <= > >=", "EQUAL": "= !=", "PLUS": "+", "MINUS": "-", "STAR": "*", "SLASH": "/",
-    "LPAR": "(", "RPAR": ")", "COMMA": ",", "NAME": "a name", "NUMBER": "a number", "STRING": "a quoted text",
-    "$END": "the end", "AT": "at", "WHERE": "where", "AND": "and",
-}  # fmt: skip
+    from lark import Token, Tree
 
 USAGE = {
     "area": "area(LABEL, conditions)",
@@ -85,17 +48,15 @@ class ClaimError(ValueError):
         super().__init__("; ".join(messages))
 
 
-def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
-    """Read a claim about a study with these axes; ClaimError names all that is wrong with it."""
-    from lark.exceptions import UnexpectedInput
-
-    if len(text) > MAX_CHARACTERS:
-        raise ClaimError([f"has {len(text)} characters; allowed: at most {MAX_CHARACTERS}"])
+def parse_claim(
+    text: str, axes: Sequence[Axis], labels: Sequence[str] = LABELS, frontiers: Sequence[str] = FRONTIERS
+) -> Claim:
+    """Read a claim about a study with these axes, labels and frontiers; ClaimError names all that is wrong with it."""
     try:
-        tree = _parser().parse(text)
-    except UnexpectedInput as error:
-        raise ClaimError([_unexpected(error, text)]) from None
-    reader = _Reader({axis.name: axis for axis in axes})
+        tree = parse(text, "claim")
+    except UnreadableError as error:
+        raise ClaimError([str(error)]) from None
+    reader = _Reader({axis.name: axis for axis in axes}, labels, frontiers)
     claim = reader.claim(tree, text)
     if not reader.messages and not claim.terms:
         reader.messages.append("names nothing that was measured; allowed: at least one term")
@@ -104,39 +65,13 @@ def parse_claim(text: str, axes: Sequence[Axis]) -> Claim:
     return claim
 
 
-@cache
-def _parser() -> Lark:
-    from lark import Lark
+class _Reader(Reader[Term]):
+    """Turns the tree of one claim into a Claim about a study with these axes."""
 
-    return Lark(GRAMMAR, start="claim", parser="lalr")
-
-
-def _unexpected(error: UnexpectedInput, text: str) -> str:
-    """Say what was found and what may stand there."""
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
-
-    names: Iterable[str] = ()
-    if isinstance(error, UnexpectedToken):
-        names = error.accepts or error.expected
-    elif isinstance(error, UnexpectedCharacters):
-        names = error.allowed or ()
-    place = error.pos_in_stream if error.pos_in_stream is not None else len(text)
-    found = str(error.token) if isinstance(error, UnexpectedToken) else text[place : place + 1]
-    where = f"{found!a} at character {place + 1}" if found else "the end"
-    allowed = ", ".join(word for name, word in WORDS.items() if name in set(names))
-    return f"can't be read: found {where}; allowed there: {allowed}"
-
-
-@dataclass
-class _Reader:
-    """Turns the tree of one claim into a Claim; what is wrong is gathered in ``messages``."""
-
-    axes: dict[str, Axis]
-    messages: list[str] = field(default_factory=list)
-    everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
-
-    def wrong(self, token: Token, message: str) -> None:
-        self.messages.append(f"{str(token)!r} at character {(token.start_pos or 0) + 1} {message}")
+    def __init__(self, axes: dict[str, Axis], labels: Sequence[str], frontiers: Sequence[str]) -> None:
+        super().__init__()
+        self.axes, self.labels, self.frontiers = axes, labels, frontiers
+        self.everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
 
     def claim(self, tree: Tree[Token], text: str) -> Claim:
         parts: list[Any] = list(tree.children)
@@ -146,17 +81,10 @@ class _Reader:
         sides = tuple(self.expression(part) for part in parts[::2])
         return Claim(sides, tuple(map(str, parts[1::2])), text)
 
-    def expression(self, tree: Any) -> Expression:
-        first, *rest = tree.children
-        if tree.data == "number":
-            return Number(self.number(first))
-        if tree.data == "negative":
-            return Negative(self.expression(rest[0]))
-        if tree.data == "operation":
-            return Operation(self.expression(first), str(rest[0]), self.expression(rest[1]))
-        if tree.data == "quantity":
-            return Statistic("mean", self.column(first), self.choosing(first, ()))
-        return self.call(first, rest)
+    def term(self, name: Token, arguments: list[Any]) -> Expression:
+        if arguments:
+            return self.call(name, arguments)
+        return Statistic("mean", self.column(name), self.choosing(name, ()))
 
     def call(self, name: Token, arguments: list[Any]) -> Expression:
         if name not in USAGE:
@@ -172,7 +100,7 @@ class _Reader:
         if not names:
             return Number(0.0)
         if name == "area":
-            return Area(self.known(names[0], LABELS, "label"), conditions)
+            return Area(self.known(names[0], self.labels, "label"), conditions)
         if name == "correlation":
             return Correlation(self.column(names[0]), self.column(names[1]), conditions)
         return Statistic(str(name), self.column(names[0]), conditions)
@@ -198,7 +126,7 @@ class _Reader:
             if names:
                 self.wrong(name, f"needs the axis that it crosses; allowed: {USAGE['frontier']}")
             return Number(0.0)
-        kind = self.known(names[0], FRONTIERS, "frontier")
+        kind = self.known(names[0], self.frontiers, "frontier")
         axis = along.children[2].children[0]
         self.known(axis, self.axes, "axis of the study")
         conditions = self.conditions(name, [argument for argument in rest if argument is not along])
@@ -266,23 +194,9 @@ class _Reader:
             return -self.number(token) if len(tree.children) == 2 else self.number(token)
         return str(token) if tree.data == "word" else str(token)[1:-1]
 
-    def number(self, token: Token) -> float:
-        value = float(token)
-        if math.isinf(value):
-            self.wrong(token, "is too large; allowed: a finite number")
-            return 0.0
-        return rounded(value)
-
     def column(self, token: Token) -> str:
-        hint = " (area(LABEL) is the share of a label)" if token in LABELS else None
+        hint = " (area(LABEL) is the share of a label)" if token in self.labels else None
         return self.known(token, COLUMNS, "quantity", hint)
-
-    def known(self, token: Token, names: Iterable[str], what: str, hint: str | None = None) -> str:
-        if token not in names:
-            article = "an" if what[0] in "aeiou" else "a"
-            hint = did_you_mean(token, names) if hint is None else hint
-            self.wrong(token, f"is not {article} {what}; allowed: {', '.join(names)}{hint}")
-        return str(token)
 
 
 def _values(axis: Axis) -> str:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, cast
 
+from phasemap.study import expressions
 from phasemap.study.axes import Axis, is_number
+from phasemap.study.expressions import COMPARISONS, show_literal, terms_in
 from phasemap.study.names import QUANTITIES, STEP_TIMES, SUBPHASES, SUMMARIES, FrontierKind
 from phasemap.study.networks import NETWORK_SETTINGS
-from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
+from phasemap.study.values import rounded
 
-COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "=": operator.eq,
-    "!=": operator.ne,
-}
 LABELS = (*SUBPHASES, "grokking", "generalizes")
+"""The labels of the built-in rules, and of what they have in common."""
 COLUMNS = (
     *QUANTITIES,
     *SUMMARIES,
@@ -30,10 +23,7 @@ COLUMNS = (
 )
 """The columns of numbers in the table of trials."""
 
-KEYWORDS = ("at", "where", "and")
 STATISTICS = ("mean", "min", "max", "median")
-PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
-NEGATIVE, ATOM = 3, 4  # bind more than any operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,42 +129,7 @@ class Frontier:
 
 
 Term = Area | Statistic | Share | Correlation | Frontier
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number that is not negative."""
-
-    value: float
-
-    def __str__(self) -> str:
-        return show_literal(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Negative:
-    """Minus an expression."""
-
-    of: Expression
-
-    def __str__(self) -> str:
-        return f"-{_within(self.of, ATOM)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """Two expressions joined by + - * or /."""
-
-    left: Expression
-    operator: str
-    right: Expression
-
-    def __str__(self) -> str:
-        level = PRECEDENCE[self.operator]
-        return f"{_within(self.left, level)} {self.operator} {_within(self.right, level + 1)}"
-
-
-Expression = Number | Negative | Operation | Term
+Expression: TypeAlias = expressions.Expression[Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,22 +147,13 @@ class Claim:
     @property
     def terms(self) -> tuple[Term, ...]:
         """Every term of every side."""
-        return tuple(term for side in self.sides for term in _terms(side))
+        return tuple(term for side in self.sides for term in cast("Iterator[Term]", terms_in(side)))
 
 
 def chosen_values(axis: Axis, conditions: Conditions) -> tuple[Any, ...]:
     """Return the values of an axis that satisfy all conditions on it."""
     mine = [condition for condition in conditions if condition.axis == axis.name]
     return tuple(value for value in axis.values if all(condition.chooses(value) for condition in mine))
-
-
-def show_literal(value: float | str) -> str:
-    """Write a number or a text as a claim has it; texts that are no plain name are quoted."""
-    if not isinstance(value, str):
-        return f"{value:.{SIGNIFICANT_DIGITS}g}"
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and value not in KEYWORDS:
-        return value
-    return f'"{value}"' if '"' not in value else f"'{value}'"
 
 
 def _spelled(value: Any) -> str | None:
@@ -221,22 +167,3 @@ def _spelled(value: Any) -> str | None:
 
 def _call(name: str, arguments: str, conditions: Sequence[Condition]) -> str:
     return f"{name}({', '.join([arguments, *map(str, conditions)])})"
-
-
-def _within(expression: Expression, least: int) -> str:
-    """Write an operand, in parentheses where it binds less than it must."""
-    if isinstance(expression, Operation):
-        binds = PRECEDENCE[expression.operator]
-    else:
-        binds = NEGATIVE if isinstance(expression, Negative) else ATOM
-    return str(expression) if binds >= least else f"({expression})"
-
-
-def _terms(expression: Expression) -> Iterator[Term]:
-    if isinstance(expression, Operation):
-        yield from _terms(expression.left)
-        yield from _terms(expression.right)
-    elif isinstance(expression, Negative):
-        yield from _terms(expression.of)
-    elif not isinstance(expression, Number):
-        yield expression

@@ -15,6 +15,7 @@ from phasemap.study.checks import check_rule, check_study
 from phasemap.study.errors import BadFileError, Problem, StudyError, did_you_mean
 from phasemap.study.files import absolute, read_matrix
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.phases_section import OWN, PhasesReader
 from phasemap.study.settings import Section
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
 from phasemap.study.task_checks import check_task
@@ -55,7 +56,7 @@ def load_rule(path: str | Path) -> PhaseRule:
     """Read a labelling rule from a file with the content of a study's ``phases`` section."""
     document = read_document(path)
     parser = _Parser(document)
-    rule: PhaseRule = parser.section((), PhaseRule, document.content)
+    rule = parser.phases((), document.content, name=Path(path).stem)
     for key, message in check_rule(rule):
         parser.wrong((key,), message)
     parser.stop_if_wrong()
@@ -102,7 +103,8 @@ class _Parser:
             "axes": axes,
             "seeds": self._seeds(content.get("seeds", 1)),
         }
-        for key in ("phases", "search", "resources"):
+        values["phases"] = self.phases(("phases",), content.get("phases", {}))
+        for key in ("search", "resources"):
             values[key] = self.section((key,), _annotation(key), content.get(key, {}))
         for key in ("record", "claims"):
             values[key] = self._list((key,), Study.model_fields[key], content.get(key, []))
@@ -115,6 +117,13 @@ class _Parser:
             self.wrong(path, message)
         self.stop_if_wrong()
         return study
+
+    def phases(self, path: tuple[Any, ...], content: Any, *, name: str = OWN) -> PhaseRule:
+        """Read what a study labels by; ``name`` is that of own labels that have none."""
+        reader = PhasesReader(self.document, self.section, files_allowed=self.files_allowed, name=name)
+        rule = reader.read(path, content)
+        self.problems.extend(reader.problems)
+        return rule
 
     def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
         """Validate one section; the keys in error are reported, and the rest is used for further checks."""

@@ -50,6 +50,42 @@ PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")
 """The phases, in the order in which ties between seeds are decided."""
 SUBPHASES: Final = ("memorization", "forgetting", "confusion", *GROKKING)
 
+QUANTITY_KINDS: Final[dict[str, Literal["accuracy", "loss", "number"]]] = {
+    **dict.fromkeys(ACCURACIES, "accuracy"),
+    **dict.fromkeys(LOSSES, "loss"),
+    **dict.fromkeys(NORMS, "number"),
+    "rule_capture": "accuracy",
+}
+"""The kind of each quantity that built-in tasks record."""
+
+FACTS = ("n_train", "n_corrupted", "n_classes", "corruption_effective")
+"""What is known of a trial's data beside its settings."""
+
+LETTERS: Final = {
+    "clean_fit": "L",
+    "coexistence": "C",
+    "partial_inversion": "P",
+    "full_inversion": "I",
+    "undetermined": "U",
+    "grokking": "G",
+    "memorization": "M",
+    "forgetting": "F",
+    "confusion": "X",
+}
+"""The letters of the built-in labels."""
+
+UNLABELLED: Final = {"diverged": "D", "failed": "!", "missing": "", "unlabelled": "?"}
+"""What points without a label are called, and their letters."""
+
+RESERVED_COLUMNS = (
+    *("trial_id", "seed", "status", "step", "phase", "subphase", "rule", "label_reason", "settled"),
+    *("subphase_doshi2024", "subphase_memorized_fraction", *QUANTITIES, *SUMMARIES),
+    *("pack_id", "host", "device", "error", "point"),
+)
+"""The columns of the table of trials, beside settings, that no rule may fill."""
+
+BUILT_IN_RULES: Final = ("memorized_fraction", "doshi2024")
+
 ROBUSTNESS: Final = "robustness"
 """The share of other thresholds, windows, horizons and seeds that keep a point's label."""
 

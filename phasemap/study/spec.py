@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, InstanceOf, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
+from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, PHASES, SUBPHASES, FrontierKind
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
     NETWORK_SETTINGS,
@@ -19,16 +21,54 @@ from phasemap.study.networks import (
     TaskSpec,
     TrainingSpec,
 )
+from phasemap.study.rule import Rule
 from phasemap.study.settings import Section, Setting
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
 
 class PhaseRule(Section):
-    """The labelling rule and its thresholds (also the content of a rule file)."""
+    """The labelling rule: a built-in one with its thresholds, or own labels (also the content of a rule file).
 
-    rule: Literal["memorized_fraction", "doshi2024"] = "memorized_fraction"
+    Of own labels ``rule`` is the name, and ``generalized`` the level of their frontier of that name, if it is the
+    built-in one's.
+    """
+
+    rule: Name = "memorized_fraction"
     generalized: Annotated[Real, Field(gt=0, le=1)] = 0.9
     memorized: Annotated[Real, Field(gt=0.5, le=1)] = 0.9
+    own: SkipJsonSchema[InstanceOf[Rule] | None] = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _is_known(self) -> PhaseRule:
+        if self.own is None and self.rule not in BUILT_IN_RULES:
+            raise ValueError(f"{self.rule} is not a rule; allowed: {', '.join(BUILT_IN_RULES)}")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order in which ties between seeds are decided within a phase."""
+        return SUBPHASES if self.own is None else self.own.label_names
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases, in the order in which ties between seeds are decided."""
+        return PHASES if self.own is None else self.own.phases
+
+    @property
+    def phase_of(self) -> dict[str, str]:
+        """The phase of each label."""
+        if self.own is not None:
+            return self.own.phase_of
+        return {name: "grokking" if name in GROKKING else name for name in SUBPHASES}
+
+    @property
+    def frontiers(self) -> tuple[FrontierKind, ...]:
+        """The frontiers that diagrams draw; of own ones, those that are the built-in ones."""
+        if self.own is None:
+            return FRONTIERS
+        return tuple(kind for kind in FRONTIERS if kind in self.own.built_in_frontiers)
 
 
 class SearchSpec(Section):
@@ -67,7 +107,6 @@ KEYS = (
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights"]
 
 

@@ -9,8 +9,11 @@ from typing import Any
 import yaml
 
 from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.rule import rule_content
 from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
+from phasemap.study.values import NAME_PATTERN
 from phasemap.study.yaml_lines import CORE_SCALARS
 
 TEMPLATE = """\
@@ -67,6 +70,8 @@ def study_content(study: Study) -> dict[str, Any]:
         for key in optional:
             content[section].pop(key, None)
     content["search"] = _search_content(study.search)
+    if study.phases.own is not None:
+        content["phases"] = {"rule": study.phases.rule, **rule_content(study.phases.own)}
     axes = {axis.name: _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
 
@@ -120,6 +125,7 @@ def json_schema() -> Any:
     axes = {name: _axis_schema(name) for name in NETWORK_SETTINGS}
     definitions.pop("Axis", None)
     definitions["AxisRange"] = AxisRange.model_json_schema()
+    definitions["PhaseRule"] = _phases_schema(definitions["PhaseRule"])
     properties["axes"] = {
         "type": "object",
         "properties": axes,
@@ -139,6 +145,35 @@ def json_schema() -> Any:
 
 
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _phases_schema(built_in: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what a study labels by: a built-in rule, a rule file with its thresholds, or own labels."""
+    text = {"type": "string"}
+    texts = {"type": "object", "additionalProperties": text}
+    number = {"type": "number"}
+    mark = {"type": "object", "properties": dict.fromkeys(("when", "letter", "colour"), text)}
+    own = {
+        "rule": {"type": "string", "pattern": NAME_PATTERN},
+        "quantities": {"type": "object", "additionalProperties": {"enum": ["accuracy", "loss", "number"]}},
+        "parameters": {"type": "object", "additionalProperties": number},
+        "labels": {"type": "object", "additionalProperties": {"anyOf": [text, mark]}, "minProperties": 1},
+        "groups": {"type": "object", "additionalProperties": {"type": "array", "items": text, "minItems": 1}},
+        "times": texts,
+        "columns": texts,
+        "window": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        "frontiers": texts,
+    }
+    file = {"rule": {"type": "string", "pattern": r"\.ya?ml$"}}
+    rules = {"enum": list(BUILT_IN_RULES), "default": BUILT_IN_RULES[0], "type": "string"}
+    return {
+        "description": built_in["description"],
+        "anyOf": [
+            {**built_in, "properties": {**built_in["properties"], "rule": rules}},
+            {"type": "object", "properties": file, "required": ["rule"], "additionalProperties": number},
+            {"type": "object", "properties": own, "required": ["labels"], "additionalProperties": False},
+        ],
+    }
 
 
 def _with_standard_bounds(part: Any) -> Any:

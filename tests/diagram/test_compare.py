@@ -128,7 +128,7 @@ def test_diverged_trials_are_an_outcome_and_failed_ones_are_missing(band):
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1))
 def test_agreement_and_kappa_are_scikit_learn_s(pairs):
     a, b = (np.asarray(side, dtype=object) for side in zip(*pairs, strict=True))
-    found = transitions(a, b)
+    found = transitions(a, b, LABELS)
     assert found.counts.to_numpy().sum() == len(pairs)
     assert found.agreement == pytest.approx(np.mean(a == b))
     if len(set(a) | set(b)) > 1:

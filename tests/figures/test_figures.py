@@ -72,7 +72,7 @@ def spec():
 
 
 def test_every_label_has_a_colour_and_a_letter_of_its_own():
-    assert set(MARKS) == {*SUBPHASES, *PHASES, "diverged", "failed", "missing"}
+    assert set(MARKS) == {*SUBPHASES, *PHASES, "diverged", "failed", "missing", "unlabelled"}
     together = [[*SUBPHASES, "diverged", "failed", "missing"], [*PHASES, "diverged", "failed", "missing"]]
     for names in together:
         assert len({MARKS[name].letter for name in names}) == len(names)

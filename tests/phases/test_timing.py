@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from test_rules import curves
 
-from phasemap.phases.timing import delayed, step_times
+from phasemap.phases.curves import Curves
+from phasemap.phases.labels import columns
+from phasemap.phases.rules import step_times
+from phasemap.study.rule_file import packaged_rule
 from phasemap.study.spec import PhaseRule
 
 RULE = PhaseRule()
@@ -47,7 +50,9 @@ def test_delayed_compares_the_two_steps_and_is_null_without_either():
         "memorization_step": np.asarray([10.0, 10, np.nan, 10]),
         "grokking_step": np.asarray([30.0, 29, 9, np.nan]),
     }
-    assert delayed(ratio).tolist() == [True, False, None, None]
+    four = Curves(steps=np.asarray([1]), values={}, corruption=np.zeros(4), n_corrupted=np.zeros(4, dtype=np.int64))
+    found = columns(four, packaged_rule("memorized_fraction"), ratio)["delayed"]
+    assert found.tolist() == [True, False, None, None]
 
 
 def test_crossings_divide_their_interval_in_proportion():

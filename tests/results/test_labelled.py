@@ -15,7 +15,7 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import derive, write_tables
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import CACHE_SCHEMA, code_digest, labelled_rows, recorded_steps
+from phasemap.results.labelled import cache_schema, code_digest, labelled_rows, recorded_steps
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_frame, trial_rows
 from phasemap.results.shards import read_shards, shard_files, write_shard
 from phasemap.study.spec import PhaseRule
@@ -103,7 +103,9 @@ def test_labels_that_other_code_left_in_the_cache_are_not_served(folder):
     column = labels.column_names.index("subphase")
     stale = labels.set_column(column, "subphase", pa.array(["forgetting"] * len(labels), pa.string()))
     cache.unlink()
-    by_version_alone = hashlib.sha256(f"{RULE.model_dump_json()} {__version__} {CACHE_SCHEMA}".encode()).hexdigest()
+    by_version_alone = hashlib.sha256(
+        f"{RULE.model_dump_json()} {__version__} {cache_schema(RULE)}".encode()
+    ).hexdigest()
     pq.write_table(stale, folder.cache / f"labels-{by_version_alone[:16]}.parquet")
     assert found(folder) == before
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from phasemap.results.merge import TRIAL_COLUMNS
 from phasemap.study.axes import Axis
-from phasemap.study.claim_grammar import MAX_CHARACTERS, ClaimError, parse_claim
+from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import (
     COLUMNS,
-    KEYWORDS,
     LABELS,
     STATISTICS,
     Area,
@@ -21,14 +20,12 @@ from phasemap.study.claims import (
     Condition,
     Correlation,
     Frontier,
-    Negative,
-    Number,
-    Operation,
     Share,
     Statistic,
     chosen_values,
 )
 from phasemap.study.errors import StudyError
+from phasemap.study.expressions import KEYWORDS, MAX_CHARACTERS, Negative, Number, Operation
 from phasemap.study.names import FRONTIERS
 from phasemap.study.values import rounded
 from phasemap.study.writing import dump_study, template

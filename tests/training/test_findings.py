@@ -28,7 +28,7 @@ def phases_over_weight_decay(activation):
         corruption=np.asarray([r.trial.corruption for r in results]),
         n_corrupted=np.asarray([r.n_corrupted for r in results]),
     )
-    return phases(subphases(curves, PhaseRule())).tolist()
+    return phases(subphases(curves, PhaseRule()), PhaseRule()).tolist()
 
 
 @pytest.mark.parametrize(("activation", "forgets"), [("square", True), ("relu", False)])

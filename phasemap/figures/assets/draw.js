@@ -31,7 +31,7 @@ const PhaseDraw = (() => {
 
   /** The hatches of labels that have one, for fills by url(#...). */
   function hatches(marks) {
-    const drawn = { "/": "M0 6L6 0", x: "M0 6L6 0M0 0L6 6", ".": "M2.5 3h1" };
+    const drawn = { "/": "M0 6L6 0", x: "M0 6L6 0M0 0L6 6", ".": "M2.5 3h1", "\\": "M0 0L6 6", "|": "M3 0V6", o: "M1.5 3a1.5 1.5 0 1 0 3 0a1.5 1.5 0 1 0 -3 0", "-": "M0 3H6" };
     const patterns = marks.filter((mark) => mark.hatch).map((mark) =>
       svg("pattern", { id: `hatch-${mark.name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" },
         svg("rect", { width: 6, height: 6, fill: mark.colour }),

@@ -1,0 +1,110 @@
+"""One colour, one letter and one hatch per label, the same in every figure (Okabe & Ito, colour-blind safe)."""
+
+from __future__ import annotations
+
+import itertools
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from phasemap.study.names import LETTERS, UNLABELLED
+from phasemap.study.rule import Rule
+
+LIGHTER = 0.5  # the share of white in the colour of inferred points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How a label is shown."""
+
+    name: str
+    letter: str
+    colour: str
+    hatch: str = ""
+
+    @property
+    def title(self) -> str:
+        """The label as a person reads it."""
+        return self.name.replace("_", " ")
+
+    @property
+    def light(self) -> str:
+        """The colour of points that were inferred, not measured."""
+        mixed = [round(LIGHTER * 255 + (1 - LIGHTER) * int(self.colour[i : i + 2], 16)) for i in (1, 3, 5)]
+        return "#" + "".join(f"{value:02x}" for value in mixed)
+
+    @property
+    def ink(self) -> str:
+        """Black or white, whichever is readable on the colour."""
+        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
+        return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+
+
+COLOURS = {
+    "clean_fit": "#c3e3f6",
+    "coexistence": "#56b4e9",
+    "partial_inversion": "#009e73",
+    "full_inversion": "#0072b2",
+    "undetermined": "#f0e442",
+    "grokking": "#0072b2",
+    "memorization": "#e69f00",
+    "forgetting": "#cc79a7",
+    "confusion": "#999999",
+}
+"""The colours of the built-in labels."""
+
+BUILT_IN_MARKS = {name: Mark(name=name, letter=LETTERS[name], colour=colour) for name, colour in COLOURS.items()}
+"""In the order of the legend."""
+
+HATCHES_WITHOUT_LABEL = {
+    "diverged": "xxxx",
+    "failed": ".",
+    "missing": "////",
+    "unlabelled": "--",
+}  # more dots would make svg files large
+UNLABELLED_MARKS = {
+    name: Mark(name=name, letter=letter, colour="#ffffff", hatch=HATCHES_WITHOUT_LABEL[name])
+    for name, letter in UNLABELLED.items()
+}
+
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+HATCHES = ("", "\\\\\\\\", "||||", "oo")  # together with the palette more than a rule may have labels
+
+
+def marks(rule: Rule) -> dict[str, Mark]:
+    """Return the mark of each label of a rule, and of each group: those of built-in names are fixed.
+
+    Other labels have what the rule gives them, else by position a colour of the palette and a letter of their name that
+    no other has; from the ninth label on colours come again with a hatch. A group looks like the first label in it.
+    """
+    names = list(dict.fromkeys((*rule.label_names, *rule.phases)))
+    letters = _letters(rule, names)
+    looks = _looks(rule)
+    for group, members in rule.groups:
+        looks.setdefault(group, (COLOURS[group], "") if group in COLOURS else looks[members[0]])
+    return {name: Mark(name=name, letter=letters[name], colour=looks[name][0], hatch=looks[name][1]) for name in names}
+
+
+def _letters(rule: Rule, names: Iterable[str]) -> dict[str, str]:
+    given = {label.name: label.letter for label in rule.labels if label.letter}
+    found = {name: given.get(name) or LETTERS[name] for name in names if name in given or name in LETTERS}
+    taken = {*found.values(), *UNLABELLED.values()}
+    for name in names:
+        if name not in found:
+            candidates = (*name.upper(), *string.ascii_uppercase, *string.ascii_lowercase, *string.digits)
+            found[name] = next(letter for letter in candidates if letter.isalnum() and letter not in taken)
+            taken.add(found[name])
+    return found
+
+
+def _looks(rule: Rule) -> dict[str, tuple[str, str]]:
+    """Return the colour and the hatch of each label."""
+    fixed = {
+        label.name: label.colour or COLOURS[label.name]
+        for label in rule.labels
+        if label.colour or label.name in COLOURS
+    }
+    groups = (COLOURS[group] for group, _ in rule.groups if group in COLOURS)
+    taken = {colour.lower() for colour in (*fixed.values(), *groups)}
+    free = ((colour, hatch) for hatch, colour in itertools.product(HATCHES, PALETTE) if hatch or colour not in taken)
+    return {label.name: (fixed[label.name], "") if label.name in fixed else next(free) for label in rule.labels}

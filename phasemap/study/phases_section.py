@@ -1,0 +1,101 @@
+"""Read the ``phases`` section of a study: a built-in rule, a rule file with its thresholds, or own labels."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
+from phasemap.study.files import absolute
+from phasemap.study.names import BUILT_IN_RULES
+from phasemap.study.rule_file import own_rule, read_rule
+from phasemap.study.spec import PhaseRule
+from phasemap.study.values import describe, rounded
+from phasemap.study.yaml_lines import Document, Path_, read_document
+
+RULE_FILES = (".yaml", ".yml")
+OWN = "own"  # the name of labels that stand in a study, where it gives them none
+KNOWN = f"one of {', '.join(BUILT_IN_RULES)}, a rule file (.yaml), or a name beside labels"
+
+
+@dataclass
+class PhasesReader:
+    """Reads one section; ``section`` validates that of a built-in rule."""
+
+    document: Document
+    section: Callable[[Path_, type[PhaseRule], Any], Any]
+    files_allowed: bool = True
+    name: str = OWN
+    problems: list[Problem] = field(default_factory=list)
+
+    def wrong(self, path: Path_, message: str) -> None:
+        """Report a mistake of the study."""
+        self.problems.append(self.document.problem(path, message))
+
+    def read(self, path: Path_, content: Any) -> PhaseRule:
+        """Return the rule; in error a built-in one to go on with."""
+        if not isinstance(content, dict):
+            return self.built_in(path, content)
+        named, rest = content.get("rule"), {key: value for key, value in content.items() if key != "rule"}
+        if "labels" in rest:
+            return self.own((*path, "rule"), self.document, path, rest, str(named or self.name), {})
+        if isinstance(named, str) and named.endswith(RULE_FILES):
+            return self.file(path, named, rest)
+        return self.built_in(path, content)
+
+    def built_in(self, path: Path_, content: Any) -> PhaseRule:
+        """Read a built-in rule with its thresholds."""
+        rule: PhaseRule = self.section(path, PhaseRule, content)
+        if rule.rule not in BUILT_IN_RULES:
+            hint = did_you_mean(rule.rule, BUILT_IN_RULES)
+            self.wrong((*path, "rule"), f"= {describe(rule.rule)} is not allowed; allowed: {KNOWN}{hint}")
+            return PhaseRule()
+        return rule
+
+    def file(self, path: Path_, named: str, thresholds: Mapping[Any, Any]) -> PhaseRule:
+        """Read a rule from its file, which stands beside the study's."""
+        place = (*path, "rule")
+        if not self.files_allowed:
+            self.wrong(place, "names a file, which a study sent to a service can't; allowed: the labels themselves")
+            return PhaseRule()
+        try:
+            document = read_document(absolute(Path(self.document.source).parent, named))
+        except StudyError as error:
+            self.problems.extend(error.problems)
+            return PhaseRule()
+        except UserError as error:
+            self.wrong(place, f"= {describe(named)}: {error}")
+            return PhaseRule()
+        self.problems.extend(document.problems)
+        values = self.thresholds(path, named, document.content, thresholds)
+        return self.own(place, document, (), document.content, Path(named).stem, values)
+
+    def thresholds(self, path: Path_, named: str, content: Any, found: Mapping[Any, Any]) -> dict[str, float]:
+        """Read other values for the parameters of a rule file."""
+        parameters = content.get("parameters") if isinstance(content, dict) else None
+        known = list(map(str, parameters)) if isinstance(parameters, dict) else []
+        values = {}
+        for key, value in found.items():
+            if key not in known:
+                hint = did_you_mean(str(key), known)
+                self.wrong((*path, key), f"is no parameter of {named}; allowed: {', '.join(('rule', *known))}{hint}")
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                self.wrong((*path, key), f"= {describe(value)} is not allowed; allowed: a number")
+            else:
+                values[str(key)] = rounded(float(value))
+        return values
+
+    def own(
+        self, place: Path_, document: Document, path: Path_, content: Any, text: str, thresholds: Mapping[str, float]
+    ) -> PhaseRule:
+        """Read own labels at a path of a document; ``place`` is where the study names them."""
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:64]
+        if name in BUILT_IN_RULES:
+            self.wrong(place, f"= {describe(text)} is the name of a built-in rule; allowed: another name")
+        rule, problems = read_rule(document, content, name, path=path, thresholds=thresholds)
+        self.problems.extend(problems)
+        return PhaseRule() if rule is None or name in BUILT_IN_RULES else own_rule(rule)

@@ -1,0 +1,137 @@
+"""A labelling rule as a value: labels, groups, step times, columns and frontiers, by conditions over a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from phasemap.study.conditions import (
+    Condition,
+    Expression,
+    Fact,
+    Kind,
+    Step,
+    Term,
+    Value,
+    all_terms,
+    constant,
+    quantities_of,
+)
+
+WINDOW = 0.1  # the share of the steps over which a bare quantity is a median, where a rule says nothing
+OTHERWISE = "otherwise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One label and when it is given; without a condition to every trial that no label before it was given to."""
+
+    name: str
+    when: Condition | None
+    letter: str | None = None
+    colour: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """A line of the map: where a quantity is equal to a number or to another quantity."""
+
+    name: str
+    quantity: str
+    level: Expression  # a bare quantity, or numbers and parameters
+
+    def __str__(self) -> str:
+        return f"{self.quantity} = {self.level}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A labelling rule with its thresholds; labels are tried in their order."""
+
+    name: str
+    labels: tuple[Label, ...]
+    quantities: tuple[tuple[str, Kind], ...] = ()  # that the rule declares beside the built-in ones
+    parameters: tuple[tuple[str, float], ...] = ()
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    times: tuple[tuple[str, Step], ...] = ()
+    columns: tuple[tuple[str, Condition | Expression], ...] = ()
+    window: float = WINDOW
+    frontiers: tuple[Frontier, ...] = ()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels, in the order in which ties between seeds are decided within a phase."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def phase_of(self) -> dict[str, str]:
+        """The phase of each label: its group, else the label itself."""
+        group_of = {label: group for group, members in self.groups for label in members}
+        return {name: group_of.get(name, name) for name in self.label_names}
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases, in the order in which ties between seeds are decided."""
+        return tuple(dict.fromkeys(self.phase_of.values()))
+
+    @property
+    def texts(self) -> tuple[Condition | Expression, ...]:
+        """Every condition and expression that is computed of a trial."""
+        whens = tuple(label.when for label in self.labels if label.when is not None)
+        return (*whens, *(time for _, time in self.times), *(column for _, column in self.columns))
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The quantities whose curves decide anything that the rule says of a trial."""
+        return frozenset(name for text in self.texts for name in quantities_of(text))
+
+    @property
+    def facts(self) -> frozenset[str]:
+        """The settings and facts that the rule looks at."""
+        times = {name for name, _ in self.times}
+        found = {term.name for text in self.texts for term in all_terms(text) if isinstance(term, Fact)}
+        return frozenset(found - times)
+
+    @property
+    def built_in_frontiers(self) -> dict[str, float | None]:
+        """Those frontiers that are the built-in ones, with the level of ``generalization``."""
+        found: dict[str, float | None] = {}
+        for frontier in self.frontiers:
+            level = constant(frontier.level, dict(self.parameters))
+            pair = (frontier.name, frontier.quantity)
+            if pair == ("generalization", "test_accuracy") and level is not None and 0 < level <= 1:
+                found["generalization"] = level
+            if pair == ("inversion", "recovered_accuracy") and frontier.level == Value("memorized_accuracy"):
+                found["inversion"] = None
+        return found
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return each term that decides a label, once."""
+        whens = [label.when for label in self.labels if label.when is not None]
+        return tuple(dict.fromkeys(term for when in whens for term in all_terms(when)))
+
+    def with_parameters(self, values: Mapping[str, float]) -> Rule:
+        """Return the rule with other thresholds, of those that it has."""
+        return replace(self, parameters=tuple((name, values.get(name, old)) for name, old in self.parameters))
+
+
+def rule_content(rule: Rule) -> dict[str, Any]:
+    """Return a rule as the plain values of its file; reading them gives an equal rule."""
+    content: dict[str, Any] = {
+        "quantities": dict(rule.quantities),
+        "parameters": dict(rule.parameters),
+        "labels": {label.name: _label_content(label) for label in rule.labels},
+        "groups": {name: list(members) for name, members in rule.groups},
+        "times": {name: str(time) for name, time in rule.times},
+        "columns": {name: str(column) for name, column in rule.columns},
+        "window": rule.window,
+        "frontiers": {frontier.name: str(frontier) for frontier in rule.frontiers},
+    }
+    return {key: value for key, value in content.items() if value not in ({},)}
+
+
+def _label_content(label: Label) -> Any:
+    when = OTHERWISE if label.when is None else str(label.when)
+    marks = {key: value for key, value in (("letter", label.letter), ("colour", label.colour)) if value is not None}
+    return {"when": when, **marks} if marks else when
