@@ -197,7 +197,8 @@ class _Run:
         try:
             if runner is not None:
                 self.folder.remove(self.folder.curves)  # until it is written again the shards speak
-                with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
+                search = self.study.search if self.plan.adaptive else None
+                with Progress(self.plan.packs, reused=reused, search=search, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
                 compact(self.folder)
             outcome = "done"
