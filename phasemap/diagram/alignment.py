@@ -93,7 +93,8 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
 
 def _rule_words(study: Study) -> str:
     rule = study.phases
-    return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g})"
+    at_step = "" if rule.at_step is None else f", at step {rule.at_step}"
+    return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g}{at_step})"
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -57,7 +57,8 @@ def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
     if missing:
         raise ValueError(f"the curves lack the columns {', '.join(missing)}")
     parts = []
-    for ids, curves in curves_in(frame):
+    for ids, whole in curves_in(frame):
+        curves = whole if rule.at_step is None else whole.until(rule.at_step)
         labels = label_curves(curves, rule)[list(LABEL_COLUMNS)]
         parts.append(labels.set_index(pd.Index(ids, name="trial_id")))
     return pd.concat(parts) if parts else pd.DataFrame(columns=list(LABEL_COLUMNS))

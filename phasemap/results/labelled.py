@@ -27,11 +27,12 @@ AT_HORIZON = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or n
 
 
 def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
-    """Return every row of every shard with TRIAL_COLUMNS, labelled at the horizon or at an earlier step; not merged.
+    """Return every row of every shard with TRIAL_COLUMNS, labelled at the rule's step or at an earlier one; not merged.
 
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
+    at_step = rule.at_step if at_step is None else at_step
     if at_step is not None:
         return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached)))
     path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
@@ -94,7 +95,7 @@ def _all(parts: Iterable[pa.Table]) -> pa.Table:
 
 def _cache_key(rule: PhaseRule) -> str:
     """Name what labels depend on beside the curves: the rule, and the code of this release."""
-    text = f"{rule.model_dump_json()} {__version__} {CACHE_SCHEMA}"
+    text = f"{rule.model_dump_json(exclude_none=True)} {__version__} {CACHE_SCHEMA}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -131,9 +131,9 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         return run.execute(runner)
 
 
-def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
+def write_results(folder: RunFolder, study: Study, *, curves: bool = True) -> Tables:
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = completed(derive(folder, study, at_step))
+    tables = completed(derive(folder, study))
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)

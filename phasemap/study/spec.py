@@ -76,11 +76,20 @@ class FixedSpec(Section):
 
 
 class PhaseRule(Section):
-    """The labelling rule and its thresholds (also the content of a rule file)."""
+    """The labelling rule and its thresholds (also the content of a rule file).
+
+    With ``at_step`` trials are labelled as if their training had ended there.
+    """
 
     rule: Literal["memorized_fraction", "doshi2024"] = "memorized_fraction"
     generalized: Annotated[Real, Field(gt=0, le=1)] = 0.9
     memorized: Annotated[Real, Field(gt=0.5, le=1)] = 0.9
+    at_step: Count | None = None
+
+    @property
+    def horizon_words(self) -> str:
+        """Say at which step labels are taken; empty at the end of the training."""
+        return "" if self.at_step is None else f"labels at step {self.at_step}"
 
 
 class SearchSpec(Section):
