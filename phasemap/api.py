@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
-from phasemap.study.file import load_rule, load_study, parse_study
+from phasemap.study.file import load_rule, load_study, parse_study, study_of
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.spec import PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial
@@ -36,7 +36,7 @@ RULES = BUILT_IN_RULES
 
 
 def run(
-    study: Study | str | Path,
+    study: Study | str | Path | Mapping[str, Any],
     *,
     storage: str | Path | None = None,
     address: str | None = None,
@@ -47,15 +47,28 @@ def run(
 ) -> Run:
     """Run a study (or continue its run) and return the run.
 
+    ``study`` is a study, the path of its file, or a mapping with the content of one: {"name": ..., "task": {...}, ...}.
     ``address`` names a Ray cluster; without it Ray is started on this machine with ``cpus`` CPUs. ``callbacks`` are Ray
     Tune callbacks. ``in_process`` trains without Ray, one pack after the other. Progress goes to stderr unless
     ``quiet``.
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
-    study = study if isinstance(study, Study) else load_study(study)
+    study = _study(study)
     folder = run_folder(storage, study.name)
     execute(study, folder, address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
     return Run(folder)
+
+
+def _study(given: Study | str | Path | Mapping[str, Any]) -> Study:
+    if isinstance(given, Study):
+        return given
+    if isinstance(given, str | Path):
+        return load_study(given)
+    if isinstance(given, Mapping):
+        return study_of(given)
+    raise UserError(
+        f"{given!r:.60} is no study; allowed: a study (pm.load_study), the path of its file, or a mapping like one"
+    )
 
 
 def execute(
@@ -89,24 +102,28 @@ def execute(
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
     """Label a run again from its stored curves and return it; nothing is trained.
 
-    ``rule`` is a rule's name, a file with the content of a study's ``phases``, or None for the run's own. A new rule is
-    kept in the run's study.yaml. ``at_step`` gives the map at an earlier horizon; the tables stay so until the next
-    relabel or run.
+    ``rule`` is a rule's name, a file with the content of a study's ``phases``, or None for the run's own. ``at_step``
+    gives the map at an earlier horizon; without it, labels are those at the end of the training again. What labels was
+    last is kept in the run's study.yaml and with its last execution, until the next relabel or run.
     """
+    from phasemap.results.provenance import note_labels
     from phasemap.running.driver import write_results
     from phasemap.running.storage import storage_errors
 
-    wanted = run.study.phases if rule is None else _rule(rule)
+    own = run.study.phases.model_copy(update={"at_step": None})
+    wanted = own if rule is None else _rule(rule)
+    wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
     _check_with_rule(study)
     steps = longest_training(study)
-    if at_step is not None and at_step > steps:
-        raise UserError(f"--at-step {at_step} is after the end of the training; allowed: up to {steps}")
+    if wanted.at_step is not None and wanted.at_step > steps:
+        raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
             run.folder.remove_labelled()
             run.folder.write_text(run.folder.study, dump_study(study))
-        write_results(run.folder, study, at_step, curves=not run.folder.fetch(run.folder.curves))
+        write_results(run.folder, study, curves=not run.folder.fetch(run.folder.curves))
+        note_labels(run.folder, wanted.model_dump(exclude_none=True))
     return Run(run.folder)
 
 

@@ -19,14 +19,17 @@ from phasemap.study.errors import UserError
 
 SUMS = "SHA256SUMS"
 ZIP = ".zip"
+OTHER_ARCHIVES = frozenset({".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can hold: the same content gives the same file
 
 
 def write_bundle(run: Run, target: Path) -> list[str]:
     """Write a run's bundle to a new folder or zip, whole or not at all, and return the names of its files.
 
-    UserError where the target exists; UnreachableError where it can't be written.
+    UserError where the target exists or is named like another archive; UnreachableError where it can't be written.
     """
+    if target.suffix.lower() in OTHER_ARCHIVES:
+        raise UserError(f"{target} has the ending '{target.suffix}'; allowed: .zip, or a folder (without an ending)")
     if target.exists() or target.is_symlink():
         raise UserError(f"{target} exists already; allowed: a new folder or a new .zip file")
     parent, prefix = target.absolute().parent, f".{target.name}."

@@ -10,7 +10,8 @@ from phasemap.diagram.bands import Band, band_table, drawn_bands, inferred_band,
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats, Kind
 from phasemap.diagram.seeds import SeedMaps
-from phasemap.study.errors import UserError
+from phasemap.study.errors import UserError, did_you_mean
+from phasemap.study.names import FRONTIERS
 
 if TYPE_CHECKING:
     import xarray
@@ -21,6 +22,11 @@ class PhaseDiagram:
     """A phase diagram over two axes (or a strip over one), with facets for the others."""
 
     def __init__(self, diagram: Diagram, trials: pd.DataFrame | None = None) -> None:
+        if not isinstance(diagram, Diagram):
+            raise UserError(
+                f"a {type(diagram).__name__} is no phase diagram; allowed: what a run's diagram() returns, "
+                "e.g. pm.open_run('runs/mine').diagram(x='corruption', y='weight_decay')"
+            )
         self.data = diagram
         self._trials = trials  # those behind the points, where these are the run's own
 
@@ -34,7 +40,7 @@ class PhaseDiagram:
 
     def frontier(self, kind: Kind = "generalization", *, panel: int = 0) -> list[Floats]:
         """Return a frontier's lines in one panel, each (n, 2) in axis values; kind: generalization, inversion."""
-        return self.data.frontier(kind, panel)
+        return self.data.frontier(self._kind(kind), self._panel(panel))
 
     def frontier_band(
         self, kind: Kind = "generalization", level: float = 0.9, *, panel: int = 0, along: Literal["x", "y"] = "x"
@@ -46,6 +52,11 @@ class PhaseDiagram:
         axis on which the crossings lie. UserError with one seed (no spread is known then), for diagrams over ``step``,
         and along a categorical axis, which no frontier crosses.
         """
+        kind, panel = self._kind(kind), self._panel(panel)
+        if along not in ("x", "y"):
+            raise UserError(f"along={along!r} is no axis of a diagram; allowed: 'x', 'y'")
+        if not 0 < level < 1:
+            raise UserError(f"level={level!r} is no probability of a band; allowed: a number between 0 and 1")
         axis = (self.data.x if along == "x" else self.data.y).axis
         if axis.categorical:
             other = "y" if along == "x" else "x"
@@ -58,6 +69,19 @@ class PhaseDiagram:
         if maps.n_seeds < 2:
             raise UserError(f"{self.data.study.name} has {maps.n_seeds} seed: no spread known; needed: 2 seeds or more")
         return band_table(self.data, row_band(maps, self.data, panel, kind, along, level))
+
+    def _kind(self, kind: Kind) -> Kind:
+        if kind not in FRONTIERS:
+            raise UserError(
+                f"{kind!r} is no frontier{did_you_mean(str(kind), FRONTIERS)}; allowed: {', '.join(FRONTIERS)}"
+            )
+        return kind
+
+    def _panel(self, panel: int) -> int:
+        n = len(self.data.panels)
+        if panel not in range(-n, n):
+            raise UserError(f"panel={panel!r} is not there: the diagram has {n}; allowed: 0 to {n - 1}")
+        return panel
 
     def bands(self) -> tuple[tuple[Band, ...], ...]:
         """Return the bands that a picture shows in each panel; none with fewer than 3 seeds."""

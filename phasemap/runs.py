@@ -127,7 +127,9 @@ class Run:
 
     def robustness(self) -> pd.DataFrame:
         """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
-        return robustness(self.study, self.trials, self.points, self.curves)
+        at_step, curves = self.study.phases.at_step, self.curves
+        known = curves if at_step is None else curves[curves["step"] <= at_step]
+        return robustness(self.study, self.trials, self.points, known)
 
     def to_optuna(self) -> optuna.Study:
         """Return the trials as an Optuna study in memory, for Optuna's own plots (needs phasemap[export]).

@@ -1,7 +1,11 @@
 """The public face: what a notebook does."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
+import yaml
 from conftest import SMALL, study_of
 from matplotlib.figure import Figure
 
@@ -69,7 +73,6 @@ def test_a_map_over_the_horizon_ends_with_the_run_s_own_labels(run):
 
 
 def test_tables_are_made_from_the_shards_where_they_are_missing(finished, tmp_path):
-    import shutil
 
     copy = tmp_path / "small"
     shutil.copytree(finished[1].path, copy)
@@ -87,3 +90,62 @@ def test_mistakes_are_user_errors(run, tmp_path):
         pm.run(tmp_path / "empty.yaml")
     with pytest.raises(pm.UnreachableError, match="can't be written"):
         pm.run(study_of(), storage="/proc/none", in_process=True)
+
+
+def test_a_mapping_is_a_study(tmp_path):
+    done = pm.run(yaml.safe_load(SMALL), storage=tmp_path, in_process=True, quiet=True)
+    assert done.study == study_of()
+    with pytest.raises(pm.StudyError, match=r"axes.widht is not a trial setting.*\(the given mapping\)"):
+        pm.run(yaml.safe_load(SMALL) | {"axes": {"widht": [8]}}, storage=tmp_path)
+    for wrong in (None, 3, done.points):
+        with pytest.raises(pm.UserError, match="is no study; allowed: a study"):
+            pm.run(wrong, storage=tmp_path)
+
+
+def test_a_frontier_or_diagram_that_is_none_is_a_user_error(run):
+    diagram = run.diagram()
+    for ask in (diagram.frontier, diagram.frontier_band):
+        with pytest.raises(pm.UserError, match=r"'generalisation' is no frontier \(did you mean generalization\?\)"):
+            ask("generalisation")
+        with pytest.raises(pm.UserError, match=r"panel=1 is not there: the diagram has 1; allowed: 0 to 0"):
+            ask(panel=1)
+    with pytest.raises(pm.UserError, match=r"along='z' is no axis of a diagram; allowed: 'x', 'y'"):
+        diagram.frontier_band(along="z")
+    with pytest.raises(pm.UserError, match=r"level=90 is no probability of a band; allowed: a number between 0 and 1"):
+        diagram.frontier_band(level=90)
+    with pytest.raises(
+        pm.UserError, match=r"a DataFrame is no phase diagram; allowed: what a run's diagram\(\) returns"
+    ):
+        pm.PhaseDiagram(run.points)
+
+
+def test_labels_at_an_earlier_step_are_kept_and_told(finished, tmp_path):
+    run = pm.open_run(shutil.copytree(finished[1].path, tmp_path / "small"))
+    wanted = pm.label(run.curves[run.curves["step"] <= 21])["subphase"].to_dict()
+    early = pm.relabel(run, at_step=22)
+    assert early.trials.set_index("trial_id")["subphase"].to_dict() == wanted
+    assert set(early.trials["horizon"]) == {21}  # the last record before
+    assert pm.label(early.curves, early.study.phases)["subphase"].to_dict() == wanted
+    assert "60 steps, data fraction 0.6, labels at step 22" in early.diagram().plot().texts[0].get_text().replace(
+        "\n", " "
+    )
+    assert "labels at step 22" in early.report_content()["setting"]
+    card = {name: text for section in early.report_content()["card"]["sections"] for name, text in section["rows"]}
+    assert card["rule"] == "memorized fraction, labels at step 22"
+    assert card["meaning"].startswith("As if the training had ended at step 22, or the last record before it.")
+    assert card["labelled again"].endswith(": memorized_fraction at step 22")
+    (execution,) = json.loads((tmp_path / "small" / "provenance.json").read_text())
+    assert execution["labels"]["rule"]["at_step"] == 22
+    for path in (early.folder.trials, early.folder.points):
+        path.unlink()
+    assert pm.open_run(early.path).trials["subphase"].tolist() == early.trials["subphase"].tolist()
+    again = pm.relabel(pm.open_run(early.path))
+    assert again.trials["subphase"].tolist() == run.trials["subphase"].tolist()
+    assert (again.folder.study).read_text() == finished[1].study.read_text()
+
+
+def test_a_rule_that_cannot_label_a_run_leaves_it_as_it_is(finished, tmp_path):
+    run = pm.open_run(shutil.copytree(finished[1].path, tmp_path / "small"))
+    with pytest.raises(pm.UserError, match="--at-step 61 is after the end of the training; allowed: up to 60"):
+        pm.relabel(run, "doshi2024", at_step=61)
+    assert run.folder.study.read_text() == finished[1].study.read_text()

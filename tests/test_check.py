@@ -118,6 +118,8 @@ def test_claims_follow_the_labels_at_an_earlier_step(run, tmp_path):
     copy = tmp_path / run.name
     shutil.copytree(run, copy)
     assert CliRunner().invoke(cli, ["relabel", str(copy), "--at-step", "3"]).exit_code == 0
+    assert check(copy).stdout.endswith("\nlabels at step 3\n")
+    assert json.loads(check(copy, "--json").stdout)["at_step"] == 3
     (result,) = pm.open_run(copy).check(["mean(horizon) <= 3"])
     assert result.verdict == "holds"
     early = pd.read_parquet(copy / "trials.parquet")["test_accuracy"].mean()

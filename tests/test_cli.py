@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -186,7 +187,28 @@ def test_list_and_show_tell_the_same_counts(place):
     assert sum(shown["point_subphase_counts"].values()) == 4
     assert row["last_outcome"] == "done"
     assert "small" in phasemap("list", cwd=place).stdout
-    assert phasemap("list", "--storage", "nowhere", cwd=place).stdout.strip() == "no runs"
+
+
+def test_a_storage_that_is_not_there_is_a_mistake_and_an_empty_one_has_no_runs(place, tmp_path):
+    for arguments, what in ((["--storage", "nowhere"], "nowhere does not"), (["--storage", "small.yaml"], "is not a")):
+        done = phasemap("list", *arguments, cwd=place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{what} " in done.stderr
+    assert "the storage runs does not exist" in phasemap("list", cwd=tmp_path).stderr
+    assert phasemap("list", "--storage", tmp_path, cwd=place).stdout.strip() == "no runs"
+
+
+def test_show_names_slow_trials_of_a_run_that_has_some_only(place, tmp_path):
+    assert "slow" not in phasemap("show", "runs/small", cwd=place).stdout
+    run = shutil.copytree(place / "runs" / "small", tmp_path / "small")
+    trials = pd.read_parquet(run / "trials.parquet")
+    trials["train_seconds"] = 8.0
+    trials.loc[5, "train_seconds"] = 41.5
+    trials.to_parquet(run / "trials.parquet")
+    slow = [line for line in phasemap("show", run).stdout.splitlines() if "slow" in line]
+    assert slow == [
+        f"slow: 41.5 s (usual: 8.0 s)  trial {trials['trial_id'][5]}  corruption 0.3, weight_decay 0, seed 1"
+    ]
 
 
 def test_show_draws_the_diagram_without_colour_codes_where_there_is_no_terminal(place):
@@ -316,6 +338,10 @@ def test_relabel_changes_labels_and_trains_nothing(place, tmp_path):
     trials = pd.read_parquet(run / "trials.parquet")
     assert set(trials["horizon"]) == {3}
     assert set(trials["rule"]) == {"doshi2024"}
+    assert json.loads(early.stdout)["at_step"] == 3
+    assert "labels at step 3" in phasemap("relabel", run, "--at-step", "3").stdout
+    assert "labelled by doshi2024 at step 3 (last record: step 3)" in phasemap("show", run).stdout
+    assert yaml.safe_load((run / "study.yaml").read_text())["phases"]["at_step"] == 3
     assert before == {path.name: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from numpy.typing import NDArray
 from phasemap.auditing.options import Columns
 from phasemap.study.errors import UserError, did_you_mean
 
+DELIMITERS = (",", ";", "\t", "|")
+SNIFFED_ROWS = 50
 TABLES = (".csv", ".parquet")
 ARRAYS = (".npz", ".npy")
 
@@ -47,7 +52,7 @@ def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
 def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     """Read a CSV or Parquet table; UserError if it can't be read as one."""
     try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path, encoding=encoding)
+        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, encoding)
     except UnicodeDecodeError:
         raise UserError(
             f"{path} is not {encoding}{_first_wrong_byte(path, encoding)}; "
@@ -61,6 +66,28 @@ def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     if len(repeated):
         raise UserError(f"{path} has several columns named '{repeated[0]}'; allowed: distinct names")
     return frame
+
+
+def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
+    """Read a CSV whose columns are set apart by comma, semicolon, tab or bar; beside others decimal commas are numbers.
+
+    The first of these with which the first rows all have the same number of columns, two or more, is it.
+    """
+    for delimiter in DELIMITERS:
+        rows = _first_rows(path, encoding, delimiter)
+        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
+            cells = [cell.strip() for row in rows for cell in row]
+            points, commas = (any(re.fullmatch(rf"[-+]?\d*{mark}\d+", cell) for cell in cells) for mark in (r"\.", ","))
+            return pd.read_csv(path, encoding=encoding, sep=delimiter, decimal="," if commas and not points else ".")
+    return pd.read_csv(path, encoding=encoding)
+
+
+def _first_rows(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
+    with path.open(encoding=encoding, newline="") as file:
+        try:
+            return [row for row in islice(csv.reader(file, delimiter=delimiter), SNIFFED_ROWS) if row]
+        except csv.Error:  # no table by this delimiter
+            return []
 
 
 def _first_wrong_byte(path: Path, encoding: str) -> str:
@@ -79,7 +106,8 @@ def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
     if missing:
         known = list(map(str, frame.columns))
         hints = [f"'{name}'{did_you_mean(name, known)}" for name in missing]
-        raise UserError(f"{path} has no column {', '.join(hints)}; it has {_listed(known)}")
+        hint = "; columns are set apart by comma, semicolon, tab or |" if len(known) == 1 else ""
+        raise UserError(f"{path} has no column {', '.join(hints)}; it has {_listed(known)}{hint}")
     features = frame.drop(columns=list(dict.fromkeys(columns.special)))
     if not features.shape[1]:
         raise UserError(f"{path} has no column left for features beside {_listed(columns.special)}")

@@ -33,7 +33,12 @@ def check(run: str, storage: str | None, as_json: bool, more: tuple[str, ...]) -
 
     found = open_run(run, storage)
     results = found.check([*found.study.claims, *more])
-    text = "\n".join([*map(_block, results), _totals(results)]) if results else f"{found.study.name} has no claims"
+    horizon = filter(None, [found.study.phases.horizon_words])
+    text = (
+        "\n".join([*map(_block, results), _totals(results), *horizon])
+        if results
+        else f"{found.study.name} has no claims"
+    )
     print_result(_content(found, results) if as_json else None, text, as_json=as_json)
     sys.exit(EXIT_FAILED if any(result.verdict == "fails" for result in results) else 0)
 
@@ -71,6 +76,7 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,
+        "at_step": study.phases.at_step,
         "scale": {name: several[0] if len(several) == 1 else several for name, several in values.items()},
         "axes": {axis.name: list(axis.values) for axis in study.axes},
         "n_seeds": len(study.seeds),

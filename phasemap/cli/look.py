@@ -13,6 +13,8 @@ from phasemap.cli.shared import common, counts, print_result, search_words, word
 from phasemap.figures.kinds import KINDS, SIZES
 
 MOST_SLOW = 5
+SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
+SAME_COST = ("corruption", "weight_decay", "learning_rate", "init_scale")  # axes that training's time does not rest on
 
 
 @click.command("list")
@@ -20,11 +22,12 @@ MOST_SLOW = 5
 def list_command(storage: str | None, as_json: bool) -> None:
     """List the runs of a storage."""
     from phasemap.api import Run
-    from phasemap.results.folder import list_runs
+    from phasemap.results.folder import check_storage, list_runs
     from phasemap.results.provenance import read_provenance
     from phasemap.study.errors import UserError
     from phasemap.study.trials import count_trials
 
+    check_storage(storage)
     rows = []
     for folder in list_runs(storage):
         row: dict[str, Any] = {"name": folder.name, "run": folder.place}
@@ -54,7 +57,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
 @click.argument("run")
 @common
 def show(run: str, storage: str | None, as_json: bool) -> None:
-    """Show a run in the terminal: counts per phase, the diagram, the slowest trials, what failed."""
+    """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
     from rich.console import Console
 
     from phasemap.api import open_run
@@ -80,6 +83,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
         "unlabelled": _reasons(trials),
+        "at_step": found.study.phases.at_step,
+        "last_record": None if trials["horizon"].isna().all() else int(trials["horizon"].max()),
         "unfinished": _records(bad[["trial_id", "status", "error"]]),
         "slowest": _records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
     }
@@ -93,15 +98,20 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     if found.study.search.kind != "grid":
         console.print(f"map: {search_words(found)}")
     console.print(
-        f"labelled by {found.study.phases.rule}; "
+        f"labelled by {found.study.phases.rule}{_at_step(content)}; "
         f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
     )
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()
     console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
-    for row in content["slowest"]:
-        console.print(f"slow: {row['train_seconds']:.1f} s  trial {row['trial_id']}  {_place(row, axes)}", markup=False)
+    for row in _slow(trials, axes):
+        console.print(
+            f"slow: {row['train_seconds']:.1f} s (usual: {row['usual']:.1f} s)  "
+            f"trial {row['trial_id']}  {_place(row, axes)}",
+            markup=False,
+            soft_wrap=True,
+        )
     for row in content["unfinished"]:
         console.print(f"{row['status']}: trial {row['trial_id']} {row['error'] or ''}", markup=False)
 
@@ -109,6 +119,23 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
 def _reasons(trials: Any) -> dict[str, int]:
     """Count the trials without a label by why they have none; runs made before say nothing of it."""
     return trials["label_reason"].value_counts().to_dict() if "label_reason" in trials else {}
+
+
+def _at_step(content: Mapping[str, Any]) -> str:
+    """Say at which step labels were taken, where that is not the end of the training."""
+    if content["at_step"] is None:
+        return ""
+    return f" at step {content['at_step']} (last record: step {content['last_record']})"
+
+
+def _slow(trials: Any, axes: Sequence[str]) -> Any:
+    """Return the trials that took many times what others of their size took, the slowest first."""
+    like = [name for name in axes if name not in SAME_COST]
+    seconds = trials["train_seconds"]
+    groups = [trials[name].astype(str) for name in like] or [trials["status"].isna()]
+    usual = seconds.groupby(groups).transform("median")
+    slow = trials.assign(usual=usual)[(seconds > SLOW_TIMES * usual) & (seconds > usual + SLOW_SECONDS)]
+    return _records(slow.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds", "usual"]])
 
 
 def _records(frame: Any) -> Any:

@@ -24,10 +24,18 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
     done = relabel_run(found, rule, at_step)
     after = done.trials.set_index("trial_id")["subphase"]
     changed = int((after.fillna("") != before.reindex(after.index).fillna("")).sum())
-    content = {"run": done.place, "n_changed": changed, "phase_counts": counts(done, "phase")}
+    now = done.study.phases
+    content = {
+        "run": done.place,
+        "rule": now.rule,
+        "at_step": now.at_step,
+        "n_changed": changed,
+        "phase_counts": counts(done, "phase"),
+    }
+    after_words = words(content["phase_counts"])
     print_result(
         content,
-        f"{changed} of {len(after)} trials changed; {words(content['phase_counts'])}",
+        "; ".join(filter(None, [f"{changed} of {len(after)} trials changed", now.horizon_words, after_words])),
         as_json=as_json,
     )
 

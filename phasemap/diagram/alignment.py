@@ -94,10 +94,12 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
 def rule_words(study: Study) -> str:
     """Name a study's labelling rule and its thresholds."""
     rule = study.phases
+    at_step = () if rule.at_step is None else (f"at step {rule.at_step}",)
     if rule.own is not None:
-        thresholds = ", ".join(f"{name} {value:g}" for name, value in rule.own.parameters)
-        return f"{rule.rule} ({thresholds})" if thresholds else rule.rule
-    return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g})"
+        told = ", ".join([*(f"{name} {value:g}" for name, value in rule.own.parameters), *at_step])
+        return f"{rule.rule} ({told})" if told else rule.rule
+    told = ", ".join((f"generalized {rule.generalized:g}", f"memorized {rule.memorized:g}", *at_step))
+    return f"{rule.rule} ({told})"
 
 
 def _listed(values: Sequence[Any]) -> str:

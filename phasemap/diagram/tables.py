@@ -31,10 +31,10 @@ class Tables:
     points: pd.DataFrame
 
 
-def derive(folder: RunFolder, study: Study | None = None, at_step: int | None = None) -> Tables:
-    """Merge a run's shards and label them by the study's rule, at the horizon or at an earlier step."""
+def derive(folder: RunFolder, study: Study | None = None) -> Tables:
+    """Merge a run's shards and label them by the study's rule."""
     study = study or load_resolved(folder.study)
-    rows = merge_rows(labelled_rows(folder, study.phases, at_step))
+    rows = merge_rows(labelled_rows(folder, study.phases))
     trials = trial_frame(select_rows(rows, grid_ids(study)))
     return Tables(study=study, trials=trials, points=point_table(study, trials))
 

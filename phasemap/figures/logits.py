@@ -8,6 +8,7 @@ from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, cells_of, chart_subtitle, grid_of, outer_axes
 from phasemap.figures.chart import Chart, ChartPanel, Dots, Floats, common_edges, histogram, pooled
 from phasemap.figures.palette import Stroke
+from phasemap.study.errors import UserError
 
 LOGITS = {
     "logit_other": ("largest other logit", "#999999", ""),
@@ -20,6 +21,7 @@ CLASSES = {
     "true_class": Stroke(label="true class", colour="#0072b2", marker="o"),
 }
 CORRUPTED, PREFIX = "corrupted", "example-"
+NOTHING_CORRUPTED = "nothing was corrupted"
 
 
 def logits_chart(frames: Frames, layout: Layout) -> Chart:
@@ -27,14 +29,17 @@ def logits_chart(frames: Frames, layout: Layout) -> Chart:
 
     A single point also has the whole logit vectors of its first network's first examples.
     """
+    counts = frames.trials["n_corrupted"].dropna()
+    if len(counts) and (counts == 0).all():
+        raise UserError(f"{frames.study.name} corrupts no label, and these are logits of wrongly labelled examples")
     rows = frames.recorded("logits")
     grid = grid_of(outer_axes(layout))
     cells = cells_of(frames, layout, grid)
     shown = pd.concat([_corrupted(cell, rows) for cell in cells])
     edges = common_edges(shown[list(LOGITS)].to_numpy(dtype=float).ravel())
-    panels = [_logits_panel(cell, _corrupted(cell, rows), edges) for cell in cells]
+    panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, frames)) for cell in cells]
     if len(cells) == 1:
-        panels += _example_panels(cells[0], rows)
+        panels += _example_panels(cells[0], rows) if len(shown) else []
     return Chart(
         kind="logits",
         metric=None,
@@ -51,7 +56,13 @@ def _corrupted(cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
     return found[found["series"] == CORRUPTED]
 
 
-def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats) -> ChartPanel:
+def _lacking(cell: Cell, frames: Frames) -> str:
+    """Say why a point has no logits of corrupted examples."""
+    counts = cell.rows(frames.trials)["n_corrupted"]
+    return NOTHING_CORRUPTED if len(counts) and (counts == 0).all() else NOT_RECORDED
+
+
+def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats, lacking: str) -> ChartPanel:
     bars = [
         histogram(label, colour, rows[name].to_numpy(dtype=float), edges, hatch)
         for name, (label, colour, hatch) in LOGITS.items()
@@ -61,7 +72,7 @@ def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats) -> ChartPanel:
         x_label="logit",
         y_label="share of the examples",
         bars=tuple(bars) if len(rows) else (),
-        note="" if len(rows) else NOT_RECORDED,
+        note="" if len(rows) else lacking,
     )
 
 

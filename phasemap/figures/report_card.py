@@ -51,7 +51,14 @@ def study_card(
     sections = (
         ("What was asked", [("question", study.question or "none given"), *_axes(study), *_seeds(study)]),
         ("Setting", _settings(study)),
-        ("Labels", [("rule", readable(study.phases.rule)), ("meaning", rule_words(study.phases)), *_agreement(tables)]),
+        (
+            "Labels",
+            [
+                ("rule", ", ".join(filter(None, [readable(study.phases.rule), study.phases.horizon_words]))),
+                ("meaning", rule_words(study.phases)),
+                *_agreement(tables),
+            ],
+        ),
         ("Trials", _trials(tables)),
         ("Executions", _executions(executions)),
     )
@@ -68,14 +75,19 @@ def study_card(
 
 def rule_words(rule: PhaseRule) -> str:
     """Say in words how a rule labels; of own labels, by their conditions."""
-    if rule.own is not None:
-        return _own_words(rule.own)
-    return RULES[rule.rule].format(
-        generalized=rule.generalized,
-        memorized=rule.memorized,
-        inverted=round(1 - rule.memorized, 12),
-        others=OTHERS.format(memorized=rule.memorized),
+    words = (
+        _own_words(rule.own)
+        if rule.own is not None
+        else RULES[rule.rule].format(
+            generalized=rule.generalized,
+            memorized=rule.memorized,
+            inverted=round(1 - rule.memorized, 12),
+            others=OTHERS.format(memorized=rule.memorized),
+        )
     )
+    if rule.at_step is None:
+        return words
+    return f"As if the training had ended at step {rule.at_step}, or the last record before it. {words}"
 
 
 def _own_words(rule: Rule) -> str:
@@ -153,6 +165,9 @@ def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
         ("git commit of the working folder", state),
         ("hash of the study", str(last.get("study_hash", "?"))),
     ]
+    if labels := executions[-1].get("labels"):
+        at_step = f" at step {labels['rule']['at_step']}" if "at_step" in labels["rule"] else ""
+        rows.append(("labelled again", f"{labels['since']}: {labels['rule']['rule']}{at_step}"))
     hashes = [e.get("study_hash") for e in executions]
     return rows if len(set(hashes)) == 1 else [*rows, ("study changed", f"{len(set(hashes))} versions of it were run")]
 

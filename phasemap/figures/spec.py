@@ -117,7 +117,7 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
     marks = marks_of(diagram.study.phases)
     return FigureSpec(
         title=diagram.study.name,
-        subtitle=setting_line(diagram),
+        subtitle=setting_line(diagram, metric),
         metric=metric,
         x=_axis(diagram.x),
         y=None if diagram.strip else _axis(diagram.y),
@@ -156,9 +156,9 @@ def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
     return np.where(pd.isna(labels), state.astype(object), labels)
 
 
-def setting_line(diagram: Diagram) -> str:
+def setting_line(diagram: Diagram, metric: str) -> str:
     """Say in one line what all points of a diagram share."""
-    text = [*setting_words(diagram.study, diagram.fixed), _seed_words(diagram.study)]
+    text = [*setting_words(diagram.study, diagram.fixed), _seed_words(diagram.study, metric)]
     if diagram.left_out:
         text.append(left_out_words(len(diagram.panels), diagram.left_out))
     return ", ".join(text)
@@ -179,6 +179,8 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
         if name in settings and (name in fixed or not default):
             value = show_value(settings[name])
             text.append(_in_words(name, value))
+    if STEP not in study.axis_names and study.phases.at_step is not None:
+        text.append(study.phases.horizon_words)
     return text + [f"{readable(name)} {show_value(value)}" for name, value in fixed.items() if name not in shown]
 
 
@@ -203,10 +205,14 @@ def held_words(held: Mapping[str, Any]) -> str:
     return ", ".join(f"{readable(name)} {show_value(value)}" for name, value in held.items())
 
 
-def _seed_words(study: Study) -> str:
+def _seed_words(study: Study, metric: str) -> str:
+    """Say how many seeds a map has, and what is drawn of several."""
     if len(study.seeds) == 1:
         return "1 seed: no spread known"
-    return f"{'' if study.search.kind == 'grid' else 'up to '}{len(study.seeds)} seeds (majority)"
+    seeds = f"{'' if study.search.kind == 'grid' else 'up to '}{len(study.seeds)} seeds"
+    if metric == ROBUSTNESS:  # a share of labels, and no seed's own
+        return seeds
+    return f"{seeds} (majority)" if metric in LABEL_METRICS else f"mean of {seeds}"
 
 
 def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -> PanelSpec:

@@ -103,7 +103,8 @@ def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
         raise ValueError(f"the curves lack the columns {', '.join(missing)}")
     parts = []
     names = [*LABEL_COLUMNS, *own_columns(rule)]
-    for ids, curves in curves_in(frame, rule):
+    for ids, whole in curves_in(frame, rule):
+        curves = whole if rule.at_step is None else whole.until(rule.at_step)
         labels = label_curves(curves, rule)[names]
         parts.append(labels.set_index(pd.Index(ids, name="trial_id")))
     return pd.concat(parts) if parts else pd.DataFrame(columns=names)

@@ -267,6 +267,14 @@ def _candidates(run: str, storage: str | Path | None) -> Iterator[RunFolder]:
         yield run_folder(None, run)
 
 
+def check_storage(storage: str | Path | None) -> None:
+    """UserError where a storage is no folder; an object store has none, and only what is kept in it tells of it."""
+    root = storage_path(storage)
+    if not is_remote(storage) and not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"the storage {root} {what}; allowed: --storage with the folder or URI that has runs")
+
+
 def list_runs(storage: str | Path | None) -> list[RunFolder]:
     """List the runs of a storage by name."""
     if is_remote(storage):

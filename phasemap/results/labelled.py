@@ -31,11 +31,12 @@ STAMP = pa.field("shard", pa.string())
 
 
 def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
-    """Return every row of every shard with TRIAL_COLUMNS, labelled at the horizon or at an earlier step; not merged.
+    """Return every row of every shard with TRIAL_COLUMNS, labelled at the rule's step or at an earlier one; not merged.
 
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
+    at_step = rule.at_step if at_step is None else at_step
     if at_step is not None:
         return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
     path = folder.cache / f"labels-{_cache_key(rule)}.parquet"

@@ -104,11 +104,12 @@ def trial_frame(rows: pa.Table) -> pd.DataFrame:
 
 
 def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pa.Table:
-    """Return one row a trial with TRIAL_COLUMNS: settings, labels at the horizon (or at an earlier step), timing.
+    """Return one row a trial with TRIAL_COLUMNS: settings, labels at the rule's step (or at an earlier one), timing.
 
     Only trials with status ``ok`` get labels. At the horizon ``needed_of`` the rule are all that is needed of the
     curves; at an earlier step all of them are. UserError if nothing was recorded by ``at_step``.
     """
+    at_step = rule.at_step if at_step is None else at_step
     labels = _labels(rows, rule, at_step).reindex(range(len(rows)))
     schema = trial_schema(rule)
     columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}

@@ -7,7 +7,7 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,6 +69,15 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
     for entry in entries:
         entry["command"] = typed_command([*map(str, entry.get("command", ()))], _storage(folder))
     return entries
+
+
+def note_labels(folder: RunFolder, rule: Mapping[str, Any]) -> None:
+    """Keep with a run's last execution by which rule, when and by what command its trials were labelled again."""
+    entries = read_provenance(folder)
+    if entries:
+        command = typed_command(sys.argv, _storage(folder))
+        entries[-1]["labels"] = {"rule": dict(rule), "since": _now(), "command": command}
+        folder.write_text(folder.provenance, json.dumps(entries, indent=2) + "\n")
 
 
 def _storage(folder: RunFolder) -> Path | None:

@@ -139,9 +139,9 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         return run.execute(runner)
 
 
-def write_results(folder: RunFolder, study: Study, at_step: int | None = None, *, curves: bool = True) -> Tables:
+def write_results(folder: RunFolder, study: Study, *, curves: bool = True) -> Tables:
     """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = completed(derive(folder, study, at_step))
+    tables = completed(derive(folder, study))
     write_tables(folder, tables, curves=curves)
     diagram = first_panels(make_diagram(study, tables.points))
     save_figure(figure_spec(diagram, bands=drawn_bands(diagram, tables.trials)), folder.diagram)
@@ -206,7 +206,8 @@ class _Run:
         try:
             if runner is not None:
                 self.folder.remove(self.folder.curves)  # until it is written again the shards speak
-                with Progress(self.plan.packs, reused=reused, quiet=self.quiet) as progress:
+                search = self.study.search if self.plan.adaptive else None
+                with Progress(self.plan.packs, reused=reused, search=search, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
                 compact(self.folder)
             outcome = "done"

@@ -14,19 +14,25 @@ from rich.text import Text
 
 from phasemap.planning.packs import Pack
 from phasemap.running.runner import Advanced, Event, Finished
+from phasemap.study.spec import SearchSpec
 from phasemap.training.costs import estimated_seconds
 
 PLAIN_SECONDS, LIVE_SECONDS = 10.0, 0.2
 
 
 class Progress:
-    """Counts what events tell, and shows it on stderr."""
+    """Counts what events tell, and shows it on stderr.
+
+    The time left is that of the work left, as estimated for each trial. A search's trials turn out as it goes, so that
+    the time left is then that of as many trials as its budget has left, at the rate so far.
+    """
 
     def __init__(
         self,
         packs: Sequence[Pack],
         *,
         reused: Mapping[str, int],
+        search: SearchSpec | None = None,
         stream: TextIO | None = None,
         quiet: bool = False,
     ) -> None:
@@ -34,6 +40,8 @@ class Progress:
         self.reused = sum(reused.values())
         self.total = self.reused + sum(len(pack.trials) for pack in packs)
         self.ended = self.n_failed = 0
+        self._by_count = search is not None
+        self._eta = "ETA up to" if search is not None and may_stop(search) else "ETA"
         self._work: dict[str, float] = {}
         self.expect(packs)
         self._all_work = sum(self._work.values()) or 1.0
@@ -53,8 +61,11 @@ class Progress:
         self._live.stop()
 
     def expect(self, packs: Sequence[Pack]) -> None:
-        """Know of packs, of which events may come; in a search they are not those of the plan, but cost as much."""
-        self._work |= {pack.pack_id: sum(map(estimated_seconds, pack.trials)) for pack in packs}
+        """Know of packs, of which events may come; in a search they are not those of the plan, but as many trials."""
+        self._work |= {
+            pack.pack_id: len(pack.trials) if self._by_count else sum(map(estimated_seconds, pack.trials))
+            for pack in packs
+        }
 
     def tell(self, event: Event) -> None:
         """Take in an event and show it when it is time to."""
@@ -85,7 +96,7 @@ class Progress:
         if self.ended:
             parts.append(f"{self.ended / seconds:.2f} trials/s")
         share = self._share()
-        parts.append(f"ETA {_clock(seconds / share * (1 - share))}" if share > 0.01 else "ETA ...")
+        parts.append(f"{self._eta} {_clock(seconds / share * (1 - share))}" if share > 0.01 else "ETA not known yet")
         return " | ".join(parts)
 
     def _share(self) -> float:
@@ -103,6 +114,11 @@ class Progress:
         elif time.monotonic() - self._shown >= PLAIN_SECONDS:
             self._shown = time.monotonic()
             self._console.print(self.line(), soft_wrap=True)
+
+
+def may_stop(search: SearchSpec) -> bool:
+    """Whether a search may end before its budget is used up."""
+    return search.kind == "boundary" and search.tolerance > 0
 
 
 def _clock(seconds: float) -> str:

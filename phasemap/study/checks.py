@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import LABELS
-from phasemap.study.combinations import Found
+from phasemap.study.combinations import Found, longest_training
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
@@ -27,6 +27,8 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     yield from check_record(study)
     for key, message in check_rule(study.phases):
         yield ("phases", key), message
+    if (at_step := study.phases.at_step) is not None and at_step > (steps := longest_training(study)):
+        yield ("phases", "at_step"), f"= {at_step} is after the end of the training; allowed: up to {steps}"
     if not any(path.startswith("axes") for path in reported):
         yield from _claims(study)
     if not any(path.startswith(("axes", "seeds")) for path in reported) and count_trials(study) > MAX_TRIALS:

@@ -35,9 +35,11 @@ class Problem:
     line: int | None
     path: str
     message: str
+    cause: str = ""  # what else has a part in it: an override
 
     def __str__(self) -> str:
         place = f"{self.source}:{self.line}" if self.line else self.source
+        place += f", with {self.cause}" if self.cause else ""
         return f"{self.path} {self.message}  ({place})".strip()
 
 

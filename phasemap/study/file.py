@@ -39,6 +39,28 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     return parse_study(document)
 
 
+def study_of(content: Mapping[str, Any]) -> Study:
+    """Check and resolve a study that is given as a mapping with the content of a study file.
+
+    Paths in it are relative to the working directory. Raises StudyError with every mistake that was found.
+    """
+    plain = _plain(content)
+    if isinstance(name := plain.get("name"), int) and not isinstance(name, bool):
+        plain["name"] = str(name)
+    return parse_study(Document("the given mapping", plain))
+
+
+def _plain(value: Any) -> Any:
+    """Turn what Python has for lists and mappings (tuples, ranges, arrays, NumPy's numbers) into those of YAML."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value) if isinstance(value, Path) else value
+
+
 def load_resolved(path: str | Path) -> Study:
     """Read the study of a run's folder, also where the data that it was trained on are not at hand."""
     return parse_study(read_document(path), data_needed=False)
@@ -76,8 +98,8 @@ class _Parser:
         if self.problems:
             raise StudyError(sorted(set(self.problems), key=lambda p: (p.line or 0, p.path)))
 
-    def wrong(self, path: tuple[Any, ...], message: str) -> None:
-        self.problems.append(self.document.problem(path, message))
+    def wrong(self, path: tuple[Any, ...], message: str, *, also: tuple[Any, ...] = ()) -> None:
+        self.problems.append(self.document.problem(path, message, also=also))
 
     def study(self, *, data_needed: bool) -> Study:
         content = self.document.content
@@ -283,6 +305,7 @@ class _Parser:
                 self.wrong(
                     (setting.section, setting.key),
                     "is given here and as an axis; allowed: one of the two",
+                    also=("axes", axis.name),
                 )
 
 

@@ -40,12 +40,16 @@ class PhasesReader:
         """Return the rule; in error a built-in one to go on with."""
         if not isinstance(content, dict):
             return self.built_in(path, content)
-        named, rest = content.get("rule"), {key: value for key, value in content.items() if key != "rule"}
+        named = content.get("rule")
+        rest = {key: value for key, value in content.items() if key not in ("rule", "at_step")}
         if "labels" in rest:
-            return self.own((*path, "rule"), self.document, path, rest, str(named or self.name), {})
-        if isinstance(named, str) and named.endswith(RULE_FILES):
-            return self.file(path, named, rest)
-        return self.built_in(path, content)
+            rule = self.own((*path, "rule"), self.document, path, rest, str(named or self.name), {})
+        elif isinstance(named, str) and named.endswith(RULE_FILES):
+            rule = self.file(path, named, rest)
+        else:
+            return self.built_in(path, content)
+        at_step = {key: value for key, value in content.items() if key == "at_step"}
+        return rule.model_copy(update={"at_step": self.section(path, PhaseRule, at_step).at_step})
 
     def built_in(self, path: Path_, content: Any) -> PhaseRule:
         """Read a built-in rule with its thresholds."""

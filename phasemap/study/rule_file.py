@@ -60,7 +60,8 @@ def rule_of(phases: PhaseRule, *, windowed: bool = True) -> Rule:
 def own_rule(rule: Rule) -> PhaseRule:
     """Return own labels as what a study labels by."""
     level = rule.built_in_frontiers.get("generalization")
-    return PhaseRule(rule=rule.name, own=rule, **({} if level is None else {"generalized": level}))
+    found = PhaseRule(rule=rule.name, own=rule)
+    return found if level is None else found.model_copy(update={"generalized": level})
 
 
 def read_rule(

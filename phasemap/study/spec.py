@@ -32,12 +32,13 @@ class PhaseRule(Section):
     """The labelling rule: a built-in one with its thresholds, or own labels (also the content of a rule file).
 
     Of own labels ``rule`` is the name, and ``generalized`` the level of their frontier of that name, if it is the
-    built-in one's.
+    built-in one's. With ``at_step`` trials are labelled as if their training had ended there.
     """
 
     rule: Name = "memorized_fraction"
     generalized: Annotated[Real, Field(gt=0, le=1)] = 0.9
     memorized: Annotated[Real, Field(gt=0.5, le=1)] = 0.9
+    at_step: Count | None = None
     own: SkipJsonSchema[InstanceOf[Rule] | None] = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
@@ -69,6 +70,11 @@ class PhaseRule(Section):
         if self.own is None:
             return FRONTIERS
         return tuple(kind for kind in FRONTIERS if kind in self.own.built_in_frontiers)
+
+    @property
+    def horizon_words(self) -> str:
+        """Say at which step labels are taken; empty at the end of the training."""
+        return "" if self.at_step is None else f"labels at step {self.at_step}"
 
 
 class SearchSpec(Section):

@@ -69,9 +69,12 @@ def study_content(study: Study) -> dict[str, Any]:
         optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
         for key in optional:
             content[section].pop(key, None)
+    if study.phases.at_step is None:
+        content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
     if study.phases.own is not None:
-        content["phases"] = {"rule": study.phases.rule, **rule_content(study.phases.own)}
+        at_step = {key: value for key, value in content["phases"].items() if key == "at_step"}
+        content["phases"] = {"rule": study.phases.rule, **rule_content(study.phases.own), **at_step}
     axes = {axis.name: _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
 
@@ -132,6 +135,7 @@ def json_schema() -> Any:
         "additionalProperties": False,
         "minProperties": 1,
     }
+    properties["name"] = {"anyOf": [properties["name"], {"type": "integer", "minimum": 0}]}
     seed_list = {
         "type": "array",
         "items": {"type": "integer", "minimum": 0},

@@ -7,7 +7,7 @@ scalars follow the core schema of YAML 1.2, and duplicate keys are mistakes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from phasemap.study.errors import Problem, StudyError, UserError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
+PLAIN_TEXT = {("name",)}
+"""Where a number is meant as it is written: ``name: 2024`` needs no quotes."""
 
 Path_ = tuple[Any, ...]
 
@@ -53,14 +55,28 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     overrides: dict[Path_, str] = field(default_factory=dict)
 
-    def problem(self, path: Path_, message: str) -> Problem:
-        """Describe a mistake at a path, with the line of the nearest part that stands in the file."""
+    def problem(self, path: Path_, message: str, *, also: Path_ = ()) -> Problem:
+        """Describe a mistake at a path: with the override that made it, or the line of the nearest part in the file.
+
+        Of a part of the file, overrides of the other part (``also``) and those that the message names are told too.
+        """
+        causes = [text for key, text in self.overrides.items() if _speaks_of(message, key) or also[: len(key)] == key]
+        cause = ", ".join(f"--set {text}" for text in causes)
         for cut in range(len(path), -1, -1):
+            inner = [text for key, text in self.overrides.items() if cut and key[:cut] == path[:cut]]
             if path[:cut] in self.overrides:
                 return Problem(f"--set {self.overrides[path[:cut]]}", None, dotted(path), message)
             if path[:cut] in self.lines:
-                return Problem(self.source, self.lines[path[:cut]], dotted(path), message)
-        return Problem(self.source, None, dotted(path), message)
+                return Problem(self.source, self.lines[path[:cut]], dotted(path), message, cause)
+            if inner:  # a section that the file lacks
+                return Problem(f"--set {inner[0]}", None, dotted(path), message)
+        return Problem(self.source, None, dotted(path), message, cause)
+
+
+def _speaks_of(message: str, key: Path_) -> bool:
+    """Whether a message names a key in full, or what it found names the setting."""
+    found = message.partition("; allowed")[0]
+    return dotted(key) in message or (len(key) > 1 and bool(re.search(rf"\b{re.escape(key[-1])}\b", found)))
 
 
 def dotted(path: Path_) -> str:
@@ -87,6 +103,14 @@ def read_document(path: str | Path) -> Document:
 
 def parse_document(text: str, source: str) -> Document:
     """Parse YAML text; duplicate keys are kept as mistakes of the document."""
+    document = _parse(text, source)
+    if document.content is None and () not in document.lines:
+        raise StudyError([Problem(source, None, "", "the file is empty; name, task and axes are required")])
+    return document
+
+
+def _parse(text: str, source: str, path: Path_ = ()) -> Document:
+    """Parse YAML text that stands at a path; of text without a value, a comment say, the content is None."""
     document = Document(source)
     try:
         node = _CoreLoader(text).get_single_node()
@@ -98,9 +122,8 @@ def parse_document(text: str, source: str) -> Document:
         raise StudyError([Problem(source, None, "", f"not valid YAML: {str(error).splitlines()[0]}")]) from None
     except RecursionError:
         raise StudyError([Problem(source, None, "", "not valid YAML: nested too deep")]) from None
-    if node is None:
-        raise StudyError([Problem(source, None, "", "the file is empty; name, task and axes are required")])
-    document.content = _Builder(document).build(node, (), ())
+    if node is not None:
+        document.content = _Builder(document).build(node, path, ())
     return document
 
 
@@ -145,6 +168,8 @@ class _Builder:
         kind = node.tag.rpartition(":")[2]
         if kind == "null":
             return None
+        if path in PLAIN_TEXT:
+            return node.value
         if kind == "bool":
             return node.value.lower() == "true"
         try:
@@ -167,7 +192,10 @@ def read_assignment(text: str, option: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"{option} {text}: allowed: AXIS=VALUE")
-    return name.strip(), parse_document(value, f"{option} {text}").content if value.strip() else None
+    try:
+        return name.strip(), _parse(value, f"{option} {text}").content
+    except StudyError as error:
+        raise StudyError([replace(problem, line=None) for problem in error.problems]) from None
 
 
 def set_value(document: Document, text: str) -> None:
@@ -182,11 +210,11 @@ def set_value(document: Document, text: str) -> None:
         document.problems.append(wrong("is no override; allowed: KEY=VALUE, e.g. training.steps=500"))
         return
     try:
-        parsed = parse_document(value, f"--set {text}") if value.strip() else Document("")
+        parsed = _parse(value, f"--set {text}", parts)
     except StudyError as error:
-        document.problems.extend(error.problems)
+        document.problems.extend(replace(problem, line=None) for problem in error.problems)
         return
-    document.problems.extend(parsed.problems)
+    document.problems.extend(replace(problem, line=None) for problem in parsed.problems)
     if not isinstance(document.content, dict):
         return
     place = document.content

@@ -130,3 +130,20 @@ def test_an_unknown_ending_and_a_missing_file_are_told(tmp_path):
     (tmp_path / "data.xlsx").write_bytes(b"")
     with pytest.raises(UserError, match=r"ending '.xlsx'; allowed: .csv, .parquet"):
         prepared(tmp_path / "data.xlsx")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_the_delimiter_and_the_decimal_mark_are_found(tmp_path, frame, delimiter, decimal):
+    frame = frame.assign(words=["one, two", "three"] * 30)
+    frame.to_csv(tmp_path / "comma.csv", index=False)
+    frame.to_csv(tmp_path / "data.csv", index=False, sep=delimiter, decimal=decimal)
+    found, wanted = (read_table(tmp_path / name, LABEL) for name in ("data.csv", "comma.csv"))
+    pd.testing.assert_frame_equal(found.features, wanted.features)
+    assert found.labels.tolist() == wanted.labels.tolist()
+
+
+def test_a_file_of_one_column_says_how_columns_are_set_apart(tmp_path):
+    (tmp_path / "data.csv").write_text("x0:x1:label\n" + "1:2:a\n" * 60)
+    with pytest.raises(UserError, match=r"it has 'x0:x1:label'; columns are set apart by comma, "):
+        read_table(tmp_path / "data.csv", LABEL)

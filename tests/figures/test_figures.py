@@ -105,6 +105,8 @@ def test_the_line_below_the_title_says_what_all_points_share(spec):
 
 def test_a_quantity_is_drawn_as_its_means():
     diagram = make_diagram(STUDY, points())
+    assert figure_spec(diagram, "test_accuracy").subtitle.endswith("data fraction 0.6, mean of 2 seeds")
+    assert figure_spec(diagram, "phase").subtitle.endswith("data fraction 0.6, 2 seeds (majority)")
     found = figure_spec(diagram, "test_accuracy")
     assert np.array_equal(found.panels[0].values, diagram.panels[0].grid["test_accuracy"])
     with pytest.raises(UserError, match="--metric accuracy is unknown; allowed: subphase, phase, train_accuracy"):

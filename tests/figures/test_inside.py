@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 import phasemap as pm
 from phasemap.diagram.diagram import lay_out
 from phasemap.figures.charts import CHART_KINDS
+from phasemap.figures.logits import logits_chart
 from phasemap.figures.palette import MARKS
 from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import draw_any, save_figure
@@ -199,12 +200,23 @@ def test_needed_neurons_that_were_not_recorded_are_a_mistake(widths):
 
 def test_logits_are_counted_over_the_corrupted_examples_of_all_seeds(run):
     chart = run.figure("logits", fix={"weight_decay": 2})
-    assert chart.panels[0].note == "not recorded"
+    assert chart.panels[0].note == "nothing was corrupted"
     rows = rows_of(run, "logits", **ONE).query("series == 'corrupted'")
     for bars, name in zip(chart.panels[1].bars, ("logit_other", "logit_given", "logit_true"), strict=True):
         assert sum(bars.heights) == pytest.approx(1)
         top = bars.edges[bars.heights.argmax()]
         assert abs(top - rows[name].median()) < 0.2
+
+
+def test_points_without_corrupted_labels_say_so_and_not_that_nothing_was_recorded(run):
+    (panel,) = run.figure("logits", fix={"corruption": 0, "weight_decay": 2}).panels
+    assert (panel.note, panel.bars) == ("nothing was corrupted", ())
+    lost = dataclasses.replace(run._frames("logits"), neurons=run.neurons.query("record == 'logits' and False"))
+    with pytest.raises(UserError, match="holds no record of logits"):
+        logits_chart(lost, lay_out(run.study))
+    clean = dataclasses.replace(lost, trials=run.trials.assign(n_corrupted=0))
+    with pytest.raises(UserError, match="small corrupts no label"):
+        logits_chart(clean, lay_out(run.study))
 
 
 def test_one_point_also_shows_whole_logit_vectors_with_both_labels_marked(run):

@@ -101,6 +101,13 @@ def test_a_zip_is_the_same_each_time(run, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip", "b.zip"}
 
 
+@pytest.mark.parametrize("name", ["b.tar", "b.tar.gz", "b.TGZ", "b.7z"])
+def test_other_archives_are_refused_before_anything_is_written(run, tmp_path, name):
+    with pytest.raises(pm.UserError, match=r"has the ending .*; allowed: .zip, or a folder \(without an ending\)"):
+        write_bundle(run, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_existing_target_is_refused_and_an_unwritable_one_named(run, tmp_path):
     (tmp_path / "there.zip").write_text("precious")
     with pytest.raises(pm.UserError, match=r"there.zip exists already; allowed: a new folder or a new .zip file"):

@@ -1,5 +1,7 @@
 """Study files: what is accepted, and that every mistake is reported with its place."""
 
+import jsonschema
+import numpy as np
 import pytest
 import yaml
 from bad_studies import BAD
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study
-from phasemap.study.writing import dump_study, template
+from phasemap.study.file import study_of as given_study
+from phasemap.study.trials import grid_ids
+from phasemap.study.writing import dump_study, json_schema, study_content, template
 
 
 @pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
@@ -95,7 +99,7 @@ def test_overrides_that_can_not_be_applied_hide_no_other_mistake(tmp_path):
     assert len(lines) == 5
     places = (
         "--set axes)",
-        "--set training.steps=[:1)",
+        "--set training.steps=[)",
         "--set name.first=3)",
         "--set training.steps.a.b=3)",
         "--set seeds=10000000)",
@@ -146,3 +150,90 @@ def test_reading_a_written_study_gives_the_same_study(corruption, decay, seeds, 
     again = study_of(dump_study(study))
     assert again == study
     assert yaml.safe_load(dump_study(study))["name"] == "small"
+
+
+def mistakes(text, overrides=(), *, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(StudyError) as caught:
+        load_study(path, overrides)
+    return str(caught.value).replace(str(path), "s.yaml").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("modell.width=3", "modell is an unknown key; ... (--set modell.width=3)"),
+        ("axes.dropout.start=0", "axes.dropout.num is missing; ... (--set axes.dropout.start=0)"),
+        ("axes.modulus=[7, 11]", "task.modulus is given here ... (s.yaml:3, with --set axes.modulus=[7, 11])"),
+        ("task.kind=arrays", "task.path is missing; ... (s.yaml:3, with --set task.kind=arrays)"),
+        (
+            "fixed.data_fraction=0.1",
+            "training.batch_size = 20 is larger ... (s.yaml:5, with --set fixed.data_fraction=0.1)",
+        ),
+        ("seeds=[1", "not valid YAML: ... (--set seeds=[1)"),
+        ("seeds={a: 1, a: 2}", "seeds.a is given twice ... (--set seeds={a: 1, a: 2})"),
+        ("seeds=#", "seeds = empty is not allowed; ... (--set seeds=#)"),
+        (
+            "axes.corruption=# all of them",
+            "axes.corruption = empty is not allowed; ... (--set axes.corruption=# all of them)",
+        ),
+    ],
+)
+def test_mistakes_of_an_override_are_not_blamed_on_the_file(override, told, tmp_path):
+    text = SMALL.replace("{steps: 60}", "{steps: 60, batch_size: 20}")
+    first, last = told.split(" ... ") if " ... " in told else (told, told)
+    lines = mistakes(text, [override], tmp_path=tmp_path)
+    assert any(line.startswith(first) and line.endswith(last) for line in lines), lines
+
+
+def test_mistakes_of_the_file_are_not_blamed_on_an_override(tmp_path):
+    text = SMALL.replace("width: 16", "widht: 16").replace("seeds: 2", "seeds: 0")
+    lines = mistakes(text, ["training.steps=50", "model.depth=3", "name=other"], tmp_path=tmp_path)
+    assert [line.rpartition("  (")[2] for line in lines] == ["s.yaml:4)", "s.yaml:10)"]
+
+
+@pytest.mark.parametrize("name", ["2024", "007", "2024-11-26", "1e3", "true"])
+def test_a_name_is_taken_as_it_is_written(name, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL.replace("name: small", f"name: {name}"))
+    study = load_study(path)
+    assert study.name == name
+    assert study_of(dump_study(study)) == study
+    path.write_text(SMALL)
+    assert load_study(path, [f"name={name}"]).name == name
+    validate = jsonschema.Draft202012Validator(json_schema()["properties"]["name"]).validate
+    validate(yaml.safe_load(f'"{name}"'))
+
+
+def test_a_name_that_is_left_empty_is_missing_and_a_number_is_one_in_the_schema_too(tmp_path):
+    (line,) = mistakes(SMALL.replace("name: small", "name:"), tmp_path=tmp_path)
+    assert line.startswith("name = empty is not allowed; allowed: letters, digits, - and _")
+    jsonschema.validate(2024, json_schema()["properties"]["name"])
+
+
+def test_a_study_may_be_a_mapping_of_what_python_has():
+    content = {
+        "name": "small", "task": {"kind": "modular_addition", "modulus": np.int64(7)}, "model": {"width": 16},
+        "training": {"steps": 60}, "axes": {"corruption": np.array([0, 0.3]), "weight_decay": range(0, 4, 2)},
+        "fixed": {"data_fraction": np.float64(0.6)}, "seeds": (0, 1),
+    }  # fmt: skip
+    assert given_study(content) == study_of()
+    assert given_study(content | {"name": 2024}).name == "2024"
+    with pytest.raises(StudyError) as caught:
+        given_study(content | {"axes": {"dropout": [0, 1.3]}, "sedes": 3})
+    assert str(caught.value).splitlines() == [
+        "axes.dropout[1] = 1.3 is not allowed; allowed: a number in [0, 1)  (the given mapping)",
+        "sedes is an unknown key; allowed: name, question, task, model, training, axes, fixed, seeds, phases, record, "
+        "search, resources, claims (did you mean seeds?)  (the given mapping)",
+    ]
+
+
+def test_labels_at_an_earlier_step_are_part_of_the_rule_and_change_no_hash_where_there_are_none():
+    study = study_of()
+    assert "at_step" not in study_content(study)["phases"]
+    early = study_of(phases={"at_step": 30})
+    assert study_of(dump_study(early)) == early != study
+    assert grid_ids(early) == grid_ids(study)
+    with pytest.raises(StudyError, match=r"phases.at_step = 61 is after the end of the training; allowed: up to 60"):
+        study_of(phases={"at_step": 61})
