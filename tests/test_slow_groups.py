@@ -93,30 +93,30 @@ def test_a_path_that_is_not_there_is_a_mistake(tmp_path):
         slow.digest("search", tmp_path)
 
 
-def test_the_selection_is_one_that_pytest_understands(tmp_path):
-    (tmp_path / "test_some.py").write_text(
-        "import pytest\n"
-        "def test_quick(): pass\n"
-        "@pytest.mark.slow(group='chaos')\ndef test_chaos(): pass\n"
-        "@pytest.mark.slow(group='search')\ndef test_search(): pass\n"
-    )
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of its own with a quick test and two slow ones, whose pytest starts without plug-ins."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\nmarkers = ['slow(group): slow']\n")
+    slow_test = "@pytest.mark.slow(group={group!r})\ndef test_{group}(): pass\n"
+    tests = ["import pytest\ndef test_quick(): pass\n", *(slow_test.format(group=name) for name in ("chaos", "search"))]
+    (tmp_path / "test_some.py").write_text("".join(tests))
+    return tmp_path
+
+
+def test_the_selection_is_one_that_pytest_understands(own):
     for groups, n in (([], 1), (["chaos"], 2), (["search", "chaos"], 3)):
-        words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
-        words += ["-o", "markers=slow(group): slow", "-m", slow.selection(groups)]
-        done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, cwd=tmp_path)
-        assert f"{n} passed" in done.stdout
+        words = [sys.executable, "-m", "pytest", "-m", slow.selection(groups)]
+        assert f"{n} passed" in subprocess.run(words, capture_output=True, text=True, cwd=own).stdout
 
 
-def test_a_record_is_kept_only_of_what_passed(tmp_path, monkeypatch):
-    monkeypatch.setattr(slow, "RECORD", slow.ROOT / "tests" / "not-there" / "slow.json")
-    monkeypatch.setattr(sys, "argv", ["slow.py", "run", "--", "--collect-only", "--no-such-option"])
+def test_a_record_is_kept_only_of_what_passed(own, monkeypatch):
+    monkeypatch.setattr(slow, "RECORD", own / "slow.json")
+    monkeypatch.setattr(slow, "ROOT", own)
+    monkeypatch.setattr(slow, "digest", lambda group: f"{group} now")
+    monkeypatch.setattr(sys, "argv", ["slow.py", "run", "--", "--no-such-option"])
     assert slow.main() != 0
     assert not slow.RECORD.exists()
-    monkeypatch.setattr(slow, "RECORD", tmp_path / "slow.json")
-    monkeypatch.setattr(slow, "ROOT", tmp_path)
-    monkeypatch.setattr(slow, "digest", lambda group: f"{group} now")
-    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\nmarkers = ['slow(group): slow']\n")
-    (tmp_path / "test_one.py").write_text("import pytest\n@pytest.mark.slow(group='chaos')\ndef test_one(): pass\n")
     monkeypatch.setattr(sys, "argv", ["slow.py", "run"])
     assert slow.main() == 0
     assert json.loads(slow.RECORD.read_text()) == {group: f"{group} now" for group in slow.GROUPS}
