@@ -26,9 +26,9 @@ fast: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python tests/slow.py run -- $(WORKERS)
 
-# All that `make test` runs, and of the slow tests those whose record in tests/slow.json is missing or no longer true.
+# The slow tests whose record in tests/slow.json is missing or no longer true.
 test-changed: $(VENV)/.dev
-	$(BIN)/pytest $(WORKERS) -m "$$($(BIN)/python tests/slow.py select)"
+	$(BIN)/python tests/slow.py changed -- $(WORKERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

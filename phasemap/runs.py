@@ -62,7 +62,7 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None}
+        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property

@@ -1,7 +1,7 @@
 """Which slow tests must be run: those of each group whose covered files differ from those that it last passed on.
 
 `make test-slow` runs all groups and, where they pass, writes into slow.json what they passed on, to be committed.
-`.ci/run` runs the groups beside the other tests whose record is missing or is no longer true.
+`.ci/run` runs, after `make test`, the groups whose record is missing or is no longer true.
 """
 
 import argparse
@@ -18,7 +18,7 @@ GROUPS = {
     "chaos": (
         *("phasemap/running", "phasemap/cli/jobs.py", "phasemap/cli/run.py", "phasemap/training/population.py"),
         *("phasemap/results/folder.py", "phasemap/results/lock.py", "phasemap/results/shards.py"),
-        *("phasemap/results/merge.py", "phasemap/study/packs.py", "phasemap/study/trials.py"),
+        *("phasemap/results/merge.py", "phasemap/planning", "phasemap/study/trials.py"),
         *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
     ),
     "search": (
@@ -57,8 +57,8 @@ def changed(recorded, root=ROOT):
 
 
 def selection(groups):
-    """Return pytest's expression for all quick tests and the slow ones of some groups."""
-    return " or ".join(["not slow", *(f"slow(group={group!r})" for group in groups)])
+    """Return pytest's expression for the slow tests of some groups."""
+    return " or ".join(f"slow(group={group!r})" for group in groups)
 
 
 def recorded():
@@ -69,19 +69,23 @@ def recorded():
         return {}
 
 
+def run_pytest(chosen, options):
+    """Run the tests that an expression chooses, and return pytest's exit code."""
+    return subprocess.run([sys.executable, "-m", "pytest", "-m", chosen, *options], cwd=ROOT).returncode
+
+
 def main():
-    """Print the selection of the tests to run, or run every slow test and record that it passed."""
+    """Run the slow tests whose record is no longer true, or every slow test and record that it passed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("do", choices=["select", "run"], help="print pytest's -m for .ci/run, or run all and record")
+    parser.add_argument("do", choices=["changed", "run"], help="run what has changed, or run all and record")
     parser.add_argument("options", nargs="*", help="options for pytest, after --")
     given = parser.parse_args()
-    if given.do == "select":
+    if given.do == "changed":
         groups = changed(recorded())
-        print(f"slow tests to run: {', '.join(groups) or 'none, nothing that they test has changed'}", file=sys.stderr)
-        print(selection(groups))
-        return 0
+        print(f"slow tests to run: {', '.join(groups) or 'none, nothing that they test has changed'}", flush=True)
+        return run_pytest(selection(groups), given.options) if groups else 0
     passed_on = {group: digest(group) for group in GROUPS}
-    code = subprocess.run([sys.executable, "-m", "pytest", "-m", "slow", *given.options], cwd=ROOT).returncode
+    code = run_pytest("slow", given.options)
     if code == 0 and passed_on == {group: digest(group) for group in GROUPS}:
         RECORD.write_text(json.dumps(passed_on, indent=2) + "\n")
         print(f"recorded in {RECORD.relative_to(ROOT)}; commit it")

@@ -117,8 +117,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
 
 
 def _reasons(trials: Any) -> dict[str, int]:
-    """Count the trials without a label by why they have none; runs made before say nothing of it."""
-    return trials["label_reason"].value_counts().to_dict() if "label_reason" in trials else {}
+    """Count the trials without a label by why they have none."""
+    return trials["label_reason"].value_counts().to_dict()
 
 
 def _at_step(content: Mapping[str, Any]) -> str:

@@ -8,11 +8,9 @@ import math
 from phasemap.diagram.claim_terms import Grid, value_of
 from phasemap.study.claims import Area, Correlation, Expression, Frontier, Share, Statistic
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
-from phasemap.study.names import GROKKING
-from phasemap.study.spec import Study
+from phasemap.study.spec import PhaseRule, Study
 
 ANY = (-math.inf, math.inf)
-GENERALIZING = ("generalizes", "grokking")
 SHARES = ("accuracy", "corruption_effective")  # how the columns end that lie between 0 and 1
 
 
@@ -59,7 +57,7 @@ def _combined(study: Study, expression: Operation) -> tuple[float, float]:
 
     Labels that exclude each other have at most all of the trials together.
     """
-    if _exclusive(_summed(expression)):
+    if _exclusive(study.phases, _summed(expression)):
         return 0.0, 1.0
     left, right = range_of(study, expression.left), range_of(study, expression.right)
     if expression.operator == "/" and right[0] <= 0 <= right[1]:
@@ -75,9 +73,15 @@ def _summed(expression: Expression) -> list[Expression]:
     return [expression]
 
 
-def _exclusive(terms: list[Expression]) -> bool:
+def _labels(rule: PhaseRule, name: str) -> tuple[str, ...]:
+    """Return the labels that an area counts: those of a phase, or the one that is named."""
+    phase = "grokking" if name == "generalizes" else name
+    return tuple(label for label in rule.labels if rule.phase_of[label] == phase) or (name,)
+
+
+def _exclusive(rule: PhaseRule, terms: list[Expression]) -> bool:
     """Tell whether terms are areas of labels of which a trial has at most one, over the same trials."""
     areas = [term for term in terms if isinstance(term, Area)]
-    labels = [label for area in areas for label in (GROKKING if area.label in GENERALIZING else (area.label,))]
+    labels = [label for area in areas for label in _labels(rule, area.label)]
     alike = len({area.conditions for area in areas}) == 1
     return len(areas) == len(terms) and alike and len(set(labels)) == len(labels)

@@ -1,1 +1,1 @@
-"""The LABELS: curves to phases, subphases and step times; pure numpy."""
+"""The LABELS: rules evaluated over curves, the built-in rules as files, step times and marks; pure numpy."""

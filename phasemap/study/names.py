@@ -80,7 +80,7 @@ UNLABELLED: Final = {"diverged": "D", "failed": "!", "missing": "", "unlabelled"
 RESERVED_COLUMNS = (
     *("trial_id", "seed", "status", "step", "phase", "subphase", "rule", "label_reason", "settled"),
     *("subphase_doshi2024", "subphase_memorized_fraction", *QUANTITIES, *SUMMARIES),
-    *("pack_id", "host", "device", "error", "point"),
+    *("pack_id", "host", "device", "kernel", "error", "point"),
 )
 """The columns of the table of trials, beside settings, that no rule may fill."""
 

@@ -12,7 +12,6 @@ from phasemap.study.conditions import (
     Fact,
     Kind,
     Step,
-    Term,
     Value,
     all_terms,
     constant,
@@ -105,11 +104,6 @@ class Rule:
             if pair == ("inversion", "recovered_accuracy") and frontier.level == Value("memorized_accuracy"):
                 found["inversion"] = None
         return found
-
-    def terms(self) -> tuple[Term, ...]:
-        """Return each term that decides a label, once."""
-        whens = [label.when for label in self.labels if label.when is not None]
-        return tuple(dict.fromkeys(term for when in whens for term in all_terms(when)))
 
     def with_parameters(self, values: Mapping[str, float]) -> Rule:
         """Return the rule with other thresholds, of those that it has."""

@@ -1,0 +1,323 @@
+"""Turn the plain content of a rule file into a rule: every mistake is reported with its place."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
+from phasemap.study.conditions import Comparison, Condition, Expression, Kind, Parameter, Step, Value, terms_of
+from phasemap.study.errors import did_you_mean
+from phasemap.study.expressions import KEYWORDS
+from phasemap.study.names import (
+    FACTS,
+    LETTERS,
+    QUANTITY_KINDS,
+    RESERVED_COLUMNS,
+    STEP_TIMES,
+    UNLABELLED,
+)
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.reachable import unreachable
+from phasemap.study.rule import OTHERWISE, WINDOW, Frontier, Label, Rule
+from phasemap.study.rule_groups import RESERVED_LABELS, TAKEN, group_mistakes
+from phasemap.study.values import describe, rounded
+from phasemap.study.yaml_lines import Path_
+
+KEYS = ("quantities", "parameters", "labels", "groups", "times", "columns", "window", "frontiers")
+MAX_LABELS, MAX_CONDITIONS = 24, 32
+KINDS = ("accuracy", "loss", "number")
+NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+COLOUR = r"#[0-9a-fA-F]{6}"
+NUMBERS = tuple(name for name, s in NETWORK_SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation))
+"""The settings that a condition may name."""
+
+
+@dataclass
+class RuleReader:
+    """Turns the plain content of a rule file into a Rule; mistakes go to ``report``."""
+
+    report: Callable[[Path_, str], None]
+    recorded: Mapping[str, Kind]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    path: Path_ = ()
+    mistakes: int = 0
+    scope: Scope = field(init=False)
+
+    def wrong(self, path: Path_, message: str) -> None:
+        """Report a mistake at a path inside the rule."""
+        self.mistakes += 1
+        self.report((*self.path, *path), message)
+
+    def read(self, path: Path_, content: Any, name: str) -> Rule | None:
+        """Return the rule that stands at a path, or None where anything in it is wrong."""
+        self.path = path
+        if not isinstance(content, dict):
+            self.wrong((), f"is {describe(content)}; allowed: a mapping of {', '.join(KEYS)}")
+            return None
+        for key in content:
+            if key not in KEYS:
+                self.wrong((key,), f"is an unknown key; allowed: {', '.join(KEYS)}{did_you_mean(str(key), KEYS)}")
+        quantities = self.quantities(content.get("quantities"))
+        parameters = self.parameters(content.get("parameters"))
+        parameters = tuple((key, self.thresholds.get(key, value)) for key, value in parameters)
+        self.scope = Scope(
+            quantities={**QUANTITY_KINDS, **self.recorded, **dict(quantities)},
+            parameters=tuple(dict(parameters)),
+            facts=(*NUMBERS, *FACTS),
+        )
+        labels = self.labels(content.get("labels"))
+        rule = Rule(
+            name=name,
+            quantities=quantities,
+            parameters=parameters,
+            labels=labels,
+            groups=self.groups(content.get("groups"), [label.name for label in labels]),
+            times=self.times(content.get("times")),
+            columns=self.columns(content.get("columns"), content.get("times")),
+            window=self.window(content.get("window", WINDOW)),
+            frontiers=self.frontiers(content.get("frontiers")),
+        )
+        self.together(rule, content)
+        return None if self.mistakes else rule
+
+    def together(self, rule: Rule, content: Mapping[str, Any]) -> None:
+        """Check what no part can see alone."""
+        count = sum(len(content[key]) for key in ("labels", "times", "columns") if isinstance(content.get(key), dict))
+        if count > MAX_CONDITIONS:
+            self.wrong((), f"has {count} conditions; allowed: at most {MAX_CONDITIONS}")
+        self.letters(rule)
+        for name in sorted(rule.needed - set(self.recorded)):
+            if name in self.scope.quantities:
+                place = ("quantities", name) if name in dict(rule.quantities) else ("labels",)
+                self.wrong(place, f"{name} was not recorded; recorded: {', '.join(self.recorded)}")
+        if not self.mistakes:
+            for name, reason in unreachable(rule, self.scope.quantities):
+                self.wrong(("labels", name), reason)
+
+    def mapping(self, key: str, content: Any, what: str) -> Iterator[tuple[str, Any]]:
+        """Yield the entries of a section whose names are plain."""
+        if content is None:
+            return
+        if not isinstance(content, dict):
+            self.wrong((key,), f"is {describe(content)}; allowed: {what}")
+            return
+        for name, value in content.items():
+            if re.fullmatch(NAME, str(name)):
+                yield str(name), value
+            else:
+                self.wrong((key, name), "is not a name; allowed: letters, digits and _, no digit first, at most 64")
+
+    def quantities(self, content: Any) -> tuple[tuple[str, Kind], ...]:
+        """Read the kinds of quantities that are not built in; a built-in one may be told again."""
+        found: list[tuple[str, Kind]] = []
+        known = {**self.recorded, **QUANTITY_KINDS}
+        for name, kind in self.mapping("quantities", content, "a mapping of names to accuracy, loss or number"):
+            if kind not in KINDS:
+                self.wrong(("quantities", name), f"= {describe(kind)} is no kind; allowed: {', '.join(KINDS)}")
+            elif known.get(name, kind) != kind:
+                self.wrong(("quantities", name), f"= {kind} contradicts its kind; allowed: {known[name]}")
+            elif name in (*NETWORK_SETTINGS, *FACTS, *USAGE, *KEYWORDS):
+                self.wrong(("quantities", name), "is the name of something else; allowed: another name")
+            else:
+                found.append((name, cast(Kind, kind)))
+        return tuple(found)
+
+    def parameters(self, content: Any) -> tuple[tuple[str, float], ...]:
+        """Read the thresholds."""
+        found = []
+        taken = (*QUANTITY_KINDS, *self.recorded, *NETWORK_SETTINGS, *FACTS, *USAGE, *KEYWORDS, *KEYS, "rule")
+        for name, value in self.mapping("parameters", content, "a mapping of names to numbers"):
+            if name in taken:
+                self.wrong(("parameters", name), "is the name of something else; allowed: another name")
+            elif (number := self.number(("parameters", name), value)) is not None:
+                found.append((name, number))
+        return tuple(found)
+
+    def number(self, path: Path_, value: Any) -> float | None:
+        """Read a finite number."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self.wrong(path, f"= {describe(value)} is not allowed; allowed: a number")
+            return None
+        return rounded(float(value))
+
+    def labels(self, content: Any) -> tuple[Label, ...]:
+        """Read the labels in their order."""
+        if not isinstance(content, dict) or not content:
+            found = "is missing" if content is None else f"is {describe(content)}"
+            self.wrong(("labels",), f"{found}; allowed: a mapping of labels to conditions, at least one")
+            return ()
+        if len(content) > MAX_LABELS:
+            self.wrong(("labels",), f"has {len(content)} labels; allowed: at most {MAX_LABELS}")
+        return tuple(self.label(name, value) for name, value in self.mapping("labels", content, "labels"))
+
+    def label(self, name: str, content: Any) -> Label:
+        """Read one label: its condition, or a mapping of when, letter and colour."""
+        path = ("labels", name)
+        if name in RESERVED_LABELS:
+            self.wrong(path, TAKEN)
+        if not isinstance(content, dict):
+            return Label(name=name, when=self.when(path, content))
+        for key in content:
+            if key not in ("when", "letter", "colour"):
+                self.wrong((*path, key), "is an unknown key; allowed: when, letter, colour")
+        if "when" not in content:
+            self.wrong(path, "has no condition; allowed: when: CONDITION, beside letter and colour")
+        return Label(
+            name=name,
+            when=self.when((*path, "when"), content["when"]) if "when" in content else None,
+            letter=self.letter((*path, "letter"), content.get("letter")),
+            colour=self.colour((*path, "colour"), content.get("colour")),
+        )
+
+    def when(self, path: Path_, content: Any) -> Condition | None:
+        """Read the condition of a label; None for ``otherwise``."""
+        if isinstance(content, str) and content.strip() == OTHERWISE:
+            return None
+        return self.condition(path, content)
+
+    def condition(self, path: Path_, content: Any) -> Condition | None:
+        """Read a condition; None where it is wrong."""
+        if not isinstance(content, str):
+            self.wrong(path, f"= {describe(content)} is no condition; allowed: text, e.g. test_accuracy >= 0.9")
+            return None
+        try:
+            return parse_condition(content, self.scope)
+        except ConditionError as error:
+            for message in error.messages:
+                self.wrong(path, message)
+            return None
+
+    def value(self, path: Path_, content: Any, scope: Scope) -> Condition | Expression | None:
+        """Read a condition or a number; None where it is wrong."""
+        if not isinstance(content, str):
+            self.wrong(path, f"= {describe(content)} is no condition; allowed: text")
+            return None
+        try:
+            return parse_value(content, scope)
+        except ConditionError as error:
+            for message in error.messages:
+                self.wrong(path, message)
+            return None
+
+    def letter(self, path: Path_, content: Any) -> str | None:
+        """Read the letter of a label."""
+        if content is None:
+            return None
+        text = str(content)
+        if isinstance(content, dict | list | bool) or len(text) != 1 or not text.isprintable() or text.isspace():
+            self.wrong(path, f"= {describe(content)} is not allowed; allowed: one character")
+            return None
+        taken = next((name for name, letter in UNLABELLED.items() if letter == text), None)
+        if taken:
+            self.wrong(path, f"= {describe(text)} is the letter of {taken} trials; allowed: any but D, ! and ?")
+        return text
+
+    def colour(self, path: Path_, content: Any) -> str | None:
+        """Read the colour of a label."""
+        if content is not None and not (isinstance(content, str) and re.fullmatch(COLOUR, content)):
+            self.wrong(path, f'= {describe(content)} is no colour; allowed: "#rrggbb" in quotes')
+            return None
+        return content
+
+    def letters(self, rule: Rule) -> None:
+        """Labels must not share a letter; those of built-in labels are fixed."""
+        owner: dict[str, str] = {}
+        for group, members in rule.groups:
+            if group in LETTERS and group not in members:
+                owner[LETTERS[group]] = group
+        for label in rule.labels:
+            letter = label.letter or LETTERS.get(label.name)
+            if letter is None:
+                continue
+            if letter in owner:
+                place = ("labels", label.name, "letter") if label.letter else ("labels", label.name)
+                self.wrong(place, f"= {describe(letter)} is the letter of {owner[letter]} too; allowed: another letter")
+            owner.setdefault(letter, label.name)
+
+    def groups(self, content: Any, labels: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Read the groups: names of several labels each."""
+        entries = dict(self.mapping("groups", content, "a mapping of groups to lists of labels"))
+        for name, message in group_mistakes(entries, labels):
+            self.wrong(("groups", *name), message)
+        lists = {group: members for group, members in entries.items() if isinstance(members, list)}
+        return tuple((group, tuple(m for m in members if isinstance(m, str))) for group, members in lists.items())
+
+    def times(self, content: Any) -> tuple[tuple[str, Step], ...]:
+        """Read the step times: a condition that is reached for the first time, or step(...) or lasting(...)."""
+        found = []
+        for name, text in self.mapping("times", content, "a mapping of names to conditions"):
+            self.column_name(("times", name), name)
+            if name == "delayed":
+                self.wrong(("times", name), "is a column of every table; allowed: another name, or under columns")
+            value = self.value(("times", name), text, self.scope)
+            if value is None:
+                continue
+            if isinstance(value, Condition):
+                if any(isinstance(term, Step) for term in terms_of(value)):
+                    self.wrong(("times", name), "finds a step inside a step; allowed: step and lasting one deep")
+                value = Step(value)
+            if not isinstance(value, Step):
+                self.wrong(("times", name), f"= '{value}' is no step; allowed: CONDITION, or lasting(CONDITION)")
+                continue
+            found.append((name, value))
+        return tuple(found)
+
+    def columns(self, content: Any, times: Any) -> tuple[tuple[str, Condition | Expression], ...]:
+        """Read the further columns: conditions or numbers, which may name the step times."""
+        scope = Scope(
+            quantities=self.scope.quantities,
+            parameters=self.scope.parameters,
+            facts=self.scope.facts,
+            times=tuple(map(str, times)) if isinstance(times, dict) else (),
+        )
+        found = []
+        for name, text in self.mapping("columns", content, "a mapping of names to conditions or numbers"):
+            self.column_name(("columns", name), name)
+            if name in (*scope.times, *STEP_TIMES):
+                self.wrong(("columns", name), "is a step time; allowed: another name, or under times")
+            if (value := self.value(("columns", name), text, scope)) is not None:
+                if name == "delayed" and not isinstance(value, Condition):
+                    self.wrong(("columns", name), f"= '{value}' is a number; allowed: a condition")
+                found.append((name, value))
+        return tuple(found)
+
+    def column_name(self, path: Path_, name: str) -> None:
+        """A column of a rule must not hide one that every table of trials has, or another name of conditions."""
+        if name in (*NETWORK_SETTINGS, *RESERVED_COLUMNS, *self.scope.names, *USAGE, *KEYWORDS):
+            self.wrong(path, "is the name of something else; allowed: another name")
+
+    def window(self, content: Any) -> float:
+        """Read the window, a share of the steps."""
+        value = self.number(("window",), content)
+        if value is not None and not 0 <= value < 1:
+            self.wrong(("window",), f"= {value:g} is not allowed; allowed: a number in [0, 1)")
+        return WINDOW if value is None else value
+
+    def frontiers(self, content: Any) -> tuple[Frontier, ...]:
+        """Read the lines of the map: a quantity, =, and a number or another quantity."""
+        allowed = "allowed: QUANTITY = NUMBER-or-QUANTITY"
+        found = []
+        for name, text in self.mapping("frontiers", content, "a mapping of names to QUANTITY = NUMBER-or-QUANTITY"):
+            condition = self.condition(("frontiers", name), text)
+            if condition is None:
+                continue
+            if not isinstance(condition, Comparison) or condition.comparison != "=":
+                self.wrong(("frontiers", name), f"= '{condition}' is no line; {allowed}")
+            elif not isinstance(condition.left, Value):
+                self.wrong(("frontiers", name), f"= '{condition}' does not start with a quantity; {allowed}")
+            elif not _is_level(condition.right, condition.left):
+                self.wrong(("frontiers", name), f"= '{condition}' has no level for {condition.left}; {allowed}")
+            else:
+                found.append(Frontier(name=name, quantity=condition.left.quantity, level=condition.right))
+        return tuple(found)
+
+
+def _is_level(level: Expression, quantity: Value) -> bool:
+    """Tell whether an expression is another quantity, or made of numbers and parameters."""
+    if isinstance(level, Value):
+        return level != quantity
+    return all(isinstance(term, Parameter) for term in terms_of(level))
