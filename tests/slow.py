@@ -13,13 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RECORD = Path(__file__).with_name("slow.json")
-EVERY = ("constraints.txt", "tests/conftest.py", "tests/slow.py")
+EVERY = ("constraints.txt", "tests/slow.py")
 GROUPS = {
     "chaos": (
         *("phasemap/running", "phasemap/cli/jobs.py", "phasemap/cli/run.py", "phasemap/training/population.py"),
         *("phasemap/results/folder.py", "phasemap/results/lock.py", "phasemap/results/shards.py"),
         *("phasemap/results/merge.py", "phasemap/planning", "phasemap/study/trials.py"),
         *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
+        "tests/conftest.py",
     ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),
