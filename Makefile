@@ -36,7 +36,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	for name in engine transformer plan report overhead cores scale figures serve; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in engine transformer plan report overhead cores scale figures serve labelling; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 search-maps: $(VENV)/.demo
 	$(BIN)/python benchmarks/search_maps.py
