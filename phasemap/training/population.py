@@ -18,6 +18,7 @@ from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
+from phasemap.training.batched import BatchedKernel, batchable
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
@@ -88,8 +89,11 @@ def pick_device(wanted: str) -> torch.device:
 def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> Kernel:
     """Choose the explicit gradient where it covers the network, else the general kernel.
 
-    On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
+    A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks
+    train at once.
     """
+    if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
+        return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
         if trials[0].model == "transformer":
             return TransformerKernel(trials, examples, device)
