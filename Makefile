@@ -3,14 +3,32 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench search-maps chaos reproduction clean
+# Whole files go to one worker each, since their tests share clusters and runs; the longest first (tests/conftest.py).
+WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# What needs no Ray, no browser, no server and no training of more than a moment.
+FAST = study tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
+  figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \
+  running/test_slots.py running/test_tokens.py running/test_ray_feed.py auditing/test_reading.py auditing/test_effort.py
+
+.PHONY: demo test test-slow test-changed fast lint bench search-maps chaos reproduction clean
 
 demo: $(VENV)/.demo
 	$(BIN)/phasemap run studies/quickstart.yaml
 	$(BIN)/phasemap show runs/quickstart
 
 test: $(VENV)/.dev
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(WORKERS)
+
+fast: $(VENV)/.dev
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --quiet $(addprefix tests/,$(FAST))
+
+# The full chaos and the long searches; where they pass, what they passed on is written into tests/slow.json.
+test-slow: $(VENV)/.dev
+	$(BIN)/python tests/slow.py run -- $(WORKERS)
+
+# All that `make test` runs, and of the slow tests those whose record in tests/slow.json is missing or no longer true.
+test-changed: $(VENV)/.dev
+	$(BIN)/pytest $(WORKERS) -m "$$($(BIN)/python tests/slow.py select)"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

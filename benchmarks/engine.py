@@ -1,10 +1,11 @@
 """The training engine against a plain one-hot autograd loop and the core's own matrix rate, in one process.
 
-    python benchmarks/engine.py [--repeats 7]
+    python benchmarks/engine.py [--repeats 15]
 
-Prints JSON: per setting the milliseconds a step and network of both, their ratio, and the share of the core's
-large-matrix rate that 6 B N p operations a step amount to. One thread. The rates of one machine vary from minute to
-minute, so all three are measured in turn, several times, and the medians of the ratios are given.
+Prints JSON: per setting the milliseconds a step and network of the explicit kernel, plain and fused (where numba is
+installed), and of the loop, their ratios, and the share of the core's large-matrix rate that 6 B N p operations a step
+amount to. One thread, by the process's own time. The rates of one machine vary from minute to minute, so all are
+measured in turn, many times, and the medians of the ratios are given.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ import torch
 import torch.nn.functional as F
 from common import report
 
+from phasemap.running.kernels import fused_available
 from phasemap.study.spec import SETTINGS
 from phasemap.study.trials import Trial, make_trial
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.population import examples_of, steady_arithmetic
 
+if fused_available():
+    from phasemap.training.explicit_fused import FusedKernel
+
 CPU = torch.device("cpu")
+KERNELS = [ExplicitKernel, *([FusedKernel] if fused_available() else [])]
 
 
 def trial(**settings: object) -> Trial:
@@ -76,11 +82,12 @@ class PlainLoop:
         self.optimizer.step()
 
 
-def seconds(work: Callable[[], None], times: int) -> float:
-    started = time.perf_counter()
+def seconds(work: Callable[[], object], times: int) -> float:
+    """Return this process's time on the CPU for one call: what else the machine does counts for little."""
+    started = time.process_time()
     for _ in range(times):
         work()
-    return (time.perf_counter() - started) / times
+    return (time.process_time() - started) / times
 
 
 def matrix_rate(n: int = 2048) -> float:
@@ -89,46 +96,65 @@ def matrix_rate(n: int = 2048) -> float:
     return 2 * n**3 / seconds(lambda: torch.mm(a, b, out=out), 2)
 
 
+class Pack:
+    """A pack that goes on training by one kernel."""
+
+    def __init__(self, base: Trial, size: int, kernel: type[ExplicitKernel]) -> None:
+        trials = [dataclasses.replace(base, trial_id=str(i), seed=i, weight_decay=float(i % 4)) for i in range(size)]
+        self.members, self.done = list(range(size)), 0
+        self.kernel = kernel(trials, [examples_of(t) for t in trials], CPU)
+        self.seconds(2)  # to warm up
+
+    def seconds(self, steps: int) -> float:
+        """Train on and return the seconds a step and network."""
+        after, self.done = self.done, self.done + steps
+        return seconds(lambda: self.kernel.advance(self.members, after, self.done), 1) / steps / len(self.members)
+
+
 def measure(base: Trial, *, pack: int, steps: int, repeats: int) -> dict[str, float]:
-    trials = [dataclasses.replace(base, trial_id=str(i), seed=i, weight_decay=float(i % 4)) for i in range(pack)]
-    kernel = ExplicitKernel(trials, [examples_of(t) for t in trials], CPU)
-    apart, together = PlainLoop(base, apart=True), PlainLoop(base, apart=False)
-    members, done = list(range(pack)), 2
-    kernel.advance(members, 0, done)
+    """Measure one setting: the kernels in turn, with dropout also without it, and the plain loops."""
+    packs = {kernel.name: Pack(base, pack, kernel) for kernel in KERNELS}
+    if base.dropout:
+        packs |= {f"{k.name} without": Pack(dataclasses.replace(base, dropout=0.0), pack, k) for k in KERNELS}
+    loops = {"loop": PlainLoop(base, apart=True), "concatenated": PlainLoop(base, apart=False)}
+    operations = 6 * len(loops["loop"].labels) * base.width * base.modulus
     rows = []
-    for _ in range(repeats):
+    for turn in range(repeats):
         rate = matrix_rate()
-        started = time.perf_counter()
-        kernel.advance(members, done, done + steps)
-        ours = (time.perf_counter() - started) / steps / pack
-        done += steps
-        plain = [seconds(loop.step, max(3, steps // 2)) for loop in (apart, together)]
-        operations = 6 * len(apart.labels) * base.width * base.modulus
-        rows.append((ours, *plain, plain[0] / ours, plain[1] / ours, operations / ours / rate, rate))
-    middle = [statistics.median(column) for column in zip(*rows, strict=True)]
-    return {
-        "milliseconds": round(1e3 * middle[0], 3),
-        "plain_milliseconds": round(1e3 * middle[1], 3),
-        "plain_concatenated_milliseconds": round(1e3 * middle[2], 3),
-        "times_faster": round(middle[3], 2),
-        "times_faster_than_concatenated": round(middle[4], 2),
-        "share_of_matrix_rate": round(middle[5], 3),
-        "matrix_gflops": round(middle[6] / 1e9, 1),
-    }
+        order = list(packs)[:: 1 if turn % 2 else -1]
+        row = {name: packs[name].seconds(steps) for name in order}
+        row |= {name: seconds(loop.step, max(3, steps // 2)) for name, loop in loops.items()}
+        rows.append(row | {"full": operations / rate})
+    found = {"matrix_gflops": round(operations / statistics.median(row["full"] for row in rows) / 1e9, 1)}
+    for name in packs | loops:
+        found[f"{name} ms"] = round(1e3 * statistics.median(row[name] for row in rows), 3)
+
+    def ratio(what: str, slower: str, faster: str) -> None:
+        found[what] = round(statistics.median(row[slower] / row[faster] for row in rows), 3)
+
+    for kernel in (k.name for k in KERNELS):
+        ratio(f"{kernel}: share of matrix rate", "full", kernel)
+        ratio(f"{kernel}: times faster than loop", "loop", kernel)
+        ratio(f"{kernel}: times faster than concatenated", "concatenated", kernel)
+        if base.dropout:
+            ratio(f"{kernel}: rate of that without dropout", f"{kernel} without", kernel)
+    if len(KERNELS) > 1:
+        ratio("fused: times faster than plain", *(k.name for k in KERNELS))
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
     large = {"modulus": 97, "width": 500, "data_fraction": 0.5}
     small = {"modulus": 31, "width": 128, "data_fraction": 0.6}
     with steady_arithmetic():
         results = {
-            "p97_N500": measure(trial(**large), pack=1, steps=20, repeats=repeats),
-            "p97_N500_relu": measure(trial(**large, activation="relu"), pack=1, steps=20, repeats=repeats),
-            "p97_N500_cross_entropy": measure(trial(**large, loss="cross_entropy"), pack=1, steps=20, repeats=repeats),
-            "p97_N500_dropout": measure(trial(**large, dropout=0.3), pack=1, steps=20, repeats=repeats),
+            "p97_N500": measure(trial(**large), pack=1, steps=10, repeats=repeats),
+            "p97_N500_relu": measure(trial(**large, activation="relu"), pack=1, steps=10, repeats=repeats),
+            "p97_N500_cross_entropy": measure(trial(**large, loss="cross_entropy"), pack=1, steps=10, repeats=repeats),
+            "p97_N500_dropout": measure(trial(**large, dropout=0.3), pack=1, steps=10, repeats=repeats),
             "p31_N128_pack32": measure(trial(**small), pack=32, steps=40, repeats=repeats),
         }
     report("engine", results, threads=1)

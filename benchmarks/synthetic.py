@@ -85,6 +85,7 @@ def synthetic_rows(trials: tuple[Trial, ...], pack_id: str) -> pa.Table:
         "pack_id": [pack_id] * len(trials),
         "host": ["node"] * len(trials),
         "device": ["cpu"] * len(trials),
+        "kernel": ["explicit"] * len(trials),
         **{f"final_{name}": curves[name][:, -1] for name in QUANTITIES},
         "step": _lists(np.tile(steps, (len(trials), 1)), pa.int64()),
         **{name: _lists(curves[name], pa.float64()) for name in QUANTITIES},

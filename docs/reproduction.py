@@ -9,6 +9,7 @@ stand ``notes.md`` (what was seen, how a failed claim was looked into) and pictu
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,8 +25,8 @@ HEAD = """\
 What Doshi et al. (ICLR 2024, arXiv 2310.13061) show, the study that tests it, and what was seen. The claims are those
 of the study files; `phasemap check` tests them ([how](claims.md)): the numbers are means over the seeds, and where
 there are several seeds the difference of both sides has its 95 % interval. Core-hours are wall time of the training
-processes, on machines that were often busy with other work; commands are as they were typed, some on copies of the
-study file in other folders. This page is written by `make reproduction`.
+processes, on machines that were often busy with other work; commands name the study file of this repository, also where
+a copy of it was run, and storages by their last name. This page is written by `make reproduction`.
 
 *Paper* studies have the paper's networks (p 97, N 500). *Small* ones look for the same with smaller networks and fewer
 values, in seconds or minutes: what holds or fails in them is no test at the paper's scale. *Own* ones go beyond it.
@@ -148,7 +149,7 @@ def cost(content: Content) -> str:
     run = content["execution"]
     if run is None:
         return f"{done}."
-    command = " ".join([Path(run["command"][0]).name, *run["command"][1:]])
+    command = shlex.join(run["command"])
     libraries = ", ".join(
         f"{name} {run['versions'][name]}" for name in ("phasemap", "torch", "ray") if name in run["versions"]
     )

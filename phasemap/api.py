@@ -16,9 +16,10 @@ from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
 from phasemap.study.file import load_rule, load_study
+from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.problems import UserError
 from phasemap.study.spec import PhaseRule, Study
-from phasemap.study.trials import find_trial
+from phasemap.study.trials import Trial, find_trial
 from phasemap.study.writing import dump_study
 
 if TYPE_CHECKING:
@@ -136,4 +137,10 @@ def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
 
     found = run if isinstance(run, Run) else open_run(run)
     trial = find_trial(found.study, trial_id)
-    return network_of(trial, read_weights(found.folder, trial.trial_id))
+    return network_of(trial, read_weights(found.folder, trial.trial_id), fused=_kernel_of(found, trial) == FUSED_KERNEL)
+
+
+def _kernel_of(run: Run, trial: Trial) -> str | None:
+    """Return the kernel that trained a trial; None if it is not trained, or by a release that stored none."""
+    known = run.trials.set_index("trial_id")
+    return known.at[trial.trial_id, "kernel"] if trial.trial_id in known.index else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 import zipfile
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from phasemap.results.export import export_table
+from phasemap.results.provenance import read_provenance
 from phasemap.runs import Run
 from phasemap.study.problems import UnreachableError, UserError
 
@@ -46,9 +48,12 @@ def _gather(run: Run, folder: Path) -> list[str]:
     """Write every file of a bundle, then their checksums."""
     for name, write in _parts(run).items():
         write(folder / name)
-    for path in (run.folder.study, run.folder.provenance, run.folder.neurons):
+    for path in (run.folder.study, run.folder.neurons):
         if run.folder.fetch(path):
             shutil.copyfile(path, folder / path.name)
+    if executions := read_provenance(run.folder):
+        text = json.dumps(executions, indent=2) + "\n"
+        (folder / run.folder.provenance.name).write_text(text, encoding="utf-8")
     names = sorted(path.name for path in folder.iterdir())
     sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / SUMS).write_text("".join(sums), encoding="utf-8")

@@ -43,9 +43,13 @@ class PhaseDiagram:
 
         The band holds the crossing of very many seeds with a probability ``level``; it comes from resampling whole maps
         by seed. Of a search, it says where the frontier may lie among the points that were inferred. ``along`` is the
-        axis on which the crossings lie. UserError with one seed (no spread is known then) and for diagrams over
-        ``step``.
+        axis on which the crossings lie. UserError with one seed (no spread is known then), for diagrams over ``step``,
+        and along a categorical axis, which no frontier crosses.
         """
+        axis = (self.data.x if along == "x" else self.data.y).axis
+        if axis.categorical:
+            other = "y" if along == "x" else "x"
+            raise UserError(f"{axis.name} has no order, no frontier crosses it; allowed: along={other!r}")
         if self._trials is None:
             raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
         if self.data.study.search.kind != "grid":

@@ -14,12 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.diagram.claims import ClaimResult, check_claims
-from phasemap.diagram.compare import Comparison, compare
-from phasemap.diagram.critical import Critical, critical
 from phasemap.diagram.diagram import STEP, lay_out, make_diagram
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
-from phasemap.diagram.survival import survival
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.curves import QUANTITIES
@@ -36,6 +33,8 @@ if TYPE_CHECKING:
     import optuna
     from matplotlib.figure import Figure
 
+    from phasemap.diagram.compare import Comparison
+    from phasemap.diagram.critical import Critical
     from phasemap.figures.cells import Frames
     from phasemap.figures.chart import Chart
     from phasemap.figures.spec import FigureSpec
@@ -60,9 +59,10 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial; numbers that an earlier release did not know are null."""
+        """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        return frame.assign(**{name: np.nan for name in FINALS if name not in frame})
+        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None}
+        return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
     def points(self) -> pd.DataFrame:
@@ -101,6 +101,8 @@ class Run:
         Says which settings differ, which points changed their label beyond the seeds' spread, and how far the frontiers
         moved. UserError where they have no point in common.
         """
+        from phasemap.diagram.compare import compare  # these three load scipy.stats, which takes a second
+
         return compare(self.study, self.trials, other.study, other.trials)
 
     def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
@@ -109,6 +111,8 @@ class Run:
         ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
         where there is no transition, or more than one.
         """
+        from phasemap.diagram.critical import critical
+
         return critical(self.study, self.trials, axis, event, fix)
 
     def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
@@ -116,6 +120,8 @@ class Run:
 
         Trials that had not reached it by the horizon count as censored.
         """
+        from phasemap.diagram.survival import survival
+
         return survival(self.study, self.trials, event, by)
 
     def robustness(self) -> pd.DataFrame:

@@ -5,19 +5,26 @@ import os
 import shutil
 import signal
 from importlib.util import find_spec
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores: threads of their own would only wait
 
 import pytest
-import torch
 from hypothesis import settings
 
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
 from phasemap.study.file import parse_study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
 
 pytest_plugins = ["services"]
+
+LONG = (  # those with a Ray of their own apart from one another, as far as three workers let them be
+    "running/test_chaos.py", "running/test_kill.py", "test_cli.py", "auditing/test_audit.py", "running/test_jobs.py",
+    "serving/test_serving_page.py", "running/test_adaptive.py", "figures/test_page.py", "running/test_growing.py",
+    "test_notebooks.py", "running/test_runners.py", "results/test_remote.py", "test_cluster_files.py",
+    "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py",
+)  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
 settings.load_profile("steady")
@@ -25,7 +32,22 @@ settings.load_profile("steady")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: children would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-CPU = torch.device("cpu")
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take long first, so that no worker is left alone with one at the end."""
+    tests = Path(__file__).parent
+    places = {tests / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
+def __getattr__(name):
+    """Give CPU, PyTorch's, to those who ask for it: tests that train nothing start without PyTorch."""
+    if name == "CPU":
+        import torch
+
+        return torch.device("cpu")
+    raise AttributeError(name)
+
 
 SMALL = """
 name: small
@@ -68,6 +90,9 @@ def trial_of(**settings):
 
 def run_in_process(study, root):
     """Run a study in this process and return its folder."""
+    from phasemap.running.driver import run_study
+    from phasemap.running.local import LocalRunner
+
     folder = RunFolder(root / study.name)
     run_study(study, folder, LocalRunner, quiet=True)
     return folder

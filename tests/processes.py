@@ -3,27 +3,24 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
 def children(pid):
     """Return all living descendants of a process: {pid: command line}."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if fields[0] != "Z":
-                parents[int(entry.name)] = (int(fields[1]), command)
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - asked for many times a second
+        if name.isdigit():
+            with suppress(OSError):
+                fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+                if fields[0] != "Z":
+                    parents.setdefault(int(fields[1]), []).append(int(name))
     found, waiting = {}, [pid]
     while waiting:
-        parent = waiting.pop()
-        for child, (its_parent, command) in parents.items():
-            if its_parent == parent and child not in found:
-                found[child] = command
+        for child in parents.get(waiting.pop(), ()):
+            with suppress(OSError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
                 waiting.append(child)
     return found
 
@@ -36,7 +33,7 @@ def alive(pid):
         return False
 
 
-def wait_for(condition, seconds=90, what="the condition"):
+def wait_for(condition, seconds=240, what="the condition"):
     """Return the first true answer of a condition."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,15 @@ ORDER = [
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {
     "torch": {"training", "representations"},
+    "numba": {"training"},
     "ray": {"running"},
     "matplotlib": {"figures"},
 }
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
 
 
 def modules():
@@ -28,7 +35,7 @@ def modules():
 
 def imports(path, *, typing_too=True):
     """Yield the dotted names that a module imports, also inside functions."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     skipped = set()
     if not typing_too:
         for node in ast.walk(tree):
@@ -88,6 +95,16 @@ def test_modules_have_no_import_cycle():
 @pytest.mark.parametrize("code", ["import phasemap", "from phasemap.cli import cli", "import phasemap.api"])
 def test_importing_loads_neither_ray_nor_torch(code):
     check = f"{code}\nimport sys\nprint([m for m in ('ray', 'torch') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "modules", ["phasemap.running.driver, phasemap.runs", "phasemap.training.population", "phasemap.serving.app"]
+)
+def test_runs_tables_and_workers_start_without_what_takes_a_second_to_import(modules):
+    heavy = ("ray", "sklearn", "scipy.stats", "optuna")
+    check = f"import {modules}, sys\nprint([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

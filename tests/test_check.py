@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def test_json_holds_the_claims_and_what_made_the_run(run):
     assert found["axes"] == {"corruption": [0.0, 0.3], "weight_decay": [0.0, 2.0]}
     assert (found["n_seeds"], found["n_trials"], found["n_done"]) == (2, 8, 8)
     assert found["execution"]["n_trained"] == 8
+    assert found["run"] == run.name  # of a run elsewhere no path of this machine is kept
     assert found["core_hours"] == pytest.approx(pm.open_run(run).trials["train_seconds"].sum() / 3600, abs=1e-5)
     holds, chain, fails, undecided = found["claims"]
     assert holds["claim"] == HOLDS
@@ -132,6 +134,7 @@ def test_the_page_of_reproductions_tells_what_check_found(run, tmp_path):
     folder = tmp_path / "page" / run.name
     folder.mkdir(parents=True)
     content = json.loads(check(run, "--claim", FAILS, "--claim", "median(forgetting_step) < 10", "--json").stdout)
+    content["execution"]["command"] = ["phasemap", "run", "a.yaml", "--set", "axes.dropout=[0]"]  # quoted for a shell
     (folder / "check.json").write_text(json.dumps(content))
     (folder / "notes.md").write_text("Looked into by hand.\n")
     shutil.copy(run / "diagram.png", folder)
@@ -148,6 +151,7 @@ def test_the_page_of_reproductions_tells_what_check_found(run, tmp_path):
     assert "| **fails** | not reached | < | 10 | not reached [not reached, not reached] | 8 of 8 | forgetting" in text
     assert "\n\nLooked into by hand.\n" in text
     assert f"](page/{run.name}/diagram.png)" in text
+    assert f"by `{shlex.join(content['execution']['command'])}`." in text
     assert (tmp_path / "page" / run.name / "diagram.png").exists()
 
 

@@ -1,12 +1,15 @@
 """The command line, as a user meets it: exit codes, messages, --json, and files."""
 
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import jsonschema
 import numpy as np
@@ -18,7 +21,7 @@ from bad_studies import BAD
 from click.testing import CliRunner
 from conftest import SMALL
 
-from phasemap.cli import cli
+from phasemap.cli import cli, main
 from phasemap.phases.labelling import label_frame
 from phasemap.running.planning import make_plan
 from phasemap.study.file import load_study
@@ -27,12 +30,21 @@ from phasemap.study.spec import PhaseRule
 STUDIES = Path(__file__).parent.parent / "studies"
 
 
-def phasemap(*arguments, cwd=None, **environment):
-    """Run the command line and return the finished process."""
+def program(*arguments, cwd=None):
+    """Run the command line as a process and return the finished process."""
     command = [sys.executable, "-m", "phasemap", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=200, env={**os.environ, **environment}
-    )
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+
+
+def phasemap(*arguments, cwd="."):
+    """Run the program's main function in this process, which saves its start, and return what a process would."""
+    words, (out, err) = ["phasemap", *map(str, arguments)], (io.BytesIO(), io.BytesIO())
+    stdout, stderr = (io.TextIOWrapper(stream, encoding="utf-8", write_through=True) for stream in (out, err))
+    own = redirect_stdout(stdout), redirect_stderr(stderr)
+    with chdir(cwd), own[0], own[1], patch("sys.argv", words), pytest.raises(SystemExit) as ended:
+        main()
+    said = [stream.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(words, ended.value.code or 0, *said)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,7 @@ def place(tmp_path_factory):
     """A folder with a finished run of the small study, made by the command line."""
     root = tmp_path_factory.mktemp("cli")
     (root / "small.yaml").write_text(SMALL)
-    done = phasemap("run", "small.yaml", "--in-process", "--json", cwd=root)
+    done = program("run", "small.yaml", "--in-process", "--json", cwd=root)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_trained"] == 8
     return root
@@ -48,7 +60,7 @@ def place(tmp_path_factory):
 
 def test_help_answers_at_once_and_names_every_command():
     started = time.perf_counter()
-    done = phasemap("--help")
+    done = program("--help")
     assert time.perf_counter() - started < 1.0
     names = "run plan list show plot report diff check replay relabel export bundle schema init serve"
     for name in names.split():
@@ -78,7 +90,7 @@ def test_a_missing_file_and_a_wrong_option_end_with_2(tmp_path):
 
 @pytest.mark.parametrize(("arguments", "found"), [(["plan", "--jsn"], "--jsn"), (["nope"], "nope")])
 def test_mistakes_in_the_command_itself_are_told_as_json_too(arguments, found):
-    done = phasemap(*arguments, "--json")
+    done = program(*arguments, "--json")
     assert done.returncode == 2
     content = json.loads(done.stdout)
     assert found in content["error"]
@@ -93,7 +105,7 @@ def test_a_storage_that_cannot_be_written_ends_with_3(place):
 
 
 def test_a_cluster_that_cannot_be_reached_ends_with_3(place, tmp_path):
-    done = phasemap("run", "small.yaml", "--address", "127.0.0.1:1", "--storage", tmp_path, cwd=place)
+    done = program("run", "small.yaml", "--address", "127.0.0.1:1", "--storage", tmp_path, cwd=place)
     assert done.returncode == 3, done.stderr
     assert "the Ray cluster at 127.0.0.1:1 can't be reached" in done.stderr
     assert "Traceback" not in done.stderr
@@ -136,8 +148,8 @@ def test_failed_trials_end_with_1_are_named_and_tried_again(tmp_path):
     (tmp_path / "s.yaml").write_text(
         SMALL.replace("weight_decay: [0, 2]", "width: [16, 1000000000]").replace("width: 16", "")
     )
-    for options in ([], [], ["--retry-failed"]):
-        done = phasemap("run", "s.yaml", "--in-process", "--json", *options, cwd=tmp_path)
+    for start, options in ((program, []), (phasemap, []), (phasemap, ["--retry-failed"])):
+        done = start("run", "s.yaml", "--in-process", "--json", *options, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
         found = json.loads(done.stdout)
         assert len(found["failures"]) == 4
@@ -322,7 +334,7 @@ def test_export_writes_the_tables(place, tmp_path):
 def test_the_schema_accepts_the_studies_that_ship_and_refuses_bad_ones():
     schema = json.loads(phasemap("schema").stdout)
     for path in [*STUDIES.rglob("*.yaml")]:
-        jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+        jsonschema.validate(yaml.load(path.read_text(), Loader=yaml.CSafeLoader), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(BAD["corruption 1.5"][0]), schema)
     with pytest.raises(jsonschema.ValidationError):

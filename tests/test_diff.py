@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -54,6 +55,38 @@ def test_a_change_fails_only_where_asked(held):
     assert calm.exit_code == 0
     assert "A none, B strong: changed" in calm.stdout
     assert "differs: fixed.weight_decay: 0 and 8" in calm.stdout
+
+
+@pytest.fixture(scope="module")
+def relabelled(tmp_path_factory):
+    """The stored run under the paper's rule: the same networks."""
+    folder = tmp_path_factory.mktemp("relabelled") / "doshi"
+    folder.mkdir()
+    study = load_resolved(BAND / "study.yaml")
+    rule = study.phases.model_copy(update={"rule": "doshi2024"})
+    (folder / "study.yaml").write_text(dump_study(study.model_copy(update={"phases": rule})))
+    trials = pd.read_parquet(BAND / "trials.parquet")
+    trials.assign(subphase=trials["subphase_doshi2024"], rule="doshi2024").to_parquet(folder / "trials.parquet")
+    return folder
+
+
+def test_the_same_networks_under_two_rules_are_said_to_be_the_same(relabelled, tmp_path):
+    told = "the same 1080 networks, labelled by two rules (memorized_fraction"
+    page = tmp_path / "diff.html"
+    done = diff(BAND, relabelled, "--fail-on-change", "-o", page)
+    assert done.exit_code == 1
+    assert "A band, B band: labelled differently" in done.stdout
+    assert told in done.stdout
+    assert "the labelling has changed, not the networks" in done.stdout
+    assert "paired over the 20 seeds of both runs" in done.stdout
+    assert told in page.read_text()
+    assert "<h1>A: band, B: band: labelled differently</h1>" in page.read_text()
+    assert "paired over the 20 seeds of both runs" in page.read_text()
+    found = json.loads(diff(BAND, relabelled, "--json").stdout, parse_constant=pytest.fail)
+    assert (found["verdict"], found["same_networks"], found["n_same_networks"]) == ("labelled differently", True, 1080)
+    assert found["reason"].startswith(told)
+    assert (found["p_seeds"], found["changed_points"][0]["p_value"]) == (None, None)
+    assert found["shifts_paired_over_seeds"] == list(range(20))
 
 
 @pytest.mark.parametrize("ending", [".html", ".png", ".svg", ".pdf"])

@@ -43,8 +43,8 @@ def of_rounds(values: ArrayLike) -> Estimate:
     return Estimate(value=mean, low=float(low), high=float(high))
 
 
-def of_accuracies(values: ArrayLike) -> Estimate:
-    """Return the mean of accuracies over rounds, with an interval that stays within 0 and 1."""
+def of_shares(values: ArrayLike) -> Estimate:
+    """Return the mean of a share (an accuracy, a rate) over rounds, with an interval that stays within 0 and 1."""
     found = of_rounds(values)
     return Estimate(value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0))
 

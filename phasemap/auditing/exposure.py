@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from phasemap.auditing.answers import Answers, Floats
-from phasemap.auditing.estimates import Estimate, of_rounds
+from phasemap.auditing.estimates import Estimate, of_shares
 from phasemap.auditing.memorization import rounds
 
 FALSE_POSITIVES = 0.01
@@ -26,9 +26,9 @@ def exposure(answers: Answers) -> Estimate:
     """Return the true positive rate at 1 % false positives, a mean over attacked rounds."""
     found = rounds(answers)
     if len(found) < FEWEST_ROUNDS:
-        return of_rounds([])
+        return of_shares([])
     members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
-    return of_rounds([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
+    return of_shares([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from phasemap.auditing.estimates import Estimate, of_accuracies, of_draws
+from phasemap.auditing.estimates import Estimate, of_draws, of_shares
 from phasemap.auditing.trainings import Rows, Trainer, make_study, trial_table
 
 FRACTIONS = (0.0625, 0.125, 0.25, 0.5, 0.75, 0.875)
@@ -35,7 +35,7 @@ class LearningCurve:
     def points(self) -> list[dict[str, Any]]:
         """Return the accuracy at each number of rows."""
         return [
-            {"n_train": int(size), "accuracy": of_accuracies(1 - cell["error"]).as_json()}
+            {"n_train": int(size), "accuracy": of_shares(1 - cell["error"]).as_json()}
             for size, cell in self.trials.groupby("n_train")
         ]
 

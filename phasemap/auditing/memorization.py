@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phasemap.auditing.answers import Answers, Floats
-from phasemap.auditing.estimates import Estimate, of_accuracies, of_rounds
+from phasemap.auditing.estimates import Estimate, of_rounds, of_shares
 
 ENOUGH_TRAININGS = 200
 """Trainings from which on claims about single rows are made (half of them per side: errors of at most 0.07)."""
@@ -51,7 +51,7 @@ def scores(answers: Answers) -> Scores:
 def decompose(answers: Answers, wrong: Floats) -> Decomposition:
     """Split training accuracy by each row's probability (n,) of having a wrong label; intervals over rounds."""
     parts = np.array([_parts(answers, pair, wrong) for pair in rounds(answers)])  # (rounds, 4)
-    trained, held_out = (of_accuracies(column) for column in parts.T[:2])
+    trained, held_out = (of_shares(column) for column in parts.T[:2])
     useful, harmful = (of_rounds(column) for column in parts.T[2:])
     return Decomposition(
         train_accuracy=trained,

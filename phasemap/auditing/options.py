@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phasemap.results.commands import portable_path
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
@@ -59,4 +61,14 @@ class Options:
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as audit.json holds them."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        return {name: _shown(value) for name, value in asdict(self).items()}
+
+
+def _shown(value: Any) -> Any:
+    """Show a value; a path (a column's name beside a .npy is one too) as it may be shown elsewhere."""
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_shown(inner) for inner in value]
+    names_file = isinstance(value, Path) or (isinstance(value, str) and value.endswith(".npy"))
+    return portable_path(value) if names_file else value

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.estimates import Estimate, of_accuracies, of_rounds
+from phasemap.auditing.estimates import Estimate, of_rounds, of_shares
 from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Rows, Trainer, make_study, trial_table
 from phasemap.diagram.tables import derive
 from phasemap.study.spec import PhaseRule, Study
@@ -45,7 +45,7 @@ class Response:
             {
                 "corruption": float(rate),
                 "effective": float(cell["corruption_effective"].mean()),
-                **{name: of_accuracies(cell.groupby("round")[name].mean()).as_json() for name in names},
+                **{name: of_shares(cell.groupby("round")[name].mean()).as_json() for name in names},
             }
             for rate, cell in rows.groupby("corruption")
         ]

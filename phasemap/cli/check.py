@@ -13,7 +13,8 @@ from phasemap.cli.shared import EXIT_FAILED, common, print_result
 
 if TYPE_CHECKING:
     from phasemap.api import Run
-    from phasemap.diagram.claims import ClaimResult, Link
+    from phasemap.diagram.claim_links import Link
+    from phasemap.diagram.claims import ClaimResult
 
 VERDICTS = ("holds", "fails", "undecided")
 SCALE = ("task", "modulus", "model", "width", "depth", "steps")
@@ -47,7 +48,7 @@ def _counts(results: Sequence[ClaimResult]) -> dict[str, int]:
 
 
 def _block(result: ClaimResult) -> str:
-    from phasemap.diagram.claims import link_words
+    from phasemap.diagram.claim_links import link_words
 
     lines = [f"{result.verdict:<11}{result.text}"]
     lines += [f"{'':<11}{link_words(link, result.n_seeds)}" for link in result.links]
@@ -57,6 +58,7 @@ def _block(result: ClaimResult) -> str:
 
 
 def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
+    from phasemap.results.commands import portable_path
     from phasemap.results.provenance import read_provenance
     from phasemap.study.combinations import values_of
     from phasemap.study.trials import count_trials
@@ -65,7 +67,7 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     values = {name: [value for _, value in values_of(study, name)] for name in SCALE}
     trained = [execution for execution in executions if execution.get("n_trained")]
     return {
-        "run": found.place,
+        "run": portable_path(found.place),  # the document is kept with papers and pages
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,

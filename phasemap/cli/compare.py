@@ -55,7 +55,8 @@ def _lines(found: Comparison, output: Path | None) -> list[str]:
         columns = [c for c in changed if c not in ("phase_a", "phase_b", "changed")]
         lines += _cut(changed[columns], f"{len(changed)} points with another label:")
     if len(found.shifts):
-        lines += _cut(found.shifts, "frontiers, where both cross a row (shift B - A with 95 % interval):")
+        title = "frontiers, where both cross a row (shift B - A with 95 % interval):"
+        lines += _cut(found.shifts, f"{title}\n{found.shift_words}")
     return [*lines, *([str(output)] if output else [])]
 
 

@@ -57,6 +57,8 @@ def run(
     else:
         text = f"a search of {count_trials(loaded)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
     click.echo(f"{loaded.name}: {text} ({core_time})", err=True)
+    if plan.packs and plan.kernel.notice:
+        click.echo(plan.kernel.notice, err=True)
     interrupt_on_terminate()
     outcome = execute(
         loaded, folder, address=address, cpus=cpus, in_process=in_process, retry_failed=retry_failed, fresh=fresh
@@ -65,6 +67,8 @@ def run(
     for trial_id in outcome.failures:
         error = done.trials.set_index("trial_id").at[trial_id, "error"]
         click.echo(f"failed: trial {trial_id}: {error}", err=True)
+    if outcome.mixture:
+        click.echo(outcome.mixture, err=True)
     content = {
         "run": folder.place,
         "n_trials": plan.n_trials,

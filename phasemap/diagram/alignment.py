@@ -86,12 +86,13 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
         elif values_a != values_b:
             yield f"{setting.section}.{setting.key}: {show_value(values_a[0])} and {show_value(values_b[0])}"
     if study_a.phases != study_b.phases:
-        yield f"rule: {_rule_words(study_a)} and {_rule_words(study_b)}"
+        yield f"rule: {rule_words(study_a)} and {rule_words(study_b)}"
     if study_a.seeds != study_b.seeds:
         yield f"seeds: {_listed(study_a.seeds)} and {_listed(study_b.seeds)}"
 
 
-def _rule_words(study: Study) -> str:
+def rule_words(study: Study) -> str:
+    """Name a study's labelling rule and its thresholds."""
     rule = study.phases
     return f"{rule.rule} (generalized {rule.generalized:g}, memorized {rule.memorized:g})"
 

@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
-from phasemap.diagram.frontier import KINDS, Floats, Kind, crossings, height
+from phasemap.diagram.frontier import KINDS, Floats, Kind, crossings_along, surface
 from phasemap.diagram.seeds import SeedMaps, resamples
 
 FEWEST_SEEDS = 3
@@ -32,28 +32,37 @@ class RowCrossings:
 
     @property
     def standard_error(self) -> Floats:
-        """The standard error (c,) of each crossing over the seeds, without the bootstrap's bias to small values."""
-        weight = np.where(np.isfinite(self.resampled), self.probability[:, None], 0.0)
-        weight /= np.maximum(weight.sum(axis=0), 1e-12)
-        values = np.nan_to_num(self.resampled)
-        mean = (weight * values).sum(axis=0)
-        variance = (weight * (values - mean) ** 2).sum(axis=0)
-        if self.n_seeds < 2:
-            return np.full(len(variance), np.nan)
-        return np.asarray(np.sqrt(variance * self.n_seeds / (self.n_seeds - 1)))
+        """The standard error (c,) of each crossing over the seeds."""
+        return bootstrap_error(self.resampled, self.probability, self.n_seeds)
+
+
+def bootstrap_error(resampled: Floats, probability: Floats, n_seeds: int) -> Floats:
+    """Return the standard error (c,) of what resampled seeds gave (R, c), without the bootstrap's bias to small values.
+
+    NaN with one seed.
+    """
+    if n_seeds < 2:
+        return np.full(resampled.shape[1], np.nan)
+    weight = np.where(np.isfinite(resampled), probability[:, None], 0.0)
+    weight /= np.maximum(weight.sum(axis=0), 1e-12)
+    values = np.nan_to_num(resampled)
+    mean = (weight * values).sum(axis=0)
+    variance = (weight * (values - mean) ** 2).sum(axis=0)
+    return np.asarray(np.sqrt(variance * n_seeds / (n_seeds - 1)))
 
 
 def row_crossings(
-    maps: SeedMaps, rows: NDArray[np.int64], x: Coordinates, kind: Kind, generalized: float
+    maps: SeedMaps, rows: NDArray[np.int64], x: Coordinates, y: Coordinates, kind: Kind, generalized: float
 ) -> RowCrossings:
     """Find where a frontier crosses each row of a panel, whose points (ny, nx) are ``rows``, and where it does in maps
-    of resampled seeds. Where neither answer wins is told by all seeds together.
+    of resampled seeds. Where neither answer wins is told by all seeds together; along a categorical axis nothing is
+    crossed.
     """
     n = len(maps.values["test_accuracy"])
     weights, probability = resamples(n)
     merged = maps.means(np.concatenate([np.ones((1, n)), weights])) | {"generalization_wins": maps.wins()[None]}
-    z, level = height(kind, generalized, {name: values[:, rows] for name, values in merged.items()})
-    found = crossings(x.positions, z, level)  # (1 + R, ny, nx - 1)
+    z, level = surface(kind, generalized, {name: values[:, rows] for name, values in merged.items()}, x, y)
+    found = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
     row, gap = np.nonzero(np.isfinite(found[0]))
     place = found[0, row, gap]
     columns = [
@@ -99,8 +108,8 @@ def row_band(maps: SeedMaps, diagram: Diagram, panel: int, kind: Kind, along: Li
     the bootstrap hold it far too seldom with few seeds, see docs/decisions/0008. NaN with one seed.
     """
     rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
-    axis, rows = (diagram.x, rows) if along == "x" else (diagram.y, rows.T)
-    found = row_crossings(maps, rows, axis, kind, diagram.study.phases.generalized)
+    axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
+    found = row_crossings(maps, rows, axis, other, kind, diagram.study.phases.generalized)
     half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
     first, last = axis.edges[[0, -1]]
     low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
@@ -128,10 +137,10 @@ def inferred_band(diagram: Diagram, panel: int, kind: Kind, along: Literal["x", 
         columns = dict(grid)
         for name, side in (("test_accuracy", 1), ("recovered_accuracy", 1), ("memorized_accuracy", -1)):
             columns[name] = grid[name] + side * sign * off * np.nan_to_num(grid[f"{name}_std"].astype(float))
-        z, threshold = height(kind, diagram.study.phases.generalized, columns)
+        z, threshold = surface(kind, diagram.study.phases.generalized, columns, diagram.x, diagram.y)
         surfaces.append(z if along == "x" else z.T)
     z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
-    found = crossings(axis.positions, z, threshold)
+    found = crossings_along(axis, z, threshold)
     row, gap = np.nonzero(np.isfinite(found[0]))
     place, ends = found[0, row, gap], np.empty((2, len(row)))
     for number, (r, g) in enumerate(zip(row, gap, strict=True)):

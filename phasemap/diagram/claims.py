@@ -5,34 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from phasemap.diagram.claim_bounds import range_of, step_of
+from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides
 from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
-from phasemap.diagram.frontier import Floats
-from phasemap.study.claims import COMPARISONS, Claim
+from phasemap.study.claims import Claim
 from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import Study
-from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
-
-Verdict = Literal["holds", "fails", "undecided"]
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One comparison of a claim: both sides and their difference, as means over the seeds."""
-
-    left: float
-    comparison: str
-    right: float
-    difference: float  # left - right
-    interval: tuple[float, float] | None  # two-sided 95 % t-interval of the difference; None with one seed
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +55,6 @@ class ClaimResult:
         return self.deciding.interval if self.deciding else None
 
 
-def link_words(link: Link, n_seeds: int) -> str:
-    """Write a comparison for people, as ``left 0.41 > right 0.02`` only where it holds."""
-    between = f" {link.comparison} " if link.verdict == "holds" else ", "
-    interval = f" [{link.interval[0]:.4g}, {link.interval[1]:.4g}]" if link.interval else ""
-    seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
-    return (
-        f"left {link.left:.4g}{between}right {link.right:.4g}, difference {link.difference:.4g}{interval} over {seeds}"
-    )
-
-
 def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> list[ClaimResult]:
     """Test claims on a table of trials, seed by seed."""
     if not claims:
@@ -106,6 +78,7 @@ def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:
         if [link.verdict for link in links] != [link.verdict for link in _links(soon, claim, seeds)]:
             links = ()
             raise Unknown("the answer depends on when they are reached after the horizon")
+        notes += _too_coarse(links, len(seeds))
     except Unknown as unknown:
         notes.append(str(unknown))
     return ClaimResult(
@@ -173,48 +146,19 @@ def _not_reached(grid: Grid, claim: Claim) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
+def _too_coarse(links: Sequence[Link], n_seeds: int) -> list[str]:
+    """Say where shares over few trials at few seeds leave a comparison undecided."""
+    steps = [link.coarse_step for link in links if link.coarse_step]
+    return [f"undecided at {n_seeds} seeds, because a share moves in steps of {max(steps):.3g}"] if steps else []
+
+
 def _links(grid: Grid, claim: Claim, seeds: Sequence[int]) -> tuple[Link, ...]:
-    sides = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
-    return tuple(_link(sides[:, i], comparison, sides[:, i + 1]) for i, comparison in enumerate(claim.comparisons))
-
-
-def _link(left: Floats, comparison: str, right: Floats) -> Link:
-    """Compare two sides (S,) over the seeds."""
-    with np.errstate(invalid="ignore"):
-        difference = left - right
-    if np.isnan(difference).any():
-        raise Unknown("step times on both sides are not reached")
-    scale = np.maximum(np.abs(left), np.abs(right))
-    equal = np.isfinite(scale) & (np.abs(difference) <= 10.0**-SIGNIFICANT_DIGITS * scale)
-    difference = np.where(equal, 0.0, difference)
-    interval = _interval(difference)
-    return Link(
-        left=rounded(float(np.mean(left))),
-        comparison=comparison,
-        right=rounded(float(np.mean(right))),
-        difference=rounded(float(np.mean(difference))),
-        interval=interval and (rounded(interval[0]), rounded(interval[1])),
-        verdict=_verdict(comparison, *(interval or (float(difference[0]),) * 2)),
-    )
-
-
-def _interval(difference: Floats) -> tuple[float, float] | None:
-    """Return the two-sided t-interval of a mean over seeds (S,): a point where all are equal, None with one seed."""
-    n = len(difference)
-    if n < 2:
-        return None
-    if (difference == difference[0]).all():
-        return float(difference[0]), float(difference[0])
-    if not np.isfinite(difference).all():
-        raise Unknown("a step time is reached at some seeds only")
-    mean = float(np.mean(difference))
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.std(difference, ddof=1) / np.sqrt(n))
-    return mean - half, mean + half
-
-
-def _verdict(comparison: str, low: float, high: float) -> Verdict:
-    """A comparison with zero holds (fails) if it does at both ends of the interval."""
-    ends = {bool(COMPARISONS[comparison](end, 0.0)) for end in (low, high)}
-    if len(ends) > 1:
-        return "undecided"
-    return "holds" if True in ends else "fails"
+    values = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
+    steps = [max(step_of(grid, side, seed) for seed in seeds) for side in claim.sides]
+    ranges = [range_of(grid.study, side) for side in claim.sides]
+    links = []
+    for i, comparison in enumerate(claim.comparisons):
+        (low, high), (least, most) = ranges[i : i + 2]
+        possible = Possible(step=max(steps[i : i + 2]), low=low - most, high=high - least)
+        links.append(compare_sides(values[:, i], comparison, values[:, i + 1], possible))
+    return tuple(links)

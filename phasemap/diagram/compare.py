@@ -9,26 +9,26 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 from scipy.stats import false_discovery_control
 
 from phasemap.diagram.alignment import Alignment, Side, align
-from phasemap.diagram.bands import RowCrossings, row_crossings
-from phasemap.diagram.diagram import Diagram, make_diagram, panel_rows
-from phasemap.diagram.frontier import KINDS
+from phasemap.diagram.diagram import Diagram, make_diagram
 from phasemap.diagram.label_tests import exact_point_test, label_counts, map_test, seed_test
-from phasemap.diagram.seeds import SeedMaps, by_seed
+from phasemap.diagram.sameness import Sameness, sameness
+from phasemap.diagram.seeds import by_seed
+from phasemap.diagram.shifts import frontier_shifts
 from phasemap.phases.rules import PHASES, SUBPHASES
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
 LEVEL = 0.05
-INTERVAL = 0.95
+SAME_LABELS = "every point has the same labels in both runs"
 DIVERGED = "diverged"
 OUTCOMES = {"phase": (*PHASES, DIVERGED), "subphase": (*SUBPHASES, DIVERGED)}
 
-Verdict = Literal["equal", "equal within noise", "changed", "undecided"]
+Verdict = Literal["equal", "equal within noise", "changed", "undecided", "labelled differently"]
+"""The last one: the same networks, so that nothing but how they were labelled can differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,9 @@ class Comparison:
     transitions: Mapping[str, Transitions]  # by level: phase, subphase
     points: pd.DataFrame  # one row a compared point: axes, labels of both, p_value, adjusted, beyond_noise
     shifts: pd.DataFrame  # one row a row of the map that both frontiers cross
+    paired_seeds: tuple[int, ...]  # over which the shifts are paired; empty where they are not
+    shift_words: str  # how the seeds of both runs were compared
+    same: Sameness  # which of the trials are the same networks in both runs
     diagram_a: Diagram
     diagram_b: Diagram
 
@@ -79,12 +82,15 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
         )
     counts = [label_counts(_outcomes(side), OUTCOMES["subphase"])[:, both] for side in (a, b)]
     points = _point_table(aligned, outcome_a, outcome_b, both, counts)
-    verdict, reason, p_seeds, p_map = _decide(points, *counts)
+    same = sameness(aligned, both)
+    verdict, reason, p_seeds, p_map = _decide_labels(points, same) if same.whole else _decide(points, *counts)
     points["beyond_noise"] = (points["adjusted"] < LEVEL) if verdict == "changed" else False
+    diagram_a = _diagram(a)
+    shifts = frontier_shifts(aligned, diagram_a)
     return Comparison(
         name_a=study_a.name,
         name_b=study_b.name,
-        differences=aligned.differences,
+        differences=tuple(filter(None, [*aligned.differences, "" if same.whole else same.words])),
         n_points=int(both.sum()),
         n_only_a=a.n_elsewhere + int((pd.notna(outcome_a["subphase"]) & ~both).sum()),
         n_only_b=b.n_elsewhere + int((pd.notna(outcome_b["subphase"]) & ~both).sum()),
@@ -94,8 +100,11 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
         p_map=p_map,
         transitions={level: transitions(outcome_a[level][both], outcome_b[level][both], level) for level in OUTCOMES},
         points=points,
-        shifts=_shifts(aligned),
-        diagram_a=_diagram(a),
+        shifts=shifts.table,
+        paired_seeds=shifts.paired_seeds,
+        shift_words=shifts.words,
+        same=same,
+        diagram_a=diagram_a,
         diagram_b=_diagram(b),
     )
 
@@ -154,12 +163,27 @@ def _point_table(
     return table
 
 
+def _decide_labels(points: pd.DataFrame, same: Sameness) -> tuple[Verdict, str, None, None]:
+    """Return the verdict on two labellings of the same networks; there is nothing to test, so p-values are null."""
+    if not same.n_relabelled:
+        return "equal", f"{same.words}: {SAME_LABELS}", None, None
+    points[["p_value", "adjusted"]] = np.nan
+    words = same.words if same.labels else f"{same.words}, labelled by two releases of phasemap"
+    n = f"{same.n_relabelled} networks and {int(points['changed'].sum())} of {len(points)} points"
+    return (
+        "labelled differently",
+        f"{words}: {n} have another label; the labelling has changed, not the networks",
+        None,
+        None,
+    )
+
+
 def _decide(
     points: pd.DataFrame, a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> tuple[Verdict, str, float | None, float | None]:
     """Return the verdict, why, and the two p-values of the whole map."""
     if (a.sum(axis=0) * b.sum() == b.sum(axis=0) * a.sum()).all() and not points["changed"].any():
-        return "equal", "every point has the same labels in both runs", None, None
+        return "equal", SAME_LABELS, None, None
     p_seeds, p_map = seed_test(a, b), map_test(a.sum(axis=0), b.sum(axis=0))
     if p_seeds is None:
         n = int(points["changed"].sum())
@@ -189,57 +213,3 @@ def _diagram(side: Side) -> Diagram:
     drawn = several or [side.study.axes[0]]
     fix = {axis.name: axis.values[0] for axis in side.study.axes if axis not in drawn}
     return make_diagram(side.study, side.points, fix=fix)
-
-
-def _shifts(aligned: Alignment) -> pd.DataFrame:
-    """Return how far each frontier moved along each row: crossings of A with the nearest of B, in axis values.
-
-    The interval of B - A is Welch's over the seeds; null with one seed on either side.
-    """
-    frames = []
-    maps = [SeedMaps.of(side.study, side.trials) for side in (aligned.a, aligned.b)]
-    diagram = _diagram(aligned.a)
-    for panel in diagram.panels:
-        rows = panel_rows(aligned.a.study, diagram.x, diagram.y, {**diagram.fixed, **panel.facet})
-        for kind in KINDS:
-            found = [
-                row_crossings(one, rows, diagram.x, kind, side.study.phases.generalized)
-                for one, side in zip(maps, (aligned.a, aligned.b), strict=True)
-            ]
-            frames.append(_shift_rows(diagram, kind, *found).assign(**panel.facet))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _shift_rows(diagram: Diagram, kind: str, a: RowCrossings, b: RowCrossings) -> pd.DataFrame:
-    x, rows = diagram.x, []
-    error_a, error_b = a.standard_error, b.standard_error
-    for i in range(len(a.row)):
-        there = np.flatnonzero(b.row == a.row[i])
-        if not len(there):
-            continue
-        j = there[np.abs(b.place[there] - a.place[i]).argmin()]
-        half = _welch(error_a[i], a.n_seeds, error_b[j], b.n_seeds)
-        shift = b.place[j] - a.place[i]
-        ends = x.to_values(np.asarray([a.place[i], b.place[j]]))
-        row = {} if diagram.strip else {diagram.y.axis.name: diagram.y.values[a.row[i]]}
-        rows.append({"kind": kind, **row, "a": ends[0], "b": ends[1], **_in_values(x.axis.scale, shift, half)})
-    return pd.DataFrame(rows)
-
-
-def _in_values(scale: str, shift: float, half: float) -> dict[str, float | str]:
-    """Write a shift in the axis's own terms: a difference, a factor on a log axis, cells on an ordinal one."""
-    three = np.asarray([shift, shift - half, shift + half])
-    unit = {"linear": "difference", "log": "factor", "ordinal": "cells"}[scale]
-    three = 10**three if scale == "log" else three
-    return {"shift": float(three[0]), "low": float(three[1]), "high": float(three[2]), "unit": unit}
-
-
-def _welch(error_a: float, n_a: int, error_b: float, n_b: int) -> float:
-    """Return half the length of Welch's interval of a difference; NaN with one seed on either side."""
-    if min(n_a, n_b) < 2:
-        return float("nan")
-    square_a, square_b = error_a**2, error_b**2
-    if square_a + square_b == 0:
-        return 0.0
-    freedom = (square_a + square_b) ** 2 / (square_a**2 / (n_a - 1) + square_b**2 / (n_b - 1))
-    return float(stdtrit(freedom, (1 + INTERVAL) / 2) * np.sqrt(square_a + square_b))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from phasemap.diagram.compare import Comparison
+if TYPE_CHECKING:
+    from phasemap.diagram.compare import Comparison
 
 
 def comparison_content(found: Comparison) -> dict[str, Any]:
@@ -16,6 +17,8 @@ def comparison_content(found: Comparison) -> dict[str, Any]:
         "verdict": found.verdict,
         "reason": found.reason,
         "differences": list(found.differences),
+        "same_networks": found.same.whole,
+        "n_same_networks": found.same.n_same,
         "n_points": found.n_points,
         "n_only_a": found.n_only_a,
         "n_only_b": found.n_only_b,
@@ -31,6 +34,8 @@ def comparison_content(found: Comparison) -> dict[str, Any]:
         },
         "changed_points": _records(found.points[found.points["changed"]]),
         "shifts": _records(found.shifts),
+        "shifts_paired_over_seeds": list(found.paired_seeds),
+        "shifts_are": found.shift_words,
     }
 
 

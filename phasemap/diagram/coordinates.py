@@ -27,8 +27,7 @@ class Coordinates:
     @property
     def values(self) -> tuple[Any, ...]:
         """The values in the order of the picture."""
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.axis.values)
-        return tuple(sorted(self.axis.values)) if numbers else self.axis.values
+        return self.axis.values if self.axis.categorical else tuple(sorted(self.axis.values))
 
     @property
     def positions(self) -> Floats:
@@ -50,12 +49,12 @@ class Coordinates:
         return np.concatenate([[2 * centers[0] - middles[0]], middles, [2 * centers[-1] - middles[-1]]])
 
     def to_values(self, positions: Floats) -> Floats:
-        """Turn positions into values of the axis; for ordinal text axes the rank is returned."""
+        """Turn positions into values of the axis; of a categorical one the rank is returned."""
         if self.axis.scale == "linear":
             return positions
         if self.axis.scale == "log":
             return np.asarray(10**positions)
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values):
+        if not self.axis.categorical:
             return np.interp(positions, np.arange(len(self.values)), np.asarray(self.values, dtype=float))
         return positions
 

@@ -61,7 +61,7 @@ def critical(
     if free:
         raise UserError(f"{', '.join(free)} must be held to look along {axis}; allowed: fix={{{free[0]!r}: value}}")
     along = Coordinates(study.axis(axis))
-    if len(along.values) < 2 or not all(isinstance(v, int | float) for v in along.values):
+    if len(along.values) < 2 or along.axis.categorical:
         raise UserError(f"{axis} has no scale to fit along; allowed: an axis with two numbers or more")
     row = panel_rows(study, along, Coordinates(STRIP), layout.fixed)[0]
     shown = _shown(study, trials, event)[:, row]  # (S, n) 1, 0 or NaN

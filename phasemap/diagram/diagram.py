@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.frontier import Floats, Kind, contour, extended, height
+from phasemap.diagram.frontier import Floats, Kind, frontier_lines, surface
 from phasemap.study.axes import Axis
 from phasemap.study.problems import UserError
 from phasemap.study.spec import SETTINGS, Study
@@ -50,13 +50,12 @@ class Diagram:
         return self.y.axis is STRIP
 
     def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
-        """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame."""
-        z, level = height(kind, self.study.phases.generalized, panel.grid)
-        x, y = self.x.positions, self.y.positions
-        if to_frame and len(x) > 1 and len(y) > 1:
-            x, z = extended(x, self.x.edges, z, axis=1)
-            y, z = extended(y, self.y.edges, z, axis=0)
-        return contour(x, y, z, level)
+        """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame.
+
+        At each value of a categorical axis crossings are marked on their own, never joined to those of another.
+        """
+        z, level = surface(kind, self.study.phases.generalized, panel.grid, self.x, self.y)
+        return frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
 
     def frontier(self, kind: Kind = "generalization", panel: int = 0) -> list[Floats]:
         """Return a frontier's lines in one panel, each (n, 2), in values of the axes."""

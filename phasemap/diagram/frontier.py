@@ -9,13 +9,15 @@ import numpy as np
 from contourpy import LineType, contour_generator
 from numpy.typing import NDArray
 
-from phasemap.diagram.statistics import LOSES, WINS
+from phasemap.diagram.coordinates import Coordinates
+from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.study.names import FRONTIERS, FrontierKind
 
 Floats = NDArray[np.float64]
 Kind = FrontierKind
 KINDS = FRONTIERS
 
+HALF_MARK = 0.4  # of a cell: how far a crossing at one value of a categorical axis is drawn to either side
 SATURATION = 0.005  # accuracies are taken between this and 1 minus this before their logit
 
 
@@ -38,7 +40,7 @@ def height(kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]]) ->
     """Return the surface (of the columns' shape) whose contour at the returned level is a frontier.
 
     ``generalization`` reads test_accuracy; ``inversion`` reads generalization_wins and the recovered and memorized
-    accuracy, and is NaN where neither beats the other.
+    accuracy, and is NaN where neither beats the other (``surface`` fills some of these in).
     """
     if kind == "generalization":
         threshold = min(threshold, 1 - 4e-6)  # 1 itself is reached, but never crossed
@@ -47,6 +49,77 @@ def height(kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]]) ->
     told = np.isin(columns["generalization_wins"].astype(object), [WINS, LOSES])
     gap = columns["recovered_accuracy"] - columns["memorized_accuracy"]
     return np.where(told, gap, np.nan).astype(float), 0.0
+
+
+def surface(
+    kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates
+) -> tuple[Floats, float]:
+    """Return the height (..., ny, nx) of a map, and its level, with what lies between wins and loses filled in.
+
+    An undetermined point between one that wins and one that loses, along an axis with an order and with nothing but
+    undetermined points between, gets the straight line between these two: the inversion frontier is drawn between wins
+    and loses, however wide the undetermined stretch is. Points without results are never filled in.
+    """
+    z, level = height(kind, threshold, columns)
+    if kind == "generalization":
+        return z, level
+    told = np.broadcast_to(_told(columns), z.shape)
+    along_x, along_y = np.full_like(z, np.nan), np.full_like(z, np.nan)
+    if not x.axis.categorical:
+        along_x = _between(z, told, x.positions)
+    if not y.axis.categorical:
+        along_y = _between(z.swapaxes(-1, -2), told.swapaxes(-1, -2), y.positions).swapaxes(-1, -2)
+    one = np.where(np.isnan(along_x), along_y, along_x)
+    both = np.where(np.isnan(along_y), one, (one + along_y) / 2)
+    return np.where(np.isnan(z), both, z), level
+
+
+def _told(columns: Mapping[str, NDArray[Any]]) -> Floats:
+    """Return 1 where generalization wins, -1 where it loses, 0 where that is undetermined, NaN without results."""
+    verdict = columns["generalization_wins"].astype(object)
+    measured = np.isfinite((columns["recovered_accuracy"] - columns["memorized_accuracy"]).astype(float))
+    undetermined = np.where(measured & (verdict == UNDETERMINED), 0.0, np.nan)
+    return np.where(verdict == WINS, 1.0, np.where(verdict == LOSES, -1.0, undetermined))
+
+
+def _between(z: Floats, told: Floats, positions: Floats) -> Floats:
+    """Return z (..., n) on the line between the nearest told neighbours, where one wins and the other loses, else NaN.
+
+    ``told`` (..., n) is 0 where nothing can be told.
+    """
+    place, last = np.arange(len(positions)), len(positions) - 1
+    before = np.maximum.accumulate(np.where(told != 0, place, 0), axis=-1)
+    after = np.minimum.accumulate(np.where(told != 0, place, last)[..., ::-1], axis=-1)[..., ::-1]
+    sides = [np.take_along_axis(told, ends, axis=-1) for ends in (before, after)]
+    low, high = (np.take_along_axis(z, ends, axis=-1) for ends in (before, after))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (positions - positions[before]) / (positions[after] - positions[before])
+        return np.where((told == 0) & (sides[0] * sides[1] == -1), low + share * (high - low), np.nan)
+
+
+def frontier_lines(x: Coordinates, y: Coordinates, z: Floats, level: float, *, to_frame: bool = False) -> list[Floats]:
+    """Return the lines, each (n, 2) in positions, on which a map z (ny, nx) crosses a level.
+
+    Values of a categorical axis have no order: nothing is joined across them. A crossing at one of them is marked
+    within its cells, and there is none where both axes are categorical. ``to_frame`` extends lines to the frame.
+    """
+    if x.axis.categorical and y.axis.categorical:
+        return []
+    if y.axis.categorical:
+        return [np.asarray([[c, at - HALF_MARK], [c, at + HALF_MARK]]) for c, at in _marks(x, y, z, level)]
+    if x.axis.categorical:
+        return [np.asarray([[at - HALF_MARK, c], [at + HALF_MARK, c]]) for c, at in _marks(y, x, z.T, level)]
+    across, up = x.positions, y.positions
+    if to_frame and len(across) > 1 and len(up) > 1:
+        across, z = extended(across, x.edges, z, axis=1)
+        up, z = extended(up, y.edges, z, axis=0)
+    return contour(across, up, z, level)
+
+
+def _marks(along: Coordinates, rows: Coordinates, z: Floats, level: float) -> list[tuple[float, float]]:
+    """Return each crossing of z (rows, n) along an axis, with the position of its row."""
+    pairs = zip(rows.positions, z, strict=True)
+    return [(place, float(at)) for at, row in pairs for place in _crossings(along.positions, row, level)]
 
 
 def extended(positions: Floats, edges: Floats, z: Floats, axis: int) -> tuple[Floats, Floats]:
@@ -69,6 +142,12 @@ def contour(x: Floats, y: Floats, z: Floats, level: float) -> list[Floats]:
     masked = np.ma.masked_invalid(z)
     generator = contour_generator(x, y, masked, name="serial", line_type=LineType.Separate, corner_mask=True)
     return [np.asarray(line) for line in generator.lines(level)]
+
+
+def crossings_along(axis: Coordinates, z: Floats, level: float) -> Floats:
+    """Return the ``crossings`` along an axis (..., n - 1): none along a categorical one."""
+    found = crossings(axis.positions, z, level)
+    return np.full_like(found, np.nan) if axis.axis.categorical else found
 
 
 def crossings(x: Floats, z: Floats, level: float) -> Floats:

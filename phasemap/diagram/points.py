@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.special import ndtri
 
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.curves import QUANTITIES
@@ -75,12 +75,17 @@ def point_labels(ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
 
 
 def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson's 95 % interval of the agreement (n_points,) each; NaN with one seed: no spread is known."""
-    ends = np.full((2, len(n_seeds)), np.nan)
-    for agree, n in {(int(a), int(n)) for a, n in zip(agreeing, n_seeds, strict=True) if n > 1}:
-        interval = binomtest(agree, n).proportion_ci(0.95, method="wilson")
-        ends[:, (agreeing == agree) & (n_seeds == n)] = np.asarray([[interval.low], [interval.high]])
-    return ends[0], ends[1]
+    """Return Wilson's 95 % interval of the agreement (n_points,) each; NaN with one seed: no spread is known.
+
+    Newcombe 1998, method 3, operation by operation as in ``scipy.stats.binomtest``, which takes a second to import.
+    """
+    n = np.where(n_seeds > 1, n_seeds, np.nan)
+    share, z = agreeing / n, ndtri(0.975)
+    width = 2 * (n + z**2)
+    centre = (2 * n * share + z**2) / width
+    reach = z / width * np.sqrt(4 * n * share * (1 - share) + z**2)
+    low, high = np.where(agreeing == 0, 0.0, centre - reach), np.where(agreeing == n, 1.0, centre + reach)
+    return np.where(n_seeds > 1, low, np.nan), high
 
 
 def _where_seen(n_seeds: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,10 @@ class SeedMaps:
         """Lay out the trials of a study."""
         found = by_seed(study, trials, MAP_COLUMNS)
         return cls(values={name: values.astype(float) for name, values in found.items()})
+
+    def chosen(self, places: Sequence[int]) -> SeedMaps:
+        """Return the maps of some seeds, by their places."""
+        return SeedMaps(values={name: values[list(places)] for name, values in self.values.items()})
 
     @property
     def n_seeds(self) -> int:

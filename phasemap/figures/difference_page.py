@@ -59,7 +59,7 @@ def difference_page(found: Comparison) -> str:
     tables = [
         *(_table(f"{level}: A down, B to the right", t.counts) for level, t in found.transitions.items()),
         _table("Points with another label", changed),
-        _table("Shift of the frontiers, B - A, with 95 % intervals", found.shifts),
+        _table("Shift of the frontiers, B - A, with 95 % intervals", found.shifts, found.shift_words),
     ]
     return PAGE.format(
         title=escape(f"A: {found.name_a}, B: {found.name_b}: {found.verdict}"),
@@ -76,7 +76,8 @@ def _png(found: Comparison) -> bytes:
         return file.getvalue()
 
 
-def _table(title: str, frame: pd.DataFrame) -> str:
+def _table(title: str, frame: pd.DataFrame, note: str = "") -> str:
     if frame.empty:
         return f"<h2>{escape(title)}</h2><p>none</p>"
-    return f"<h2>{escape(title)}</h2>{frame.to_html(border=0, float_format='{:.4g}'.format, escape=True)}"
+    said = f"<p>{escape(note)}</p>" if note else ""
+    return f"<h2>{escape(title)}</h2>{said}{frame.to_html(border=0, float_format='{:.4g}'.format, escape=True)}"

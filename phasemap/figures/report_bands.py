@@ -43,7 +43,10 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
 
 
 def _outlines(diagram: Diagram, band: Band) -> Iterator[tuple[Band, Floats]]:
-    """Yield the outline (n, 2), in shares of the panel, of each run of rows that a band covers without a gap."""
+    """Yield the outline (n, 2), in shares of the panel, of each run of rows that a band covers without a gap.
+
+    Values of a categorical axis are no rows that follow one another: each has its own outline.
+    """
     axis, other = (diagram.x, diagram.y) if band.along == "x" else (diagram.y, diagram.x)
     wide = (band.high - band.low) / (axis.edges[-1] - axis.edges[0]) > THINNEST
     boxes = [
@@ -51,7 +54,7 @@ def _outlines(diagram: Diagram, band: Band) -> Iterator[tuple[Band, Floats]]:
         for row, low, high, drawn in zip(band.row, band.low, band.high, wide, strict=True)
         if drawn
     ]
-    for run in _runs(boxes):
+    for run in _runs(boxes) if not other.axis.categorical else ([box] for box in boxes):
         low = [(at, edge) for row, at, _ in run for edge in other.edges[row : row + 2]]
         high = [(at, edge) for row, _, at in run for edge in other.edges[row : row + 2]]
         outline = np.asarray([*low, *reversed(high)])

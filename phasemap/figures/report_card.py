@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phasemap.diagram.claims import ClaimResult, link_words
+from phasemap.diagram.claim_links import link_words
+from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
@@ -20,7 +22,7 @@ RULES = {
         "A network generalizes with test accuracy >= {generalized:g}. Among those that do: coexistence with memorized "
         "accuracy >= {memorized:g}, full inversion with <= {inverted:g}, partial inversion between; clean fit if "
         "nothing is corrupted, undetermined below 20 corrupted examples. {others} Medians over the records of the last "
-        "tenth of the steps, at least 5."
+        "tenth of the steps, at least 5 where a curve has 50 or more."
     ),
     "doshi2024": (
         "Table 2 of the paper, at the last step. A network generalizes with test accuracy >= {generalized:g}. Among "
@@ -30,7 +32,7 @@ RULES = {
 }
 OTHERS = (
     "Among the others: memorization with train accuracy >= {memorized:g}; else forgetting if the network had "
-    "generalized, else confusion."
+    "generalized before what is judged and no longer does, else confusion."
 )
 CITATION = (
     "The phases and the default network: D. Doshi, A. Das, T. He, A. Gromov. To grok or not to grok: disentangling "
@@ -132,7 +134,7 @@ def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
             "last that trained",
             f"{last.get('started', '?')} to {last.get('ended') or 'not ended'}, {last.get('outcome', '?')}",
         ),
-        ("command", " ".join(map(str, last.get("command", [])))),
+        ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
         ("machine", ", ".join(filter(None, (last.get("processor"), last.get("platform"))))),
         ("devices", ", ".join(last.get("devices") or ["not recorded"])),

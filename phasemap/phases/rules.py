@@ -16,12 +16,13 @@ __all__ = [
     "PHASES",
     "SUBPHASES",
     "WINDOW_RECORDS",
-    "WINDOW_SHARE",
+    "lost_generalization",
     "phases",
     "settled",
     "subphase_codes",
     "subphases",
-    "window",
+    "window_records",
+    "window_start",
 ]
 
 Labels = NDArray[np.str_]
@@ -29,7 +30,8 @@ Codes = NDArray[np.int64]
 
 ALLOWANCE = 0.05  # for chance and fluctuation in doshi2024's bound 1.05 - corruption
 FEWEST_CORRUPTED = 20  # below, the memorized fraction is too coarse to tell the inversions apart
-WINDOW_SHARE, WINDOW_RECORDS = 0.1, 5
+WINDOW_SHARE = 0.1  # of the steps
+WINDOW_RECORDS, LONG_CURVE = 5, 50  # a window's fewest records, and those of a curve that is long enough to have them
 SETTLED_SHARE = 1 / 3
 
 DOSHI2024 = PhaseRule(rule="doshi2024")
@@ -39,7 +41,7 @@ MEMORIZED_FRACTION = PhaseRule(rule="memorized_fraction")
 def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Labels:
     """Label n trials at the last step of their curves: (n,) subphases.
 
-    ``memorized_fraction`` looks at a window of records, or at the last record alone.
+    ``memorized_fraction`` judges the window, or the last record alone; ``doshi2024`` always the latter.
     """
     return np.asarray(SUBPHASES)[subphase_codes(curves, rule, windowed=windowed)]
 
@@ -66,16 +68,39 @@ def settled(curves: Curves, rule: PhaseRule) -> NDArray[np.bool_]:
     return held
 
 
-def window(curves: Curves, name: str) -> Floats:
-    """Return a quantity (n,) as the median over the records of the last tenth of the steps, at least 5 of them."""
-    steps = curves.steps
-    inside = int((steps >= (1 - WINDOW_SHARE) * steps[-1]).sum())
-    return np.asarray(np.median(curves.values[name][:, -max(inside, WINDOW_RECORDS) :], axis=1))
+def window_start(last_step: float) -> float:
+    """Return the step at which the window of a training that ends at ``last_step`` begins."""
+    return (1 - WINDOW_SHARE) * last_step
+
+
+def window_records(steps: NDArray[np.int64]) -> int:
+    """Return how many of the last records (T,) are in the window: those of the last tenth of the steps.
+
+    At least 5 of 50 records or more; of fewer, at least the last.
+    """
+    inside = int((steps >= window_start(steps[-1])).sum())
+    return max(inside, WINDOW_RECORDS) if len(steps) >= LONG_CURVE else inside
+
+
+def lost_generalization(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> NDArray[np.bool_]:
+    """Tell for each trial (n,) whether it had generalized before the window that is judged, and no longer does.
+
+    That is: its test accuracy had reached the threshold at a record before the window, and is below it at the last.
+    """
+    above = curves.values["test_accuracy"] >= rule.generalized
+    before = above[:, : -_judged(curves, rule, windowed=windowed)]
+    return np.asarray(before.any(axis=1) & ~above[:, -1])
+
+
+def _judged(curves: Curves, rule: PhaseRule, *, windowed: bool) -> int:
+    """Return how many of the last records a rule judges: the window, or the last one alone."""
+    return window_records(curves.steps) if windowed and rule.rule == "memorized_fraction" else 1
 
 
 def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> Codes:
+    records = _judged(curves, rule, windowed=windowed)
     names = ("memorized_accuracy", "test_accuracy", "train_accuracy")
-    memorized, test, train = (window(curves, name) if windowed else curves.values[name][:, -1] for name in names)
+    memorized, test, train = (np.median(curves.values[name][:, -records:], axis=1) for name in names)
     grokked = np.select(
         [
             curves.n_corrupted == 0,
@@ -86,7 +111,7 @@ def _memorized_fraction(curves: Curves, rule: PhaseRule, *, windowed: bool) -> C
         _codes("clean_fit", "undetermined", "coexistence", "full_inversion"),
         *_codes("partial_inversion"),
     )
-    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
+    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule, windowed=windowed))
 
 
 def _doshi2024(curves: Curves, rule: PhaseRule) -> Codes:
@@ -97,14 +122,16 @@ def _doshi2024(curves: Curves, rule: PhaseRule) -> Codes:
         _codes("coexistence", "partial_inversion"),
         *_codes("full_inversion"),
     )
-    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule))
+    return np.where(test >= rule.generalized, grokked, _not_generalizing(curves, train, rule, windowed=False))
 
 
-def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule) -> Codes:
-    """Memorization where the training set is fitted; else forgetting if the network had generalized."""
-    had_generalized = curves.values["test_accuracy"].max(axis=1) >= rule.generalized
-    conditions = [train >= rule.memorized, had_generalized]
-    return np.select(conditions, _codes("memorization", "forgetting"), *_codes("confusion"))
+def _not_generalizing(curves: Curves, train: Floats, rule: PhaseRule, *, windowed: bool) -> Codes:
+    """Memorization where the training set is fitted; else forgetting if the network lost what it had, else confusion.
+
+    A network that rises or is back at the last record has lost nothing, though the window's median is still low.
+    """
+    forgot = lost_generalization(curves, rule, windowed=windowed)
+    return np.select([train >= rule.memorized, forgot], _codes("memorization", "forgetting"), *_codes("confusion"))
 
 
 def _codes(*names: str) -> list[int]:

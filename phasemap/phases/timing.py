@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.phases.curves import Curves, Floats
+from phasemap.phases.rules import lost_generalization
 from phasemap.study.spec import PhaseRule
 
 DELAYED_RATIO = 3.0
@@ -19,16 +20,20 @@ LEAST_PEAK = 0.5
 
 
 def step_times(curves: Curves, rule: PhaseRule) -> Mapping[str, Floats]:
-    """Return (n,) steps by name: memorization, grokking, unlearning and forgetting step."""
+    """Return (n,) steps by name: memorization, grokking, unlearning and forgetting step.
+
+    The last is there only for networks that had generalized before the window that the rule judges.
+    """
     values = curves.values
     test, memorized = values["test_accuracy"], values["memorized_accuracy"]
     peak = np.where(curves.n_corrupted > 0, np.nan_to_num(memorized).max(axis=1), 0.0)
     unlearned = _falls_for_good(curves.steps, memorized, peak / 2)
+    forgotten = _falls_for_good(curves.steps, test, np.full(len(curves), rule.generalized))
     return {
         "memorization_step": _first_rise(curves.steps, values["clean_accuracy"], rule.memorized),
         "grokking_step": _first_rise(curves.steps, test, rule.generalized),
         "unlearning_step": np.where(peak >= LEAST_PEAK, unlearned, np.nan),
-        "forgetting_step": _falls_for_good(curves.steps, test, np.full(len(curves), rule.generalized)),
+        "forgetting_step": np.where(lost_generalization(curves, rule), forgotten, np.nan),
     }
 
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from phasemap.study.network_checks import has_cyclic_order
 from phasemap.tasks.streams import stream
@@ -81,4 +80,6 @@ def spearman(x: Floats, y: Floats) -> float:
     """Return Spearman's rank correlation, NaN where one side is constant."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
+    from scipy.stats import rankdata  # takes a second to import, in each of a run's workers
+
     return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])

@@ -31,19 +31,17 @@ def pruned_scores(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield (number of silenced neurons, scores (M, C)) from the units (M, N) that a read-out (C, N) sees.
 
-    The scores are a sum over neurons, from which those silenced since the last level are taken away; the tensor is
-    overwritten by the next level. With all neurons silenced the scores are zero.
+    From the highest of the rising levels down: the scores are a sum to which the neurons that are left are added, the
+    last to be silenced first. Taking neurons away from the full sum would leave rounding that is larger than what weak
+    neurons contribute. The tensor is overwritten by the next level; with all neurons silenced it is zero.
     """
     by_turn = torch.from_numpy(order).to(units.device)
     units, readout = units[:, by_turn], readout[:, by_turn]
-    scores = units @ readout.t()
-    before = 0
-    for level in levels.tolist():
-        if level == len(order):
-            scores.zero_()
-        elif level > before:
-            scores.addmm_(units[:, before:level], readout[:, before:level].t(), alpha=-1)
-        before = level
+    scores = units.new_zeros(len(units), len(readout))
+    end = len(order)
+    for level in reversed(levels.tolist()):
+        scores.addmm_(units[:, level:end], readout[:, level:end].t())
+        end = level
         yield level, scores
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+import phasemap.phases
 from phasemap._version import __version__
 from phasemap.phases.curves import ACCURACIES, QUANTITIES
 from phasemap.results.folder import RunFolder, write_whole
@@ -93,9 +96,15 @@ def _all(parts: Iterable[pa.Table]) -> pa.Table:
 
 
 def _cache_key(rule: PhaseRule) -> str:
-    """Name what labels depend on beside the curves: the rule, and the code of this release."""
-    text = f"{rule.model_dump_json()} {__version__} {CACHE_SCHEMA}"
+    """Name what labels depend on beside the curves: the rule, and the code that labels."""
+    text = f"{rule.model_dump_json()} {__version__} {code_digest(files(phasemap.phases))} {CACHE_SCHEMA}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def code_digest(package: Traversable) -> str:
+    """Return a digest of a package's source, so that labels by other code than today's are never served."""
+    sources = sorted((file.name, file.read_bytes()) for file in package.iterdir() if file.name.endswith(".py"))
+    return hashlib.sha256(repr(sources).encode()).hexdigest()
 
 
 def _read_cache(path: Path) -> pa.Table:

@@ -33,6 +33,7 @@ TRIAL_COLUMNS = (
     "pack_id",
     "host",
     "device",
+    "kernel",
     "error",
 )
 LABEL_TYPES = {"horizon": pa.int64(), "delayed": pa.bool_(), "settled": pa.bool_()} | dict.fromkeys(

@@ -67,7 +67,7 @@ def distributions(study: Study) -> dict[str, Any]:
 def _distribution(axis: Axis) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in axis.values):
+    if not axis.categorical:
         log = axis.scale == "log" and len(axis.values) > 1
         return FloatDistribution(float(min(axis.values)), float(max(axis.values)), log=log)
     return CategoricalDistribution([_choice(axis.name, value) for value in axis.values])

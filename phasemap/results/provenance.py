@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from phasemap._version import __version__
+from phasemap.results.commands import typed_command
 from phasemap.results.folder import RunFolder
 from phasemap.study.problems import UserError
 
-PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow")
+PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow", "numba")
 
 
 class Provenance:
@@ -31,7 +32,7 @@ class Provenance:
             "ended": None,
             "outcome": "running",
             "study_hash": study_hash,
-            "command": sys.argv,
+            "command": typed_command(sys.argv, _storage(folder)),
             "runner": runner,
             **surroundings(),
             "git": _git_state(),
@@ -56,7 +57,7 @@ class Provenance:
 
 
 def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return a run's executions, the first first."""
+    """Return a run's executions, the first first; commands of earlier releases as a reader can type them too."""
     if not folder.fetch(folder.provenance):
         return []
     try:
@@ -65,7 +66,13 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
         raise UserError(
             f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
         ) from None
+    for entry in entries:
+        entry["command"] = typed_command([*map(str, entry.get("command", ()))], _storage(folder))
     return entries
+
+
+def _storage(folder: RunFolder) -> Path | None:
+    return None if folder.remote else folder.path.parent
 
 
 def _lost(entry: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,7 @@ SHARD_SCHEMA = pa.schema(
         pa.field("pack_id", pa.string()),
         pa.field("host", pa.string()),
         pa.field("device", pa.string()),
+        pa.field("kernel", pa.string()),  # null in shards of releases that stored none
         *(pa.field(f"final_{name}", pa.float64()) for name in QUANTITIES),
         pa.field("step", pa.list_(pa.int64())),
         *(pa.field(name, pa.list_(pa.float64())) for name in QUANTITIES),

@@ -178,6 +178,7 @@ def _row(pack_id: str, result: TrialResult) -> dict[str, Any]:
         "pack_id": pack_id,
         "host": socket.gethostname(),
         "device": result.device,
+        "kernel": result.kernel,
         **last,
         "step": list(result.steps),
         **{name: list(curves[name]) for name in QUANTITIES},

@@ -21,6 +21,7 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.shards import DamagedShardError, trained_devices
 from phasemap.running.devices import DeviceChoice
+from phasemap.running.kernels import mixture
 from phasemap.running.planning import Plan, check_budget, check_folder, make_plan
 from phasemap.running.progress import Progress
 from phasemap.running.run_log import RunLog
@@ -53,6 +54,7 @@ class Outcome:
     n_trained: int
     n_reused: int
     failures: Sequence[str]  # ids of the trials that failed
+    mixture: str | None = None  # says that two kernels trained the run's trials
 
 
 def run_study(
@@ -129,6 +131,8 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         logger.info(
             "%s: %d trials, %d to train in %d packs", study.name, plan.n_trials, plan.n_missing, len(plan.packs)
         )
+        if plan.kernel.notice and runner is not None:
+            logger.info(plan.kernel.notice)
         if plan.adaptive and runner is not None:
             from phasemap.running.adaptive import PackSource
 
@@ -213,7 +217,10 @@ class _Run:
         finally:
             tables = self._end(provenance, outcome, known, trained=runner is not None)
         failed = tables.trials.loc[tables.trials["status"] == "failed", "trial_id"]
-        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed))
+        mixed = mixture(tables.trials)
+        if mixed:
+            logger.info(mixed)
+        return Outcome(n_trained=self.trained, n_reused=self.plan.n_reused, failures=list(failed), mixture=mixed)
 
     def _end(self, provenance: Provenance, outcome: str, known: set[str], *, trained: bool) -> Tables:
         """Make the tables and complete the provenance, which is done also where the former is interrupted."""
@@ -238,6 +245,7 @@ class _Run:
             rule=self.study.phases,
             device=self.device,
             record=self.study.record,
+            fused=self.plan.kernel.fused,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
         retries, idle = _Retries(), 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from phasemap.study.packs import Calibration, Pack, estimated_bytes, looking_bytes
@@ -16,6 +15,7 @@ WORKER_START_SECONDS = 5.0
 PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
 GENERAL_BYTES = 220_000_000  # more in a worker that trained some packs with torch.func
+FUSED_BYTES = 100_000_000  # more in a worker with numba
 RAY_BYTES = 780_000_000  # its daemons, and the driver
 
 
@@ -30,7 +30,7 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
         busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
-    largest = max(_pack_bytes(pack, plan.record) for pack in plan.packs)
+    largest = max(_pack_bytes(pack, plan) for pack in plan.packs)
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
@@ -39,6 +39,9 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     }
 
 
-def _pack_bytes(pack: Pack, record: Sequence[str]) -> int:
-    general = 0 if pack.trials[0].explicit else GENERAL_BYTES
-    return estimated_bytes(pack.trials) + looking_bytes(pack.trials, record) + general
+def _pack_bytes(pack: Pack, plan: Plan) -> int:
+    trial = pack.trials[0]
+    library = 0 if trial.explicit else GENERAL_BYTES
+    if plan.kernel.fused and trial.explicit and trial.model == "mlp":
+        library = FUSED_BYTES
+    return estimated_bytes(pack.trials) + looking_bytes(pack.trials, plan.record) + library

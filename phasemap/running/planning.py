@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.running.kernels import KernelChoice, choose_kernel
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.file import load_resolved
@@ -24,6 +25,7 @@ class Plan:
     n_trials: int
     n_reused: int
     record: Sequence[str] = ()  # what is looked at inside the networks
+    kernel: KernelChoice = field(default_factory=KernelChoice)
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
@@ -39,7 +41,7 @@ class Plan:
         """Measure on this machine what its trials and the records from inside them cost."""
         from phasemap.training.calibration import calibrate
 
-        return calibrate(self.packs, self.record)
+        return calibrate(self.packs, self.record, fused=self.kernel.fused)
 
 
 class OtherStudyError(UserError):
@@ -68,7 +70,8 @@ def make_plan(study: Study, folder: RunFolder | None, *, retry_failed: bool = Fa
     size = study.resources.pack_size
     packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
     n_reused = sum(trial.trial_id in done for trial in trials)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record)
+    kernel = choose_kernel(folder)
+    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record, kernel=kernel)
 
 
 def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
@@ -83,6 +86,7 @@ def _adaptive_plan(study: Study, folder: RunFolder | None) -> Plan:
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         record=study.record,
+        kernel=choose_kernel(folder),
         adaptive=True,
     )
 

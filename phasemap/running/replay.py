@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from phasemap.results.provenance import read_provenance, surroundings
 from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
+from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.packs import make_pack
 from phasemap.study.problems import UserError
 from phasemap.study.spec import Study
@@ -30,26 +32,32 @@ class Replay:
     trial: Trial
     comparison: Comparison
     devices: tuple[str, str]  # stored, replayed
+    kernels: tuple[str | None, str]  # stored (None: by a release that stored none), replayed
     differences: tuple[str, ...]  # between the machines and libraries, in words
     seconds: float
 
 
 def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool = False) -> Replay:
-    """Train a trial alone, on the device that it was trained on if this machine has it, and compare the curves.
+    """Train a trial alone and compare the curves: on the device and by the kernel of then, if this machine has them.
 
     UserError if the study has no such trial, or the run has nothing of it to compare with.
     """
     trial = find_trial(study, trial_id)
     stored = _stored(folder, trial)
     started = time.monotonic()
-    device = stored["device"][0].as_py()
-    replayed = _train(trial, device, quiet=quiet)
-    used = replayed["device"][0].as_py()
+    device, kernel = stored["device"][0].as_py(), stored["kernel"][0].as_py()
+    replayed = _train(trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
+    used, by = replayed["device"][0].as_py(), replayed["kernel"][0].as_py()
     return Replay(
         trial=trial,
         comparison=compare(stored, replayed, study.phases),
         devices=(device, used),
-        differences=(*_other_device(device, used), *_differences(read_provenance(folder), surroundings())),
+        kernels=(kernel, by),
+        differences=(
+            *_other_device(device, used),
+            *_other_kernel(kernel, by),
+            *_differences(read_provenance(folder), surroundings()),
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -67,9 +75,9 @@ def _stored(folder: RunFolder, trial: Trial) -> pa.Table:
     return row
 
 
-def _train(trial: Trial, wanted: str, *, quiet: bool) -> pa.Table:
+def _train(trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     """Train the trial in a pack of its own and return its shard row."""
-    from phasemap.training.population import Hooks, pick_device, train_pack
+    from phasemap.training.population import Hooks, make_kernel, pick_device, train_pack
 
     try:
         device = pick_device(wanted)
@@ -78,13 +86,20 @@ def _train(trial: Trial, wanted: str, *, quiet: bool) -> pa.Table:
     pack = make_pack([trial])
     with Progress([pack], reused={}, quiet=quiet) as progress:
         hooks = Hooks(on_progress=lambda p: progress.tell(Advanced(pack_id=pack.pack_id, share=p.step / p.steps)))
-        return shard_table(pack.pack_id, train_pack(pack.trials, device=device, hooks=hooks))
+        kernel = partial(make_kernel, fused=fused)
+        return shard_table(pack.pack_id, train_pack(pack.trials, device=device, hooks=hooks, kernel=kernel))
 
 
 def _other_device(stored: str, used: str) -> list[str]:
     if stored == used:
         return []
     return [f"trained on {stored}, replayed on {used}: equal bits can't be expected"]
+
+
+def _other_kernel(stored: str | None, used: str) -> list[str]:
+    if stored in (None, used):
+        return []
+    return [f"trained by the kernel {stored}, replayed by {used}: equal bits can't be expected"]
 
 
 def _differences(executions: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> list[str]:

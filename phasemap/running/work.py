@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Workload:
     rule: PhaseRule
     device: str
     record: tuple[str, ...] = ()
+    fused: bool = False  # whether the fused kernel is used, where the worker has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
 
 def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
     """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
-    from phasemap.training.population import CheckpointError, Hooks, pick_device, train_pack
+    from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 
@@ -89,10 +91,12 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
         device = pick_device(workload.device)
     except RuntimeError as error:
         raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
+    kernel = partial(make_kernel, fused=workload.fused)
+    train = partial(train_pack, pack.trials, device=device, record=workload.record, kernel=kernel)
     try:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=hooks)
+        return train(hooks=hooks)
     except CheckpointError:
-        return train_pack(pack.trials, device=device, record=workload.record, hooks=replace(hooks, saved=None))
+        return train(hooks=replace(hooks, saved=None))
 
 
 def _saved(folder: RunFolder, checkpoint: Path) -> bytes | None:

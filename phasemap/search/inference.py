@@ -36,7 +36,7 @@ def complete(tables: Tables) -> Tables:
     ok = tables.trials[tables.trials["status"] == "ok"]
     observed, labelling = observe(mapped, ok)
     search = boundary_search(mapped)
-    found = search.believe(replace(observed, values=model_values(ok)), labelling, np.flatnonzero(bare))
+    found = search.believe(replace(observed, values=model_values(ok, study.phases)), labelling, np.flatnonzero(bare))
     expected = search.surfaces.predict(search.coordinates[bare])
     columns = _labels(found) | _quantities(expected)
     columns["generalization_wins"] = _wins(columns, labelling.n_corrupted[bare], 1 / ok["n_classes"].median())

@@ -101,7 +101,7 @@ class ByRule:
             return np.asarray(at["test_accuracy"] >= self.rule.generalized, dtype=np.int64).reshape(shape)
         if self.metric == "inversion":
             return inversion_codes(at["recovered_accuracy"], at["memorized_accuracy"], n_corrupted).reshape(shape)
-        curves = Curves(
+        curves = Curves(  # two records: the peak before the window, and the window
             steps=np.asarray([0, 1]),
             values={
                 "test_accuracy": np.stack([at["peak_test_accuracy"], at["test_accuracy"]], axis=1),
@@ -129,9 +129,17 @@ def inversion_codes(recovered: Floats, memorized: Floats, n_corrupted: NDArray[n
     return np.where(n_corrupted == 0, 2, np.where(recovered > memorized, 0, 1))
 
 
-def model_values(trials: pd.DataFrame, names: Sequence[str] = MODELLED) -> Floats:
-    """Return the quantities (n, q) of trials on the model's scale; NaN where undefined."""
-    return logit(trials[list(names)].to_numpy(dtype=float), SATURATION)
+def model_values(trials: pd.DataFrame, rule: PhaseRule, names: Sequence[str] = MODELLED) -> Floats:
+    """Return the quantities (n, q) of trials on the model's scale; NaN where undefined.
+
+    The peak that the model knows is the one before the window that the rule judges. A network in confusion has none
+    there that reaches the threshold, so a peak that does lies in the window, and its last test accuracy stands in.
+    """
+    values = trials[list(names)]
+    if "peak_test_accuracy" in names:
+        late = (trials["subphase"] == "confusion") & (trials["peak_test_accuracy"] >= rule.generalized)
+        values = values.assign(peak_test_accuracy=trials["peak_test_accuracy"].mask(late, trials["test_accuracy"]))
+    return logit(values.to_numpy(dtype=float), SATURATION)
 
 
 def by_rule(study: Study, trials: pd.DataFrame, places: Codes) -> ByRule:

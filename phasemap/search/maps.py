@@ -64,7 +64,7 @@ def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, ByRule]:
     ok = trials[trials["status"] == "ok"]
     places, seeds = numbers_of(study, ok["trial_id"].tolist())
     labelling = by_rule(study, ok, places)
-    values = model_values(ok, labelling.quantities)
+    values = model_values(ok, study.phases, labelling.quantities)
     return Observed(places=places, seeds=seeds, codes=labelling.codes(ok), values=values), labelling
 
 

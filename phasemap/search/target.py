@@ -50,7 +50,7 @@ def named_axis(n: int) -> TargetAxis:
 
 def study_axis(axis: Axis) -> TargetAxis:
     """Return a study's axis in its own scale: linear, logarithmic or by rank."""
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.values):
+    if axis.categorical:
         return named_axis(len(axis.values))
     coordinates = Coordinates(axis)
     at = dict(zip(coordinates.values, coordinates.positions, strict=True))

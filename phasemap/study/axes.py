@@ -53,6 +53,16 @@ class Axis(BaseModel):
         """``linear`` or ``log`` where the values are evenly spaced on that scale, else ``ordinal``."""
         return self.source.scale if self.source else spacing(self.values)
 
+    @property
+    def categorical(self) -> bool:
+        """Whether the values have no order of their own: not all of them are numbers."""
+        return not all(map(is_number, self.values))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value of an axis is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 def spacing(values: Sequence[Any]) -> Scale:
     """Tell on which scale a list of values is evenly spaced.
@@ -60,7 +70,7 @@ def spacing(values: Sequence[Any]) -> Scale:
     Two numbers count as linear. Text, booleans and unevenly spaced numbers are ``ordinal``: they are drawn as
     equal steps, so that no cell of a list like 0, 1, 3, 10, 30 is drawn too thin to read.
     """
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+    if not all(map(is_number, values)):
         return "ordinal"
     ordered = sorted(values)
     if _even([b - a for a, b in pairwise(ordered)]):

@@ -26,7 +26,6 @@ from phasemap.study.claims import (
     Share,
     Statistic,
     chosen_values,
-    ordered,
     show_literal,
 )
 from phasemap.study.names import FRONTIERS, FrontierKind
@@ -209,7 +208,7 @@ class _Reader:
 
     def one_line(self, along: Token, conditions: Conditions) -> None:
         """A frontier is crossed along one axis of numbers, with every other axis at one value."""
-        if not ordered(self.axes[along]) or len(chosen_values(self.axes[along], conditions)) < 2:
+        if self.axes[along].categorical or len(chosen_values(self.axes[along], conditions)) < 2:
             self.wrong(along, "can't be crossed; allowed: an axis of which at least two numbers are chosen")
         for other in self.axes.values():
             if other.name != along and len(chosen_values(other, conditions)) > 1:
@@ -256,7 +255,7 @@ class _Reader:
         if condition.comparison in ("=", "!="):
             if not any(replace(condition, comparison="=").chooses(value) for value in axis.values):
                 self.wrong(token, f"is not a value of {axis.name}; allowed: {_values(axis)}")
-        elif not ordered(axis):
+        elif axis.categorical:
             self.wrong(token, f"is compared with {axis.name}, whose values have no order; allowed: = and !=")
         elif isinstance(condition.value, str):
             self.wrong(token, f"is compared with {axis.name}; allowed: a number")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from phasemap.study.axes import Axis
+from phasemap.study.axes import Axis, is_number
 from phasemap.study.names import QUANTITIES, STEP_TIMES, SUBPHASES, SUMMARIES, FrontierKind
 from phasemap.study.spec import SETTINGS
 from phasemap.study.values import SIGNIFICANT_DIGITS, rounded
@@ -199,16 +199,6 @@ def chosen_values(axis: Axis, conditions: Conditions) -> tuple[Any, ...]:
     """Return the values of an axis that satisfy all conditions on it."""
     mine = [condition for condition in conditions if condition.axis == axis.name]
     return tuple(value for value in axis.values if all(condition.chooses(value) for condition in mine))
-
-
-def ordered(axis: Axis) -> bool:
-    """Tell whether all values of an axis are numbers."""
-    return all(map(is_number, axis.values))
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value of an axis is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def show_literal(value: float | str) -> str:

@@ -40,6 +40,10 @@ SUMMARIES = (
 )
 """The other numbers of a trial, beside its settings."""
 
+PLAIN_KERNEL: Final = "explicit"
+FUSED_KERNEL: Final = "explicit_fused"
+"""What trains two-layer MLPs on tokens, on a CPU: the same in other bits, so that a run keeps to one of both."""
+
 GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_fit", "undetermined")
 """The subphases of networks that generalize."""
 PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")

@@ -10,6 +10,7 @@ import yaml
 
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.spec import BOUNDARY_ONLY, SECTIONS, SETTINGS, SearchSpec, Study
+from phasemap.study.yaml_lines import CORE_SCALARS
 
 TEMPLATE = """\
 # A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
@@ -92,6 +93,8 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(
     list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
 )
+for _scalar in CORE_SCALARS:  # PyYAML's own are those of YAML 1.1, in which 1e3 is text
+    _Dumper.add_implicit_resolver(*_scalar)
 
 
 def dump_study(study: Study) -> str:

@@ -38,6 +38,8 @@ def batchable(trial: Trial, *, tokens: bool) -> bool:
 class BatchedKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
 
+    name = "batched"
+
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
         super().__init__([_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])

@@ -20,12 +20,13 @@ KIND_SECONDS = 0.3
 MOST_NETWORKS = 16  # trained together in a measurement: with more, a step costs each of them hardly less
 
 
-def calibrate(packs: Iterable[Pack], record: Collection[str] = ()) -> Calibration:
+def calibrate(packs: Iterable[Pack], record: Collection[str] = (), *, fused: bool = False) -> Calibration:
     """Measure how far the estimates are off for the kinds of trials that take most of the work.
 
-    What is recorded inside the networks (``record``), which no estimate knows, is measured with one network of a kind.
-    A second or two (more where large networks are pruned), by this process's own time on the CPU, so that other
-    processes on the machine don't count.
+    They are trained by the kernel that their run would use (``fused``: see ``make_kernel``). What is recorded inside
+    the networks (``record``), which no estimate knows, is measured with one network of a kind. A second or two (more
+    where large networks are pruned), by this process's own time on the CPU, so that other processes on the machine
+    don't count.
     """
     work: dict[Hashable, float] = {}
     examples: dict[Hashable, list[Trial]] = {}  # of each kind, those of its first pack
@@ -39,16 +40,18 @@ def calibrate(packs: Iterable[Pack], record: Collection[str] = ()) -> Calibratio
     factors: dict[Hashable, float] = {}
     for key in sorted(work, key=lambda key: -work[key])[:MOST_KINDS]:
         with suppress(MemoryError, RuntimeError):  # too large for this machine: its time is the formula's
-            factors[key] = measured_seconds(examples[key], record) / sum(map(estimated_seconds, examples[key]))
+            factors[key] = measured_seconds(examples[key], record, fused=fused) / sum(
+                map(estimated_seconds, examples[key])
+            )
     return Calibration(factors=factors)
 
 
-def measured_seconds(trials: Sequence[Trial], record: Collection[str] = ()) -> float:
+def measured_seconds(trials: Sequence[Trial], record: Collection[str] = (), *, fused: bool = False) -> float:
     """Return the seconds that trials of one kind would take for their steps and records, from a few of them."""
     horizon, members = trials[0].horizon, list(range(len(trials)))
     with steady_arithmetic():
         examples = [examples_of(trial) for trial in trials]
-        kernel = make_kernel(trials, examples, torch.device("cpu"))
+        kernel = make_kernel(trials, examples, torch.device("cpu"), fused=fused)
         kernel.advance(members, 0, 1)
         kernel.evaluate(members)  # both once to warm up
         done, steps, spent = 1, 1, 0.0

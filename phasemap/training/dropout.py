@@ -26,8 +26,16 @@ class DropoutMasks:
 
     def numbers(self, step: int, rows: int) -> torch.Tensor:
         """Return the numbers of one step, (rows, width) in int16, that is less 2**15."""
-        raw = np.random.SFC64([self._key, step]).random_raw((rows * self.width + 3) // 4).view(np.int16)
+        raw = self._generator(step).random_raw((rows * self.width + 3) // 4).view(np.int16)
         return torch.from_numpy(raw[: rows * self.width]).view(rows, self.width)
+
+    def state(self, step: int) -> np.ndarray:
+        """Return the state (4,) in uint64 from which SFC64 draws the numbers of one step, four from each word."""
+        state: np.ndarray = self._generator(step).state["state"]["state"]
+        return state
+
+    def _generator(self, step: int) -> np.random.SFC64:
+        return np.random.SFC64([self._key, step])
 
     def mask(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return 1.0 for the units that are kept and 0.0 for the others (floats multiply faster than booleans)."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from phasemap.study.names import PLAIN_KERNEL
 from phasemap.study.trials import Trial
 from phasemap.tasks.examples import Examples
 from phasemap.training.dropout import DropoutMasks
@@ -28,17 +29,7 @@ from phasemap.training.recording import Evaluation
 BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
 
 
-class ExplicitKernel(GroupedKernel):
-    """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
-
-    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
-        width, p = trials[0].width, examples[0].dataset.n_classes
-        scratch = _Scratch(block_rows(width, p), width, p, device)  # one for all: they take turns
-        pairs = enumerate(zip(trials, examples, strict=True))
-        super().__init__([_Network(member, t, e, scratch) for member, (t, e) in pairs])
-
-
-class _Scratch:
+class Scratch:
     """Arrays that every block of a pack may overwrite."""
 
     def __init__(self, rows: int, width: int, n_classes: int, device: torch.device) -> None:
@@ -46,16 +37,24 @@ class _Scratch:
         self.active = torch.empty(rows * width, device=device)
         self.scores = torch.empty(rows * n_classes, device=device)
         self.minus_one = torch.full((rows,), -1.0, device=device)
+        self._masks = torch.empty(0, dtype=torch.bool, device=device)
+
+    def masks(self, rows: int, width: int) -> torch.Tensor:
+        """Return room for the masks of a step (rows, width), which last until the next network's."""
+        if len(self._masks) < rows * width:
+            self._masks = torch.empty(rows * width, dtype=torch.bool, device=self._masks.device)
+        return self._masks[: rows * width].view(rows, width)
 
 
-class _Block:
+class Block:
     """R examples: which weight rows each gathers, where its target stands in the scores, and views to work in."""
 
     def __init__(
-        self, start: int, pairs: torch.Tensor, labels: torch.Tensor, scratch: _Scratch, width: int, n_classes: int
+        self, start: int, pairs: torch.Tensor, labels: torch.Tensor, scratch: Scratch, width: int, n_classes: int
     ) -> None:
         rows = len(labels)
         self.start, self.end = start, start + rows
+        self.pairs = pairs  # (R, 2)
         self.tokens = pairs.reshape(-1)  # (2 R,) rows of U and V in one table
         self.bags = torch.arange(0, 2 * rows, 2, device=pairs.device)
         self.places = labels * rows + torch.arange(rows, device=pairs.device)
@@ -67,13 +66,13 @@ class _Block:
         self.minus_one = scratch.minus_one[:rows]
 
 
-def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: _Scratch, width: int, n_classes: int) -> list[_Block]:
+def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: Scratch, width: int, n_classes: int) -> list[Block]:
     device = scratch.scores.device
     pairs = torch.from_numpy(inputs + np.array([0, n_classes])).to(device)  # V's rows follow U's
     labels = torch.from_numpy(targets).to(device)
     starts = range(0, len(labels), scratch.rows)
     return [
-        _Block(s, pairs[s : s + scratch.rows], labels[s : s + scratch.rows], scratch, width, n_classes) for s in starts
+        Block(s, pairs[s : s + scratch.rows], labels[s : s + scratch.rows], scratch, width, n_classes) for s in starts
     ]
 
 
@@ -101,9 +100,12 @@ class _TokenSums:
             piece.add_(part)
 
 
-class _Network:
-    def __init__(self, member: int, trial: Trial, examples: Examples, scratch: _Scratch) -> None:
+class Network:
+    """One network: its arrays, its blocks, and its steps."""
+
+    def __init__(self, member: int, trial: Trial, examples: Examples, scratch: Scratch) -> None:
         self.members, data, device = [member], examples.dataset, scratch.scores.device
+        self._scratch = scratch
         p, width, self.n_train = data.n_classes, trial.width, len(examples.train)
         self.n_classes = p
         self.weights = initial_mlp(trial, p).to(device)
@@ -115,8 +117,7 @@ class _Network:
         self._by_token = torch.from_numpy(by_token).to(device)
         inputs = data.inputs[examples.train][by_token]
         self.training = _blocks(inputs, examples.given[by_token], scratch, width, p)
-        alone = len(self.training) == 1
-        self._sums = [_TokenSums(inputs[b.start : b.end], self.gradient, alone=alone) for b in self.training]
+        self._prepare(inputs)
         order = np.concatenate([examples.train, examples.test])
         targets = np.concatenate([examples.given, data.labels[examples.test]])
         self.everything = _blocks(data.inputs[order], targets, scratch, width, p)
@@ -126,36 +127,50 @@ class _Network:
         self._scale = 2.0 / (self.n_train * p) if self._mse else 1.0 / self.n_train
         self._slope = (2.0 if self._square else 1.0) * (self.dropout.scale if self.dropout else 1.0)
 
+    def _prepare(self, inputs: np.ndarray) -> None:
+        """Sort out what the passes over the training blocks need, from their tokens (n_train, 2)."""
+        alone = len(self.training) == 1
+        self._sums = [_TokenSums(inputs[b.start : b.end], self.gradient, alone=alone) for b in self.training]
+
     def train_step(self, step: int) -> None:
         """Take one step of full-batch AdamW, counted from 1."""
-        embedding, numbers = self.embedding, None
+        embedding, drawn = self.embedding, None
         if self.dropout:
-            numbers = self.dropout.numbers(step, self.n_train).to(embedding.device).index_select(0, self._by_token)
+            drawn = self._draw(self.dropout, step)
             embedding = embedding * self.dropout.scale
         self.gradient.zero_()
-        for block, sums in zip(self.training, self._sums, strict=True):
-            hidden = self._forward(embedding, block, numbers)
+        for index, block in enumerate(self.training):
+            hidden = self._activate(embedding, block, drawn)
+            torch.mm(self.readout, block.active_t, out=block.scores)
             self._residual(block)
             torch.addmm(self._to_readout, block.scores, block.active, alpha=self._scale, out=self._to_readout)
             back = block.active  # its values are no longer needed: (R, N)
             torch.addmm(back, block.scores_t, self.readout, beta=0, alpha=self._scale * self._slope, out=back)
-            back.mul_(hidden if self._square else hidden.gt_(0))  # phi'(h); dropped units have h = 0
-            sums.add(back)
+            self._add_to_tokens(index, hidden, drawn)
         self.optimizers[0].step(self.gradient, step)
 
-    def _forward(self, embedding: torch.Tensor, block: _Block, numbers: torch.Tensor | None) -> torch.Tensor:
-        """Fill a block's active units (R, N) and scores (p, R), and return its hidden units before phi (R, N)."""
+    def _draw(self, dropout: DropoutMasks, step: int) -> torch.Tensor:
+        """Return the numbers that decide which units a step keeps, (n_train, N) in int16, in the blocks' order."""
+        return dropout.numbers(step, self.n_train).to(self.weights.device).index_select(0, self._by_token)
+
+    def _activate(self, embedding: torch.Tensor, block: Block, drawn: torch.Tensor | None) -> torch.Tensor:
+        """Fill a block's active units phi(h) (R, N), and return what the way back needs: h (R, N)."""
         hidden = _sum_rows(embedding, block.tokens, block.bags)
-        if self.dropout and numbers is not None:
-            hidden.mul_(self.dropout.mask(numbers[block.start : block.end]))
+        if self.dropout and drawn is not None:
+            hidden.mul_(self.dropout.mask(drawn[block.start : block.end]))
         if self._square:
             torch.mul(hidden, hidden, out=block.active)
         else:
             torch.clamp(hidden, min=0, out=block.active)
-        torch.mm(self.readout, block.active_t, out=block.scores)
         return hidden
 
-    def _residual(self, block: _Block) -> None:
+    def _add_to_tokens(self, index: int, hidden: torch.Tensor, drawn: torch.Tensor | None) -> None:
+        """Multiply what came back to a block's active units by phi'(h) and add it to the gradients of U and V."""
+        back = self.training[index].active
+        back.mul_(hidden if self._square else hidden.gt_(0))  # phi'(h); dropped units have h = 0
+        self._sums[index].add(back)
+
+    def _residual(self, block: Block) -> None:
         """Turn a block's scores into the loss's derivative by them, up to its constant factor."""
         if not self._mse:
             torch.softmax(block.scores, dim=0, out=block.scores)
@@ -165,12 +180,13 @@ class _Network:
         """Answer all examples with dropout off; losses are means over examples (MSE: and over classes)."""
         predicted, losses = [], []
         for block in self.everything:
-            self._forward(self.embedding, block, None)
+            self._activate(self.embedding, block, None)
+            torch.mm(self.readout, block.active_t, out=block.scores)
             predicted.append(block.scores.argmax(dim=0))
             losses.append(self._losses(block))
         return [evaluation(torch.cat(predicted), torch.cat(losses), self.n_train, self.norms())]
 
-    def _losses(self, block: _Block) -> torch.Tensor:
+    def _losses(self, block: Block) -> torch.Tensor:
         """Return each example's loss (R,) from a block's scores, which are overwritten."""
         if self._mse:
             self._residual(block)
@@ -191,6 +207,19 @@ class _Network:
         assert index == 0
         p = self.n_classes
         return {"U": self.weights[:p].t(), "V": self.weights[p : 2 * p].t(), "W": self.readout}
+
+
+class ExplicitKernel(GroupedKernel):
+    """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy."""
+
+    name = PLAIN_KERNEL
+    network = Network
+
+    def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
+        width, p = trials[0].width, examples[0].dataset.n_classes
+        scratch = Scratch(block_rows(width, p), width, p, device)  # one for all: they take turns
+        pairs = enumerate(zip(trials, examples, strict=True))
+        super().__init__([self.network(member, t, e, scratch) for member, (t, e) in pairs])
 
 
 def block_rows(width: int, n_classes: int) -> int:

@@ -28,6 +28,8 @@ from phasemap.training.recording import Evaluation
 class FeaturesKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, that share a data set's inputs."""
 
+    name = "explicit_features"
+
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         inputs = torch.from_numpy(examples[0].dataset.inputs).to(device)
         pairs = enumerate(zip(trials, examples, strict=True))

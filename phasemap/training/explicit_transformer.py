@@ -37,6 +37,8 @@ PROJECTIONS = ("query", "key", "value")
 class TransformerKernel(GroupedKernel):
     """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
 
+    name = "explicit_transformer"
+
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda size: _at_once(trials[0], size))
         super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])

@@ -34,6 +34,8 @@ Parts = dict[str, torch.Tensor]
 class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
 
+    name = "functional"
+
     def __init__(self, trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
         super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])

@@ -37,6 +37,8 @@ class Group(Protocol):
 class GroupedKernel:
     """K networks of one shape, group after group; see ``Kernel``."""
 
+    name: str
+
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
 

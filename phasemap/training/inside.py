@@ -191,10 +191,11 @@ def _pruning(trial: Trial, examples: Examples, weights: Weights) -> Iterator[Ins
     network, inputs, targets = _network_and_examples(trial, examples, weights)
     units, levels = network.units(inputs, None, len(examples.train)), pruning_levels(trial.width)
     for series, order in pruning_orders(ranks, trial.seed).items():
-        rows = [
-            _measured(trial, examples, scores, targets) for _, scores in pruned_scores(units, network.W, order, levels)
-        ]
-        columns = {name: np.array([row[name] for row in rows]) for name in PRUNING_QUANTITIES}
+        rows = {
+            level: _measured(trial, examples, scores, targets)
+            for level, scores in pruned_scores(units, network.W, order, levels)
+        }
+        columns = {name: np.array([rows[level][name] for level in levels]) for name in PRUNING_QUANTITIES}
         yield InsideRecord(record="pruning", step=trial.horizon, series=series, columns={"index": levels, **columns})
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL
 from phasemap.study.problems import UserError
 from phasemap.study.trials import Trial, shape_key
 from phasemap.tasks.corruption import noise_of
@@ -42,6 +44,8 @@ class CheckpointError(ValueError):
 
 class Kernel(Protocol):
     """K networks that can be trained and asked; ``members`` are indices into the pack."""
+
+    name: str  # as it stands in shards and checkpoints
 
     def advance(self, members: Sequence[int], after: int, until: int) -> None:
         """Train the given networks from step ``after`` to step ``until``."""
@@ -86,20 +90,33 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def make_kernel(trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device) -> Kernel:
+def make_kernel(
+    trials: Sequence[Trial], examples: Sequence[Examples], device: torch.device, *, fused: bool = False
+) -> Kernel:
     """Choose the explicit gradient where it covers the network, else the general kernel.
 
     A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks
     train at once.
+    ``fused``: where there are fused passes, and numba to compile them, they are used.
     """
     if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
         return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
         if trials[0].model == "transformer":
             return TransformerKernel(trials, examples, device)
-        kernel = ExplicitKernel if examples[0].dataset.tokens else FeaturesKernel
-        return kernel(trials, examples, device)
+        if not examples[0].dataset.tokens:
+            return FeaturesKernel(trials, examples, device)
+        return _token_kernel(fused=fused)(trials, examples, device)
     return FunctionalKernel(trials, examples, device)
+
+
+def _token_kernel(*, fused: bool) -> type[ExplicitKernel]:
+    if fused:
+        with suppress(ImportError):
+            from phasemap.training.explicit_fused import FusedKernel
+
+            return FusedKernel
+    return ExplicitKernel
 
 
 def examples_of(trial: Trial) -> Examples:
@@ -210,6 +227,7 @@ class _Training:
             "seconds": self._seconds(),
             "recorders": [asdict(recorder) for recorder in self.recorders],
             "inside": [[_frozen(record) for record in inside.records] for inside in self.inside],
+            "kernel_name": self.kernel.name,
             "kernel": self.kernel.state(),
         }
         torch.save(state, buffer)
@@ -222,6 +240,10 @@ class _Training:
                 raise ValueError(f"version {state['version']}, not {CHECKPOINT_VERSION}")
             if state["trial_ids"] != [trial.trial_id for trial in self.trials]:
                 raise ValueError("it belongs to another pack")
+            if state.get("kernel_name", _unnamed(self.kernel.name)) != self.kernel.name:
+                raise ValueError(
+                    f"it is of the kernel {state.get('kernel_name', PLAIN_KERNEL)}, not {self.kernel.name}"
+                )
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
             for inside, records in zip(self.inside, state["inside"], strict=True):
@@ -251,6 +273,7 @@ class _Training:
             n_classes=seen.dataset.n_classes,
             train_seconds=seconds,
             device=str(self.device),
+            kernel=self.kernel.name,
             inside=tuple(inside.records),
         )
         if recorder.diverged:
@@ -260,17 +283,25 @@ class _Training:
         return replace(result, finals=inside.finals(weights), weights=kept)
 
 
-def network_of(trial: Trial, weights: Mapping[str, NDArray[np.float32]] | None) -> torch.nn.Module:
+def network_of(
+    trial: Trial, weights: Mapping[str, NDArray[np.float32]] | None, *, fused: bool = False
+) -> torch.nn.Module:
     """Build a trial's trained network from its weights; without them the trial is trained again on the CPU.
 
     UserError if that training diverges.
     """
     if weights is None:
-        (result,) = train_pack([trial], device=torch.device("cpu"), record=("weights",))
+        kernel = partial(make_kernel, fused=fused)
+        (result,) = train_pack([trial], device=torch.device("cpu"), record=("weights",), kernel=kernel)
         if result.weights is None:
             raise UserError(f"trial {trial} diverges: it has no trained network")
         weights = result.weights
     return load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+
+
+def _unnamed(name: str) -> str:
+    """Return which kernel a checkpoint of a release that named none may be loaded by: all of that time had one form."""
+    return PLAIN_KERNEL if name == FUSED_KERNEL else name
 
 
 def _frozen(record: InsideRecord) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.phases.curves import QUANTITIES
-from phasemap.phases.rules import WINDOW_RECORDS, WINDOW_SHARE
+from phasemap.phases.rules import WINDOW_RECORDS, window_start
 from phasemap.study.trials import Trial
 from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
@@ -27,8 +27,7 @@ def record_steps(horizon: int) -> tuple[int, ...]:
     """
     decades = math.ceil(math.log10(horizon)) if horizon > 1 else 0
     numbers = {round(10 ** (i / RECORDS_PER_DECADE)) for i in range(decades * RECORDS_PER_DECADE + 1)}
-    start = (1 - WINDOW_SHARE) * horizon
-    window = np.ceil(np.linspace(start, horizon, WINDOW_RECORDS)).astype(int).tolist()
+    window = np.ceil(np.linspace(window_start(horizon), horizon, WINDOW_RECORDS)).astype(int).tolist()
     return tuple(sorted(step for step in numbers | set(window) if 1 <= step <= horizon))
 
 
@@ -123,6 +122,7 @@ class TrialResult:
     n_classes: int
     train_seconds: float
     device: str
+    kernel: str | None = None  # which one trained it, as in ``Kernel.name``; None if nothing was trained
     finals: Finals = Finals()
     inside: tuple[InsideRecord, ...] = ()
     weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept

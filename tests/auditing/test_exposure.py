@@ -38,3 +38,12 @@ def test_the_rate_is_that_of_the_strictest_threshold_within_the_false_alarms():
 
 def test_too_few_trainings_give_no_number():
     assert np.isnan(exposure(answers_with(1.0, rounds=3)).value)
+
+
+def test_the_interval_of_a_rate_ends_at_1():
+    found = exposure(answers_with(5.0, rounds=6))
+    assert found.value < found.high <= 1.0
+
+
+def test_the_interval_of_a_rate_begins_at_0():
+    assert exposure(answers_with(0.0, rounds=4, n=300)).low >= 0.0

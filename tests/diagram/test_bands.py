@@ -34,7 +34,7 @@ def test_90_percent_bands_of_few_seeds_hold_the_frontier_of_20(run, n):
     for _ in range(60):
         few = some_seeds(maps, random.permutation(20)[:n])
         band = row_band(few, diagram, 0, "generalization", "x", 0.9)
-        found = row_crossings(few, rows, diagram.x, "generalization", 0.9)
+        found = row_crossings(few, rows, diagram.x, diagram.y, "generalization", 0.9)
         for i, row in enumerate(band.row):
             true = truth.place[truth.row == row]
             near = true[np.abs(true - band.place[i]).argmin()]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import study_of
+from scipy.stats import binomtest
 
 import phasemap as pm
 from phasemap.diagram.critical import critical
@@ -126,6 +127,15 @@ def test_robustness_is_the_share_of_variants_that_keep_a_label(finished):
     assert not changes or table["subphase_share"].min() < 1
     values = run.figure(metric="robustness").panels[0].values
     assert values.ravel().tolist() == table.sort_values(["weight_decay", "corruption"])["subphase_share"].tolist()
+
+
+def test_wilson_intervals_are_scipy_s_to_the_bit():
+    from phasemap.diagram.points import _wilson
+
+    pairs = [(agree, n) for n in range(2, 40) for agree in range(n + 1)]
+    expected = [binomtest(agree, n).proportion_ci(0.95, method="wilson") for agree, n in pairs]
+    assert list(zip(*_wilson(*np.asarray(pairs).T), strict=True)) == [(one.low, one.high) for one in expected]
+    assert np.isnan(_wilson(np.asarray([0, 1]), np.asarray([0, 1]))).all()
 
 
 def test_agreement_has_wilson_intervals_except_with_one_seed(band):

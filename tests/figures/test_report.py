@@ -269,7 +269,8 @@ def test_the_card_names_question_rule_seeds_cost_and_how_to_do_it_again(finished
     run = pm.open_run(finished[1].path)
     execution = {
         "n_trained": 8, "core_hours": 0.5, "started": "then", "ended": "later", "outcome": "done", "study_hash": "ab",
-        "command": ["phasemap", "run", "small.yaml"], "runner": "Ray Tune", "versions": {"torch": "2.0"},
+        "command": ["phasemap", "run", "small.yaml", "--set", "seeds=[0, 1]"],
+        "runner": "Ray Tune", "versions": {"torch": "2.0"},
         "processor": "a processor", "platform": "Linux", "devices": ["cpu"], "git": None,
     }  # fmt: skip
     tables = Tables(study=run.study, trials=run.trials, points=run.points)
@@ -281,6 +282,7 @@ def test_the_card_names_question_rule_seeds_cost_and_how_to_do_it_again(finished
     assert rows["seeds"] == "0, 1"
     assert rows["labelled"] == "8 of 8"
     assert rows["cost"] == "0.5 core-hours in 1 execution"
+    assert rows["command"] == "phasemap run small.yaml --set 'seeds=[0, 1]'"
     assert rows["versions"] == "torch 2.0"
     assert rows["machine"] == "a processor, Linux"
     assert [claim["verdict"] for claim in card["claims"]] == ["holds", "fails"]
@@ -357,7 +359,7 @@ def test_the_report_of_2000_trials_stays_below_2_megabytes(tmp_path):
     assert run.report(tmp_path / "big.html").stat().st_size < 2_000_000
 
 
-@pytest.mark.slow
+@pytest.mark.slow(group="report")
 def test_the_report_of_20000_trials_stays_below_5_megabytes_and_is_made_in_20_seconds(tmp_path):
     run = big_run(tmp_path, 200)
     assert len(run.trials) == 20_000

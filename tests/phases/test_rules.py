@@ -3,12 +3,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, label_frame
-from phasemap.phases.rules import DOSHI2024, PHASES, SUBPHASES, phases, settled, subphases, window
+from phasemap.phases.rules import (
+    DOSHI2024,
+    PHASES,
+    SUBPHASES,
+    lost_generalization,
+    phases,
+    settled,
+    subphases,
+    window_records,
+)
+from phasemap.phases.timing import step_times
 from phasemap.study.spec import PhaseRule
 
 RULE = PhaseRule()
@@ -77,10 +87,100 @@ def test_memorized_fraction_labels_a_window_and_doshi2024_the_last_step():
     assert subphases(found, DOSHI2024) == ["forgetting"]
 
 
-def test_the_window_holds_the_last_tenth_and_at_least_five_records():
-    assert window(curves((1, 2, 3, 4, 5, 1000), test_accuracy=[9, 1, 2, 3, 4, 5]), "test_accuracy") == [3]
-    many = curves(range(1, 101), test_accuracy=list(range(1, 101)))
-    assert window(many, "test_accuracy") == [95]
+@given(st.sets(st.integers(1, 3000), min_size=1, max_size=120))
+@example(range(1, 50))  # the last tenth: 45 to 49
+@example([*range(1, 50), 3000])  # 50 records, one in the last tenth
+@example([*range(1, 49), 3000])
+def test_the_window_is_a_tenth_of_the_steps_and_five_records_of_fifty_or_more(recorded):
+    steps = np.sort(np.asarray(list(recorded)))
+    found, inside = window_records(steps), int((10 * steps >= 9 * steps[-1]).sum())
+    assert 1 <= found <= len(steps)
+    assert found == (max(5, inside) if len(steps) >= 50 else inside)
+
+
+def test_a_label_is_taken_over_the_window_alone():
+    few = curves((1, 2, 3, 4, 5, 1000), test_accuracy=[0, 0, 0, 0, 0, 1], train_accuracy=1.0, memorized_accuracy=1.0)
+    assert subphases(few, RULE) == ["coexistence"]
+    test = np.zeros(100)
+    test[90:] = 1.0  # steps 91 to 100
+    many = curves(range(1, 101), test_accuracy=test, train_accuracy=1.0, memorized_accuracy=1.0)
+    assert subphases(many, RULE) == ["coexistence"]
+    assert subphases(many.until(96), RULE) == ["coexistence"]  # 6 of the 10 from step 87 on
+    assert subphases(many.until(95), RULE) == ["memorization"]  # 5 of the 10 from step 86 on
+
+
+STEPS = (1, 10, 100, 300, 920, 940, 960, 980, 1000)
+
+
+@pytest.mark.parametrize(
+    ("test", "by_window", "by_last"),
+    [
+        ([0.1, 0.95, 0.9, 0.5, 0.5, 0.4, 0.3, 0.2, 0.1], "forgetting", "forgetting"),
+        ([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.88, 0.95], "confusion", "full_inversion"),  # still rising
+        ([0.1, 0.2, 0.3, 0.5, 0.6, 0.95, 0.8, 0.7, 0.6], "confusion", "forgetting"),  # its peak is in the window
+        ([0.1, 0.95, 0.3, 0.3, 0.3, 0.4, 0.5, 0.8, 0.95], "confusion", "full_inversion"),  # lost, and is back
+        ([0.1, 0.95, 0.95, 0.95, 0.95, 0.95, 0.95, 0.5, 0.5], "full_inversion", "forgetting"),
+    ],
+)
+def test_forgetting_is_lost_before_the_window_and_not_back_at_the_last_record(test, by_window, by_last):
+    found = curves(STEPS, test_accuracy=test, train_accuracy=0.2, memorized_accuracy=0.0, clean_accuracy=0.5)
+    assert subphases(found, RULE) == [by_window]
+    assert subphases(found, RULE, windowed=False) == [by_last]
+    assert subphases(found, DOSHI2024) == [by_last]
+
+
+def test_a_short_rising_curve_generalizes():
+    rising = curves((1, 2, 4, 8, 16), test_accuracy=[0.005, 0.3, 0.6, 0.9, 1.0], train_accuracy=0.5, corruption=0.0)
+    assert subphases(rising, RULE) == ["partial_inversion"]
+
+
+def test_a_trained_network_that_still_rises_at_step_298_is_no_forgetting():
+    """As trained: p 31, N 128, data fraction .75, corruption .3, weight decay 10, seed 0."""
+    trained = curves(
+        (113, 127, 144, 162, 183, 207, 234, 264, 298),
+        n_corrupted=207,
+        test_accuracy=[0.456, 0.515, 0.577, 0.680, 0.722, 0.805, 0.871, 0.938, 0.959],
+        train_accuracy=[0.978, 0.967, 0.953, 0.950, 0.932, 0.921, 0.885, 0.843, 0.821],
+        memorized_accuracy=[0.923, 0.889, 0.841, 0.826, 0.763, 0.725, 0.599, 0.454, 0.377],
+    )
+    assert subphases(trained, RULE) == ["partial_inversion"]
+    assert subphases(trained, DOSHI2024) == ["partial_inversion"]
+
+
+share = st.integers(0, 100).map(lambda hits: hits / 100)
+recorded = st.lists(st.tuples(st.integers(1, 50), share, share), min_size=1, max_size=70)
+
+
+def drawn(records):
+    gaps, test, train = (np.asarray(column) for column in zip(*records, strict=True))
+    return curves(
+        np.cumsum(gaps), test_accuracy=test, train_accuracy=train, memorized_accuracy=0.0, clean_accuracy=train
+    )
+
+
+@pytest.mark.parametrize("rule", [RULE, DOSHI2024], ids=lambda rule: rule.rule)
+@given(records=recorded)
+def test_a_network_whose_test_accuracy_never_falls_forgets_nothing_at_any_step(rule, records):
+    gaps, test, train = zip(*records, strict=True)
+    rising = drawn(list(zip(gaps, sorted(test), train, strict=True)))
+    for step in rising.steps:
+        until = rising.until(step)
+        assert subphases(until, rule) != ["forgetting"]
+        assert not lost_generalization(until, rule)
+        assert np.isnan(step_times(until, rule)["forgetting_step"])
+
+
+@pytest.mark.parametrize("rule", [RULE, DOSHI2024], ids=lambda rule: rule.rule)
+@given(records=recorded)
+def test_forgetting_has_a_step_and_a_peak_before_it(rule, records):
+    found = drawn(records)
+    test, when = found.values["test_accuracy"][0], step_times(found, rule)["forgetting_step"]
+    lost = bool(lost_generalization(found, rule)[0])
+    assert lost == (not np.isnan(when[0]))
+    start = -1 if rule == DOSHI2024 else -window_records(found.steps)
+    assert lost == (max(test[:start], default=0.0) >= 0.9 and test[-1] < 0.9)
+    if subphases(found, rule) == ["forgetting"]:
+        assert lost
 
 
 def test_settled_looks_at_the_last_third_of_the_logarithmic_steps():
@@ -156,7 +256,7 @@ def test_every_accuracy_is_taken_over_the_window():
 
 
 def test_both_rules_labels_stand_beside_each_other():
-    differs = at_end([0.1, 0.2, 0.95, 0.91], 0.95, 0.5)
+    differs = at_end([0.1, 0.2, 0.5, 0.95], 0.95, 0.5, steps=(1, 10, 950, 1000))
     for rule in (RULE, DOSHI2024):
         (row,) = label_curves(differs, rule).to_dict("records")
         assert (row["subphase_doshi2024"], row["subphase_memorized_fraction"]) == ("coexistence", "memorization")

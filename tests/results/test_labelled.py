@@ -1,5 +1,6 @@
 """Labels that are kept in the cache are those of the shards, and a cache may be anything without harm."""
 
+import hashlib
 import os
 import shutil
 
@@ -9,11 +10,12 @@ import pytest
 from conftest import CPU, study_of, trial_of
 from test_merge import failed
 
+from phasemap._version import __version__
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import derive, write_tables
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import labelled_rows, recorded_steps
+from phasemap.results.labelled import CACHE_SCHEMA, code_digest, labelled_rows, recorded_steps
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_frame, trial_rows
 from phasemap.results.shards import read_shards, shard_files, write_shard
 from phasemap.study.spec import PhaseRule
@@ -92,6 +94,28 @@ def test_a_damaged_or_foreign_cache_is_made_again(folder, damage):
     assert found(folder) == before
     shutil.rmtree(folder.cache)
     assert found(folder) == before
+
+
+def test_labels_that_other_code_left_in_the_cache_are_not_served(folder):
+    before = found(folder)
+    (cache,) = folder.cache.iterdir()
+    labels = pq.read_table(cache)
+    column = labels.column_names.index("subphase")
+    stale = labels.set_column(column, "subphase", pa.array(["forgetting"] * len(labels), pa.string()))
+    cache.unlink()
+    by_version_alone = hashlib.sha256(f"{RULE.model_dump_json()} {__version__} {CACHE_SCHEMA}".encode()).hexdigest()
+    pq.write_table(stale, folder.cache / f"labels-{by_version_alone[:16]}.parquet")
+    assert found(folder) == before
+
+
+def test_the_digest_of_code_follows_its_source(tmp_path):
+    (tmp_path / "rules.py").write_text("WINDOW = 5")
+    (tmp_path / "notes.txt").write_text("no code")
+    before = code_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("still no code")
+    assert code_digest(tmp_path) == before
+    (tmp_path / "rules.py").write_text("WINDOW = 6")
+    assert code_digest(tmp_path) != before
 
 
 def test_a_storage_that_cannot_be_written_is_read_all_the_same(folder):

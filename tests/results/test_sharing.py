@@ -1,6 +1,8 @@
 """What leaves phasemap: Optuna studies and bundles."""
 
 import hashlib
+import json
+import shutil
 import zipfile
 
 import optuna
@@ -57,6 +59,16 @@ def test_a_bundle_holds_study_tables_figures_and_right_checksums(run, tmp_path):
     assert pd.read_parquet(tmp_path / "out" / "trials.parquet").equals(run.trials)
     again = pm.open_run(tmp_path / "out")  # a bundle is a run that can be read
     assert again.points["subphase"].tolist() == run.points["subphase"].tolist()
+
+
+def test_the_provenance_of_a_bundle_names_no_folder_of_the_machine_that_made_the_run(run, tmp_path):
+    copy = shutil.copytree(run.folder.path, tmp_path / "old")
+    (execution,) = json.loads((copy / "provenance.json").read_text())
+    command = ["/home/me/phasemap/__main__.py", "run", "/home/me/a.yaml"]  # as it was written before
+    (copy / "provenance.json").write_text(json.dumps([execution | {"command": command}]))
+    write_bundle(pm.open_run(copy), tmp_path / "out")
+    assert "/home" not in (tmp_path / "out" / "provenance.json").read_text()
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())[0]["command"] == ["phasemap", "run", "a.yaml"]
 
 
 def test_a_zip_is_the_same_each_time(run, tmp_path):

@@ -111,9 +111,10 @@ class Cluster:
         self._head_cpus, self._n_workers = head_cpus, workers
         try:
             self._start_head()
-            started = [self.add(cpus, wait=False) for _ in range(workers)]
-            for node in started:
-                wait_for(node.ready, what="a node")
+            for _ in range(
+                workers
+            ):  # one after the other: Ray gives a node 30 s to start, which is little where all are busy
+                self.add(cpus)
         except BaseException as error:
             error.add_note("\n".join(node.log.read_text() for node in self.nodes))
             self.stop()

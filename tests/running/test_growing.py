@@ -25,10 +25,12 @@ def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_
     refused = cluster.run(*words, inside=True)
     assert refused.returncode == 2
     assert "resources.max_concurrent: how many packs to ask for" in refused.stderr
-    done = cluster.run(*words, "--set", "resources.max_concurrent=2", inside=True)
-    assert done.returncode == 0, done.stderr
-    assert len(pm.open_run("small", cluster.storage).trials) == 8
+    job = cluster.start(*words, "--set", "resources.max_concurrent=2", inside=True)
+    wait_for(lambda: len(cluster.raylets()) > 1 or job.poll() is not None, what="a node")
     assert len(cluster.raylets()) > 1
+    _, err = job.communicate(timeout=240)
+    assert job.returncode == 0, err
+    assert len(pm.open_run("small", cluster.storage).trials) == 8
     wait_for(lambda: len(cluster.raylets()) == 1, what="the end of the idle nodes")
 
 
@@ -59,7 +61,7 @@ def test_packs_share_a_gpu_in_fractions_and_go_nowhere_else(cluster):
     while job.poll() is None:
         most = max(most, len(with_gpu.workers()))
         assert not without.workers()
-        time.sleep(0.1)
+        time.sleep(0.3)
     _, err = job.communicate()
     assert job.returncode == 0, err
     assert most == 2

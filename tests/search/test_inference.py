@@ -14,7 +14,7 @@ from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.curves import Curves
-from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, subphase_codes
+from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
 from phasemap.search.inference import complete
 from phasemap.search.labelling import NEEDED, ByRule, by_rule, model_values
 from phasemap.search.maps import numbers_of
@@ -104,10 +104,24 @@ def test_a_drawn_network_is_labelled_as_one_with_flat_curves(rule, networks, n_c
         "memorized_accuracy": np.repeat(memorized[:, None], 10, axis=1),
     }
     curves = Curves(steps=np.arange(1, 11), values=values, corruption=corruption, n_corrupted=counts)
+    expected = subphases(curves, rule)
     table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=NEEDED["phases"])
+    observed = model_values(table.assign(subphase=expected), rule, NEEDED["phases"])
     labelling = ByRule(rule=rule, metric="phases", corruption=corruption, n_corrupted=counts)
-    found = labelling.label(model_values(table, NEEDED["phases"])[None], np.arange(n))[0]
-    assert found.tolist() == subphase_codes(curves, rule).tolist()
+    found = labelling.label(observed[None], np.arange(n))[0]
+    assert [SUBPHASES[code] for code in found] == expected.tolist()
+
+
+def test_a_peak_inside_the_window_is_no_past_to_the_model():
+    seen = ["confusion", "forgetting", "memorization"]
+    table = pd.DataFrame(
+        {"test_accuracy": 0.5, "train_accuracy": [0.2, 0.2, 0.95], "memorized_accuracy": 0.2, "subphase": seen}
+    ).assign(peak_test_accuracy=0.95)
+    labelling = ByRule(
+        rule=MEMORIZED_FRACTION, metric="phases", corruption=np.full(3, 0.3), n_corrupted=np.full(3, 100)
+    )
+    values = model_values(table, MEMORIZED_FRACTION, NEEDED["phases"])
+    assert [SUBPHASES[code] for code in labelling.label(values[None], np.arange(3))[0]] == seen
 
 
 def test_the_number_of_wrong_labels_is_known_nearly_where_nothing_was_trained():

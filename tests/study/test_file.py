@@ -120,6 +120,13 @@ def test_a_rule_file_is_read_like_the_phases_of_a_study(tmp_path):
         load_rule(path)
 
 
+@pytest.mark.parametrize(
+    "text", ["1e3", "-1E5", "12e03", ".5", "0x1F", "1:30", "no", "null", "~", " ", "# a", "\u2028"]
+)
+def test_text_that_looks_like_something_else_is_text_again(text):
+    assert study_of(dump_study(study_of(question=text))).question == text
+
+
 axis_values = st.lists(st.floats(0, 1), min_size=1, max_size=5, unique_by=lambda v: float(f"{v:.12g}"))
 
 

@@ -15,6 +15,7 @@ from phasemap.phases.rules import subphases
 from phasemap.study.spec import PhaseRule
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel, block_rows
+from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.population import examples_of, steady_arithmetic, train_pack
 
@@ -118,7 +119,7 @@ def test_there_are_at_least_twenty_trials_of_several_phases():
     assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel, BatchedKernel])
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel, BatchedKernel])
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.trial_id)
 def test_a_population_trains_like_one_plain_network(kernel, trial):
     result = kernel_results(kernel)[trial.trial_id]
@@ -157,7 +158,7 @@ def test_networks_of_several_blocks_and_unusual_settings_train_like_one_plain_ne
         dropout=dropout, learning_rate=0.03, weight_decay=2.0, betas=(0.8, 0.9), eps=1e-3, init_scale=1.5,
     )  # fmt: skip
     curves, n_corrupted = oracle(trial)
-    for kernel in (ExplicitKernel, FunctionalKernel):
+    for kernel in (ExplicitKernel, FusedKernel, FunctionalKernel):
         (result,) = train_pack([trial], device=CPU, kernel=kernel)
         assert result.n_train > 2 * block_rows(900, 29)
         assert result.n_corrupted == n_corrupted
@@ -166,12 +167,13 @@ def test_networks_of_several_blocks_and_unusual_settings_train_like_one_plain_ne
             assert result.curves[name] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel])
 @pytest.mark.parametrize(("activation", "loss"), [("square", "mse"), ("relu", "cross_entropy")])
-def test_the_explicit_gradient_is_autograd_s(activation, loss):
+def test_the_explicit_gradient_is_autograd_s(activation, loss, kernel):
     trial = trial_of(
         modulus=13, width=40, dropout=0.3, corruption=0.2, data_fraction=0.6, activation=activation, loss=loss
     )
-    network = ExplicitKernel([trial], [examples_of(trial)], CPU).groups[0]
+    network = kernel([trial], [examples_of(trial)], CPU).groups[0]
     with torch.no_grad():
         network.train_step(1)
     plain = Oracle(trial)

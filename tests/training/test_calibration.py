@@ -1,10 +1,13 @@
 """What is measured on this machine is what trials of that kind take, in this process's time on the CPU."""
 
+import dataclasses
 import time
 
 import pytest
 from conftest import CPU, study_of
 
+from phasemap.running.kernels import KernelChoice
+from phasemap.running.planning import make_plan
 from phasemap.study.packs import Calibration, cost_key, estimated_seconds, make_pack
 from phasemap.study.trials import expand
 from phasemap.training.calibration import calibrate
@@ -25,6 +28,20 @@ def test_trials_take_the_seconds_that_were_measured(name):
     started = time.process_time()
     train_pack(trials, device=CPU)
     assert sum(map(calibration.seconds, trials)) == pytest.approx(time.process_time() - started, rel=0.5)
+
+
+def test_a_plan_measures_the_kernel_that_its_run_will_use():
+    parts = {
+        "task": {"kind": "modular_addition", "modulus": 31},
+        "model": {"width": 128},
+        "axes": {"corruption": [0.1]},
+    }
+    study = study_of(**parts, fixed={"dropout": 0.3}, seeds=1)
+    plan = make_plan(study, None)
+    assert plan.kernel.fused
+    plain = dataclasses.replace(plan, kernel=KernelChoice())
+    pairs = [(plan.core_seconds(plan.calibration()), plain.core_seconds(plain.calibration())) for _ in range(2)]
+    assert min(fused for fused, _ in pairs) < 0.85 * min(other for _, other in pairs)
 
 
 def test_what_is_recorded_inside_the_networks_counts_too():

@@ -1,6 +1,8 @@
 """A trial's result depends on its own settings and seed alone; the rest of its pack can't touch it."""
 
 import dataclasses
+import functools
+import io
 import math
 import random
 
@@ -15,6 +17,7 @@ from oracle import Oracle
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_features import FeaturesKernel
+from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
@@ -39,35 +42,45 @@ def without_nan(curves):
     return {name: [None if math.isnan(v) else v for v in values] for name, values in curves.items()}
 
 
-def test_a_pack_of_many_equals_packs_of_one_to_the_bit():
-    together = by_id(train_pack(MIXED, device=CPU))
+@pytest.fixture(params=[ExplicitKernel, FusedKernel], ids=lambda kernel: kernel.name)
+def explicit(request):
+    """Train a pack by one of the kernels of two-layer MLPs on tokens."""
+    return functools.partial(train_pack, device=CPU, kernel=request.param)
+
+
+def test_a_pack_of_many_equals_packs_of_one_to_the_bit(explicit):
+    together = by_id(explicit(MIXED))
     for trial in MIXED:
-        assert by_id(train_pack([trial], device=CPU)) == {trial.trial_id: together[trial.trial_id]}
+        assert by_id(explicit([trial])) == {trial.trial_id: together[trial.trial_id]}
 
 
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel])
 @settings(max_examples=5, deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(1, 5))
-def test_order_and_size_of_packs_don_t_matter_to_the_bit(shuffler: random.Random, size):
-    together = by_id(train_pack(MIXED, device=CPU))
+@given(shuffler=st.randoms(use_true_random=False), size=st.integers(1, 5))
+def test_order_and_size_of_packs_don_t_matter_to_the_bit(kernel, shuffler: random.Random, size):
+    together = by_id(train_pack(MIXED, device=CPU, kernel=kernel))
     order = shuffler.sample(MIXED, len(MIXED))
     apart = {}
     for start in range(0, len(order), size):
-        apart |= by_id(train_pack(order[start : start + size], device=CPU))
+        apart |= by_id(train_pack(order[start : start + size], device=CPU, kernel=kernel))
     assert apart == together
 
 
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "mse"), ("square", "cross_entropy")])
-def test_the_other_explicit_variants_keep_the_law_too(activation, loss):
+def test_the_other_explicit_variants_keep_the_law_too(explicit, activation, loss):
     trials = [dataclasses.replace(trial, activation=activation, loss=loss) for trial in MIXED[:4]]
-    together = by_id(train_pack(trials, device=CPU))
-    assert by_id(train_pack(trials[2:3], device=CPU))["t2"] == together["t2"]
+    together = by_id(explicit(trials))
+    assert by_id(explicit(trials[3:]))["t3"] == together["t3"]  # with dropout
+    assert by_id(explicit(trials[2:3]))["t2"] == together["t2"]
 
 
-def test_the_law_holds_for_networks_of_several_blocks():
-    trials = [trial_of(trial_id=f"w{i}", modulus=29, width=600, steps=6, seed=i, data_fraction=0.6) for i in range(3)]
-    assert block_rows(600, 29) < 0.6 * 29 * 29
-    together = by_id(train_pack(trials, device=CPU))
-    assert by_id(train_pack(trials[1:2], device=CPU))["w1"] == together["w1"]
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_law_holds_for_networks_of_several_blocks(explicit, dropout):
+    wide = {"modulus": 29, "width": 601, "steps": 6, "data_fraction": 0.6, "dropout": dropout}
+    trials = [trial_of(trial_id=f"w{i}", seed=i, **wide) for i in range(3)]
+    assert block_rows(601, 29) < 0.6 * 29 * 29
+    together = by_id(explicit(trials))
+    assert by_id(explicit(trials[1:2]))["w1"] == together["w1"]
 
 
 ATTENTIVE = [
@@ -117,7 +130,7 @@ def test_the_general_kernel_agrees_with_itself_in_any_pack():
         assert alone.curves["train_loss"] == pytest.approx(whole.curves["train_loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel])
 def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
     saved = []
     hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
@@ -128,7 +141,7 @@ def test_a_training_continued_from_any_checkpoint_ends_the_same(kernel):
         assert by_id(continued) == undisturbed
 
 
-@pytest.mark.parametrize("kernel", [make_kernel, FunctionalKernel])
+@pytest.mark.parametrize("kernel", [make_kernel, FusedKernel, FunctionalKernel])
 def test_slow_steps_are_checkpointed_one_by_one_and_the_stride_changes_no_bit(kernel, monkeypatch):
     whole, saved = train_pack(MIXED[:4], device=CPU, kernel=kernel), []
     monkeypatch.setattr("phasemap.training.population.LOOK_SECONDS", 0.0)
@@ -144,7 +157,31 @@ def test_a_checkpoint_of_another_pack_is_refused():
         train_pack(MIXED[:3], device=CPU, hooks=Hooks(saved=saved[0]))
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+def without_kernel_name(saved):
+    """Return a checkpoint as releases wrote it that named no kernel."""
+    state, buffer = torch.load(io.BytesIO(saved), weights_only=True), io.BytesIO()
+    del state["kernel_name"]
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def test_no_training_is_continued_by_another_kernel():
+    saved = {}
+    for kernel in (ExplicitKernel, FusedKernel):
+        states = saved[kernel] = []
+        hooks = Hooks(save=states.append, checkpoint_seconds=0.0)
+        train_pack(MIXED[:2], device=CPU, kernel=kernel, hooks=hooks)
+    for kernel, other in ((ExplicitKernel, FusedKernel), (FusedKernel, ExplicitKernel)):
+        with pytest.raises(CheckpointError, match=f"of the kernel {other.name}, not {kernel.name}"):
+            train_pack(MIXED[:2], device=CPU, kernel=kernel, hooks=Hooks(saved=saved[other][5]))
+    old = without_kernel_name(saved[ExplicitKernel][5])
+    continued = train_pack(MIXED[:2], device=CPU, hooks=Hooks(saved=old))
+    assert by_id(continued) == by_id(train_pack(MIXED[:2], device=CPU))
+    with pytest.raises(CheckpointError, match="of the kernel explicit, not explicit_fused"):
+        train_pack(MIXED[:2], device=CPU, kernel=FusedKernel, hooks=Hooks(saved=old))
+
+
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel])
 def test_a_trial_that_diverges_stops_alone(kernel):
     bad = dataclasses.replace(MIXED[1], trial_id="bad", learning_rate=1e6)
     healthy = [MIXED[0], MIXED[4]]
@@ -153,16 +190,17 @@ def test_a_trial_that_diverges_stops_alone(kernel):
     assert len(results[1].steps) < len(results[0].steps)
     assert all(np.isfinite(results[1].curves["train_loss"]))
     alone = by_id(train_pack(healthy, device=CPU, kernel=kernel))
-    if kernel is ExplicitKernel:
+    if kernel is not FunctionalKernel:
         assert {name: value for name, value in by_id(results).items() if name != "bad"} == alone
     else:
         assert {name: value[0] for name, value in by_id(results).items() if name != "bad"} == dict.fromkeys(alone, "ok")
 
 
-def test_a_pack_whose_trials_all_diverge_ends_early():
-    trials = [dataclasses.replace(trial, learning_rate=1e30) for trial in MIXED[:2]]
+@pytest.mark.parametrize("activation", ["square", "relu"])
+def test_a_pack_whose_trials_all_diverge_ends_early(explicit, activation):
+    trials = [dataclasses.replace(trial, learning_rate=1e30, activation=activation) for trial in MIXED[:2]]
     steps = []
-    results = train_pack(trials, device=CPU, hooks=Hooks(on_progress=lambda p: steps.append(p.step)))
+    results = explicit(trials, hooks=Hooks(on_progress=lambda p: steps.append(p.step)))
     assert {result.status for result in results} == {"diverged"}
     assert max(steps) < trials[0].steps
 
@@ -213,10 +251,15 @@ def test_dropout_masks_are_nested_in_rate_and_rows_and_drop_the_right_share():
 
 def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
     examples = [examples_of(MIXED[0])]
-    assert isinstance(make_kernel(MIXED[:1], examples, CPU), ExplicitKernel)
+    assert type(make_kernel(MIXED[:1], examples, CPU)) is ExplicitKernel
+    assert type(make_kernel(MIXED[:1], examples, CPU, fused=True)) is FusedKernel
+    assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU, fused=True), TransformerKernel)
     assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU), TransformerKernel)
     images = [dataclasses.replace(MIXED[0], task="images")]
-    assert isinstance(make_kernel(images, [examples_of(images[0])], CPU), FeaturesKernel)
+    for fused in (False, True):
+        assert isinstance(make_kernel(images, [examples_of(images[0])], CPU, fused=fused), FeaturesKernel)
+    deep = dataclasses.replace(MIXED[0], depth=3)
+    assert isinstance(make_kernel([deep], examples, CPU, fused=True), FunctionalKernel)
     for other in ({"depth": 3}, {"norm": "batch"}, {"batch_size": 8}, {"optimizer": "sgd"}):
         assert not dataclasses.replace(MIXED[0], **other).explicit
     assert not dataclasses.replace(ATTENTIVE[0], depth=2).explicit
@@ -278,7 +321,7 @@ def test_a_network_has_diverged_if_either_loss_is_not_finite(train, test, finite
     assert evaluation.finite == finite
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FunctionalKernel])
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel])
 def test_norms_are_those_of_the_weights(kernel):
     made = kernel(MIXED[:1], [examples_of(MIXED[0])], CPU)
     weights = made.weights(0)

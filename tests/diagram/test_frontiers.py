@@ -1,0 +1,204 @@
+"""Where frontiers are drawn, and where not: categories, and points at which neither answer wins."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import study_of
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import synthetic_run
+
+import phasemap as pm
+from phasemap.diagram.bands import drawn_bands, row_crossings
+from phasemap.diagram.diagram import make_diagram, panel_rows
+from phasemap.diagram.seeds import SeedMaps
+from phasemap.diagram.tables import derive
+from phasemap.figures.packed import unpacked
+from phasemap.figures.report_bands import _outlines
+from phasemap.figures.report_lines import GRID, frontier_lines
+from phasemap.figures.spec import figure_spec
+
+DECAYS = [0, 1, 2, 3, 4, 5]
+NORMS = ["none", "batch", "layer"]
+LAST = {"none": 1, "batch": 3, "layer": 2}  # the last weight decay at which it generalizes
+W, L, U, MISSING = "wins", "loses", "undetermined", None
+
+
+def points(study, **columns):
+    frame = pd.DataFrame(list(study.points()), columns=list(study.axis_names))
+    frame["test_accuracy"] = 1.0
+    frame["recovered_accuracy"] = frame["memorized_accuracy"] = 0.5
+    frame["generalization_wins"] = U
+    for name, rule in columns.items():
+        frame[name] = [rule(row) for _, row in frame.iterrows()]
+    return frame
+
+
+def by_norm(axes):
+    study = study_of(axes=axes)
+    frame = points(study, test_accuracy=lambda r: 0.99 if r["weight_decay"] <= LAST[r["norm"]] else 0.1)
+    return study, frame
+
+
+@pytest.mark.parametrize("category", ["x", "y"])
+@pytest.mark.parametrize("to_frame", [False, True])
+def test_each_value_of_a_categorical_axis_has_its_own_crossing_and_nothing_joins_them(category, to_frame):
+    axes = {"norm": NORMS, "weight_decay": DECAYS}
+    study, frame = by_norm(axes if category == "x" else dict(reversed(axes.items())))
+    diagram = make_diagram(study, frame)
+    lines = diagram.frontier_positions(diagram.panels[0], "generalization", to_frame=to_frame)
+    across = 0 if category == "x" else 1
+    found = {NORMS[round(line[:, across].mean())]: line for line in lines}
+    assert len(lines) == len(found) == 3
+    for name, line in found.items():
+        assert np.abs(line[:, across] - NORMS.index(name)).max() < 0.5  # within its own cells
+        places = line[:, 1 - across]
+        assert LAST[name] < places[0] == places[1] < LAST[name] + 1
+
+
+def test_where_both_axes_are_categorical_or_the_only_one_is_there_is_no_frontier():
+    for axes in ({"norm": NORMS, "activation": ["square", "relu"]}, {"norm": NORMS}):
+        study = study_of(axes=axes)
+        diagram = make_diagram(study, points(study, test_accuracy=lambda r: 0.99 if r["norm"] == "none" else 0.1))
+        assert diagram.frontier("generalization") == []
+
+
+def test_pictures_and_the_report_show_the_same_marks():
+    study, frame = by_norm({"weight_decay": DECAYS, "norm": NORMS})
+    for name in ("subphase", "phase", "generalization_wins"):
+        frame[name] = "memorization" if name != "generalization_wins" else U
+    frame = frame.assign(n_seeds=1, n_failed=0, n_diverged=0, agreement=1.0, inferred=False)
+    spec = figure_spec(make_diagram(study, frame))
+    assert len(spec.panels[0].lines) == 3
+    content = frontier_lines(study, [frame])
+    rows = unpacked(content["lines"]).reshape(-1, 5)
+    assert rows[:, 4].tolist() == [2, 2, 2]
+    vertices = unpacked(content["vertices"]).reshape(-1, 2, 2) / GRID
+    assert (np.floor(3 * vertices[:, :, 1]) == [[0, 0], [1, 1], [2, 2]]).all()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    study = study_of(
+        name="norms", axes={"norm": NORMS, "weight_decay": [0, 4, 8, 12, 16, 20]}, fixed={"corruption": 0.2}, seeds=4
+    )
+    return pm.Run(synthetic_run(study, tmp_path_factory.mktemp("norms")))
+
+
+def test_bands_lie_along_the_axis_that_has_an_order(run):
+    diagram = run.diagram()
+    (bands,) = drawn_bands(diagram.data, run.trials)
+    assert bands
+    assert {band.along for band in bands} == {"y"}
+    with pytest.raises(pm.UserError, match="norm has no order, no frontier crosses it; allowed: along='y'"):
+        diagram.frontier_band()
+    assert list(diagram.frontier_band(along="y")["norm"]) == NORMS
+    outlines = [outline for _, outline in _outlines(diagram.data, bands[0])]
+    wide = [np.ptp(outline[:, 0]) for outline in outlines]
+    assert wide == pytest.approx([1 / 3] * len(wide), abs=1e-6)
+
+
+def test_resampled_maps_have_no_crossings_along_categories(run):
+    diagram, maps = run.diagram().data, SeedMaps.of(run.study, run.trials)
+    rows = panel_rows(run.study, diagram.x, diagram.y, {})
+    assert len(row_crossings(maps, rows, diagram.x, diagram.y, "generalization", 0.9).row) == 0
+    assert len(row_crossings(maps, rows.T, diagram.y, diagram.x, "generalization", 0.9).row) == 3
+
+
+def test_a_boolean_axis_is_categorical():
+    study = study_of(
+        task={"kind": "modular_addition", "modulus": 7},
+        model={"kind": "transformer", "width": 16},
+        axes={"weight_tying": [False, True], "weight_decay": DECAYS},
+    )
+    diagram = make_diagram(study, points(study, test_accuracy=lambda r: 0.99 if r["weight_decay"] < 2 else 0.1))
+    assert [len(line) for line in diagram.frontier()] == [2, 2]
+
+
+def strip(verdicts, study=None):
+    """A strip (or map) with these verdicts along weight decay: recovered less memorized is .5, -.3, or something."""
+    study = study or study_of(axes={"weight_decay": list(range(len(verdicts)))})
+    gap = {W: 0.5, L: -0.3, U: 0.01, MISSING: np.nan}
+
+    def verdict(row):
+        return verdicts[int(row["weight_decay"])]
+
+    frame = points(
+        study,
+        generalization_wins=verdict,
+        recovered_accuracy=lambda r: 0.4 + gap[verdict(r)],
+        memorized_accuracy=lambda r: 0.4 if verdict(r) else np.nan,
+    )
+    return make_diagram(study, frame.astype({"generalization_wins": object}))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "places"),
+    [
+        ([W, U, L], [2 * 0.5 / 0.8]),
+        ([L, U, U, W], [3 * 0.3 / 0.8]),
+        ([U, W, L, U], [1 + 0.5 / 0.8]),
+        ([W, U, W], []),
+        ([W, U], []),
+        ([U, U, U], []),
+        ([W, MISSING, L], []),
+        ([W, U, MISSING, L], []),
+        ([W, U, L, U, W], [2 * 0.5 / 0.8, 2 + 2 * 0.3 / 0.8]),
+    ],
+)
+def test_a_strip_has_its_inversion_frontier_between_wins_and_loses(verdicts, places):
+    found = [line[0, 0] for line in strip(verdicts).frontier("inversion")]
+    assert found == pytest.approx(places)
+    study = study_of(axes={"weight_decay": list(range(len(verdicts))), "corruption": [0.1, 0.2, 0.3]})
+    in_a_map = [line[:, 0] for line in strip(verdicts, study).frontier("inversion")]
+    assert [line.mean() for line in sorted(in_a_map, key=np.mean)] == pytest.approx(places)
+    assert all(np.ptp(line) < 1e-9 for line in in_a_map)
+
+
+@given(st.lists(st.sampled_from([W, L, U]), min_size=2, max_size=12))
+def test_a_strip_is_crossed_as_often_as_what_is_told_changes(verdicts):
+    told = [verdict for verdict in verdicts if verdict != U]
+    changes = sum(a != b for a, b in itertools.pairwise(told))
+    assert len(strip(verdicts).frontier("inversion")) == changes
+
+
+def test_a_map_is_joined_over_an_undetermined_point_but_not_over_a_missing_one():
+    study = study_of(axes={"weight_decay": [0, 1, 2, 3], "corruption": [0.1, 0.2, 0.3]})
+
+    def frame(middle):
+        def verdict(row):
+            if row["corruption"] == 0.2 and row["weight_decay"] == 1:
+                return middle
+            return L if row["weight_decay"] <= 1 else W
+
+        gap = {W: 0.5, L: -0.5, U: 0.0, MISSING: np.nan}
+        return points(
+            study,
+            generalization_wins=verdict,
+            recovered_accuracy=lambda r: 0.5 + gap[verdict(r)] / 2,
+            memorized_accuracy=lambda r: 0.5 - gap[verdict(r)] / 2,
+        ).astype({"generalization_wins": object})
+
+    (joined,) = make_diagram(study, frame(U)).frontier("inversion")
+    assert {joined[:, 1].min(), joined[:, 1].max()} == {0.1, 0.3}
+    broken = make_diagram(study, frame(MISSING)).frontier("inversion")
+    assert not any({line[:, 1].min(), line[:, 1].max()} == {0.1, 0.3} for line in broken)
+
+
+def test_bands_of_a_strip_follow_its_frontier_over_undetermined_points(tmp_path):
+    study = study_of(name="strip", axes={"weight_decay": [0, 4, 8, 12, 16]}, fixed={"corruption": 0.2}, seeds=3)
+    tables = derive(synthetic_run(study, tmp_path))
+    ends = tables.trials["weight_decay"].map({0: 0.05, 4: 0.3, 8: 0.5, 12: 0.8, 16: 0.9})
+    trials = tables.trials.assign(recovered_accuracy=ends, memorized_accuracy=1 - ends, n_corrupted=40)
+    run = pm.Run(synthetic_run(study, tmp_path / "again"))
+    run.trials = trials
+    from phasemap.diagram.points import point_table
+
+    run.points = point_table(study, trials)
+    assert run.points["generalization_wins"].tolist() == [L, L, U, W, W]
+    diagram = run.diagram()
+    (line,) = diagram.frontier("inversion")
+    table = diagram.frontier_band("inversion")
+    assert table["crossing"].tolist() == pytest.approx([line[0, 0]])

@@ -1,0 +1,92 @@
+"""Which slow tests must be run: those of each group whose covered files differ from those that it last passed on.
+
+`make test-slow` runs all groups and, where they pass, writes into slow.json what they passed on, to be committed.
+`.ci/run` runs the groups beside the other tests whose record is missing or is no longer true.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RECORD = Path(__file__).with_name("slow.json")
+EVERY = ("constraints.txt", "tests/conftest.py", "tests/slow.py")
+GROUPS = {
+    "chaos": (
+        *("phasemap/running", "phasemap/cli/jobs.py", "phasemap/cli/run.py", "phasemap/training/population.py"),
+        *("phasemap/results/folder.py", "phasemap/results/lock.py", "phasemap/results/shards.py"),
+        *("phasemap/results/merge.py", "phasemap/study/packs.py", "phasemap/study/trials.py"),
+        *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
+    ),
+    "search": (
+        *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),
+        *("tests/search", "tests/stored_maps.py", "tests/data/search"),
+    ),
+    "report": (
+        *("phasemap/figures", "phasemap/diagram", "phasemap/results", "tests/synthetic.py"),
+        "tests/figures/test_report.py",
+    ),
+}
+
+
+def files_of(group, root=ROOT):
+    """Return every file that a group covers, in order."""
+    found = set()
+    for name in (*EVERY, *GROUPS[group]):
+        path = root / name
+        if not path.exists():
+            raise FileNotFoundError(f"the slow group {group} covers {name}, which is not there")
+        found |= set(path.rglob("*")) if path.is_dir() else {path}
+    return sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
+def digest(group, root=ROOT):
+    """Hash the names and contents of the files that a group covers into 16 hexadecimal digits."""
+    text = hashlib.sha256()
+    for path in files_of(group, root):
+        text.update(f"{path.relative_to(root).as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return text.hexdigest()[:16]
+
+
+def changed(recorded, root=ROOT):
+    """Return the groups that were not recorded as passing on the files as they are."""
+    return [group for group in GROUPS if recorded.get(group) != digest(group, root)]
+
+
+def selection(groups):
+    """Return pytest's expression for all quick tests and the slow ones of some groups."""
+    return " or ".join(["not slow", *(f"slow(group={group!r})" for group in groups)])
+
+
+def recorded():
+    """Read what the groups last passed on; nothing where that is unknown."""
+    try:
+        return dict(json.loads(RECORD.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def main():
+    """Print the selection of the tests to run, or run every slow test and record that it passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("do", choices=["select", "run"], help="print pytest's -m for .ci/run, or run all and record")
+    parser.add_argument("options", nargs="*", help="options for pytest, after --")
+    given = parser.parse_args()
+    if given.do == "select":
+        groups = changed(recorded())
+        print(f"slow tests to run: {', '.join(groups) or 'none, nothing that they test has changed'}", file=sys.stderr)
+        print(selection(groups))
+        return 0
+    passed_on = {group: digest(group) for group in GROUPS}
+    code = subprocess.run([sys.executable, "-m", "pytest", "-m", "slow", *given.options], cwd=ROOT).returncode
+    if code == 0 and passed_on == {group: digest(group) for group in GROUPS}:
+        RECORD.write_text(json.dumps(passed_on, indent=2) + "\n")
+        print(f"recorded in {RECORD.relative_to(ROOT)}; commit it")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
