@@ -112,7 +112,7 @@ class _Population:
         self._prepare_rows(device)
         self._inside = BatchedInside(self, trials, examples)
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = self._batches is None and self._masks is None
+        static = self._batches is None  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._static_step) if static and graphs_wanted(device) else None
 
     def _prepare_rows(self, device: torch.device) -> None:
@@ -140,14 +140,11 @@ class _Population:
             self._step_number.fill_(step)
             self._graphed()
         else:
-            rows, by_token = self._seen(step)
-            self._update(rows, by_token, self._masks.kept(step) if self._masks else None, step)
+            self._update(*self._seen(step), step)
 
     def _static_step(self) -> None:
-        """Take a step whose number stands in a tensor, as a graph needs it."""
-        assert self._training is not None
-        assert self._sorted is not None
-        self._update(self._training, self._sorted, None, self._step_number)
+        """Take a step on full batches whose number stands in a tensor, as a graph needs it."""
+        self._update(*self._seen(0), self._step_number)
 
     def _seen(self, step: int) -> tuple[_Rows, _ByToken]:
         """Return the training examples of one step, and which of them share a token."""
@@ -158,14 +155,14 @@ class _Population:
         tokens = self._tokens[self._networks, seen]  # (K, B, 2)
         return self._some_rows(tokens, self.targets.gather(1, seen)), self._by_token(tokens)
 
-    def _update(self, rows: _Rows, by_token: _ByToken, kept: torch.Tensor | None, step: int | torch.Tensor) -> None:
+    def _update(self, rows: _Rows, by_token: _ByToken, step: int | torch.Tensor) -> None:
         table = self._table
         if self._masks:
             table = torch.mul(self.weights.view(len(self.members), -1), self._masks.scale[..., 0]).view(table.shape)
         active = self._active.view(len(self.members), self.rows, self.width)
         hidden = _sum_rows(table, rows.tokens, rows.bags).view(active.shape)
-        if kept is not None:
-            hidden.mul_(kept)
+        if self._masks:
+            hidden.mul_(self._masks.kept(step))
         scores = torch.bmm(self._activated(hidden, active), self._readout.transpose(1, 2))
         residual = self._residual(scores, rows.places)
         torch.baddbmm(

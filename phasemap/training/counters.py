@@ -32,9 +32,13 @@ class CounterStream:
         self._keys = torch.from_numpy(signed).to(device)[:, None]  # (K, 1)
         self._places = torch.arange(count, device=device) * _signed(PLACE)  # (count,)
 
-    def draw(self, number: int) -> torch.Tensor:
-        """Return the numbers (K, count) of one draw, in int64; six passes over them and one over the keys."""
-        words = torch.add(self._keys + _signed(number * DRAW), self._places)
+    def draw(self, number: int | torch.Tensor) -> torch.Tensor:
+        """Return the numbers (K, count) of one draw, in int64; six passes over them and one over the keys.
+
+        The draw's number may be a tensor (), which a CUDA graph reads anew each time.
+        """
+        far = number.long() * _signed(DRAW) if isinstance(number, torch.Tensor) else _signed(number * DRAW)
+        words = torch.add(self._keys + far, self._places)
         low, high = words.view(torch.int32).unflatten(1, (-1, 2)).unbind(2)
         low.bitwise_xor_(high)
         words.mul_(_signed(MIX))
@@ -62,7 +66,7 @@ class DeviceMasks:
         self._lowest = torch.tensor(cuts, device=device).sub(RESOLUTION // 2).short()[:, None, None]  # (K, 1, 1)
         self.scale = torch.tensor([RESOLUTION / (RESOLUTION - cut) for cut in cuts], device=device)[:, None, None]
 
-    def kept(self, step: int) -> torch.Tensor:
+    def kept(self, step: int | torch.Tensor) -> torch.Tensor:
         """Return which units are kept (K, B, width) in one step."""
         networks, rows, width = self._shape
         numbers = self._stream.draw(step).view(torch.int16)[:, : rows * width].view(networks, rows, width)

@@ -76,7 +76,7 @@ class _Group:
         )
         self._answers = vmap(self._answer, chunk_size=at_once(first, len(data.labels), device))
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = first.batch_size == "full" and not self._dropout  # nothing that a step draws anew
+        static = first.batch_size == "full"  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
     def train_step(self, step: int) -> None:
@@ -86,16 +86,14 @@ class _Group:
             self._graphed()
         else:
             inputs, targets = self._batch(step)
-            mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
-            self._update(inputs, targets, mask, step)
+            self._update(inputs, targets, step)
 
     def _full_batch_step(self) -> None:
         """Take a step whose number stands in a tensor, as a graph needs it."""
-        self._update(self.inputs[:, : self.n_train], self.targets[:, : self.n_train], None, self._step_number)
+        self._update(self.inputs[:, : self.n_train], self.targets[:, : self.n_train], self._step_number)
 
-    def _update(
-        self, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None, step: int | torch.Tensor
-    ) -> None:
+    def _update(self, inputs: torch.Tensor, targets: torch.Tensor, step: int | torch.Tensor) -> None:
+        mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
         parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
@@ -155,8 +153,9 @@ class _HostDraws:
         """Return the training examples (K, B) of one step; None for all."""
         return torch.from_numpy(np.stack([b.rows(step) for b in self._batches])) if self._batches else None
 
-    def mask(self, step: int, rows: int) -> torch.Tensor:
+    def mask(self, step: int | torch.Tensor, rows: int) -> torch.Tensor:
         """Return masks (K, B, units) of 0 and the dropout scale."""
+        assert isinstance(step, int)  # only a device takes its steps' numbers from a tensor
         return torch.stack([m.mask(m.numbers(step, rows)) * m.scale for m in self._masks])
 
 
@@ -174,7 +173,7 @@ class _DeviceDraws:
         """Return the training examples (K, B) of one step; None for all."""
         return self._batches.rows(step) if self._batches else None
 
-    def mask(self, step: int, rows: int) -> torch.Tensor:
+    def mask(self, step: int | torch.Tensor, rows: int) -> torch.Tensor:
         """Return masks (K, B, units) of 0 and the dropout scale."""
         del rows  # they are as many each step
         assert self._masks is not None

@@ -61,6 +61,7 @@ def test_a_network_meets_its_masks_in_any_pack_and_at_a_higher_rate_drops_more_o
     lower, higher = masks_of(0.2).kept(7), masks_of(0.6).kept(7)
     assert not (higher & ~lower).any()
     assert not torch.equal(masks_of(0.2).kept(8), lower)
+    assert torch.equal(masks_of(0.2).kept(torch.tensor(7.0, dtype=torch.float64)), lower)  # as a graph has it
     assert not torch.equal(together[0], together[1])
 
 

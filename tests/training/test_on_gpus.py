@@ -64,10 +64,25 @@ def test_the_general_kernel_trains_like_one_plain_network_on_what_a_device_draws
             assert result.curves[quantity] == pytest.approx([row[quantity] for row in curves.values()], rel=1e-3)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_step_whose_number_stands_in_a_tensor_is_the_same(dropout):
+    """As a graph takes it."""
+    trials = [trial_of(trial_id=str(decay), weight_decay=decay, dropout=dropout) for decay in DECAYS]
+    plain, static = (BatchedKernel(trials, [examples_of(trial) for trial in trials], CPU) for _ in range(2))
+    plain.advance(range(3), 0, 20)
+    (group,) = static.groups
+    with torch.no_grad():
+        for step in range(1, 21):
+            group._step_number.fill_(step)
+            group._static_step()
+    torch.testing.assert_close(group.weights, plain.groups[0].weights, rtol=1e-5, atol=1e-6)
+
+
 @needs_gpu
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize(("kernel", "norm"), [(FunctionalKernel, "layer"), (BatchedKernel, "none")])
-def test_a_recorded_step_trains_as_the_eager_one(monkeypatch, kernel, norm):
-    trials = [trial_of(trial_id=str(decay), weight_decay=decay, norm=norm) for decay in DECAYS]
+def test_a_recorded_step_trains_as_the_eager_one(monkeypatch, kernel, norm, dropout):
+    trials = [trial_of(trial_id=str(decay), weight_decay=decay, norm=norm, dropout=dropout) for decay in DECAYS]
     kernels = []
     for switch in ("0", "1"):
         monkeypatch.setenv(SWITCH, switch)
