@@ -58,7 +58,6 @@ def write_studies() -> None:
     Path("plane.yaml").write_text(PLANE)
     Path("contradiction.yaml").write_text(PLANE.replace("width: 48", "width: 16"))
     Path("new.yaml").write_text(SMALL)
-    Path("dear.yaml").write_text(SMALL.replace("name: new", "name: dear") + "resources: {max_core_hours: 1.0e-9}\n")
     Path("search.yaml").write_text(SMALL.replace("name: new", "name: search") + SEARCH)
     Path("table.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(12)))
     Path("taken").write_text("")
@@ -97,7 +96,6 @@ TABLES = (
     command("diff plane doshi", before=other_labels),
     command("diff plane early --fail-on-change"),
     command("diff plane plane --fail-on-change"),
-    command("relabel early"),
     command("relabel mixed --rule doshi2024"),
     command("export plane -o trials.csv --table trials"),
     command("export records -o curves.parquet --table curves"),
@@ -105,7 +103,6 @@ TABLES = (
 )
 TRAIN = (
     command("plan plane.yaml --cpus 2"),
-    command("plan new.yaml --cpus 2", "seconds"),
     command("plan plane.yaml --cpus 2 --set seeds=4 --set resources.pack_size=8", "seconds"),
     command("run plane.yaml"),
     command("run new.yaml --in-process"),
@@ -121,7 +118,6 @@ MISTAKES = (
     command("plan --jsn"),
     command("run none.yaml --in-process"),
     command("run contradiction.yaml --in-process"),
-    command("run dear.yaml --in-process", "seconds"),
     command("run new.yaml --in-process --storage /proc/none"),
     command("run new.yaml --in-process --set axes.corruption=[2] --set training.widht=3"),
     command("plan new.yaml --set steps"),

@@ -46,10 +46,6 @@ def _ray(text: str) -> str:
     return re.sub(r"(can't be reached)[:;].*", r"\1: REASON", text, flags=re.DOTALL)
 
 
-def _hours(text: str) -> str:
-    return re.sub(r"estimated at \S+ core-hours", "estimated at HOURS core-hours", text)
-
-
 def _met(text: str) -> str:
     return "met" if text in ("bit", "tolerance") else text
 
@@ -62,7 +58,6 @@ RULES: Mapping[str, Rule] = {
     "reason": Rule(why="why a cluster can't be reached is said by its client and the system", text=_ray),
     "seconds": Rule(
         why="a plan's times are measured on the machine",
-        text=_hours,
         keys={"wall_seconds": "SECONDS", "core_hours": "HOURS", "seconds": "SECONDS", "train_seconds": "SECONDS"},
     ),
     "bytes": Rule(why="pages and memory change with scripts and libraries", keys={"bytes": "BYTES"}),
