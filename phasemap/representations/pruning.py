@@ -17,8 +17,12 @@ def pruning_orders(ipr: Floats, seed: int) -> dict[str, Ints]:
     """Return the orders in which neurons (N,) are silenced; those of zero weights count as lowest."""
     known = np.where(np.isnan(ipr), -1.0, ipr)
     lowest = np.argsort(known, kind="stable")
-    random = stream("pruning_order", seed, len(ipr)).permutation(len(ipr))
-    return {"lowest_first": lowest, "highest_first": lowest[::-1].copy(), "random": random}
+    return {"lowest_first": lowest, "highest_first": lowest[::-1].copy(), "random": random_order(seed, len(ipr))}
+
+
+def random_order(seed: int, width: int) -> Ints:
+    """Return the order of a seed in which neurons are silenced at random."""
+    return stream("pruning_order", seed, width).permutation(width)
 
 
 def pruning_levels(width: int) -> Ints:

@@ -7,22 +7,23 @@ sake of a neighbour.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
 from phasemap.study.networks import NetworkTrial
+from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.costs import CHUNK_BYTES, WORKING_COPIES
+from phasemap.training.counters import DeviceBatches, DeviceMasks
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluations
 from phasemap.training.networks import build_network, dropout_width, named_weights
-from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings
+from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings, vector_optimizer
 from phasemap.training.recording import Evaluation
 
 FREE_SHARE = 0.5  # of a GPU's free memory, for what networks work in: others may start on it at the same moment
@@ -64,12 +65,10 @@ class _Group:
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self._batches = [made for t in trials if (made := make_batches(t, data, self.n_train))]
-        units = dropout_width(first)
-        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
         self._dropout = any(trial.dropout for trial in trials)
         self._loss = LOSSES[first.loss]
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
+        self._draws = (_HostDraws if device.type == "cpu" else _DeviceDraws)(trials, data, self.n_train, device)
         self._gradients = vmap(
             grad(self._mean_loss),
             in_dims=(0, 0, 0, 0 if self._dropout else None),
@@ -77,7 +76,7 @@ class _Group:
         )
         self._answers = vmap(self._answer, chunk_size=at_once(first, len(data.labels), device))
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = not self._batches and not self._dropout  # nothing that a step draws anew
+        static = first.batch_size == "full"  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
     def train_step(self, step: int) -> None:
@@ -87,15 +86,14 @@ class _Group:
             self._graphed()
         else:
             inputs, targets = self._batch(step)
-            self._update(inputs, targets, self._mask(step, targets.shape[1]), step)
+            self._update(inputs, targets, step)
 
     def _full_batch_step(self) -> None:
         """Take a step whose number stands in a tensor, as a graph needs it."""
-        self._update(self.inputs[:, : self.n_train], self.targets[:, : self.n_train], None, self._step_number)
+        self._update(self.inputs[:, : self.n_train], self.targets[:, : self.n_train], self._step_number)
 
-    def _update(
-        self, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None, step: int | torch.Tensor
-    ) -> None:
+    def _update(self, inputs: torch.Tensor, targets: torch.Tensor, step: int | torch.Tensor) -> None:
+        mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
         parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
@@ -105,18 +103,11 @@ class _Group:
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the inputs (K, B, ...) and targets (K, B) of one step."""
-        if not self._batches:
+        rows = self._draws.rows(step)
+        if rows is None:
             return self.inputs[:, : self.n_train], self.targets[:, : self.n_train]
-        rows = torch.from_numpy(np.stack([batches.rows(step) for batches in self._batches])).to(self.weights.device)
         networks = torch.arange(len(rows), device=rows.device)[:, None]
         return self.inputs[networks, rows], self.targets[networks, rows]
-
-    def _mask(self, step: int, rows: int) -> torch.Tensor | None:
-        """Return (K, B, units) masks of 0 and the dropout scale, or None where no network has dropout."""
-        if not self._dropout:
-            return None
-        masks = [m.mask(m.numbers(step, rows)) * m.scale for m in self._masks]
-        return torch.stack(masks).to(self.weights.device)
 
     def _mean_loss(
         self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None
@@ -149,6 +140,46 @@ class _Group:
         }
 
 
+class _HostDraws:
+    """What a step draws for K networks, from NumPy's streams."""
+
+    def __init__(self, trials: Sequence[NetworkTrial], data: Dataset, n_train: int, device: torch.device) -> None:
+        del device  # the CPU
+        units = dropout_width(trials[0])
+        self._batches = [made for t in trials if (made := make_batches(t, data, n_train))]
+        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
+
+    def rows(self, step: int) -> torch.Tensor | None:
+        """Return the training examples (K, B) of one step; None for all."""
+        return torch.from_numpy(np.stack([b.rows(step) for b in self._batches])) if self._batches else None
+
+    def mask(self, step: int | torch.Tensor, rows: int) -> torch.Tensor:
+        """Return masks (K, B, units) of 0 and the dropout scale."""
+        assert isinstance(step, int)  # only a device takes its steps' numbers from a tensor
+        return torch.stack([m.mask(m.numbers(step, rows)) * m.scale for m in self._masks])
+
+
+class _DeviceDraws:
+    """The same, drawn on the device."""
+
+    def __init__(self, trials: Sequence[NetworkTrial], data: Dataset, n_train: int, device: torch.device) -> None:
+        minibatches = trials[0].batch_size != "full"
+        self._batches = DeviceBatches(trials, data.name, n_train, device) if minibatches else None
+        rows = self._batches.size if self._batches else n_train
+        dropout = any(trial.dropout for trial in trials)
+        self._masks = DeviceMasks(trials, rows, dropout_width(trials[0]), device) if dropout else None
+
+    def rows(self, step: int) -> torch.Tensor | None:
+        """Return the training examples (K, B) of one step; None for all."""
+        return self._batches.rows(step) if self._batches else None
+
+    def mask(self, step: int | torch.Tensor, rows: int) -> torch.Tensor:
+        """Return masks (K, B, units) of 0 and the dropout scale."""
+        del rows  # they are as many each step
+        assert self._masks is not None
+        return self._masks.kept(step) * self._masks.scale
+
+
 def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> list[AdamW | SGD]:
     """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches."""
 
@@ -156,9 +187,7 @@ def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> list[A
     if weights.device.type == "cpu":
         rows = weights.split(1)
         return [kind(row, OptimizerSettings.of(t)) for row, t in zip(rows, trials, strict=True)]
-    rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
-    decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
-    return [kind(weights, replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays))]
+    return [vector_optimizer(trials, weights)]
 
 
 def at_once(trial: NetworkTrial, rows: int, device: torch.device) -> int | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol, TypeVar
 
 import torch
 
+from phasemap.training.inside import Seen
 from phasemap.training.optimizers import SGD, AdamW, saved
 from phasemap.training.recording import Evaluation
+
+Told = TypeVar("Told")
 
 
 class Group(Protocol):
@@ -55,10 +58,16 @@ class GroupedKernel:
     @torch.no_grad()
     def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
         """Answer all examples with dropout off."""
-        found: dict[int, Evaluation] = {}
-        for group in self._groups_of(members):
-            found |= dict(zip(group.members, group.evaluate(), strict=True))
-        return [found[member] for member in members]
+        return self._asked(members, lambda group: group.evaluate())
+
+    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
+        """Answer all examples, and tell what was seen inside on the way of what is ``wanted``: here, nothing."""
+        del step, wanted
+        return [(evaluation, Seen()) for evaluation in self.evaluate(members)]
+
+    def ends(self, members: Sequence[int]) -> list[Seen]:
+        """Tell what was seen inside the trained networks of what a table of trials shows: here, nothing."""
+        return [Seen() for _ in members]
 
     def weights(self, member: int) -> dict[str, torch.Tensor]:
         """Return one network's weights by name; a two-layer MLP's U and V as (N, p)."""
@@ -75,6 +84,13 @@ class GroupedKernel:
             group.weights.copy_(kept["weights"])
             for optimizer, values in zip(group.optimizers, kept["optimizers"], strict=True):
                 optimizer.load(values)
+
+    def _asked(self, members: Sequence[int], ask: Callable[[Group], list[Told]]) -> list[Told]:
+        """Ask each group that holds one of the given networks, and return what it tells of these."""
+        told: dict[int, Told] = {}
+        for group in self._groups_of(members):
+            told |= dict(zip(group.members, ask(group), strict=True))
+        return [told[member] for member in members]
 
     def _groups_of(self, members: Sequence[int]) -> list[Group]:
         wanted = set(members)

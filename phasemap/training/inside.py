@@ -31,6 +31,17 @@ PRUNING_QUANTITIES = (
 Weights = Mapping[str, torch.Tensor]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a device has seen inside one network, so that its weights need not come to the host; None: not seen."""
+
+    norms: Mapping[str, float] | None = None
+    extracted: float | None = None  # accuracy
+    unit_ipr: Floats | None = None
+    unit_ipr_no_constant: Floats | None = None
+    pruning: Mapping[str, Mapping[str, NDArray[Any]]] | None = None  # columns by series
+
+
 @dataclass(slots=True, kw_only=True)
 class Inside:
     """The records from inside one network, as they grow."""
@@ -40,31 +51,36 @@ class Inside:
     wanted: frozenset[str]
     records: list[InsideRecord] = field(default_factory=list)
 
-    def look(self, step: int, weights: Weights) -> None:
+    def look(self, step: int, weights: Weights, seen: Seen = Seen()) -> None:
         """Record what is wanted of a recorded step; at the horizon, what is looked at once."""
         if "norms" in self.wanted:
-            self.records += _norms(step, weights)
+            self.records += _norms(step, weights if seen.norms is None else seen.norms)
         if "extracted" in self.wanted:
-            accuracy = np.array([extracted_accuracy(self.trial, self.examples, weights)])
-            self._add("extracted", step, "extracted_accuracy", index=np.zeros(1, dtype=np.int64), value=accuracy)
+            share = extracted_accuracy(self.trial, self.examples, weights) if seen.extracted is None else seen.extracted
+            self._add(
+                "extracted", step, "extracted_accuracy", index=np.zeros(1, dtype=np.int64), value=np.array([share])
+            )
         if "ipr" in self.wanted and step in inside_steps(self.trial.horizon):
-            self._add("ipr", step, "", **_ipr_columns(self.trial, weights))
+            self._add("ipr", step, "", **_ipr_columns(self.trial, weights, seen))
         if step == self.trial.horizon:
-            self._look_at_the_end(step, weights)
+            self._look_at_the_end(step, weights, seen)
 
-    def _look_at_the_end(self, step: int, weights: Weights) -> None:
+    def _look_at_the_end(self, step: int, weights: Weights, seen: Seen) -> None:
         if "neurons" in self.wanted:
             network = build_network(self.trial, self.examples.dataset)
             start = named_weights({name: part.detach() for name, part in network.named_parameters()})
             self.records += _neurons(self.trial, start, weights)
-        if "pruning" in self.wanted:
+        if "pruning" in self.wanted and seen.pruning is not None:
+            for series, columns in seen.pruning.items():
+                self._add("pruning", step, series, **columns)
+        elif "pruning" in self.wanted:
             self.records += _pruning(self.trial, self.examples, weights)
         if "logits" in self.wanted:
             self.records += _logits(self.trial, self.examples, weights)
 
-    def finals(self, weights: Weights) -> Finals:
+    def finals(self, weights: Weights, seen: Seen = Seen()) -> Finals:
         """Return the numbers that the table of trials shows; the mean IPR wherever it has a meaning."""
-        values = unit_ipr(self.trial, weights)
+        values = unit_ipr(self.trial, weights) if seen.unit_ipr is None else seen.unit_ipr
         extracted = [r.columns["value"][0] for r in self.records if r.record == "extracted"]
         needed, memorized = self._needed()
         return Finals(
@@ -129,8 +145,10 @@ def extracted_accuracy(trial: NetworkTrial, examples: Examples, weights: Weights
     return float((answers == examples.dataset.labels[examples.test]).mean())
 
 
-def _ipr_columns(trial: NetworkTrial, weights: Weights) -> dict[str, NDArray[Any]]:
-    values, without = unit_ipr(trial, weights), unit_ipr(trial, weights, constant=False)
+def _ipr_columns(trial: NetworkTrial, weights: Weights, seen: Seen) -> dict[str, NDArray[Any]]:
+    values, without = seen.unit_ipr, seen.unit_ipr_no_constant
+    if values is None or without is None:
+        values, without = unit_ipr(trial, weights), unit_ipr(trial, weights, constant=False)
     order = token_order(trial.task, trial.modulus)
     assert values is not None
     assert without is not None
@@ -143,9 +161,10 @@ def _ipr_columns(trial: NetworkTrial, weights: Weights) -> dict[str, NDArray[Any
     }
 
 
-def _norms(step: int, weights: Weights) -> Iterator[InsideRecord]:
-    for name, part in weights.items():
-        columns = {"index": np.zeros(1, dtype=np.int64), "value": np.array([float(part.double().norm())])}
+def _norms(step: int, parts: Weights | Mapping[str, float]) -> Iterator[InsideRecord]:
+    for name, part in parts.items():
+        norm = part if isinstance(part, float) else float(part.double().norm())
+        columns = {"index": np.zeros(1, dtype=np.int64), "value": np.array([norm])}
         yield InsideRecord(record="norms", step=step, series=name, columns=columns)
 
 

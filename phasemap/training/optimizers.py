@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -44,6 +45,7 @@ class AdamW:
         self.mean = torch.zeros_like(weights)
         self.square = torch.zeros_like(weights)
         self._fused = isinstance(settings.weight_decay, float)
+        self._shrunk = 1 - settings.learning_rate * settings.weight_decay
         self._scratch = torch.empty(0 if self._fused else weights.shape, device=weights.device)
         self._taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
 
@@ -68,8 +70,20 @@ class AdamW:
         )  # fmt: skip
 
     def _vector_step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
-        self.weights.mul_(1 - self.settings.learning_rate * self.settings.weight_decay)
-        self._move(gradient, step)
+        """Take the step in eight passes: both corrections for the first steps go into the rate and epsilon."""
+        (beta1, beta2), rate = self.settings.betas, self.settings.learning_rate
+        assert isinstance(rate, torch.Tensor)
+        self.weights.mul_(self._shrunk)
+        self.mean.lerp_(gradient, 1 - beta1)
+        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        root = (1 - beta2**step) ** 0.5
+        denominator = torch.sqrt(self.square, out=self._scratch).add_(self.settings.eps * root)
+        change = torch.div(self.mean, denominator, out=self._scratch)
+        factor = root / (1 - beta1**step)
+        if isinstance(factor, torch.Tensor):
+            self.weights.addcmul_(change, (rate * factor).float(), value=-1)
+        else:
+            self.weights.addcmul_(change, rate, value=-factor)
 
     def _move(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         beta1, beta2 = self.settings.betas
@@ -120,6 +134,14 @@ class SGD:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from a checkpoint."""
         self.velocity.copy_(state["velocity"])
+
+
+def vector_optimizer(trials: Sequence[Trial], weights: torch.Tensor) -> AdamW | SGD:
+    """Make one optimizer for K networks in flat weights (K, P), each with its own learning rate and weight decay."""
+    rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
+    decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
+    settings = replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays)
+    return OPTIMIZERS[trials[0].optimizer](weights, settings)
 
 
 def saved(values: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,11 +20,12 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
+from phasemap.training.batched import BatchedKernel, batchable
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.inside import Inside
+from phasemap.training.inside import Inside, Seen
 from phasemap.training.networks import load_weights
 from phasemap.training.recording import Evaluation, InsideRecord, Recorder, TrialResult, measure, record_steps
 
@@ -51,6 +52,12 @@ class Kernel(Protocol):
 
     def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
         """Answer all examples with the given networks, dropout off."""
+
+    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
+        """Answer as ``evaluate`` does, and tell what was seen inside on the way of what is wanted."""
+
+    def ends(self, members: Sequence[int]) -> list[Seen]:
+        """Tell what was seen inside the trained networks of what a table of trials shows."""
 
     def weights(self, member: int) -> dict[str, torch.Tensor]:
         """Return one network's weights by name."""
@@ -94,9 +101,12 @@ def make_kernel(
 ) -> Kernel:
     """Choose the explicit gradient where it covers the network, else the general kernel.
 
-    On a GPU the explicit kernel's one-network products would leave the device idle, so the general one is used there.
+    A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks
+    train at once.
     ``fused``: where there are fused passes, and numba to compile them, they are used.
     """
+    if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
+        return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
         if trials[0].model == "transformer":
             return TransformerKernel(trials, examples, device)
@@ -203,11 +213,12 @@ class _Training:
 
     def _record(self) -> None:
         members = self._alive()
-        for member, evaluation in zip(members, self.kernel.evaluate(members), strict=True):
+        found = self.kernel.record(members, self.step, self.record)
+        for member, (evaluation, seen) in zip(members, found, strict=True):
             if evaluation.finite:
                 self.recorders[member].add(self.step, measure(self.examples[member], evaluation))
                 if self.record:
-                    self.inside[member].look(self.step, self.kernel.weights(member))
+                    self.inside[member].look(self.step, self.kernel.weights(member), seen)
             else:
                 self.recorders[member].diverged = True
 
@@ -255,9 +266,13 @@ class _Training:
             for t, r, e in zip(self.trials, self.recorders, self.examples, strict=True)
         ]
         seconds = self._seconds()
-        return [self._result(member, seconds * share / sum(work)) for member, share in enumerate(work)]
+        ends = dict(zip(self._alive(), self.kernel.ends(self._alive()), strict=True))
+        return [
+            self._result(member, seconds * share / sum(work), ends.get(member, Seen()))
+            for member, share in enumerate(work)
+        ]
 
-    def _result(self, member: int, seconds: float) -> TrialResult:
+    def _result(self, member: int, seconds: float, end: Seen) -> TrialResult:
         recorder, seen, inside = self.recorders[member], self.examples[member], self.inside[member]
         result = TrialResult(
             trial=self.trials[member],
@@ -276,7 +291,7 @@ class _Training:
             return result
         weights = self.kernel.weights(member)
         kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
-        return replace(result, finals=inside.finals(weights), weights=kept)
+        return replace(result, finals=inside.finals(weights, end), weights=kept)
 
 
 def network_of(

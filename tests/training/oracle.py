@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from phasemap.tasks.streams import stream
+from phasemap.training.counters import DeviceBatches, DeviceMasks
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.initial import (
     initial_embedding,
@@ -170,3 +171,28 @@ class Oracle:
             if number in records:
                 found[number] = measure(self.examples, self.evaluate())
         return found
+
+
+class DeviceMasksOfOne:
+    """One network's dropout masks as the kernels of a device draw them."""
+
+    def __init__(self, trial, rows):
+        self._masks = DeviceMasks([trial], rows, dropout_units(trial), torch.device("cpu"))
+        self.scale = float(self._masks.scale)
+
+    def numbers(self, step, rows):
+        return self._masks.kept(step)[0][:rows].float()
+
+    def mask(self, numbers):
+        return numbers
+
+
+def drawn_on_device(oracle):
+    """Let an oracle train on the masks and minibatches that the kernels of a device draw."""
+    trial, n_train = oracle.trial, len(oracle.examples.train)
+    full = trial.batch_size == "full"
+    if not full:
+        batches = DeviceBatches([trial], oracle.examples.dataset.name, n_train, torch.device("cpu"))
+        oracle.batches = [batches.rows(step)[0].tolist() for step in range(1, oracle.steps + 1)]
+    oracle.masks = DeviceMasksOfOne(trial, n_train if full else trial.batch_size)
+    return oracle

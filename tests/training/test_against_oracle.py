@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU, trial_of
-from oracle import Oracle
+from oracle import Oracle, drawn_on_device
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.rules import subphases
 from phasemap.study.spec import PhaseRule
+from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.functional import FunctionalKernel
@@ -91,9 +92,9 @@ def phase(steps, values, corruption, n_corrupted):
 
 
 @functools.cache
-def oracle(trial):
+def oracle(trial, *, on_device=False):
     with steady_arithmetic():
-        made = Oracle(trial)
+        made = drawn_on_device(Oracle(trial)) if on_device else Oracle(trial)
         return made.curves(), made.examples.n_corrupted
 
 
@@ -118,11 +119,11 @@ def test_there_are_at_least_twenty_trials_of_several_phases():
     assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel])
+@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel, BatchedKernel])
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.trial_id)
 def test_a_population_trains_like_one_plain_network(kernel, trial):
     result = kernel_results(kernel)[trial.trial_id]
-    curves, n_corrupted = oracle(trial)
+    curves, n_corrupted = oracle(trial, on_device=kernel is BatchedKernel and trial.dropout > 0)
     assert result.steps == tuple(curves)
     assert result.n_corrupted == n_corrupted
     for name in ("train_loss", "test_loss"):
