@@ -136,7 +136,7 @@ class SGD:
         self.velocity.copy_(state["velocity"])
 
 
-def vector_optimizer(trials: Sequence[Trial], weights: torch.Tensor) -> AdamW | SGD:
+def vector_optimizer(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> AdamW | SGD:
     """Make one optimizer for K networks in flat weights (K, P), each with its own learning rate and weight decay."""
     rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
     decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
