@@ -10,7 +10,7 @@ from launches import META, Launches
 
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import Hooks, examples_of, make_kernel, train_pack
+from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, train_pack
 
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.1, "steps": 6, "heads": 2}
 PAPER = SMALL | {"modulus": 97, "width": 500}
@@ -148,6 +148,30 @@ def test_a_record_takes_a_download_or_two_and_no_wait(kind, number):
         assert len(kernel.evaluate(range(number))) == number
     assert_on_one_device(seen)
     assert (seen.uploads, seen.downloads, seen.waits) == (0, 1 if kind in BATCHED else 2, 0)
+
+
+@pytest.mark.parametrize("kernel", [FunctionalKernel, BatchedKernel])
+def test_a_record_that_asks_each_network_is_found(kernel):
+    class Asking(kernel):
+        def evaluate(self, members):
+            return [super(Asking, self).evaluate([member])[0] for member in members]
+
+    counts = []
+    for made in (kernel, Asking):
+        with Launches() as seen:
+            kernel_of("cross entropy", 2, made).evaluate(range(2))
+        counts.append(seen.downloads)
+    assert counts[1] == 2 * counts[0]
+
+
+def test_a_checkpoint_whose_records_go_to_the_device_is_found(monkeypatch):
+    trials = [trial_of(trial_id="0", **SMALL)]
+    saved, load = [], torch.load
+    with Launches():
+        train_pack(trials, device=META, record=RECORD, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+        monkeypatch.setattr(torch, "load", lambda file, **options: load(file, **options | {"map_location": META}))
+        with pytest.raises(CheckpointError, match="meta"):
+            train_pack(trials, device=META, record=RECORD, hooks=Hooks(saved=saved[3]))
 
 
 RECORD = ("ipr", "neurons", "pruning", "norms", "extracted", "weights")
