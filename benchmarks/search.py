@@ -31,7 +31,7 @@ from phasemap.diagram.points import point_table
 from phasemap.phases.rules import MEMORIZED_FRACTION
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import ByRule
-from phasemap.search.maps import boundary_search, expected_wrong, observe, taken_trials
+from phasemap.search.study_map import boundary_search, expected_wrong, observe, taken_trials
 from phasemap.search.study_search import StudySearch
 from phasemap.search.target import Target, nearest, numeric_axis
 

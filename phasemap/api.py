@@ -108,7 +108,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     """
     from phasemap.results.provenance import note_labels
     from phasemap.running.driver import write_results
-    from phasemap.running.storage import storage_errors
+    from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})
     wanted = own if rule is None else _rule(rule)

@@ -75,7 +75,7 @@ class Run:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
         if self.study.search.kind == "grid":
             return None
-        from phasemap.search.maps import expected_wrong
+        from phasemap.search.study_map import expected_wrong
 
         return expected_wrong(self.study, self.trials)
 

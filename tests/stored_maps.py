@@ -15,7 +15,7 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.results.merge import TRIAL_COLUMNS
 from phasemap.search.inference import complete
-from phasemap.search.maps import target_of
+from phasemap.search.study_map import target_of
 from phasemap.search.study_search import StudySearch
 from phasemap.study.axes import Axis
 from phasemap.study.file import load_study

@@ -21,7 +21,7 @@ from phasemap.results.inside import read_weights
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
 from phasemap.running.runner import Event, More, Runner
-from phasemap.running.work import Workload
+from phasemap.running.worker import Workload
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec

@@ -64,7 +64,7 @@ def _audit(*, as_json: bool, **settings: Any) -> None:
     from phasemap.auditing.output import write_findings
     from phasemap.auditing.page import summary
     from phasemap.results.folder import RunFolder
-    from phasemap.running.storage import storage_errors
+    from phasemap.running.retries import storage_errors
 
     starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
     options = _options(settings)

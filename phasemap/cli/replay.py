@@ -12,7 +12,7 @@ import click
 from phasemap.cli.shared import EXIT_FAILED, common, duration, print_result
 
 if TYPE_CHECKING:
-    from phasemap.results.compare import Deviation, Ending
+    from phasemap.results.curve_comparison import Deviation, Ending
     from phasemap.running.replay import Replay
 
 
@@ -35,7 +35,7 @@ def replay(run: str, trial_id: str, storage: str | None, as_json: bool) -> None:
 
 
 def _text(done: Replay) -> str:
-    from phasemap.results.compare import EARLY_STEPS, TOLERANCE
+    from phasemap.results.curve_comparison import EARLY_STEPS, TOLERANCE
 
     found = done.comparison
     words = {

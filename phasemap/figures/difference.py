@@ -22,11 +22,11 @@ from phasemap.figures.panel import (
     FRAME,
     STRIP_EDGES,
     draw_panel,
-    dress,
     fill_cells,
     frontier_handles,
     inside,
     label_handle,
+    set_up_axes,
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.style import in_style
@@ -125,7 +125,7 @@ def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, cell: tuple[float, flo
         for line in one.panels[row].lines:
             style = next(style for kind, _, style in one.frontiers if kind == line.kind)
             ax.plot(*line.points.T, color=colour, linewidth=line_width, linestyle=style)
-    dress(ax, spec.a, "", cell)
+    set_up_axes(ax, spec.a, "", cell)
 
 
 def _handles(spec: DifferenceSpec) -> list[Any]:

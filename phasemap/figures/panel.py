@@ -61,7 +61,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
         halo = [withStroke(linewidth=3.6, foreground="white")]
         drawn = with_gaps(line.points, scales, (spec.x.edges, y_edges), lettered, cell, 0.5 * size + 1)
         ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
-    dress(ax, spec, panel.title, cell)
+    set_up_axes(ax, spec, panel.title, cell)
     return image
 
 
@@ -147,7 +147,7 @@ def _draw_band(ax: Axes, spec: FigureSpec, band: BandSpec, y_edges: Any) -> None
     ax.add_patch(PathPatch(Outline.make_compound_path(*boxes), zorder=2.5, **BAND))
 
 
-def dress(ax: Axes, spec: FigureSpec, title: str, cell: tuple[float, float]) -> None:
+def set_up_axes(ax: Axes, spec: FigureSpec, title: str, cell: tuple[float, float]) -> None:
     """Set a map's scales, limits, ticks and title."""
     if spec.x.scale == "log":
         ax.set_xscale("log")

@@ -72,7 +72,7 @@ def make_plan(
 
 def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
-    from phasemap.search.maps import budget_trials
+    from phasemap.search.study_map import budget_trials
 
     size = study.resources.pack_size
     done = finished_ids(folder) if folder else set()
@@ -95,7 +95,7 @@ def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
 
 def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
     """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
-    from phasemap.search.maps import budget_trials, is_known
+    from phasemap.search.study_map import budget_trials, is_known
 
     done: set[str] = set()
     if folder is not None:

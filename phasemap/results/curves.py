@@ -14,7 +14,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import batches, shard_files, shard_pieces, unless_replaced
+from phasemap.results.shards import batches, reread_if_replaced, shard_files, shard_pieces
 
 CURVE_COLUMNS = ["trial_id", "status", "corruption", "n_corrupted", "step", *QUANTITIES]
 GROUP_ROWS = 1 << 18  # of a row group in the file: some thousand trials
@@ -49,7 +49,7 @@ def chosen_pieces(chosen: Mapping[Path, np.ndarray], columns: Sequence[str] | No
 
 def read_curves(folder: RunFolder, trial_ids: Sequence[str]) -> pa.Table:
     """Read the curves of the given trials: one row a trial and recorded step, the rows of a trial together."""
-    return unless_replaced(lambda: pa.concat_tables([CURVE_SCHEMA.empty_table(), *_curves(folder, trial_ids)]))
+    return reread_if_replaced(lambda: pa.concat_tables([CURVE_SCHEMA.empty_table(), *_curves(folder, trial_ids)]))
 
 
 def write_curves(folder: RunFolder, trial_ids: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from phasemap.phases.labelling import needed_of
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import steps_in, trial_rows, trial_schema
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import batches, read_shards, shard_files, shard_pieces, shard_stamp, unless_replaced
+from phasemap.results.shards import batches, read_shards, reread_if_replaced, shard_files, shard_pieces, shard_stamp
 from phasemap.study.spec import PhaseRule
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
@@ -38,9 +38,9 @@ def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None
     """
     at_step = rule.at_step if at_step is None else at_step
     if at_step is not None:
-        return unless_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
+        return reread_if_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
     path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
-    return unless_replaced(lambda: _labelled_by_cache(folder, rule, path))
+    return reread_if_replaced(lambda: _labelled_by_cache(folder, rule, path))
 
 
 def stamped(folder: RunFolder) -> dict[str, Path]:

@@ -50,7 +50,7 @@ def shard_stamp(path: Path) -> str:
     return f"{path.name}:{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
 
 
-def unless_replaced(read: Callable[[], Result]) -> Result:
+def reread_if_replaced(read: Callable[[], Result]) -> Result:
     """Read shards; once more from the start where a driver replaced them by a whole file in the meantime."""
     for _ in range(ATTEMPTS):
         with suppress(FileNotFoundError):
@@ -68,7 +68,7 @@ def read_shards(folder: RunFolder, columns: Sequence[str] | None = None, *, skip
                 tables.append(read_shard(path, columns))
         return pa.concat_tables(tables)
 
-    return unless_replaced(read)
+    return reread_if_replaced(read)
 
 
 def finished_ids(folder: RunFolder) -> set[str]:

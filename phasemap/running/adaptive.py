@@ -13,9 +13,9 @@ from phasemap.planning.plan import known_trials
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
 from phasemap.results.shards import read_shard
-from phasemap.running.work import PackReport
+from phasemap.running.worker import PackReport
 from phasemap.search.grid import coarse_to_fine
-from phasemap.search.maps import budget_trials
+from phasemap.search.study_map import budget_trials
 from phasemap.search.study_search import StudySearch
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand

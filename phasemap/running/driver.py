@@ -25,10 +25,10 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.progress import Progress
+from phasemap.running.retries import retry, storage_errors
 from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
-from phasemap.running.storage import patiently, storage_errors
-from phasemap.running.work import Workload, store_failure
+from phasemap.running.worker import Workload, store_failure
 from phasemap.search.completed import completed
 from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.spec import Study
@@ -234,7 +234,7 @@ class _Run:
         devices, core_hours = [], 0.0
         try:
             curves = trained or not self.folder.fetch(self.folder.curves)
-            tables = patiently(lambda: write_results(self.folder, self.study, curves=curves))
+            tables = retry(lambda: write_results(self.folder, self.study, curves=curves))
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
             devices = sorted(set(tables.trials["device"].dropna()))
             core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600

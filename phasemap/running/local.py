@@ -8,7 +8,7 @@ from typing import Literal
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice, usual_device
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
-from phasemap.running.work import Workload, train_and_store
+from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import NoDeviceError, UnreachableError
 
 

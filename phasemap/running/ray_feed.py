@@ -21,7 +21,7 @@ from phasemap.planning.packs import Pack
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.slots import Share
-from phasemap.running.work import PackReport
+from phasemap.running.worker import PackReport
 from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
 
 ROOM_SECONDS = 10.0
@@ -58,7 +58,7 @@ def pack_of(config: Mapping[str, Any], plan: PackedPlan) -> Pack:
     return plan.read(config["number"])
 
 
-class Room:
+class FreeSlots:
     """How many packs of each kind may be at work: looked at again while nodes come and go."""
 
     def __init__(
@@ -96,9 +96,11 @@ class PackFeed(Searcher):
     ``most`` were handed out.
     """
 
-    def __init__(self, pack_ids: Sequence[str], room: Room, more: More | None = None, most: int | None = None) -> None:
+    def __init__(
+        self, pack_ids: Sequence[str], free: FreeSlots, more: More | None = None, most: int | None = None
+    ) -> None:
         super().__init__(metric=None, mode=None)
-        self._room, self._more, self._left = room, more, most
+        self._free, self._more, self._left = free, more, most
         self._kinds: dict[str, tuple[str, float]] = {}  # of what was handed out, by Ray Tune's trial id
         configs = [{"pack_id": pack_id, "number": number} for number, pack_id in enumerate(pack_ids)]
         self._waiting: list[dict[str, Any]] = configs[::-1]
@@ -112,7 +114,7 @@ class PackFeed(Searcher):
         """Return the next pack's config, or that there is none."""
         if not self._waiting and (self._more is None or self._left == 0):
             return Searcher.FINISHED
-        share = self._room.free(Counter(self._kinds.values()))
+        share = self._free.free(Counter(self._kinds.values()))
         if share is None:
             return None
         if not self._waiting:

@@ -23,7 +23,7 @@ from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed, More
 from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
-from phasemap.running.work import Workload, train_and_store
+from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import UnreachableError
 from phasemap.study.spec import ResourceSpec
 
@@ -133,13 +133,13 @@ class RayRunner:
         """
         from ray import tune
 
-        from phasemap.running.ray_feed import PackedPlan, PackEvents, PackFeed, Room, resources_of
+        from phasemap.running.ray_feed import FreeSlots, PackedPlan, PackEvents, PackFeed, resources_of
 
         shares = self._shares()  # nodes may have come and gone since the last fit
         self.slots = self._limit(shares)
         most = max(MOST_PACKS, PACKS_PER_SLOT * self.slots)
         packs = packs[:most]
-        feed = PackFeed([pack.pack_id for pack in packs], Room(self._shares, self._limit, shares), more, most)
+        feed = PackFeed([pack.pack_id for pack in packs], FreeSlots(self._shares, self._limit, shares), more, most)
         trainable = tune.with_parameters(train_one_pack, plan=PackedPlan(packs), workload=workload)
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources_of),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasemap.planning.packs import make_pack
-from phasemap.results.compare import Comparison, compare
+from phasemap.results.curve_comparison import Comparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import read_provenance, surroundings

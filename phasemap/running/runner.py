@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.work import PackReport, Workload
+from phasemap.running.worker import PackReport, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ def completed(tables: Tables) -> Tables:
 
 def map_words(tables: Tables) -> str:
     """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong."""
-    from phasemap.search.maps import expected_wrong
+    from phasemap.search.study_map import expected_wrong
 
     points: pd.DataFrame = tables.points
     n, measured, inferred = len(points), int((points["n_seeds"] > 0).sum()), int(points["inferred"].sum())

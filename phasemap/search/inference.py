@@ -15,7 +15,7 @@ from phasemap.diagram.statistics import generalization_wins
 from phasemap.diagram.tables import Tables
 from phasemap.search.boundary import Belief
 from phasemap.search.labelling import MODELLED, PHASE_OF, SATURATION, Floats, model_values
-from phasemap.search.maps import boundary_search, observe
+from phasemap.search.study_map import boundary_search, observe
 from phasemap.search.surfaces import Prediction
 from phasemap.study.names import PHASES, SUBPHASES
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
-from phasemap.search.maps import boundary_search, budget_trials, is_known, observe, seeds_per_point, taken_trials
+from phasemap.search.study_map import boundary_search, budget_trials, is_known, observe, seeds_per_point, taken_trials
 from phasemap.search.target import Floats, Places
 from phasemap.study.spec import Study, Trial
 

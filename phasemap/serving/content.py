@@ -26,7 +26,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import CURVE_COLUMNS
 from phasemap.results.provenance import read_provenance
 from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import shard_files, shard_pieces, unless_replaced
+from phasemap.results.shards import reread_if_replaced, shard_files, shard_pieces
 from phasemap.runs import Run
 from phasemap.serving.store import Snapshot
 from phasemap.study.errors import UnknownTrialError
@@ -75,7 +75,7 @@ def curve(snapshot: Snapshot, trial_id: str) -> bytes:
     found = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
     if found.empty:
         raise UnknownTrialError(f"the run {snapshot.study.name} has no results of a trial {trial_id}")
-    row = unless_replaced(lambda: _curve_row(snapshot, trial_id, found.iloc[0]["pack_id"]))
+    row = reread_if_replaced(lambda: _curve_row(snapshot, trial_id, found.iloc[0]["pack_id"]))
     content = {
         "trial_id": trial_id,
         "status": row["status"],

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.checks import check_rule, check_study
+from phasemap.study.data_files import absolute, read_matrix
 from phasemap.study.errors import BadFileError, Problem, StudyError, did_you_mean
-from phasemap.study.files import absolute, read_matrix
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
 from phasemap.study.phases_section import OWN, PhasesReader
 from phasemap.study.settings import Section

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phasemap.study.data_files import absolute
 from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
-from phasemap.study.files import absolute
 from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.rule_file import own_rule, read_rule
 from phasemap.study.spec import PhaseRule

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from phasemap.study.files import read_arrays
+from phasemap.study.data_files import read_arrays
 from phasemap.study.networks import NetworkTrial
 
 MODULAR = ("modular_addition", "modular_multiplication")

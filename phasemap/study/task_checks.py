@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from phasemap.study.combinations import Found, values_of
+from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.files import Matrix
 from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.sizes import MODULAR, TaskSize, count, parts_of, task_size
 from phasemap.study.spec import Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from phasemap.study.files import Arrays, read_arrays
+from phasemap.study.data_files import Arrays, read_arrays
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.images import images

@@ -17,7 +17,7 @@ from phasemap.results.shards import finished_ids
 from phasemap.running.driver import Outcome, run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.runner import Event, More
-from phasemap.running.work import Workload
+from phasemap.running.worker import Workload
 from phasemap.study.file import load_resolved
 
 

@@ -26,7 +26,7 @@ from phasemap.results.shards import read_shard, shard_files
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.runner import Advanced, Event, More
-from phasemap.running.work import Workload
+from phasemap.running.worker import Workload
 from phasemap.study.file import load_study
 
 ROOT = FOLDER / "runs"

@@ -7,7 +7,7 @@ import pytest
 from conftest import study_of
 from synthetic import result_of
 
-from phasemap.results.compare import compare
+from phasemap.results.curve_comparison import compare
 from phasemap.results.shards import shard_table
 from phasemap.study.spec import PhaseRule
 from phasemap.study.trials import expand

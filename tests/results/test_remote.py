@@ -240,7 +240,7 @@ def test_a_damaged_shard_of_a_store_is_set_aside_and_its_trials_are_trained_agai
 def test_a_store_that_is_gone_stops_the_run_which_continues_when_it_is_back(store, server, monkeypatch, finished):
     uri, _ = store
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
-    monkeypatch.setattr("phasemap.running.storage.PAUSES", (0.1,))
+    monkeypatch.setattr("phasemap.running.retries.PAUSES", (0.1,))
 
     class Losing(LocalRunner):
         def run(self, packs, workload, tell):

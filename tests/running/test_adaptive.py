@@ -22,7 +22,7 @@ from phasemap.running.adaptive import PackSource
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.ray_feed import PackedPlan, PackFeed, pack_of
-from phasemap.running.work import Workload, train_and_store
+from phasemap.running.worker import Workload, train_and_store
 
 STUDY = """
 name: searched

@@ -16,7 +16,7 @@ from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running.replay import replay_trial
-from phasemap.running.work import Workload, store_failure
+from phasemap.running.worker import Workload, store_failure
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 
@@ -110,7 +110,7 @@ from pathlib import Path
 import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
-from phasemap.running.work import Workload, train_and_store
+from phasemap.running.worker import Workload, train_and_store
 from phasemap.planning.packs import make_pack
 from phasemap.study.trials import expand
 run = pm.open_run(sys.argv[1])

@@ -11,7 +11,7 @@ from phasemap.planning.plan import make_plan
 from phasemap.running import progress as module
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced, Finished
-from phasemap.running.work import PackReport
+from phasemap.running.worker import PackReport
 from phasemap.study.trials import expand
 
 

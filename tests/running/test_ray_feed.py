@@ -6,7 +6,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import ActorDiedError
 
 from phasemap.planning.packs import plan_packs
-from phasemap.running.ray_feed import PackedPlan, PackFeed, Room, failure
+from phasemap.running.ray_feed import FreeSlots, PackedPlan, PackFeed, failure
 from phasemap.running.slots import Share
 from phasemap.study.errors import UnreachableError
 from phasemap.study.trials import expand
@@ -25,7 +25,7 @@ PACKS = plan_packs(expand(study_of(seeds=5)), pack_size=3)
 def room_for(cpu, gpu=0, limit=None):
     shares = [Share(device="cuda", cpus=1, gpus=0.5, slots=gpu)] if gpu else []
     shares.append(Share(device="cpu", cpus=1, gpus=0, slots=cpu))
-    return Room(lambda: shares, lambda found: limit or sum(share.slots for share in found), shares)
+    return FreeSlots(lambda: shares, lambda found: limit or sum(share.slots for share in found), shares)
 
 
 def test_each_pack_is_read_by_its_place_and_handed_out_in_order():

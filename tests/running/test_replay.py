@@ -15,7 +15,7 @@ from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running.replay import _differences
-from phasemap.running.work import Workload, store_failure
+from phasemap.running.worker import Workload, store_failure
 from phasemap.study.trials import expand
 
 

@@ -23,7 +23,7 @@ from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished
-from phasemap.running.work import Workload
+from phasemap.running.worker import Workload
 from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule, ResourceSpec
 from phasemap.study.trials import expand

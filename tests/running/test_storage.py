@@ -11,7 +11,7 @@ from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids, shard_files
-from phasemap.running import storage
+from phasemap.running import retries
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
 from phasemap.running.runner import Finished
@@ -36,7 +36,7 @@ def disk(tmp_path):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(storage, "PAUSES", (0.05, 0.05))
+    monkeypatch.setattr(retries, "PAUSES", (0.05, 0.05))
 
 
 def fill(disk):
@@ -111,7 +111,7 @@ def test_a_disk_that_fails_for_a_moment_is_waited_for(disk, monkeypatch, undistu
         waited.append(seconds)
         (disk / "filler").unlink(missing_ok=True)
 
-    monkeypatch.setattr(storage.time, "sleep", mend_after)
+    monkeypatch.setattr(retries.time, "sleep", mend_after)
     run_study(STUDY, folder, after_first_pack(lambda: fill(disk)), quiet=True)
     assert waited
     assert rows(folder) == undisturbed

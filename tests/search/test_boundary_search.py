@@ -9,7 +9,7 @@ from stored_maps import StoredMap, completed, drive, load_map, measures
 
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import MODELLED, OneHot
-from phasemap.search.maps import expected_wrong
+from phasemap.search.study_map import expected_wrong
 from phasemap.search.target import Target, numeric_axis
 
 load_map = functools.cache(load_map)

@@ -17,7 +17,7 @@ from phasemap.phases.curves import Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
 from phasemap.search.inference import complete
 from phasemap.search.labelling import NEEDED, ByRule, by_rule, model_values
-from phasemap.search.maps import numbers_of
+from phasemap.search.study_map import numbers_of
 
 
 @functools.cache

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from phasemap.study.data_files import read_arrays, read_matrix
 from phasemap.study.errors import BadFileError, StudyError
 from phasemap.study.file import load_resolved, load_study
-from phasemap.study.files import read_arrays, read_matrix
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 

@@ -26,7 +26,7 @@ def storage_errors(folder: RunFolder) -> Iterator[None]:
         raise UnreachableError(f"{what} can't be written or read: {error.strerror or error}") from None
 
 
-def patiently(write: Callable[[], Result]) -> Result:
+def retry(write: Callable[[], Result]) -> Result:
     """Write, and where the storage refuses it try again for half a minute."""
     for pause in PAUSES:
         try:

@@ -19,7 +19,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.shards import read_shard, shard_table, write_shard
-from phasemap.running.storage import patiently, storage_errors
+from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.spec import PhaseRule
 from phasemap.training.recording import TrialResult
@@ -66,7 +66,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         if stored is None:
             results = _train(pack, at_work, on_progress)
             with storage_errors(folder):
-                stored = patiently(lambda: _store(pack, results, at_work))
+                stored = retry(lambda: _store(pack, results, at_work))
             with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
                 folder.remove(folder.checkpoint(pack.pack_id))
         return stored
