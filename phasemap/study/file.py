@@ -149,14 +149,15 @@ class _Parser:
 
     def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
         """Validate one section; the keys in error are reported, and the rest is used for further checks."""
+        fields = {key: info for key, info in model.model_fields.items() if not info.exclude}  # no file holds the others
         if content is None:
             content = {}
         if not isinstance(content, dict):
-            self.wrong(path, f"is {describe(content)}; allowed: a mapping of {', '.join(model.model_fields)}")
+            self.wrong(path, f"is {describe(content)}; allowed: a mapping of {', '.join(fields)}")
             content = {}
-        self._unknown_keys(path, content, list(model.model_fields))
+        self._unknown_keys(path, content, list(fields))
         values = {}
-        for key, info in model.model_fields.items():
+        for key, info in fields.items():
             if key in content:
                 values[key] = self._value((*path, key), info, content[key])
             elif info.is_required():

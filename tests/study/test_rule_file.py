@@ -4,6 +4,7 @@ import time
 
 import pytest
 import yaml
+from conftest import study_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -310,3 +311,10 @@ def test_a_rule_that_was_broken_is_refused(changes):
     for old, new in changes:
         text = text.replace(old, new)
     assert problems(text)
+
+
+def test_what_only_code_can_hold_is_no_key_of_a_study():
+    with pytest.raises(
+        StudyError, match=r"phases\.own is an unknown key; allowed: rule, generalized, memorized, at_step "
+    ):
+        study_of(phases={"own": {"labels": {"a": "otherwise"}}})
