@@ -30,6 +30,13 @@ a copy of it was run, and storages by their last name. This page is written by `
 
 *Paper* studies have the paper's networks (p 97, N 500). *Small* ones look for the same with smaller networks and fewer
 values, in seconds or minutes: what holds or fails in them is no test at the paper's scale. *Own* ones go beyond it.
+
+Verdicts are those of the day of each run. Since 2026-11-26 claims over areas and shares allow for the steps in which
+these move ([decision 25](decisions/0025-claims-over-shares-and-paired-shifts.md)): by the numbers below, six claims
+of small studies with two or three seeds would be *undecided* now. They are those over inversion areas in
+`small_fig05_batchnorm` (batch against none) and `small_fig10_minibatches` (batch 16 against 256), over full inversion
+in both `small_fig16` studies, over confusion in `small_fig16_images_weight_decay`, and over generalization in
+`small_fig07a_transformer_weight_decay`.
 """
 
 
