@@ -114,10 +114,10 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     wanted = own if rule is None else _rule(rule)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
-    _check_with_rule(study)
     steps = longest_training(study)
     if wanted.at_step is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
+    _check_with_rule(study)
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
             run.folder.remove_labelled()

@@ -13,7 +13,7 @@ from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
 from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
-from phasemap.study.spec import Study
+from phasemap.study.spec import PhaseRule, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +86,13 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
         elif values_a != values_b:
             yield f"{setting.path}: {show_value(values_a[0])} and {show_value(values_b[0])}"
     if study_a.phases != study_b.phases:
-        yield f"rule: {rule_words(study_a)} and {rule_words(study_b)}"
+        yield f"rule: {rule_words(study_a.phases)} and {rule_words(study_b.phases)}"
     if study_a.seeds != study_b.seeds:
         yield f"seeds: {_listed(study_a.seeds)} and {_listed(study_b.seeds)}"
 
 
-def rule_words(study: Study) -> str:
-    """Name a study's labelling rule and its thresholds."""
-    rule = study.phases
+def rule_words(rule: PhaseRule) -> str:
+    """Name a labelling rule and its thresholds."""
     at_step = () if rule.at_step is None else (f"at step {rule.at_step}",)
     if rule.own is not None:
         told = ", ".join([*(f"{name} {value:g}" for name, value in rule.own.parameters), *at_step])

@@ -73,9 +73,8 @@ def _trained_once(a: pd.DataFrame, b: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _by_rules(aligned: Alignment) -> str:
-    if aligned.a.study.phases == aligned.b.study.phases:
-        return ""
-    return f"by two rules ({rule_words(aligned.a.study)} and {rule_words(aligned.b.study)})"
+    rules = [side.study.phases.model_copy(update={"at_step": None}) for side in (aligned.a, aligned.b)]
+    return "" if rules[0] == rules[1] else f"by two rules ({' and '.join(map(rule_words, rules))})"
 
 
 def _at_steps(a: pd.DataFrame, b: pd.DataFrame) -> str:

@@ -77,7 +77,8 @@ def make(name: str) -> dict[str, Any]:
     axes = set(run.study.axis_names)
     content: dict[str, Any] = {}
     for variant, (rule, step) in VARIANTS.items():
-        tables = completed(derive(folder, run.study.model_copy(update={"phases": rule}), step))
+        phases = rule.model_copy(update={"at_step": step})
+        tables = completed(derive(folder, run.study.model_copy(update={"phases": phases})))
         trials = tables.trials.drop(columns=list(NETWORK_SETTINGS)) if content else tables.trials
         content[variant] = {"trials": table(trials, stored), "points": table(tables.points, axes)}
     content[CURVES] = digest(run.curves)
