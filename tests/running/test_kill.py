@@ -143,7 +143,8 @@ def test_a_run_at_work_is_seen_by_status_and_ended_in_order_by_cancel(start, tmp
         return found.exit_code, json.loads(found.stdout)
 
     first = start("--in-process")
-    wait_for(lambda: shards(start.folder), what="a shard")
+    log = start.folder.log
+    wait_for(lambda: log.is_file() and "stored" in log.read_text(), what="a pack that is told of in the log")
     assert command("status", "killed")[1]["state"] == f"at work (process {first.pid} on {socket.gethostname()})"
     assert command("cancel", "killed") == (0, {"run": str(start.folder.path), "pid": first.pid})
     assert first.wait(60) == 130
