@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# Whole files go to one worker each, since their tests share clusters and runs; the longest first, and at most two with
-# Rays of their own at once, which mostly wait (tests/conftest.py).
-WORKERS = --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Whole files go to one worker each, since their tests share clusters and runs; the longest first (tests/conftest.py).
+WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What needs no Ray, no browser, no server and no training of more than a moment.
 FAST = study planning tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
   figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \

@@ -19,15 +19,11 @@ from phasemap.study.yaml_lines import parse_document
 
 pytest_plugins = ["services"]
 
-WITH_RAY = (  # two rows, each one file after the other: Rays that start together wait for one another
-    ("running/test_jobs.py", "running/test_runners.py", "test_cluster_files.py", "running/test_memory.py"),
-    ("running/test_kill.py", "running/test_adaptive.py", "running/test_growing.py", "running/test_chaos.py"),
-)
-LONG = (
-    *WITH_RAY[0], *WITH_RAY[1], "test_cli.py", "auditing/test_audit.py", "serving/test_serving_page.py",
-    "figures/test_page.py", "test_notebooks.py", "results/test_remote.py", "training/test_against_oracle.py",
-    "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py", "training/test_on_meta.py",
-    "training/test_fused.py",
+LONG = (  # those with a Ray of their own apart from one another, as far as three workers let them be
+    "running/test_chaos.py", "running/test_kill.py", "test_cli.py", "auditing/test_audit.py", "running/test_jobs.py",
+    "serving/test_serving_page.py", "running/test_adaptive.py", "figures/test_page.py", "running/test_growing.py",
+    "test_notebooks.py", "running/test_runners.py", "results/test_remote.py", "test_cluster_files.py",
+    "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
@@ -42,19 +38,6 @@ def pytest_collection_modifyitems(items):
     tests = Path(__file__).parent
     places = {tests / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(LONG)))
-
-
-def pytest_xdist_make_scheduler(config, log):
-    """Give whole files to the workers, and each row of those with Rays of their own to one of them."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
-            rows = [f"Ray {row}" for row, files in enumerate(WITH_RAY) if file.removeprefix("tests/") in files]
-            return rows[0] if rows else file
-
-    return Scheduling(config, log)
 
 
 def __getattr__(name):
