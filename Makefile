@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 # Whole files go to one worker each, since their tests share clusters and runs; the longest first (tests/conftest.py).
 WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What needs no Ray, no browser, no server and no training of more than a moment.
-FAST = study planning tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
+FAST = study planning/test_packs.py tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
   figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \
   running/test_slots.py running/test_tokens.py running/test_ray_feed.py auditing/test_reading.py auditing/test_effort.py
 
