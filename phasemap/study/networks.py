@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from phasemap.study.identity import Identity
+from phasemap.study.names import FACTS, FINALS, QUANTITY_KINDS
+from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
@@ -82,6 +84,14 @@ NETWORK_SETTINGS: Mapping[str, Setting] = settings_of(SECTIONS)
 
 NETWORK_IDENTITY = Identity(defaults={name: setting.default for name, setting in NETWORK_SETTINGS.items()})
 """Settings at their default are left out, so that a setting added in a later release changes no old id."""
+
+NETWORK_RECORDED = Recorded(
+    quantities=QUANTITY_KINDS,
+    facts=FACTS,
+    finals=FINALS,
+    whole=frozenset(FACTS) - {"corruption_effective"},
+)
+"""What is recorded of every network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

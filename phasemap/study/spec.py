@@ -14,6 +14,7 @@ from phasemap.study.identity import Identity
 from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, PHASES, SUBPHASES, FrontierKind
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
+    NETWORK_RECORDED,
     NETWORK_SETTINGS,
     FixedSpec,
     ModelSpec,
@@ -21,6 +22,7 @@ from phasemap.study.networks import (
     TaskSpec,
     TrainingSpec,
 )
+from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
 from phasemap.study.settings import Section, Setting
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
@@ -147,6 +149,11 @@ class Study(Section):
         raise NotImplementedError
 
     @property
+    def recorded(self) -> Recorded:
+        """What the study's program records of every trial."""
+        raise NotImplementedError
+
+    @property
     def identity(self) -> Identity:
         """What the ids of the study's trials are made of."""
         raise NotImplementedError
@@ -192,6 +199,11 @@ class NetworkStudy(Study):
     def declared(self) -> Mapping[str, Setting]:
         """What tasks, networks and their training can be told."""
         return NETWORK_SETTINGS
+
+    @property
+    def recorded(self) -> Recorded:
+        """What is recorded of every network."""
+        return NETWORK_RECORDED
 
     @property
     def identity(self) -> Identity:
