@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.labelling import PEAK
 from phasemap.results.schema import setting_value
+from phasemap.study.names import PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
@@ -20,7 +20,7 @@ def mean_columns(study: Study) -> tuple[str, ...]:
     """Return the columns of trials that are averaged over a point's seeds, in the order of the table of points."""
     recorded = study.recorded
     shares = tuple(name for name in recorded.facts if name not in recorded.whole)
-    return (*recorded.quantities, *(PEAK if study.phases.own is None else ()), *shares, *recorded.finals)
+    return (*recorded.quantities, *(PEAKS if study.phases.own is None else ()), *shares, *recorded.finals)
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:

@@ -58,6 +58,12 @@ QUANTITY_KINDS: Final[dict[str, Literal["accuracy", "loss", "number"]]] = {
 }
 """The kind of each quantity that built-in tasks record."""
 
+GENERALIZES: Final = "generalizes"
+"""What claims and transitions call the labels of networks that generalize."""
+
+PEAKS: Final = {"peak_test_accuracy": "test_accuracy"}
+"""The largest value of a quantity over the steps, in tables of the built-in rules."""
+
 FACTS = ("n_train", "n_corrupted", "n_classes", "corruption_effective")
 """What is known of a trial's data beside its settings."""
 
