@@ -139,5 +139,6 @@ def curves_in(frame: pd.DataFrame, rule: PhaseRule = MEMORIZED_FRACTION) -> Iter
                 steps=np.asarray(same_steps, dtype=np.int64),
                 values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in quantities},
                 facts=known,
+                n=len(ids),
             ),
         )

@@ -91,6 +91,8 @@ RESERVED_COLUMNS = (
 """The columns of the table of trials, beside settings, that no rule may fill."""
 
 BUILT_IN_RULES: Final = ("memorized_fraction", "doshi2024")
+NO_RULE: Final = "none"
+"""The rule of studies without labels: maps of quantities."""
 
 ROBUSTNESS: Final = "robustness"
 """The share of other thresholds, windows, horizons and seeds that keep a point's label."""
