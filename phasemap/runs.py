@@ -19,7 +19,6 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
-from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
@@ -27,7 +26,7 @@ from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.names import FINALS, ROBUSTNESS
+from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
@@ -62,7 +61,11 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None, "label_reason": None}
+        unknown: dict[str, Any] = {
+            **dict.fromkeys(self.study.recorded.finals, np.nan),
+            "kernel": None,
+            "label_reason": None,
+        }
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
@@ -106,20 +109,22 @@ class Run:
 
         return compare(self.study, self.trials, other.study, other.trials)
 
-    def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
+    def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
 
-        ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
-        where there is no transition, or more than one.
+        ``event`` is a phase or label, being above a frontier, or reaching a step time of the study's rule; of built-in
+        rules also ``generalizes`` (the default; else it is the first frontier) and ``generalization_wins``. ``fix``
+        holds the other axes. UserError where there is no transition, or more than one.
         """
         from phasemap.diagram.critical import critical
 
         return critical(self.study, self.trials, axis, event, fix)
 
-    def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
+    def survival(self, event: str | None = None, by: str | None = None) -> pd.DataFrame:
         """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
 
-        Trials that had not reached it by the horizon count as censored.
+        Trials that had not reached it by the horizon count as censored. By default it is grokking_step, or the first of
+        the rule's times.
         """
         from phasemap.diagram.survival import survival
 
@@ -184,7 +189,7 @@ class Run:
         from phasemap.figures.kinds import PHASES
         from phasemap.figures.spec import figure_spec
 
-        check_kind(kind, metric)
+        check_kind(self.study, kind, metric)
         if kind == PHASES:
             diagram = self._lay_out(x, y, fix, facet, metric)
             return figure_spec(diagram.data, metric or "subphase", diagram.bands())
@@ -283,7 +288,7 @@ class Run:
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)
-        return frame if set(QUANTITIES) <= set(frame) else otherwise(self._derived)
+        return frame if set(self.study.recorded.quantities) <= set(frame) else otherwise(self._derived)
 
 
 def open_run(path: str | Path, storage: str | Path | None = None) -> Run:

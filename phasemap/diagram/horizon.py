@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow as pa
 
 from phasemap.diagram.diagram import STEP
+from phasemap.diagram.frontier import map_frontiers
 from phasemap.diagram.points import point_labels, point_table
-from phasemap.phases.curves import ACCURACIES
+from phasemap.phases.built_in import shown_quantities
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
@@ -54,7 +55,9 @@ def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:
 
 
 def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: Sequence[int]) -> Iterator[pd.DataFrame]:
-    """Yield the points' labels and mean accuracies at each step, had the training ended there; one row a point.
+    """Yield the points' labels and the means of what is drawn over the steps, had the training ended at each step.
+
+    One row a point: its labels, its frontiers' quantities, and those whose curves figures show.
 
     ``ids`` are those of the study's trials in its order. A trial whose training had ended before keeps what it had
     then. Cheaper than the whole table of points: without the step times and the other columns.
@@ -62,21 +65,22 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
     place = {trial_id: number for number, trial_id in enumerate(ids)}
     ok = rows.filter(pa.array([status == "ok" for status in rows["status"].to_pylist()], pa.bool_()))
     points = np.asarray([place[name] // len(study.seeds) for name in ok["trial_id"].to_pylist()], dtype=np.int64)
-    groups = curves_of(ok, *needed_of(study.phases))
-    known = ok.select(["n_corrupted", "n_classes"]).to_pandas().assign(point=points)
+    needed, facts = needed_of(study.phases)
+    lines = (name for frontier in map_frontiers(study) for name in frontier.quantities)
+    drawn = list(dict.fromkeys((*shown_quantities(study.recorded), *lines)))
+    groups = curves_of(ok, tuple(dict.fromkeys((*needed, *drawn))), facts)
+    known = ok.select(list(study.recorded.facts)).to_pandas().assign(point=points)
     n_points = len(ids) // len(study.seeds)
-    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(ACCURACIES, np.nan))
+    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(drawn, np.nan))
     for step in steps:
         parts = [nothing]
         for members, curves in groups:
             if curves.steps[0] <= step:
                 until = curves.until(step)
                 subphase = subphases(until, study.phases)
-                last = {name: until.values[name][:, -1] for name in ACCURACIES}
+                last = {name: until.values[name][:, -1] for name in drawn}
                 part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase, study.phases), **last)
                 parts.append(part)
-        frame = (
-            pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *ACCURACIES)))
-        )
-        means = frame.groupby("point")[list(ACCURACIES)].mean().reindex(range(n_points))
+        frame = pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *drawn)))
+        means = frame.groupby("point")[drawn].mean().reindex(range(n_points))
         yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))

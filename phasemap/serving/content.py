@@ -22,10 +22,8 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.figures.page import report_html
 from phasemap.figures.report import SMALL_TRIALS, report_payload
 from phasemap.figures.thumbnail import thumbnail_svg
-from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import CURVE_COLUMNS
 from phasemap.results.provenance import read_provenance
-from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import reread_if_replaced, shard_files, shard_pieces
 from phasemap.runs import Run
 from phasemap.serving.store import Snapshot
@@ -80,7 +78,7 @@ def curve(snapshot: Snapshot, trial_id: str) -> bytes:
         "trial_id": trial_id,
         "status": row["status"],
         "step": row["step"],
-        "quantities": {name: [_number(value) for value in row[name]] for name in QUANTITIES},
+        "quantities": {name: [_number(value) for value in row[name]] for name in snapshot.study.recorded.quantities},
     }
     return json.dumps(content, allow_nan=False).encode()
 
@@ -110,7 +108,7 @@ def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
     """
     executions = read_provenance(snapshot.folder)
     if running or len(snapshot.trials) > SMALL_TRIALS:
-        content = report_payload(snapshot.tables, SHARD_SCHEMA.empty_table(), executions)
+        content = report_payload(snapshot.tables, None, executions)
         content["card"]["claims"] = None  # they are tested at the end
     else:
         run = snapshot.run()
