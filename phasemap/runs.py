@@ -61,11 +61,8 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        unknown: dict[str, Any] = {
-            **dict.fromkeys(self.study.recorded.finals, np.nan),
-            "kernel": None,
-            "label_reason": None,
-        }
+        finals = dict.fromkeys(self.study.recorded.finals, np.nan)
+        unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
@@ -85,9 +82,7 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
-        return self._read(
-            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
-        )
+        return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
 
     def diagram(
         self,
@@ -270,6 +265,12 @@ class Run:
         path = self.folder.neurons
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
         return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+
+    def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
+        from phasemap.results.schema import shard_schema
+
+        frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
+        return frame
 
     @cached_property
     def _rows(self) -> pa.Table:

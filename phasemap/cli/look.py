@@ -63,13 +63,13 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from phasemap.api import open_run
     from phasemap.figures.spec import figure_spec
     from phasemap.figures.terminal import terminal_figure
-    from phasemap.phases.built_in import rules_disagree
+    from phasemap.phases.labelling import rules_differ
     from phasemap.study.trials import count_trials
 
     found = open_run(run, storage)
     trials, points, axes = found.trials, found.points, list(found.study.axis_names)
     bad = trials[trials["status"].isin(["failed", "diverged"])]
-    differ = rules_disagree(trials.dropna(subset="subphase"))
+    differ = rules_differ(trials)
     content = {
         "run": found.place,
         "n_trials": count_trials(found.study),
@@ -98,8 +98,10 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     console.print(f"points: {words(content['point_subphase_counts'])}")
     if found.study.search.kind != "grid":
         console.print(f"map: {search_words(found)}")
-    rules = f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
-    console.print(f"labelled by {found.study.phases.rule}{_at_step(content)}{rules}")
+    console.print(
+        f"labelled by {found.study.phases.rule}{_at_step(content)}"
+        + (f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else "")
+    )
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.frontier import Floats, map_frontiers
 from phasemap.diagram.points import point_table
-from phasemap.phases.built_in import phase_named, time_columns
+from phasemap.phases.built_in import phase_named
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
     Area,
@@ -89,7 +89,7 @@ def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid
     rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
     rows["status"] = rows["status"].fillna("missing")
     late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
-    times = tuple(time_columns(rule_of(study.phases), rows.columns))
+    times = tuple(name for name, _ in rule_of(study.phases).times)
     for name in times:
         rows[name] = rows[name].astype(float).fillna(late)
     return Grid(study=study, trials=trials, rows=rows, times=times)

@@ -17,7 +17,7 @@ from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
 from phasemap.diagram.frontier import ABOVE, BELOW, Floats, frontier_sides, map_frontiers
 from phasemap.diagram.seeds import SeedMaps, by_seed, resamples
 from phasemap.diagram.statistics import LOSES, WINS
-from phasemap.phases.built_in import GENERALIZES, WINS_COLUMN, phase_named, time_columns
+from phasemap.phases.built_in import GENERALIZES, WINS_COLUMN, phase_named
 from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
@@ -56,7 +56,7 @@ def critical(
     the same two values; intervals are Student's t times the bootstrap error over whole seeds. UserError where there is
     no transition, or more than one.
     """
-    events = _events(study, trials)
+    events = _events(study)
     event = _usual_event(study) if event is None else event
     if event not in events:
         raise UserError(f"{event} is not an event; allowed: {', '.join(events)}")
@@ -73,14 +73,14 @@ def critical(
     return _fit(shown, along, event)
 
 
-def _events(study: Study, trials: pd.DataFrame) -> tuple[str, ...]:
+def _events(study: Study) -> tuple[str, ...]:
     """Return what a transition can be of: labels, phases, frontiers and step times, and other words for some."""
     words = [GENERALIZES] if study.phases.own is None else []
     frontiers = map_frontiers(study)
     words += [WINS_COLUMN for frontier in frontiers if frontier.tested]
     names = [frontier.name for frontier in frontiers]
-    times = time_columns(rule_of(study.phases), trials.columns)
-    return tuple(dict.fromkeys((*words, *study.phases.phases, *study.phases.labels, *names, *times)))
+    names += [name for name, _ in rule_of(study.phases).times]
+    return tuple(dict.fromkeys((*words, *study.phases.phases, *study.phases.labels, *names)))
 
 
 def _usual_event(study: Study) -> str:
@@ -96,7 +96,7 @@ def _shown(study: Study, trials: pd.DataFrame, event: str) -> Floats:
         labels = by_seed(study, trials, ["phase", "subphase"])
         same = (labels["phase"] == name) | (labels["subphase"] == name)
         return np.where(pd.isna(labels["phase"]), np.nan, same.astype(float))
-    if name in time_columns(rule_of(study.phases), trials.columns):
+    if name in dict(rule_of(study.phases).times):
         found = by_seed(study, trials, [name, "status"])
         return np.where(pd.isna(found["status"]), np.nan, pd.notna(found[name]).astype(float))
     frontiers = map_frontiers(study)

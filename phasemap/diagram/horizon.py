@@ -9,9 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from phasemap.diagram.diagram import STEP
-from phasemap.diagram.frontier import map_frontiers
 from phasemap.diagram.points import point_labels, point_table
-from phasemap.phases.built_in import shown_quantities
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
@@ -42,7 +40,7 @@ def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
 
 def _points_at(study: Study, folder: RunFolder, step: int) -> pd.DataFrame:
     """Return the points of the trials that were trained that far."""
-    rows = merge_rows(labelled_rows(folder, study.phases, step, reached=True))
+    rows = merge_rows(labelled_rows(folder, study, step, reached=True))
     return point_table(study, trial_frame(rows))
 
 
@@ -65,22 +63,20 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
     place = {trial_id: number for number, trial_id in enumerate(ids)}
     ok = rows.filter(pa.array([status == "ok" for status in rows["status"].to_pylist()], pa.bool_()))
     points = np.asarray([place[name] // len(study.seeds) for name in ok["trial_id"].to_pylist()], dtype=np.int64)
-    needed, facts = needed_of(study.phases)
-    lines = (name for frontier in map_frontiers(study) for name in frontier.quantities)
-    drawn = list(dict.fromkeys((*shown_quantities(study.recorded), *lines)))
-    groups = curves_of(ok, tuple(dict.fromkeys((*needed, *drawn))), facts)
+    quantities = needed_of(study.phases)[0]
+    groups = curves_of(ok, *needed_of(study.phases))
     known = ok.select(list(study.recorded.facts)).to_pandas().assign(point=points)
     n_points = len(ids) // len(study.seeds)
-    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(drawn, np.nan))
+    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(quantities, np.nan))
     for step in steps:
         parts = [nothing]
         for members, curves in groups:
             if curves.steps[0] <= step:
                 until = curves.until(step)
                 subphase = subphases(until, study.phases)
-                last = {name: until.values[name][:, -1] for name in drawn}
+                last = {name: until.values[name][:, -1] for name in quantities}
                 part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase, study.phases), **last)
                 parts.append(part)
-        frame = pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *drawn)))
-        means = frame.groupby("point")[drawn].mean().reindex(range(n_points))
+        frame = pd.concat(parts)
+        means = frame.groupby("point")[list(quantities)].mean().reindex(range(n_points))
         yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import CensoredData, ecdf
 
-from phasemap.phases.built_in import USUAL_TIME, time_columns
+from phasemap.phases.built_in import USUAL_TIME
 from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
@@ -24,7 +24,7 @@ def survival(study: Study, trials: pd.DataFrame, event: str | None = None, by: s
     ``n_reached``. The event is a step time, by default that of grokking or else the first. Trials that diverged or
     failed are left out. UserError for an unknown event or axis, or no trials.
     """
-    events = time_columns(rule_of(study.phases), trials.columns)
+    events = [name for name, _ in rule_of(study.phases).times]
     event = event or next((name for name in (USUAL_TIME, *events) if name in events), None)
     if event not in events:
         known = f"allowed: {', '.join(events)}" if events else "the rule of the study declares no times"

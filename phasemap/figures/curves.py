@@ -19,7 +19,6 @@ from phasemap.phases.built_in import (
     NORM_PARTS,
     column_kinds,
     shown_quantities,
-    time_columns,
 )
 from phasemap.phases.strokes import STROKES, quantity_strokes, readable, strokes, time_strokes
 from phasemap.study.conditions import Kind
@@ -118,7 +117,7 @@ def _step_times(frames: Frames, cell: Cell) -> tuple[Event, ...]:
     """Return the median step of each event; a seed that has not reached it counts as later than all that have."""
     rows = cell.rows(frames.trials)
     found = []
-    names = time_columns(rule_of(frames.study.phases), frames.trials.columns)
+    names = (name for name, _ in rule_of(frames.study.phases).times)
     for name, (letter, stroke) in time_strokes(names).items():
         median = np.median(rows[name].fillna(np.inf).to_numpy(dtype=float)) if len(rows) else np.inf
         if np.isfinite(median):

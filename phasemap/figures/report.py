@@ -18,6 +18,7 @@ from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import MOST_PANELS, Panel
 from phasemap.diagram.frontier import map_frontiers
 from phasemap.diagram.horizon import chosen_steps, labels_over_steps
+from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.curves import KINDS
@@ -27,8 +28,8 @@ from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
 from phasemap.figures.report_lines import GRID, frontier_lines
-from phasemap.figures.spec import LABEL_METRICS, SPREAD, cell_marks, frontier_looks, setting_words
-from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities, time_columns
+from phasemap.figures.spec import LABEL_METRICS, cell_marks, frontier_looks, setting_words
+from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
 from phasemap.results.merge import steps_in
@@ -69,7 +70,7 @@ def report_payload(
     if rows is not None:
         frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), *frames]
     kinds = {name: study.recorded.quantities[name] for name in shown_quantities(study.recorded)}
-    times = time_strokes(time_columns(rule_of(study.phases), tables.trials.columns))
+    times = time_strokes(name for name, _ in rule_of(study.phases).times)
     content = {
         "name": study.name,
         "question": study.question,
@@ -180,7 +181,7 @@ def _points(study: Study, points: pd.DataFrame, order: NDArray[np.int64]) -> dic
         codes = {word: code for code, word in enumerate(VERDICTS)}
         wins = rows[WINS_COLUMN].map(codes).fillna(UNKNOWN).to_numpy(dtype=np.uint8)
     kinds = column_kinds(study)
-    means = [name for name in rows if f"{name}{SPREAD}" in rows and rows[name].notna().any()]
+    means = [name for name in mean_columns(study) if rows[name].notna().any()]
     shares = rows[["agreement", "confidence"]].to_numpy(dtype=float).T
     share_scale = scale_for(np.asarray([0.0, 1.0]))
     return {
@@ -194,7 +195,7 @@ def _points(study: Study, points: pd.DataFrame, order: NDArray[np.int64]) -> dic
 
 
 def _quantity(rows: pd.DataFrame, name: str, kind: Kind) -> dict[str, Any]:
-    mean, spread = (rows[column].to_numpy(dtype=float) for column in (name, f"{name}{SPREAD}"))
+    mean, spread = (rows[column].to_numpy(dtype=float) for column in (name, f"{name}_std"))
     scale = scale_of(kind, mean)
     spread_scale = scale_for(spread)
     return {

@@ -11,7 +11,8 @@ from phasemap.diagram.claim_links import link_words
 from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
-from phasemap.phases.built_in import CITATION, built_in_words, rules_disagree
+from phasemap.phases.built_in import CITATION, built_in_words
+from phasemap.phases.labelling import rules_differ
 from phasemap.phases.strokes import readable
 from phasemap.search.completed import map_words
 from phasemap.study.rule import OTHERWISE, Rule
@@ -97,8 +98,8 @@ def _settings(study: Study) -> list[Row]:
 
 
 def _agreement(tables: Tables) -> list[Row]:
-    found = rules_disagree(tables.trials)
-    return [("the two rules", f"differ on {found[0]} of {found[1]} trials")] if found and found[1] else []
+    differ, known = rules_differ(tables.trials) or (0, 0)
+    return [("the two rules", f"differ on {differ} of {known} trials")] if known else []
 
 
 def _trials(tables: Tables) -> list[Row]:

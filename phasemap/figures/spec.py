@@ -16,6 +16,7 @@ from phasemap.diagram.bands import LEVEL, Band
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STEP, Diagram, Panel
 from phasemap.diagram.frontier import Floats, MapFrontier
+from phasemap.diagram.points import mean_columns
 from phasemap.phases.built_in import column_kinds
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import LineStyle, frontier_styles, frontier_words, readable
@@ -27,8 +28,6 @@ from phasemap.study.spec import Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
-OF_SEEDS = ("agreement", "agreement_low", "agreement_high", "n_seeds", "n_failed", "n_diverged", "confidence")
-SPREAD = "_std"  # how the columns end that hold the deviation of another
 
 SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
 OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
@@ -149,8 +148,8 @@ def _check_metric(diagram: Diagram, metric: str) -> None:
         raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
     numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
     if metric not in (*LABEL_METRICS, *numbers):
-        means = [name for name in numbers if name not in OF_SEEDS and not name.endswith(SPREAD)]
-        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join((*LABEL_METRICS, *means, ROBUSTNESS))}")
+        known = (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
 
 
 def _band_of(study: Study) -> str:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-import pandas as pd
-
 from phasemap.study.conditions import Kind
-from phasemap.study.names import ACCURACIES, ROBUSTNESS, STEP_TIMES
+from phasemap.study.names import ACCURACIES, ROBUSTNESS
 from phasemap.study.recorded import Recorded
-from phasemap.study.rule import Rule
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
 
@@ -37,7 +32,6 @@ NORM_PARTS = {"weight_norm_u": "u", "weight_norm_v": "v", "weight_norm_w": "w"}
 ALL_NORMS = "weight_norm"
 PRUNED_LOSSES = ("train_loss", "test_loss")
 
-RULE_COLUMNS = ("subphase_doshi2024", "subphase_memorized_fraction")
 RULES = {
     "memorized_fraction": (
         "A network generalizes with test accuracy >= {generalized:g}. Among those that do: coexistence with memorized "
@@ -85,17 +79,3 @@ def column_kinds(study: Study) -> dict[str, Kind]:
     """Return the kind of each column of numbers whose kind is known; others are plain numbers."""
     kinds: dict[str, Kind] = dict.fromkeys(SHARES, "accuracy")
     return {**kinds, **dict(rule_of(study.phases).quantities), **study.recorded.quantities}
-
-
-def time_columns(rule: Rule, columns: Collection[str]) -> list[str]:
-    """Return the step times of a table of trials: those of built-in rules that it has, and the rule's."""
-    own = [name for name, _ in rule.times]
-    return list(dict.fromkeys((*(name for name in STEP_TIMES if name in own or name in columns), *own)))
-
-
-def rules_disagree(trials: pd.DataFrame) -> tuple[int, int] | None:
-    """Return of how many trials the built-in rules' labels differ, and how many have both; None without them."""
-    if not set(RULE_COLUMNS) <= set(trials):
-        return None
-    both = trials[list(RULE_COLUMNS)].dropna()
-    return int((both.iloc[:, 0] != both.iloc[:, 1]).sum()), len(both)
