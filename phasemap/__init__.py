@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from phasemap.search.sampler import BoundarySampler
     from phasemap.study.errors import StudyError, UnreachableError, UserError
     from phasemap.study.file import load_study
+    from phasemap.study.marking import program
     from phasemap.study.spec import PhaseRule, Study
+    from phasemap.training.program_context import TrialContext
 
 _HOMES = {
     "BoundarySampler": "phasemap.search.sampler",
     "PhaseDiagram": "phasemap.maps",
     "PhaseRule": "phasemap.study.spec",
     "Run": "phasemap.runs",
+    "TrialContext": "phasemap.training.program_context",
     "Study": "phasemap.study.spec",
     "StudyError": "phasemap.study.errors",
     "UnreachableError": "phasemap.study.errors",
@@ -36,6 +39,7 @@ _HOMES = {
     "load_network": "phasemap.api",
     "load_study": "phasemap.study.file",
     "open_run": "phasemap.runs",
+    "program": "phasemap.study.marking",
     "relabel": "phasemap.api",
     "run": "phasemap.api",
 }
@@ -47,6 +51,7 @@ __all__ = [
     "Run",
     "Study",
     "StudyError",
+    "TrialContext",
     "UnreachableError",
     "UserError",
     "__version__",
@@ -54,6 +59,7 @@ __all__ = [
     "load_network",
     "load_study",
     "open_run",
+    "program",
     "relabel",
     "run",
 ]
