@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
@@ -69,15 +70,17 @@ class Parameter:
 
     def _annotation(self) -> Any:
         """Return the types as an annotation, which messages are worded from."""
-        parts = []
+        parts: list[Any] = []
         for kind in self.types:
             if kind == CHOICE:
                 parts.append(Literal[self.choices])
             elif kind in LISTS:
-                parts.append(list[SCALARS[kind[5:-1]]])  # type: ignore[misc]
+                parts.append(types.GenericAlias(list, (SCALARS[kind[5:-1]],)))
             elif kind != "none":
                 parts.append(SCALARS[kind])
-        return Union[(*parts, *([None] if "none" in self.types else []))]  # noqa: UP007
+        if "none" in self.types:
+            parts.append(type(None))
+        return Union[tuple(parts)]  # noqa: UP007
 
     def content(self) -> dict[str, Any]:
         """Return the parameter as plain values, from which ``parameter_of`` makes it again."""

@@ -21,10 +21,8 @@ from phasemap.study.programs import (
     refuse_code,
 )
 from phasemap.study.reader import Reader
-from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Setting
 from phasemap.study.signature import RESERVED_NAMES, SignatureError
-from phasemap.study.spec import PhaseRule
 from phasemap.study.values import allowed, describe
 
 REQUIRED = ("name", "program", "axes")
@@ -64,7 +62,8 @@ class ProgramReader(Reader):
         values["version"] = self.value(("version",), ProgramStudy.model_fields["version"], content.get("version", 1))
         values["fixed"] = self.fixed(content.get(FIXED), axes)
         self.unquoted()
-        values["phases"] = self.program_phases(content.get("phases"), program.recorded)
+        self.recorded = program.recorded
+        values["phases"] = self.phases(("phases",), {} if content.get("phases") is None else content["phases"])
         study = ProgramStudy.model_construct(**values)
         for path, message in check_any(study, frozenset(p.path for p in self.problems)):
             self.wrong(path, message)
@@ -174,10 +173,6 @@ class ProgramReader(Reader):
             parameter = self.parameters.get(str(name))
             if parameter is not None and {"str", "choice", "list[str]"} & set(parameter.types):
                 self.wrong(path, f"= {text} is true or false to many readers of YAML; allowed: quote it, '{text}'")
-
-    def program_phases(self, content: Any, recorded: Recorded) -> PhaseRule:
-        """Read what a study labels by, over the quantities of its program."""
-        return self.phases(("phases",), {} if content is None else content)
 
     def no_setting(self) -> str:
         """Say of an axis that the program lacks it, and what it has."""

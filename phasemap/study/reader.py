@@ -11,7 +11,9 @@ from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.errors import Problem, StudyError, did_you_mean
+from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.phases_section import OWN, PhasesReader
+from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Section, Setting
 from phasemap.study.spec import PhaseRule, SearchSpec, Study
 from phasemap.study.values import adapter, allowed, describe
@@ -28,6 +30,7 @@ class Reader:
     declared: Mapping[str, Setting]
     problems: list[Problem] = field(default_factory=list)
     files_allowed: bool = True
+    recorded: Recorded = NETWORK_RECORDED
 
     def __post_init__(self) -> None:
         self.problems.extend(self.document.problems)
@@ -57,7 +60,14 @@ class Reader:
 
     def phases(self, path: tuple[Any, ...], content: Any, *, name: str = OWN) -> PhaseRule:
         """Read what a study labels by; ``name`` is that of own labels that have none."""
-        reader = PhasesReader(self.document, self.section, files_allowed=self.files_allowed, name=name)
+        reader = PhasesReader(
+            self.document,
+            self.section,
+            files_allowed=self.files_allowed,
+            name=name,
+            recorded=self.recorded,
+            settings=self.declared,
+        )
         rule = reader.read(path, content)
         self.problems.extend(reader.problems)
         return rule
