@@ -73,7 +73,9 @@ def read_rule(
 
 def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUANTITY_KINDS) -> Rule:
     """Turn a document into a rule; StudyError names every mistake in it."""
-    rule, problems = read_rule(document, document.content, name, recorded=replace(NETWORK_RECORDED, quantities=recorded))
+    rule, problems = read_rule(
+        document, document.content, name, recorded=replace(NETWORK_RECORDED, quantities=recorded)
+    )
     stop_if_wrong([*document.problems, *problems])
     assert rule is not None
     return rule
