@@ -19,7 +19,6 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
-from phasemap.phases.curves import QUANTITIES
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
@@ -27,7 +26,7 @@ from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.names import FINALS, ROBUSTNESS
+from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ class Run:
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         frame = self._read(self.folder.trials, lambda tables: tables.trials)
-        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None, "label_reason": None}
+        finals = dict.fromkeys(self.study.recorded.finals, np.nan)
+        unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
@@ -82,9 +82,7 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
-        return self._read(
-            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
-        )
+        return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
 
     def diagram(
         self,
@@ -266,6 +264,12 @@ class Run:
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
         return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
 
+    def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
+        from phasemap.results.schema import shard_schema
+
+        frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
+        return frame
+
     @cached_property
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
@@ -283,7 +287,7 @@ class Run:
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)
-        return frame if set(QUANTITIES) <= set(frame) else otherwise(self._derived)
+        return frame if set(self.study.recorded.quantities) <= set(frame) else otherwise(self._derived)
 
 
 def open_run(path: str | Path, storage: str | Path | None = None) -> Run:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from phasemap.diagram.frontier import crossings, height
 from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
-from phasemap.results.merge import TRIAL_COLUMNS
+from phasemap.results.merge import trial_schema
+from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.search.inference import complete
 from phasemap.search.study_map import target_of
 from phasemap.search.study_search import StudySearch
@@ -89,7 +90,7 @@ def load_map(name: str) -> StoredMap:
     study = load_study(FOLDER / f"{name}.yaml")
     trials = pq.read_table(FOLDER / f"{name}.parquet").to_pandas()
     assert trials["trial_id"].tolist() == list(grid_ids(study))
-    return StoredMap(study, trials.reindex(columns=list(TRIAL_COLUMNS)))
+    return StoredMap(study, trials.reindex(columns=trial_schema(SHARD_SCHEMA, study.phases).names))
 
 
 def every_second(full: StoredMap, name: str) -> StoredMap:

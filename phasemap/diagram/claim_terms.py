@@ -87,7 +87,7 @@ def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid
     rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
     rows["status"] = rows["status"].fillna("missing")
     late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
-    for name in STEP_TIMES:
+    for name in (name for name in STEP_TIMES if name in rows):
         rows[name] = rows[name].astype(float).fillna(late)
     return Grid(study=study, trials=trials, rows=rows)
 

@@ -10,13 +10,17 @@ import pandas as pd
 from scipy.special import ndtri
 
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.labelling import PEAK
 from phasemap.results.schema import setting_value
-from phasemap.study.names import FINALS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
-MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", *FINALS)
+
+def mean_columns(study: Study) -> tuple[str, ...]:
+    """Return the columns of trials that are averaged over a point's seeds, in the order of the table of points."""
+    recorded = study.recorded
+    shares = tuple(name for name in recorded.facts if name not in recorded.whole)
+    return (*recorded.quantities, *(PEAK if study.phases.own is None else ()), *shares, *recorded.finals)
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +30,8 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     decided in the order of the rule's phases (memorization, forgetting, confusion, grokking).
     """
     points = list(study.points())
-    values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
+    axes = enumerate(study.axis_names)
+    values = {n: [setting_value(study.declared[n], point[i]) for point in points] for i, n in axes}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
@@ -38,9 +43,10 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
-    grouped = ok.groupby("point")[list(MEANS)]
+    averaged = mean_columns(study)
+    grouped = ok.groupby("point")[list(averaged)]
     means, deviations = grouped.mean(), grouped.std()
-    for name in MEANS:
+    for name in averaged:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
     frame["generalizes"] = _generalizes(study.phases, frame)

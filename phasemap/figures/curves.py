@@ -92,6 +92,8 @@ def _step_times(frames: Frames, cell: Cell) -> tuple[Event, ...]:
     rows = cell.rows(frames.trials)
     found = []
     for name, (letter, stroke) in STEP_TIMES.items():
+        if name not in rows:
+            continue
         median = np.median(rows[name].fillna(np.inf).to_numpy(dtype=float)) if len(rows) else np.inf
         if np.isfinite(median):
             found.append(Event(stroke=stroke, x=float(median), letter=letter))

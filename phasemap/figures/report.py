@@ -17,7 +17,7 @@ from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Panel
 from phasemap.diagram.horizon import chosen_steps, labels_over_steps
-from phasemap.diagram.points import MEANS
+from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.packed import packed, scale_for
@@ -70,7 +70,7 @@ def report_payload(
         "ramp": [mpl.colors.to_hex(mpl.colormaps["viridis"](share)) for share in np.linspace(0, 1, 17)],
         "steps": list(steps) or [0],
         "labels": packed(np.stack([_marks_at(study, frame, tables.points)[order] for frame in frames])),
-        "points": _points(tables.points, order),
+        "points": _points(study, tables.points, order),
         "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
         "bands": frontier_bands(study, tables.points, tables.trials, len(frames) - 1),
         "strokes": {name: _stroke(name) for name in ACCURACIES},
@@ -141,7 +141,7 @@ def _marks_at(study: Study, frame: pd.DataFrame, points: pd.DataFrame) -> NDArra
     return np.asarray([names[name] for name in cell_marks(Panel(facet={}, grid=grid), "subphase")], dtype=np.uint8)
 
 
-def _points(points: pd.DataFrame, order: NDArray[np.int64]) -> dict[str, Any]:
+def _points(study: Study, points: pd.DataFrame, order: NDArray[np.int64]) -> dict[str, Any]:
     """Return the other columns of the table of points: counts of seeds, agreement, and quantities with their spread."""
     rows = points.iloc[order]
     counts = rows[["n_seeds", "n_failed", "n_diverged"]].to_numpy().T.astype(np.uint16)
@@ -154,7 +154,7 @@ def _points(points: pd.DataFrame, order: NDArray[np.int64]) -> dict[str, Any]:
         "verdicts": list(VERDICTS),
         "inferred": packed(rows["inferred"].to_numpy(dtype=np.uint8)),
         "shares": packed(share_scale.encode(shares)),  # agreement, confidence
-        "quantities": [_quantity(rows, name) for name in MEANS if rows[name].notna().any()],
+        "quantities": [_quantity(rows, name) for name in mean_columns(study) if rows[name].notna().any()],
     }
 
 

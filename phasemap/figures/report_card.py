@@ -12,6 +12,7 @@ from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
 from phasemap.figures.spec import readable
+from phasemap.phases.labelling import rules_differ
 from phasemap.search.completed import map_words
 from phasemap.study.rule import OTHERWISE, Rule
 from phasemap.study.spec import PhaseRule, Study
@@ -127,9 +128,8 @@ def _settings(study: Study) -> list[Row]:
 
 
 def _agreement(tables: Tables) -> list[Row]:
-    both = tables.trials[["subphase_doshi2024", "subphase_memorized_fraction"]].dropna()
-    differ = int((both.iloc[:, 0] != both.iloc[:, 1]).sum())
-    return [("the two rules", f"differ on {differ} of {len(both)} trials")] if len(both) else []
+    differ, known = rules_differ(tables.trials) or (0, 0)
+    return [("the two rules", f"differ on {differ} of {known} trials")] if known else []
 
 
 def _trials(tables: Tables) -> list[Row]:

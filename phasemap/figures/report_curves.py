@@ -31,12 +31,13 @@ def trial_rows(tables: Tables, ids: Sequence[str]) -> dict[str, Any]:
     found = tables.trials.set_index("trial_id").reindex(ids)
     names = list(marks_of(tables.study.phases))
     labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", found["status"]).fillna("missing")
-    times = found[list(STEP_TIMES)].to_numpy(dtype=float).T  # (step times, trials)
+    known = [name for name in STEP_TIMES if name in found]
+    times = found[known].to_numpy(dtype=float).T  # (step times, trials)
     scale = scale_for(times)
     return {
         "ids": packed(np.frombuffer(bytes.fromhex("".join(ids)), dtype=np.uint8)),
         "marks": packed(labels.map(names.index).to_numpy(dtype=np.uint8)),
-        "times": {"names": list(STEP_TIMES), "scale": scale.content(), "codes": packed(scale.encode(times))},
+        "times": {"names": known, "scale": scale.content(), "codes": packed(scale.encode(times))},
         **_errors(found["error"]),
     }
 

@@ -16,7 +16,7 @@ from phasemap.diagram.bands import LEVEL, Band
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STEP, Diagram, Panel
 from phasemap.diagram.frontier import KINDS, Floats
-from phasemap.diagram.points import MEANS
+from phasemap.diagram.points import mean_columns
 from phasemap.figures.palette import FRONTIERS, LineStyle, Mark, marks_of
 from phasemap.study.axes import Scale
 from phasemap.study.errors import UserError
@@ -25,7 +25,6 @@ from phasemap.study.spec import Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
-METRICS = (*LABEL_METRICS, *MEANS, ROBUSTNESS)
 
 SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
 OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
@@ -103,8 +102,8 @@ class FigureSpec:
 
 def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
     """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
-    if metric not in METRICS:
-        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(METRICS)}")
+    if metric not in (known := (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)):
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
     if metric == ROBUSTNESS not in diagram.panels[0].grid:
         raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
     # a band over a quantity would change its colours

@@ -89,7 +89,7 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
 
 def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     """Return the rows of a study's trials that a run's folder has."""
-    rows = merge_rows(labelled_rows(folder, study.phases))
+    rows = merge_rows(labelled_rows(folder, study))
     return trial_frame(select_rows(rows, grid_ids(study)))
 
 

@@ -17,30 +17,30 @@ import pyarrow.parquet as pq
 import phasemap.phases
 import phasemap.study
 from phasemap._version import __version__
-from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import needed_of
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import steps_in, trial_rows, trial_schema
-from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.schema import role_of, shard_schema
 from phasemap.results.shards import batches, read_shards, reread_if_replaced, shard_files, shard_pieces, shard_stamp
-from phasemap.study.spec import PhaseRule
+from phasemap.study.spec import Study
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
 LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a rule says
 STAMP = pa.field("shard", pa.string())
 
 
-def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
-    """Return every row of every shard with TRIAL_COLUMNS, labelled at the rule's step or at an earlier one; not merged.
+def labelled_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+    """Return every row of every shard as ``trial_rows`` does, labelled by the study's rule at its step or at an earlier
+    one; not merged.
 
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
-    at_step = rule.at_step if at_step is None else at_step
+    at_step = study.phases.at_step if at_step is None else at_step
     if at_step is not None:
-        return reread_if_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
-    path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
-    return reread_if_replaced(lambda: _labelled_by_cache(folder, rule, path))
+        return reread_if_replaced(lambda: _all(_label(stamped(folder), study, at_step, reached=reached), study))
+    path = folder.cache / f"labels-{_cache_key(study)}.parquet"
+    return reread_if_replaced(lambda: _labelled_by_cache(folder, study, path))
 
 
 def stamped(folder: RunFolder) -> dict[str, Path]:
@@ -48,19 +48,19 @@ def stamped(folder: RunFolder) -> dict[str, Path]:
     return {shard_stamp(path): path for path in shard_files(folder)}
 
 
-def cache_schema(rule: PhaseRule) -> pa.Schema:
+def cache_schema(study: Study) -> pa.Schema:
     """Return the schema of the labels that are kept."""
-    return trial_schema(rule).append(STAMP)
+    return trial_schema(shard_schema(study), study.phases).append(STAMP)
 
 
-def _labelled_by_cache(folder: RunFolder, rule: PhaseRule, path: Path) -> pa.Table:
+def _labelled_by_cache(folder: RunFolder, study: Study, path: Path) -> pa.Table:
     shards = stamped(folder)
-    known = _read_cache(path, cache_schema(rule))
+    known = _read_cache(path, cache_schema(study))
     kept = known.filter(pc.is_in(known["shard"], pa.array(shards, pa.string())))
     there = set(pc.unique(kept["shard"]).to_pylist())
     new = {stamp: shard for stamp, shard in shards.items() if stamp not in there}
     if new or len(kept) < len(known):
-        kept = pa.concat_tables([kept, *_label(new, rule)])
+        kept = pa.concat_tables([kept, *_label(new, study)])
         _write_cache(path, kept)
     return kept.drop_columns([STAMP.name])
 
@@ -73,15 +73,15 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 
 
 def _label(
-    shards: dict[str, Path], rule: PhaseRule, at_step: int | None = None, *, reached: bool = False
+    shards: dict[str, Path], study: Study, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    needed = needed_of(rule)[0]
-    at_horizon = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in needed]
+    needed, schema = needed_of(study.phases)[0], shard_schema(study)
+    at_horizon = [field.name for field in schema if role_of(field) != "curve" or field.name in needed]
     columns = at_horizon if at_step is None else None
-    for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
+    for rows in batches(_stamped_pieces(shards, columns, schema), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
-        yield trial_rows(rows, rule, at_step).append_column(STAMP, rows[STAMP.name])
+        yield trial_rows(rows, study.phases, at_step).append_column(STAMP, rows[STAMP.name])
 
 
 def _last_steps(rows: pa.Table) -> np.ndarray:
@@ -94,19 +94,19 @@ def _last_steps(rows: pa.Table) -> np.ndarray:
     return last
 
 
-def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Iterator[pa.Table]:
+def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None, schema: pa.Schema) -> Iterator[pa.Table]:
     for stamp, path in shards.items():
-        for piece in shard_pieces(path, columns):
+        for piece in shard_pieces(path, columns, schema=schema):
             yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
 
 
-def _all(parts: Iterable[pa.Table], rule: PhaseRule) -> pa.Table:
-    return pa.concat_tables([cache_schema(rule).empty_table(), *parts]).drop_columns([STAMP.name])
+def _all(parts: Iterable[pa.Table], study: Study) -> pa.Table:
+    return pa.concat_tables([cache_schema(study).empty_table(), *parts]).drop_columns([STAMP.name])
 
 
-def _cache_key(rule: PhaseRule) -> str:
+def _cache_key(study: Study) -> str:
     """Name what labels depend on beside the curves: the rule, and the code that labels."""
-    text = f"{rule!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(rule)}"
+    text = f"{study.phases!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(study)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

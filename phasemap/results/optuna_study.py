@@ -79,7 +79,7 @@ def add_trials(found: optuna.Study, study: Study, trials: pd.DataFrame, attribut
             create_trial(
                 state=TrialState.COMPLETE if done else TrialState.FAIL,
                 value=float(row[VALUE]) if done else None,
-                params={name: parameter(name, row[name], space) for name in space},
+                params={name: parameter(study, name, row[name], space) for name in space},
                 distributions=space,
                 user_attrs=user_attributes(row, attributes),
             )
@@ -99,29 +99,29 @@ def distributions(study: Study) -> dict[str, Any]:
     """
     from optuna.distributions import CategoricalDistribution
 
-    found: dict[str, Any] = {axis.name: _distribution(axis) for axis in study.axes}
+    found: dict[str, Any] = {axis.name: _distribution(study, axis) for axis in study.axes}
     if len(study.seeds) > 1:
         found["seed"] = CategoricalDistribution(list(study.seeds))
     return found
 
 
-def _distribution(axis: Axis) -> Any:
+def _distribution(study: Study, axis: Axis) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if not axis.categorical:
         log = axis.scale == "log" and len(axis.values) > 1
         return FloatDistribution(float(min(axis.values)), float(max(axis.values)), log=log)
-    return CategoricalDistribution([_choice(axis.name, value) for value in axis.values])
+    return CategoricalDistribution([_choice(study, axis.name, value) for value in axis.values])
 
 
-def parameter(name: str, value: Any, space: Mapping[str, Any]) -> Any:
+def parameter(study: Study, name: str, value: Any, space: Mapping[str, Any]) -> Any:
     """Return a setting's value as a parameter of the search space."""
     from optuna.distributions import FloatDistribution
 
-    return float(value) if isinstance(space[name], FloatDistribution) else _choice(name, value)
+    return float(value) if isinstance(space[name], FloatDistribution) else _choice(study, name, value)
 
 
-def _choice(name: str, value: Any) -> Any:
+def _choice(study: Study, name: str, value: Any) -> Any:
     """Write a value as its column holds it, in a type that Optuna takes as a category."""
-    found = value if name == "seed" else setting_value(name, value)
+    found = setting_value(study.declared[name], value) if name in study.declared else value
     return found if isinstance(found, str | bool | int | float) else str(found)

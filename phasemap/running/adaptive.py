@@ -12,6 +12,7 @@ from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.plan import known_trials
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard
 from phasemap.running.worker import PackReport
 from phasemap.search.grid import coarse_to_fine
@@ -65,7 +66,7 @@ class PackSource:
         """Tell the search of a pack that was stored."""
         shard = self.folder.shards / report.shard
         self.folder.fetch(shard)
-        rows = trial_table(read_shard(shard), self.study.phases)
+        rows = trial_table(read_shard(shard, schema=shard_schema(self.study)), self.study.phases)
         self.search.tell(rows)
         self.n_done += len(rows)
 

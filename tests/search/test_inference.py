@@ -103,7 +103,7 @@ def test_a_drawn_network_is_labelled_as_one_with_flat_curves(rule, networks, n_c
         "train_accuracy": np.repeat(train[:, None], 10, axis=1),
         "memorized_accuracy": np.repeat(memorized[:, None], 10, axis=1),
     }
-    curves = Curves(steps=np.arange(1, 11), values=values, corruption=corruption, n_corrupted=counts)
+    curves = Curves(steps=np.arange(1, 11), values=values, facts={"corruption": corruption, "n_corrupted": counts})
     expected = subphases(curves, rule)
     table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=NEEDED["phases"])
     observed = model_values(table.assign(subphase=expected), rule, NEEDED["phases"])
