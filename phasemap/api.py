@@ -19,7 +19,7 @@ from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study, study_of
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.spec import PhaseRule, Study, Trial
-from phasemap.study.trials import find_trial
+from phasemap.study.trials import find_trial, networks
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
 
@@ -173,7 +173,7 @@ def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
     from phasemap.training.population import network_of
 
     found = run if isinstance(run, Run) else open_run(run)
-    trial = find_trial(found.study, trial_id)
+    (trial,) = networks([find_trial(found.study, trial_id)])
     return network_of(trial, read_weights(found.folder, trial.trial_id), fused=_kernel_of(found, trial) == FUSED_KERNEL)
 
 

@@ -47,12 +47,6 @@ class Kept:
             head = b"%s %s\n" % (kind, self.source.encode())
             self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content)
 
-    def remove(self, trials: Sequence[ProgramTrial]) -> None:
-        """Forget trials whose shard is written."""
-        for trial in trials:
-            with suppress(OSError):
-                self.folder.remove(self.folder.checkpoint(trial.trial_id))
-
 
 def train_programs(
     study: ProgramStudy,
@@ -78,10 +72,7 @@ def train_programs(
     for number, trial in enumerate(trials):
         before, state = kept.read(trial) if kept else (None, None)
         if before is None:
-            told = Told(
-                on_progress=lambda share, number=number: on_progress((number + share) / len(trials)),
-                on_state=lambda content, trial=trial: kept.write(trial, STATE, content) if kept else None,
-            )
+            told = _told(trial, kept, lambda share, number=number: on_progress((number + share) / len(trials)))  # type: ignore[misc]
             order = Order(seed=trial.seed, settings=trial.settings, saved=state, save_seconds=save_seconds)
             before = _run(trial, order, told, work=work, threads=threads, limit=limit, kept=kept)
             if kept and before.status != "failed" and number + 1 < len(trials):
@@ -89,6 +80,14 @@ def train_programs(
         results.append(_result(study, trial, before, device))
         on_progress((number + 1) / len(trials))
     return results
+
+
+def _told(trial: ProgramTrial, kept: Kept | None, on_progress: Callable[[float], None]) -> Told:
+    def on_state(content: bytes) -> None:
+        if kept:
+            kept.write(trial, STATE, content)
+
+    return Told(on_progress=on_progress, on_state=on_state)
 
 
 def _run(

@@ -23,7 +23,7 @@ from phasemap.running.runner import Advanced
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.spec import Study, Trial
-from phasemap.study.trials import find_trial
+from phasemap.study.trials import find_trial, networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def _train(trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     with Progress([pack], reused={}, quiet=quiet) as progress:
         hooks = Hooks(on_progress=lambda p: progress.tell(Advanced(pack_id=pack.pack_id, share=p.step / p.steps)))
         kernel = partial(make_kernel, fused=fused)
-        return shard_table(pack.pack_id, train_pack(pack.trials, device=device, hooks=hooks, kernel=kernel))
+        return shard_table(pack.pack_id, train_pack(networks(pack.trials), device=device, hooks=hooks, kernel=kernel))
 
 
 def _other_device(stored: str, used: str) -> list[str]:

@@ -58,7 +58,10 @@ class Program:
     def recorded(self) -> Recorded:
         """What it records of every trial."""
         return Recorded(
-            quantities=dict(self.quantities), facts=self.facts, whole=frozenset(self.facts) - {"corruption_effective"}
+            quantities=dict(self.quantities),
+            facts=self.facts,
+            texts=("source",),
+            whole=frozenset(self.facts) - {"corruption_effective"},
         )
 
     def content(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def corrupted(
         raise ValueError(f"corrupt: labels from {truth.min()} to {truth.max()}; allowed: 0 to classes - 1")
     if kind in BY_INPUTS and inputs is None:
         raise ValueError(f"corrupt: kind {kind} looks at the inputs; needed: inputs=...")
-    if kind == "asymmetric" and np.shape(matrix) != (n_classes, n_classes):
+    if kind == "asymmetric" and (np.zeros(0) if matrix is None else np.asarray(matrix)).shape != (n_classes, n_classes):
         raise ValueError(f"corrupt: kind asymmetric needs matrix of shape ({n_classes}, {n_classes})")
     features = np.zeros((len(truth), 1), np.float32) if inputs is None else _array(inputs).reshape(len(truth), -1)
     data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
