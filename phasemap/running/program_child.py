@@ -207,6 +207,3 @@ def _call(function: Callable[..., Any], program: Program, context: TrialContext)
         return "failed", "the program reported nothing; needed: trial.report(step, ...) at least once"
     return "ok", None
 
-
-if __name__ == "__main__":
-    main()

@@ -22,6 +22,7 @@ from phasemap.study.errors import UnreachableError
 
 START_SECONDS = 600.0  # for a program's file to be imported
 POLL_SECONDS = 0.2
+CHILD = "from phasemap.running.program_child import main; main()"
 OUTPUT_BYTES = 4096  # of what a program prints, kept to tell of a death
 
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="phasemap-programs")
@@ -76,7 +77,7 @@ class ProgramProcess:
             "RAY_TRAIN_V2_ENABLED": "0",  # else ray.train.report refuses to serve a function of Ray Tune
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "phasemap.running.program_child", str(theirs.fileno()), str(leash)],
+            [sys.executable, "-c", CHILD, str(theirs.fileno()), str(leash)],
             pass_fds=(theirs.fileno(), leash),
             stdin=subprocess.DEVNULL,
             stdout=printed,
