@@ -9,6 +9,7 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
+from phasemap.study.names import ACCURACIES, NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import ProgramError, place_of
 from phasemap.study.program_study import PROGRAM_KEYS, ProgramResources, ProgramStudy
@@ -23,6 +24,7 @@ from phasemap.study.programs import (
 from phasemap.study.reader import Reader
 from phasemap.study.settings import Setting
 from phasemap.study.signature import RESERVED_NAMES, SignatureError
+from phasemap.study.spec import PhaseRule
 from phasemap.study.values import allowed, describe
 
 REQUIRED = ("name", "program", "axes")
@@ -63,7 +65,7 @@ class ProgramReader(Reader):
         values["fixed"] = self.fixed(content.get(FIXED), axes)
         self.unquoted()
         self.recorded = program.recorded
-        values["phases"] = self.phases(("phases",), {} if content.get("phases") is None else content["phases"])
+        values["phases"] = self.labels(content.get("phases"))
         study = ProgramStudy.model_construct(**values)
         for path, message in check_any(study, frozenset(p.path for p in self.problems)):
             self.wrong(path, message)
@@ -173,6 +175,18 @@ class ProgramReader(Reader):
             parameter = self.parameters.get(str(name))
             if parameter is not None and {"str", "choice", "list[str]"} & set(parameter.types):
                 self.wrong(path, f"= {text} is true or false to many readers of YAML; allowed: quote it, '{text}'")
+
+    def labels(self, content: Any) -> PhaseRule:
+        """Read what a study labels by; without it the built-in rule where what it needs is recorded, else none."""
+        missing = [name for name in ACCURACIES if name not in self.recorded.quantities]
+        missing += [name for name in ("n_corrupted",) if name not in self.recorded.facts]
+        if content is None:
+            return PhaseRule.none() if missing else PhaseRule()
+        rule = self.phases(("phases",), content)
+        if rule.own is None and missing:
+            needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"
+            self.wrong(("phases",), f"= {rule.rule} {needs}; allowed: labels of your own, or {NO_RULE}")
+        return rule
 
     def no_setting(self) -> str:
         """Say of an axis that the program lacks it, and what it has."""
