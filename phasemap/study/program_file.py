@@ -9,10 +9,10 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
-from phasemap.study.names import ACCURACIES, NO_RULE
+from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import ProgramError, place_of
-from phasemap.study.program_study import PROGRAM_KEYS, ProgramResources, ProgramStudy
+from phasemap.study.program_study import PROGRAM_KEYS, RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
 from phasemap.study.programs import (
     IN_PYTHON,
     Program,
@@ -178,11 +178,13 @@ class ProgramReader(Reader):
 
     def labels(self, content: Any) -> PhaseRule:
         """Read what a study labels by; without it the built-in rule where what it needs is recorded, else none."""
-        missing = [name for name in ACCURACIES if name not in self.recorded.quantities]
-        missing += [name for name in ("n_corrupted",) if name not in self.recorded.facts]
         if content is None:
-            return PhaseRule.none() if missing else PhaseRule()
+            return usual_phases(self.recorded)
+        if not self.recorded.quantities and not self.stored and content != {"rule": NO_RULE}:
+            self.wrong(("phases",), "needs to know what is recorded; needed: quantities of the study, or of pm.program")
+            return PhaseRule.none()
         rule = self.phases(("phases",), content)
+        missing = [name for name in RULE_NEEDS if name not in (*self.recorded.quantities, *self.recorded.facts)]
         if rule.own is None and missing:
             needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"
             self.wrong(("phases",), f"= {rule.rule} {needs}; allowed: labels of your own, or {NO_RULE}")
