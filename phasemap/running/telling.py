@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow.parquet as pq
 
 from phasemap.planning.packs import make_pack
@@ -15,6 +17,8 @@ from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.programs import quantity_mistakes
 from phasemap.study.spec import Study
+
+FIRST = "the first trial, which was to tell the quantities,"
 
 
 def untold(study: Study) -> bool:
@@ -45,15 +49,21 @@ def told_by_first(study: Study, trial: ProgramTrial, runner: Runner, workload: W
     runner.run([pack], workload, tell)
     shard = workload.folder.shard(pack.pack_id)
     if failures or not workload.folder.fetch(shard):
-        raise UserError(f"the first trial, which was to tell the quantities, failed: {(failures or ['no shard'])[0]}")
+        raise UserError(f"{FIRST} failed: {(failures or ['no shard'])[0]}")
+    return told_by_shard(study, shard)
+
+
+def told_by_shard(study: ProgramStudy, shard: Path) -> ProgramStudy:
+    """Return a study with the quantities of its first trial's shard; UserError, and no shard, where it failed."""
     table = pq.read_table(shard)
     if table["status"][0].as_py() == "failed":
-        error = table["error"][0].as_py()
-        workload.folder.remove(shard)
-        raise UserError(f"the first trial, which was to tell the quantities, failed: {error}")
-    found = [name.removeprefix(PREFIXES["curve"]) for name in table.column_names if name.startswith(PREFIXES["curve"])]
+        shard.unlink()
+        raise UserError(f"{FIRST} failed: {table['error'][0].as_py()}")
+    curve = PREFIXES["curve"]
+    found = [name.removeprefix(curve) for name in table.column_names if name.startswith(curve)]
     quantities = {name: QUANTITY_KINDS.get(name, "number") for name in found}
     wrong = [*quantity_mistakes(quantities), *(f"reports {n}, a setting's name" for n in found if n in study.declared)]
     if wrong or not found:
+        shard.unlink()
         raise UserError(f"program {study.program}: {'; '.join(wrong) or 'its first trial reported nothing'}")
     return with_told(study, quantities)

@@ -67,7 +67,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         if stored is None:
             results = _train(pack, at_work, on_progress)
             with storage_errors(folder):
-                stored = retry(lambda: _store(pack, results, at_work))
+                stored = retry(lambda: store_results(pack, results, at_work))
             with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
                 for name in (pack.pack_id, *(trial.trial_id for trial in _programs(pack))):
                     folder.remove(folder.checkpoint(name))
@@ -136,10 +136,11 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
         )
         for trial in pack.trials
     ]
-    return _store(pack, results, workload)
+    return store_results(pack, results, workload)
 
 
-def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+def store_results(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+    """Write the shard of a pack's results, and report it."""
     columns = shard_schema(_told(workload.study, results)), workload.study.declared
     write_inside(workload.folder, pack.pack_id, results)  # first: the shard says that the pack is done
     write_shard(workload.folder, pack.pack_id, results, *columns)
