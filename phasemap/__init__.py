@@ -19,23 +19,30 @@ if TYPE_CHECKING:
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
     from phasemap.search.sampler import BoundarySampler
+    from phasemap.study.axes import linear, log
     from phasemap.study.errors import StudyError, UnreachableError, UserError
     from phasemap.study.file import load_study
+    from phasemap.study.marking import program
     from phasemap.study.spec import PhaseRule, Study
+    from phasemap.training.program_context import TrialContext
 
 _HOMES = {
     "BoundarySampler": "phasemap.search.sampler",
     "PhaseDiagram": "phasemap.maps",
     "PhaseRule": "phasemap.study.spec",
     "Run": "phasemap.runs",
+    "TrialContext": "phasemap.training.program_context",
     "Study": "phasemap.study.spec",
     "StudyError": "phasemap.study.errors",
     "UnreachableError": "phasemap.study.errors",
     "UserError": "phasemap.study.errors",
     "label": "phasemap.api",
     "load_network": "phasemap.api",
+    "linear": "phasemap.study.axes",
     "load_study": "phasemap.study.file",
+    "log": "phasemap.study.axes",
     "open_run": "phasemap.runs",
+    "program": "phasemap.study.marking",
     "relabel": "phasemap.api",
     "run": "phasemap.api",
 }
@@ -47,13 +54,17 @@ __all__ = [
     "Run",
     "Study",
     "StudyError",
+    "TrialContext",
     "UnreachableError",
     "UserError",
     "__version__",
     "label",
+    "linear",
     "load_network",
     "load_study",
+    "log",
     "open_run",
+    "program",
     "relabel",
     "run",
 ]

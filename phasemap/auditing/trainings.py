@@ -26,7 +26,7 @@ from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec
 from phasemap.study.spec import NetworkStudy, Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import expand, networks
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
@@ -142,7 +142,7 @@ def trial_table(folder: RunFolder, study: Study) -> pd.DataFrame:
 
 def answers_of(folder: RunFolder, study: Study) -> Answers:
     """Ask the networks of a study's only point for their answers; a round with a lost network is left out."""
-    trials = list(expand(study))
+    trials = networks(expand(study))
     return collect(dataset_of(trials[0]), _networks(folder, study, dataset_of(trials[0])))
 
 
@@ -155,7 +155,7 @@ def weights_of(folder: RunFolder, study: Study, most: int) -> Iterator[Weights]:
 
 
 def _networks(folder: RunFolder, study: Study, dataset: Dataset) -> Iterator[tuple[Ints, Weights]]:
-    trials = list(expand(study))
+    trials = networks(expand(study))
     for pair in zip(trials[::2], trials[1::2], strict=False):
         weights = [read_weights(folder, trial.trial_id) for trial in pair]
         for trial, found in zip(pair, weights, strict=True):

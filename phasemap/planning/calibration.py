@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from phasemap.planning.packs import Pack
+from phasemap.planning.work import work_of
 from phasemap.study.spec import Trial
-from phasemap.training.costs import estimated_seconds
+from phasemap.study.trials import networks
 
 MOST_KINDS = 4  # those that take most of the work; the others are taken to be as far off
 MOST_NETWORKS = 16  # trained together in a measurement: with more, a step costs each of them hardly less
@@ -17,7 +18,7 @@ MOST_NETWORKS = 16  # trained together in a measurement: with more, a step costs
 
 def cost_key(trial: Trial) -> Hashable:
     """Name the kind of trials that cost as much as this one, but for the number of their examples."""
-    return (trial.shape, trial.dropout > 0)
+    return (trial.shape, trial.settings.get("dropout", 0) > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +30,14 @@ class Calibration:
     """
 
     factors: Mapping[Hashable, float] = field(default_factory=dict)
+    stored: float | None = None  # of a program: the usual seconds of its trials so far, nan before the first
 
     def seconds(self, trial: Trial) -> float:
         """Estimate one core's seconds for a trial; kinds that were not measured are as far off as those that were."""
+        if self.stored is not None:
+            return self.stored
         usual = statistics.median(self.factors.values()) if self.factors else 1.0
-        return estimated_seconds(trial) * self.factors.get(cost_key(trial), usual)
+        return work_of(trial) * self.factors.get(cost_key(trial), usual)
 
 
 def calibrate(packs: Iterable[Pack], record: Collection[str] = (), *, fused: bool = False) -> Calibration:
@@ -53,11 +57,11 @@ def calibrate(packs: Iterable[Pack], record: Collection[str] = (), *, fused: boo
         for trial in pack.trials:
             kinds.setdefault(cost_key(trial), []).append(trial)
         for key, trials in kinds.items():
-            work[key] = work.get(key, 0.0) + sum(map(estimated_seconds, trials))
+            work[key] = work.get(key, 0.0) + sum(map(work_of, trials))
             examples.setdefault(key, trials[:MOST_NETWORKS])
     factors: dict[Hashable, float] = {}
     for key in sorted(work, key=lambda key: -work[key])[:MOST_KINDS]:
         with suppress(MemoryError, RuntimeError):  # too large for this machine: its time is the formula's
-            measured = measured_seconds(examples[key], record, fused=fused)
-            factors[key] = measured / sum(map(estimated_seconds, examples[key]))
+            measured = measured_seconds(networks(examples[key]), record, fused=fused)
+            factors[key] = measured / sum(map(work_of, examples[key]))
     return Calibration(factors=factors)

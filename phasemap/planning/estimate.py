@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from phasemap.planning.calibration import Calibration
 from phasemap.planning.packs import Pack
+from phasemap.study.trials import networks
 from phasemap.training.costs import estimated_bytes, looking_bytes
 
 if TYPE_CHECKING:
@@ -36,14 +37,19 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
-        "memory_bytes": float(min(slots, len(plan.packs)) * (largest + WORKER_BYTES) + RAY_BYTES),
+        "memory_bytes": float(
+            min(slots, len(plan.packs)) * (largest + WORKER_BYTES * (2 if plan.program else 1)) + RAY_BYTES
+        ),
         "slots": slots,
     }
 
 
 def _pack_bytes(pack: Pack, plan: Plan) -> int:
-    trial = pack.trials[0]
+    if plan.program:
+        return 0
+    trials = networks(pack.trials)
+    trial = trials[0]
     library = 0 if trial.explicit else GENERAL_BYTES
     if plan.kernel.fused and trial.explicit and trial.model == "mlp":
         library = FUSED_BYTES
-    return estimated_bytes(pack.trials) + looking_bytes(pack.trials, plan.record) + library
+    return estimated_bytes(trials) + looking_bytes(trials, plan.record) + library

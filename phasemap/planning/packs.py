@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from phasemap.planning.work import most_together, work_of
 from phasemap.study.spec import Trial
-from phasemap.training.costs import estimated_seconds, kept_bytes
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
-PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +49,7 @@ def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size
         position[trial.trial_id] = number
     packs = []
     for group in groups.values():
-        seconds = sum(map(estimated_seconds, group)) / len(group)
-        most = PACK_BYTES // max(map(kept_bytes, group))
+        seconds, most = sum(map(work_of, group)) / len(group), most_together(group)
         size = pack_size or max(1, min(round(TARGET_SECONDS / seconds), most))
         for cut in _equal_parts(group, math.ceil(len(group) / size)):
             missing = [trial for trial in cut if trial.trial_id not in done]
@@ -66,7 +64,7 @@ def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:
     The former half stays as it came (coarse to fine, so that a partial run shows the whole map); the latter ends with
     short packs, so that no core waits long for the last one.
     """
-    seconds = [sum(map(estimated_seconds, pack.trials)) for pack in packs]
+    seconds = [sum(map(work_of, pack.trials)) for pack in packs]
     done, half = 0.0, len(packs)
     for number, cost in enumerate(seconds):
         done += cost

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from phasemap.planning.calibration import Calibration, calibrate
 from phasemap.planning.kernels import KernelChoice, choose_kernel
-from phasemap.planning.packs import Pack, plan_packs
+from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import merge_rows, select_rows, trial_frame
-from phasemap.results.shards import failed_ids, finished_ids
+from phasemap.results.shards import failed_ids, finished_ids, read_shards
 from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import Study, Trial
-from phasemap.study.trials import expand, grid_ids
+from phasemap.study.trials import count_trials, expand, grid_ids
+
+FIRST_PACK = 4  # trials of a program of which nothing is known
+MOST_PROGRAMS = 256  # trials of a program in a pack
+FEWEST_PACKS = 32  # that a grid of a program's trials is cut into, so that there is something for every slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +42,8 @@ class Plan:
     record: Sequence[str] = ()  # what is looked at inside the networks
     kernel: KernelChoice = field(default_factory=KernelChoice)
     changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
+    program: bool = False  # a user's program trains them
+    trial_seconds: float = math.nan  # of a program's stored trials, the usual ones
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
@@ -45,7 +56,9 @@ class Plan:
         return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
 
     def calibration(self) -> Calibration:
-        """Measure on this machine what its trials and the records from inside them cost."""
+        """Measure on this machine what its trials cost; of a program's, what is stored tells, and nothing is run."""
+        if self.program:
+            return Calibration(stored=self.trial_seconds)
         return calibrate(self.packs, self.record, fused=self.kernel.fused)
 
 
@@ -61,29 +74,56 @@ def make_plan(
     if retry_failed:
         failed = failed_ids(folder) if folder else set()
         wanted = [trial for trial in trials if trial.trial_id in failed]
-    size = study.resources.pack_size
-    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
+    packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder))
     n_reused = sum(trial.trial_id in done for trial in trials)
-    kernel = choose_kernel(folder)
-    return Plan(
-        packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record, kernel=kernel, changes=changes
-    )
+    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, changes=changes, **_by_program(study, folder))
+
+
+def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
+    """Return what of a plan depends on who trains: phasemap by one of its kernels, or a program."""
+    if isinstance(study, ProgramStudy):
+        return {"program": True, "trial_seconds": stored_seconds(folder)}
+    return {"record": study.record, "kernel": choose_kernel(folder)}
+
+
+def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
+    """Return the most trials of a pack; None where the estimates of networks decide.
+
+    Of a program: as many as take some seconds, by the stored trials; before there are any, few.
+    """
+    size = study.resources.pack_size
+    if size != "auto":
+        return size
+    if not isinstance(study, ProgramStudy):
+        return None
+    seconds = stored_seconds(folder)
+    if math.isnan(seconds):
+        return FIRST_PACK
+    spread = math.ceil(count_trials(study) / FEWEST_PACKS)
+    return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
+
+
+def stored_seconds(folder: RunFolder | None) -> float:
+    """Return the usual seconds of a run's stored trials; nan where there are none."""
+    if folder is None:
+        return math.nan
+    table = read_shards(folder, ["status", "train_seconds"], skip_damaged=True)
+    seconds = table.filter(pc.not_equal(table["status"], "failed"))["train_seconds"].drop_null().to_pylist()
+    return statistics.median(seconds) if seconds else math.nan
 
 
 def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
 
-    size = study.resources.pack_size
     done = finished_ids(folder) if folder else set()
     return Plan(
-        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        packs=plan_packs(likely_trials(study, folder), pack_size=pack_size_of(study, folder)),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
-        record=study.record,
-        kernel=choose_kernel(folder),
         changes=changes,
         adaptive=True,
+        **_by_program(study, folder),
     )
 
 
@@ -108,15 +148,15 @@ def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
     return list(itertools.islice(trials, left))
 
 
-def check_folder(study: Study, folder: RunFolder) -> list[str]:
+def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False) -> list[str]:
     """Compare a study with the one that a folder was made by, and return in words what changed.
 
-    OtherStudyError if the two are different experiments.
+    OtherStudyError if the two are different experiments; with ``accept_source`` a program's code may be another.
     """
     if not folder.fetch(folder.study):
         return []
     old = load_resolved(folder.study)
-    wrong = contradictions(old, study)
+    wrong = contradictions(old, study, accept_source=accept_source)
     if wrong:
         raise OtherStudyError(study.name, wrong)
     return list(changes(old, study))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.plan import known_trials
+from phasemap.planning.work import work_of
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
@@ -20,7 +21,6 @@ from phasemap.search.study_map import budget_trials
 from phasemap.search.study_search import StudySearch
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand
-from phasemap.training.costs import estimated_seconds
 
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
 GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known
@@ -90,5 +90,5 @@ class PackSource:
     def _trial_seconds(self) -> float:
         """Estimate the seconds of a usual trial."""
         points = list(itertools.islice(coarse_to_fine(self.study), 8))
-        found = [estimated_seconds(trial) for trial in expand(self.study, points)]
+        found = [work_of(trial) for trial in expand(self.study, points)]
         return sum(found) / len(found)

@@ -47,7 +47,10 @@ class LocalRunner:
                 tell(Finished(report=report))
 
     def close(self) -> None:
-        """Nothing was started."""
+        """End the process of a program, if one was started."""
+        from phasemap.running.program_packs import end_process
+
+        end_process()
 
 
 def handed_out(packs: Sequence[Pack], more: More | None) -> Iterator[Pack]:

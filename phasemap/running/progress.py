@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.text import Text
 
 from phasemap.planning.packs import Pack
+from phasemap.planning.work import work_of
 from phasemap.running.runner import Advanced, Event, Finished
 from phasemap.study.spec import SearchSpec
-from phasemap.training.costs import estimated_seconds
 
 PLAIN_SECONDS, LIVE_SECONDS = 10.0, 0.2
 
@@ -63,8 +63,7 @@ class Progress:
     def expect(self, packs: Sequence[Pack]) -> None:
         """Know of packs, of which events may come; in a search they are not those of the plan, but as many trials."""
         self._work |= {
-            pack.pack_id: len(pack.trials) if self._by_count else sum(map(estimated_seconds, pack.trials))
-            for pack in packs
+            pack.pack_id: len(pack.trials) if self._by_count else sum(map(work_of, pack.trials)) for pack in packs
         }
 
     def tell(self, event: Event) -> None:

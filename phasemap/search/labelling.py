@@ -20,7 +20,7 @@ from phasemap.study.names import GROKKING, PHASES, SUBPHASES
 from phasemap.study.rule_file import rule_of
 from phasemap.study.sizes import count, trial_size
 from phasemap.study.spec import PhaseRule, Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import expand, networks
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -159,7 +159,7 @@ def by_rule(study: Study, trials: pd.DataFrame, places: Codes) -> ByRule:
 @lru_cache(maxsize=1)
 def _corruption(study: Study) -> tuple[Floats, Codes]:
     """Return the corruption of each point (n,) of a study, and how many labels are to be corrupted there."""
-    points = list(expand(study.model_copy(update={"seeds": study.seeds[:1]})))
+    points = networks(expand(study.model_copy(update={"seeds": study.seeds[:1]})))
     corruption = np.asarray([point.corruption for point in points])
     trained = [count(point.data_fraction, trial_size(point).n_examples) for point in points]
     return corruption, np.asarray([count(share, n) for share, n in zip(corruption, trained, strict=True)])

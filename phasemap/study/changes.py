@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from phasemap.study.changes_of_programs import program_changes, program_contradictions
 from phasemap.study.combinations import values_of
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import Study
 
 
-def contradictions(old: Study, new: Study) -> list[str]:
+def contradictions(old: Study, new: Study, *, accept_source: bool = False) -> list[str]:
     """List what makes two studies different experiments: another task, model, training or fixed value.
 
     An axis may get other values, and a setting may become an axis (or stop being one) as long as the single value
-    is one of the axis's; that only widens or narrows the map.
+    is one of the axis's; that only widens or narrows the map. With ``accept_source`` a program's code may be another.
     """
-    found = []
+    found: list[str] = []
+    if isinstance(old, ProgramStudy) and isinstance(new, ProgramStudy):
+        found = program_contradictions(old, new, accept_source=accept_source)
+        if found or old.version != new.version:
+            return found
+    elif type(old) is not type(new):
+        return ["program: one of the two trains phasemap's own networks"]
     for name in dict.fromkeys((*old.declared, *new.declared)):
+        if name not in old.declared or name not in new.declared:  # added with since, or an objective's
+            continue
         before = [value for _, value in values_of(old, name)]
         after = [value for _, value in values_of(new, name)]
         if name in old.axis_names and name in new.axis_names:
@@ -28,9 +38,11 @@ def contradictions(old: Study, new: Study) -> list[str]:
 
 def changes(old: Study, new: Study) -> Iterator[str]:
     """Yield in words what a changed study widens or changes."""
+    if isinstance(old, ProgramStudy) and isinstance(new, ProgramStudy):
+        yield from program_changes(old, new)
     for name in dict.fromkeys((*old.axis_names, *new.axis_names)):
-        before = [value for _, value in values_of(old, name)]
-        after = [value for _, value in values_of(new, name)]
+        before = [value for _, value in values_of(old, name)] if name in old.declared else []
+        after = [value for _, value in values_of(new, name)] if name in new.declared else []
         if before != after:
             yield f"axes.{name}: {_difference(before, after)}"
     if old.seeds != new.seeds:

@@ -14,8 +14,8 @@ from phasemap.study.trials import count_trials
 MAX_TRIALS = 5_000_000
 
 
-def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
-    """Yield (path, message) for everything that the sections can't see alone.
+def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
+    """Yield (path, message) for what the sections of any study can't see alone.
 
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
@@ -23,16 +23,21 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     if study.phases.own is not None and study.search.kind == "boundary":
         message = "= boundary knows the labels of the built-in rules only; allowed: grid, random or sobol"
         yield ("search", "kind"), message
-    yield from check_networks(study)
-    yield from check_record(study)
     for key, message in check_rule(study.phases):
         yield ("phases", key), message
-    if (at_step := study.phases.at_step) is not None and at_step > (steps := longest_training(study)):
-        yield ("phases", "at_step"), f"= {at_step} is after the end of the training; allowed: up to {steps}"
     if not any(path.startswith("axes") for path in reported):
         yield from _claims(study)
     if not any(path.startswith(("axes", "seeds")) for path in reported) and count_trials(study) > MAX_TRIALS:
         yield ("axes",), f"make {count_trials(study)} trials; allowed: at most {MAX_TRIALS}"
+
+
+def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
+    """Yield (path, message) for everything that the sections of a study of networks can't see alone."""
+    yield from check_any(study, reported)
+    yield from check_networks(study)
+    yield from check_record(study)
+    if (at_step := study.phases.at_step) is not None and at_step > (steps := longest_training(study)):
+        yield ("phases", "at_step"), f"= {at_step} is after the end of the training; allowed: up to {steps}"
 
 
 def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:

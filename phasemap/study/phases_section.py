@@ -12,7 +12,10 @@ from typing import Any
 from phasemap.study.data_files import absolute
 from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
 from phasemap.study.names import BUILT_IN_RULES, NO_RULE
+from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
+from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule, read_rule
+from phasemap.study.settings import Setting
 from phasemap.study.spec import PhaseRule
 from phasemap.study.values import describe, rounded
 from phasemap.study.yaml_lines import Document, Path_, read_document
@@ -30,6 +33,8 @@ class PhasesReader:
     section: Callable[[Path_, type[PhaseRule], Any], Any]
     files_allowed: bool = True
     name: str = OWN
+    recorded: Recorded = NETWORK_RECORDED
+    settings: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
     problems: list[Problem] = field(default_factory=list)
 
     def wrong(self, path: Path_, message: str) -> None:
@@ -102,6 +107,14 @@ class PhasesReader:
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:64]
         if name in (*BUILT_IN_RULES, NO_RULE):
             self.wrong(place, f"= {describe(text)} is the name of a built-in rule; allowed: another name")
-        rule, problems = read_rule(document, content, name, path=path, thresholds=thresholds)
+        rule, problems = read_rule(
+            document,
+            content,
+            name,
+            path=path,
+            thresholds=thresholds,
+            recorded=self.recorded,
+            settings=self.settings,
+        )
         self.problems.extend(problems)
         return PhaseRule() if rule is None or name in (*BUILT_IN_RULES, NO_RULE) else own_rule(rule)

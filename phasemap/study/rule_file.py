@@ -11,11 +11,12 @@ from typing import Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import Problem, StudyError
-from phasemap.study.names import (
-    QUANTITY_KINDS,
-)
+from phasemap.study.names import QUANTITY_KINDS
+from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
+from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
 from phasemap.study.rule_reader import RuleReader
+from phasemap.study.settings import Setting
 from phasemap.study.spec import PhaseRule
 from phasemap.study.yaml_lines import Document, Path_, parse_document
 
@@ -51,20 +52,30 @@ def read_rule(
     *,
     path: Path_ = (),
     thresholds: Mapping[str, float] = MappingProxyType({}),
-    recorded: Mapping[str, Kind] = QUANTITY_KINDS,
+    recorded: Recorded = NETWORK_RECORDED,
+    settings: Mapping[str, Setting] = NETWORK_SETTINGS,
 ) -> tuple[Rule | None, list[Problem]]:
     """Read a rule that stands at a path of a document: the rule, or None and the mistakes.
 
-    ``thresholds`` are other values for its parameters; ``recorded`` are the quantities that there are curves of.
+    ``thresholds`` are other values for its parameters. ``recorded`` is what there is of every trial, and ``settings``
+    are what its trials are told.
     """
     problems: list[Problem] = []
-    reader = RuleReader(lambda at, message: problems.append(document.problem(at, message)), recorded, thresholds)
+    reader = RuleReader(
+        lambda at, message: problems.append(document.problem(at, message)),
+        recorded.quantities,
+        thresholds,
+        settings,
+        recorded.facts,
+    )
     return reader.read(path, content, name), problems
 
 
 def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUANTITY_KINDS) -> Rule:
     """Turn a document into a rule; StudyError names every mistake in it."""
-    rule, problems = read_rule(document, document.content, name, recorded=recorded)
+    rule, problems = read_rule(
+        document, document.content, name, recorded=replace(NETWORK_RECORDED, quantities=recorded)
+    )
     stop_if_wrong([*document.problems, *problems])
     assert rule is not None
     return rule

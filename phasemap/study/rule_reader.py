@@ -24,6 +24,7 @@ from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.reachable import unreachable
 from phasemap.study.rule import OTHERWISE, WINDOW, Frontier, Label, Rule
 from phasemap.study.rule_groups import RESERVED_LABELS, TAKEN, group_mistakes
+from phasemap.study.settings import Setting
 from phasemap.study.values import describe, rounded
 from phasemap.study.yaml_lines import Path_
 
@@ -32,8 +33,6 @@ MAX_LABELS, MAX_CONDITIONS = 24, 32
 KINDS = ("accuracy", "loss", "number")
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 COLOUR = r"#[0-9a-fA-F]{6}"
-NUMBERS = tuple(name for name, s in NETWORK_SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation))
-"""The settings that a condition may name."""
 
 
 @dataclass
@@ -43,6 +42,8 @@ class RuleReader:
     report: Callable[[Path_, str], None]
     recorded: Mapping[str, Kind]
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
+    facts: tuple[str, ...] = FACTS
     path: Path_ = ()
     mistakes: int = 0
     scope: Scope = field(init=False)
@@ -67,7 +68,7 @@ class RuleReader:
         self.scope = Scope(
             quantities={**QUANTITY_KINDS, **self.recorded, **dict(quantities)},
             parameters=tuple(dict(parameters)),
-            facts=(*NUMBERS, *FACTS),
+            facts=(*self.numbers, *self.facts),
         )
         labels = self.labels(content.get("labels"))
         rule = Rule(
@@ -83,6 +84,11 @@ class RuleReader:
         )
         self.together(rule, content)
         return None if self.mistakes else rule
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The settings that a condition may name."""
+        return tuple(name for name, setting in self.settings.items() if setting.number)
 
     def together(self, rule: Rule, content: Mapping[str, Any]) -> None:
         """Check what no part can see alone."""
@@ -120,7 +126,7 @@ class RuleReader:
                 self.wrong(("quantities", name), f"= {describe(kind)} is no kind; allowed: {', '.join(KINDS)}")
             elif known.get(name, kind) != kind:
                 self.wrong(("quantities", name), f"= {kind} contradicts its kind; allowed: {known[name]}")
-            elif name in (*NETWORK_SETTINGS, *FACTS, *USAGE, *KEYWORDS):
+            elif name in (*self.settings, *FACTS, *USAGE, *KEYWORDS):
                 self.wrong(("quantities", name), "is the name of something else; allowed: another name")
             else:
                 found.append((name, cast(Kind, kind)))
@@ -129,7 +135,7 @@ class RuleReader:
     def parameters(self, content: Any) -> tuple[tuple[str, float], ...]:
         """Read the thresholds."""
         found = []
-        taken = (*QUANTITY_KINDS, *self.recorded, *NETWORK_SETTINGS, *FACTS, *USAGE, *KEYWORDS, *KEYS, "rule")
+        taken = (*QUANTITY_KINDS, *self.recorded, *self.settings, *FACTS, *USAGE, *KEYWORDS, *KEYS, "rule")
         for name, value in self.mapping("parameters", content, "a mapping of names to numbers"):
             if name in taken:
                 self.wrong(("parameters", name), "is the name of something else; allowed: another name")
@@ -287,7 +293,7 @@ class RuleReader:
 
     def column_name(self, path: Path_, name: str) -> None:
         """A column of a rule must not hide one that every table of trials has, or another name of conditions."""
-        if name in (*NETWORK_SETTINGS, *RESERVED_COLUMNS, *self.scope.names, *USAGE, *KEYWORDS):
+        if name in (*self.settings, *RESERVED_COLUMNS, *self.scope.names, *USAGE, *KEYWORDS):
             self.wrong(path, "is the name of something else; allowed: another name")
 
     def window(self, content: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, InstanceOf, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -121,8 +121,24 @@ KEYS = (
 Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights"]
 
 
-Trial = NetworkTrial
-"""One training from start to end: a program's, with every setting resolved, and a seed."""
+class Trial(Protocol):
+    """One training from start to end: a program's, with every setting resolved, and a seed."""
+
+    @property
+    def trial_id(self) -> str:
+        """What names it: a hash of its program, settings and seed."""
+
+    @property
+    def seed(self) -> int:
+        """What all its random streams start from."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting's value by its flat name."""
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What all trials of a pack must have in common."""
 
 
 class Study(Section):

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from phasemap.study.errors import UserError
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.spec import Study, Trial
 
 SHORTEST_PREFIX = 6
@@ -28,6 +29,15 @@ def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Ite
         settings = {**fixed, **dict(zip(names, point, strict=True))}
         for seed in study.seeds:
             yield study.trial(settings, seed)
+
+
+def networks(trials: Iterable[Trial]) -> list[NetworkTrial]:
+    """Return trials as those of phasemap's own networks; UserError where a program of somebody else trains them."""
+    found = list(trials)
+    own = [trial for trial in found if isinstance(trial, NetworkTrial)]
+    if len(own) < len(found):
+        raise UserError("a program trains the study's trials: there are no networks of phasemap to look at")
+    return own
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:

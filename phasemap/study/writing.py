@@ -11,6 +11,7 @@ import yaml
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.rule import rule_content
 from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
 from phasemap.study.values import NAME_PATTERN
@@ -59,16 +60,9 @@ def template(name: str) -> str:
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    dumped = study.model_dump(mode="json", exclude={"axes", "seeds"})
+    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature"})
     content = {key: dumped[key] for key in study.file_keys() if key in dumped}
-    for name in study.axis_names:
-        setting = study.declared[name]
-        if not (setting.section == "task" and setting.key == "kind"):
-            content[setting.section].pop(setting.key)
-    for section, model in SECTIONS.items():
-        optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
-        for key in optional:
-            content[section].pop(key, None)
+    content = _program_content(study, content) if isinstance(study, ProgramStudy) else _network_content(study, content)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -78,6 +72,26 @@ def study_content(study: Study) -> dict[str, Any]:
         content["phases"] = {"rule": study.phases.rule, **own, **at_step}
     axes = {axis.name: _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
+
+
+def _network_content(study: Study, content: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a network's sections the axes, and what is not set."""
+    for name in study.axis_names:
+        setting = study.declared[name]
+        if not (setting.section == "task" and setting.key == "kind"):
+            content[setting.section].pop(setting.key)
+    for section, model in SECTIONS.items():
+        optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
+        for key in optional:
+            content[section].pop(key, None)
+    return content
+
+
+def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, Any]:
+    """Put what is known of a program beside its values, so that looking at its run never needs its code."""
+    fixed = {name: list(value) if isinstance(value, tuple) else value for name, value in study.fixed}
+    content |= {"program": study.program, "signature": study.signature.content(), "fixed": fixed}
+    return {key: content[key] for key in study.file_keys() if key in content}
 
 
 def _search_content(search: SearchSpec) -> dict[str, Any]:

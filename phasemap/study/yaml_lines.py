@@ -21,6 +21,9 @@ MAX_NODES = 200_000
 PLAIN_TEXT = {("name",)}
 """Where a number is meant as it is written: ``name: 2024`` needs no quotes."""
 
+TRUTH_WORDS = ("yes", "no", "on", "off", "y", "n")
+"""What YAML 1.1 takes for true and false."""
+
 Path_ = tuple[Any, ...]
 
 
@@ -54,6 +57,7 @@ class Document:
     lines: dict[Path_, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     overrides: dict[Path_, str] = field(default_factory=dict)
+    ambiguous: dict[Path_, str] = field(default_factory=dict)  # unquoted text that YAML 1.1 takes for true or false
 
     def problem(self, path: Path_, message: str, *, also: Path_ = ()) -> Problem:
         """Describe a mistake at a path: with the override that made it, or the line of the nearest part in the file.
@@ -179,6 +183,8 @@ class _Builder:
                 return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:  # an explicit tag on something else
             return node.value
+        if node.style is None and node.value.lower() in TRUTH_WORDS:
+            self.document.ambiguous[path] = node.value
         if node.tag != "tag:yaml.org,2002:str":
             self.document.problems.append(self._problem(node, path, f"has the tag {node.tag}; allowed: plain values"))
         return node.value
@@ -215,6 +221,8 @@ def set_value(document: Document, text: str) -> None:
         document.problems.extend(replace(problem, line=None) for problem in error.problems)
         return
     document.problems.extend(replace(problem, line=None) for problem in parsed.problems)
+    document.ambiguous = {path: text for path, text in document.ambiguous.items() if path[: len(parts)] != parts}
+    document.ambiguous |= parsed.ambiguous
     if not isinstance(document.content, dict):
         return
     place = document.content

@@ -1,0 +1,42 @@
+"""The mark of a program: what its author declares beside its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from phasemap.study.conditions import Kind
+
+MARK = "__phasemap_program__"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a program's author says of it."""
+
+    quantities: Mapping[str, Kind] = field(default_factory=dict)
+    since: Mapping[str, int] = field(default_factory=dict)
+
+
+def program(
+    *, quantities: Mapping[str, Kind] | None = None, since: Mapping[str, int] | None = None
+) -> Callable[[Function], Function]:
+    """Declare what a training function records, for ``program: file.py:function`` in a study.
+
+    ``quantities`` gives the kind of each: accuracy (in [0, 1]), loss (at least 0) or number. ``since`` names parameters
+    that were added in a later version: at their defaults they are left out of the trials' ids, which stay as they were.
+    """
+
+    def mark(function: Function) -> Function:
+        setattr(function, MARK, Declared(quantities=dict(quantities or {}), since=dict(since or {})))
+        return function
+
+    return mark
+
+
+def declared_by(function: Any) -> Declared | None:
+    """Return what a function's author declared; None where it bears no mark."""
+    found = getattr(function, MARK, None)
+    return found if isinstance(found, Declared) else None

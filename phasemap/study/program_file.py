@@ -1,0 +1,230 @@
+"""Read the file of a study of a program: its axes and fixed values are checked against the function's signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from phasemap.study.axes import Axis
+from phasemap.study.checks import check_any
+from phasemap.study.names import NO_RULE
+from phasemap.study.parameters import FIXED, LISTS, Parameter
+from phasemap.study.program_source import ProgramError, place_of
+from phasemap.study.program_study import PROGRAM_KEYS, RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
+from phasemap.study.programs import (
+    IN_PYTHON,
+    Program,
+    imported_program,
+    program_of,
+    quantity_mistakes,
+    refuse_code,
+)
+from phasemap.study.reader import Reader
+from phasemap.study.settings import Setting
+from phasemap.study.signature import RESERVED_NAMES, SignatureError
+from phasemap.study.spec import PhaseRule
+from phasemap.study.values import allowed, describe
+
+REQUIRED = ("name", "program", "axes")
+
+
+@dataclass
+class ProgramReader(Reader):
+    """Turns a document into a study of a program.
+
+    With ``stored`` the program is what the document says of it, and nothing is imported. ``given`` is a program that
+    was handed over in Python. ``allowed`` are the only ones that may be imported where files are not allowed.
+    """
+
+    declared: Mapping[str, Setting] = field(default_factory=dict)
+    stored: bool = False
+    given: Program | None = None
+    allowed: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def study(self) -> ProgramStudy:
+        """Return the study; StudyError names every mistake in it."""
+        content = self.document.content
+        self.unknown_keys((), content, PROGRAM_KEYS)
+        for key in REQUIRED:
+            if key not in content:
+                self.wrong((key,), "is missing; name, program and axes are required")
+        program = self.program(content.get("program"))
+        program = self.with_quantities(program, content.get("quantities"))
+        if program.open:
+            program = replace(program, parameters=self.told_parameters(content))
+        self.parameters = {parameter.name: parameter for parameter in program.parameters}
+        self.declared = {name: parameter.setting for name, parameter in self.parameters.items()}
+        self.listed_axes(content.get("axes"))
+        axes = self.axes(content.get("axes", {}))
+        self.overlap(content, axes)
+        values = self.common(ProgramResources) | {"signature": program, "axes": axes}
+        values["version"] = self.value(("version",), ProgramStudy.model_fields["version"], content.get("version", 1))
+        values["fixed"] = self.fixed(content.get(FIXED), axes)
+        self.unquoted()
+        self.recorded = program.recorded
+        values["phases"] = self.labels(content.get("phases"))
+        study = ProgramStudy.model_construct(**values)
+        for path, message in check_any(study, frozenset(p.path for p in self.problems)):
+            self.wrong(path, message)
+        self.stop_if_wrong()
+        return study
+
+    def program(self, reference: Any) -> Program:
+        """Return what is known of the program; without it nothing else of the study can be checked."""
+        try:
+            if self.given is not None:
+                return self.given
+            if self.stored:
+                return program_of(str(reference), self.document.content["signature"])
+            if not self.files_allowed:
+                refuse_code(reference, self.allowed)
+            return imported_program(reference, self._folder(reference))
+        except SignatureError as error:
+            for message in error.messages:
+                self.wrong(("program",), f"= {reference}: {message}")
+        except ProgramError as error:
+            self.wrong(("program",), str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            self.wrong(("signature",), f"is not what a run stores of its program: {error!r}")
+        self.stop_if_wrong()
+        raise AssertionError
+
+    def _folder(self, reference: Any) -> Path:
+        """Return the folder of the study; of a run's own study file the one that it was run from."""
+        place, folder = place_of(reference), Path(self.document.source).absolute().parent
+        if place.code == IN_PYTHON:
+            raise ProgramError(f"= {reference} was given as a function; allowed: pm.run with that function")
+        stored = self.document.content.get("signature")
+        former = stored.get("folder") if isinstance(stored, dict) else None
+        if place.in_file and former and not (folder / place.code).is_file() and (Path(former) / place.code).is_file():
+            return Path(former)
+        return folder
+
+    def with_quantities(self, program: Program, found: Any) -> Program:
+        """Add the quantities that a study declares for a program that declares none itself."""
+        if found is None or self.stored:
+            return program
+        if not isinstance(found, dict):
+            self.wrong(
+                ("quantities",), f"is {describe(found)}; allowed: a mapping of names to accuracy, loss or number"
+            )
+            return program
+        for message in quantity_mistakes(found):
+            self.wrong(("quantities",), message)
+        own = dict(program.quantities)
+        for name, kind in found.items():
+            if own and own.get(name) != kind:
+                declared = f"{name} as {own[name]}" if name in own else ", ".join(own)
+                self.wrong(("quantities", name), f"= {describe(kind)}, but the program declares {declared}")
+        return program if own else replace(program, quantities=tuple(found.items()))
+
+    def told_parameters(self, content: Mapping[str, Any]) -> tuple[Parameter, ...]:
+        """Return as parameters what a study gives to an objective, which has no signature."""
+        found = []
+        for section in ("axes", FIXED):
+            given = content.get(section)
+            for name, value in given.items() if isinstance(given, dict) else ():
+                if name in RESERVED_NAMES:
+                    self.wrong((section, name), "is a reserved name; allowed: another name")
+                values = value if section == "axes" else [value]
+                found.append(Parameter(name=str(name), types=_types_of(values), required=True))
+        return tuple({parameter.name: parameter for parameter in found}.values())
+
+    def listed_axes(self, found: Any) -> None:
+        """Report axes whose values would be lists."""
+        for name in found if isinstance(found, dict) else ():
+            if name in self.parameters and self.parameters[name].listed:
+                self.wrong(("axes", name), f"takes lists, which no axis can have; allowed: {FIXED}.{name}")
+
+    def fixed(self, found: Any, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
+        """Read the values that are no axes: the given ones and, resolved, the defaults."""
+        found = {} if found is None else found
+        if not isinstance(found, dict):
+            self.wrong((FIXED,), f"is {describe(found)}; allowed: a mapping of {', '.join(self.parameters)}")
+            return ()
+        for name in found:
+            if name not in self.parameters:
+                self.wrong((FIXED, name), f"{self.no_setting()}{self.hint(str(name), self.parameters)}")
+        values = []
+        for name, parameter in self.parameters.items():
+            if name in (axis.name for axis in axes) or name in self.document.content.get("axes", {}):
+                continue
+            if name not in found and parameter.required:
+                self.wrong((FIXED, name), f"is missing: the program has no default for it; allowed: {self.words(name)}")
+            elif name in found:
+                values.append((name, self._fixed_value(parameter, found[name])))
+            else:
+                values.append((name, parameter.default))
+        return tuple(values)
+
+    def _fixed_value(self, parameter: Parameter, found: Any) -> Any:
+        try:
+            return parameter.value_of(found)
+        except ValueError:
+            message = f"= {describe(found)} is not allowed; allowed: {self.words(parameter.name, found)}"
+            self.wrong((FIXED, parameter.name), message)
+            return parameter.default
+
+    def unquoted(self) -> None:
+        """Report text that other readers of YAML take for true or false."""
+        for path, text in self.document.ambiguous.items():
+            name = path[1] if len(path) > 1 and path[0] in ("axes", FIXED) else None
+            parameter = self.parameters.get(str(name))
+            if parameter is not None and {"str", "choice", "list[str]"} & set(parameter.types):
+                self.wrong(path, f"= {text} is true or false to many readers of YAML; allowed: quote it, '{text}'")
+
+    def labels(self, content: Any) -> PhaseRule:
+        """Read what a study labels by; without it the built-in rule where what it needs is recorded, else none."""
+        if content is None:
+            return usual_phases(self.recorded)
+        if not self.recorded.quantities and not self.stored and content != {"rule": NO_RULE}:
+            self.wrong(("phases",), "needs to know what is recorded; needed: quantities of the study, or of pm.program")
+            return PhaseRule.none()
+        rule = self.phases(("phases",), content)
+        missing = [name for name in RULE_NEEDS if name not in (*self.recorded.quantities, *self.recorded.facts)]
+        if rule.own is None and missing:
+            needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"
+            self.wrong(("phases",), f"= {rule.rule} {needs}; allowed: labels of your own, or {NO_RULE}")
+        return rule
+
+    def no_setting(self) -> str:
+        """Say of an axis that the program lacks it, and what it has."""
+        known = ", ".join(self.parameters) or "none"
+        return f"is no parameter of {self.document.content.get('program')}; allowed: {known}"
+
+    def words(self, name: str, found: Any = "") -> str:
+        """Say what a parameter allows, and to quote what was to be text."""
+        text = allowed(self.declared[name].field)
+        to_quote = "str" in self.parameters[name].types and not isinstance(found, str | list | dict | None)
+        return f"{text} (quote it: '{describe(found)}')" if to_quote else text
+
+    def allowed_for(self, name: str, found: Any) -> str:
+        """Say what an axis's values may be."""
+        return self.words(name, found)
+
+    def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
+        """Hint at what a misspelt or misplaced key may be meant to be."""
+        if not path and key in self.parameters:
+            return f" ({key} belongs under {FIXED}: or axes:)"
+        return super().hint(key, known, (FIXED,))
+
+
+def _types_of(values: Any) -> tuple[str, ...]:
+    """Return the types of an objective's setting by the values that a study gives."""
+    if isinstance(values, dict):
+        return ("float",)
+    kinds: dict[str, None] = {}
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, list):
+            inner = _types_of(value)
+            kind = f"list[{'float' if 'float' in inner else inner[0]}]"
+            kinds[kind if kind in LISTS else "list[str]"] = None
+        else:
+            names = {bool: "bool", int: "int", float: "float", str: "str"}
+            kinds[names.get(type(value), "none")] = None
+    if "float" in kinds:
+        kinds.pop("int", None)
+    return tuple(kinds) or ("none",)

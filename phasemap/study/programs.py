@@ -1,0 +1,183 @@
+"""A program as a study knows it: who calls it, its settings and what it records; its code is not needed for that."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from phasemap.study.conditions import Kind
+from phasemap.study.marking import Declared, declared_by
+from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
+from phasemap.study.parameters import Parameter, parameter_of
+from phasemap.study.program_source import (
+    ProgramError,
+    file_of,
+    function_hash,
+    import_program,
+    place_of,
+    program_name,
+    source_hash,
+)
+from phasemap.study.recorded import Recorded
+from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
+
+KINDS = ("accuracy", "loss", "number")
+OBJECTIVE = {"value": "number"}  # what an objective of Optuna returns, and reports on the way
+IN_PYTHON = "python"
+"""In place of a file or a module: the program was given as a function, and its code goes with the study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What is known of a program without its code; of objectives, settings are what a study says."""
+
+    reference: str  # as the study names it
+    kind: ProgramKind = "phasemap"
+    folder: str = ""  # that a file's path starts from
+    source: str = ""  # the hash of its code
+    parameters: tuple[Parameter, ...] = ()
+    quantities: tuple[tuple[str, Kind], ...] = ()  # none: the first trial tells
+    facts: tuple[str, ...] = ()
+    code: bytes | None = field(default=None, compare=False, repr=False)  # of a function that is sent by value
+
+    @property
+    def name(self) -> str:
+        """What the trials' ids call it."""
+        return program_name(self.reference)
+
+    @property
+    def open(self) -> bool:
+        """Whether its settings are what a study says: an objective has no signature."""
+        return self.kind != "phasemap"
+
+    @property
+    def recorded(self) -> Recorded:
+        """What it records of every trial."""
+        return Recorded(
+            quantities=dict(self.quantities),
+            facts=self.facts,
+            texts=("source",),
+            whole=frozenset(self.facts) - {"corruption_effective"},
+        )
+
+    def content(self) -> dict[str, Any]:
+        """Return what is known as plain values, from which ``program_of`` makes it again."""
+        return {
+            "kind": self.kind,
+            "folder": self.folder,
+            "source": self.source,
+            "settings": {parameter.name: parameter.content() for parameter in self.parameters},
+            "quantities": dict(self.quantities),
+            "facts": list(self.facts),
+        }
+
+
+def program_of(reference: str, content: Mapping[str, Any]) -> Program:
+    """Make a program from what ``Program.content`` returned; ValueError, KeyError or TypeError where it is none."""
+    return Program(
+        reference=reference,
+        kind=content["kind"],
+        folder=str(content["folder"]),
+        source=str(content["source"]),
+        parameters=tuple(parameter_of(name, one) for name, one in content["settings"].items()),
+        quantities=tuple((str(name), kind) for name, kind in content["quantities"].items()),
+        facts=tuple(content["facts"]),
+    )
+
+
+def imported_program(reference: Any, folder: Path) -> Program:
+    """Import a program and read its signature; ProgramError and SignatureError where it can't be one."""
+    place = place_of(reference)
+    function = import_program(place, folder)
+    path = file_of(place, folder) if place.in_file else _file_of_module(function)
+    read = read_function(function, reference)
+    return replace(
+        read,
+        folder=str(folder.resolve()) if place.in_file else "",
+        source=source_hash(path) if path else function_hash(function),
+    )
+
+
+def present_source(program: Program) -> str | None:
+    """Return the hash that a program's file has now; None where it is in no file of a study, or no more there."""
+    place = place_of(program.reference)
+    path = Path(program.folder) / place.code
+    return source_hash(path) if place.in_file and path.is_file() else None
+
+
+def read_function(function: Callable[..., Any], reference: str) -> Program:
+    """Read a function's signature, and what its author declares; SignatureError with all that is wrong."""
+    declared = declared_by(function) or Declared()
+    kind = kind_of(function, decorated=declared_by(function) is not None)
+    parameters = parameters_of(function, declared.since) if kind == "phasemap" else ()
+    quantities = dict(declared.quantities)
+    wrong = [*quantity_mistakes(quantities), *_clashes(parameters, quantities)]
+    if wrong:
+        raise SignatureError(wrong)
+    uses = _uses(function) if kind == "phasemap" else frozenset()
+    if "score" in uses and quantities:
+        quantities |= {name: QUANTITY_KINDS[name] for name in ACCURACIES if name not in quantities}
+    return Program(
+        reference=reference,
+        kind=kind,
+        parameters=parameters,
+        quantities=tuple((OBJECTIVE if kind == "optuna" else quantities).items()),  # type: ignore[arg-type]
+        facts=FACTS if "corrupt" in uses else (),
+    )
+
+
+def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
+    """List what is wrong with declared quantities."""
+    found = []
+    for name, kind in quantities.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,63}", name):
+            found.append(f"declares the quantity {name!r}; allowed: letters, digits and _, at most 64")
+        elif name in RESERVED_NAMES and name not in QUANTITY_KINDS:
+            found.append(f"declares the quantity {name}, which is a reserved name; allowed: another name")
+        if kind not in KINDS:
+            found.append(f"declares {name} as {kind!r}; allowed: {', '.join(KINDS)}")
+        elif QUANTITY_KINDS.get(name, kind) != kind:
+            found.append(f"declares {name} as {kind}, which is an {QUANTITY_KINDS[name]} everywhere in phasemap")
+    return found
+
+
+def _clashes(parameters: tuple[Parameter, ...], quantities: Mapping[str, Kind]) -> list[str]:
+    taken = {*quantities, *FACTS}
+    return [
+        f"has a parameter {parameter.name}, which is the name of a quantity or fact too; allowed: another name"
+        for parameter in parameters
+        if parameter.name in taken
+    ]
+
+
+def _uses(function: Callable[..., Any]) -> frozenset[str]:
+    """Return which methods of its trial a function's text names; of one without a text none."""
+    first = next(iter(inspect.signature(function).parameters))
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        return frozenset()
+    return frozenset(re.findall(rf"\b{first}\.(score|corrupt)\(", text))
+
+
+def _file_of_module(function: Callable[..., Any]) -> Path | None:
+    try:
+        found = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        return None
+    return Path(found) if found else None
+
+
+def refuse_code(reference: Any, allowed: tuple[str, ...]) -> None:
+    """ProgramError unless a program is one of those that a service was given by their names; nothing is imported."""
+    if reference in allowed and not place_of(reference).in_file:
+        return
+    given = f"; given: {', '.join(allowed)}" if allowed else ""
+    raise ProgramError(
+        f"= {str(reference)[:60]!r} would run code of a study that was sent; allowed: a module that the service was "
+        f"started with (--allow-program module:function){given}"
+    )

@@ -1,0 +1,252 @@
+"""Read the parts that all study files have: every mistake with its line, what was found and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.errors import Problem, StudyError, did_you_mean
+from phasemap.study.networks import NETWORK_RECORDED
+from phasemap.study.phases_section import OWN, PhasesReader
+from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Section, Setting
+from phasemap.study.spec import PhaseRule, SearchSpec, Study
+from phasemap.study.values import adapter, allowed, describe
+from phasemap.study.yaml_lines import Document
+
+MAX_SEEDS = 100_000
+
+
+@dataclass
+class Reader:
+    """Reads the parts that all studies have; mistakes are collected, and legal values put in their places."""
+
+    document: Document
+    declared: Mapping[str, Setting]
+    problems: list[Problem] = field(default_factory=list)
+    files_allowed: bool = True
+    recorded: Recorded = NETWORK_RECORDED
+
+    def __post_init__(self) -> None:
+        self.problems.extend(self.document.problems)
+
+    def stop_if_wrong(self) -> None:
+        """Raise StudyError with what was found wrong so far, if anything was."""
+        if self.problems:
+            raise StudyError(sorted(set(self.problems), key=lambda p: (p.line or 0, p.path)))
+
+    def wrong(self, path: tuple[Any, ...], message: str, *, also: tuple[Any, ...] = ()) -> None:
+        """Report a mistake at a path of the file."""
+        self.problems.append(self.document.problem(path, message, also=also))
+
+    def common(self, resources: type[Section]) -> dict[str, Any]:
+        """Read what studies of all kinds say alike: the name, seeds, search, resources and so on."""
+        content = self.document.content
+        values = {
+            "name": self.value(("name",), Study.model_fields["name"], content.get("name", "x")),
+            "question": self.value(("question",), Study.model_fields["question"], content.get("question") or ""),
+            "seeds": self.seeds(content.get("seeds", 1)),
+            "search": self.section(("search",), SearchSpec, content.get("search", {})),
+            "resources": self.section(("resources",), resources, content.get("resources", {})),
+        }
+        return values | {
+            key: self.list_((key,), Study.model_fields[key], content.get(key, [])) for key in ("record", "claims")
+        }
+
+    def phases(self, path: tuple[Any, ...], content: Any, *, name: str = OWN) -> PhaseRule:
+        """Read what a study labels by; ``name`` is that of own labels that have none."""
+        reader = PhasesReader(
+            self.document,
+            self.section,
+            files_allowed=self.files_allowed,
+            name=name,
+            recorded=self.recorded,
+            settings=self.declared,
+        )
+        rule = reader.read(path, content)
+        self.problems.extend(reader.problems)
+        return rule
+
+    def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
+        """Validate one section; the keys in error are reported, and the rest is used for further checks."""
+        fields = {key: info for key, info in model.model_fields.items() if not info.exclude}  # no file holds the others
+        if content is None:
+            content = {}
+        if not isinstance(content, dict):
+            self.wrong(path, f"is {describe(content)}; allowed: a mapping of {', '.join(fields)}")
+            content = {}
+        self.unknown_keys(path, content, list(fields))
+        values = {}
+        for key, info in fields.items():
+            if key in content:
+                values[key] = self.value((*path, key), info, content[key])
+            elif info.is_required():
+                if path and path[0] in self.document.content:
+                    self.wrong((*path, key), f"is missing; allowed: {allowed(info)}")
+                values[key] = _fallback(info)
+        return model.model_construct(_fields_set=set(content), **values)
+
+    def value(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+        """Validate one value; in error, report it and go on with the field's default."""
+        try:
+            return adapter(info).validate_python(found)
+        except ValidationError:
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {allowed(info)}")
+            return _fallback(info)
+
+    def list_(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+        """Validate a list, and leave all of it out where an item is wrong."""
+        if found is None:
+            return ()
+        if not isinstance(found, list):
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: a list")
+            return ()
+        try:
+            return adapter(info).validate_python(found)
+        except ValidationError as error:
+            for detail in error.errors():
+                index = detail["loc"][0]
+                self.wrong((*path, index), f"= {describe(found[int(index)])} is not allowed; allowed: {_item(info)}")
+            return ()
+
+    def unknown_keys(self, path: tuple[Any, ...], content: Mapping[Any, Any], known: Sequence[str]) -> None:
+        """Report the keys that a mapping may not have."""
+        for key in content:
+            if key not in known:
+                self.wrong(
+                    (*path, key),
+                    f"is an unknown key; allowed: {', '.join(known)}{self.hint(str(key), known, path)}",
+                )
+
+    def seeds(self, found: Any) -> tuple[int, ...]:
+        """Read the seeds: a list, or their count."""
+        path = ("seeds",)
+        if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_SEEDS:
+            return tuple(range(found))
+        try:
+            seeds = adapter(Study.model_fields["seeds"]).validate_python(found) if isinstance(found, list) else ()
+        except ValidationError:
+            seeds = ()
+        if not seeds:
+            self.wrong(
+                path,
+                f"= {describe(found)} is not allowed; allowed: a count from 1 to {MAX_SEEDS}, "
+                "or a list of whole numbers >= 0",
+            )
+            return (0,)
+        for index, seed in enumerate(seeds):
+            if seed in seeds[:index]:
+                self.wrong((*path, index), f"= {seed} is repeated; allowed: each seed once")
+        return tuple(dict.fromkeys(seeds))
+
+    def axes(self, found: Any) -> tuple[Axis, ...]:
+        """Read the axes, each a declared setting with its values."""
+        if not isinstance(found, dict) or not found:
+            if "axes" in self.document.content:
+                self.wrong(("axes",), f"is {describe(found)}; allowed: at least one axis with its values")
+            return ()
+        axes = []
+        for name, content in found.items():
+            path = ("axes", name)
+            if name not in self.declared:
+                self.wrong(path, f"{self.no_setting()}{self.hint(str(name), self.declared)}")
+            elif axis := self._axis(path, str(name), content):
+                axes.append(axis)
+        return tuple(axes)
+
+    def _axis(self, path: tuple[Any, ...], name: str, content: Any) -> Axis | None:
+        source = None
+        if isinstance(content, dict):
+            if not self.declared[name].numeric:
+                self.wrong(path, f"is a range, but {name} has no scale; allowed: a list of its values")
+                return None
+            before = len(self.problems)
+            checked = self.section(path, AxisRange, content)  # type: ignore[arg-type]
+            if len(self.problems) > before:
+                return None
+            source = checked
+            try:
+                content = source.values()
+            except ValueError as error:
+                self.wrong(path, str(error))
+                return None
+        if not isinstance(content, list):
+            self.wrong(
+                path,
+                f"= {describe(content)} is not allowed; allowed: a list of values, or start, stop, num and scale",
+            )
+            return None
+        if not content:
+            self.wrong(path, "has no values; allowed: at least one")
+            return None
+        values = self._axis_values(path, name, content, ranged=source is not None)
+        return Axis(name=name, values=values, source=source) if values else None
+
+    def _axis_values(self, path: tuple[Any, ...], name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
+        info = self.declared[name].field
+        validator, values = adapter(info), []
+        for index, found in enumerate(content):
+            place = path if ranged else (*path, index)
+            try:
+                value = validator.validate_python(found)
+            except ValidationError:
+                of_range = f" (value {index + 1} of the range)" if ranged else ""
+                self.wrong(
+                    place, f"= {describe(found)}{of_range} is not allowed; allowed: {self.allowed_for(name, found)}"
+                )
+                continue
+            resolved = self.resolved(place, name, value)
+            if resolved is None and value is not None:
+                continue
+            value = resolved
+            if value in values:
+                self.wrong(place, f"= {describe(found)} is repeated; allowed: each value once")
+            else:
+                values.append(value)
+        return tuple(values)
+
+    def overlap(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+        """Report what is given as an axis and in its section too."""
+        for axis in axes:
+            setting = self.declared[axis.name]
+            section = content.get(setting.section)
+            if isinstance(section, dict) and setting.key in section and axis.name != "task":
+                self.wrong(
+                    (setting.section, setting.key),
+                    "is given here and as an axis; allowed: one of the two",
+                    also=("axes", axis.name),
+                )
+
+    def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+        """Return a setting's value as trials have it; None, and a mistake, where it can't be had."""
+        return value
+
+    def allowed_for(self, name: str, found: Any) -> str:
+        """Say what an axis's values may be."""
+        return allowed(self.declared[name].field)
+
+    def no_setting(self) -> str:
+        """Say of an axis that it is no setting, and which there are."""
+        return f"is not a trial setting; allowed: {', '.join(self.declared)}"
+
+    def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
+        """Hint at what a misspelt or misplaced key may be meant to be."""
+        if key in self.declared and path[:1] != (self.declared[key].section,):
+            return f" ({key} belongs under {self.declared[key].section}: or axes:)"
+        return did_you_mean(key, known)
+
+
+def _fallback(info: FieldInfo) -> Any:
+    """Return a legal value to go on with after a mistake was reported."""
+    if not info.is_required():
+        return info.default
+    return "modular_addition"
+
+
+def _item(info: FieldInfo) -> str:
+    return allowed(info).removeprefix("a list of ")

@@ -1,0 +1,149 @@
+"""A program's function read as a schema: its keyword parameters are the settings of its trials."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+from phasemap.study.names import RESERVED_COLUMNS
+from phasemap.study.parameters import CHOICE, SCALARS, Parameter
+
+RESERVED_NAMES = frozenset({*RESERVED_COLUMNS, "program", "version", "horizon", "train_seconds"})
+"""What no setting and no quantity of a program may be called, but for the built-in quantities."""
+ProgramKind = Literal["phasemap", "tune", "optuna"]
+TYPES_ALLOWED = "int, float, bool, str, Literal, None, or a list of these"
+_ANY = ("none", "bool", "int", "float", "str")
+
+
+class SignatureError(ValueError):
+    """A function that can't be a program; ``messages`` holds all that is wrong with it."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.messages = tuple(messages)
+        super().__init__("; ".join(messages))
+
+
+def kind_of(function: Any, *, decorated: bool) -> ProgramKind:
+    """Tell by a function's first parameter who would call it; SignatureError where that can't be told."""
+    if inspect.isclass(function):
+        raise SignatureError(["is a class; allowed: a function (class trainables of Ray Tune can't be run)"])
+    if not callable(function):
+        raise SignatureError([f"is {type(function).__name__}; allowed: a function"])
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        raise SignatureError(["has no parameters; allowed: trial first, and its settings as keyword parameters"])
+    first, annotation = parameters[0], _name(parameters[0].annotation)
+    if decorated or annotation.endswith("TrialContext"):
+        return "phasemap"
+    if len(parameters) == 1 and first.name == "config":
+        return "tune"
+    if first.name == "trial":
+        optuna = len(parameters) == 1 or "optuna" in annotation or annotation.endswith("Trial")
+        return "optuna" if optuna else "phasemap"
+    raise SignatureError(
+        [
+            f"has {first.name} as its first parameter; allowed: trial (trial: pm.TrialContext, or Optuna's alone), "
+            "or config alone for a function of Ray Tune"
+        ]
+    )
+
+
+def parameters_of(function: Callable[..., Any], since: Mapping[str, int] | None = None) -> tuple[Parameter, ...]:
+    """Return a program's settings: its parameters but the first; SignatureError with all that is wrong with them."""
+    since, found, wrong = since or {}, [], []
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    for parameter in parameters:
+        try:
+            found.append(_parameter(function, parameter, since.get(parameter.name)))
+        except ValueError as error:
+            wrong.append(str(error))
+    known = [parameter.name for parameter in parameters]
+    wrong += [
+        f"since names {name}, which is no parameter; it has: {_list(known)}" for name in since if name not in known
+    ]
+    if wrong:
+        raise SignatureError(wrong)
+    return tuple(found)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _parameter(function: Any, parameter: inspect.Parameter, since: int | None) -> Parameter:
+    name = parameter.name
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        raise ValueError(f"takes **{name}; allowed: every setting as a parameter of its own")
+    if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
+        raise ValueError(f"takes {name} by its place; allowed: keyword parameters")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"has a parameter {name}, which is a reserved name; allowed: another name")
+    required = parameter.default is inspect.Parameter.empty
+    if parameter.annotation is inspect.Parameter.empty:
+        if required:
+            raise ValueError(f"has a parameter {name} without a type and a default; allowed: {TYPES_ALLOWED}")
+        kinds, choices = _types_of_default(name, parameter.default), ()
+    else:
+        kinds, choices = _types_of(name, _resolved(function, name, parameter.annotation))
+    if since is not None and required:
+        raise ValueError(f"has a parameter {name} that since names, but no default for it; allowed: a default")
+    made = Parameter(name=name, types=kinds, choices=choices, required=required, since=since)
+    if required:
+        return made
+    try:
+        default = made.value_of(parameter.default)
+    except ValueError:
+        raise ValueError(f"has a parameter {name} whose default {parameter.default!r} is not of its type") from None
+    return Parameter(name=name, types=kinds, choices=choices, default=default, since=since)
+
+
+def _types_of_default(name: str, default: Any) -> tuple[str, ...]:
+    if default is None:
+        return _ANY
+    if isinstance(default, list | tuple) and default:
+        return (f"list[{_types_of_default(name, default[0])[0]}]",)
+    for kind, python in SCALARS.items():
+        if python is not None and type(default) is python:
+            return (kind,)
+    raise ValueError(f"has a parameter {name} whose default {default!r} is of no type for it; allowed: {TYPES_ALLOWED}")
+
+
+def _resolved(function: Any, name: str, annotation: Any) -> Any:
+    """Return an annotation that may stand as text."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))
+    except Exception:
+        raise ValueError(
+            f"has a parameter {name} of the type {annotation}, which can't be read; allowed: {TYPES_ALLOWED}"
+        ) from None
+
+
+def _types_of(name: str, annotation: Any) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Return the types of an annotation, and the choices among them."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Union or isinstance(annotation, types.UnionType):
+        parts = [_types_of(name, part) for part in inner]
+        kinds = tuple(dict.fromkeys(kind for found, _ in parts for kind in found))
+        return kinds, tuple(choice for _, found in parts for choice in found)
+    if origin is Literal:
+        return (CHOICE,), inner
+    if annotation is None or annotation is type(None):
+        return ("none",), ()
+    for kind, python in SCALARS.items():
+        if annotation is python:
+            return (kind,), ()
+    if origin in (list, tuple) and {part for part in inner if part is not ...} <= {bool, int, float, str}:
+        items = {part for part in inner if part is not ...}
+        if len(items) == 1:
+            return (f"list[{items.pop().__name__}]",), ()
+    raise ValueError(f"has a parameter {name} of the type {_name(annotation)}; allowed: {TYPES_ALLOWED}")
+
+
+def _name(annotation: Any) -> str:
+    if annotation is inspect.Parameter.empty:
+        return ""
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,219 @@
+"""What a program gets of phasemap: its settings, its random streams, and what it reports and saves."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phasemap.study.conditions import Kind
+from phasemap.tasks.streams import stream, stream_key
+from phasemap.training.program_labels import Corrupted, corrupted, scored
+from phasemap.training.program_state import (
+    dumped,
+    loaded,
+    plain,
+    put_back,
+    put_back_random,
+    random_states,
+    state_of,
+)
+from phasemap.training.program_values import checked_number, checked_step, checked_values, usual_kinds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+SAVE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a trial tells and asks the process that it runs in."""
+
+    on_progress: Callable[[float], None] = lambda _: None
+    save: Callable[[bytes], None] | None = None
+    saved: bytes | None = None
+    save_seconds: float = SAVE_SECONDS
+
+
+@dataclass(kw_only=True)
+class Record:
+    """The growing curve of a trial, and what is known of its data."""
+
+    steps: list[int] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    facts: dict[str, float | int] = field(default_factory=dict)
+
+
+class TrialContext:
+    """One trial, as its program sees it.
+
+    ``settings`` are the resolved values by name, ``device`` is where to train (``cpu``, ``cuda``).
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        settings: Mapping[str, Any],
+        device: str = "cpu",
+        quantities: Mapping[str, Kind] | None = None,
+        surroundings: Surroundings = Surroundings(),
+    ) -> None:
+        self.seed, self.settings, self.device = seed, dict(settings), device
+        self.record = Record()
+        self._quantities = dict(quantities or {})  # none: the first report tells
+        self._surroundings = surroundings
+        self._streams: dict[str, np.random.Generator] = {}
+        self._torch_streams: dict[str, torch.Generator] = {}
+        self._saved = loaded(surroundings.saved) if surroundings.saved else None
+        self._last_save = time.monotonic()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return NumPy's generator of the trial's seed for a purpose; the same one whenever it is asked for."""
+        if purpose not in self._streams:
+            self._streams[purpose] = stream(f"program:{purpose}", self.seed)
+        return self._streams[purpose]
+
+    def torch_rng(self, purpose: str) -> torch.Generator:
+        """Return torch's generator (on the CPU) of the trial's seed for a purpose."""
+        import torch
+
+        if purpose not in self._torch_streams:
+            key = stream_key(f"program:torch:{purpose}", self.seed) % 2**63
+            self._torch_streams[purpose] = torch.Generator().manual_seed(key)
+        return self._torch_streams[purpose]
+
+    @property
+    def folder(self) -> Path:
+        """A folder for this trial's files, which is removed when it ends."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="pm-trial-", ignore_cleanup_errors=True)
+        return Path(self._scratch.name)
+
+    def report(self, step: int, **quantities: Any) -> None:
+        """Record the quantities at a step; every declared one, each a number."""
+        whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
+        if not self._quantities:
+            self._quantities = usual_kinds(quantities)
+        values = checked_values(quantities, self._quantities, whole)
+        self._add(whole, values)
+
+    def report_some(self, step: int, found: Mapping[str, Any]) -> None:
+        """Record what of an objective's report is a number; what it lacks of the first report is nan."""
+        whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
+        values = {name: checked_number(name, value, whole) for name, value in found.items()}
+        if not self._quantities:
+            self._quantities = usual_kinds(values)
+        known = {name: values.get(name, float("nan")) for name in self._quantities}
+        self._add(whole, checked_values(known, self._quantities, whole))
+
+    def _add(self, step: int, values: Mapping[str, float]) -> None:
+        self.record.steps.append(step)
+        for name, value in values.items():
+            self.record.curves.setdefault(name, []).append(value)
+
+    def steps(self, n: int, state: Any = None) -> Iterator[int]:
+        """Yield 1 to n or, where ``state`` was saved before, the steps after that.
+
+        ``state``: objects with ``state_dict``, dicts and lists of them, or a pair of functions (get, set). It is saved
+        between two steps, every 20 s.
+        """
+        first = self._continue(state) if state is not None else 1
+        for step in range(first, n + 1):
+            yield step
+            self._surroundings.on_progress(step / n)
+            if state is not None and self._due():
+                self._keep({"step": step, "state": plain(state_of(state))})
+
+    def _continue(self, state: Any) -> int:
+        plain(state_of(state))  # what can't be saved is told at once, not after 20 s
+        if not self._saved or "step" not in self._saved:
+            return 1
+        put_back(state, self._saved["state"])
+        self._resume(self._saved)
+        return int(self._saved["step"]) + 1
+
+    def save(self, state: Any) -> None:
+        """Save a state of tensors, numbers, text and containers of them, where 20 s have passed since the last."""
+        content = plain(state)
+        if self._due():
+            self._keep({"own": content})
+
+    @property
+    def saved(self) -> Any:
+        """What ``save`` saved last, before this process was started; None at first. What was reported since is gone."""
+        if not self._saved or "own" not in self._saved:
+            return None
+        self._resume(self._saved)
+        return self._saved["own"]
+
+    def _due(self) -> bool:
+        surroundings = self._surroundings
+        return surroundings.save is not None and time.monotonic() - self._last_save >= surroundings.save_seconds
+
+    def _keep(self, content: Mapping[str, Any]) -> None:
+        assert self._surroundings.save is not None
+        record = {"steps": self.record.steps, "curves": self.record.curves, "facts": self.record.facts}
+        states = random_states(self._streams, self._torch_streams)
+        self._surroundings.save(dumped({**content, "record": record, "random": states}))
+        self._last_save = time.monotonic()
+
+    def _resume(self, saved: Mapping[str, Any]) -> None:
+        """Go back to the curve and the random states of then."""
+        record = saved["record"]
+        self.record = Record(
+            steps=list(record["steps"]),
+            curves={name: list(values) for name, values in record["curves"].items()},
+            facts=dict(record["facts"]),
+        )
+        put_back_random(saved["random"], self.rng, self.torch_rng)
+
+    def corrupt(
+        self,
+        labels: Any,
+        share: float,
+        kind: str = "symmetric",
+        classes: int | None = None,
+        *,
+        inputs: Any = None,
+        matrix: Sequence[Sequence[float]] | None = None,
+        shift_by: int = 1,
+    ) -> Corrupted:
+        """Corrupt a share of training labels: ``.given`` to train on, and ``.wrong``; also records the facts.
+
+        Within a seed they are paired: a larger share corrupts more of the same labels, each to the same wrong one.
+        """
+        found = corrupted(
+            labels,
+            share,
+            seed=self.seed,
+            kind=kind,
+            classes=classes,
+            inputs=inputs,
+            matrix=matrix,
+            shift_by=shift_by,
+        )
+        self.record.facts = {
+            "n_train": len(found.truth),
+            "n_corrupted": found.n_corrupted,
+            "n_classes": found.n_classes,
+            "corruption_effective": found.n_corrupted / len(found.truth),
+        }
+        return found
+
+    def score(
+        self, labels: Corrupted, train_predictions: Any, test_predictions: Any, test_labels: Any
+    ) -> dict[str, float]:
+        """Return the five accuracies, for ``report``; predictions are classes (B,) or scores (B, C)."""
+        return scored(labels, train_predictions, test_predictions, test_labels)
+
+    def close(self) -> None:
+        """Remove the trial's folder."""
+        if self._scratch is not None:
+            self._scratch.cleanup()

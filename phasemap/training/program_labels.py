@@ -1,0 +1,121 @@
+"""Label corruption and the five accuracies for the data of a program, by the same orders as for built-in tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemap.study.sizes import count
+from phasemap.tasks.corruption import Noise, corruption_order, wrong_labels
+from phasemap.tasks.dataset import Dataset
+
+CORRUPTIONS = ("symmetric", "asymmetric", "pair_flip", "shift", "region", "instance")
+BY_INPUTS = ("region", "instance")
+NAME = "program"  # of its data, in the keys of random streams: the same order for all trials of a seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrupted:
+    """Training labels of which a share was corrupted; of the kind of array that they came as."""
+
+    given: Any  # (B,) the labels to train on
+    wrong: Any  # (B,) whether the given label differs from the true one
+    truth: NDArray[np.int64]  # (B,)
+    n_classes: int
+
+    @property
+    def n_corrupted(self) -> int:
+        """The number of labels that are really wrong."""
+        return int(self.wrong.sum())
+
+
+def corrupted(
+    labels: Any,
+    share: float,
+    *,
+    seed: int,
+    kind: str = "symmetric",
+    classes: int | None = None,
+    inputs: Any = None,
+    matrix: Sequence[Sequence[float]] | None = None,
+    shift_by: int = 1,
+) -> Corrupted:
+    """Corrupt a share of labels (B,); within a seed the corrupted sets are nested, and each wrong label is drawn once.
+
+    ``matrix`` (C, C) is for ``asymmetric``, ``inputs`` (B, ...) for ``region`` and ``instance``. ValueError for what
+    can't be.
+    """
+    truth = _labels(labels)
+    n_classes = int(truth.max()) + 1 if classes is None else classes
+    if not 0 <= share <= 1:
+        raise ValueError(f"corrupt: share = {share} is not allowed; allowed: a number in [0, 1]")
+    if kind not in CORRUPTIONS:
+        raise ValueError(f"corrupt: kind = {kind!r} is not allowed; allowed: {', '.join(CORRUPTIONS)}")
+    if truth.min() < 0 or truth.max() >= n_classes:
+        raise ValueError(f"corrupt: labels from {truth.min()} to {truth.max()}; allowed: 0 to classes - 1")
+    if kind in BY_INPUTS and inputs is None:
+        raise ValueError(f"corrupt: kind {kind} looks at the inputs; needed: inputs=...")
+    if kind == "asymmetric" and (np.zeros(0) if matrix is None else np.asarray(matrix)).shape != (n_classes, n_classes):
+        raise ValueError(f"corrupt: kind asymmetric needs matrix of shape ({n_classes}, {n_classes})")
+    features = np.zeros((len(truth), 1), np.float32) if inputs is None else _array(inputs).reshape(len(truth), -1)
+    data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
+    rows = None if matrix is None else tuple(tuple(map(float, row)) for row in matrix)
+    noise = Noise(kind=kind, matrix=rows, shift_by=shift_by)
+    given = truth.copy()
+    chosen = np.argsort(corruption_order(data, seed, kind), kind="stable")[: count(share, len(truth))]
+    given[chosen] = wrong_labels(data, seed, noise)[chosen]
+    return Corrupted(given=_like(labels, given), wrong=_like(labels, given != truth), truth=truth, n_classes=n_classes)
+
+
+def scored(labels: Corrupted, train: Any, test: Any, test_labels: Any) -> dict[str, float]:
+    """Return the five accuracies of a record; nan for shares of no examples.
+
+    Predictions are classes (B,) or scores (B, C), in the order of the labels.
+    """
+    trained, held_out, truth = _classes(train), _classes(test), _labels(test_labels)
+    for what, found, known in (("train", trained, labels.truth), ("test", held_out, truth)):
+        if len(found) != len(known):
+            raise ValueError(f"score: {len(found)} {what} predictions for {len(known)} labels")
+    given, wrong = _array(labels.given), _array(labels.wrong)
+    right, as_given = trained == labels.truth, trained == given
+    return {
+        "train_accuracy": _share(as_given),
+        "test_accuracy": _share(held_out == truth),
+        "clean_accuracy": _share(right[~wrong]),
+        "memorized_accuracy": _share(as_given[wrong]),
+        "recovered_accuracy": _share(right[wrong]),
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    return float(hits.mean()) if len(hits) else math.nan
+
+
+def _array(values: Any) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def _labels(values: Any) -> NDArray[np.int64]:
+    found = _array(values)
+    if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu":
+        raise ValueError(f"labels of shape {found.shape} and type {found.dtype}; allowed: whole numbers (B,)")
+    return found.astype(np.int64)
+
+
+def _classes(values: Any) -> NDArray[np.int64]:
+    found = _array(values)
+    return found.argmax(axis=1) if found.ndim == 2 else found.astype(np.int64)
+
+
+def _like(labels: Any, values: NDArray[Any]) -> Any:
+    """Return values as what labels are: a tensor on their device, or an array."""
+    if not hasattr(labels, "detach"):
+        return values
+    import torch
+
+    return torch.as_tensor(values, device=labels.device)
