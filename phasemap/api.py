@@ -133,11 +133,11 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})
-    wanted = own if rule is None else _rule(rule)
+    wanted = own if rule is None else _rule(rule, study=run.study)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
     steps = longest_training(study)
-    if wanted.at_step is not None and wanted.at_step > steps:
+    if wanted.at_step is not None and steps is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
     _check_with_rule(study)
     with storage_errors(run.folder), locked(run.folder):
@@ -157,7 +157,7 @@ def _check_with_rule(study: Study) -> None:
         raise UserError(f"the study can't be labelled so:\n{error}") from None
 
 
-def _rule(rule: str | PhaseRule) -> PhaseRule:
+def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
     if isinstance(rule, PhaseRule):
         for key, message in check_rule(rule):
             raise UserError(f"{key} {message}")
@@ -166,7 +166,7 @@ def _rule(rule: str | PhaseRule) -> PhaseRule:
         return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
-    return load_rule(rule)
+    return load_rule(rule, study)
 
 
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
@@ -175,7 +175,7 @@ def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fractio
     Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them, and what
     else own labels look at.
     """
-    wanted = _rule(rule)
+    wanted = _rule(rule, curves.study if isinstance(curves, Run) else None)
     return label_frame(_with_facts(curves, wanted) if isinstance(curves, Run) else curves, wanted)
 
 

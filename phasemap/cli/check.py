@@ -69,7 +69,8 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     from phasemap.study.trials import count_trials
 
     study, executions = found.study, read_provenance(found.folder)
-    values = {name: [value for _, value in values_of(study, name)] for name in SCALE}
+    told = [name for name in SCALE if name in study.declared] or list(study.declared)
+    values = {name: [value for _, value in values_of(study, name)] for name in told}
     trained = [execution for execution in executions if execution.get("n_trained")]
     return {
         "run": portable_path(found.place),  # the document is kept with papers and pages

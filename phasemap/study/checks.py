@@ -8,6 +8,7 @@ from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.combinations import Found, longest_training
 from phasemap.study.network_checks import check_networks, check_record
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
 
@@ -23,7 +24,7 @@ def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     if study.phases.own is not None and study.search.kind == "boundary":
         message = "= boundary knows the labels of the built-in rules only; allowed: grid, random or sobol"
         yield ("search", "kind"), message
-    for key, message in check_rule(study.phases):
+    for key, message in (*check_rule(study.phases), *_recorded(study)):
         yield ("phases", key), message
     if not any(path.startswith("axes") for path in reported):
         yield from _claims(study)
@@ -36,7 +37,8 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     yield from check_any(study, reported)
     yield from check_networks(study)
     yield from check_record(study)
-    if (at_step := study.phases.at_step) is not None and at_step > (steps := longest_training(study)):
+    at_step, steps = study.phases.at_step, longest_training(study)
+    if at_step is not None and steps is not None and at_step > steps:
         yield ("phases", "at_step"), f"= {at_step} is after the end of the training; allowed: up to {steps}"
 
 
@@ -46,6 +48,16 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
         for key in ("generalized", "memorized"):
             if getattr(rule, key) != PhaseRule.model_fields[key].default:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
+
+
+def _recorded(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield what a built-in rule needs and the study's program does not give."""
+    rule = rule_of(study.phases)
+    known = {*study.recorded.quantities, *study.recorded.facts, *study.declared}
+    missing = sorted({*rule.needed, *rule.facts} - known)
+    if study.phases.own is None and missing:
+        names = ", ".join(missing)
+        yield "rule", f"= {rule.name} needs {names}, which are not recorded; allowed: own labels, or none"
 
 
 def _search(search: SearchSpec) -> Iterator[Found]:

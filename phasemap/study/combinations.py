@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from phasemap.study.networks import scaled_steps
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 
 Path = tuple[Any, ...]
 Found = tuple[Path, str]
@@ -27,7 +27,9 @@ def together(study: Study, *names: str) -> Iterator[tuple[tuple[Path, Any], ...]
     yield from itertools.product(*(values_of(study, name) for name in names))
 
 
-def longest_training(study: Study) -> int:
-    """Return the largest number of optimizer steps among a study's trials."""
+def longest_training(study: Study) -> int | None:
+    """Return the largest number of optimizer steps among a study's trials; None where only its program knows."""
+    if not isinstance(study, NetworkStudy):
+        return None
     found = together(study, "steps", "batch_size", "scale_to_batch")
     return max(scaled_steps(*(value for _, value in values)) for values in found)

@@ -13,6 +13,7 @@ from phasemap.study.network_file import NetworkReader
 from phasemap.study.program_file import ProgramReader
 from phasemap.study.program_source import function_hash
 from phasemap.study.programs import IN_PYTHON, read_function
+from phasemap.study.reader import Reader
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.yaml_lines import Document, read_document, set_value
@@ -96,10 +97,13 @@ def parse_study(
     return NetworkReader(document, files_allowed=files_allowed).study(data_needed=data_needed)
 
 
-def load_rule(path: str | Path) -> PhaseRule:
-    """Read a labelling rule from a file with the content of a study's ``phases`` section."""
+def load_rule(path: str | Path, study: Study | None = None) -> PhaseRule:
+    """Read a labelling rule from a file with the content of a study's ``phases`` section.
+
+    ``study`` is whose trials it is to label, without one any study of networks.
+    """
     document = read_document(path)
-    reader = NetworkReader(document)
+    reader = NetworkReader(document) if study is None else Reader(document, study.declared, recorded=study.recorded)
     rule = reader.phases((), document.content, name=Path(path).stem)
     for key, message in check_rule(rule):
         reader.wrong((key,), message)
