@@ -91,6 +91,8 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     else:
         text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
     click.echo(f"{study.name}: {text} ({core_time})", err=True)
+    for notice in _notices(plan):
+        click.echo(notice, err=True)
     if plan.packs and plan.kernel.notice:
         click.echo(plan.kernel.notice, err=True)
 
@@ -131,7 +133,17 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         f"estimated: {most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
         f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
     )
-    print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
+    if notices := _notices(made):
+        content["notices"] = notices
+    changed = [f"changed: {change}" for change in made.changes]
+    print_result(content, "\n".join([text, *notices, *changed]), as_json=as_json)
+
+
+def _notices(plan: Plan) -> list[str]:
+    """Say what a search does otherwise than usual."""
+    from phasemap.search.completed import modelled_words
+
+    return [modelled_words(plan.modelled)] if plan.modelled else []
 
 
 def _search(study: Study) -> str:

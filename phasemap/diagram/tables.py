@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.diagram.points import point_table
+from phasemap.phases.terms import kept_terms
 from phasemap.results.curves import write_curves
 from phasemap.results.folder import RunFolder
 from phasemap.results.inside import read_inside
@@ -34,7 +35,7 @@ class Tables:
 def derive(folder: RunFolder, study: Study | None = None) -> Tables:
     """Merge a run's shards and label them by the study's rule."""
     study = study or load_resolved(folder.study)
-    rows = merge_rows(labelled_rows(folder, study.phases))
+    rows = merge_rows(labelled_rows(folder, study.phases, terms=bool(kept_terms(study))))
     trials = trial_frame(select_rows(rows, grid_ids(study)))
     return Tables(study=study, trials=trials, points=point_table(study, trials))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from phasemap.phases.terms import kept_terms
 from phasemap.planning.calibration import Calibration, calibrate
 from phasemap.planning.kernels import KernelChoice, choose_kernel
 from phasemap.planning.packs import Pack, plan_packs
@@ -34,6 +35,7 @@ class Plan:
     kernel: KernelChoice = field(default_factory=KernelChoice)
     changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
+    modelled: str | None = None  # why a search models the labels themselves, where it does
 
     @property
     def n_missing(self) -> int:
@@ -73,33 +75,38 @@ def make_plan(
 def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
+    from phasemap.search.study_model import usable, why_labels
 
     size = study.resources.pack_size
     done = finished_ids(folder) if folder else set()
+    table = known_trials(study, folder) if folder else None
     return Plan(
-        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        packs=plan_packs(likely_trials(study, table), pack_size=None if size == "auto" else size),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         record=study.record,
         kernel=choose_kernel(folder),
         changes=changes,
         adaptive=True,
+        modelled=why_labels(study, None if table is None else usable(study, table)),
     )
 
 
 def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     """Return the rows of a study's trials that a run's folder has."""
-    rows = merge_rows(labelled_rows(folder, study.phases))
+    rows = merge_rows(labelled_rows(folder, study.phases, terms=bool(kept_terms(study))))
     return trial_frame(select_rows(rows, grid_ids(study)))
 
 
-def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
-    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
+def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
+    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates.
+
+    ``table`` has the trials that are known.
+    """
     from phasemap.search.study_map import budget_trials, is_known
 
     done: set[str] = set()
-    if folder is not None:
-        table = known_trials(study, folder)
+    if table is not None:
         if is_known(study, table):
             return []
         done = set(table.loc[table["status"] != "failed", "trial_id"])

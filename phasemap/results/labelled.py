@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ import phasemap.study
 from phasemap._version import __version__
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import needed_of
+from phasemap.phases.terms import term_quantities
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import steps_in, trial_rows, trial_schema
 from phasemap.results.schema import SHARD_SCHEMA
@@ -30,17 +32,21 @@ LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a 
 STAMP = pa.field("shard", pa.string())
 
 
-def labelled_rows(folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+def labelled_rows(
+    folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False, terms: bool = False
+) -> pa.Table:
     """Return every row of every shard with TRIAL_COLUMNS, labelled at the rule's step or at an earlier one; not merged.
 
+    With ``terms`` the rows have the values of the terms of own labels too, as a search needs them.
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
     at_step = rule.at_step if at_step is None else at_step
     if at_step is not None:
-        return reread_if_replaced(lambda: _all(_label(stamped(folder), rule, at_step, reached=reached), rule))
-    path = folder.cache / f"labels-{_cache_key(rule)}.parquet"
-    return reread_if_replaced(lambda: _labelled_by_cache(folder, rule, path))
+        wanted = _Labels(rule, terms)
+        return reread_if_replaced(lambda: _all(_label(stamped(folder), wanted, at_step, reached=reached), wanted))
+    path = folder.cache / f"labels-{_cache_key(rule, terms=terms)}.parquet"
+    return reread_if_replaced(lambda: _labelled_by_cache(folder, _Labels(rule, terms), path))
 
 
 def stamped(folder: RunFolder) -> dict[str, Path]:
@@ -48,19 +54,26 @@ def stamped(folder: RunFolder) -> dict[str, Path]:
     return {shard_stamp(path): path for path in shard_files(folder)}
 
 
-def cache_schema(rule: PhaseRule) -> pa.Schema:
+def cache_schema(rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
     """Return the schema of the labels that are kept."""
-    return trial_schema(rule).append(STAMP)
+    return trial_schema(rule, terms=terms).append(STAMP)
 
 
-def _labelled_by_cache(folder: RunFolder, rule: PhaseRule, path: Path) -> pa.Table:
+class _Labels(NamedTuple):
+    """Which labels: by a rule, and whether the values of its terms stand beside them."""
+
+    rule: PhaseRule
+    terms: bool
+
+
+def _labelled_by_cache(folder: RunFolder, wanted: _Labels, path: Path) -> pa.Table:
     shards = stamped(folder)
-    known = _read_cache(path, cache_schema(rule))
+    known = _read_cache(path, cache_schema(wanted.rule, terms=wanted.terms))
     kept = known.filter(pc.is_in(known["shard"], pa.array(shards, pa.string())))
     there = set(pc.unique(kept["shard"]).to_pylist())
     new = {stamp: shard for stamp, shard in shards.items() if stamp not in there}
     if new or len(kept) < len(known):
-        kept = pa.concat_tables([kept, *_label(new, rule)])
+        kept = pa.concat_tables([kept, *_label(new, wanted)])
         _write_cache(path, kept)
     return kept.drop_columns([STAMP.name])
 
@@ -73,15 +86,15 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 
 
 def _label(
-    shards: dict[str, Path], rule: PhaseRule, at_step: int | None = None, *, reached: bool = False
+    shards: dict[str, Path], wanted: _Labels, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    needed = needed_of(rule)[0]
+    needed = {*needed_of(wanted.rule)[0], *(term_quantities(wanted.rule) if wanted.terms else ())}
     at_horizon = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in needed]
     columns = at_horizon if at_step is None else None
     for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
-        yield trial_rows(rows, rule, at_step).append_column(STAMP, rows[STAMP.name])
+        yield trial_rows(rows, wanted.rule, at_step, terms=wanted.terms).append_column(STAMP, rows[STAMP.name])
 
 
 def _last_steps(rows: pa.Table) -> np.ndarray:
@@ -100,13 +113,14 @@ def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Itera
             yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
 
 
-def _all(parts: Iterable[pa.Table], rule: PhaseRule) -> pa.Table:
-    return pa.concat_tables([cache_schema(rule).empty_table(), *parts]).drop_columns([STAMP.name])
+def _all(parts: Iterable[pa.Table], wanted: _Labels) -> pa.Table:
+    schema = cache_schema(wanted.rule, terms=wanted.terms)
+    return pa.concat_tables([schema.empty_table(), *parts]).drop_columns([STAMP.name])
 
 
-def _cache_key(rule: PhaseRule) -> str:
+def _cache_key(rule: PhaseRule, *, terms: bool = False) -> str:
     """Name what labels depend on beside the curves: the rule, and the code that labels."""
-    text = f"{rule!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(rule)}"
+    text = f"{rule!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(rule, terms=terms)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

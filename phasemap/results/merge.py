@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, needed_of, own_columns
+from phasemap.phases.terms import own_terms, term_column, term_columns
 from phasemap.results.schema import SHARD_SCHEMA, STATUSES
 from phasemap.study.errors import UserError
 from phasemap.study.names import FINALS
@@ -51,10 +52,11 @@ TRIAL_SCHEMA = pa.schema(
 )
 
 
-def trial_schema(rule: PhaseRule) -> pa.Schema:
-    """Return the schema of the table of trials: TRIAL_SCHEMA, and the columns of own labels."""
+def trial_schema(rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
+    """Return the schema of the table of trials: TRIAL_SCHEMA, the columns of own labels, and with ``terms`` theirs."""
     own = own_columns(rule).items()
     fields = [pa.field(name, pa.bool_() if kind is bool else pa.float64()) for name, kind in own]
+    fields += [pa.field(term_column(term), pa.float64()) for term in (own_terms(rule) if terms else ())]
     return pa.schema([*TRIAL_SCHEMA, *fields])
 
 
@@ -90,9 +92,9 @@ def select_rows(table: pa.Table, trial_ids: Sequence[str]) -> pa.Table:
     return table.take(pc.index_in(ids, value_set=table["trial_id"].combine_chunks()).drop_null())
 
 
-def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pd.DataFrame:
+def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pd.DataFrame:
     """Return ``trial_rows`` as a data frame."""
-    return trial_frame(trial_rows(rows, rule, at_step))
+    return trial_frame(trial_rows(rows, rule, at_step, terms=terms))
 
 
 def trial_frame(rows: pa.Table) -> pd.DataFrame:
@@ -103,17 +105,18 @@ def trial_frame(rows: pa.Table) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(truths, "boolean"))
 
 
-def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pa.Table:
+def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pa.Table:
     """Return one row a trial with TRIAL_COLUMNS: settings, labels at the rule's step (or at an earlier one), timing.
 
+    With ``terms`` the values of the terms of own labels follow, as a search needs them.
     Only trials with status ``ok`` get labels. At the horizon ``needed_of`` the rule are all that is needed of the
     curves; at an earlier step all of them are. UserError if nothing was recorded by ``at_step``.
     """
     at_step = rule.at_step if at_step is None else at_step
-    labels = _labels(rows, rule, at_step).reindex(range(len(rows)))
-    schema = trial_schema(rule)
+    labels = _labels(rows, rule, at_step, terms=terms).reindex(range(len(rows)))
+    schema = trial_schema(rule, terms=terms)
     columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}
-    for name in (*LABEL_COLUMNS, *own_columns(rule)):
+    for name in (*LABEL_COLUMNS, *schema.names[len(TRIAL_SCHEMA.names) :]):
         columns[name] = pa.array(labels[name], schema.field(name).type, from_pandas=True)
     for name in QUANTITIES:
         columns[name] = rows[f"final_{name}"]
@@ -179,7 +182,7 @@ def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield recorded, rows[group.ravel() == number]
 
 
-def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFrame:
+def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
@@ -190,7 +193,11 @@ def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFram
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
-        parts.append(label_curves(until, rule).set_index(pd.Index(ok[members])))
+        labelled = label_curves(until, rule)
+        if terms:
+            labelled = labelled.assign(**term_columns(until, rule))
+        parts.append(labelled.set_index(pd.Index(ok[members])))
     if not parts:
-        return pd.DataFrame(columns=[*LABEL_COLUMNS, *own_columns(rule), *QUANTITIES], index=pd.Index([], dtype=int))
+        further = trial_schema(rule, terms=terms).names[len(TRIAL_SCHEMA.names) :]
+        return pd.DataFrame(columns=[*LABEL_COLUMNS, *further, *QUANTITIES], index=pd.Index([], dtype=int))
     return pd.concat(parts)

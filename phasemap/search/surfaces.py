@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,13 @@ class Prediction:
     spread: Floats  # standard deviation of what all seeds share
     noise: Floats  # (q,) standard deviation between seeds
 
+    def part(self, points: slice | NDArray[Any], columns: Sequence[int]) -> Prediction:
+        """Return what is expected of some quantities at some points."""
+        chosen = list(columns)
+        return Prediction(
+            mean=self.mean[points][:, chosen], spread=self.spread[points][:, chosen], noise=self.noise[chosen]
+        )
+
 
 @dataclass
 class Surfaces:
@@ -48,14 +57,17 @@ class Surfaces:
     _center: Floats = field(init=False, repr=False)
     _scale: Floats = field(init=False, repr=False)
 
-    def observe(self, coordinates: Floats, values: Floats) -> None:
-        """Take all observations so far: coordinates (n, c) and quantities (n, q)."""
+    def observe(self, coordinates: Floats, values: Floats, fitted: int | None = None) -> None:
+        """Take all observations so far: coordinates (n, c) and quantities (n, q).
+
+        Lengths and noise are those of the first ``fitted`` quantities, or of all.
+        """
         self._center = values.mean(axis=0)
         self._scale = np.maximum(values.std(axis=0), SMALLEST_SPREAD)
         scaled = (values - self._center) / self._scale
         with threadpool_limits(1, "blas"):
             if self.theta is None or len(values) >= REFIT * self.fitted_on:
-                self._fit(coordinates, scaled)
+                self._fit(coordinates, scaled[:, :fitted])
             kernel = _kernel(coordinates.shape[1]).clone_with_theta(self.theta)
             self._process = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-6).fit(coordinates, scaled)
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import LABELS
 from phasemap.study.combinations import Found, longest_training
+from phasemap.study.errors import did_you_mean
+from phasemap.study.names import FRONTIERS
 from phasemap.study.network_checks import check_networks, check_record
-from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
+from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
 
 MAX_TRIALS = 5_000_000
@@ -20,9 +22,9 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _search(study.search)
-    if study.phases.own is not None and study.search.kind == "boundary":
-        message = "= boundary knows the labels of the built-in rules only; allowed: grid, random or sobol"
-        yield ("search", "kind"), message
+    if study.search.metric not in (metrics := (WHOLE_MAP, *frontier_names(study.phases))):
+        hint = did_you_mean(study.search.metric, metrics)
+        yield ("search", "metric"), f"= {study.search.metric!r} is not allowed; allowed: {', '.join(metrics)}{hint}"
     yield from check_networks(study)
     yield from check_record(study)
     for key, message in check_rule(study.phases):
@@ -46,6 +48,11 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
 def claim_labels(rule: PhaseRule) -> tuple[str, ...]:
     """Return the labels and phases that a claim may name."""
     return LABELS if rule.own is None else tuple(dict.fromkeys((*rule.labels, *rule.phases)))
+
+
+def frontier_names(rule: PhaseRule) -> tuple[str, ...]:
+    """Return the names of the frontiers that a rule has."""
+    return FRONTIERS if rule.own is None else tuple(frontier.name for frontier in rule.own.frontiers)
 
 
 def _search(search: SearchSpec) -> Iterator[Found]:

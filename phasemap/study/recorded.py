@@ -16,6 +16,7 @@ class Recorded:
     facts: tuple[str, ...] = ()  # numbers about the data of a trial
     finals: tuple[str, ...] = ()  # numbers about what was trained, at the end
     whole: frozenset[str] = field(default=frozenset())  # facts that are whole numbers
+    undefined_without: Mapping[str, str] = field(default_factory=dict)  # quantities by the fact that must not be 0
 
     @property
     def accuracies(self) -> tuple[str, ...]:
