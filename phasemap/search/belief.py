@@ -16,10 +16,12 @@ from phasemap.search.boundary import Belief, BoundarySearch
 from phasemap.search.modelled import Modelled, Models
 from phasemap.search.scales import Logit
 from phasemap.search.study_model import MapModel, as_read, map_model, readings_of, shown_models, usable
-from phasemap.search.surfaces import Prediction
+from phasemap.search.surfaces import Group, Prediction
 from phasemap.search.target import Floats, target_of
+from phasemap.study.conditions import Value
 from phasemap.study.spec import WHOLE_MAP, Study
 
+COMMON = ""  # stands for all quantities of a rule whose terms have lengths in common
 MOST_KEPT = 4  # beliefs, of the tables that were looked at last
 
 
@@ -76,7 +78,7 @@ def _digest(study: Study, trials: pd.DataFrame) -> str:
 
 
 def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
-    """Fit lengths to the surfaces of the search's metric, as the search does, and use them for all others too."""
+    """Lay surfaces through all that is looked at, those of the search's metric with lengths as in the search."""
     search = BoundarySearch(target_of(study), len(study.seeds), len(study.seeds))
     sought = map_model(study, trials)
     of_labels = sought if study.search.metric == WHOLE_MAP else map_model(study, trials, WHOLE_MAP)
@@ -84,8 +86,8 @@ def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
     asked = side_by_side.model(sought)
     labels = asked if of_labels is sought else side_by_side.model(of_labels)
     quantities = shown_models(study, trials)
-    shown = side_by_side.columns(quantities)
-    search.fit(replace(sought.observed, values=side_by_side.values), fitted=len(asked))
+    shown = side_by_side.shown(quantities)
+    search.fit(replace(sought.observed, values=side_by_side.values, groups=tuple(side_by_side.groups)))
     expected = search.surfaces.predict(search.coordinates)
     places = np.arange(len(search.target))
 
@@ -107,32 +109,82 @@ class _SideBySide:
     """The surfaces of several models of the same n trials; what is the same is there once."""
 
     trials: pd.DataFrame
-    parts: list[Floats] = field(default_factory=list)
-    firsts: dict[Any, int] = field(default_factory=dict)
-    width: int = 0
+    values: Floats = field(init=False)  # (n, q) all surfaces
+    groups: list[Group] = field(default_factory=list)  # those that have lengths in common
+    _firsts: dict[Any, int] = field(default_factory=dict)
+    _group_of: dict[str, int] = field(default_factory=dict)  # the group whose lengths a quantity has
 
-    @property
-    def values(self) -> Floats:
-        """All surfaces (n, q)."""
-        return np.concatenate(self.parts, axis=1)
+    def __post_init__(self) -> None:
+        self.values = np.empty((len(self.trials), 0))
 
     def model(self, model: MapModel) -> list[int]:
         """Add the surfaces of a model, and return their numbers."""
-        if model.instead is None:
-            return self.columns(model.models)
-        return self._add(model.observed.values)
-
-    def columns(self, parts: Sequence[Modelled]) -> list[int]:
-        """Add the surfaces of some columns, and return their numbers."""
-        found: list[int] = []
-        for part in parts:
-            key = (part.column, part.scale) if isinstance(part.scale, Logit) and part.width == 1 else id(part)
-            if key not in self.firsts:
-                self.firsts[key] = self._add(Models((part,)).surfaces(self.trials))[0]
-            found += range(self.firsts[key], self.firsts[key] + part.width)
+        if model.instead is not None:
+            found = self._added(model.observed.values)
+            self._together(found)
+            return found
+        before = self.values.shape[1]
+        found = [column for part in model.models for column in self._part(part)]
+        new = [column for column in found if column >= before]
+        if model.observed.groups is None:
+            self._together(new)
+            self._group_of |= {part.column: len(self.groups) - 1 for part in model.models}
+            self._group_of.setdefault(COMMON, len(self.groups) - 1)
+            return found
+        for column in new:
+            self._together([column])
+        of_quantity = {
+            term.quantity: self._firsts[_key(part)]
+            for part in model.models
+            for term in part.terms
+            if isinstance(term, Value)
+        }
+        self._group_of |= {
+            name: number
+            for name, first in of_quantity.items()
+            for number, group in enumerate(self.groups)
+            if first in group.columns
+        }
         return found
 
-    def _add(self, values: Floats) -> list[int]:
-        first, self.width = self.width, self.width + values.shape[1]
-        self.parts.append(values)
-        return list(range(first, self.width))
+    def shown(self, parts: Sequence[Modelled]) -> list[int]:
+        """Add the surfaces of quantities, and return their numbers.
+
+        They have the lengths of the same quantity in the rule, or of the whole rule where its terms have the same
+        ones, else their own.
+        """
+        found = []
+        for part in parts:
+            before = self.values.shape[1]
+            (column,) = self._part(part)
+            found.append(column)
+            if column < before:
+                continue
+            number = self._group_of.get(part.column, self._group_of.get(COMMON))
+            if number is None:
+                self._together([column])
+            else:
+                group = self.groups[number]
+                fitted = len(group.columns) if group.fitted is None else group.fitted
+                self.groups[number] = replace(group, columns=(*group.columns, column), fitted=fitted)
+        return found
+
+    def _part(self, part: Modelled) -> list[int]:
+        if _key(part) not in self._firsts:
+            self._firsts[_key(part)] = self._added(Models((part,)).surfaces(self.trials))[0]
+        first = self._firsts[_key(part)]
+        return list(range(first, first + part.width))
+
+    def _added(self, values: Floats) -> list[int]:
+        first = self.values.shape[1]
+        self.values = np.concatenate([self.values, values], axis=1)
+        return list(range(first, self.values.shape[1]))
+
+    def _together(self, columns: Sequence[int]) -> None:
+        if columns:
+            self.groups.append(Group(name=str(columns[0]), columns=tuple(columns)))
+
+
+def _key(part: Modelled) -> Any:
+    """Tell surfaces apart: those of accuracies on the same scale by their column."""
+    return (part.column, part.scale) if isinstance(part.scale, Logit) and part.width == 1 else id(part)

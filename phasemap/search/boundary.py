@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.search.labelling import Codes, Labelling
-from phasemap.search.surfaces import Prediction, Surfaces
+from phasemap.search.surfaces import Group, Prediction, Surfaces
 from phasemap.search.target import Floats, Places, Target, nearest
 
 DRAWS = 64  # of the model's quantities, labelled one by one
@@ -29,6 +29,7 @@ class Observed:
     seeds: Places  # (n,) the number of its seed
     codes: Codes  # (n,) its label
     values: Floats  # (n, q) its quantities on the model's scale
+    groups: tuple[Group, ...] | None = None  # of the quantities that have lengths in common; by default all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +83,11 @@ class BoundarySearch:
         places = np.arange(len(self.target)) if places is None else places
         return self.vote(observed, labelling, places, lambda some: self.surfaces.predict(self.coordinates[some]))
 
-    def fit(self, observed: Observed, fitted: int | None = None) -> None:
-        """Make surfaces of the observations; their lengths are those of the first ``fitted`` quantities, or of all."""
+    def fit(self, observed: Observed) -> None:
+        """Make surfaces of the observations."""
         kept = self._thinned(observed)
-        self.surfaces.observe(self.coordinates[observed.places[kept]], filled(observed, kept, self.coordinates), fitted)
+        values = filled(observed, kept, self.coordinates)
+        self.surfaces.observe(self.coordinates[observed.places[kept]], values, observed.groups)
 
     def vote(
         self,

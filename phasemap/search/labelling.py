@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from phasemap.diagram.statistics import UNDETERMINED
 from phasemap.phases.evaluation import GivenTerms, number
 from phasemap.phases.labels import label_trials
 from phasemap.search.modelled import JUMP, Models
@@ -19,7 +20,7 @@ from phasemap.study.rule import Frontier, Rule
 
 Codes = NDArray[np.int64]
 
-ABOVE, BELOW, NEITHER = "above", "below", "undetermined"
+ABOVE, BELOW = "above", "below"
 
 
 class Labelling(Protocol):
@@ -150,7 +151,7 @@ class Names:
 
 def sides(frontier: Frontier) -> tuple[str, str, str]:
     """Name the codes of a frontier's sides, in the order that decides ties."""
-    return (ABOVE, BELOW, NEITHER) if isinstance(frontier.level, Value) else (BELOW, ABOVE, NEITHER)
+    return (ABOVE, BELOW, UNDETERMINED) if isinstance(frontier.level, Value) else (BELOW, ABOVE, UNDETERMINED)
 
 
 def side_codes(frontier: Frontier, terms: GivenTerms, n: int) -> Codes:

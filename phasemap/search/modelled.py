@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from phasemap.phases.terms import Reading
 from phasemap.search.scales import Scale, scale_of
+from phasemap.search.surfaces import Group
 from phasemap.search.target import Floats
 from phasemap.study.conditions import Term
 
@@ -84,6 +85,16 @@ class Models:
         """Yield each column with the values (...) of drawn surfaces (..., q)."""
         for part, first in zip(self.parts, self.firsts, strict=True):
             yield part, part.drawn(surfaces[..., first : first + part.width])
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Each surface by itself: what a rule looks at may be smooth in one quantity and a jump in another."""
+        pairs = zip(self.parts, self.firsts, strict=True)
+        return tuple(
+            Group(name=f"{part.column}, {OUTCOMES[k]}" if k else part.column, columns=(first + k,))
+            for part, first in pairs
+            for k in range(part.width)
+        )
 
     @property
     def doubt(self) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
@@ -24,7 +24,7 @@ from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule
 from phasemap.study.rule_reader import RuleReader
 from phasemap.study.settings import Setting
-from phasemap.study.spec import SearchSpec, Study
+from phasemap.study.spec import PhaseRule, SearchSpec, Study
 from phasemap.study.trials import grid_ids
 
 STEPS = np.unique(np.geomspace(1, 1000, 40).round().astype(np.int64))
@@ -63,15 +63,33 @@ class MadeUpStudy(Study):
         return MadeUpTrial(self.identity.trial_id(settings, seed), seed, tuple(settings.items()))
 
 
+LOGS = np.log(STEPS)[None, :] / np.log(STEPS[-1])  # 0 to 1 over the records
+
+
+def sigmoid(values):
+    return 1 / (1 + np.exp(-values))
+
+
 @dataclass(frozen=True)
 class MadeUpMap:
-    """A study and the rows of all its trials, in its order."""
+    """A study, the rows of all its trials in its order, and their curves."""
 
     study: MadeUpStudy
     trials: pd.DataFrame
+    curves: Curves
 
     def searched(self, **search) -> MadeUpMap:
-        return MadeUpMap(self.study.model_copy(update={"search": SearchSpec(**search)}), self.trials)
+        return replace(self, study=self.study.model_copy(update={"search": SearchSpec(**search)}))
+
+    def renamed(self, content: Mapping[str, Any], words: Mapping[str, str]) -> MadeUpMap:
+        """Return the same map with other names for quantities, labelled by a rule that knows these."""
+        kinds = {words.get(name, name): kind for name, kind in self.study.kinds}
+        values = {words.get(name, name): value for name, value in self.curves.values.items()}
+        rule = rule_by(content, kinds, {axis.name for axis in self.study.axes} | {*self.study.facts})
+        update = {"phases": rule, "kinds": tuple(kinds.items())}
+        if self.study.search.metric in words:
+            update["search"] = self.study.search.model_copy(update={"metric": words[self.study.search.metric]})
+        return labelled(self.study.model_copy(update=update), replace(self.curves, values=values))
 
     def points(self, trials: pd.DataFrame) -> pd.DataFrame:
         """Return the points that trials give: the label of most seeds of the phase of most seeds."""
@@ -105,11 +123,11 @@ class MadeUpMap:
         return complete(Tables(study=self.study, trials=trials, points=self.points(trials))).points
 
     def driven(self, at_once: int = 10, seed: int = 0) -> pd.DataFrame:
-        """Return the trials that the study's search chooses."""
+        """Return the trials that the study's search chooses, in its order, by their numbers in that of the study."""
         search = StudySearch(self.study, self.trials[:0], seed)
         while asked := search.ask(at_once):
             search.tell(self.trials[self.trials["trial_id"].isin({trial.trial_id for trial in asked})])
-        return search.table
+        return search.table.set_index(pd.Index(self.trials["trial_id"]).get_indexer(pd.Index(search.table["trial_id"])))
 
     def agreement(self, trials: pd.DataFrame, column: str = "subphase") -> float:
         """Return the share of the points on which the completed map of some trials is the full one."""
@@ -132,16 +150,11 @@ def made_up(
 
     ``curves`` gets the settings (n, 1) by name, random numbers and the steps (1, T), and returns (n, T) by quantity.
     """
-    problems: list[Any] = []
-    reader = RuleReader(lambda at, message: problems.append((at, message)), kinds, {})
-    with patch.object(rule_reader, "NUMBERS", (*rule_reader.NUMBERS, *axes, *(facts or {}))):
-        rule = reader.read((), dict(content), "made_up")
-    assert not problems, problems
     study = MadeUpStudy(
         name="made_up",
         axes=tuple(Axis(name=name, values=tuple(values)) for name, values in axes.items()),
         seeds=tuple(range(seeds)),
-        phases=own_rule(rule),
+        phases=rule_by(content, kinds, {*axes, *(facts or {})}),
         kinds=tuple(kinds.items()),
         facts=tuple(facts or ()),
         whole=whole,
@@ -163,18 +176,32 @@ def made_up(
         n_corrupted=np.zeros(n, dtype=np.int64),
         facts={**numbers, **known},
     )
-    labels = label_trials(rule, curve_terms(whole_curves, rule), n).names(rule)
+    return labelled(study, whole_curves)
+
+
+def rule_by(content: Mapping[str, Any], kinds: Mapping[str, str], facts: Collection[str]) -> PhaseRule:
+    """Read a rule over made-up quantities, settings and facts."""
+    problems: list[Any] = []
+    reader = RuleReader(lambda at, message: problems.append((at, message)), kinds, {})
+    with patch.object(rule_reader, "NUMBERS", (*rule_reader.NUMBERS, *sorted(facts))):
+        rule = reader.read((), dict(content), "made_up")
+    assert rule is not None, problems
+    return own_rule(rule)
+
+
+def labelled(study: MadeUpStudy, curves: Curves) -> MadeUpMap:
+    """Label all trials of a study by their curves."""
+    rule, n = study.phases, len(curves)
+    names = label_trials(rule.own, curve_terms(curves, rule.own), n).names(rule.own)
     trials = pd.DataFrame(
         {
             "trial_id": grid_ids(study),
-            **settings,
-            "seed": grid[-1].ravel(),
             "status": "ok",
-            "subphase": labels,
-            "phase": [study.phases.phase_of.get(label) for label in labels],
-            **known,
-            **{name: value[:, -1] for name, value in whole_curves.values.items()},
-            **term_columns(whole_curves, study.phases),
+            "subphase": names,
+            "phase": [rule.phase_of.get(label) for label in names],
+            **curves.facts,
+            **{name: value[:, -1] for name, value in curves.values.items()},
+            **term_columns(curves, rule),
         }
     )
-    return MadeUpMap(study, trials)
+    return MadeUpMap(study, trials, curves)

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from made_up import STEPS, MadeUpMap, made_up
-
-LOGS = np.log(STEPS)[None, :] / np.log(STEPS[-1])  # 0 to 1 over the records
-
-
-def sigmoid(values):
-    return 1 / (1 + np.exp(-values))
+from made_up import LOGS, MadeUpMap, made_up, sigmoid
 
 
 def bumps(random, x, y, size=0.25):
@@ -92,7 +86,7 @@ FORCES = {
 
 
 def forces(seed: int, shape=(20, 20, 2)) -> MadeUpMap:
-    """Two numbers that are compared; plateaus of a third with a jump between; an axis of two values that labels know."""
+    """Two numbers that are compared; plateaus of a third with jumps between; an axis of two values that labels know."""
 
     def curves(at, random):
         x, y, kind = at["load"], at["angle"], at["kind_of_floor"]
@@ -103,5 +97,6 @@ def forces(seed: int, shape=(20, 20, 2)) -> MadeUpMap:
         return {name: value * np.ones_like(LOGS) for name, value in (("pull", pull), ("grip", grip), ("tone", tone))}
 
     n, m, k = shape
-    axes = {"load": list(np.linspace(0, 1, n)), "angle": list(np.linspace(0, 1, m)), "kind_of_floor": list(map(float, range(k)))}
+    floors = list(map(float, range(k)))
+    axes = {"load": list(np.linspace(0, 1, n)), "angle": list(np.linspace(0, 1, m)), "kind_of_floor": floors}
     return made_up(FORCES, axes, curves, dict.fromkeys(("pull", "grip", "tone"), "number"), noise_seed=seed)

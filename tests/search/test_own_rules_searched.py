@@ -206,10 +206,11 @@ def test_a_search_along_a_frontier_of_one_s_own(rule_file, tmp_path):
     assert 0 <= run.expected_wrong <= 0.5
 
 
-MANY = "labels: {%s, other: otherwise}" % ", ".join(
+SEVERAL = (
     f"l{number}: {name}(train_loss) < 0.02 and {name}(test_accuracy) > 0.1"
     for number, name in enumerate(("first", "max", "median", "last", "min"))
 )
+MANY = f"labels: {{{', '.join(SEVERAL)}, other: otherwise}}"
 UNKNOWN = "labels: {told: memorized_accuracy > 0.5, other: otherwise}"
 
 
