@@ -35,11 +35,11 @@ def learning(seed: int, shape=(24, 24)) -> MadeUpMap:
     def curves(at, random):
         x, y = at["rate"], at["width"]
         noise = random.normal(size=(len(x), 1))
-        top = sigmoid(14 * (0.55 * bumps(random, x, y) + y - 0.45) + 0.5 * noise)
-        fall = sigmoid(20 * (x - 0.75 - 0.1 * np.sin(6 * y)) + 0.5 * noise)
+        top = sigmoid(14 * (0.55 * bumps(random, x, y) + y - 0.45) + 0.25 * noise)
+        fall = sigmoid(20 * (x - 0.75 - 0.1 * np.sin(6 * y)) + 0.25 * noise)
         score = top * sigmoid(12 * (LOGS - 0.4)) * (1 - 0.9 * fall * sigmoid(30 * (LOGS - 0.8)))
         cost = 10 ** (-3 * (1 - x) * y * LOGS - 0.5 * LOGS + 0.05 * noise)
-        wild = sigmoid(25 * (x - y - 0.45 - 0.1 * bumps(random, x, y)) + 0.5 * noise)
+        wild = sigmoid(25 * (x - y - 0.45 - 0.1 * bumps(random, x, y)) + 0.25 * noise)
         return {"score": score, "cost": cost * (1 + 30 * wild * sigmoid(30 * (LOGS - 0.7)))}
 
     axes = {"rate": list(np.linspace(0, 1, shape[0])), "width": list(np.linspace(0, 1, shape[1]))}

@@ -24,13 +24,13 @@ from phasemap.search.target import target_of
 from phasemap.study import names
 
 MAPS = {"learning": learning, "times": times, "forces": forces}
-UNSEEN = (71, 72, 73)  # seeds that nothing was designed by
+UNSEEN = (2001, 2002, 2003)  # seeds that nothing was designed by
 
 
 @cache
 def searched(name, seed, **search):
     full = MAPS[name](seed).searched(**{"kind": "boundary", "budget": 0.15, "tolerance": 0.0, **search})
-    return full, full.driven(10, seed)
+    return full, full.driven(24, seed)
 
 
 @pytest.mark.parametrize("seed", UNSEEN)
@@ -39,7 +39,7 @@ def test_fifteen_percent_of_the_trials_give_the_map(name, seed):
     full, trials = searched(name, seed)
     assert len(trials) == round(0.15 * len(full.trials))
     assert full.points(full.trials)["subphase"].nunique() >= 3
-    assert full.agreement(trials, "phase") >= 0.97
+    assert min(full.agreement(trials), full.agreement(trials, "phase")) >= 0.97
 
 
 def test_it_knows_how_wrong_it_is_and_is_better_than_drawn_points():
@@ -73,7 +73,7 @@ def test_renaming_labels_and_quantities_changes_nothing_but_names(name, content,
     words = words | {label: f"n{number}" for number, label in enumerate(reversed(content["labels"]))}
     full, trials = searched(name, 5, budget=0.08)
     other = full.renamed(renamed(content, words), words)
-    asked = other.driven(10, 5)
+    asked = other.driven(24, 5)
     assert asked.index.tolist() == trials.index.tolist()
     assert expected_wrong(other.study, asked) == expected_wrong(full.study, trials)
     before, after = full.completed(trials), other.completed(asked)
