@@ -31,9 +31,12 @@ from phasemap.diagram.points import point_table
 from phasemap.phases.rules import MEMORIZED_FRACTION
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import ByRule
+from phasemap.search.modelled import Models
 from phasemap.search.study_map import boundary_search, expected_wrong, observe, taken_trials
+from phasemap.search.study_model import map_model, names_of
 from phasemap.search.study_search import StudySearch
 from phasemap.search.target import Target, nearest, numeric_axis
+from phasemap.study.rule_file import rule_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from stored_maps import NAMES, StoredMap, completed, load_map, measures
@@ -268,11 +271,12 @@ def proposal_seconds(n: int, side: int = 101) -> dict[str, float]:
     at = search.coordinates[places] / side
     codes = (np.hypot(*at.T) > 0.6).astype(np.int64) + (at[:, 0] > at[:, 1])
     values = np.stack([3 * np.tanh(20 * (np.hypot(*at.T) - 0.6)), 3 * np.tanh(20 * (at[:, 0] - at[:, 1]))] * 2, axis=1)
+    full = load_map(NAMES[0])
     labelling = ByRule(
-        rule=MEMORIZED_FRACTION,
-        metric="phases",
-        corruption=np.full(len(target), 0.3),
-        n_corrupted=np.full(len(target), 200),
+        rule=rule_of(MEMORIZED_FRACTION),
+        names=names_of(full.study),
+        models=Models(map_model(full.study, full.trials[:1]).models),
+        facts={"corruption": np.full(len(target), 0.3), "n_corrupted": np.full(len(target), 200.0)},
     )
     known = Observed(places=places, seeds=0 * places, codes=codes, values=values)
     taken = np.zeros((len(target), 2), dtype=bool)

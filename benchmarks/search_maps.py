@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import phasemap as pm
-from phasemap.search.labelling import MODELLED
+from phasemap.phases.stand_ins import SHOWN
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "search"
 COLUMNS = (
-    "seed", "trial_id", "status", "phase", "subphase", *MODELLED, "n_corrupted", "n_train", "n_classes",
+    "seed", "trial_id", "status", "phase", "subphase", *SHOWN, "n_corrupted", "n_train", "n_classes",
     "train_seconds",
 )  # fmt: skip
 

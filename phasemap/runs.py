@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
+from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
@@ -60,7 +61,8 @@ class Run:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
-        frame = self._read(self.folder.trials, lambda tables: tables.trials)
+        terms = {term_column(term) for term in kept_terms(self.study)}
+        frame = self._read(self.folder.trials, lambda tables: tables.trials, terms)
         finals = dict.fromkeys(self.study.recorded.finals, np.nan)
         unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
@@ -283,14 +285,17 @@ class Run:
         """The tables made from the shards, without writing them."""
         return completed(derive(self.folder))
 
-    def _read(self, path: Path, otherwise: Callable[[Tables], pd.DataFrame]) -> pd.DataFrame:
+    def _read(
+        self, path: Path, otherwise: Callable[[Tables], pd.DataFrame], needed: Set[str] = frozenset()
+    ) -> pd.DataFrame:
         """Read a derived table; where it is missing, damaged or of an earlier release, make it from the shards."""
         try:
             self.folder.fetch(path)
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)
-        return frame if set(self.study.recorded.quantities) <= set(frame) else otherwise(self._derived)
+        known = {*self.study.recorded.quantities, *needed}
+        return frame if known <= set(frame) else otherwise(self._derived)
 
 
 def open_run(path: str | Path, storage: str | Path | None = None) -> Run:

@@ -296,9 +296,9 @@ def test_a_study_names_a_rule_file_beside_it_and_sets_its_thresholds(tmp_path):
             "is not a frontier",
         ),
         (
-            "{labels: {a: otherwise}}\nsearch: {kind: boundary}",
+            "{labels: {a: otherwise}, frontiers: {skill: test_loss = 1}}\nsearch: {kind: boundary, metric: skil}",
             RULE,
-            "search.kind = boundary knows the labels of the built-in",
+            "search.metric = 'skil' is not allowed; allowed: phases, skill (did you mean skill?)",
         ),
     ],
 )
@@ -315,13 +315,6 @@ def test_a_study_sent_to_a_service_holds_its_labels_itself(tmp_path):
         parse_study(parse_document(text, "sent"), files_allowed=False)
     text = SMALL + "phases: {labels: {high: test_accuracy > 0.5, low: otherwise}}\n"
     assert parse_study(parse_document(text, "sent"), files_allowed=False).phases.rule == "own"
-
-
-def test_a_random_search_maps_own_labels_without_inferring_any(tmp_path):
-    study = study_of(phases=OWN, search={"kind": "random", "budget": 2, "seeds_per_point": 1})
-    run = pm.open_run(run_in_process(study, tmp_path).path)
-    assert not run.points["inferred"].any()
-    assert (run.points["n_seeds"] > 0).sum() == (run.points["phase"].notna()).sum() < len(run.points)
 
 
 def test_two_runs_with_other_labels_are_compared_with_as_marks(labelled, finished):

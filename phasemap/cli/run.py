@@ -98,6 +98,8 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     else:
         text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
     click.echo(f"{study.name}: {text} ({core_time})", err=True)
+    for notice in _notices(plan):
+        click.echo(notice, err=True)
     if plan.packs and plan.kernel.notice:
         click.echo(plan.kernel.notice, err=True)
 
@@ -143,7 +145,17 @@ def plan(
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
         f"estimated: {_estimated(known, most)}"
     )
-    print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
+    if notices := _notices(made):
+        content["notices"] = notices
+    changed = [f"changed: {change}" for change in made.changes]
+    print_result(content, "\n".join([text, *notices, *changed]), as_json=as_json)
+
+
+def _notices(plan: Plan) -> list[str]:
+    """Say what a search does otherwise than usual."""
+    from phasemap.search.completed import modelled_words
+
+    return [modelled_words(plan.modelled)] if plan.modelled else []
 
 
 def _words(seconds: float) -> str:

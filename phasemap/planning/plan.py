@@ -45,6 +45,7 @@ class Plan:
     program: bool = False  # a user's program trains them
     trial_seconds: float = math.nan  # of a program's stored trials, the usual ones
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
+    modelled: str | None = None  # why a search models the labels themselves, where it does
 
     @property
     def n_missing(self) -> int:
@@ -115,14 +116,17 @@ def stored_seconds(folder: RunFolder | None) -> float:
 def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
+    from phasemap.search.study_model import usable, why_labels
 
     done = finished_ids(folder) if folder else set()
+    table = known_trials(study, folder) if folder else None
     return Plan(
-        packs=plan_packs(likely_trials(study, folder), pack_size=pack_size_of(study, folder)),
+        packs=plan_packs(likely_trials(study, table), pack_size=pack_size_of(study, folder)),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         changes=changes,
         adaptive=True,
+        modelled=why_labels(study, None if table is None else usable(study, table)),
         **_by_program(study, folder),
     )
 
@@ -133,13 +137,15 @@ def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     return trial_frame(select_rows(rows, grid_ids(study)))
 
 
-def likely_trials(study: Study, folder: RunFolder | None) -> list[Trial]:
-    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates."""
+def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
+    """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates.
+
+    ``table`` has the trials that are known.
+    """
     from phasemap.search.study_map import budget_trials, is_known
 
     done: set[str] = set()
-    if folder is not None:
-        table = known_trials(study, folder)
+    if table is not None:
         if is_known(study, table):
             return []
         done = set(table.loc[table["status"] != "failed", "trial_id"])

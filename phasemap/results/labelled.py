@@ -18,6 +18,7 @@ import phasemap.phases
 import phasemap.study
 from phasemap._version import __version__
 from phasemap.phases.labelling import needed_of
+from phasemap.phases.terms import kept_terms, term_quantities
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import steps_in, trial_rows, trial_schema
 from phasemap.results.schema import role_of, shard_schema
@@ -33,6 +34,7 @@ def labelled_rows(folder: RunFolder, study: Study, at_step: int | None = None, *
     """Return every row of every shard as ``trial_rows`` does, labelled by the study's rule at its step or at an earlier
     one; not merged.
 
+    Of a search by own labels the rows have the values of their terms too.
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
@@ -50,7 +52,7 @@ def stamped(folder: RunFolder) -> dict[str, Path]:
 
 def cache_schema(study: Study) -> pa.Schema:
     """Return the schema of the labels that are kept."""
-    return trial_schema(shard_schema(study), study.phases).append(STAMP)
+    return trial_schema(shard_schema(study), study.phases, terms=bool(kept_terms(study))).append(STAMP)
 
 
 def _labelled_by_cache(folder: RunFolder, study: Study, path: Path) -> pa.Table:
@@ -75,13 +77,14 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 def _label(
     shards: dict[str, Path], study: Study, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    needed, schema = needed_of(study.phases)[0], shard_schema(study)
+    schema, terms = shard_schema(study), bool(kept_terms(study))
+    needed = {*needed_of(study.phases)[0], *(term_quantities(study.phases) if terms else ())}
     at_horizon = [field.name for field in schema if role_of(field) != "curve" or field.name in needed]
     columns = at_horizon if at_step is None else None
     for rows in batches(_stamped_pieces(shards, columns, schema), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
-        yield trial_rows(rows, study.phases, at_step).append_column(STAMP, rows[STAMP.name])
+        yield trial_rows(rows, study.phases, at_step, terms=terms).append_column(STAMP, rows[STAMP.name])
 
 
 def _last_steps(rows: pa.Table) -> np.ndarray:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from phasemap.phases.curves import Curves
 from phasemap.phases.labelling import label_columns, label_curves, name_columns, needed_of, number_columns
+from phasemap.phases.terms import own_terms, term_column, term_columns
 from phasemap.results.schema import LAST, STATUSES, named
 from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule
@@ -18,8 +19,8 @@ from phasemap.study.spec import PhaseRule
 COLUMN_TYPES = {float: pa.float64(), bool: pa.bool_(), int: pa.int64()}
 
 
-def trial_schema(schema: pa.Schema, rule: PhaseRule) -> pa.Schema:
-    """Return the columns of the table of trials, whose shards have ``schema``, in their order."""
+def trial_schema(schema: pa.Schema, rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
+    """Return the columns, in order, of the table of trials whose shards have ``schema``; with ``terms`` theirs too."""
     facts = sorted(named(schema, "fact"), key=lambda name: pa.types.is_integer(schema.field(name).type))
     fields = [
         *(schema.field(name) for name in ("trial_id", *named(schema, "setting"), "seed", "status")),
@@ -29,8 +30,13 @@ def trial_schema(schema: pa.Schema, rule: PhaseRule) -> pa.Schema:
         *(pa.field(name, COLUMN_TYPES[kind]) for name, kind in number_columns(rule).items()),
         *(schema.field(name) for name in (*named(schema, "final"), "train_seconds", "pack_id", "host", "device")),
         *(schema.field(name) for name in ("kernel", *named(schema, "text"), "error")),
+        *(pa.field(name, pa.float64()) for name in _term_names(rule, terms=terms)),
     ]
     return pa.schema([field.with_metadata(None) for field in fields])
+
+
+def _term_names(rule: PhaseRule, *, terms: bool) -> list[str]:
+    return [term_column(term) for term in own_terms(rule)] if terms else []
 
 
 MERGE_KEYS = ["trial_id", "status", "pack_id", "host", "error", "train_seconds"]
@@ -65,9 +71,9 @@ def select_rows(table: pa.Table, trial_ids: Sequence[str]) -> pa.Table:
     return table.take(pc.index_in(ids, value_set=table["trial_id"].combine_chunks()).drop_null())
 
 
-def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pd.DataFrame:
+def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pd.DataFrame:
     """Return ``trial_rows`` as a data frame."""
-    return trial_frame(trial_rows(rows, rule, at_step))
+    return trial_frame(trial_rows(rows, rule, at_step, terms=terms))
 
 
 def trial_frame(rows: pa.Table) -> pd.DataFrame:
@@ -78,18 +84,19 @@ def trial_frame(rows: pa.Table) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(truths, "boolean"))
 
 
-def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None) -> pa.Table:
+def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pa.Table:
     """Return one row a trial with ``trial_schema``: settings, labels at the rule's step (or at an earlier one), timing.
 
+    With ``terms`` the values of the terms of own labels follow, as a search needs them.
     Only trials with status ``ok`` get labels. At the horizon ``needed_of`` the rule are all that is needed of the
     curves; at an earlier step all of them are. UserError if nothing was recorded by ``at_step``.
     """
     at_step = rule.at_step if at_step is None else at_step
-    labels = _labels(rows, rule, at_step).reindex(range(len(rows)))
+    labels = _labels(rows, rule, at_step, terms=terms).reindex(range(len(rows)))
     quantities = [name.removeprefix(LAST) for name in named(rows.schema, "last")]
-    schema = trial_schema(rows.schema, rule)
+    schema = trial_schema(rows.schema, rule, terms=terms)
     columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}
-    for name in label_columns(rule):
+    for name in (*label_columns(rule), *_term_names(rule, terms=terms)):
         columns[name] = pa.array(labels[name], schema.field(name).type, from_pandas=True)
     for name in quantities:
         columns[name] = rows[f"{LAST}{name}"]
@@ -151,7 +158,7 @@ def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield recorded, rows[group.ravel() == number]
 
 
-def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFrame:
+def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
@@ -161,7 +168,11 @@ def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None) -> pd.DataFram
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
-        parts.append(label_curves(until, rule).set_index(pd.Index(ok[members])))
+        labelled = label_curves(until, rule)
+        if terms:
+            labelled = labelled.assign(**term_columns(until, rule))
+        parts.append(labelled.set_index(pd.Index(ok[members])))
     if not parts:
-        return pd.DataFrame(columns=[*label_columns(rule), *known], index=pd.Index([], dtype=int))
+        names = [*label_columns(rule), *_term_names(rule, terms=terms), *known]
+        return pd.DataFrame(columns=names, index=pd.Index([], dtype=int))
     return pd.concat(parts)

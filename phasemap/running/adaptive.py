@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from phasemap.phases.terms import kept_terms
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.plan import known_trials
 from phasemap.planning.work import work_of
@@ -16,8 +17,10 @@ from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard
 from phasemap.running.worker import PackReport
+from phasemap.search.completed import modelled_words
 from phasemap.search.grid import coarse_to_fine
 from phasemap.search.study_map import budget_trials
+from phasemap.search.study_model import usable, why_labels
 from phasemap.search.study_search import StudySearch
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand
@@ -41,6 +44,7 @@ class PackSource:
     slots: int
     search: StudySearch = field(init=False)
     n_done: int = field(init=False)
+    labels_modelled: bool = field(init=False, default=False)  # themselves, as was last logged
 
     def __post_init__(self) -> None:
         table = known_trials(self.study, self.folder)
@@ -54,6 +58,7 @@ class PackSource:
         if not trials:
             return None
         packs = plan_packs(trials, pack_size=self._pack_trials(trials))
+        self._tell_model()
         logger.info(
             "%d trials chosen in %d packs; expected wrong: %.2f %% of the map",
             len(trials),
@@ -66,9 +71,19 @@ class PackSource:
         """Tell the search of a pack that was stored."""
         shard = self.folder.shards / report.shard
         self.folder.fetch(shard)
-        rows = trial_table(read_shard(shard, schema=shard_schema(self.study)), self.study.phases)
+        table = read_shard(shard, schema=shard_schema(self.study))
+        rows = trial_table(table, self.study.phases, terms=bool(kept_terms(self.study)))
         self.search.tell(rows)
         self.n_done += len(rows)
+
+    def _tell_model(self) -> None:
+        """Log it when the labels themselves are modelled, and why."""
+        if self.study.search.kind != "boundary":
+            return
+        reason = why_labels(self.study, usable(self.study, self.search.table))
+        if (reason is not None) != self.labels_modelled:
+            logger.info(modelled_words(reason) if reason else "the terms of the rule are modelled again")
+            self.labels_modelled = reason is not None
 
     def _batch_trials(self, left: int) -> int:
         """Return the trials of a batch: enough for every slot, and few enough that later ones learn from it."""

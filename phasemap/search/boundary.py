@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.search.labelling import Codes, Labelling
-from phasemap.search.surfaces import Prediction, Surfaces
+from phasemap.search.surfaces import Group, Prediction, Surfaces
 from phasemap.search.target import Floats, Places, Target, nearest
 
 DRAWS = 64  # of the model's quantities, labelled one by one
@@ -28,6 +29,7 @@ class Observed:
     seeds: Places  # (n,) the number of its seed
     codes: Codes  # (n,) its label
     values: Floats  # (n, q) its quantities on the model's scale
+    groups: tuple[Group, ...] | None = None  # of the quantities that have lengths in common; by default all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +79,29 @@ class BoundarySearch:
 
     def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:
         """Return what the observations say of all points, or of some."""
-        kept = self._thinned(observed)
-        self.surfaces.observe(self.coordinates[observed.places[kept]], filled(observed, kept, self.coordinates))
+        self.fit(observed)
         places = np.arange(len(self.target)) if places is None else places
+        return self.vote(observed, labelling, places, lambda some: self.surfaces.predict(self.coordinates[some]))
+
+    def fit(self, observed: Observed) -> None:
+        """Make surfaces of the observations."""
+        kept = self._thinned(observed)
+        values = filled(observed, kept, self.coordinates)
+        self.surfaces.observe(self.coordinates[observed.places[kept]], values, observed.groups)
+
+    def vote(
+        self,
+        observed: Observed,
+        labelling: Labelling,
+        places: Places,
+        predict: Callable[[Places], Prediction],
+    ) -> Belief:
+        """Return what is believed of some points, whose quantities are predicted as the labelling needs them."""
         random = np.random.default_rng(self.seed)
         parts = []
         for start in range(0, max(len(places), 1), MOST_JUDGED):
             some = places[start : start + MOST_JUDGED]
-            expected = self.surfaces.predict(self.coordinates[some])
-            parts.append(belief(some, expected, observed, labelling, self.n_seeds, random))
+            parts.append(belief(some, predict(some), observed, labelling, self.n_seeds, random))
         return Belief(
             places=places,
             code=np.concatenate([part.code for part in parts]),
@@ -215,6 +231,9 @@ def belief(
         codes = labelling.label(shared + expected.noise * random.standard_normal(draw), places)
         one_seed += _shares(labelling.group[codes], n_groups) / n_seeds
         votes[rows, columns, np.where(known[:, seed] >= 0, known[:, seed], codes)] += 1
+    if labelling.unlabelled is not None:
+        others = votes.sum(axis=-1) - votes[..., labelling.unlabelled]
+        votes[..., labelling.unlabelled] = others == 0
     in_group = np.zeros((DRAWS, len(places), n_groups), dtype=np.int16)
     for code, group in enumerate(labelling.group):
         in_group[..., group] += votes[..., code]

@@ -12,7 +12,7 @@ from phasemap.diagram.tables import Tables
 
 def completed(tables: Tables) -> Tables:
     """Return tables whose points without a trial are inferred, where the study has a search."""
-    if tables.study.search.kind == "grid" or tables.study.phases.own is not None:
+    if tables.study.search.kind == "grid":
         return tables
     from phasemap.search.inference import complete
 
@@ -20,11 +20,22 @@ def completed(tables: Tables) -> Tables:
 
 
 def map_words(tables: Tables) -> str:
-    """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong."""
-    from phasemap.search.study_map import expected_wrong
+    """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong.
+
+    Also that the labels themselves are modelled, and why, where they are.
+    """
+    from phasemap.search.belief import map_belief
 
     points: pd.DataFrame = tables.points
     n, measured, inferred = len(points), int((points["n_seeds"] > 0).sum()), int(points["inferred"].sum())
     text = f"{measured} of {n} points measured ({100 * measured / n:.0f} %), {inferred} inferred"
-    wrong = expected_wrong(tables.study, tables.trials)
-    return text if wrong is None else f"{text}; expected wrong: {100 * wrong:.2g} %"
+    belief = map_belief(tables.study, tables.trials)
+    if belief is None:
+        return text
+    text = f"{text}; expected wrong: {100 * belief.expected_wrong:.2g} %"
+    return text if belief.instead is None else f"{text}; {modelled_words(belief.instead)}"
+
+
+def modelled_words(reason: str) -> str:
+    """Say that the labels themselves are modelled, and why."""
+    return f"the labels themselves are modelled: {reason}"

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from phasemap.diagram.statistics import generalization_wins
+from phasemap.diagram.inferred import WINS_FACTS, wins_expected
 from phasemap.diagram.tables import Tables
-from phasemap.search.boundary import Belief
-from phasemap.search.labelling import MODELLED, PHASE_OF, SATURATION, Floats, model_values
-from phasemap.search.study_map import boundary_search, observe
-from phasemap.search.surfaces import Prediction
-from phasemap.study.names import PHASES, SUBPHASES
+from phasemap.phases.evaluation import GivenTerms
+from phasemap.phases.stand_ins import generalizes
+from phasemap.phases.terms import frontier_terms
+from phasemap.search.belief import MapBelief, map_belief
+from phasemap.search.labelling import Names, side_codes, sides
+from phasemap.search.study_model import names_of, numbers_of, point_facts, usable
+from phasemap.search.target import Floats
+from phasemap.study.conditions import Term
+from phasemap.study.rule_file import rule_of
+from phasemap.study.spec import Study
 
-SATURATED = np.asarray([SATURATION, 2 * SATURATION, 1 - 2 * SATURATION, 1 - SATURATION])
+FRONTIER = "frontier_{}"
+"""The column of the side of a frontier on which a point is."""
 
 
 def complete(tables: Tables) -> Tables:
@@ -30,63 +35,76 @@ def complete(tables: Tables) -> Tables:
     """
     study, points = tables.study, tables.points
     bare = (points[["n_seeds", "n_failed", "n_diverged"]].sum(axis=1) == 0).to_numpy()
-    if study.search.kind == "grid" or not bare.any() or not (tables.trials["status"] == "ok").any():
+    if study.search.kind == "grid" or not bare.any():
         return tables
-    mapped = study.model_copy(update={"search": study.search.model_copy(update={"metric": "phases"})})
-    ok = tables.trials[(tables.trials["status"] == "ok") & tables.trials["subphase"].notna()]
-    observed, labelling = observe(mapped, ok)
-    search = boundary_search(mapped)
-    found = search.believe(replace(observed, values=model_values(ok, study.phases)), labelling, np.flatnonzero(bare))
-    expected = search.surfaces.predict(search.coordinates[bare])
-    columns = _labels(found) | _quantities(expected)
-    columns["generalization_wins"] = _wins(columns, labelling.n_corrupted[bare], 1 / ok["n_classes"].median())
+    found = map_belief(study, tables.trials)
+    if found is None:
+        return tables
+    known = usable(study, tables.trials)
+    places, _ = numbers_of(study, known["trial_id"].tolist())
+    needed = {part.undefined_without for part in found.quantities} - {None}
+    names = [name for name in dict.fromkeys((*sorted(map(str, needed)), *WINS_FACTS)) if name in known]
+    facts = {name: fact[bare] for name, fact in point_facts(study, names, known, places).items()}
+    labels = _labels(found, names_of(study), bare)
+    quantities = _quantities(found, facts, bare)
+    told = {
+        "generalizes": generalizes(study.phases, labels["phase"], quantities),
+        "generalization_wins": wins_expected(study.phases, quantities, facts),
+    }
+    columns = labels | quantities | _sides(study, quantities) | told
     return replace(tables, points=_filled_in(points, bare, columns))
 
 
-def _filled_in(points: pd.DataFrame, bare: NDArray[np.bool_], columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+def _filled_in(
+    points: pd.DataFrame, bare: NDArray[np.bool_], columns: Mapping[str, NDArray[Any] | None]
+) -> pd.DataFrame:
+    """Put values into the columns that there are, at points without a trial; None: what a rule can't tell."""
     filled = points.copy()
     for name, column in columns.items():
-        if name not in points:
+        if name not in points or column is None:
             continue
-        values = points[name].array.copy() if name == "generalizes" else points[name].to_numpy(copy=True)
+        truths = isinstance(points[name].dtype, pd.BooleanDtype)
+        values = points[name].array.copy() if truths else points[name].to_numpy(copy=True)
         values[bare] = column
         filled[name] = values
     return filled
 
 
-def _labels(found: Belief) -> dict[str, NDArray[Any]]:
-    """Return the likeliest phase, the likeliest subphase within it, and how likely a network trained there has it."""
-    phase = found.group.argmax(axis=1)
-    subphase = np.where(phase[:, None] == PHASE_OF, found.code, -1.0).argmax(axis=1)
+def _labels(found: MapBelief, names: Names, bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Return the likeliest phase, the likeliest label within it, and how likely a network trained there has it."""
+    group, code = found.labels.group[bare], found.labels.code[bare]
+    phase = group.argmax(axis=1)
+    label = np.where(phase[:, None] == np.asarray(names.groups), code, -1.0).argmax(axis=1)
     return {
-        "phase": np.asarray(PHASES, dtype=object)[phase],
-        "subphase": np.asarray(SUBPHASES, dtype=object)[subphase],
-        "generalizes": np.asarray(PHASES)[phase] == "grokking",
+        "phase": np.asarray([*names.phases, None], dtype=object)[phase],
+        "subphase": np.asarray([*names.labels, None], dtype=object)[label],
         "inferred": np.ones(len(phase), dtype=bool),
-        "confidence": found.one_seed[np.arange(len(phase)), phase],
+        "confidence": found.labels.one_seed[bare][np.arange(len(phase)), phase],
     }
 
 
-def _quantities(expected: Prediction) -> dict[str, NDArray[Any]]:
-    """Return the expected accuracies and their deviations."""
-    spread = np.sqrt(expected.spread**2 + expected.noise**2)
+def _quantities(found: MapBelief, facts: Mapping[str, Floats], bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Return the expected quantities and their deviations; NaN where they are undefined."""
+    mean = found.expected.mean[bare]
+    spread = np.sqrt(found.expected.spread[bare] ** 2 + found.expected.noise**2)
     columns = {}
-    for number, name in enumerate(MODELLED):
-        middle, off = expected.mean[:, number], spread[:, number]
-        columns[name] = _accuracy(middle)
-        columns[f"{name}_std"] = (_accuracy(middle + off) - _accuracy(middle - off)) / 2
+    for number, part in enumerate(found.quantities):
+        middle, off = mean[:, number], spread[:, number]
+        lost = facts[part.undefined_without] == 0 if part.undefined_without is not None else np.zeros(len(mean), bool)
+        expected = part.scale.expected
+        columns[part.column] = np.where(lost, np.nan, expected(middle))
+        columns[f"{part.column}_std"] = np.where(lost, np.nan, (expected(middle + off) - expected(middle - off)) / 2)
     return columns
 
 
-def _accuracy(values: Floats) -> Floats:
-    """Return the accuracies of values on the model's scale, with its saturation taken out."""
-    return np.interp(expit(values), SATURATED, [0.0, *SATURATED[1:3], 1.0])
-
-
-def _wins(columns: Mapping[str, NDArray[Any]], n_corrupted: NDArray[np.int64], chance: float) -> NDArray[Any]:
-    """Tell whether generalization beats memorization, as for one network with the expected accuracies."""
-    recovered, memorized = (
-        np.round(columns[name] * n_corrupted).astype(np.int64) for name in ("recovered_accuracy", "memorized_accuracy")
-    )
-    found = generalization_wins(recovered, memorized, n_corrupted, np.full(len(n_corrupted), chance))
-    return found.astype(object)
+def _sides(study: Study, quantities: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the side of each frontier on which the expected quantities are."""
+    rule, columns = rule_of(study.phases), {}
+    for frontier in rule.frontiers:
+        looked_at = {term: getattr(term, "quantity", "") for term in frontier_terms(frontier)}
+        if not set(looked_at.values()) <= set(quantities):
+            continue
+        given: dict[Term, NDArray[Any]] = {term: quantities[name] for term, name in looked_at.items()}
+        codes = side_codes(frontier, GivenTerms(given, dict(rule.parameters)), len(quantities[frontier.quantity]))
+        columns[FRONTIER.format(frontier.name)] = np.asarray(sides(frontier), dtype=object)[codes]
+    return columns

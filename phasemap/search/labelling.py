@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from phasemap.diagram.frontier import logit
-from phasemap.phases.evaluation import GivenTerms
+from phasemap.diagram.statistics import UNDETERMINED
+from phasemap.phases.evaluation import GivenTerms, number
 from phasemap.phases.labels import label_trials
-from phasemap.study.conditions import Fact, Reduced, Term, Value
-from phasemap.study.names import GROKKING, PHASES, SUBPHASES
-from phasemap.study.rule_file import rule_of
-from phasemap.study.sizes import count, trial_size
-from phasemap.study.spec import PhaseRule, Study
-from phasemap.study.trials import expand, networks
+from phasemap.search.modelled import JUMP, Models
+from phasemap.search.target import Floats
+from phasemap.study.conditions import Fact, Term, Value
+from phasemap.study.rule import Frontier, Rule
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
-SATURATION = 0.02  # accuracies beyond this and 1 minus this are the same to the model
-NEEDED = {
-    "phases": ("test_accuracy", "train_accuracy", "memorized_accuracy", "peak_test_accuracy"),
-    "generalization": ("test_accuracy",),
-    "inversion": ("recovered_accuracy", "memorized_accuracy"),
-}
-"""The quantities that decide each metric."""
-MODELLED = (*NEEDED["phases"], "recovered_accuracy")
-"""All of them; a labelling reads the first of the columns that it is given."""
-
-PHASE_OF = np.asarray([PHASES.index("grokking" if name in GROKKING else name) for name in SUBPHASES])
+ABOVE, BELOW = "above", "below"
 
 
 class Labelling(Protocol):
@@ -46,7 +31,11 @@ class Labelling(Protocol):
         """The group of each code (number of codes,); groups and codes stand in the order that decides ties."""
 
     @property
-    def doubt(self) -> float:
+    def unlabelled(self) -> int | None:
+        """The code of what has no label: a vote for it counts where there is no other; None where all have labels."""
+
+    @property
+    def doubt(self) -> float | Floats:
         """A deviation of the quantities that is added to the model's own: it can't know how steep a border is."""
 
     def label(self, values: Floats, places: Codes) -> Codes:
@@ -58,12 +47,14 @@ class OneHot:
     """Labels as they are: each has a quantity of its own, 1 where it was seen, and the largest names the point."""
 
     n_codes: int
-    doubt: float = 0.2  # a label jumps between two points, wherever the border lies
+    doubt: float = JUMP
+    groups: tuple[int, ...] | None = None  # of each code; by default each is a group of its own
+    unlabelled: int | None = None
 
     @property
     def group(self) -> Codes:
-        """Each label is a group of its own."""
-        return np.arange(self.n_codes)
+        """The group of each label."""
+        return np.arange(self.n_codes) if self.groups is None else np.asarray(self.groups)
 
     def values(self, codes: Codes) -> Floats:
         """Return the quantities (n, n_codes) of observed labels (n,)."""
@@ -76,90 +67,114 @@ class OneHot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByRule:
-    """Labels of networks by a study's rule, from accuracies on the logit scale."""
+    """Labels of trials by a study's rule, from its terms' values on the model's scales."""
 
-    rule: PhaseRule
-    metric: str
-    corruption: Floats  # (n,) of each point of the grid
-    n_corrupted: Codes  # (n,) labels that are really wrong, known or expected
-    doubt: float = 0.0  # accuracies change over several cells, so the model's own deviations are right
-
-    @property
-    def quantities(self) -> tuple[str, ...]:
-        """The names of the q quantities."""
-        return NEEDED[self.metric]
+    rule: Rule
+    names: Names
+    models: Models
+    facts: Mapping[str, Floats]  # settings and facts by name, (n,) of each point of the grid
+    doubt: float | Floats = field(default=0.0)  # of finite values none: the model's own deviations are right
 
     @property
     def group(self) -> Codes:
-        """Subphases are grouped by their phase; what a frontier parts are groups of their own."""
-        return PHASE_OF if self.metric == "phases" else np.arange(3)
+        """Labels are grouped by their phase."""
+        return np.asarray(self.names.groups)
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The code of what has no label."""
+        return self.names.unlabelled
 
     def label(self, values: Floats, places: Codes) -> Codes:
-        """Label drawn values by the rule, or by the side of the frontier on which they are."""
-        at = {name: expit(values[..., number]).ravel().round(9) for number, name in enumerate(self.quantities)}
+        """Label drawn values by the rule."""
+        terms = _given(self.rule, self.models, self.facts, values, places)
         shape = values.shape[:-1]
-        n_corrupted = np.broadcast_to(self.n_corrupted[places], shape).ravel()
-        if self.metric == "generalization":
-            return np.asarray(at["test_accuracy"] >= self.rule.generalized, dtype=np.int64).reshape(shape)
-        if self.metric == "inversion":
-            return inversion_codes(at["recovered_accuracy"], at["memorized_accuracy"], n_corrupted).reshape(shape)
-        rule = rule_of(self.rule)
-        given: dict[Term, NDArray[Any]] = {
-            **{Value(name): at[name] for name in ("test_accuracy", "train_accuracy", "memorized_accuracy")},
-            Reduced("last", "test_accuracy"): at["test_accuracy"],
-            Reduced("earlier", "test_accuracy"): at["peak_test_accuracy"],  # the model's is that before the window
-            Fact("corruption"): np.broadcast_to(self.corruption[places], shape).ravel(),
-            Fact("n_corrupted"): n_corrupted,
-        }
-        terms = GivenTerms(given, dict(rule.parameters))
-        code_of = np.asarray([SUBPHASES.index(name) for name in rule.label_names])
-        return np.asarray(code_of[label_trials(rule, terms, len(n_corrupted)).codes]).reshape(shape)
-
-    def codes(self, trials: pd.DataFrame) -> Codes:
-        """Return the codes (n,) of trials that ended ``ok``."""
-        subphase = np.asarray([SUBPHASES.index(name) for name in trials["subphase"]], dtype=np.int64)
-        if self.metric == "phases":
-            return subphase
-        if self.metric == "generalization":
-            return np.asarray(np.isin(subphase, [SUBPHASES.index(n) for n in GROKKING]), dtype=np.int64)
-        columns = ("recovered_accuracy", "memorized_accuracy", "n_corrupted")
-        return inversion_codes(*(trials[name].to_numpy(dtype=float) for name in columns))
+        found = label_trials(self.rule, terms, int(np.prod(shape))).codes
+        return self.names.of_rule(self.rule)[found].reshape(shape)
 
 
-def inversion_codes(recovered: Floats, memorized: Floats, n_corrupted: NDArray[np.generic]) -> Codes:
-    """Tell (n,) whether the rule (0) or memory (1) answers corrupted examples; 2 where nothing is corrupted."""
-    return np.where(n_corrupted == 0, 2, np.where(recovered > memorized, 0, 1))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BySide:
+    """The sides of one frontier of a study's rule."""
+
+    rule: Rule
+    frontier: Frontier
+    models: Models
+    facts: Mapping[str, Floats]
+    doubt: float | Floats = field(default=0.0)
+
+    @property
+    def group(self) -> Codes:
+        """Each side is a group of its own."""
+        return np.arange(len(sides(self.frontier)))
+
+    @property
+    def unlabelled(self) -> int | None:
+        """All have a side, if only none of both."""
+        return None
+
+    def label(self, values: Floats, places: Codes) -> Codes:
+        """Return the side of the frontier on which drawn values are."""
+        terms = _given(self.rule, self.models, self.facts, values, places)
+        return side_codes(self.frontier, terms, int(np.prod(values.shape[:-1]))).reshape(values.shape[:-1])
 
 
-def model_values(trials: pd.DataFrame, rule: PhaseRule, names: Sequence[str] = MODELLED) -> Floats:
-    """Return the quantities (n, q) of trials on the model's scale; NaN where undefined.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the codes of a map's labels are called: the labels in the order that decides ties, and their phases."""
 
-    The peak that the model knows is the one before the window that the rule judges. A network in confusion has none
-    there that reaches the threshold, so a peak that does lies in the window, and its last test accuracy stands in.
+    labels: tuple[str, ...]
+    phases: tuple[str, ...]
+    phase_of: Mapping[str, str]
+    with_unlabelled: bool = False  # whether there is a code, the last, of what has no label
+
+    @property
+    def unlabelled(self) -> int | None:
+        """The code of what has no label."""
+        return len(self.labels) if self.with_unlabelled else None
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The number of each code's phase."""
+        found = tuple(self.phases.index(self.phase_of[name]) for name in self.labels)
+        return (*found, len(self.phases)) if self.with_unlabelled else found
+
+    def codes(self, labels: pd.Series) -> Codes:
+        """Return the codes (n,) of labels."""
+        found = pd.Index(self.labels).get_indexer(pd.Index(labels)).astype(np.int64)
+        return np.where(found < 0, -1 if self.unlabelled is None else self.unlabelled, found)
+
+    def of_rule(self, rule: Rule) -> Codes:
+        """Return the code of each label of the rule, and as the last that of none."""
+        return np.asarray([*map(self.labels.index, rule.label_names), self.unlabelled or 0])
+
+
+def sides(frontier: Frontier) -> tuple[str, str, str]:
+    """Name the codes of a frontier's sides, in the order that decides ties."""
+    return (ABOVE, BELOW, UNDETERMINED) if isinstance(frontier.level, Value) else (BELOW, ABOVE, UNDETERMINED)
+
+
+def side_codes(frontier: Frontier, terms: GivenTerms, n: int) -> Codes:
+    """Return the number (n,) in ``sides`` of the side on which the terms of n trials are.
+
+    At a number a trial is above it, and where two quantities are the same the first is not above the other.
     """
-    values = trials[list(names)]
-    if "peak_test_accuracy" in names:
-        late = (trials["subphase"] == "confusion") & (trials["peak_test_accuracy"] >= rule.generalized)
-        values = values.assign(peak_test_accuracy=trials["peak_test_accuracy"].mask(late, trials["test_accuracy"]))
-    return logit(values.to_numpy(dtype=float), SATURATION)
+    value, level = (
+        np.broadcast_to(np.asarray(number(side, terms), dtype=float).reshape(-1, 1), (n, 1))[:, 0]
+        for side in (Value(frontier.quantity), frontier.level)
+    )
+    above = value > level if isinstance(frontier.level, Value) else value >= level
+    first = above if sides(frontier)[0] == ABOVE else ~above
+    return np.where(np.isnan(value) | np.isnan(level), 2, np.where(first, 0, 1))
 
 
-def by_rule(study: Study, trials: pd.DataFrame, places: Codes) -> ByRule:
-    """Return the labelling of a study's points by its rule.
-
-    ``trials`` that ended ``ok`` at ``places`` tell how many labels are really wrong; elsewhere it is expected.
-    """
-    corruption, asked = _corruption(study)
-    known = trials["n_corrupted"].to_numpy(dtype=np.int64)
-    expected = np.round(asked * known.sum() / max(asked[places].sum(), 1)).astype(np.int64)
-    expected[places] = known
-    return ByRule(rule=study.phases, metric=study.search.metric, corruption=corruption, n_corrupted=expected)
-
-
-@lru_cache(maxsize=1)
-def _corruption(study: Study) -> tuple[Floats, Codes]:
-    """Return the corruption of each point (n,) of a study, and how many labels are to be corrupted there."""
-    points = networks(expand(study.model_copy(update={"seeds": study.seeds[:1]})))
-    corruption = np.asarray([point.corruption for point in points])
-    trained = [count(point.data_fraction, trial_size(point).n_examples) for point in points]
-    return corruption, np.asarray([count(share, n) for share, n in zip(corruption, trained, strict=True)])
+def _given(rule: Rule, models: Models, facts: Mapping[str, Floats], values: Floats, places: Codes) -> GivenTerms:
+    """Return the terms of drawn values (..., m, q) at m points, flat."""
+    shape = values.shape[:-1]
+    at = {name: np.broadcast_to(fact[places], shape) for name, fact in facts.items()}
+    given: dict[Term, NDArray[Any]] = {Fact(name): fact.ravel() for name, fact in at.items()}
+    for part, found in models.drawn(values):
+        if part.undefined_without is not None:
+            found = np.where(at[part.undefined_without] == 0, np.nan, found)
+        given |= dict.fromkeys(part.terms, found.ravel())
+    return GivenTerms(given, dict(rule.parameters))

@@ -8,11 +8,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.search.boundary import Belief, BoundarySearch, Observed, start_points
-from phasemap.search.labelling import ByRule, by_rule, model_values
-from phasemap.search.target import Places, Target, study_axis
-from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials, grid_ids
+from phasemap.search.belief import map_belief
+from phasemap.search.boundary import BoundarySearch, Observed, start_points
+from phasemap.search.labelling import Labelling
+from phasemap.search.study_model import map_model, numbers_of, usable
+from phasemap.search.target import target_of
+from phasemap.study.spec import WHOLE_MAP, Study
+from phasemap.study.trials import count_trials
+
+__all__ = [
+    "boundary_search",
+    "budget_trials",
+    "expected_wrong",
+    "is_known",
+    "numbers_of",
+    "observe",
+    "seeds_per_point",
+    "taken_trials",
+    "target_of",
+]
 
 DEFAULT_BUDGET = 0.25
 FEWEST = 2  # times the start's trials, before a search may stop
@@ -35,59 +49,31 @@ def seeds_per_point(study: Study) -> int:
     return len(study.seeds) if wanted == "auto" else min(wanted, len(study.seeds))
 
 
-def target_of(study: Study) -> Target:
-    """Return the grid of a study's axes."""
-    return Target(tuple(study_axis(axis) for axis in study.axes))
-
-
 def boundary_search(study: Study, seed: int = 0) -> BoundarySearch:
     """Return the search of a study's map, with its random choices by a seed."""
     return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study), seed)
 
 
-def numbers_of(study: Study, trial_ids: Collection[str]) -> tuple[Places, Places]:
-    """Return the point and the seed's number of each trial (n,) of a study."""
-    numbers = pd.Index(grid_ids(study)).get_indexer(pd.Index(list(trial_ids)))
-    places, seeds = np.divmod(numbers.astype(np.int64), len(study.seeds))
-    return places, seeds
-
-
 def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:
     """Mark trials (points, S) by their ids."""
     taken = np.zeros((count_trials(study) // len(study.seeds), len(study.seeds)), dtype=bool)
-    taken[numbers_of(study, trial_ids)] = True
+    taken[numbers_of(study, list(trial_ids))] = True
     return taken
 
 
-def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, ByRule]:
-    """Return what the trials of a study that ended ``ok`` say, and the rule that labels its points."""
-    ok = trials[(trials["status"] == "ok") & trials["subphase"].notna()]
-    places, seeds = numbers_of(study, ok["trial_id"].tolist())
-    labelling = by_rule(study, ok, places)
-    values = model_values(ok, study.phases, labelling.quantities)
-    return Observed(places=places, seeds=seeds, codes=labelling.codes(ok), values=values), labelling
-
-
-def believed(study: Study, trials: pd.DataFrame) -> Belief | None:
-    """Return what a study's trials say of all its points; None where no trial ended ``ok``.
-
-    It depends on the trials alone, so that a finished search is known as such later.
-    """
-    if not (trials["status"] == "ok").any():
-        return None
-    observed, labelling = observe(study, trials)
-    return boundary_search(study).believe(observed, labelling)
+def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, Labelling]:
+    """Return what the trials of a study that ended ``ok`` say, and how its points are labelled."""
+    model = map_model(study, usable(study, trials))
+    return model.observed, model.labelling
 
 
 def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:
     """Return the share of a study's points that are expected to have another label if all trials were trained.
 
-    The label is that of the search's metric. None where no trial ended ``ok``, or the labels are own ones.
+    The label is that of the search's metric. None where no trial ended ``ok``.
     """
-    if study.phases.own is not None:
-        return None
-    belief = believed(study, trials)
-    return None if belief is None else float(belief.wrong.mean())
+    belief = map_belief(study, trials)
+    return None if belief is None else belief.expected_wrong
 
 
 def is_known(study: Study, trials: pd.DataFrame) -> bool:
@@ -99,7 +85,7 @@ def is_known(study: Study, trials: pd.DataFrame) -> bool:
         return False
     start = target_of(study).coarse(start_points(budget_trials(study)))
     seen = np.flatnonzero(taken_trials(study, trials["trial_id"]).any(axis=1))
-    labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == "phases" else "phase"]
+    labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == WHOLE_MAP else "phase"]
     few = len(trials) < (FEWEST * len(start) if labels.nunique() > 1 else FEWEST_TRIALS)
     if few or not np.isin(start, seen).all():
         return False

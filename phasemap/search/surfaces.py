@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,58 +34,90 @@ class Prediction:
     spread: Floats  # standard deviation of what all seeds share
     noise: Floats  # (q,) standard deviation between seeds
 
+    def part(self, points: slice | NDArray[Any], columns: Sequence[int]) -> Prediction:
+        """Return what is expected of some quantities at some points."""
+        chosen = list(columns)
+        return Prediction(
+            mean=self.mean[points][:, chosen], spread=self.spread[points][:, chosen], noise=self.noise[chosen]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Quantities whose surfaces have the same lengths, and the same noise as a share of their variance."""
+
+    name: str
+    columns: tuple[int, ...]
+    fitted: int | None = None  # how many of them, the first, decide the lengths; by default all
+
 
 @dataclass
 class Surfaces:
-    """One Gaussian process for all quantities, with a length of its own along each coordinate.
+    """One Gaussian process for each group of quantities, with a length of its own along each coordinate.
 
-    The quantities share lengths and noise, so that a prediction costs one factorization; each has its own mean and
-    spread.
+    A group's quantities share lengths and noise, so that a prediction costs one factorization; each has its own mean
+    and spread.
     """
 
     seed: int = 0
-    fitted_on: int = 0
-    theta: Floats | None = None
-    _process: GaussianProcessRegressor = field(init=False, repr=False)
+    _lengths: dict[str, _Lengths] = field(default_factory=dict, repr=False)  # of each group, by its name
+    _processes: list[tuple[Group, GaussianProcessRegressor]] = field(init=False, repr=False)
     _center: Floats = field(init=False, repr=False)
     _scale: Floats = field(init=False, repr=False)
 
-    def observe(self, coordinates: Floats, values: Floats) -> None:
-        """Take all observations so far: coordinates (n, c) and quantities (n, q)."""
+    def observe(self, coordinates: Floats, values: Floats, groups: Sequence[Group] | None = None) -> None:
+        """Take all observations so far: coordinates (n, c) and quantities (n, q), by default all in one group."""
         self._center = values.mean(axis=0)
         self._scale = np.maximum(values.std(axis=0), SMALLEST_SPREAD)
         scaled = (values - self._center) / self._scale
+        whole = Group(name="all", columns=tuple(range(values.shape[1])))
         with threadpool_limits(1, "blas"):
-            if self.theta is None or len(values) >= REFIT * self.fitted_on:
-                self._fit(coordinates, scaled)
-            kernel = _kernel(coordinates.shape[1]).clone_with_theta(self.theta)
-            self._process = GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-6).fit(coordinates, scaled)
+            self._processes = [
+                (group, self._process(group, coordinates, scaled[:, list(group.columns)]))
+                for group in ((whole,) if groups is None else groups)
+            ]
 
-    def _fit(self, coordinates: Floats, scaled: Floats) -> None:
+    def _process(self, group: Group, coordinates: Floats, scaled: Floats) -> GaussianProcessRegressor:
+        known = self._lengths.get(group.name)
+        if known is None or len(scaled) >= REFIT * known.fitted_on:
+            known = self._fit(coordinates, scaled[:, : group.fitted], None if known is None else known.theta)
+            self._lengths[group.name] = known
+        kernel = _kernel(coordinates.shape[1]).clone_with_theta(known.theta)
+        return GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-6).fit(coordinates, scaled)
+
+    def _fit(self, coordinates: Floats, scaled: Floats, theta: Floats | None) -> _Lengths:
         chosen = np.random.default_rng(self.seed).permutation(len(scaled))[:MOST_FITTED]
         kernel = _kernel(coordinates.shape[1])
-        if self.theta is not None:
-            kernel = kernel.clone_with_theta(self.theta)
+        if theta is not None:
+            kernel = kernel.clone_with_theta(theta)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: the map is flat along it
             found = GaussianProcessRegressor(kernel, alpha=1e-6).fit(coordinates[chosen], scaled[chosen])
-        self.theta, self.fitted_on = found.kernel_.theta, len(scaled)
+        return _Lengths(found.kernel_.theta, len(scaled))
 
     def predict(self, coordinates: Floats) -> Prediction:
         """Return what is expected at coordinates (m, c)."""
-        noise = self._process.kernel_.k2.noise_level
-        means, spreads = [], []
+        shape = (len(coordinates), len(self._scale))
+        mean, shared, noise = np.empty(shape), np.empty(shape), np.empty(len(self._scale))
         with threadpool_limits(1, "blas"):
-            for start in range(0, len(coordinates), CHUNK):
-                mean, spread = self._process.predict(coordinates[start : start + CHUNK], return_std=True)
-                means.append(mean.reshape(-1, len(self._scale)))
-                spreads.append(spread.reshape(-1, len(self._scale)))
-        shared = np.sqrt(np.maximum(np.concatenate(spreads) ** 2 - noise, 1e-8))
+            for group, process in self._processes:
+                columns, level = list(group.columns), process.kernel_.k2.noise_level
+                for start in range(0, len(coordinates), CHUNK):
+                    rows = slice(start, start + CHUNK)
+                    found, spread = process.predict(coordinates[rows], return_std=True)
+                    mean[rows, columns] = found.reshape(-1, len(columns))
+                    spread = spread.reshape(-1, len(columns))
+                    shared[rows, columns] = np.sqrt(np.maximum(spread**2 - level, 1e-8))
+                noise[columns] = np.sqrt(level)
         return Prediction(
-            mean=np.concatenate(means) * self._scale + self._center,
-            spread=shared * self._scale,
-            noise=np.sqrt(noise) * self._scale,
+            mean=mean * self._scale + self._center, spread=shared * self._scale, noise=noise * self._scale
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lengths:
+    theta: Floats
+    fitted_on: int  # observations
 
 
 def _kernel(n_columns: int) -> ConstantKernel:

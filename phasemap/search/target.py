@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.study.axes import Axis
+from phasemap.study.spec import Study
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -94,6 +95,11 @@ def _spread(axis: TargetAxis, stride: int) -> Places:
         return axis.order
     kept = max(2, round((n - 1) / stride) + 1)
     return axis.order[np.unique(np.round(np.linspace(0, n - 1, kept)).astype(int))]
+
+
+def target_of(study: Study) -> Target:
+    """Return the grid of a study's axes."""
+    return Target(tuple(study_axis(axis) for axis in study.axes))
 
 
 def nearest(points: Floats, measured: Floats, k: int) -> Places:

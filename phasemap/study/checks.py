@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.combinations import Found, longest_training
+from phasemap.study.errors import did_you_mean
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.rule_file import rule_of
-from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
+from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
 
 MAX_TRIALS = 5_000_000
@@ -21,9 +22,9 @@ def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _search(study.search)
-    if study.phases.own is not None and study.search.kind == "boundary":
-        message = "= boundary knows the labels of the built-in rules only; allowed: grid, random or sobol"
-        yield ("search", "kind"), message
+    if study.search.metric not in (metrics := (WHOLE_MAP, *study.phases.frontiers)):
+        hint = did_you_mean(study.search.metric, metrics)
+        yield ("search", "metric"), f"= {study.search.metric!r} is not allowed; allowed: {', '.join(metrics)}{hint}"
     for key, message in (*check_rule(study.phases), *_recorded(study)):
         yield ("phases", key), message
     if not any(path.startswith("axes") for path in reported):

@@ -90,6 +90,7 @@ NETWORK_RECORDED = Recorded(
     facts=FACTS,
     finals=FINALS,
     whole=frozenset(FACTS) - {"corruption_effective"},
+    undefined_without=dict.fromkeys(("memorized_accuracy", "recovered_accuracy"), "n_corrupted"),
 )
 """What is recorded of every network."""
 

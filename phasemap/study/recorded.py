@@ -17,6 +17,7 @@ class Recorded:
     finals: tuple[str, ...] = ()  # numbers about what was trained, at the end
     texts: tuple[str, ...] = ()  # what else is told of a trial, in words
     whole: frozenset[str] = field(default=frozenset())  # facts that are whole numbers
+    undefined_without: Mapping[str, str] = field(default_factory=dict)  # quantities by the fact that must not be 0
 
     @property
     def accuracies(self) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from phasemap.study.data_files import read_arrays
+from phasemap.study.names import FACTS
 from phasemap.study.networks import NetworkTrial
 
 MODULAR = ("modular_addition", "modular_multiplication")
@@ -38,6 +41,15 @@ def task_size(task: str, *, modulus: int, dataset: str, path: str | None) -> Tas
 def trial_size(trial: NetworkTrial) -> TaskSize:
     """Return the size of a trial's data set."""
     return task_size(trial.task, modulus=trial.modulus, dataset=trial.dataset, path=trial.path)
+
+
+def network_facts(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the settings of a network tell of its data before it is trained: the facts, by their names."""
+    size = task_size(settings["task"], modulus=settings["modulus"], dataset=settings["dataset"], path=settings["path"])
+    n_train = count(settings["data_fraction"], size.n_examples)
+    n_corrupted = count(settings["corruption"], n_train)
+    found = (n_train, n_corrupted, size.n_classes, n_corrupted / max(n_train, 1))
+    return dict(zip(FACTS, found, strict=True))
 
 
 @lru_cache(maxsize=256)

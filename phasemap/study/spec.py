@@ -25,9 +25,14 @@ from phasemap.study.networks import (
 from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
 from phasemap.study.settings import Section, Setting
+from phasemap.study.sizes import network_facts
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+WHOLE_MAP = "phases"
+Metric = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""What a search maps: WHOLE_MAP, or one frontier of the rule by its name."""
 
 
 class PhaseRule(Section):
@@ -86,13 +91,13 @@ class SearchSpec(Section):
     """Which of the grid's trials are trained: all, or those that a search picks within a budget.
 
     The axes' values are the grid on which the map is wanted. ``budget`` is a share of the grid's trials where it is
-    written with a decimal point, else a count.
+    written with a decimal point, else a count. ``metric`` is phases, or the name of a frontier of the rule.
     """
 
     kind: Literal["grid", "boundary", "random", "sobol"] = "grid"
     budget: Count | Annotated[Real, Field(gt=0, le=1)] | None = None
     tolerance: Annotated[Real, Field(ge=0, lt=1)] = 0.005
-    metric: Literal["phases", "generalization", "inversion"] = "phases"
+    metric: Metric = WHOLE_MAP
     seeds_per_point: Literal["auto"] | Count = "auto"
     batch_size: Literal["auto"] | Count = "auto"
 
@@ -185,6 +190,10 @@ class Study(Section):
         """Build the trial of fully resolved settings (every name in ``declared``) and a seed."""
         raise NotImplementedError
 
+    def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return what fully resolved settings tell of a trial's facts before it is trained."""
+        return {}
+
     @property
     def axis_names(self) -> tuple[str, ...]:
         """The names of the axes, in the file's order."""
@@ -237,3 +246,7 @@ class NetworkStudy(Study):
     def trial(self, settings: Mapping[str, Any], seed: int) -> NetworkTrial:
         """Build the trial of fully resolved settings and a seed."""
         return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **settings)
+
+    def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return what settings tell of the data of a network."""
+        return network_facts(settings)

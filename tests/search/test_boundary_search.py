@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from stored_maps import StoredMap, completed, drive, load_map, measures
 
+from phasemap.phases.stand_ins import SHOWN
 from phasemap.search.boundary import BoundarySearch, Observed
-from phasemap.search.labelling import MODELLED, OneHot
+from phasemap.search.labelling import OneHot
 from phasemap.search.study_map import expected_wrong
 from phasemap.search.target import Target, numeric_axis
 
@@ -87,7 +88,7 @@ def test_a_map_with_one_phase_ends_soon():
     full = load_map("plane_wd0")
     memorized = full.trials["phase"] == "memorization"
     row = full.trials[memorized].iloc[0]
-    same = full.trials.assign(**{name: row[name] for name in ("phase", "subphase", *MODELLED)})
+    same = full.trials.assign(**{name: row[name] for name in ("phase", "subphase", *SHOWN)})
     trials = drive(StoredMap(full.study, same), kind="boundary", budget=0.25)
     assert len(trials) <= 0.05 * len(full.trials)
     assert (completed(full, trials)["phase"] == "memorization").all()
@@ -106,7 +107,7 @@ def test_flipped_labels_mislead_it_about_few_other_points():
 def flip(full, share):
     """Give a share of the trials what another trial of another phase had."""
     random, trials = np.random.default_rng(0), full.trials.copy()
-    columns = ["phase", "subphase", *MODELLED]
+    columns = ["phase", "subphase", *SHOWN]
     for number in random.choice(len(trials), int(share * len(trials)), replace=False):
         others = np.flatnonzero(full.trials["phase"] != full.trials["phase"].iloc[number])
         trials.loc[number, columns] = full.trials.loc[random.choice(others), columns]

@@ -15,9 +15,13 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.curves import Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
+from phasemap.phases.stand_ins import LABEL_STAND_INS, stand_in_values
 from phasemap.search.inference import complete
-from phasemap.search.labelling import NEEDED, ByRule, by_rule, model_values
+from phasemap.search.labelling import ByRule
+from phasemap.search.modelled import Models
 from phasemap.search.study_map import numbers_of
+from phasemap.search.study_model import map_model, names_of, point_facts
+from phasemap.study.rule_file import rule_of
 
 
 @functools.cache
@@ -90,6 +94,18 @@ def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
     assert np.mean(held) >= 0.8
 
 
+def built_in_labelling(rule, corruption, n_corrupted):
+    """Return how a study labels points by a built-in rule, with given facts."""
+    study = load_map("weight_decay").study.model_copy(update={"phases": rule})
+    models = Models(map_model(study, load_map("weight_decay").trials[:1]).models)
+    facts = {"corruption": np.asarray(corruption), "n_corrupted": np.asarray(n_corrupted)}
+    return ByRule(rule=rule_of(rule), names=names_of(study), models=models, facts=facts)
+
+
+def model_values(table, rule, labelling):
+    return labelling.models.surfaces(stand_in_values(table, rule))
+
+
 accuracy = st.floats(0.05, 0.95)
 
 
@@ -107,9 +123,9 @@ def test_a_drawn_network_is_labelled_as_one_with_flat_curves(rule, networks, n_c
     }
     curves = Curves(steps=np.arange(1, 11), values=values, facts={"corruption": corruption, "n_corrupted": counts})
     expected = subphases(curves, rule)
-    table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=NEEDED["phases"])
-    observed = model_values(table.assign(subphase=expected), rule, NEEDED["phases"])
-    labelling = ByRule(rule=rule, metric="phases", corruption=corruption, n_corrupted=counts)
+    table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=list(LABEL_STAND_INS))
+    labelling = built_in_labelling(rule, corruption, counts)
+    observed = model_values(table.assign(subphase=expected), rule, labelling)
     found = labelling.label(observed[None], np.arange(n))[0]
     assert [SUBPHASES[code] for code in found] == expected.tolist()
 
@@ -119,17 +135,16 @@ def test_a_peak_inside_the_window_is_no_past_to_the_model():
     table = pd.DataFrame(
         {"test_accuracy": 0.5, "train_accuracy": [0.2, 0.2, 0.95], "memorized_accuracy": 0.2, "subphase": seen}
     ).assign(peak_test_accuracy=0.95)
-    labelling = ByRule(
-        rule=MEMORIZED_FRACTION, metric="phases", corruption=np.full(3, 0.3), n_corrupted=np.full(3, 100)
-    )
-    values = model_values(table, MEMORIZED_FRACTION, NEEDED["phases"])
+    labelling = built_in_labelling(MEMORIZED_FRACTION, np.full(3, 0.3), np.full(3, 100))
+    values = model_values(table, MEMORIZED_FRACTION, labelling)
     assert [SUBPHASES[code] for code in labelling.label(values[None], np.arange(3))[0]] == seen
 
 
 def test_the_number_of_wrong_labels_is_known_nearly_where_nothing_was_trained():
     full, trials, _ = searched()
     places, _ = numbers_of(full.study, trials["trial_id"].tolist())
-    expected = by_rule(full.searched(kind="boundary").study, trials, places).n_corrupted
+    study = full.searched(kind="boundary").study
+    expected = point_facts(study, ["n_corrupted"], trials, places)["n_corrupted"]
     real = full.trials["n_corrupted"].to_numpy(dtype=float).reshape(-1, 2).mean(axis=1)
     assert np.abs(expected - real).max() <= 0.05 * real.max()
     assert ((expected == 0) == (real == 0)).all()

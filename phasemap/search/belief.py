@@ -1,0 +1,190 @@
+"""What a study's trials say of its whole map, by one fit: labels, quantities, and how much is expected to be wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from phasemap.search.boundary import Belief, BoundarySearch
+from phasemap.search.modelled import Modelled, Models
+from phasemap.search.scales import Logit
+from phasemap.search.study_model import MapModel, as_read, map_model, readings_of, shown_models, usable
+from phasemap.search.surfaces import Group, Prediction
+from phasemap.search.target import Floats, target_of
+from phasemap.study.conditions import Value
+from phasemap.study.spec import WHOLE_MAP, Study
+
+COMMON = ""  # stands for all quantities of a rule whose terms have lengths in common
+MOST_KEPT = 4  # beliefs, of the tables that were looked at last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapBelief:
+    """What is believed of all n points of a study's grid."""
+
+    labels: Belief  # by the rule, whatever the search's metric
+    expected_wrong: float  # the share of the points that would get another label, or side, if all trials were trained
+    quantities: tuple[Modelled, ...]  # q that are inferred where nothing was trained
+    expected: Prediction  # of them, (n, q)
+    instead: str | None  # why the labels themselves are modelled; None where the rule's terms are
+
+
+def map_belief(study: Study, trials: pd.DataFrame) -> MapBelief | None:
+    """Return what a study's trials say of its map; None where no trial ended ``ok``, or none has a label.
+
+    It depends on the trials alone, so that a finished search is known as such later. The last beliefs are kept: of the
+    same trials the model is fitted once.
+    """
+    known = usable(study, trials)
+    return _kept.of(study, known) if len(known) else None
+
+
+@dataclass
+class _Kept:
+    """The beliefs that were made last, by the study and the content of the trials."""
+
+    beliefs: OrderedDict[tuple[Study, str], MapBelief] = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
+
+    def of(self, study: Study, trials: pd.DataFrame) -> MapBelief:
+        """Return a belief, made anew where it is not there."""
+        key = (study, _digest(study, trials))
+        with self.lock:
+            if key not in self.beliefs:
+                self.beliefs[key] = _believe(study, trials)
+            self.beliefs.move_to_end(key)
+            while len(self.beliefs) > MOST_KEPT:
+                self.beliefs.popitem(last=False)
+            return self.beliefs[key]
+
+
+_kept = _Kept()
+
+
+def _digest(study: Study, trials: pd.DataFrame) -> str:
+    """Return a digest of all that a belief reads of trials, in their order."""
+    readings = (*readings_of(study, study.search.metric), *readings_of(study, WHOLE_MAP))
+    names = ("trial_id", "subphase", *(reading.column for reading in readings), *study.recorded.quantities)
+    there = [name for name in dict.fromkeys((*names, *study.recorded.facts)) if name in trials]
+    rows = pd.util.hash_pandas_object(trials[there].astype(dict.fromkeys(there[:2], object)), index=False)
+    return hashlib.sha256(f"{there}".encode() + rows.to_numpy().tobytes()).hexdigest()
+
+
+def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
+    """Lay surfaces through all that is looked at, those of the search's metric with lengths as in the search."""
+    search = BoundarySearch(target_of(study), len(study.seeds), len(study.seeds))
+    sought = map_model(study, trials)
+    of_labels = sought if study.search.metric == WHOLE_MAP else map_model(study, trials, WHOLE_MAP)
+    side_by_side = _SideBySide(as_read(study, trials))
+    asked = side_by_side.model(sought)
+    labels = asked if of_labels is sought else side_by_side.model(of_labels)
+    quantities = shown_models(study, trials)
+    shown = side_by_side.shown(quantities)
+    search.fit(replace(sought.observed, values=side_by_side.values, groups=tuple(side_by_side.groups)))
+    expected = search.surfaces.predict(search.coordinates)
+    places = np.arange(len(search.target))
+
+    def vote(model: MapModel, columns: Sequence[int]) -> Belief:
+        return search.vote(model.observed, model.labelling, places, lambda some: expected.part(some, columns))
+
+    found = vote(sought, asked)
+    return MapBelief(
+        labels=found if of_labels is sought else vote(of_labels, labels),
+        expected_wrong=float(found.wrong.mean()),
+        quantities=quantities,
+        expected=expected.part(slice(None), shown),
+        instead=sought.instead,
+    )
+
+
+@dataclass
+class _SideBySide:
+    """The surfaces of several models of the same n trials; what is the same is there once."""
+
+    trials: pd.DataFrame
+    values: Floats = field(init=False)  # (n, q) all surfaces
+    groups: list[Group] = field(default_factory=list)  # those that have lengths in common
+    _firsts: dict[Any, int] = field(default_factory=dict)
+    _group_of: dict[str, int] = field(default_factory=dict)  # the group whose lengths a quantity has
+
+    def __post_init__(self) -> None:
+        self.values = np.empty((len(self.trials), 0))
+
+    def model(self, model: MapModel) -> list[int]:
+        """Add the surfaces of a model, and return their numbers."""
+        if model.instead is not None:
+            found = self._added(model.observed.values)
+            self._together(found)
+            return found
+        before = self.values.shape[1]
+        found = [column for part in model.models for column in self._part(part)]
+        new = [column for column in found if column >= before]
+        if model.observed.groups is None:
+            self._together(new)
+            self._group_of |= {part.column: len(self.groups) - 1 for part in model.models}
+            self._group_of.setdefault(COMMON, len(self.groups) - 1)
+            return found
+        for column in new:
+            self._together([column])
+        of_quantity = {
+            term.quantity: self._firsts[_key(part)]
+            for part in model.models
+            for term in part.terms
+            if isinstance(term, Value)
+        }
+        self._group_of |= {
+            name: number
+            for name, first in of_quantity.items()
+            for number, group in enumerate(self.groups)
+            if first in group.columns
+        }
+        return found
+
+    def shown(self, parts: Sequence[Modelled]) -> list[int]:
+        """Add the surfaces of quantities, and return their numbers.
+
+        They have the lengths of the same quantity in the rule, or of the whole rule where its terms have the same
+        ones, else their own.
+        """
+        found = []
+        for part in parts:
+            before = self.values.shape[1]
+            (column,) = self._part(part)
+            found.append(column)
+            if column < before:
+                continue
+            number = self._group_of.get(part.column, self._group_of.get(COMMON))
+            if number is None:
+                self._together([column])
+            else:
+                group = self.groups[number]
+                fitted = len(group.columns) if group.fitted is None else group.fitted
+                self.groups[number] = replace(group, columns=(*group.columns, column), fitted=fitted)
+        return found
+
+    def _part(self, part: Modelled) -> list[int]:
+        if _key(part) not in self._firsts:
+            self._firsts[_key(part)] = self._added(Models((part,)).surfaces(self.trials))[0]
+        first = self._firsts[_key(part)]
+        return list(range(first, first + part.width))
+
+    def _added(self, values: Floats) -> list[int]:
+        first = self.values.shape[1]
+        self.values = np.concatenate([self.values, values], axis=1)
+        return list(range(first, self.values.shape[1]))
+
+    def _together(self, columns: Sequence[int]) -> None:
+        if columns:
+            self.groups.append(Group(name=str(columns[0]), columns=tuple(columns)))
+
+
+def _key(part: Modelled) -> Any:
+    """Tell surfaces apart: those of accuracies on the same scale by their column."""
+    return (part.column, part.scale) if isinstance(part.scale, Logit) and part.width == 1 else id(part)
