@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from phasemap.phases.labels import curve_terms, label_trials
 from phasemap.phases.terms import term_columns
 from phasemap.search.inference import complete
 from phasemap.search.study_search import StudySearch
-from phasemap.study import rule_reader
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
 from phasemap.study.recorded import Recorded
@@ -39,6 +37,10 @@ class MadeUpTrial:
     settings: tuple[tuple[str, Any], ...]
 
 
+def setting(name: str) -> Setting:
+    return Setting(name=name, section="fixed", key=name, field=FieldInfo(annotation=float))
+
+
 class MadeUpStudy(Study):
     """A study of a made-up program: all its settings are axes."""
 
@@ -48,8 +50,7 @@ class MadeUpStudy(Study):
 
     @property
     def declared(self) -> Mapping[str, Setting]:
-        field = FieldInfo(annotation=float)
-        return {axis.name: Setting(name=axis.name, section="fixed", key=axis.name, field=field) for axis in self.axes}
+        return {axis.name: setting(axis.name) for axis in self.axes}
 
     @property
     def recorded(self) -> Recorded:
@@ -172,8 +173,6 @@ def made_up(
     whole_curves = Curves(
         steps=STEPS,
         values={name: np.broadcast_to(value, (n, len(STEPS))).astype(float) for name, value in found.items()},
-        corruption=np.zeros(n),
-        n_corrupted=np.zeros(n, dtype=np.int64),
         facts={**numbers, **known},
     )
     return labelled(study, whole_curves)
@@ -182,9 +181,9 @@ def made_up(
 def rule_by(content: Mapping[str, Any], kinds: Mapping[str, str], facts: Collection[str]) -> PhaseRule:
     """Read a rule over made-up quantities, settings and facts."""
     problems: list[Any] = []
-    reader = RuleReader(lambda at, message: problems.append((at, message)), kinds, {})
-    with patch.object(rule_reader, "NUMBERS", (*rule_reader.NUMBERS, *sorted(facts))):
-        rule = reader.read((), dict(content), "made_up")
+    settings = {name: setting(name) for name in sorted(facts)}
+    reader = RuleReader(lambda at, message: problems.append((at, message)), kinds, {}, settings, ())
+    rule = reader.read((), dict(content), "made_up")
     assert rule is not None, problems
     return own_rule(rule)
 
