@@ -22,11 +22,13 @@ from phasemap.study.yaml_lines import parse_document
 
 pytest_plugins = ["services"]
 
-LONG = (  # those with a Ray of their own apart from one another, as far as three workers let them be
-    "running/test_chaos.py", "running/test_kill.py", "test_cli.py", "auditing/test_audit.py", "running/test_jobs.py",
-    "serving/test_serving_page.py", "running/test_adaptive.py", "figures/test_page.py", "running/test_growing.py",
-    "test_notebooks.py", "running/test_runners.py", "results/test_remote.py", "test_cluster_files.py",
-    "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py",
+LONG = (  # the longest first; what mostly waits for Rays of its own takes turns with what computes
+    "running/test_chaos.py", "running/test_jobs.py", "test_cli.py", "running/test_kill.py",
+    "training/test_against_oracle.py", "running/test_adaptive.py", "auditing/test_audit.py", "running/test_growing.py",
+    "training/test_on_meta.py", "running/test_runners.py", "serving/test_serving_queue.py",
+    "serving/test_serving_page.py", "training/test_population.py", "test_cluster_files.py", "results/test_remote.py",
+    "figures/test_page.py", "test_notebooks.py", "running/test_kernels.py", "results/test_compact.py",
+    "figures/test_inside.py", "planning/test_calibration.py", "running/test_memory.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
