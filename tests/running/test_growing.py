@@ -38,7 +38,7 @@ def test_packs_share_a_gpu_in_fractions_and_go_nowhere_else(cluster):
     """Ray only counts GPUs: this one is a number, and its packs train on the node's CPUs."""
     with_gpu, without = cluster.add(3, gpus=1), cluster.add(1)
     path = cluster.home / "shared.yaml"
-    path.write_text(SMALL.replace("small", "shared").replace("60", "3000") + "resources: {pack_size: 1}\n")
+    path.write_text(SMALL.replace("small", "shared").replace("60", "6000") + "resources: {pack_size: 1}\n")
     words = (
         "run",
         path,
