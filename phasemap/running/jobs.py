@@ -243,6 +243,7 @@ def _get(url: str, headers: Mapping[str, str], token: str | None) -> dict[str, A
             found = json.load(answer)
             return found if isinstance(found, dict) else {}
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the answer's socket
         raise UnreachableError(_refusal(url, error.code, token)) from None
     except ValueError:
         raise UnreachableError(f"{url} is no job server of Ray: its answer is no JSON") from None

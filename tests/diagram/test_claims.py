@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import study_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from scipy.stats import t as student
@@ -68,6 +68,7 @@ def test_the_interval_is_student_s_over_the_seeds():
     assert result.verdict == "undecided"
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-1, 1).map(lambda v: round(v, 6)), min_size=3, max_size=3, unique=True))
 def test_the_interval_agrees_with_scipy_for_any_differences(values):
     result = check("test_loss > 0", table(test_loss=by_seed(*values)))

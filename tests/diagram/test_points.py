@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import run_in_process, study_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasemap.diagram.points import mean_columns, point_table
@@ -91,6 +91,7 @@ def test_means_and_deviations_are_over_the_seeds():
     assert found["test_accuracy_std"] == pytest.approx(np.std([0.9, 1, 0.9, 1], ddof=1))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(SUBPHASES), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_seeds_does_not_matter(labels, shuffler):
     found = first(point_table(STUDY, trials(labels)))

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import run_in_process, study_of
+from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -88,8 +88,8 @@ def test_relabelling_at_the_last_step_gives_the_table_of_points_again(tables, ro
     assert np.allclose(again["agreement"], tables.points["agreement"], equal_nan=True)
 
 
-def test_the_labels_at_earlier_steps_are_those_of_a_map_over_the_horizon(tmp_path):
-    run = pm.open_run(run_in_process(study_of(), tmp_path).path)
+def test_the_labels_at_earlier_steps_are_those_of_a_map_over_the_horizon(finished):
+    run = pm.open_run(finished[1].path)
     content = report_payload(Tables(study=run.study, trials=run.trials, points=run.points), run._rows)
     early = labels(content)
     for number, corruption in enumerate(run.study.axis("corruption").values):

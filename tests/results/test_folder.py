@@ -189,7 +189,7 @@ from pathlib import Path
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.study.errors import UserError
-folder, end, held = RunFolder(Path(sys.argv[1])), time.time() + 4, 0
+folder, end, held = RunFolder(Path(sys.argv[1])), time.time() + 2, 0
 while time.time() < end:
     try:
         with locked(folder):

@@ -152,10 +152,11 @@ def test_a_killed_search_goes_on_on_ray_and_trains_nothing_twice(start, tmp_path
     folder = RunFolder(tmp_path / "searched")
     first = start()
     wait_for(lambda: len(list(folder.shards.glob("[!.]*.parquet"))) >= 3, seconds=240, what="three shards")
-    workers = [pid for pid, command in children(first.pid).items() if "ray::" in command]
+    workers = [pid for pid, command in children(first.pid).items() if "ray::ImplicitFunc" in command]
+    assert workers
     kill(first.pid)
     first.wait()
-    wait_for(lambda: not any(map(alive, workers)), what="the end of the killed driver's workers")
+    wait_for(lambda: not any(map(alive, workers)), seconds=20, what="the end of the killed driver's workers")
     kept = finished_ids(folder)
     assert 3 <= len(kept) < BUDGET
     again = start()

@@ -1,9 +1,6 @@
 """Studies are submitted to a real Ray of three nodes through its job server, and survive what happens to its parts."""
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from random import Random
@@ -12,11 +9,13 @@ from threading import Thread
 import pytest
 from chaos import Chaos
 from chaos import rows as without_packs
-from clusters import ROOT, Cluster, free_port
+from click.testing import CliRunner
+from clusters import Cluster, free_port
 from conftest import LONGER, SMALL, run_in_process, study_of
 from processes import end, wait_for
 
 import phasemap as pm
+from phasemap.cli import cli
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 
@@ -61,6 +60,13 @@ def place(cluster):
     return ("--address", cluster.address, "--storage", cluster.storage)
 
 
+def ask(cluster, *words, token=""):
+    """Run a command of the command line in this process, with the cluster's token if none is given; None is without."""
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")  # another test's runner may have set them
+    found = {"HOME": str(cluster.home), "RAY_AUTH_TOKEN": cluster.token if token == "" else token}
+    return CliRunner().invoke(cli, [*map(str, words)], env=dict.fromkeys(names) | found)
+
+
 def rows(trials):
     """What must be equal wherever a study was run."""
     return trials.drop(columns=["train_seconds", "host"]).sort_values("trial_id").to_csv(index=False)
@@ -78,9 +84,9 @@ def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, stu
     again = cluster.run("submit", path, *place(cluster), "--follow")
     assert again.returncode == 0, again.stderr
     assert "0 trained, 8 reused, 0 failed" in again.stdout
-    status = json.loads(cluster.run("status", "small", "--address", cluster.address, "--json").stdout)
+    status = json.loads(ask(cluster, "status", "small", "--address", cluster.address, "--json").stdout)
     assert (status["status"], status["exit_code"]) == ("SUCCEEDED", 0)
-    assert "pack" in cluster.run("logs", "small", "--storage", cluster.storage).stdout
+    assert "pack" in ask(cluster, "logs", "small", "--storage", cluster.storage).stdout
 
 
 def test_nothing_is_lost_or_trained_twice_when_a_worker_and_a_node_are_killed(cluster, tmp_path):
@@ -100,15 +106,15 @@ def test_a_cancelled_job_ends_in_order_and_a_second_is_refused_while_it_runs(clu
     first = cluster.run("submit", path, *place(cluster))
     assert first.returncode == 0, first.stderr
     assert "cancelled runs as job cancelled-" in first.stdout
-    second = cluster.run("submit", path, *place(cluster))
-    assert second.returncode == 2
+    second = ask(cluster, "submit", path, *place(cluster))
+    assert second.exit_code == 2
     assert "cancelled is running as job" in second.stderr
     wait_for(lambda: cluster.workers(), what="a worker")
-    assert cluster.run("cancel", "cancelled", "--address", cluster.address).returncode == 0
-    status = json.loads(cluster.run("status", "cancelled", "--storage", cluster.storage, "--json").stdout)
+    assert ask(cluster, "cancel", "cancelled", "--address", cluster.address).exit_code == 0
+    status = json.loads(ask(cluster, "status", "cancelled", "--storage", cluster.storage, "--json").stdout)
     assert status["state"] == "interrupted"
     assert not RunFolder(cluster.storage / "cancelled").lock.exists()
-    assert cluster.run("cancel", "cancelled", "--address", cluster.address).returncode == 2
+    assert ask(cluster, "cancel", "cancelled", "--address", cluster.address).exit_code == 2
 
 
 def test_a_run_from_inside_the_cluster_and_a_wheel_of_another_version(cluster, study, tmp_path):
@@ -149,9 +155,8 @@ def test_a_missing_or_wrong_token_is_told_with_3(cluster, study, command):
     words = [command, study(SMALL, "small") if command == "submit" else "small", "--address", cluster.address]
     words += ["--storage", cluster.storage] if command == "submit" else []
     for token, message in ((None, "asks for Ray's token, and none was found"), ("wrong", "refuses the token")):
-        environment = {name: value for name, value in cluster.client_environment.items() if name != "RAY_AUTH_TOKEN"}
-        found = cluster.run(*words, environment=environment | ({"RAY_AUTH_TOKEN": token} if token else {}))
-        assert (found.returncode, message in found.stderr) == (3, True), found.stderr
+        found = ask(cluster, *words, token=token)
+        assert (found.exit_code, message in found.stderr) == (3, True), found.stderr
 
 
 def test_a_driver_without_the_right_token_is_refused_with_3(cluster, strangers):
@@ -175,8 +180,8 @@ def test_a_driver_without_the_right_token_is_refused_with_3(cluster, strangers):
 def test_what_is_no_job_server_or_no_shared_storage_is_named(tmp_path, other_server, address, storage, code, message):
     (tmp_path / "small.yaml").write_text(SMALL)
     address = address.format(closed=free_port(), other=other_server)
-    words = ["-m", "phasemap", "submit", tmp_path / "small.yaml", "--address", address, "--storage", storage]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    found = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment)
-    assert found.returncode == code
+    found = CliRunner().invoke(
+        cli, ["submit", str(tmp_path / "small.yaml"), "--address", address, "--storage", storage]
+    )
+    assert found.exit_code == code
     assert message in found.stderr

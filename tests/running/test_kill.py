@@ -62,17 +62,18 @@ def end_well(process):
 
 
 def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
-    first = start()
+    first = start("--cpus", "1")
     wait_for(lambda: len(shards(start.folder)) >= 2, what="two shards")
     workers = busy_workers(first)
+    assert workers
     kill(first.pid)
     first.wait()
     kept = shards(start.folder)
     assert 2 <= len(kept) < N_PACKS
     done = finished_ids(start.folder)
-    wait_for(lambda: not any(map(alive, workers)), what="the end of the killed driver's workers")
+    wait_for(lambda: not any(map(alive, workers)), seconds=20, what="the end of the killed driver's workers")
     late = shards(start.folder)  # workers may have finished a pack before they noticed
-    again = end_well(start())
+    again = end_well(start("--cpus", "1"))
     assert again["n_reused"] >= len(done)
     assert again["n_trained"] + again["n_reused"] == N_TRIALS
     assert {name: time for name, time in shards(start.folder).items() if name in late} == late
@@ -98,7 +99,7 @@ def test_a_killed_worker_is_replaced_its_pack_goes_on_and_packs_still_train_two_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_130(start, number):
-    process = start()
+    process = start("--cpus", "1")
     wait_for(lambda: shards(start.folder), what="a shard")
     family = children(process.pid)
     started = time.monotonic()

@@ -41,7 +41,15 @@ def on_ray():
 
 @pytest.fixture(params=["in-process", "ray"])
 def runner(request):
-    return LocalRunner() if request.param == "in-process" else request.getfixturevalue("on_ray")
+    """A runner; that on Ray trains one pack at a time unless a test asks for two, since each worker imports PyTorch."""
+    if request.param == "in-process":
+        yield LocalRunner()
+        return
+    on_ray = request.getfixturevalue("on_ray")
+    made = on_ray if request.param == "ray, two at a time" else RayRunner(ResourceSpec(max_concurrent=1))
+    yield made
+    if made is not on_ray:
+        made.close()
 
 
 @pytest.fixture
@@ -64,6 +72,7 @@ def comparable(frame):
     return frame.drop(columns=["train_seconds", "pack_id", "host"]).to_csv(index=False)
 
 
+@pytest.mark.parametrize("runner", ["in-process", "ray, two at a time"], indirect=True)
 def test_every_pack_is_told_once_and_stored(runner, workload):
     packs = plan_packs(expand(study_of()), pack_size=3)
     finished, failed = outcomes(runner, packs, workload)
@@ -148,7 +157,8 @@ def test_a_user_s_own_callback_counts_the_phases_that_show_counts(on_ray, tmp_pa
 
     for pack_size, n_packs in ((1, 8), (4, 2)):
         counting = Counting()
-        study = study_of(resources={"pack_size": pack_size}, name=f"callback{pack_size}")
+        resources = {"pack_size": pack_size, "max_concurrent": 1}
+        study = study_of(resources=resources, name=f"callback{pack_size}")
         run = pm.run(study, storage=tmp_path, cpus=2, callbacks=[counting], quiet=True)
         assert counting.phases == run.trials["phase"].value_counts().to_dict()
         assert len(set(counting.packs)) == len(counting.packs) == n_packs

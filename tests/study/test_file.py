@@ -6,7 +6,7 @@ import pytest
 import yaml
 from bad_studies import BAD
 from conftest import SMALL, study_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasemap.study.errors import StudyError, UserError
@@ -134,6 +134,7 @@ def test_text_that_looks_like_something_else_is_text_again(text):
 axis_values = st.lists(st.floats(0, 1), min_size=1, max_size=5, unique_by=lambda v: float(f"{v:.12g}"))
 
 
+@settings(max_examples=50)
 @given(
     corruption=axis_values,
     decay=st.lists(st.integers(0, 50), min_size=1, max_size=4, unique=True),
