@@ -188,7 +188,14 @@ def test_a_run_on_ray_whose_program_worker_and_driver_are_killed_loses_nothing(t
     command = [sys.executable, "-m", "phasemap", "run", str(path), "--storage", str(tmp_path), "--cpus", "2"]
 
     def start():
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with open(tmp_path / "log.txt", "a") as log:  # noqa: PTH123 - nobody reads a pipe while the driver is waited for
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def stop(driver):
+        for pid in [driver.pid, *children(driver.pid)]:
+            if alive(pid):
+                kill(pid)
+        driver.wait()
 
     def processes(driver, words):
         return [pid for pid, command in children(driver.pid).items() if words in command]
@@ -201,18 +208,20 @@ def test_a_run_on_ray_whose_program_worker_and_driver_are_killed_loses_nothing(t
         wait_for(lambda: len(lines(tmp_path, "steps")) >= 12, what="more steps")
         workers = processes(driver, "ray::ImplicitFunc")
         kill(workers[0])
-        wait_for(lambda: len(finished_ids(folder)) >= 3, what="a shard")
+        wait_for(lambda: len(finished_ids(folder)) >= 3, 120, "a shard")
         programs = processes(driver, "program_child")
         kill(driver.pid)
         wait_for(lambda: not any(map(alive, programs)), 60, "the end of all programs")
     finally:
-        end(driver)
+        stop(driver)
     finished = finished_ids(folder)
     stamps = {path.name: path.stat().st_mtime_ns for path in folder.shards.glob("*.parquet")}
     started = len(lines(tmp_path, "started"))
     driver = start()
-    out, err = driver.communicate(timeout=240)
-    assert driver.returncode == 0, err
+    try:
+        assert driver.wait(timeout=240) == 0, (tmp_path / "log.txt").read_text()
+    finally:
+        stop(driver)
     found = derive(folder).trials.set_index("trial_id")
     assert (found["status"] == "ok").all()
     assert len(found) == 12
