@@ -18,7 +18,7 @@ from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study, study_of, study_of_function
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
-from phasemap.study.spec import PhaseRule, Study, Trial
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial, networks
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
@@ -133,10 +133,10 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})
-    wanted = own if rule is None else _rule(rule)
+    wanted = own if rule is None else _rule(rule, run.study)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
-    steps = longest_training(study)
+    steps = longest_training(study) if isinstance(study, NetworkStudy) else int(run.curves["step"].max())
     if wanted.at_step is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
     _check_with_rule(study)
@@ -157,7 +157,7 @@ def _check_with_rule(study: Study) -> None:
         raise UserError(f"the study can't be labelled so:\n{error}") from None
 
 
-def _rule(rule: str | PhaseRule) -> PhaseRule:
+def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
     if isinstance(rule, PhaseRule):
         for key, message in check_rule(rule):
             raise UserError(f"{key} {message}")
@@ -166,7 +166,7 @@ def _rule(rule: str | PhaseRule) -> PhaseRule:
         return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
-    return load_rule(rule)
+    return load_rule(rule, study)
 
 
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:

@@ -96,10 +96,15 @@ def parse_study(
     return NetworkReader(document, files_allowed=files_allowed).study(data_needed=data_needed)
 
 
-def load_rule(path: str | Path) -> PhaseRule:
-    """Read a labelling rule from a file with the content of a study's ``phases`` section."""
+def load_rule(path: str | Path, study: Study | None = None) -> PhaseRule:
+    """Read a labelling rule from a file with the content of a study's ``phases`` section.
+
+    It speaks of what the study's trials record and are told; without a study of what networks do.
+    """
     document = read_document(path)
     reader = NetworkReader(document)
+    if study is not None:
+        reader.declared, reader.recorded = study.declared, study.recorded
     rule = reader.phases((), document.content, name=Path(path).stem)
     for key, message in check_rule(rule):
         reader.wrong((key,), message)
