@@ -51,8 +51,8 @@ def test_a_program_that_scores_has_the_paper_s_phases(tmp_path):
     assert (tmp_path / "map.png").stat().st_size > 1000
     assert "0 of 8 trials changed" in invoke("relabel", folder, "--rule", "memorized_fraction")
     labels = tmp_path / "mine.yaml"
-    labels.write_text("labels: {fast: lr > 0.5, slow: otherwise}\n")
-    assert "fast 4" in invoke("relabel", folder, "--rule", labels)
+    labels.write_text("labels: {grokking: lr > 0.5, slow: otherwise}\n")
+    assert "grokking 4" in invoke("relabel", folder, "--rule", labels)
 
 
 def test_the_program_may_be_gone_when_its_run_is_looked_at(tmp_path):
