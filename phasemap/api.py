@@ -133,11 +133,12 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})
-    wanted = own if rule is None else _rule(rule, study=run.study)
+    wanted = own if rule is None else _rule(rule, run.study)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
-    steps = longest_training(study)
-    if wanted.at_step is not None and steps is not None and wanted.at_step > steps:
+    planned = longest_training(study)
+    steps = run.trials["horizon"].max() if planned is None else planned
+    if wanted.at_step is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
     _check_with_rule(study)
     with storage_errors(run.folder), locked(run.folder):

@@ -17,8 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from phasemap.study.program_source import (
 from phasemap.study.programs import Program
 from phasemap.tasks.streams import stream_key
 from phasemap.training.program_context import SAVE_SECONDS, Surroundings, TrialContext
-from phasemap.training.program_state import seed_all
+from phasemap.training.program_state import cuda_there, import_torch, seed_all
 from phasemap.training.program_values import DivergedError
 
 PR_SET_PDEATHSIG = 1
@@ -107,6 +107,10 @@ def _die_with_worker(leash: int) -> None:
 def load_program(work: Work) -> Callable[..., Any]:
     """Return a program's function; ProgramError where it is not here, or its code is another."""
     program = work.program
+    if work.device.startswith("cuda") and not cuda_there():
+        raise ProgramError(
+            f"{socket.gethostname()}: PyTorch finds no CUDA device here, but packs are given a GPU there"
+        )
     if program.code is not None:
         try:
             function: Callable[..., Any] = pickle.loads(program.code)
@@ -145,8 +149,8 @@ def _folder(program: Program, host: str) -> Path:
 
 def _import_libraries(text: bytes) -> None:
     """Import torch before the first trial is seeded, also for a program that imports it later."""
-    if LIBRARIES.search(text) and find_spec("torch"):
-        import torch  # noqa: F401
+    if LIBRARIES.search(text):
+        import_torch()
 
 
 def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Callable[[Any], None]) -> Ended:
@@ -164,15 +168,8 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
             send(("state", content))
 
     started = time.perf_counter()
-    context = TrialContext(
-        seed=order.seed,
-        settings=order.settings,
-        device=work.device,
-        quantities=dict(work.program.quantities),
-        surroundings=Surroundings(
-            on_progress=on_progress, save=save, saved=order.saved, save_seconds=order.save_seconds
-        ),
-    )
+    surroundings = Surroundings(on_progress=on_progress, save=save, save_seconds=order.save_seconds)
+    context = _context(work, order, surroundings)
     seed_all(stream_key("program:libraries", order.seed))
     status, error = _call(function, work.program, context)
     with contextlib.suppress(Exception):
@@ -186,6 +183,21 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
         seconds=time.perf_counter() - started,
         error=error,
     )
+
+
+def _context(work: Work, order: Order, surroundings: Surroundings) -> TrialContext:
+    """Return what the program gets; a saved state that is damaged is none."""
+    make = partial(
+        TrialContext,
+        seed=order.seed,
+        settings=order.settings,
+        device=work.device,
+        quantities=dict(work.program.quantities),
+    )
+    try:
+        return make(surroundings=replace(surroundings, saved=order.saved))
+    except ValueError:
+        return make(surroundings=surroundings)
 
 
 def _call(function: Callable[..., Any], program: Program, context: TrialContext) -> tuple[str, str | None]:
