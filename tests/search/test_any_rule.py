@@ -182,6 +182,22 @@ def test_where_much_is_undefined_the_labels_are_modelled_and_its_points_have_non
     assert full.agreement(full.driven()) >= 0.95
 
 
+def test_labels_by_settings_alone_are_known_without_a_model():
+    content = {"labels": {"right": "x > 0.52", "left": "otherwise"}}
+    full = of(content, lambda x, y: {"a": x - y}, {"a": "number"}).searched(kind="boundary", budget=0.5)
+    trials = full.driven()
+    assert expected_wrong(full.study, trials) == 0
+    assert full.agreement(trials) == 1
+    assert len(trials) <= 40
+
+
+def test_where_no_trial_has_a_label_yet_the_search_goes_on_and_the_map_is_left_open():
+    full = of(HALF, lambda x, y: {"a": np.nan * x}, {"a": "number"}).searched(kind="boundary", budget=0.5)
+    trials = full.driven()
+    assert len(trials) <= 40  # that nothing has a label is soon known
+    assert full.completed(trials)["phase"].isna().all()
+
+
 def test_facts_are_known_where_measured_and_expected_around_there():
     facts = {"n_things": lambda at, random: np.round(100 * at["x"] + 20 * at["y"])}
     full = of(HALF, lambda x, y: {"a": x - y}, {"a": "number"}, facts=facts, whole=("n_things",))
