@@ -100,7 +100,7 @@ def map_model(study: Study, trials: pd.DataFrame, metric: str | None = None) -> 
         else:
             labelling = BySide(rule=rule, frontier=frontier, models=side_by_side, facts=facts, doubt=doubt)
         values = side_by_side.surfaces(as_read(study, trials))
-    groups = Models(models).groups if models and study.phases.own is not None else None
+    groups = Models(models).groups if study.phases.own is not None and not reason else None
     observed = Observed(places=places, seeds=seeds, codes=codes, values=values, groups=groups)
     return MapModel(observed=observed, labelling=labelling, models=models, instead=reason)
 

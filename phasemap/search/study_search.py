@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import qmc
 
 from phasemap.search.study_map import boundary_search, budget_trials, is_known, observe, seeds_per_point, taken_trials
+from phasemap.search.study_model import usable
 from phasemap.search.target import Floats, Places
 from phasemap.study.spec import Study, Trial
 
@@ -90,7 +91,7 @@ class _Boundary:
         start = [cell for cell in self._started if not taken[cell]]
         if start:
             return start if len(start) <= 1.25 * n else start[:n], self._expected_wrong
-        if not (table["status"] == "ok").any():
+        if not len(usable(self.study, table)):
             return self.search.anywhere(n, taken), self._expected_wrong
         observed, labelling = observe(self.study, table)
         places = np.flatnonzero(taken_trials(self.study, pending).any(axis=1))

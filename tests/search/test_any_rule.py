@@ -10,10 +10,15 @@ import pandas as pd
 import pytest
 from made_up import LOGS, made_up, sigmoid
 from made_up_maps import FORCES, LEARNING, TIMES, forces, learning, times
+from stored_maps import StoredMap, drive, load_map
 
 import phasemap.search
+from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
+from phasemap.phases.evaluation import GivenTerms
+from phasemap.phases.labels import label_trials
 from phasemap.phases.stand_ins import LABEL_STAND_INS
+from phasemap.phases.terms import term_column
 from phasemap.search.completed import completed, map_words
 from phasemap.search.labelling import ByRule, BySide, OneHot
 from phasemap.search.scales import bent_scale
@@ -22,6 +27,9 @@ from phasemap.search.study_model import map_model, point_facts, usable, why_labe
 from phasemap.search.surfaces import Surfaces
 from phasemap.search.target import target_of
 from phasemap.study import names
+from phasemap.study.conditions import Fact, Value
+from phasemap.study.rule_file import own_rule, parse_rule
+from phasemap.study.yaml_lines import parse_document
 
 MAPS = {"learning": learning, "times": times, "forces": forces}
 UNSEEN = (2001, 2002, 2003)  # seeds that nothing was designed by
@@ -182,6 +190,22 @@ def test_where_much_is_undefined_the_labels_are_modelled_and_its_points_have_non
     assert full.agreement(full.driven()) >= 0.95
 
 
+def test_labels_by_settings_alone_are_known_without_a_model():
+    content = {"labels": {"right": "x > 0.52", "left": "otherwise"}}
+    full = of(content, lambda x, y: {"a": x - y}, {"a": "number"}).searched(kind="boundary", budget=0.5)
+    trials = full.driven()
+    assert expected_wrong(full.study, trials) == 0
+    assert full.agreement(trials) == 1
+    assert len(trials) <= 40
+
+
+def test_where_no_trial_has_a_label_yet_the_search_goes_on_and_the_map_is_left_open():
+    full = of(HALF, lambda x, y: {"a": np.nan * x}, {"a": "number"}).searched(kind="boundary", budget=0.5)
+    trials = full.driven()
+    assert len(trials) <= 40  # that nothing has a label is soon known
+    assert full.completed(trials)["phase"].isna().all()
+
+
 def test_facts_are_known_where_measured_and_expected_around_there():
     facts = {"n_things": lambda at, random: np.round(100 * at["x"] + 20 * at["y"])}
     full = of(HALF, lambda x, y: {"a": x - y}, {"a": "number"}, facts=facts, whole=("n_things",))
@@ -234,3 +258,34 @@ def test_the_model_of_a_finished_search_is_fitted_once(fits, metric):
     assert f"{100 * wrong:.2g} %" in words
     expected_wrong(full.study, trials[:-1])
     assert len(fits) == 2  # other trials, another fit
+
+
+BY_LAST_VALUES = """
+window: 0
+labels:
+  told: test_accuracy < 0.9 and train_accuracy >= 0.9
+  lost: test_accuracy < 0.9
+  both: n_corrupted >= 20 and memorized_accuracy >= 0.9
+  some: n_corrupted >= 20 and memorized_accuracy > 0.1
+  right: n_corrupted >= 20
+  clean: otherwise
+groups: {good: [both, some, right, clean]}
+"""
+
+
+def test_on_a_stored_map_a_rule_of_one_s_own_is_as_good_as_a_built_in_one():
+    full = load_map("weight_decay")
+    document = parse_document(BY_LAST_VALUES, "last.yaml")
+    rule = parse_rule(document, "last")
+    terms = {Value(name): full.trials[name].to_numpy() for name in sorted(rule.needed)}
+    given = GivenTerms({**terms, Fact("n_corrupted"): full.trials["n_corrupted"].to_numpy(dtype=float)}, {})
+    labels = label_trials(rule, given, len(full.trials)).names(rule)
+    columns = {"subphase": labels, "phase": [rule.phase_of[label] for label in labels]}
+    columns |= {term_column(term): values for term, values in terms.items()}
+    own = StoredMap(full.study.model_copy(update={"phases": own_rule(rule)}), full.trials.assign(**columns))
+    trials = drive(own, 12, kind="boundary", budget=0.15, tolerance=0.0)
+    study = own.searched(kind="boundary").study
+    points = completed(Tables(study=study, trials=trials, points=point_table(study, trials))).points
+    right = (points["phase"] == own.points["phase"]).to_numpy()
+    assert right[own.agreed].mean() >= 0.99
+    assert right[own.agreed & own.boundary].mean() >= 0.96

@@ -17,9 +17,12 @@ from phasemap.planning.plan import make_plan
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import trial_frame
-from phasemap.running.driver import run_study
+from phasemap.running.driver import run_study, write_results
 from phasemap.running.local import LocalRunner
+from phasemap.search import belief
+from phasemap.search.completed import map_words
 from phasemap.search.study_model import MOST_TERMS
+from phasemap.search.surfaces import Surfaces
 from phasemap.study.spec import SearchSpec
 
 RULE = """
@@ -241,3 +244,19 @@ def test_where_the_labels_themselves_are_modelled_this_is_told(tmp_path, rule, w
 def test_where_the_terms_are_modelled_nothing_is_told(done, study, tmp_path):
     assert "modelled" not in said("show", done.path)
     assert "modelled" not in done.log.read_text()
+
+
+def test_at_the_end_of_a_run_the_model_is_fitted_once(done, study, tmp_path, monkeypatch):
+    fits = []
+    observe = Surfaces.observe
+    monkeypatch.setattr(Surfaces, "observe", lambda self, *rest: (fits.append(1), observe(self, *rest))[1])
+    monkeypatch.setattr(belief, "_kept", belief._Kept())
+    folder = copied(done, tmp_path)
+    folder.remove_derived()
+    tables = write_results(folder, study)
+    run = pm.open_run(folder.path)
+    shown = said("show", folder.path)
+    assert f"expected wrong: {100 * run.expected_wrong:.2g} %" in " ".join(shown.split())
+    assert map_words(tables) in " ".join(shown.split())
+    run.report(tmp_path / "report.html")
+    assert fits == [1]
