@@ -213,9 +213,14 @@ def label_handle(mark: Mark, count: str = "") -> Patch:
     return Patch(facecolor=mark.colour, edgecolor=FRAME, hatch=mark.hatch, label=text, linewidth=0.4)
 
 
+def _whole_sides(meaning: str) -> str:
+    """Break a frontier's meaning, but not between the two sides that are equal on it."""
+    return wrapped(meaning.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), 22)
+
+
 def frontier_handles(frontiers: Iterable[tuple[str, str, Any]]) -> list[Line2D]:
     """Return the legend's entries of frontiers."""
     return [
-        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=wrapped(meaning, 22))
+        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=_whole_sides(meaning))
         for _, meaning, style in frontiers
     ]

@@ -24,7 +24,7 @@ from phasemap.study.axes import Scale
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
@@ -182,6 +182,10 @@ def setting_line(diagram: Diagram, metric: str) -> str:
 def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     """Name the settings that all points of a figure share, the fixed axes among them."""
     settings = {**study.settings(), **fixed}
+    if not isinstance(study, NetworkStudy):
+        told = {name: value for name, value in study.settings().items() if value != study.declared[name].default}
+        horizon = [study.phases.horizon_words] if study.phases.at_step is not None else []
+        return [*(f"{readable(name)} {show_value(value)}" for name, value in {**told, **fixed}.items()), *horizon]
     text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
     source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
     text += [f"{word} {show_value(settings[source])}"] if source in settings else []

@@ -88,8 +88,7 @@ def time_strokes(names: Iterable[str]) -> dict[str, tuple[str, Stroke]]:
             letters = (*name.lower(), *string.ascii_lowercase, *string.ascii_uppercase, *string.digits)
             letter = next((one for one in letters if one.isalnum() and one not in taken), "*")
             taken.add(letter)
-            label = readable(name.removesuffix("_step"))
-            found[name] = letter, Stroke(label=label, colour=TIME_COLOUR, style=next(styles))
+            found[name] = letter, Stroke(label=readable(name), colour=TIME_COLOUR, style=next(styles))
     return {name: found[name] for name in names}
 
 
