@@ -30,8 +30,8 @@ from phasemap.figures.terminal import terminal_figure
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.strokes import STROKES, quantity_strokes, time_strokes
 from phasemap.results.merge import curve_table
-from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.claims import vocabulary
 from phasemap.study.rule_file import parse_rule
 from phasemap.study.yaml_lines import parse_document
 
@@ -202,18 +202,20 @@ def test_a_comparison_takes_the_other_run_s_frontier_of_that_name(study, tables)
         ("frontier(balance, along=salt, heat=0.5) < frontier(balance, along=salt, heat=0.2)", "holds"),
         ("frontier(doneness, along=heat, salt=0.1) > 0.6", "fails"),
         ("area(tasty) > area(crisp)", "holds"),
+        ("mean(waste, heat=1) > mean(waste, heat=0.5)", "holds"),
+        ("median(crisp_step, heat=1) < median(crisp_step, heat=0.6)", "holds"),
         ("frontier(balance, along=heat, salt=1) < 2", "undecided"),
     ],
 )
 def test_claims_name_the_study_s_frontiers_and_labels(study, tables, text, verdict):
-    claim = parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers)
+    claim = parse_claim(text, study.axes, vocabulary(study))
     (result,) = check_claims(study, tables.trials, [claim])
     assert result.verdict == verdict
 
 
 def test_a_claim_about_another_frontier_is_answered_with_those_that_there_are(study):
     with pytest.raises(ClaimError, match="'inversion' at character 10 is not a frontier; allowed: doneness, balance"):
-        parse_claim("frontier(inversion, along=heat, salt=0.1) < 1", study.axes, (), study.phases.frontiers)
+        parse_claim("frontier(inversion, along=heat, salt=0.1) < 1", study.axes, vocabulary(study))
 
 
 def test_events_are_labels_phases_frontiers_and_step_times(study, tables):
