@@ -79,4 +79,4 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
                 parts.append(part)
         frame = pd.concat(parts)
         means = frame.groupby("point")[list(quantities)].mean().reindex(range(n_points))
-        yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))
+        yield means.reset_index(drop=True).assign(**point_labels(study, frame, n_points))

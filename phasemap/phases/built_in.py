@@ -19,6 +19,9 @@ VERDICT_WORDS = {
     "undetermined": "generalization against memorization: undetermined",
 }
 
+GENERALIZATION = "generalization"
+"""The frontier of this name, at a number, parts the points that generalize from the others."""
+
 OTHER_WORDS = {GENERALIZES: "grokking"}
 """Words for a phase that claims and events may use beside its name."""
 
