@@ -106,6 +106,20 @@ def test_each_kind_is_compared_on_its_own_scale(share, loss, number):
         assert level == pytest.approx(float(scale(np.asarray(frontier.level))))
 
 
+@pytest.mark.parametrize(
+    ("frontier", "message"),
+    [
+        ("test_accuracy = 0.9", "frontiers.a test_accuracy was not recorded; recorded: crispness, waste, aroma, spice"),
+        ("aroma = memorized_accuracy", "memorized_accuracy was not recorded"),
+        ("crispness = 1.5", "frontiers.a = 1.5 is no accuracy; allowed: a number from 0 to 1"),
+        ("waste = -1", "frontiers.a = -1 is no loss; allowed: a number that is not negative"),
+    ],
+)
+def test_a_frontier_that_can_t_be_drawn_is_a_mistake_of_the_rule(frontier, message):
+    with pytest.raises(pm.StudyError, match=f"(?s){message}"):
+        rule(f"labels: {{raw: otherwise}}\nfrontiers: {{a: {frontier}}}")
+
+
 def test_sides_are_columns_of_the_points(study, tables):
     points = tables.points
     assert (points["frontier_doneness"] == np.where(points["crispness"] >= 0.8, "above", "below")).all()
