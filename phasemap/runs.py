@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
-    from phasemap.figures.cells import Frames
-    from phasemap.figures.chart import Chart
+    from phasemap.figures.chart import Chart, Frames
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
 
@@ -162,8 +161,8 @@ class Run:
 
         UserError if the run recorded nothing of that kind.
         """
-        from phasemap.figures.cells import not_recorded
-        from phasemap.figures.charts import CHART_KINDS
+        from phasemap.figures.chart import not_recorded
+        from phasemap.figures.kinds import CHART_KINDS
 
         if not self.folder.fetch(self.folder.neurons):
             raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
@@ -181,8 +180,8 @@ class Run:
         metric: str | None = None,
     ) -> FigureSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""
-        from phasemap.figures.charts import check_kind, make_chart
-        from phasemap.figures.kinds import PHASES
+        from phasemap.figures import PHASES
+        from phasemap.figures.kinds import check_kind, make_chart
         from phasemap.figures.spec import figure_spec
 
         check_kind(self.study, kind, metric)
@@ -259,8 +258,8 @@ class Run:
 
     def _frames(self, kind: str) -> Frames:
         """Return the tables behind a kind of chart, with only those records that it reads."""
-        from phasemap.figures.cells import Frames
-        from phasemap.figures.charts import CHART_KINDS
+        from phasemap.figures.chart import Frames
+        from phasemap.figures.kinds import CHART_KINDS
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons

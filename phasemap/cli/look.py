@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, search_words, words
-from phasemap.figures.kinds import KINDS, SIZES
+from phasemap.figures import KINDS, SIZES
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -61,8 +61,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from phasemap.api import open_run
+    from phasemap.figures.small import terminal_figure
     from phasemap.figures.spec import figure_spec
-    from phasemap.figures.terminal import terminal_figure
     from phasemap.phases.labelling import rules_differ
     from phasemap.study.trials import count_trials
 

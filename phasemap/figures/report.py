@@ -22,12 +22,11 @@ from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.curves import KINDS
-from phasemap.figures.packed import LEVELS, NONE, ZERO, packed, scale_for, scale_of
+from phasemap.figures.page import LEVELS, NONE, ZERO, packed, scale_for, scale_of
 from phasemap.figures.panel import NOTES
-from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
-from phasemap.figures.report_lines import GRID, frontier_lines
+from phasemap.figures.report_lines import GRID, frontier_bands, frontier_lines
 from phasemap.figures.spec import LABEL_METRICS, cell_marks, frontier_looks, setting_words
 from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of

@@ -21,7 +21,7 @@ from phasemap.bundle import write_bundle
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.figures.page import report_html
 from phasemap.figures.report import SMALL_TRIALS, report_payload
-from phasemap.figures.thumbnail import thumbnail_svg
+from phasemap.figures.small import thumbnail_svg
 from phasemap.results.curves import curve_columns
 from phasemap.results.provenance import read_provenance
 from phasemap.results.schema import shard_schema
@@ -147,7 +147,7 @@ def picture(run: Run, figure: Figure, ending: str) -> bytes:
 
 def difference_picture(a: Run, b: Run, ending: str) -> bytes:
     """Draw two runs beside each other, and where they differ."""
-    from phasemap.figures.difference_page import save_difference
+    from phasemap.figures.difference import save_difference
 
     return _written(f"difference.{ending}", partial(save_difference, a.diff(b)))
 

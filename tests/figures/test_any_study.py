@@ -18,15 +18,15 @@ from phasemap.diagram.critical import critical
 from phasemap.diagram.diagram import lay_out, make_diagram
 from phasemap.diagram.frontier import frontier_sides, frontiers_of, height, map_frontiers
 from phasemap.diagram.survival import survival
-from phasemap.figures.cells import Frames
-from phasemap.figures.charts import make_chart
-from phasemap.figures.difference_page import difference_page
+from phasemap.figures.chart import Frames
+from phasemap.figures.difference import difference_page
+from phasemap.figures.kinds import make_chart
 from phasemap.figures.page import report_html
 from phasemap.figures.panel import draw_panel
 from phasemap.figures.report import report_payload
+from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
-from phasemap.figures.terminal import terminal_figure
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.strokes import STROKES, quantity_strokes, time_strokes
 from phasemap.results.merge import curve_table
@@ -133,18 +133,19 @@ def test_sides_are_columns_of_the_points(study, tables):
 
 
 def test_the_exact_test_needs_the_name_two_accuracies_and_the_counts():
-    def tested(text, recorded):
-        return [f.tested for f in frontiers_of(rule("labels: {raw: otherwise}\nfrontiers: " + text), recorded)]
+    def tested(frontier, recorded):
+        text = f"labels: {{raw: otherwise}}\nfrontiers: {{{frontier}}}"
+        found = parse_rule(parse_document(text, "dish.yaml"), "dish", recorded.quantities)
+        return [one.tested for one in frontiers_of(found, recorded)]
 
     counted = replace(
         RECORDED, facts=("n_corrupted", "n_classes"), quantities={**RECORDED.quantities, "bite": "accuracy"}
     )
-    declared = "quantities: {bite: accuracy}\n"
-    assert tested("{inversion: crispness = bite}\n" + declared, counted) == [True]
-    assert tested("{other: crispness = bite}\n" + declared, counted) == [False]
-    assert tested("{inversion: crispness = 0.5}", counted) == [False]
-    assert tested("{inversion: aroma = spice}", counted) == [False]
-    assert tested("{inversion: crispness = bite}\n" + declared, replace(counted, facts=())) == [False]
+    assert tested("inversion: crispness = bite", counted) == [True]
+    assert tested("other: crispness = bite", counted) == [False]
+    assert tested("inversion: crispness = 0.5", counted) == [False]
+    assert tested("inversion: aroma = spice", counted) == [False]
+    assert tested("inversion: crispness = bite", replace(counted, facts=())) == [False]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
-"""Draw a phase diagram in the terminal: a letter on a coloured ground per point, within the window's width."""
+"""Maps without matplotlib: letters in a terminal, and a picture of a few kilobytes for lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.text import Text
 
-from phasemap.figures.spec import FigureSpec, PanelSpec
-from phasemap.phases.marks import Mark
+from phasemap.diagram.diagram import Diagram
+from phasemap.diagram.frontier import Floats
+from phasemap.figures.spec import FigureSpec, PanelSpec, cell_marks
+from phasemap.phases.marks import Mark, marks_of
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
 GAP = 3  # between panels that stand side by side
@@ -114,3 +117,37 @@ def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
 
 def _style(mark: Mark, *, inferred: bool = False) -> str:
     return f"#000000 on {mark.light}" if inferred else f"{mark.ink} on {mark.colour}"
+
+
+WIDTH, HEIGHT, STRIP_HEIGHT = 120.0, 84.0, 24.0
+PLAIN = {
+    "missing": "#e3e3e3",
+    "failed": "#ff9a83",
+    "diverged": "#ffffff",
+    "unlabelled": "#ffffff",
+}  # a hatch can't be seen at this size
+
+
+def thumbnail_svg(diagram: Diagram) -> str:
+    """Draw the first panel, each cell at its place on the axes; cells of one colour in a row are one rectangle."""
+    marks = cell_marks(diagram.panels[0], "subphase")
+    height = STRIP_HEIGHT if diagram.strip else HEIGHT
+    xs = _places(diagram.x.edges, WIDTH)
+    ys = [height - place for place in _places(diagram.y.edges, height)]
+    colours, parts = marks_of(diagram.study.phases), []
+    for row, names in enumerate(marks):
+        for name, group in groupby(range(len(names)), key=lambda column: str(names[column])):
+            columns = list(group)
+            x, right, y = xs[columns[0]], xs[columns[-1] + 1], ys[row + 1]
+            fill = PLAIN.get(name, colours[name].colour)
+            parts.append(f'<path fill="{fill}" d="M{x:.1f} {y:.1f}H{right:.1f}V{ys[row]:.1f}H{x:.1f}z"/>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}" '
+        f'viewBox="0 0 {WIDTH:g} {height:g}" shape-rendering="crispEdges">{"".join(parts)}</svg>'
+    )
+
+
+def _places(edges: Floats, length: float) -> list[float]:
+    """Return the borders of the cells (n + 1,) in pixels from the low end."""
+    found: list[float] = ((edges - edges[0]) / (edges[-1] - edges[0]) * length).tolist()
+    return found
