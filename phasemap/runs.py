@@ -187,7 +187,7 @@ class Run:
         check_kind(self.study, kind, metric)
         if kind == PHASES:
             diagram = self._lay_out(x, y, fix, facet, metric)
-            return figure_spec(diagram.data, metric or "subphase", diagram.bands())
+            return figure_spec(diagram.data, metric, diagram.bands())
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         layout = lay_out(self.study, x=x, y=y, fix=fix, facet=facets)
         return make_chart(kind, self._frames(kind), layout, metric)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, search_words, words
-from phasemap.figures import KINDS, SIZES
+from phasemap.figures import KINDS, PHASES, SIZES
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -187,12 +187,13 @@ def plot(
     In all kinds but phases each point has a panel: -x to the right, -y and --facet down.
     """
     from phasemap.api import open_run
+    from phasemap.figures.spec import first_metric
     from phasemap.figures.static import check_format, save_figure
     from phasemap.study.yaml_lines import read_assignment
 
     found = open_run(run, storage)
-    metric = metric or ("subphase" if kind == "phases" else None)
-    parts = [found.study.name, None if kind == "phases" else kind, metric]
+    metric = metric or (first_metric(found.study) if kind == PHASES else None)
+    parts = [found.study.name, None if kind == PHASES else kind, metric]
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
     spec = found.figure(

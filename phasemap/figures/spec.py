@@ -104,8 +104,14 @@ class FigureSpec:
     source: str  # the study that was drawn, with its hash
 
 
-def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
+def first_metric(study: Study) -> str:
+    """Return what a map shows unless told otherwise: the labels, or the first quantity of a study that has none."""
+    return LABEL_METRICS[0] if study.phases.labels else next(iter(study.recorded.quantities))
+
+
+def figure_spec(diagram: Diagram, metric: str | None = None, bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
     """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
+    metric = metric or first_metric(diagram.study)
     _check_metric(diagram, metric)
     # a band over a quantity would change its colours
     drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)

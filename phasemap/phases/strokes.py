@@ -112,7 +112,7 @@ def strokes(labels: Sequence[str], *, ordered: bool) -> list[Stroke]:
     return [
         Stroke(
             label=label,
-            colour=_between(number / max(len(labels) - 1, 1)) if ordered else OKABE_ITO[number % len(OKABE_ITO)],
+            colour=shade(number / max(len(labels) - 1, 1)) if ordered else OKABE_ITO[number % len(OKABE_ITO)],
             style=STYLES[number % len(STYLES)],
             marker=MARKERS[number % len(MARKERS)],
         )
@@ -120,7 +120,7 @@ def strokes(labels: Sequence[str], *, ordered: bool) -> list[Stroke]:
     ]
 
 
-def _between(share: float) -> str:
+def shade(share: float) -> str:
     """Return the colour at a share of the way through DARK_TO_LIGHT."""
     place = share * (len(DARK_TO_LIGHT) - 1)
     low = min(int(place), len(DARK_TO_LIGHT) - 2)

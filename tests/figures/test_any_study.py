@@ -1,6 +1,7 @@
 """A study that is not of networks: figures, bands, comparisons, claims and reports speak its own names."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from phasemap.figures.kinds import make_chart
 from phasemap.figures.page import report_html
 from phasemap.figures.panel import draw_panel
 from phasemap.figures.report import report_payload
-from phasemap.figures.small import terminal_figure
+from phasemap.figures.small import terminal_figure, thumbnail_svg
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
 from phasemap.maps import PhaseDiagram
@@ -33,6 +34,7 @@ from phasemap.results.merge import curve_table
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.rule_file import parse_rule
+from phasemap.study.spec import PhaseRule
 from phasemap.study.yaml_lines import parse_document
 
 LABELS = {"burnt", "golden", "crisp", "bland", "raw"}
@@ -312,6 +314,25 @@ def test_the_page_s_curves_are_the_trials_within_three_digits(study, tables, pag
                 assert np.log(curve[name]) == pytest.approx(np.log(true), abs=np.ptp(np.log(whole)) / 1900)
             else:
                 assert curve[name] == pytest.approx(true, abs=max(np.ptp(whole), 1.0) / 1900)
+
+
+def test_a_study_without_labels_is_a_map_of_its_first_quantity(browser, tmp_path):
+    bare = kitchen(phases=PhaseRule.none())
+    tables = tables_of(bare)
+    spec = figure_spec(make_diagram(bare, tables.points))
+    assert (spec.metric, spec.frontiers) == ("crispness", ())
+    shown = terminal_figure(spec)
+    assert "crispness 0" in shown.plain
+    assert len({str(span.style) for span in shown.spans if "on #" in str(span.style)}) > 3
+    assert len(set(re.findall('fill="(#......)"', thumbnail_svg(make_diagram(bare, tables.points))))) == 10
+    path = tmp_path / "report.html"
+    path.write_text(report_html(report_payload(tables, shard_rows(bare))))
+    reader = Reader(browser, path)
+    assert reader.page.input_value("#metric") == "crispness"
+    assert len(set(reader.fills())) > 3
+    reader.open(45)
+    assert "unlabelled" not in reader.page.inner_text("#cell > p")
+    assert not reader.heard
 
 
 def test_without_curves_a_report_has_the_last_step_only(tables):
