@@ -164,14 +164,12 @@ def plot(
     run: str,
     storage: str | None,
     as_json: bool,
-    x: str | None,
-    y: str | None,
-    facet: tuple[str, ...],
-    fix: tuple[str, ...],
-    metric: str | None,
     kind: str,
+    metric: str | None,
+    fix: tuple[str, ...],
     size: str | None,
     output: Path | None,
+    **axes: Any,
 ) -> None:
     """Draw a run's phase diagram, a map of one quantity, or what its networks did.
 
@@ -196,9 +194,8 @@ def plot(
     parts = [found.study.name, None if kind == PHASES else kind, metric]
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
-    spec = found.figure(
-        kind, x=x, y=y, fix=dict(read_assignment(text, "--fix") for text in fix), facet=facet, metric=metric
-    )
+    held = dict(read_assignment(text, "--fix") for text in fix)
+    spec = found.figure(kind, metric=metric, fix=held, **axes)
     save_figure(spec, path, size)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
