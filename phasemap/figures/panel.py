@@ -42,7 +42,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
     """Draw one map into axes, with cells of about so many points, and return its image if its cells show a quantity."""
     y_edges = spec.y.edges if spec.y else STRIP_EDGES
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
-    bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
+    bare = _bare(panel)
     size = min(9.0, 0.52 * min(cell))
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
@@ -65,6 +65,11 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
         ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
     set_up_axes(ax, spec, panel.title, cell)
     return image
+
+
+def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
+    """Tell which cells (ny, nx) show their mark, and not a quantity."""
+    return np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
 
 
 def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
@@ -191,8 +196,9 @@ def _colour_scale(spec: FigureSpec) -> Normalize:
 def map_handles(spec: FigureSpec) -> list[Any]:
     """Return the legend's entries: labels with counts, signs, frontiers and their band."""
     labelled = spec.panels[0].values is None
+    seen = {name for panel in spec.panels for name in panel.marks[_bare(panel)].tolist()}
     handles: list[Any] = [
-        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if labelled or entry.mark.hatch
+        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if entry.mark.name in seen
     ]
     inferred = sum(entry.inferred for entry in spec.legend)
     if inferred and labelled:

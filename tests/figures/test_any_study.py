@@ -292,7 +292,7 @@ def test_the_report_speaks_the_study_s_names(page, browser):
     reader.choose(metric="waste")
     assert "(log)" in reader.page.inner_text(".ramp")
     reader.page.eval_on_selector("#step", "range => { range.value = 3; range.dispatchEvent(new Event('input')); }")
-    reader.page.wait_for_function("document.getElementById('step-words').textContent === '30'")
+    reader.page.wait_for_selector("#step-words:text-is('30')")
     assert len(set(reader.fills())) > 3
     assert not reader.heard
 
@@ -321,6 +321,7 @@ def test_a_study_without_labels_is_a_map_of_its_first_quantity(browser, tmp_path
     tables = tables_of(bare)
     spec = figure_spec(make_diagram(bare, tables.points))
     assert (spec.metric, spec.frontiers) == ("crispness", ())
+    assert not draw_any(spec).legends[0].get_texts()
     shown = terminal_figure(spec)
     assert "crispness 0" in shown.plain
     assert len({str(span.style) for span in shown.spans if "on #" in str(span.style)}) > 3
