@@ -94,11 +94,11 @@ class RuleReader:
             if name in self.scope.quantities:
                 place = ("quantities", name) if name in dict(rule.quantities) else ("labels",)
                 self.wrong(place, f"{name} was not recorded; recorded: {', '.join(self.recorded)}")
-        for frontier in rule.frontiers:
-            self.line(frontier, rule)
         if not self.mistakes:
             for name, reason in unreachable(rule, self.scope.quantities):
                 self.wrong(("labels", name), reason)
+        for frontier in rule.frontiers:
+            self.line(frontier, rule)
 
     def line(self, frontier: Frontier, rule: Rule) -> None:
         """A frontier lies where its quantities were recorded, and at a number that its quantity can have."""
