@@ -29,7 +29,7 @@ class PhaseDiagram:
         self.data = diagram
         self._trials = trials  # those behind the points, where these are the run's own
 
-    def plot(self, ax: Axes | None = None, *, metric: str = "subphase") -> Any:
+    def plot(self, ax: Axes | None = None, *, metric: str | None = None) -> Any:
         """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure."""
         from phasemap.figures.spec import figure_spec
         from phasemap.figures.static import draw_any, draw_into

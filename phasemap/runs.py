@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from phasemap.diagram.diagram import STEP, lay_out, make_diagram
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
+from phasemap.figures import PHASES, Chosen, FigureRequest
 from phasemap.maps import PhaseDiagram
 from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
-    from phasemap.figures.cells import Frames
-    from phasemap.figures.chart import Chart
+    from phasemap.figures.chart import Chart, Frames
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
 
@@ -94,7 +94,7 @@ class Run:
         facet: str | Sequence[str] = (),
     ) -> PhaseDiagram:
         """Lay the points out over two axes; by default the study's first two, with the others as facets."""
-        return self._lay_out(x, y, fix, facet)
+        return self._lay_out(FigureRequest.of(x=x, y=y, fix=fix, facet=facet))
 
     def diff(self, other: Run) -> Comparison:
         """Compare this run, A, with another, B, on the points that both have.
@@ -164,75 +164,50 @@ class Run:
 
         UserError if the run recorded nothing of that kind.
         """
-        from phasemap.figures.cells import not_recorded
-        from phasemap.figures.charts import CHART_KINDS
+        from phasemap.figures.chart import not_recorded
+        from phasemap.figures.kinds import CHART_KINDS
 
         if not self.folder.fetch(self.folder.neurons):
             raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
         frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
         return frame
 
-    def figure(
-        self,
-        kind: str = "phases",
-        *,
-        x: str | None = None,
-        y: str | None = None,
-        fix: Mapping[str, Any] | None = None,
-        facet: str | Sequence[str] = (),
-        metric: str | None = None,
-    ) -> FigureSpec | Chart:
+    def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""
-        from phasemap.figures.charts import check_kind, make_chart
-        from phasemap.figures.kinds import PHASES
+        return self.requested(FigureRequest.of(kind, **chosen))
+
+    def requested(self, wanted: FigureRequest) -> FigureSpec | Chart:
+        """Describe the figure that is asked for as data."""
+        from phasemap.figures.kinds import check_kind, make_chart
         from phasemap.figures.spec import figure_spec
 
-        check_kind(self.study, kind, metric)
-        if kind == PHASES:
-            diagram = self._lay_out(x, y, fix, facet, metric)
-            return figure_spec(diagram.data, metric or "subphase", diagram.bands())
-        facets = (facet,) if isinstance(facet, str) else tuple(facet)
-        layout = lay_out(self.study, x=x, y=y, fix=fix, facet=facets)
-        return make_chart(kind, self._frames(kind), layout, metric)
+        check_kind(self.study, wanted.kind, wanted.metric)
+        if wanted.kind == PHASES:
+            diagram = self._lay_out(wanted)
+            return figure_spec(diagram.data, wanted.metric, diagram.bands())
+        return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
 
-    def plot(
-        self,
-        kind: str = "phases",
-        *,
-        x: str | None = None,
-        y: str | None = None,
-        fix: Mapping[str, Any] | None = None,
-        facet: str | Sequence[str] = (),
-        metric: str | None = None,
-        size: str | None = None,
-    ) -> Figure:
+    def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
         """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
 
-        In all kinds but phases each point has a panel (x to the right, y and facets down), unless it is held by
-        ``fix``; ``metric`` chooses one quantity where the kind has several. ``size`` is one-column or two-column (of a
-        page), by default what the content needs. Matplotlib parameters that you have set win over phasemap's style.
+        ``x``, ``y``, ``facet`` (axes) and ``fix`` (axes with a value) choose what is drawn, by default the first two
+        axes of the study and the others as facets. In all kinds but phases each point has a panel (x to the right, y
+        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several.
+        ``size`` is one-column or two-column (of a page), by default what the content needs. Matplotlib parameters that
+        you have set win over phasemap's style.
         """
         from phasemap.figures.static import draw_any
 
-        return draw_any(self.figure(kind, x=x, y=y, fix=fix, facet=facet, metric=metric), size)
+        return draw_any(self.figure(kind, **chosen), size)
 
-    def _lay_out(
-        self,
-        x: str | None,
-        y: str | None,
-        fix: Mapping[str, Any] | None,
-        facet: str | Sequence[str],
-        metric: str | None = None,
-    ) -> PhaseDiagram:
+    def _lay_out(self, wanted: FigureRequest) -> PhaseDiagram:
         """Return the diagram, with the column that a metric needs beyond the points' own."""
-        facets = (facet,) if isinstance(facet, str) else tuple(facet)
-        study, points, stepped = self.study, self.points, STEP in (x, y, *facets, *(fix or {}))
+        study, points, stepped = self.study, self.points, wanted.over(STEP)
         if stepped:
             study, points = with_steps(study, self.folder)
-        elif metric == ROBUSTNESS:
+        elif wanted.metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
-        diagram = make_diagram(study, points, x=x, y=y, fix=fix, facet=facets)
-        return PhaseDiagram(diagram, None if stepped else self.trials)
+        return PhaseDiagram(make_diagram(study, points, **wanted.axes), None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file to look at the run in a browser, and return its path."""
@@ -261,8 +236,8 @@ class Run:
 
     def _frames(self, kind: str) -> Frames:
         """Return the tables behind a kind of chart, with only those records that it reads."""
-        from phasemap.figures.cells import Frames
-        from phasemap.figures.charts import CHART_KINDS
+        from phasemap.figures.chart import Frames
+        from phasemap.figures.kinds import CHART_KINDS
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons

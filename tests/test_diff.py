@@ -106,7 +106,7 @@ def test_every_text_of_the_page_is_escaped(held):
     import dataclasses
 
     import phasemap as pm
-    from phasemap.figures.difference_page import difference_page
+    from phasemap.figures.difference import difference_page
 
     found = pm.open_run(held / "none").diff(pm.open_run(held / "strong"))
     attack = "<script>alert(1)</script>"

@@ -34,7 +34,7 @@ def diff(run_a: str, run_b: str, storage: str | None, as_json: bool, fail_on_cha
 
     found = open_run(run_a, storage).diff(open_run(run_b, storage))
     if output:
-        from phasemap.figures.difference_page import save_difference
+        from phasemap.figures.difference import save_difference
 
         save_difference(found, output)
     content = {**comparison_content(found), "file": str(output) if output else None}

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, search_words, words
-from phasemap.figures.kinds import KINDS, SIZES
+from phasemap.figures import KINDS, PHASES, SIZES
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -61,8 +61,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from phasemap.api import open_run
+    from phasemap.figures.small import terminal_figure
     from phasemap.figures.spec import figure_spec
-    from phasemap.figures.terminal import terminal_figure
     from phasemap.phases.labelling import rules_differ
     from phasemap.study.trials import count_trials
 
@@ -164,14 +164,12 @@ def plot(
     run: str,
     storage: str | None,
     as_json: bool,
-    x: str | None,
-    y: str | None,
-    facet: tuple[str, ...],
-    fix: tuple[str, ...],
-    metric: str | None,
     kind: str,
+    metric: str | None,
+    fix: tuple[str, ...],
     size: str | None,
     output: Path | None,
+    **axes: Any,
 ) -> None:
     """Draw a run's phase diagram, a map of one quantity, or what its networks did.
 
@@ -187,17 +185,17 @@ def plot(
     In all kinds but phases each point has a panel: -x to the right, -y and --facet down.
     """
     from phasemap.api import open_run
+    from phasemap.figures.spec import first_metric
     from phasemap.figures.static import check_format, save_figure
     from phasemap.study.yaml_lines import read_assignment
 
     found = open_run(run, storage)
-    metric = metric or ("subphase" if kind == "phases" else None)
-    parts = [found.study.name, None if kind == "phases" else kind, metric]
+    metric = metric or (first_metric(found.study) if kind == PHASES else None)
+    parts = [found.study.name, None if kind == PHASES else kind, metric]
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
-    spec = found.figure(
-        kind, x=x, y=y, fix=dict(read_assignment(text, "--fix") for text in fix), facet=facet, metric=metric
-    )
+    held = dict(read_assignment(text, "--fix") for text in fix)
+    spec = found.figure(kind, metric=metric, fix=held, **axes)
     save_figure(spec, path, size)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},

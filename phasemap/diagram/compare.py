@@ -179,10 +179,10 @@ def _decide_labels(points: pd.DataFrame, same: Sameness) -> tuple[Verdict, str, 
         return "equal", f"{same.words}: {SAME_LABELS}", None, None
     points[["p_value", "adjusted"]] = np.nan
     words = same.words if same.labels else f"{same.words}, labelled by two releases of phasemap"
-    n = f"{same.n_relabelled} networks and {int(points['changed'].sum())} of {len(points)} points"
+    n = f"{same.n_relabelled} {same.what} and {int(points['changed'].sum())} of {len(points)} points"
     return (
         "labelled differently",
-        f"{words}: {n} have another label; the labelling has changed, not the networks",
+        f"{words}: {n} have another label; the labelling has changed, not the {same.what}",
         None,
         None,
     )

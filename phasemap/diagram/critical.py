@@ -17,9 +17,8 @@ from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
 from phasemap.diagram.frontier import ABOVE, BELOW, Floats, frontier_sides, map_frontiers
 from phasemap.diagram.seeds import SeedMaps, by_seed, resamples
 from phasemap.diagram.statistics import LOSES, WINS
-from phasemap.phases.built_in import WINS_COLUMN, phase_named
+from phasemap.phases.built_in import OTHER_WORDS, WINS_COLUMN, phase_named
 from phasemap.study.errors import UserError
-from phasemap.study.names import GENERALIZES
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
@@ -59,8 +58,9 @@ def critical(
     """
     events = _events(study)
     event = _usual_event(study) if event is None else event
-    if event not in events:
-        raise UserError(f"{event} is not an event; allowed: {', '.join(events)}")
+    if event is None or event not in events:
+        known = f"allowed: {', '.join(events)}" if events else "the study has no labels, frontiers and step times"
+        raise UserError(f"{event} is not an event; {known}")
     layout = lay_out(study, x=axis, fix=fix)
     free = [name for name in study.axis_names if name != axis and name not in layout.fixed]
     if free:
@@ -76,7 +76,7 @@ def critical(
 
 def _events(study: Study) -> tuple[str, ...]:
     """Return what a transition can be of: labels, phases, frontiers and step times, and other words for some."""
-    words = [GENERALIZES] if study.phases.own is None else []
+    words = list(OTHER_WORDS) if study.phases.own is None else []
     frontiers = map_frontiers(study)
     words += [WINS_COLUMN for frontier in frontiers if frontier.tested]
     names = [frontier.name for frontier in frontiers]
@@ -84,10 +84,9 @@ def _events(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*words, *study.phases.phases, *study.phases.labels, *names)))
 
 
-def _usual_event(study: Study) -> str:
-    if study.phases.own is None:
-        return GENERALIZES
-    return next(iter((*study.phases.frontiers, *study.phases.phases)))
+def _usual_event(study: Study) -> str | None:
+    words = OTHER_WORDS if study.phases.own is None else ()
+    return next(iter((*words, *study.phases.frontiers, *study.phases.phases)), None)
 
 
 def _shown(study: Study, trials: pd.DataFrame, event: str) -> Floats:

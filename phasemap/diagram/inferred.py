@@ -8,25 +8,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.diagram.frontier import MapFrontier, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.study.spec import PhaseRule
+from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
+from phasemap.study.names import GENERALIZES
+from phasemap.study.spec import Study
 
-WINS_QUANTITIES = ("recovered_accuracy", "memorized_accuracy")
-WINS_FACTS = ("n_corrupted", "n_classes")
+TESTED_FACTS = (N_CORRUPTED, N_CLASSES)
+Columns = Mapping[str, NDArray[Any]]
 
 
-def wins_expected(
-    rule: PhaseRule, quantities: Mapping[str, NDArray[Any]], facts: Mapping[str, NDArray[Any]]
-) -> NDArray[np.object_] | None:
-    """Tell whether generalization beats memorization, as for one network with the expected accuracies (n,).
+def expected_sides(study: Study, phases: NDArray[np.object_], quantities: Columns, facts: Columns) -> dict[str, Any]:
+    """Tell which points (n,) generalize, and where generalization beats memorization, as far as the rule can.
 
-    None where the rule has no such frontier, or what it looks at is not known.
+    ``phases`` are the likeliest ones, ``quantities`` and ``facts`` what is expected.
     """
-    known = {*WINS_QUANTITIES} <= set(quantities) and {*WINS_FACTS} <= set(facts)
-    if "inversion" not in rule.frontiers or not known:
-        return None
-    n_corrupted = facts["n_corrupted"].astype(np.int64)
-    recovered, memorized = (
-        np.round(np.nan_to_num(quantities[name]) * n_corrupted).astype(np.int64) for name in WINS_QUANTITIES
-    )
-    return generalization_wins(recovered, memorized, n_corrupted, 1 / facts["n_classes"]).astype(object)
+    found: dict[str, Any] = {}
+    for frontier in map_frontiers(study):
+        if not set(frontier.quantities) <= set(quantities):
+            continue
+        if frontier.name == GENERALIZATION and frontier.against is None:
+            built_in = study.phases.own is None
+            above = quantities[frontier.quantity] >= frontier.level
+            found[GENERALIZES] = phases == phase_named(GENERALIZES) if built_in else above
+        elif frontier.tested and set(TESTED_FACTS) <= set(facts):
+            found[WINS_COLUMN] = _wins(frontier, quantities, facts)
+    return found
+
+
+def _wins(frontier: MapFrontier, quantities: Columns, facts: Columns) -> NDArray[np.object_]:
+    """Test (n,) as for one network with the expected accuracies."""
+    n_corrupted = facts[N_CORRUPTED].astype(np.int64)
+    first, second = (np.round(np.nan_to_num(quantities[q]) * n_corrupted).astype(np.int64) for q in frontier.quantities)
+    return generalization_wins(first, second, n_corrupted, 1 / facts[N_CLASSES]).astype(object)

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.diagram.alignment import Alignment, Side, rule_words
+from phasemap.study.spec import NetworkStudy
 from phasemap.study.trials import grid_ids
 
 ENDED = ("ok", "diverged")
@@ -23,6 +24,7 @@ class Sameness:
     n_trials: int  # of either run
     n_relabelled: int  # of the same networks: those with another subphase
     labels: str  # in words: what the two labellings differ in, or "" where nothing is known to differ
+    what: str = "networks"  # or trials, where they are of another program
 
     @property
     def whole(self) -> bool:
@@ -34,8 +36,9 @@ class Sameness:
         """Say what is the same."""
         labelled = f", labelled {self.labels}" if self.labels else ""
         if self.whole:
-            return f"the same {self.n_same} networks{labelled}"
-        return f"{self.n_same} of {self.n_trials} networks are the same in both runs{labelled}" if self.n_same else ""
+            return f"the same {self.n_same} {self.what}{labelled}"
+        both = f"{self.n_same} of {self.n_trials} {self.what}"
+        return f"{both} are the same in both runs{labelled}" if self.n_same else ""
 
 
 def sameness(aligned: Alignment, both: NDArray[np.bool_]) -> Sameness:
@@ -52,6 +55,7 @@ def sameness(aligned: Alignment, both: NDArray[np.bool_]) -> Sameness:
         n_trials=len(a.index.union(b.index)),
         n_relabelled=int((subphases[0] != subphases[1]).sum()),
         labels=labels,
+        what="networks" if isinstance(aligned.a.study, NetworkStudy) else "trials",
     )
 
 

@@ -1,15 +1,25 @@
-"""Charts as data: panels of lines, histograms and dots; drawing adds nothing to them."""
+"""Charts as data: the points of a run as panels of lines, histograms and dots; drawing adds nothing to them."""
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.phases.strokes import Stroke
+from phasemap.diagram.coordinates import Coordinates
+from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
+from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
+from phasemap.phases.strokes import Stroke, readable
+from phasemap.study.axes import Axis
+from phasemap.study.errors import UserError
+from phasemap.study.spec import Study
+from phasemap.study.trials import expand
 
 Floats = NDArray[np.float64]
 Scale = Literal["linear", "log"]
@@ -115,3 +125,150 @@ def common_edges(values: Floats, n_bins: int = 40) -> Floats:
         return np.linspace(0.0, 1.0, n_bins + 1)
     low, high = float(known.min()), float(known.max())
     return np.linspace(low, high if high > low else low + 1.0, n_bins + 1)
+
+
+MOST_COLUMNS = 12
+NOT_RECORDED = "not recorded"
+LABEL_COLUMNS = ("subphase", "n_seeds", "n_failed", "n_diverged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """A run's tables; ``neurons`` holds only what was recorded, and may be empty."""
+
+    study: Study
+    trials: pd.DataFrame
+    points: pd.DataFrame
+    curves: pd.DataFrame
+    neurons: pd.DataFrame
+
+    def recorded(self, record: str) -> pd.DataFrame:
+        """Return the rows of one record; UserError if the run has none."""
+        rows = self.neurons[self.neurons["record"] == record] if len(self.neurons) else self.neurons
+        if not len(rows):
+            raise not_recorded(self.study, record)
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point: the values that vary in the figure, its label, and its trials that ended ``ok``."""
+
+    held: Mapping[str, Any]
+    mark: str  # a label, or why there is none
+    verdict: str
+    trial_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """The point and its label, as a panel's title."""
+        return "\n".join(filter(None, [held_words(self.held), self.verdict]))
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of this point's trials."""
+        return frame[frame["trial_id"].isin(self.trial_ids)]
+
+    def first(self, frame: pd.DataFrame) -> tuple[int, pd.DataFrame]:
+        """Return the first seed of this point that has rows, and its rows; UserError if none has."""
+        for trial_id, seed in zip(self.trial_ids, self.seeds, strict=True):
+            rows = frame[frame["trial_id"] == trial_id]
+            if len(rows):
+                return seed, rows
+        raise UserError(f"nothing was recorded at this point ({self.verdict}); allowed: another point")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The values that are held in each panel, row by row."""
+
+    places: tuple[Mapping[str, Any], ...]
+    columns: int
+    left_out: int
+
+
+def not_recorded(study: Study, *wanted: str) -> UserError:
+    """Return the mistake that a run has not recorded what is asked for, one of ``wanted``."""
+    if set(wanted) & set(study.record):
+        return UserError(f"the run of {study.name} holds no record of {', '.join(wanted)} yet; allowed: run it first")
+    needed = f"record: [{wanted[0]}]" if len(wanted) == 1 else "record: with one of them"
+    return UserError(
+        f"the run of {study.name} holds no record of {', '.join(wanted)}: "
+        f"its study has record: [{', '.join(study.record)}]; needed: {needed}"
+    )
+
+
+def outer_axes(layout: Layout, *, with_x: bool = True) -> list[Axis]:
+    """Return the axes that vary between panels, the columns' last."""
+    return [*layout.facets, *filter(None, [layout.y, layout.x if with_x else None])]
+
+
+def grid_of(axes: Sequence[Axis], columns: int | None = None) -> Grid:
+    """Return one place a combination of axis values, the last axis's along the columns.
+
+    With ``columns`` every place fills a whole row of so many panels. What would not fit into MOST_PANELS is left out.
+    """
+    values = [Coordinates(axis).values for axis in axes]
+    total = math.prod(map(len, values))
+    if columns:
+        most = MOST_PANELS // columns
+    elif len(axes) > 1:
+        values[-1] = values[-1][:MOST_COLUMNS]
+        columns = len(values[-1])
+        most = MOST_PANELS // columns * columns
+    else:
+        columns, most = min(total, 4), MOST_PANELS
+    names = [axis.name for axis in axes]
+    kept = itertools.islice(itertools.product(*values), most)
+    places = tuple(dict(zip(names, point, strict=True)) for point in kept)
+    return Grid(places=places, columns=columns, left_out=total - len(places))
+
+
+def cells_of(frames: Frames, layout: Layout, grid: Grid) -> tuple[Cell, ...]:
+    """Find the trials and the label at each place."""
+    return tuple(cell_at(frames, layout, held) for held in grid.places)
+
+
+def cell_at(frames: Frames, layout: Layout, held: Mapping[str, Any]) -> Cell:
+    """Find the trials and the label of one point."""
+    study = frames.study
+    values = {**layout.fixed, **held}
+    places = [axis.values.index(values[axis.name]) for axis in study.axes]
+    number = int(np.ravel_multi_index(places, [len(axis.values) for axis in study.axes]))
+    ids = [trial.trial_id for trial in expand(study, [tuple(values[name] for name in study.axis_names)])]
+    found = frames.trials[frames.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
+    row = {name: frames.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
+    mark = str(cell_marks(Panel(facet={}, grid=row), "subphase")[0])
+    ok = found[found["status"] == "ok"]
+    return Cell(
+        held=held,
+        mark=mark,
+        verdict=_verdict(mark, found),
+        trial_ids=tuple(ok.index),
+        seeds=tuple(int(seed) for seed in ok["seed"]),
+    )
+
+
+def _verdict(mark: str, found: pd.DataFrame) -> str:
+    """Say the label, how many of the seeds share it, and what became of the others."""
+    status = found["status"]
+    n_ok = int((status == "ok").sum())
+    same = int((found["subphase"] == mark).sum())
+    notes = [f"{same} of {n_ok} seeds"] if same < n_ok else []
+    if n_ok:
+        lost = {
+            "failed": int((status == "failed").sum()),
+            "diverged": int((status == "diverged").sum()),
+            "not trained yet": int(status.isna().sum()),
+        }
+        notes += [f"{n} {what}" for what, n in lost.items() if n]
+    return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def chart_subtitle(frames: Frames, layout: Layout, grid: Grid, seeds: str) -> str:
+    """Say in one line what all panels share; ``seeds`` says how several seeds are shown."""
+    n_seeds = len(frames.study.seeds)
+    text = [*setting_words(frames.study, layout.fixed), "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"]
+    if grid.left_out:
+        text.append(left_out_words(len(grid.places), grid.left_out))
+    return ", ".join(text)

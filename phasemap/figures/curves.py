@@ -10,8 +10,21 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Layout
-from phasemap.figures.cells import Cell, Frames, cell_at, cells_of, chart_subtitle, grid_of, outer_axes
-from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Event, Series, pooled
+from phasemap.figures.chart import (
+    ACCURACY_LIMITS,
+    Cell,
+    Chart,
+    ChartPanel,
+    Event,
+    Frames,
+    Series,
+    cell_at,
+    cells_of,
+    chart_subtitle,
+    grid_of,
+    outer_axes,
+    pooled,
+)
 from phasemap.figures.spec import held_words
 from phasemap.phases.built_in import (
     ALL_NORMS,

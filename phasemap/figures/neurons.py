@@ -1,4 +1,4 @@
-"""Charts of single neurons: the most and the least periodic one, and the norm layer's gains against the IPR."""
+"""Charts of what is inside the networks at single points: IPR, the most and least periodic neuron, gains, logits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,105 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Layout
-from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, Grid, cells_of, chart_subtitle, grid_of, outer_axes
-from phasemap.figures.chart import Chart, ChartPanel, Dots, pooled
+from phasemap.figures.chart import (
+    NOT_RECORDED,
+    Cell,
+    Chart,
+    ChartPanel,
+    Dots,
+    Event,
+    Floats,
+    Frames,
+    Grid,
+    cells_of,
+    chart_subtitle,
+    common_edges,
+    grid_of,
+    histogram,
+    outer_axes,
+    pooled,
+)
+from phasemap.figures.curves import SEEDS_OF_CURVES, curves_panel
+from phasemap.phases.built_in import MEAN_IPR, N_CORRUPTED
+from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import STROKES, Stroke
 from phasemap.representations.ipr import spearman
 from phasemap.study.errors import UserError
+
+IPR_METRICS = {
+    "ipr": "IPR",
+    "ipr_no_constant": "IPR without the constant term",
+    "ipr_relative": "IPR relative to random weights",
+}
+FIRST_GREY = "#d0d0d0"
+FIRST_MEAN = Stroke(label="mean, first step", colour="#777777", style="dotted")
+LAST_MEAN = Stroke(label="mean, last step", colour="#000000", style="dashed")
+
+
+def ipr_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+    """Describe the neurons' IPR at the first and the last step, one panel a point, all seeds together.
+
+    A single point has a second panel: its accuracies and mean IPR over the steps (the paper's figure 2).
+    """
+    column = metric or "ipr"
+    rows = frames.recorded("ipr")
+    grid = grid_of(outer_axes(layout))
+    cells = cells_of(frames, layout, grid)
+    shown = pd.concat([cell.rows(rows) for cell in cells])[column].to_numpy(dtype=float)
+    edges = common_edges(shown) if column == "ipr_relative" else np.linspace(0.0, 1.0, 41)
+    marks = marks_of(frames.study.phases)
+    panels = [_ipr_panel(cell, marks[cell.mark], cell.rows(rows), column, edges) for cell in cells]
+    seeds = "their neurons together"
+    if len(cells) == 1:
+        seeds += f"; lines: {SEEDS_OF_CURVES}"
+        panels.append(_growth_panel(frames, cells[0], cells[0].rows(rows), column))
+    return Chart(
+        kind="ipr",
+        metric=metric,
+        title=f"{frames.study.name}: {IPR_METRICS[column]} of the neurons",
+        subtitle=chart_subtitle(frames, layout, grid, seeds),
+        panels=tuple(panels),
+        columns=2 if len(cells) == 1 else grid.columns,
+        shared=len(cells) > 1,
+    )
+
+
+def _ipr_panel(cell: Cell, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
+    """Describe the histograms of one point."""
+    bars, events = [], []
+    for end, label, colour, hatch, stroke in (
+        ("min", "first step", FIRST_GREY, "", FIRST_MEAN),
+        ("max", f"last step, {mark.title}", mark.colour, "////", LAST_MEAN),
+    ):
+        values = rows.loc[rows["step"] == rows["step"].agg(end), column].to_numpy(dtype=float)
+        if np.isfinite(values).any():
+            bars.append(histogram(label, colour, values, edges, hatch))
+            events.append(Event(stroke=stroke, x=float(np.nanmean(values))))
+    return ChartPanel(
+        title=cell.title,
+        x_label=IPR_METRICS[column],
+        y_label="share of the neurons",
+        bars=tuple(bars),
+        events=tuple(events),
+        note="" if bars else NOT_RECORDED,
+    )
+
+
+def _growth_panel(frames: Frames, cell: Cell, rows: pd.DataFrame, column: str) -> ChartPanel:
+    """Describe the accuracies of a point with the mean IPR over the steps."""
+    panel = curves_panel(frames, cell)
+    means = rows.groupby(["trial_id", "step"], as_index=False)[column].mean()
+    line = pooled(STROKES[MEAN_IPR], means, "step", column)
+    return ChartPanel(
+        title="over the training",
+        x_label=panel.x_label,
+        y_label=f"accuracy, mean {IPR_METRICS[column]}",
+        series=(*panel.series, *([line] if line else [])),
+        events=panel.events,
+        x_scale=panel.x_scale,
+        y_limits=None if column == "ipr_relative" else panel.y_limits,
+    )
+
 
 EXTREMES = {"highest": "highest IPR", "lowest": "lowest IPR"}
 QUANTITIES = {"weight": ("token", "weight"), "power": ("frequency", "share of the power")}
@@ -98,3 +192,91 @@ def _gain_panel(title: str, rows: pd.DataFrame) -> ChartPanel:
 
 def _in_words(correlation: float) -> str:
     return "undefined" if np.isnan(correlation) else f"{correlation:.2f}"
+
+
+LOGITS = {
+    "logit_other": ("largest other logit", "#999999", ""),
+    "logit_given": ("logit of the given label", "#e69f00", "////"),
+    "logit_true": ("logit of the true label", "#0072b2", "\\\\\\\\"),
+}
+VECTOR = Stroke(label="logits of one example", colour="#555555")
+CLASSES = {
+    "given_class": Stroke(label="given, wrong class", colour="#e69f00", marker="v"),
+    "true_class": Stroke(label="true class", colour="#0072b2", marker="o"),
+}
+CORRUPTED, PREFIX = "corrupted", "example-"
+NOTHING_CORRUPTED = "nothing was corrupted"
+
+
+def logits_chart(frames: Frames, layout: Layout) -> Chart:
+    """Describe the corrupted examples' logits, one panel a point, all seeds together.
+
+    A single point also has the whole logit vectors of its first network's first examples.
+    """
+    counts = frames.trials[N_CORRUPTED].dropna()
+    if len(counts) and (counts == 0).all():
+        raise UserError(f"{frames.study.name} corrupts no label, and these are logits of wrongly labelled examples")
+    rows = frames.recorded("logits")
+    grid = grid_of(outer_axes(layout))
+    cells = cells_of(frames, layout, grid)
+    shown = pd.concat([_corrupted(cell, rows) for cell in cells])
+    edges = common_edges(shown[list(LOGITS)].to_numpy(dtype=float).ravel())
+    panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, frames)) for cell in cells]
+    if len(cells) == 1:
+        panels += _example_panels(cells[0], rows) if len(shown) else []
+    return Chart(
+        kind="logits",
+        metric=None,
+        title=f"{frames.study.name}: logits of the corrupted training examples, last step",
+        subtitle=chart_subtitle(frames, layout, grid, "their examples together"),
+        panels=tuple(panels),
+        columns=min(len(panels), 4) if len(cells) == 1 else grid.columns,
+        shared=len(cells) > 1,
+    )
+
+
+def _corrupted(cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
+    found = cell.rows(rows)
+    return found[found["series"] == CORRUPTED]
+
+
+def _lacking(cell: Cell, frames: Frames) -> str:
+    """Say why a point has no logits of corrupted examples."""
+    counts = cell.rows(frames.trials)[N_CORRUPTED]
+    return NOTHING_CORRUPTED if len(counts) and (counts == 0).all() else NOT_RECORDED
+
+
+def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats, lacking: str) -> ChartPanel:
+    bars = [
+        histogram(label, colour, rows[name].to_numpy(dtype=float), edges, hatch)
+        for name, (label, colour, hatch) in LOGITS.items()
+    ]
+    return ChartPanel(
+        title=cell.title,
+        x_label="logit",
+        y_label="share of the examples",
+        bars=tuple(bars) if len(rows) else (),
+        note="" if len(rows) else lacking,
+    )
+
+
+def _example_panels(cell: Cell, rows: pd.DataFrame) -> list[ChartPanel]:
+    """Describe the logit vectors of the first network that has some."""
+    seed, found = cell.first(rows[rows["series"] != CORRUPTED])
+    return [_example_panel(found[found["series"] == series], series, seed) for series in sorted(set(found["series"]))]
+
+
+def _example_panel(rows: pd.DataFrame, series: str, seed: int) -> ChartPanel:
+    line = pooled(VECTOR, rows, "index", "logit")
+    dots = []
+    for column, stroke in CLASSES.items():
+        place = rows[rows["index"] == rows[column].iloc[0]]
+        dots.append(Dots(stroke=stroke, x=place["index"].to_numpy(dtype=float), y=place["logit"].to_numpy(dtype=float)))
+    return ChartPanel(
+        title=f"example {series.removeprefix(PREFIX)} of seed {seed}",
+        x_label="class",
+        y_label="logit",
+        series=(line,) if line else (),
+        dots=tuple(dots),
+        note="" if line else NOT_RECORDED,
+    )

@@ -1,4 +1,4 @@
-"""Put a report's content into one HTML file that asks nothing of any other place."""
+"""A report's page: its content put into one HTML file that asks nothing of any other place, arrays as short text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import base64
 import hashlib
 import html
 import json
+import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from phasemap.results.folder import write_text, written
+from phasemap.study.conditions import Kind
 from phasemap.study.errors import UnreachableError, UserError
 
 ASSETS = Path(__file__).parent / "assets"
@@ -76,3 +82,80 @@ def _asset(name: str) -> str:
 def _digest(text: str) -> str:
     """Return a text's hash as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+NONE, ZERO, LEVELS = 65535, 65534, 65533
+"""The codes of a value that is undefined and of an exact zero on a log scale, and the highest code of a number."""
+
+LOG_FROM = 1000.0  # ratio of the largest to the smallest number from which a scale is logarithmic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How numbers become codes 0 .. LEVELS, and back."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def encode(self, values: NDArray[np.float64]) -> NDArray[np.uint16]:
+        """Return the codes of values, NONE where they are not finite."""
+        finite = np.isfinite(values)
+        zero = finite & (values <= 0) if self.log else np.zeros_like(finite)
+        codes = np.round(self.shares(values) * LEVELS).astype(np.uint16)
+        return np.where(finite, np.where(zero, ZERO, codes), NONE).astype(np.uint16)
+
+    def shares(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far values lie between both ends, from 0 to 1; 0 where they are not on the scale."""
+        there = np.isfinite(values) & ((values > 0) | (not self.log))
+        inside = np.where(there, values, self.low)
+        low, high = self._ends()
+        return np.clip(((np.log(inside) if self.log else inside) - low) / ((high - low) or 1.0), 0, 1)
+
+    def decode(self, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
+        """Return the values of codes; the page does the same."""
+        low, high = self._ends()
+        place = low + codes / LEVELS * (high - low)
+        values = np.exp(place) if self.log else place
+        return np.where(codes == NONE, np.nan, np.where((codes == ZERO) & self.log, 0.0, values))
+
+    def content(self) -> dict[str, Any]:
+        """Return the scale as the page reads it."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+    def _ends(self) -> tuple[float, float]:
+        return (float(np.log(self.low)), float(np.log(self.high))) if self.log else (self.low, self.high)
+
+
+def scale_for(values: NDArray[np.float64]) -> Scale:
+    """Choose a scale that keeps at least three digits of every value."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return Scale(low=0.0, high=1.0)
+    positive = finite[finite > 0]
+    if (finite >= 0).all() and len(positive) and np.log(positive.max()) - np.log(positive.min()) > np.log(LOG_FROM):
+        return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
+    return Scale(low=float(finite.min()), high=float(finite.max()))
+
+
+def scale_of(kind: Kind, values: NDArray[np.float64]) -> Scale:
+    """Choose the scale of a quantity: 0 to 1 for an accuracy, the logarithm for a loss, else what its values need."""
+    if kind == "accuracy":
+        return Scale(low=0.0, high=1.0)
+    positive = values[np.isfinite(values) & (values > 0)]
+    if kind == "loss" and len(positive):
+        return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
+    return scale_for(values)
+
+
+def packed(array: NDArray[Any]) -> dict[str, str]:
+    """Return an array of 8 or 16 bit numbers as text; its shape is known to who reads it."""
+    kind = {1: "u8", 2: "u16"}[array.dtype.itemsize]
+    raw = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes()
+    return {"type": kind, "data": base64.b64encode(zlib.compress(raw, 6)).decode()}
+
+
+def unpacked(block: dict[str, str]) -> NDArray[Any]:
+    """Return the numbers of a packed array, flat."""
+    raw = zlib.decompress(base64.b64decode(block["data"]))
+    return np.frombuffer(raw, dtype={"u8": "<u1", "u16": "<u2"}[block["type"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -15,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.gaps import with_gaps
 from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
 from phasemap.phases.marks import Mark
 
@@ -41,7 +42,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
     """Draw one map into axes, with cells of about so many points, and return its image if its cells show a quantity."""
     y_edges = spec.y.edges if spec.y else STRIP_EDGES
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
-    bare = np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
+    bare = _bare(panel)
     size = min(9.0, 0.52 * min(cell))
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
@@ -64,6 +65,11 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
         ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
     set_up_axes(ax, spec, panel.title, cell)
     return image
+
+
+def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
+    """Tell which cells (ny, nx) show their mark, and not a quantity."""
+    return np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
 
 
 def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
@@ -190,8 +196,9 @@ def _colour_scale(spec: FigureSpec) -> Normalize:
 def map_handles(spec: FigureSpec) -> list[Any]:
     """Return the legend's entries: labels with counts, signs, frontiers and their band."""
     labelled = spec.panels[0].values is None
+    seen = {name for panel in spec.panels for name in panel.marks[_bare(panel)].tolist()}
     handles: list[Any] = [
-        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if labelled or entry.mark.hatch
+        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if entry.mark.name in seen
     ]
     inferred = sum(entry.inferred for entry in spec.legend)
     if inferred and labelled:
@@ -213,9 +220,60 @@ def label_handle(mark: Mark, count: str = "") -> Patch:
     return Patch(facecolor=mark.colour, edgecolor=FRAME, hatch=mark.hatch, label=text, linewidth=0.4)
 
 
+def _whole_sides(meaning: str) -> str:
+    """Break a frontier's meaning, but not between the two sides that are equal on it."""
+    return wrapped(meaning.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), 22)
+
+
 def frontier_handles(frontiers: Iterable[tuple[str, str, Any]]) -> list[Line2D]:
     """Return the legend's entries of frontiers."""
     return [
-        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=wrapped(meaning, 22))
+        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=_whole_sides(meaning))
         for _, meaning, style in frontiers
     ]
+
+
+SAMPLES = 32  # of a line within a cell's width
+
+
+def with_gaps(
+    points: Floats,
+    scales: tuple[str, str],
+    edges: tuple[Floats, Floats],
+    lettered: NDArray[np.bool_],
+    cell: tuple[float, float],
+    radius: float,
+) -> Floats:
+    """Return a line (n, 2) that is broken, by NaN, where it would come nearer than ``radius`` points to a letter.
+
+    ``lettered`` (ny, nx) are the cells with a letter in their middle, ``cell`` their size in points, ``scales`` and
+    ``edges`` those of x and y. What is drawn stays on the line: straight on each axis's own scale.
+    """
+    placed = np.column_stack([_on(scale, values) for scale, values in zip(scales, points.T, strict=True)])
+    x_edges, y_edges = (_on(scale, values) for scale, values in zip(scales, edges, strict=True))
+    widths = np.array([np.diff(x_edges).min(), np.diff(y_edges).min()])
+    pieces = []
+    for start, end in pairwise(placed):
+        cells = np.nan_to_num(np.abs((end - start) / widths)).max()
+        dense = start + np.linspace(0, 1, 2 + int(SAMPLES * cells))[:, None] * (end - start)
+        (columns, across), (rows, up) = _in_cells(x_edges, dense[:, 0]), _in_cells(y_edges, dense[:, 1])
+        near = lettered[rows, columns] & (np.hypot(across * cell[0], up * cell[1]) < radius)
+        ends = np.flatnonzero(near[1:] != near[:-1])
+        dense[near] = np.nan
+        pieces.append(dense[np.unique([0, *ends, *(ends + 1), len(dense) - 1])])
+    broken = np.concatenate(pieces or [placed])
+    return np.column_stack([_off(scale, values) for scale, values in zip(scales, broken.T, strict=True)])
+
+
+def _on(scale: str, values: Floats) -> Floats:
+    return np.log(values) if scale == "log" else np.asarray(values, dtype=float)
+
+
+def _off(scale: str, values: Floats) -> Floats:
+    return np.exp(values) if scale == "log" else values
+
+
+def _in_cells(edges: Floats, values: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Return the nearest cell of each value (n,), and how far from its middle it lies, in widths of the cell."""
+    cells = np.clip(np.searchsorted(edges, values) - 1, 0, len(edges) - 2)
+    return cells, (values - edges[cells]) / np.diff(edges)[cells] - 0.5

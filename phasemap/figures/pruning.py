@@ -10,18 +10,23 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Layout
-from phasemap.figures.cells import (
+from phasemap.figures.chart import (
+    ACCURACY_LIMITS,
     NOT_RECORDED,
     Cell,
+    Chart,
+    ChartPanel,
+    Dots,
     Frames,
+    Series,
     cell_at,
     cells_of,
     chart_subtitle,
     grid_of,
     not_recorded,
     outer_axes,
+    pooled,
 )
-from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Dots, Series, pooled
 from phasemap.figures.curves import SEEDS
 from phasemap.figures.spec import held_words
 from phasemap.phases.built_in import NEEDED_NEURONS as NEEDED

@@ -22,13 +22,12 @@ from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.curves import KINDS
-from phasemap.figures.packed import LEVELS, NONE, ZERO, packed, scale_for, scale_of
+from phasemap.figures.page import LEVELS, NONE, ZERO, packed, scale_for, scale_of
 from phasemap.figures.panel import NOTES
-from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
-from phasemap.figures.report_lines import GRID, frontier_lines
-from phasemap.figures.spec import LABEL_METRICS, cell_marks, frontier_looks, setting_words
+from phasemap.figures.report_lines import GRID, frontier_bands, frontier_lines
+from phasemap.figures.spec import LABEL_METRICS, cell_marks, first_metric, frontier_looks, setting_words
 from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
@@ -155,7 +154,8 @@ def _strokes(study: Study, kinds: Mapping[str, Kind]) -> dict[str, dict[str, str
 def _page(study: Study) -> dict[str, Any]:
     """Return the words and numbers that the page's scripts need."""
     return {
-        "labels": list(LABEL_METRICS),
+        "labels": list(LABEL_METRICS) if study.phases.labels else [],
+        "first": first_metric(study),
         "kinds": KINDS,
         "notes": {note: words for note, (_, words) in NOTES.items()},
         "most_panels": MOST_PANELS,

@@ -87,8 +87,10 @@ def _seeds(study: Study) -> list[Row]:
 
 
 def _settings(study: Study) -> list[Row]:
-    """Name the task and the network, and every setting that is not at its default."""
+    """Name the task and the network, and every setting that is not at its default; of other programs all settings."""
     settings = study.settings()
+    if not isinstance(study, NetworkStudy):
+        return [(readable(name), readable(show_value(value))) for name, value in settings.items()]
     shown = ("task", "model", "modulus", "width", "depth", "activation", "steps", "optimizer", "learning_rate", "loss")
     names = [
         name for name in shown if name in settings and not (name == "modulus" and "modular" not in settings["task"])

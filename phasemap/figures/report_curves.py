@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from phasemap.diagram.tables import Tables
-from phasemap.figures.packed import NONE, Scale, packed, scale_for, scale_of
+from phasemap.figures.page import NONE, Scale, packed, scale_for, scale_of
 from phasemap.phases.curves import Curves
 from phasemap.phases.marks import marks_of
 from phasemap.results.merge import curves_of

@@ -24,7 +24,7 @@ from phasemap.study.axes import Scale
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.writing import study_hash
 
 LABEL_METRICS = ("subphase", "phase")
@@ -104,8 +104,14 @@ class FigureSpec:
     source: str  # the study that was drawn, with its hash
 
 
-def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
+def first_metric(study: Study) -> str:
+    """Return what a map shows unless told otherwise: the labels, or the first quantity of a study that has none."""
+    return LABEL_METRICS[0] if study.phases.labels else next(iter(study.recorded.quantities))
+
+
+def figure_spec(diagram: Diagram, metric: str | None = None, bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
     """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
+    metric = metric or first_metric(diagram.study)
     _check_metric(diagram, metric)
     # a band over a quantity would change its colours
     drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)
@@ -182,6 +188,10 @@ def setting_line(diagram: Diagram, metric: str) -> str:
 def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     """Name the settings that all points of a figure share, the fixed axes among them."""
     settings = {**study.settings(), **fixed}
+    if not isinstance(study, NetworkStudy):
+        told = {name: value for name, value in study.settings().items() if value != study.declared[name].default}
+        horizon = [study.phases.horizon_words] if study.phases.at_step is not None else []
+        return [*(f"{readable(name)} {show_value(value)}" for name, value in {**told, **fixed}.items()), *horizon]
     text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
     source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
     text += [f"{word} {show_value(settings[source])}"] if source in settings else []

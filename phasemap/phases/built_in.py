@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phasemap.study.conditions import Kind
-from phasemap.study.names import ACCURACIES, GENERALIZES, ROBUSTNESS
+from phasemap.study.names import ACCURACIES, GENERALIZES, PEAKS, ROBUSTNESS
 from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
@@ -27,7 +27,7 @@ OTHER_WORDS = {GENERALIZES: "grokking"}
 
 USUAL_TIME = "grokking_step"
 
-SHARES = ("peak_test_accuracy", "extracted_accuracy", "pruned_memorized_accuracy", "corruption_effective", ROBUSTNESS)
+SHARES = (*PEAKS, "extracted_accuracy", "pruned_memorized_accuracy", "corruption_effective", ROBUSTNESS)
 """The columns between 0 and 1 beside the quantities."""
 NEEDED_NEURONS, EXTRACTED, MEAN_IPR = "needed_neurons", "extracted_accuracy", "mean_ipr"
 NORM_PARTS = {"weight_norm_u": "u", "weight_norm_v": "v", "weight_norm_w": "w"}

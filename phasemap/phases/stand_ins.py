@@ -7,14 +7,13 @@ rule's terms are approximated: a quantity over the window by its last value, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.study.conditions import Reduced, Term, Value
-from phasemap.study.names import GROKKING, PHASES
+from phasemap.study.names import GROKKING
 from phasemap.study.spec import PhaseRule
 
 LAST, PEAK = "test_accuracy", "peak_test_accuracy"
@@ -53,15 +52,3 @@ def stand_in_values(trials: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:
 def labelled_above(frontier: str, trials: pd.DataFrame) -> NDArray[np.bool_] | None:
     """Tell by their labels which trials (n,) lie above a built-in frontier; None where labels don't say so."""
     return np.isin(trials["subphase"], GROKKING) if frontier == "generalization" else None
-
-
-def generalizes(rule: PhaseRule, phases: NDArray[np.object_], quantities: Mapping[str, NDArray[Any]]) -> Any:
-    """Tell which points (n,) generalize: by their phase, or of own labels by the frontier that is called so.
-
-    None where a rule can't tell.
-    """
-    if rule.own is None:
-        return phases == PHASES[-1]
-    if "generalization" not in rule.frontiers or LAST not in quantities:
-        return None
-    return quantities[LAST] >= rule.generalized

@@ -88,8 +88,7 @@ def time_strokes(names: Iterable[str]) -> dict[str, tuple[str, Stroke]]:
             letters = (*name.lower(), *string.ascii_lowercase, *string.ascii_uppercase, *string.digits)
             letter = next((one for one in letters if one.isalnum() and one not in taken), "*")
             taken.add(letter)
-            label = readable(name.removesuffix("_step"))
-            found[name] = letter, Stroke(label=label, colour=TIME_COLOUR, style=next(styles))
+            found[name] = letter, Stroke(label=readable(name), colour=TIME_COLOUR, style=next(styles))
     return {name: found[name] for name in names}
 
 
@@ -113,7 +112,7 @@ def strokes(labels: Sequence[str], *, ordered: bool) -> list[Stroke]:
     return [
         Stroke(
             label=label,
-            colour=_between(number / max(len(labels) - 1, 1)) if ordered else OKABE_ITO[number % len(OKABE_ITO)],
+            colour=shade(number / max(len(labels) - 1, 1)) if ordered else OKABE_ITO[number % len(OKABE_ITO)],
             style=STYLES[number % len(STYLES)],
             marker=MARKERS[number % len(MARKERS)],
         )
@@ -121,7 +120,7 @@ def strokes(labels: Sequence[str], *, ordered: bool) -> list[Stroke]:
     ]
 
 
-def _between(share: float) -> str:
+def shade(share: float) -> str:
     """Return the colour at a share of the way through DARK_TO_LIGHT."""
     place = share * (len(DARK_TO_LIGHT) - 1)
     low = min(int(place), len(DARK_TO_LIGHT) - 2)

@@ -13,9 +13,8 @@ from phasemap.running.runner import Event, Failed, Runner
 from phasemap.running.worker import Workload
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
-from phasemap.study.programs import quantity_mistakes
+from phasemap.study.programs import quantity_mistakes, usual_kind
 from phasemap.study.spec import Study
 
 FIRST = "the first trial, which was to tell the quantities,"
@@ -61,7 +60,7 @@ def told_by_shard(study: ProgramStudy, shard: Path) -> ProgramStudy:
         raise UserError(f"{FIRST} failed: {table['error'][0].as_py()}")
     curve = PREFIXES["curve"]
     found = [name.removeprefix(curve) for name in table.column_names if name.startswith(curve)]
-    quantities = {name: QUANTITY_KINDS.get(name, "number") for name in found}
+    quantities = {name: usual_kind(name) for name in found}
     wrong = [*quantity_mistakes(quantities), *(f"reports {n}, a setting's name" for n in found if n in study.declared)]
     if wrong or not found:
         shard.unlink()

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.inferred import WINS_FACTS, wins_expected
+from phasemap.diagram.inferred import TESTED_FACTS, expected_sides
 from phasemap.diagram.tables import Tables
 from phasemap.phases.evaluation import GivenTerms
-from phasemap.phases.stand_ins import generalizes
 from phasemap.phases.terms import frontier_terms
 from phasemap.search.belief import MapBelief, map_belief
 from phasemap.search.labelling import Names, side_codes, sides
@@ -43,14 +42,11 @@ def complete(tables: Tables) -> Tables:
     known = usable(study, tables.trials)
     places, _ = numbers_of(study, known["trial_id"].tolist())
     needed = {part.undefined_without for part in found.quantities} - {None}
-    names = [name for name in dict.fromkeys((*sorted(map(str, needed)), *WINS_FACTS)) if name in known]
+    names = [name for name in dict.fromkeys((*sorted(map(str, needed)), *TESTED_FACTS)) if name in known]
     facts = {name: fact[bare] for name, fact in point_facts(study, names, known, places).items()}
     labels = _labels(found, names_of(study), bare)
     quantities = _quantities(found, facts, bare)
-    told = {
-        "generalizes": generalizes(study.phases, labels["phase"], quantities),
-        "generalization_wins": wins_expected(study.phases, quantities, facts),
-    }
+    told = expected_sides(study, labels["phase"], quantities, facts)
     columns = labels | quantities | _sides(study, quantities) | told
     return replace(tables, points=_filled_in(points, bare, columns))
 

@@ -7,7 +7,6 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ import pyarrow.compute as pc
 
 from phasemap.bundle import write_bundle
 from phasemap.diagram.diagram import first_panels, make_diagram
+from phasemap.figures import FigureRequest
 from phasemap.figures.page import report_html
 from phasemap.figures.report import SMALL_TRIALS, report_payload
-from phasemap.figures.thumbnail import thumbnail_svg
+from phasemap.figures.small import thumbnail_svg
 from phasemap.results.curves import curve_columns
 from phasemap.results.provenance import read_provenance
 from phasemap.results.schema import shard_schema
@@ -29,21 +29,8 @@ from phasemap.results.shards import reread_if_replaced, shard_files, shard_piece
 from phasemap.runs import Run
 from phasemap.serving.store import Snapshot
 from phasemap.study.errors import UnknownTrialError
-from phasemap.study.yaml_lines import read_assignment
 
 MOST_FAILURES = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """Which picture of a run is asked for; see ``phasemap plot``."""
-
-    kind: str = "phases"
-    x: str | None = None
-    y: str | None = None
-    facet: tuple[str, ...] = ()
-    fix: tuple[str, ...] = ()  # AXIS=VALUE
-    metric: str | None = None
 
 
 def table_page(name: str, stamp: str, frame: pd.DataFrame, offset: int, limit: int) -> bytes:
@@ -128,18 +115,11 @@ def report_file(run: Run) -> bytes:
     return report_html(run.report_content()).encode()
 
 
-def picture(run: Run, figure: Figure, ending: str) -> bytes:
+def picture(run: Run, figure: FigureRequest, ending: str) -> bytes:
     """Draw a figure as png, svg or pdf, or return it as JSON."""
     from phasemap.figures.static import save_figure
 
-    spec = run.figure(
-        figure.kind,
-        x=figure.x,
-        y=figure.y,
-        fix=dict(read_assignment(text, "fix") for text in figure.fix),
-        facet=figure.facet,
-        metric=figure.metric,
-    )
+    spec = run.requested(figure)
     if ending == "json":
         return json.dumps(_plain(spec), allow_nan=False).encode()
     return _written(f"figure.{ending}", partial(save_figure, spec))
@@ -147,7 +127,7 @@ def picture(run: Run, figure: Figure, ending: str) -> bytes:
 
 def difference_picture(a: Run, b: Run, ending: str) -> bytes:
     """Draw two runs beside each other, and where they differ."""
-    from phasemap.figures.difference_page import save_difference
+    from phasemap.figures.difference import save_difference
 
     return _written(f"difference.{ending}", partial(save_difference, a.diff(b)))
 

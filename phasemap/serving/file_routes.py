@@ -11,10 +11,12 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from phasemap.diagram.compare_content import comparison_content
+from phasemap.figures import FigureRequest
 from phasemap.serving import content
 from phasemap.serving.params import ERRORS, HEAVY_CHECKS, TYPES, Name, Serving, body_of, sent_unless_known
 from phasemap.serving.service import Service
 from phasemap.serving.store import Snapshot
+from phasemap.study.yaml_lines import read_assignment
 
 Axis = Annotated[str | None, Query(max_length=64)]
 Axes = Annotated[list[Annotated[str, Query(max_length=200)]], Query(max_length=32)]
@@ -31,8 +33,9 @@ def _figure(
     facet: Axes = [],  # noqa: B006
     fix: Axes = [],  # noqa: B006
     metric: Axis = None,
-) -> content.Figure:
-    return content.Figure(kind=kind, x=x, y=y, facet=tuple(facet), fix=tuple(fix), metric=metric)
+) -> FigureRequest:
+    held = dict(read_assignment(text, "fix") for text in fix)
+    return FigureRequest.of(kind, x=x, y=y, facet=facet, fix=held, metric=metric)
 
 
 @making.get(
@@ -41,7 +44,7 @@ def _figure(
 def get_diagram(
     name: Name,
     ending: Ending,
-    figure: Annotated[content.Figure, Depends(_figure)],
+    figure: Annotated[FigureRequest, Depends(_figure)],
     request: Request,
     service: Serving,
 ) -> Response:
@@ -55,7 +58,7 @@ def get_diagram(
         with service.drawing:
             return content.picture(found.run(), figure, ending)
 
-    return sent_unless_known(request, service, (found.stamp, name, "figure", figure, ending), TYPES[ending], make)
+    return sent_unless_known(request, service, (found.stamp, name, "figure", repr(figure), ending), TYPES[ending], make)
 
 
 @making.get("/runs/{name}/report", response_class=Response, responses=body_of("text/html", "one HTML file"))

@@ -32,7 +32,7 @@ USAGE = {
     "area": "area(LABEL, conditions)",
     **{name: f"{name}(QUANTITY, conditions)" for name in STATISTICS},
     "share": "share(QUANTITY COMPARE NUMBER-or-QUANTITY, conditions)",
-    "frontier": "frontier(FRONTIER, along=AXIS, conditions)",
+    "frontier": "frontier(NAME, along=AXIS, conditions)",
     "correlation": "correlation(QUANTITY, QUANTITY, conditions)",
 }
 MOST_SHOWN = 12

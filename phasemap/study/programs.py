@@ -130,6 +130,11 @@ def read_function(function: Callable[..., Any], reference: str) -> Program:
     )
 
 
+def usual_kind(name: str) -> Kind:
+    """Return the kind of a quantity that nobody declared: that of phasemap's own of this name, else a number."""
+    return QUANTITY_KINDS.get(name, "number")
+
+
 def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
     """List what is wrong with declared quantities."""
     found = []

@@ -104,6 +104,20 @@ class RuleReader:
         if not self.mistakes:
             for name, reason in unreachable(rule, self.scope.quantities):
                 self.wrong(("labels", name), reason)
+        for frontier in rule.frontiers:
+            self.line(frontier, rule)
+
+    def line(self, frontier: Frontier, rule: Rule) -> None:
+        """A frontier lies where its quantities were recorded, and at a number that its quantity can have."""
+        for name in (frontier.quantity, frontier.against):
+            if name is not None and name not in self.recorded:
+                self.wrong(
+                    ("frontiers", frontier.name), f"{name} was not recorded; recorded: {', '.join(self.recorded)}"
+                )
+        level, kind = rule.level(frontier.name), self.scope.quantities[frontier.quantity]
+        if level is not None and ((kind == "accuracy" and not 0 <= level <= 1) or (kind == "loss" and level < 0)):
+            allowed = "a number from 0 to 1" if kind == "accuracy" else "a number that is not negative"
+            self.wrong(("frontiers", frontier.name), f"= {level:g} is no {kind}; allowed: {allowed}")
 
     def mapping(self, key: str, content: Any, what: str) -> Iterator[tuple[str, Any]]:
         """Yield the entries of a section whose names are plain."""

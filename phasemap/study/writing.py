@@ -80,7 +80,7 @@ def _network_content(study: Study, content: dict[str, Any]) -> dict[str, Any]:
         setting = study.declared[name]
         if not (setting.section == "task" and setting.key == "kind"):
             content[setting.section].pop(setting.key)
-    for section, model in SECTIONS.items():
+    for section, model in ((name, model) for name, model in SECTIONS.items() if name in content):
         optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
         for key in optional:
             content[section].pop(key, None)

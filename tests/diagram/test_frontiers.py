@@ -15,9 +15,8 @@ from phasemap.diagram.bands import drawn_bands, row_crossings
 from phasemap.diagram.diagram import make_diagram, panel_rows
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
-from phasemap.figures.packed import unpacked
-from phasemap.figures.report_bands import _outlines
-from phasemap.figures.report_lines import GRID, frontier_lines
+from phasemap.figures.page import unpacked
+from phasemap.figures.report_lines import GRID, _outlines, frontier_lines
 from phasemap.figures.spec import figure_spec
 
 DECAYS = [0, 1, 2, 3, 4, 5]

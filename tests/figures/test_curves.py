@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import phasemap as pm
-from phasemap.figures.cells import grid_of
-from phasemap.figures.charts import CHART_KINDS
+from phasemap.figures import KINDS
+from phasemap.figures.chart import grid_of
 from phasemap.figures.curves import curves_chart, norms_chart
-from phasemap.figures.kinds import KINDS
+from phasemap.figures.kinds import CHART_KINDS
 from phasemap.phases.strokes import STROKES, strokes
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError

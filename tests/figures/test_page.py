@@ -11,8 +11,7 @@ from synthetic import synthetic_run
 
 import phasemap as pm
 from phasemap.diagram.tables import derive, study_rows, write_tables
-from phasemap.figures.packed import packed
-from phasemap.figures.page import report_html
+from phasemap.figures.page import packed, report_html
 from phasemap.figures.report import report_payload
 
 GRID = {"corruption": {"start": 0.0, "stop": 0.6, "num": 7}, "weight_decay": [0, 5, 10, 20], "dropout": [0, 0.5, 0.9]}
@@ -365,7 +364,7 @@ def test_a_map_of_20000_points_is_drawn_within_3_seconds(browser, tmp_path):
 
 def _repeated(content, times):
     """Make one axis of a payload so many times as long, with the same points again and again."""
-    from phasemap.figures.packed import unpacked
+    from phasemap.figures.page import unpacked
 
     def again(block, rows=1):
         return packed(np.tile(unpacked(block).reshape(rows, -1), (1, times)))

@@ -13,9 +13,9 @@ from test_figures import points
 
 import phasemap as pm
 from phasemap.diagram.diagram import make_diagram
+from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, save_figure
-from phasemap.figures.terminal import terminal_figure
 from phasemap.phases.marks import MARKS
 from phasemap.study.writing import study_hash
 

@@ -17,8 +17,7 @@ from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.horizon import labels_over_steps
 from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
-from phasemap.figures.packed import LEVELS, NONE, ZERO, Scale, packed, scale_for, unpacked
-from phasemap.figures.page import report_html, script_json
+from phasemap.figures.page import LEVELS, NONE, ZERO, Scale, packed, report_html, scale_for, script_json, unpacked
 from phasemap.figures.report import picture_order, report_payload
 from phasemap.figures.report_card import rule_words
 from phasemap.figures.report_curves import trial_curves

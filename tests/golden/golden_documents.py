@@ -15,7 +15,7 @@ from golden_rules import normalised
 from golden_runs import copied
 
 import phasemap as pm
-from phasemap.figures.packed import unpacked
+from phasemap.figures.page import unpacked
 from phasemap.planning.calibration import Calibration
 from phasemap.planning.estimate import estimate
 from phasemap.planning.plan import make_plan

@@ -13,7 +13,7 @@ const PhasePage = (() => {
       super();
       this.model = model;
       const names = model.axes.map((axis) => axis.name);
-      this.state = { metric: model.words.labels[0], x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last,
+      this.state = { metric: model.words.first, x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last,
                      off: new Set(), where: null, open: null, seed: "all" };
       this.maps = [];
       document.body.prepend(PhaseDraw.hatches(model.marks));
@@ -160,8 +160,8 @@ const PhasePage = (() => {
       const { model } = this;
       const mark = model.marks[model.mark(point, step, "subphase")];
       const seeds = model.seedCounts(point);
-      const parts = [mark.title];
-      if (step < model.last) return `${parts[0]} at step ${model.steps[step]}`;
+      const parts = model.words.labels.length || mark.status !== "ok" ? [mark.title] : [];
+      if (step < model.last) return [...parts, `at step ${model.steps[step]}`].join(" ");
       if (model.inferred[point]) {
         const sure = model.confidence(point);
         parts.push(`predicted by the search${sure === null ? "" : ` with confidence ${digits(sure)}`}, not measured`);

@@ -1,13 +1,20 @@
-"""Draw a phase diagram in the terminal: a letter on a coloured ground per point, within the window's width."""
+"""Maps without matplotlib: letters in a terminal, and a picture of a few kilobytes for lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.text import Text
 
-from phasemap.figures.spec import FigureSpec, PanelSpec
-from phasemap.phases.marks import Mark
+from phasemap.diagram.diagram import Diagram
+from phasemap.diagram.frontier import Floats
+from phasemap.figures.page import Scale, scale_of
+from phasemap.figures.spec import FigureSpec, PanelSpec, cell_marks, first_metric
+from phasemap.phases.marks import Mark, marks_of
+from phasemap.phases.strokes import readable, shade
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
 GAP = 3  # between panels that stand side by side
@@ -59,6 +66,9 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
         line = Text(f"{name:>{label}} ")
         for column in columns:
             mark = spec.marks[panel.marks[row, column]]
+            if panel.values is not None and np.isfinite(value := panel.values[row, column]):
+                line.append(" " * cell, style=f"on {shade(float(_scale(spec).shares(np.asarray(value))))}")
+                continue
             inferred = bool(panel.inferred[row, column])
             letter = mark.letter.lower() if inferred else mark.letter
             line.append(f"{letter or '·':^{cell}}", style=_style(mark, inferred=inferred))
@@ -87,9 +97,21 @@ def _side_by_side(lines: Sequence[Text], size: int, width: int) -> Text:
     return joined
 
 
+def _scale(spec: FigureSpec) -> Scale:
+    """Return the scale of the quantity that a figure shows."""
+    return scale_of(
+        spec.metric_kind, np.concatenate([panel.values.ravel() for panel in spec.panels if panel.values is not None])
+    )
+
+
 def _legend(spec: FigureSpec, width: int) -> Text:
-    """Return the legend, as many entries a line as fit."""
+    """Return the legend, as many entries a line as fit; of a quantity its ends."""
     text, used = Text(), 0
+    if spec.panels[0].values is not None:
+        scale = _scale(spec)
+        for share, value in ((0.0, scale.low), (1.0, scale.high)):
+            text.append("   ", style=f"on {shade(share)}").append(f" {readable(spec.metric)} {value:.3g}  ")
+        return text.append("\n")
     for entry in spec.legend:
         words = f" {entry.mark.title} {entry.count}"
         size = 3 + len(words) + 2
@@ -114,3 +136,50 @@ def _cut(text: Text, width: int, *, pad: bool = False) -> Text:
 
 def _style(mark: Mark, *, inferred: bool = False) -> str:
     return f"#000000 on {mark.light}" if inferred else f"{mark.ink} on {mark.colour}"
+
+
+WIDTH, HEIGHT, STRIP_HEIGHT = 120.0, 84.0, 24.0
+PLAIN = {
+    "missing": "#e3e3e3",
+    "failed": "#ff9a83",
+    "diverged": "#ffffff",
+    "unlabelled": "#ffffff",
+}  # a hatch can't be seen at this size
+
+
+def thumbnail_svg(diagram: Diagram) -> str:
+    """Draw the first panel, each cell at its place on the axes; cells of one colour in a row are one rectangle."""
+    fills = _fills(diagram)
+    height = STRIP_HEIGHT if diagram.strip else HEIGHT
+    xs = _places(diagram.x.edges, WIDTH)
+    ys = [height - place for place in _places(diagram.y.edges, height)]
+    parts = []
+    for row, colours in enumerate(fills):
+        for fill, group in groupby(range(len(colours)), key=lambda column: str(colours[column])):
+            columns = list(group)
+            x, right, y = xs[columns[0]], xs[columns[-1] + 1], ys[row + 1]
+            parts.append(f'<path fill="{fill}" d="M{x:.1f} {y:.1f}H{right:.1f}V{ys[row]:.1f}H{x:.1f}z"/>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}" '
+        f'viewBox="0 0 {WIDTH:g} {height:g}" shape-rendering="crispEdges">{"".join(parts)}</svg>'
+    )
+
+
+def _fills(diagram: Diagram) -> NDArray[np.object_]:
+    """Return the colour (ny, nx) of each cell: its label's, or of a study without labels that of its first quantity."""
+    panel, study = diagram.panels[0], diagram.study
+    colours = {name: PLAIN.get(name, mark.colour) for name, mark in marks_of(study.phases).items()}
+    fills = np.vectorize(colours.__getitem__, otypes=[object])(cell_marks(panel, "subphase"))
+    if study.phases.labels:
+        return np.asarray(fills)
+    metric = first_metric(study)
+    values = panel.grid[metric].astype(float)
+    shares = scale_of(study.recorded.quantities[metric], values).shares(values)
+    shades = np.vectorize(shade, otypes=[object])(shares)
+    return np.asarray(np.where(np.isfinite(values), shades, fills), dtype=object)
+
+
+def _places(edges: Floats, length: float) -> list[float]:
+    """Return the borders of the cells (n + 1,) in pixels from the low end."""
+    found: list[float] = ((edges - edges[0]) / (edges[-1] - edges[0]) * length).tolist()
+    return found
