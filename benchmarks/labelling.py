@@ -51,8 +51,7 @@ def walks(n: int, records: int) -> Curves:
     return Curves(
         steps=steps.astype(np.int64),
         values=values,
-        corruption=rng.integers(0, 10, n) / 10,
-        n_corrupted=n_corrupted,
+        facts={"corruption": rng.integers(0, 10, n) / 10, "n_corrupted": n_corrupted},
     )
 
 
@@ -62,8 +61,10 @@ def pieces(curves: Curves) -> list[Curves]:
         Curves(
             steps=curves.steps,
             values={name: value[start : start + PIECE] for name, value in curves.values.items()},
-            corruption=curves.corruption[start : start + PIECE],
-            n_corrupted=curves.n_corrupted[start : start + PIECE],
+            facts={
+                "corruption": curves.facts["corruption"][start : start + PIECE],
+                "n_corrupted": curves.facts["n_corrupted"][start : start + PIECE],
+            },
         )
         for start in range(0, len(curves), PIECE)
     ]

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.schema import SHARD_SCHEMA, setting_value
+from phasemap.results.shards import as_stored
 from phasemap.study.file import parse_study
 from phasemap.study.names import FINALS, QUANTITIES
 from phasemap.study.networks import NETWORK_SETTINGS
@@ -54,7 +55,7 @@ def write_synthetic(root: Path, n_trials: int, pack: int) -> RunFolder:
     write_text(folder.study, dump_study(study))
     for number, trials in enumerate(batches(study, n_trials, pack)):
         table = synthetic_rows(trials, f"{number:016x}")
-        pq.write_table(table, folder.shard(f"{number:016x}"), compression="zstd")
+        pq.write_table(as_stored(table), folder.shard(f"{number:016x}"), compression="zstd")
     return folder
 
 
@@ -73,7 +74,7 @@ def synthetic_rows(trials: tuple[Trial, ...], pack_id: str) -> pa.Table:
     n_train = round(trials[0].data_fraction * trials[0].modulus ** 2)
     columns: dict[str, Any] = {
         "trial_id": [trial.trial_id for trial in trials],
-        **{name: [setting_value(name, trial.settings[name]) for trial in trials] for name in NETWORK_SETTINGS},
+        **{n: [setting_value(setting, t.settings[n]) for t in trials] for n, setting in NETWORK_SETTINGS.items()},
         "seed": [trial.seed for trial in trials],
         "status": ["ok"] * len(trials),
         "error": [None] * len(trials),

@@ -19,16 +19,15 @@ from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.maps import PhaseDiagram
-from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
-from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.names import FINALS, ROBUSTNESS
+from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ class Run:
         """One row a trial; columns that an earlier release did not know are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
         frame = self._read(self.folder.trials, lambda tables: tables.trials, terms)
-        unknown: dict[str, Any] = {**dict.fromkeys(FINALS, np.nan), "kernel": None, "label_reason": None}
+        finals = dict.fromkeys(self.study.recorded.finals, np.nan)
+        unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @cached_property
@@ -84,9 +84,7 @@ class Run:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
-        return self._read(
-            self.folder.curves, lambda tables: read_curves(self.folder, tables.trials["trial_id"].tolist()).to_pandas()
-        )
+        return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
 
     def diagram(
         self,
@@ -108,20 +106,22 @@ class Run:
 
         return compare(self.study, self.trials, other.study, other.trials)
 
-    def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
+    def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
 
-        ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
-        where there is no transition, or more than one.
+        ``event`` is a phase or label, being above a frontier, or reaching a step time of the study's rule; of built-in
+        rules also ``generalizes`` (the default; else it is the first frontier) and ``generalization_wins``. ``fix``
+        holds the other axes. UserError where there is no transition, or more than one.
         """
         from phasemap.diagram.critical import critical
 
         return critical(self.study, self.trials, axis, event, fix)
 
-    def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
+    def survival(self, event: str | None = None, by: str | None = None) -> pd.DataFrame:
         """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
 
-        Trials that had not reached it by the horizon count as censored.
+        Trials that had not reached it by the horizon count as censored. By default it is grokking_step, or the first of
+        the rule's times.
         """
         from phasemap.diagram.survival import survival
 
@@ -147,10 +147,11 @@ class Run:
 
         UserError names all that is wrong with them.
         """
-        study, parsed, wrong = self.study, [], []
+        study, words = self.study, vocabulary(self.study)
+        parsed, wrong = [], []
         for text in study.claims if claims is None else claims:
             try:
-                parsed.append(parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers))
+                parsed.append(parse_claim(text, study.axes, words))
             except ClaimError as error:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:
@@ -186,7 +187,7 @@ class Run:
         from phasemap.figures.kinds import PHASES
         from phasemap.figures.spec import figure_spec
 
-        check_kind(kind, metric)
+        check_kind(self.study, kind, metric)
         if kind == PHASES:
             diagram = self._lay_out(x, y, fix, facet, metric)
             return figure_spec(diagram.data, metric or "subphase", diagram.bands())
@@ -268,6 +269,12 @@ class Run:
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
         return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
 
+    def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
+        from phasemap.results.schema import shard_schema
+
+        frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
+        return frame
+
     @cached_property
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
@@ -287,7 +294,7 @@ class Run:
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             return otherwise(self._derived)
-        return frame if {*QUANTITIES, *needed} <= set(frame) else otherwise(self._derived)
+        return frame if {*self.study.recorded.quantities, *needed} <= set(frame) else otherwise(self._derived)
 
 
 def open_run(path: str | Path, storage: str | Path | None = None) -> Run:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from phasemap.diagram.frontier import crossings, height
+from phasemap.diagram.frontier import crossings, height, map_frontiers
 from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
-from phasemap.results.merge import TRIAL_COLUMNS
+from phasemap.results.merge import trial_schema
+from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.search.inference import complete
 from phasemap.search.study_map import target_of
 from phasemap.search.study_search import StudySearch
@@ -89,7 +90,7 @@ def load_map(name: str) -> StoredMap:
     study = load_study(FOLDER / f"{name}.yaml")
     trials = pq.read_table(FOLDER / f"{name}.parquet").to_pandas()
     assert trials["trial_id"].tolist() == list(grid_ids(study))
-    return StoredMap(study, trials.reindex(columns=list(TRIAL_COLUMNS)))
+    return StoredMap(study, trials.reindex(columns=trial_schema(SHARD_SCHEMA, study.phases).names))
 
 
 def every_second(full: StoredMap, name: str) -> StoredMap:
@@ -147,7 +148,7 @@ def _crossings(full: StoredMap, points: pd.DataFrame, kind: str, axis: int):
     if kind == "inversion":  # one seed tells fewer points apart than all do: the line is compared wherever it may be
         answered = np.fmax(columns["recovered_accuracy"], columns["memorized_accuracy"]) > ANSWERED
         columns["generalization_wins"] = np.where(answered, "wins", "undetermined")
-    z, level = height(kind, full.study.phases.generalized, columns)
+    z, level = height(next(one for one in map_frontiers(full.study) if one.name == kind), columns)
     lines = np.moveaxis(z.reshape(shape), axis, -1).reshape(-1, shape[axis])
     return [c[np.isfinite(c)] for c in crossings(np.arange(shape[axis], dtype=float), lines, level)]
 

@@ -7,7 +7,7 @@ from phasemap.results.shards import write_shard
 from phasemap.study.names import QUANTITIES
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
-from phasemap.training.recording import Finals, TrialResult, record_steps
+from phasemap.training.recording import TrialResult, data_facts, record_steps
 
 EXAMPLES = 480
 SHARD = 1000
@@ -42,12 +42,10 @@ def result_of(trial, status, error=None):
         curves={
             name: values.tolist() for name, values in _curves(trial, np.asarray(steps), n_corrupted, random).items()
         },
-        n_train=EXAMPLES,
-        n_corrupted=n_corrupted,
-        n_classes=31,
+        facts=data_facts(EXAMPLES, n_corrupted, 31),
         train_seconds=1.0,
         device="cpu",
-        finals=Finals(mean_ipr=float(random.random())) if status == "ok" else Finals(),
+        finals={"mean_ipr": float(random.random())} if status == "ok" else {},
         error=error if status == "failed" else None,
     )
 

@@ -395,7 +395,10 @@ def test_the_study_of_a_run_is_written_resolved(place):
     assert "8 trials, 8 to train" in log
 
 
-ADDED = {"rule_capture", "final_rule_capture", "rule_capture_std", "shift_by"}  # after the first shards were written
+ADDED = {
+    *("rule_capture", "rule_capture_std", "shift_by"),
+    *("curve.rule_capture", "final.rule_capture", "setting.shift_by"),
+}  # after the first shards were written
 
 
 def drop_added(path):

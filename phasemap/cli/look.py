@@ -63,12 +63,13 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from phasemap.api import open_run
     from phasemap.figures.spec import figure_spec
     from phasemap.figures.terminal import terminal_figure
+    from phasemap.phases.labelling import rules_differ
     from phasemap.study.trials import count_trials
 
     found = open_run(run, storage)
     trials, points, axes = found.trials, found.points, list(found.study.axis_names)
     bad = trials[trials["status"].isin(["failed", "diverged"])]
-    both = trials.dropna(subset="subphase")
+    differ = rules_differ(trials)
     content = {
         "run": found.place,
         "n_trials": count_trials(found.study),
@@ -81,7 +82,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "n_inferred_points": int(points["inferred"].sum()),
         "expected_wrong": found.expected_wrong,
         "n_missing_points": int(points["phase"].isna().sum()),
-        "rules_disagree": int((both["subphase_memorized_fraction"] != both["subphase_doshi2024"]).sum()),
+        "rules_disagree": differ and differ[0],
         "unlabelled": _reasons(trials),
         "at_step": found.study.phases.at_step,
         "last_record": None if trials["horizon"].isna().all() else int(trials["horizon"].max()),
@@ -98,8 +99,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     if found.study.search.kind != "grid":
         console.print(f"map: {search_words(found)}")
     console.print(
-        f"labelled by {found.study.phases.rule}{_at_step(content)}; "
-        f"the two rules differ on {content['rules_disagree']} of {len(both)} trials"
+        f"labelled by {found.study.phases.rule}{_at_step(content)}"
+        + (f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else "")
     )
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_labels, point_table
-from phasemap.phases.curves import ACCURACIES
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
@@ -41,7 +40,7 @@ def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
 
 def _points_at(study: Study, folder: RunFolder, step: int) -> pd.DataFrame:
     """Return the points of the trials that were trained that far."""
-    rows = merge_rows(labelled_rows(folder, study.phases, step, reached=True))
+    rows = merge_rows(labelled_rows(folder, study, step, reached=True))
     return point_table(study, trial_frame(rows))
 
 
@@ -54,7 +53,9 @@ def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:
 
 
 def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: Sequence[int]) -> Iterator[pd.DataFrame]:
-    """Yield the points' labels and mean accuracies at each step, had the training ended there; one row a point.
+    """Yield the points' labels and the means of what is drawn over the steps, had the training ended at each step.
+
+    One row a point: its labels, its frontiers' quantities, and those whose curves figures show.
 
     ``ids`` are those of the study's trials in its order. A trial whose training had ended before keeps what it had
     then. Cheaper than the whole table of points: without the step times and the other columns.
@@ -62,21 +63,20 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
     place = {trial_id: number for number, trial_id in enumerate(ids)}
     ok = rows.filter(pa.array([status == "ok" for status in rows["status"].to_pylist()], pa.bool_()))
     points = np.asarray([place[name] // len(study.seeds) for name in ok["trial_id"].to_pylist()], dtype=np.int64)
+    quantities = needed_of(study.phases)[0]
     groups = curves_of(ok, *needed_of(study.phases))
-    known = ok.select(["n_corrupted", "n_classes"]).to_pandas().assign(point=points)
+    known = ok.select(list(study.recorded.facts)).to_pandas().assign(point=points)
     n_points = len(ids) // len(study.seeds)
-    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(ACCURACIES, np.nan))
+    nothing = known.iloc[:0].assign(phase="", subphase="", **dict.fromkeys(quantities, np.nan))
     for step in steps:
         parts = [nothing]
         for members, curves in groups:
             if curves.steps[0] <= step:
                 until = curves.until(step)
                 subphase = subphases(until, study.phases)
-                last = {name: until.values[name][:, -1] for name in ACCURACIES}
+                last = {name: until.values[name][:, -1] for name in quantities}
                 part = known.iloc[members].assign(subphase=subphase, phase=phases(subphase, study.phases), **last)
                 parts.append(part)
-        frame = (
-            pd.concat(parts) if parts else known.iloc[:0].assign(**dict.fromkeys(("phase", "subphase", *ACCURACIES)))
-        )
-        means = frame.groupby("point")[list(ACCURACIES)].mean().reindex(range(n_points))
-        yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))
+        frame = pd.concat(parts)
+        means = frame.groupby("point")[list(quantities)].mean().reindex(range(n_points))
+        yield means.reset_index(drop=True).assign(**point_labels(study, frame, n_points))

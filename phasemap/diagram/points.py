@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
 from phasemap.results.schema import setting_value
-from phasemap.study.names import FINALS
+from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
-MEANS = (*QUANTITIES, "peak_test_accuracy", "corruption_effective", *FINALS)
+
+def mean_columns(study: Study) -> tuple[str, ...]:
+    """Return the columns of trials that are averaged over a point's seeds, in the order of the table of points."""
+    recorded = study.recorded
+    shares = tuple(name for name in recorded.facts if name not in recorded.whole)
+    return (*recorded.quantities, *(PEAKS if study.phases.own is None else ()), *shares, *recorded.finals)
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -26,61 +32,78 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     decided in the order of the rule's phases (memorization, forgetting, confusion, grokking).
     """
     points = list(study.points())
-    values = {n: [setting_value(n, point[i]) for point in points] for i, n in enumerate(study.axis_names)}
+    axes = enumerate(study.axis_names)
+    values = {n: [setting_value(study.declared[n], point[i]) for point in points] for i, n in axes}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
     ok = trials[trials["status"] == "ok"]
 
-    labels = point_labels(study.phases, ok, len(points))
+    labels = point_labels(study, ok, len(points))
     for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
     for status in ("failed", "diverged"):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
-    grouped = ok.groupby("point")[list(MEANS)]
+    averaged = mean_columns(study)
+    grouped = ok.groupby("point")[list(averaged)]
     means, deviations = grouped.mean(), grouped.std()
-    for name in MEANS:
+    for name in averaged:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
-    frame["generalizes"] = _generalizes(study.phases, frame)
-    frame["generalization_wins"] = labels["generalization_wins"]
+    for name, sides in _sides(study, frame, labels).items():
+        frame[name] = sides
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
 
 
-def _generalizes(rule: PhaseRule, frame: pd.DataFrame) -> Any:
+def _sides(study: Study, frame: pd.DataFrame, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that say on which side of each frontier the points are."""
+    found: dict[str, Any] = {}
+    for frontier in map_frontiers(study):
+        if frontier.name == GENERALIZATION and frontier.against is None:
+            found[GENERALIZES] = _generalizes(study, frame, frontier)
+        elif frontier.tested:
+            found[WINS_COLUMN] = labels[WINS_COLUMN]
+        else:
+            found[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
+    return found
+
+
+def _generalizes(study: Study, frame: pd.DataFrame, frontier: MapFrontier) -> Any:
     """Tell which points generalize: by their phase, or of own labels by the frontier that is called so."""
-    if rule.own is None:
-        answer = pd.array(frame["phase"] == "grokking", dtype="boolean")
+    if study.phases.own is None:
+        answer = pd.array(frame["phase"] == phase_named(GENERALIZES), dtype="boolean")
     else:
-        answer = pd.array(frame["test_accuracy"] >= rule.generalized, dtype="boolean")
-        answer[frame["test_accuracy"].isna() | ("generalization" not in rule.frontiers)] = pd.NA
+        values = frame[frontier.quantity]
+        answer = pd.array(np.where(values.isna(), pd.NA, values >= frontier.level), dtype="boolean")
     answer[frame["n_seeds"] == 0] = pd.NA
     return answer
 
 
-def point_labels(rule: PhaseRule, ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
+def point_labels(study: Study, ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
     """Merge the labels of trials that ended ``ok`` into columns (n_points,): what a majority of the seeds says.
 
     ``ok`` has the number of each trial's point, phase, subphase, what the networks answered to corrupted examples, and
     how many of these there are.
     """
+    rule = study.phases
     phase = _counts(ok, "phase", rule.phases, n_points)
     subphase = _counts(ok, "subphase", rule.labels, n_points)
     n_seeds = np.bincount(ok["point"].to_numpy(dtype=np.int64), minlength=n_points)
     n_labelled = phase.sum(axis=1)
-    majority = np.asarray(rule.phases, dtype=object)[phase.argmax(axis=1)]
-    low, high = _wilson(phase.max(axis=1), n_labelled)
+    majority = _most_frequent(rule.phases, phase)
+    agreeing = phase.max(axis=1, initial=0)
+    low, high = _wilson(agreeing, n_labelled)
     return {
         "phase": _where_seen(n_labelled, majority),
         "subphase": _where_seen(n_labelled, _majority_within(rule, subphase, majority)),
-        "agreement": np.where(n_labelled > 1, phase.max(axis=1) / np.maximum(n_labelled, 1), np.nan),
+        "agreement": np.where(n_labelled > 1, agreeing / np.maximum(n_labelled, 1), np.nan),
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
-        "generalization_wins": _where_seen(n_seeds, _wins(ok, n_points)),
+        WINS_COLUMN: _where_seen(n_seeds, _wins(study, ok, n_points)),
     }
 
 
@@ -116,22 +139,30 @@ def _counts(ok: pd.DataFrame, column: str, names: Sequence[str], n_points: int) 
 
 def _majority_within(rule: PhaseRule, counts: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Return the most frequent subphase among those of each point's phase."""
-    names = np.asarray(rule.labels, dtype=object)
+    names = rule.labels
     phase_of = np.asarray([rule.phase_of[name] for name in rule.labels], dtype=object)
-    inside = np.where(phase_of[None, :] == phase[:, None], counts, -1)
-    return np.asarray(names[inside.argmax(axis=1)])
+    return _most_frequent(names, np.where(phase_of[None, :] == phase[:, None], counts, -1))
 
 
-def _wins(ok: pd.DataFrame, n_points: int) -> np.ndarray:
-    """Pool the corrupted examples of a point's seeds and test which answer is more frequent."""
-    corrupted = ok["n_corrupted"].to_numpy(dtype=np.int64)
+def _most_frequent(names: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Return the name (n_points,) with the highest count (n_points, names), the first of equal ones; None of none."""
+    if not len(names):
+        return np.full(len(counts), None, dtype=object)
+    return np.asarray(names, dtype=object)[counts.argmax(axis=1)]
+
+
+def _wins(study: Study, ok: pd.DataFrame, n_points: int) -> np.ndarray:
+    """Pool the corrupted examples of a point's seeds and test which answer is more frequent; None if not tested."""
+    tested = [frontier for frontier in map_frontiers(study) if frontier.tested]
+    if not tested:
+        return np.full(n_points, None, dtype=object)
+    corrupted = ok[N_CORRUPTED].to_numpy(dtype=np.int64)
     point = ok["point"].to_numpy(dtype=np.int64)
 
     def pooled(counts: np.ndarray) -> np.ndarray:
         return np.bincount(point, weights=counts, minlength=n_points).round().astype(np.int64)
 
-    recovered = np.round(ok["recovered_accuracy"].fillna(0.0).to_numpy() * corrupted)
-    memorized = np.round(ok["memorized_accuracy"].fillna(0.0).to_numpy() * corrupted)
+    recovered, memorized = (np.round(ok[name].fillna(0.0).to_numpy() * corrupted) for name in tested[0].quantities)
     chance = np.ones(n_points)
-    chance[point] = 1.0 / ok["n_classes"].to_numpy(dtype=float)
+    chance[point] = 1.0 / ok[N_CLASSES].to_numpy(dtype=float)
     return generalization_wins(pooled(recovered), pooled(memorized), pooled(corrupted), chance)

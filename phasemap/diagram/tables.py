@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.diagram.points import point_table
-from phasemap.phases.terms import kept_terms
 from phasemap.results.curves import write_curves
 from phasemap.results.folder import RunFolder
 from phasemap.results.inside import read_inside
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import merge_rows, select_rows, trial_frame
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shards
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
@@ -35,14 +35,14 @@ class Tables:
 def derive(folder: RunFolder, study: Study | None = None) -> Tables:
     """Merge a run's shards and label them by the study's rule."""
     study = study or load_resolved(folder.study)
-    rows = merge_rows(labelled_rows(folder, study.phases, terms=bool(kept_terms(study))))
+    rows = merge_rows(labelled_rows(folder, study))
     trials = trial_frame(select_rows(rows, grid_ids(study)))
     return Tables(study=study, trials=trials, points=point_table(study, trials))
 
 
 def study_rows(folder: RunFolder, study: Study) -> pa.Table:
     """Merge a run's shards into one row for each trial of a study, in the study's order, with its curves as lists."""
-    return select_rows(merge_rows(read_shards(folder)), grid_ids(study))
+    return select_rows(merge_rows(read_shards(folder, schema=shard_schema(study))), grid_ids(study))
 
 
 def write_tables(folder: RunFolder, tables: Tables, *, curves: bool) -> None:
@@ -52,7 +52,7 @@ def write_tables(folder: RunFolder, tables: Tables, *, curves: bool) -> None:
     if folder.fetch_all(folder.inside):
         _write(folder, folder.neurons, read_inside(folder, tables.trials))
     if curves:
-        write_curves(folder, tables.trials["trial_id"].tolist())
+        write_curves(folder, tables.trials["trial_id"].tolist(), shard_schema(tables.study))
 
 
 def _arrow(frame: pd.DataFrame) -> pa.Table:

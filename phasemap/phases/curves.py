@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,12 @@ class Curves:
 
     steps: NDArray[np.int64]  # (T,) rising
     values: Mapping[str, Floats]  # quantity -> (n, T)
-    corruption: Floats  # (n,) the nominal share of corrupted labels
-    n_corrupted: NDArray[np.int64]  # (n,) labels that are really wrong
-    facts: Mapping[str, Floats] = field(default_factory=dict)  # other settings and facts by name, (n,) each
+    facts: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # settings and facts by name, (n,) each
+    n: int = 0  # trials, where nothing else is known of them
 
     def fact(self, name: str) -> Floats:
         """Return a setting or a fact (n,); KeyError where it is not known."""
-        known = {"corruption": self.corruption, "n_corrupted": self.n_corrupted, **self.facts}
-        return np.asarray(known[name], dtype=float)
+        return np.asarray(self.facts[name], dtype=float)
 
     def until(self, step: int) -> Curves:
         """Return the curves as they were at an earlier horizon; ValueError if nothing was recorded by then."""
@@ -38,10 +37,9 @@ class Curves:
         return Curves(
             steps=self.steps[:kept],
             values={name: value[:, :kept] for name, value in self.values.items()},
-            corruption=self.corruption,
-            n_corrupted=self.n_corrupted,
             facts=self.facts,
+            n=self.n,
         )
 
     def __len__(self) -> int:
-        return len(self.corruption)
+        return max((len(known) for known in (*self.values.values(), *self.facts.values())), default=self.n)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from phasemap.phases.terms import kept_terms
 from phasemap.planning.calibration import Calibration, calibrate
 from phasemap.planning.kernels import KernelChoice, choose_kernel
 from phasemap.planning.packs import Pack, plan_packs
@@ -94,7 +93,7 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
 
 def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     """Return the rows of a study's trials that a run's folder has."""
-    rows = merge_rows(labelled_rows(folder, study.phases, terms=bool(kept_terms(study))))
+    rows = merge_rows(labelled_rows(folder, study))
     return trial_frame(select_rows(rows, grid_ids(study)))
 
 

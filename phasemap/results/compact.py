@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phasemap.results.curves import chosen_pieces, chosen_rows
 from phasemap.results.folder import RunFolder
-from phasemap.results.schema import SHARD_SCHEMA
-from phasemap.results.shards import batches, shard_files, shard_stamp
+from phasemap.results.schema import SHARD_SCHEMA, stored_schema
+from phasemap.results.shards import as_stored, batches, shard_files, shard_stamp
 
 FEWEST_SHARDS = 32  # fewer are left as they are
 WHOLE_ROWS = 50_000  # a file of so many rows is never written again
@@ -20,7 +21,7 @@ GROUP_ROWS = 4096  # of a row group: what a merge labels at once
 PREFIX = "whole-"
 
 
-def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS) -> int:
+def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS, *, schema: pa.Schema = SHARD_SCHEMA) -> int:
     """Replace a run's small shards by one file, and return how many were replaced; the caller holds the run's lock.
 
     The whole file stands before the first shard is removed, so that a process that is killed at any moment leaves each
@@ -33,7 +34,7 @@ def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS) -> int:
         return 0
     stamps = {path: shard_stamp(path) for path in small}
     target = folder.shards / f"{PREFIX}{_digest(list(stamps.values()))}.parquet"
-    folder.write(target, lambda temporary: _write(temporary, small))
+    folder.write(target, lambda temporary: _write(temporary, small, schema))
     _make_durable(folder.shards)
     remove_unchanged(folder, stamps)
     return len(small)
@@ -47,10 +48,10 @@ def remove_unchanged(folder: RunFolder, stamps: Mapping[Path, str]) -> None:
             folder.remove(path)
 
 
-def _write(path: Path, shards: Sequence[Path]) -> None:
-    with pq.ParquetWriter(path, SHARD_SCHEMA, compression="zstd") as file:
-        for group in batches(chosen_pieces(chosen_rows(shards)), GROUP_ROWS):
-            file.write_table(group, row_group_size=GROUP_ROWS)
+def _write(path: Path, shards: Sequence[Path], schema: pa.Schema) -> None:
+    with pq.ParquetWriter(path, stored_schema(schema), compression="zstd") as file:
+        for group in batches(chosen_pieces(chosen_rows(shards), schema=schema), GROUP_ROWS):
+            file.write_table(as_stored(group), row_group_size=GROUP_ROWS)
 
 
 def _digest(stamps: Sequence[str]) -> str:

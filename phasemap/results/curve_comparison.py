@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from phasemap.phases.curves import QUANTITIES
 from phasemap.results.merge import trial_table
+from phasemap.results.schema import named
 from phasemap.study.spec import PhaseRule
 
 EARLY_STEPS = 50
@@ -57,7 +57,7 @@ class Comparison:
 def compare(stored: pa.Table, replayed: pa.Table, rule: PhaseRule) -> Comparison:
     """Compare two shard rows of one trial; tolerance means the same ending and TOLERANCE over the first steps."""
     one, other = stored.to_pylist()[0], replayed.to_pylist()[0]
-    deviations = {name: _deviation(one, other, name) for name in QUANTITIES}
+    deviations = {name: _deviation(one, other, name) for name in named(stored.schema, "curve")}
     endings = _ending(stored, one, rule), _ending(replayed, other, rule)
     same_steps = one["step"] == other["step"]
     verdict: Verdict = "not_met"

@@ -10,15 +10,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.labelling import needed_of
+from phasemap.phases.rules import MEMORIZED_FRACTION
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
-from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.schema import SHARD_SCHEMA, named
 from phasemap.results.shards import batches, reread_if_replaced, shard_files, shard_pieces
 
-CURVE_COLUMNS = ["trial_id", "status", "corruption", "n_corrupted", "step", *QUANTITIES]
 GROUP_ROWS = 1 << 18  # of a row group in the file: some thousand trials
-CURVE_SCHEMA = curve_table(pa.schema([SHARD_SCHEMA.field(name) for name in CURVE_COLUMNS]).empty_table()).schema
+
+
+def curve_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns of shards that the long form shows: also facts of the built-in rules, where they are there."""
+    facts = [name for name in needed_of(MEMORIZED_FRACTION)[1] if name in schema.names]
+    return ["trial_id", "status", *facts, "step", *named(schema, "curve")]
+
+
+def curve_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema of the long form of shards with ``schema``."""
+    return curve_table(pa.schema([schema.field(name) for name in curve_columns(schema)]).empty_table()).schema
 
 
 def chosen_rows(paths: Sequence[Path]) -> Mapping[Path, np.ndarray]:
@@ -36,34 +46,40 @@ def chosen_rows(paths: Sequence[Path]) -> Mapping[Path, np.ndarray]:
     return {path: part - start for path, part, start in zip(paths, parts, starts[:-1], strict=True)}
 
 
-def chosen_pieces(chosen: Mapping[Path, np.ndarray], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def chosen_pieces(
+    chosen: Mapping[Path, np.ndarray], columns: Sequence[str] | None = None, *, schema: pa.Schema = SHARD_SCHEMA
+) -> Iterator[pa.Table]:
     """Read the chosen rows of shards, in pieces that fit into memory."""
     for path, rows in chosen.items():
         start = 0
-        for piece in shard_pieces(path, columns):
+        for piece in shard_pieces(path, columns, schema=schema):
             inside = rows[(rows >= start) & (rows < start + len(piece))] - start
             start += len(piece)
             if len(inside):
                 yield piece if len(inside) == len(piece) else piece.take(pa.array(inside))
 
 
-def read_curves(folder: RunFolder, trial_ids: Sequence[str]) -> pa.Table:
+def read_curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema = SHARD_SCHEMA) -> pa.Table:
     """Read the curves of the given trials: one row a trial and recorded step, the rows of a trial together."""
-    return reread_if_replaced(lambda: pa.concat_tables([CURVE_SCHEMA.empty_table(), *_curves(folder, trial_ids)]))
+
+    def read() -> pa.Table:
+        return pa.concat_tables([curve_schema(schema).empty_table(), *_curves(folder, trial_ids, schema)])
+
+    return reread_if_replaced(read)
 
 
-def write_curves(folder: RunFolder, trial_ids: Sequence[str]) -> None:
+def write_curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema = SHARD_SCHEMA) -> None:
     """Write curves.parquet, whole, holding one row group at a time in memory."""
 
     def write(path: Path) -> None:
-        with pq.ParquetWriter(path, CURVE_SCHEMA, compression="zstd") as file:
-            for part in batches(_curves(folder, trial_ids), GROUP_ROWS):
+        with pq.ParquetWriter(path, curve_schema(schema), compression="zstd") as file:
+            for part in batches(_curves(folder, trial_ids, schema), GROUP_ROWS):
                 file.write_table(part)
 
     folder.write(folder.curves, write)
 
 
-def _curves(folder: RunFolder, trial_ids: Sequence[str]) -> Iterator[pa.Table]:
+def _curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
     wanted = pa.array(trial_ids, pa.string())
-    for piece in chosen_pieces(chosen_rows(shard_files(folder)), CURVE_COLUMNS):
+    for piece in chosen_pieces(chosen_rows(shard_files(folder)), curve_columns(schema), schema=schema):
         yield curve_table(piece.filter(pc.is_in(piece["trial_id"], wanted)))

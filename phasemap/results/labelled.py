@@ -8,7 +8,6 @@ from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,35 +17,31 @@ import pyarrow.parquet as pq
 import phasemap.phases
 import phasemap.study
 from phasemap._version import __version__
-from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.labelling import needed_of
-from phasemap.phases.terms import term_quantities
+from phasemap.phases.terms import kept_terms, term_quantities
 from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import steps_in, trial_rows, trial_schema
-from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.schema import role_of, shard_schema
 from phasemap.results.shards import batches, read_shards, reread_if_replaced, shard_files, shard_pieces, shard_stamp
-from phasemap.study.spec import PhaseRule
+from phasemap.study.spec import Study
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
 LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a rule says
 STAMP = pa.field("shard", pa.string())
 
 
-def labelled_rows(
-    folder: RunFolder, rule: PhaseRule, at_step: int | None = None, *, reached: bool = False, terms: bool = False
-) -> pa.Table:
-    """Return every row of every shard with TRIAL_COLUMNS, labelled at the rule's step or at an earlier one; not merged.
+def labelled_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+    """Return every row of every shard as ``trial_rows`` does, labelled by the study's rule at its step or at an earlier
+    one; not merged. With a search by own labels, the rows have the values of the rule's terms too.
 
-    With ``terms`` the rows have the values of the terms of own labels too, as a search needs them.
     ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
     is read once for a rule; the cache may be removed at any time.
     """
-    at_step = rule.at_step if at_step is None else at_step
+    at_step = study.phases.at_step if at_step is None else at_step
     if at_step is not None:
-        wanted = _Labels(rule, terms)
-        return reread_if_replaced(lambda: _all(_label(stamped(folder), wanted, at_step, reached=reached), wanted))
-    path = folder.cache / f"labels-{_cache_key(rule, terms=terms)}.parquet"
-    return reread_if_replaced(lambda: _labelled_by_cache(folder, _Labels(rule, terms), path))
+        return reread_if_replaced(lambda: _all(_label(stamped(folder), study, at_step, reached=reached), study))
+    path = folder.cache / f"labels-{_cache_key(study)}.parquet"
+    return reread_if_replaced(lambda: _labelled_by_cache(folder, study, path))
 
 
 def stamped(folder: RunFolder) -> dict[str, Path]:
@@ -54,26 +49,19 @@ def stamped(folder: RunFolder) -> dict[str, Path]:
     return {shard_stamp(path): path for path in shard_files(folder)}
 
 
-def cache_schema(rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
+def cache_schema(study: Study) -> pa.Schema:
     """Return the schema of the labels that are kept."""
-    return trial_schema(rule, terms=terms).append(STAMP)
+    return trial_schema(shard_schema(study), study.phases, terms=bool(kept_terms(study))).append(STAMP)
 
 
-class _Labels(NamedTuple):
-    """Which labels: by a rule, and whether the values of its terms stand beside them."""
-
-    rule: PhaseRule
-    terms: bool
-
-
-def _labelled_by_cache(folder: RunFolder, wanted: _Labels, path: Path) -> pa.Table:
+def _labelled_by_cache(folder: RunFolder, study: Study, path: Path) -> pa.Table:
     shards = stamped(folder)
-    known = _read_cache(path, cache_schema(wanted.rule, terms=wanted.terms))
+    known = _read_cache(path, cache_schema(study))
     kept = known.filter(pc.is_in(known["shard"], pa.array(shards, pa.string())))
     there = set(pc.unique(kept["shard"]).to_pylist())
     new = {stamp: shard for stamp, shard in shards.items() if stamp not in there}
     if new or len(kept) < len(known):
-        kept = pa.concat_tables([kept, *_label(new, wanted)])
+        kept = pa.concat_tables([kept, *_label(new, study)])
         _write_cache(path, kept)
     return kept.drop_columns([STAMP.name])
 
@@ -86,15 +74,16 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 
 
 def _label(
-    shards: dict[str, Path], wanted: _Labels, at_step: int | None = None, *, reached: bool = False
+    shards: dict[str, Path], study: Study, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    needed = {*needed_of(wanted.rule)[0], *(term_quantities(wanted.rule) if wanted.terms else ())}
-    at_horizon = [name for name in SHARD_SCHEMA.names if name not in QUANTITIES or name in needed]
+    terms, schema = bool(kept_terms(study)), shard_schema(study)
+    needed = {*needed_of(study.phases)[0], *(term_quantities(study.phases) if terms else ())}
+    at_horizon = [field.name for field in schema if role_of(field) != "curve" or field.name in needed]
     columns = at_horizon if at_step is None else None
-    for rows in batches(_stamped_pieces(shards, columns), BATCH_ROWS):
+    for rows in batches(_stamped_pieces(shards, columns, schema), BATCH_ROWS):
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
-        yield trial_rows(rows, wanted.rule, at_step, terms=wanted.terms).append_column(STAMP, rows[STAMP.name])
+        yield trial_rows(rows, study.phases, at_step, terms=terms).append_column(STAMP, rows[STAMP.name])
 
 
 def _last_steps(rows: pa.Table) -> np.ndarray:
@@ -107,20 +96,19 @@ def _last_steps(rows: pa.Table) -> np.ndarray:
     return last
 
 
-def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None) -> Iterator[pa.Table]:
+def _stamped_pieces(shards: dict[str, Path], columns: list[str] | None, schema: pa.Schema) -> Iterator[pa.Table]:
     for stamp, path in shards.items():
-        for piece in shard_pieces(path, columns):
+        for piece in shard_pieces(path, columns, schema=schema):
             yield piece.append_column(STAMP, pa.array([stamp] * len(piece), pa.string()))
 
 
-def _all(parts: Iterable[pa.Table], wanted: _Labels) -> pa.Table:
-    schema = cache_schema(wanted.rule, terms=wanted.terms)
-    return pa.concat_tables([schema.empty_table(), *parts]).drop_columns([STAMP.name])
+def _all(parts: Iterable[pa.Table], study: Study) -> pa.Table:
+    return pa.concat_tables([cache_schema(study).empty_table(), *parts]).drop_columns([STAMP.name])
 
 
-def _cache_key(rule: PhaseRule, *, terms: bool = False) -> str:
+def _cache_key(study: Study) -> str:
     """Name what labels depend on beside the curves: the rule, and the code that labels."""
-    text = f"{rule!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(rule, terms=terms)}"
+    text = f"{study.phases!r} {__version__} {code_digest(*map(files, LANGUAGE))} {cache_schema(study)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

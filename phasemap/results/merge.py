@@ -9,55 +9,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from phasemap.phases.curves import QUANTITIES, Curves
-from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, needed_of, own_columns
+from phasemap.phases.curves import Curves
+from phasemap.phases.labelling import label_columns, label_curves, name_columns, needed_of, number_columns
 from phasemap.phases.terms import own_terms, term_column, term_columns
-from phasemap.results.schema import SHARD_SCHEMA, STATUSES
+from phasemap.results.schema import LAST, STATUSES, named
 from phasemap.study.errors import UserError
-from phasemap.study.names import FINALS
-from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.spec import PhaseRule
 
-N_NAMES = LABEL_COLUMNS.index("label_reason") + 1  # of the columns of labels, the first are texts
-TRIAL_COLUMNS = (
-    "trial_id",
-    *NETWORK_SETTINGS,
-    "seed",
-    "status",
-    *LABEL_COLUMNS[:N_NAMES],
-    *QUANTITIES,
-    "corruption_effective",
-    "n_train",
-    "n_corrupted",
-    "n_classes",
-    *LABEL_COLUMNS[N_NAMES:],
-    *FINALS,
-    "train_seconds",
-    "pack_id",
-    "host",
-    "device",
-    "kernel",
-    "error",
-)
-LABEL_TYPES = {"horizon": pa.int64(), "delayed": pa.bool_(), "settled": pa.bool_()} | dict.fromkeys(
-    LABEL_COLUMNS[:N_NAMES], pa.string()
-)  # the others are numbers
-TRIAL_SCHEMA = pa.schema(
-    [
-        SHARD_SCHEMA.field(name)
-        if name in SHARD_SCHEMA.names and name not in QUANTITIES
-        else pa.field(name, LABEL_TYPES.get(name, pa.float64()))
-        for name in TRIAL_COLUMNS
+COLUMN_TYPES = {float: pa.float64(), bool: pa.bool_(), int: pa.int64()}
+
+
+def trial_schema(schema: pa.Schema, rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
+    """Return the columns of the table of trials, whose shards have ``schema``, in their order.
+
+    With ``terms`` the values of the terms of own labels come last.
+    """
+    facts = sorted(named(schema, "fact"), key=lambda name: pa.types.is_integer(schema.field(name).type))
+    fields = [
+        *(schema.field(name) for name in ("trial_id", *named(schema, "setting"), "seed", "status")),
+        *(pa.field(name, pa.string()) for name in name_columns(rule)),
+        *(pa.field(name.removeprefix(LAST), pa.float64()) for name in named(schema, "last")),
+        *map(schema.field, facts),
+        *(pa.field(name, COLUMN_TYPES[kind]) for name, kind in number_columns(rule).items()),
+        *(schema.field(name) for name in (*named(schema, "final"), "train_seconds", "pack_id", "host", "device")),
+        *(schema.field(name) for name in ("kernel", *named(schema, "text"), "error")),
+        *(pa.field(term_column(term), pa.float64()) for term in (own_terms(rule) if terms else ())),
     ]
-)
-
-
-def trial_schema(rule: PhaseRule, *, terms: bool = False) -> pa.Schema:
-    """Return the schema of the table of trials: TRIAL_SCHEMA, the columns of own labels, and with ``terms`` theirs."""
-    own = own_columns(rule).items()
-    fields = [pa.field(name, pa.bool_() if kind is bool else pa.float64()) for name, kind in own]
-    fields += [pa.field(term_column(term), pa.float64()) for term in (own_terms(rule) if terms else ())]
-    return pa.schema([*TRIAL_SCHEMA, *fields])
+    return pa.schema([field.with_metadata(None) for field in fields])
 
 
 MERGE_KEYS = ["trial_id", "status", "pack_id", "host", "error", "train_seconds"]
@@ -100,13 +78,13 @@ def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, 
 def trial_frame(rows: pa.Table) -> pd.DataFrame:
     """Return labelled rows as a data frame, whose truth values may be missing."""
     frame: pd.DataFrame = rows.to_pandas()
-    settings = (*NETWORK_SETTINGS, *SHARD_SCHEMA.names)
-    truths = [field.name for field in rows.schema if field.type == pa.bool_() and field.name not in settings]
+    first = rows.schema.names.index("status")  # settings stand before it, and have no missing truths
+    truths = [field.name for field in list(rows.schema)[first:] if field.type == pa.bool_()]
     return frame.astype(dict.fromkeys(truths, "boolean"))
 
 
 def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pa.Table:
-    """Return one row a trial with TRIAL_COLUMNS: settings, labels at the rule's step (or at an earlier one), timing.
+    """Return one row a trial with ``trial_schema``: settings, labels at the rule's step (or at an earlier one), timing.
 
     With ``terms`` the values of the terms of own labels follow, as a search needs them.
     Only trials with status ``ok`` get labels. At the horizon ``needed_of`` the rule are all that is needed of the
@@ -114,37 +92,35 @@ def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, t
     """
     at_step = rule.at_step if at_step is None else at_step
     labels = _labels(rows, rule, at_step, terms=terms).reindex(range(len(rows)))
-    schema = trial_schema(rule, terms=terms)
+    quantities = [name.removeprefix(LAST) for name in named(rows.schema, "last")]
+    schema = trial_schema(rows.schema, rule, terms=terms)
     columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}
-    for name in (*LABEL_COLUMNS, *schema.names[len(TRIAL_SCHEMA.names) :]):
+    for name in (*label_columns(rule), *_term_names(rule, terms=terms)):
         columns[name] = pa.array(labels[name], schema.field(name).type, from_pandas=True)
-    for name in QUANTITIES:
-        columns[name] = rows[f"final_{name}"]
+    for name in quantities:
+        columns[name] = rows[f"{LAST}{name}"]
         if at_step is not None:
             columns[name] = pc.coalesce(pa.array(labels[name], pa.float64(), from_pandas=True), columns[name])
-    if at_step is not None:
-        columns |= {name: pa.nulls(len(rows), pa.float64()) for name in FINALS}  # known of the final weights only
+    if at_step is not None:  # known of the final weights only
+        columns |= {name: pa.nulls(len(rows), pa.float64()) for name in named(rows.schema, "final")}
     return pa.table(columns, schema=schema)
 
 
 def curve_table(rows: pa.Table) -> pa.Table:
-    """Return the curves in long form: trial_id, status, corruption, n_corrupted, step and the quantities."""
+    """Return the curves in long form: trial_id, status, the settings and facts among the columns, step, quantities."""
     counts = pc.list_value_length(rows["step"]).to_numpy()
     repeat = pa.array(np.repeat(np.arange(len(counts)), counts))
-    columns = {
-        name: rows[name].combine_chunks().take(repeat) for name in ("trial_id", "status", "corruption", "n_corrupted")
-    }
-    for name in ("step", *QUANTITIES):
+    further = (*named(rows.schema, "setting"), *named(rows.schema, "fact"))
+    columns = {name: rows[name].combine_chunks().take(repeat) for name in ("trial_id", "status", *further)}
+    for name in ("step", *named(rows.schema, "curve")):
         flat = rows[name].combine_chunks().flatten()
         columns[name] = flat if name == "step" else pa.array(flat.to_numpy(zero_copy_only=False), from_pandas=True)
     return pa.table(columns)
 
 
-def curves_of(
-    rows: pa.Table, quantities: Sequence[str] = QUANTITIES, facts: Sequence[str] = ()
-) -> list[tuple[np.ndarray, Curves]]:
+def curves_of(rows: pa.Table, quantities: Sequence[str], facts: Sequence[str] = ()) -> list[tuple[np.ndarray, Curves]]:
     """Return (row numbers, curves) for every group of trials that were recorded at the same steps."""
-    rows = rows.select(["step", "corruption", "n_corrupted", *quantities, *facts])
+    rows = rows.select(["step", *quantities, *facts])
     found = []
     for recorded, members in _same_steps(rows["step"].combine_chunks()):
         part = rows if len(members) == len(rows) else rows.take(pa.array(members))
@@ -155,9 +131,8 @@ def curves_of(
         curves = Curves(
             steps=recorded,
             values=values,
-            corruption=part["corruption"].to_numpy(),
-            n_corrupted=part["n_corrupted"].to_numpy(),
             facts={name: part[name].cast(pa.float64()).to_numpy() for name in facts},
+            n=len(members),
         )
         found.append((members, curves))
     return found
@@ -182,22 +157,24 @@ def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield recorded, rows[group.ravel() == number]
 
 
+def _term_names(rule: PhaseRule, *, terms: bool) -> list[str]:
+    return [term_column(term) for term in own_terms(rule)] if terms else []
+
+
 def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
     parts = []
-    known = [name for name in QUANTITIES if name in rows.column_names]
-    facts = needed_of(rule)[1]
+    known, facts = named(rows.schema, "curve"), needed_of(rule)[1]
     for members, curves in curves_of(rows.take(pa.array(ok)) if len(ok) < len(rows) else rows, known, facts):
         try:
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
-        labelled = label_curves(until, rule)
-        if terms:
-            labelled = labelled.assign(**term_columns(until, rule))
-        parts.append(labelled.set_index(pd.Index(ok[members])))
+        further = term_columns(until, rule) if terms else {}
+        parts.append(label_curves(until, rule).assign(**further).set_index(pd.Index(ok[members])))
     if not parts:
-        further = trial_schema(rule, terms=terms).names[len(TRIAL_SCHEMA.names) :]
-        return pd.DataFrame(columns=[*LABEL_COLUMNS, *further, *QUANTITIES], index=pd.Index([], dtype=int))
+        return pd.DataFrame(
+            columns=[*label_columns(rule), *known, *_term_names(rule, terms=terms)], index=pd.Index([], dtype=int)
+        )
     return pd.concat(parts)

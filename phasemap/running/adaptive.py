@@ -13,6 +13,7 @@ from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.plan import known_trials
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard
 from phasemap.running.worker import PackReport
 from phasemap.search.completed import modelled_words
@@ -70,7 +71,8 @@ class PackSource:
         """Tell the search of a pack that was stored."""
         shard = self.folder.shards / report.shard
         self.folder.fetch(shard)
-        rows = trial_table(read_shard(shard), self.study.phases, terms=bool(kept_terms(self.study)))
+        rows = read_shard(shard, schema=shard_schema(self.study))
+        rows = trial_table(rows, self.study.phases, terms=bool(kept_terms(self.study)))
         self.search.tell(rows)
         self.n_done += len(rows)
 

@@ -22,6 +22,7 @@ from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.progress import Progress
@@ -209,7 +210,7 @@ class _Run:
                 search = self.study.search if self.plan.adaptive else None
                 with Progress(self.plan.packs, reused=reused, search=search, quiet=self.quiet) as progress:
                     self._rounds(runner, progress)
-                compact(self.folder)
+                compact(self.folder, schema=shard_schema(self.study))
             outcome = "done"
         except KeyboardInterrupt:
             outcome = "interrupted"
@@ -248,9 +249,8 @@ class _Run:
         """Give packs to the runner until each is stored: those that fail again, then halved, down to the bad trial."""
         workload = Workload(
             folder=self.folder,
-            rule=self.study.phases,
+            study=self.study,
             device=self.device,
-            record=self.study.record,
             fused=self.plan.kernel.fused,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}

@@ -16,6 +16,7 @@ from phasemap.results.curve_comparison import Comparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import read_provenance, surroundings
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
@@ -43,7 +44,7 @@ def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool 
     UserError if the study has no such trial, or the run has nothing of it to compare with.
     """
     trial = find_trial(study, trial_id)
-    stored = _stored(folder, trial)
+    stored = _stored(folder, study, trial)
     started = time.monotonic()
     device, kernel = stored["device"][0].as_py(), stored["kernel"][0].as_py()
     replayed = _train(trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
@@ -62,8 +63,8 @@ def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool 
     )
 
 
-def _stored(folder: RunFolder, trial: Trial) -> pa.Table:
-    rows = read_shards(folder)
+def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
+    rows = read_shards(folder, schema=shard_schema(study))
     row = merge_rows(rows.filter(pc.equal(rows["trial_id"], trial.trial_id)))
     if not len(row):
         raise UserError(f"trial {trial} is not trained yet: there is no curve to compare with; needed: phasemap run")

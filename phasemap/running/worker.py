@@ -13,15 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from phasemap.phases.curves import QUANTITIES
 from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
-from phasemap.study.spec import PhaseRule
+from phasemap.study.spec import Study
 from phasemap.training.recording import TrialResult
 
 
@@ -30,9 +30,8 @@ class Workload:
     """What all packs of a run have in common."""
 
     folder: RunFolder
-    rule: PhaseRule
+    study: Study
     device: str
-    record: tuple[str, ...] = ()
     fused: bool = False  # whether the fused kernel is used, where the worker has it
 
 
@@ -92,7 +91,7 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
     except RuntimeError as error:
         raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
     kernel = partial(make_kernel, fused=workload.fused)
-    train = partial(train_pack, pack.trials, device=device, record=workload.record, kernel=kernel)
+    train = partial(train_pack, pack.trials, device=device, record=workload.study.record, kernel=kernel)
     try:
         return train(hooks=hooks)
     except CheckpointError:
@@ -111,11 +110,7 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
         TrialResult(
             trial=trial,
             status="failed",
-            steps=(),
-            curves={name: [] for name in QUANTITIES},
-            n_train=0,
-            n_corrupted=0,
-            n_classes=0,
+            facts=dict.fromkeys(workload.study.recorded.whole, 0),
             train_seconds=0.0,
             device=workload.device,
             error=error,
@@ -126,9 +121,10 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
 
 
 def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+    columns = shard_schema(workload.study), workload.study.declared
     write_inside(workload.folder, pack.pack_id, results)  # first: the shard says that the pack is done
-    write_shard(workload.folder, pack.pack_id, results)
-    return _report(pack, shard_table(pack.pack_id, results), workload)
+    write_shard(workload.folder, pack.pack_id, results, *columns)
+    return _report(pack, shard_table(pack.pack_id, results, *columns), workload)
 
 
 def _stored(pack: Pack, workload: Workload) -> PackReport | None:
@@ -137,18 +133,18 @@ def _stored(pack: Pack, workload: Workload) -> PackReport | None:
     if not workload.folder.fetch(path):
         return None
     try:
-        table = read_shard(path)
+        table = read_shard(path, schema=shard_schema(workload.study))
     except DamagedShardError:
         return None
     return None if "failed" in table["status"].to_pylist() else _report(pack, table, workload)
 
 
 def _report(pack: Pack, table: pa.Table, workload: Workload) -> PackReport:
-    rows = trial_table(table, workload.rule)
+    rows = trial_table(table, workload.study.phases)
     statuses = Counter(rows["status"])
     single = None
     if len(rows) == 1 and statuses["ok"]:
-        single = rows.iloc[0][["phase", "subphase", *QUANTITIES]].to_dict()
+        single = rows.iloc[0][["phase", "subphase", *workload.study.recorded.quantities]].to_dict()
     return PackReport(
         pack_id=pack.pack_id,
         shard=workload.folder.shard(pack.pack_id).name,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
-from phasemap.study.claims import LABELS
+from phasemap.study.claims import vocabulary
 from phasemap.study.combinations import Found, longest_training
 from phasemap.study.errors import did_you_mean
-from phasemap.study.names import FRONTIERS
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
@@ -22,7 +21,10 @@ def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _search(study.search)
-    if study.search.metric not in (metrics := (WHOLE_MAP, *frontier_names(study.phases))):
+    if study.search.kind == "boundary" and study.search.metric == WHOLE_MAP and not study.phases.labels:
+        kinds = "allowed: grid, random or sobol, labels, or a frontier as its metric"
+        yield ("search", "kind"), f"= boundary seeks borders between labels, and the study has none; {kinds}"
+    if study.search.metric not in (metrics := (WHOLE_MAP, *study.phases.frontiers)):
         hint = did_you_mean(study.search.metric, metrics)
         yield ("search", "metric"), f"= {study.search.metric!r} is not allowed; allowed: {', '.join(metrics)}{hint}"
     yield from check_networks(study)
@@ -45,16 +47,6 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
-def claim_labels(rule: PhaseRule) -> tuple[str, ...]:
-    """Return the labels and phases that a claim may name."""
-    return LABELS if rule.own is None else tuple(dict.fromkeys((*rule.labels, *rule.phases)))
-
-
-def frontier_names(rule: PhaseRule) -> tuple[str, ...]:
-    """Return the names of the frontiers that a rule has."""
-    return FRONTIERS if rule.own is None else tuple(frontier.name for frontier in rule.own.frontiers)
-
-
 def _search(search: SearchSpec) -> Iterator[Found]:
     """Yield what a kind of search has no use for."""
     unused = {"grid": ("budget", "seeds_per_point", "batch_size", *BOUNDARY_ONLY), "boundary": ()}
@@ -65,9 +57,10 @@ def _search(search: SearchSpec) -> Iterator[Found]:
 
 
 def _claims(study: Study) -> Iterator[Found]:
+    words = vocabulary(study)
     for number, text in enumerate(study.claims):
         try:
-            parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers)
+            parse_claim(text, study.axes, words)
         except ClaimError as error:
             for message in error.messages:
                 yield ("claims", number), message

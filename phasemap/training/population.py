@@ -27,7 +27,15 @@ from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside, Seen
 from phasemap.training.networks import load_weights
-from phasemap.training.recording import Evaluation, InsideRecord, Recorder, TrialResult, measure, record_steps
+from phasemap.training.recording import (
+    Evaluation,
+    InsideRecord,
+    Recorder,
+    TrialResult,
+    data_facts,
+    measure,
+    record_steps,
+)
 
 STRIDE = 50  # steps between two looks at the clock, at most
 LOOK_SECONDS = 5.0  # between two looks, where that is more than one step
@@ -279,9 +287,7 @@ class _Training:
             status="diverged" if recorder.diverged else "ok",
             steps=tuple(recorder.steps),
             curves=recorder.curves(),
-            n_train=len(seen.train),
-            n_corrupted=seen.n_corrupted,
-            n_classes=seen.dataset.n_classes,
+            facts=data_facts(len(seen.train), seen.n_corrupted, seen.dataset.n_classes),
             train_seconds=seconds,
             device=str(self.device),
             kernel=self.kernel.name,
@@ -291,7 +297,7 @@ class _Training:
             return result
         weights = self.kernel.weights(member)
         kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
-        return replace(result, finals=inside.finals(weights, end), weights=kept)
+        return replace(result, finals=asdict(inside.finals(weights, end)), weights=kept)
 
 
 def network_of(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import WINDOW_RECORDS, window_start
-from phasemap.study.networks import NetworkTrial
+from phasemap.study.spec import Trial
 from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
 
@@ -109,21 +109,26 @@ class Finals:
     pruned_memorized_accuracy: float = math.nan  # with no other neurons than those
 
 
+def data_facts(n_train: int, n_corrupted: int, n_classes: int) -> dict[str, float | int]:
+    """Return what is known of a trial's data, by the names of the table of trials."""
+    counts: dict[str, float | int] = {"n_train": n_train, "n_corrupted": n_corrupted, "n_classes": n_classes}
+    return counts | ({"corruption_effective": n_corrupted / n_train} if n_train else {})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
     """A trial that was trained, diverged or failed, as it goes into a shard."""
 
-    trial: NetworkTrial
+    trial: Trial
     status: str  # ok | diverged | failed
-    steps: tuple[int, ...]
-    curves: Mapping[str, list[float]]
-    n_train: int
-    n_corrupted: int
-    n_classes: int
+    steps: tuple[int, ...] = ()
+    curves: Mapping[str, list[float]] = field(default_factory=dict)  # by quantity, a value a step
+    facts: Mapping[str, float | int] = field(default_factory=dict)  # about its data
+    finals: Mapping[str, float] = field(default_factory=dict)  # about what was trained, at the end
+    texts: Mapping[str, str] = field(default_factory=dict)
     train_seconds: float
     device: str
     kernel: str | None = None  # which one trained it, as in ``Kernel.name``; None if nothing was trained
-    finals: Finals = Finals()
     inside: tuple[InsideRecord, ...] = ()
     weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept
     error: str | None = None

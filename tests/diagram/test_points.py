@@ -7,7 +7,7 @@ from conftest import run_in_process, study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.diagram.points import MEANS, point_table
+from phasemap.diagram.points import mean_columns, point_table
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.trials import expand
@@ -26,7 +26,7 @@ def trials(subphases, statuses=None, **columns):
         label = subphase if status == "ok" else None
         phase = "grokking" if label in GROKKING else label
         rows.append(
-            dict.fromkeys(MEANS, 0.5)
+            dict.fromkeys(mean_columns(STUDY), 0.5)
             | {"trial_id": trial.trial_id, "status": status, "phase": phase, "subphase": label}
             | {"n_corrupted": 100, "n_classes": 7}
             | {name: values[i] for name, values in columns.items()}

@@ -11,12 +11,12 @@ from conftest import study_of
 from matplotlib.figure import Figure
 
 from phasemap.diagram.diagram import first_panels, make_diagram
-from phasemap.diagram.points import MEANS
+from phasemap.diagram.points import mean_columns
 from phasemap.figures.gaps import with_gaps
-from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.figures.terminal import terminal_figure
+from phasemap.phases.marks import MARKS
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.errors import UnreachableError, UserError
 
@@ -40,7 +40,7 @@ def points(study=STUDY):
     frame["agreement"] = [0.5 if i == 3 else 1.0 for i in range(n)]
     frame["n_seeds"], frame["n_failed"], frame["n_diverged"] = 2, 0, 0
     frame["inferred"] = False
-    for name in MEANS:
+    for name in mean_columns(study):
         frame[name] = np.linspace(0, 1, n)
     frame["generalization_wins"] = ["wins" if i % 2 else "loses" for i in range(n)]
     frame["memorized_accuracy"] = [0.1 if i % 2 else 0.9 for i in range(n)]

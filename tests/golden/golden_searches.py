@@ -24,7 +24,7 @@ from phasemap.search.study_search import StudySearch
 from phasemap.study.file import load_study
 from phasemap.study.names import QUANTITIES
 from phasemap.study.spec import PhaseRule, Trial
-from phasemap.training.recording import TrialResult
+from phasemap.training.recording import TrialResult, data_facts
 
 STUDY = """
 name: asked
@@ -66,7 +66,7 @@ def answer(trial: Trial) -> pd.DataFrame:
     }
     curves = {name: [final.get(name, math.nan)] * len(STEPS) for name in QUANTITIES}
     result = TrialResult(
-        trial=trial, status="ok", steps=STEPS, curves=curves, n_train=EXAMPLES, n_corrupted=n_corrupted, n_classes=23,
+        trial=trial, status="ok", steps=STEPS, curves=curves, facts=data_facts(EXAMPLES, n_corrupted, 23),
         train_seconds=1.0, device="cpu",
     )  # fmt: skip
     return trial_table(shard_table("pack", [result]), PhaseRule())

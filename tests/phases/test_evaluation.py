@@ -175,14 +175,19 @@ def some_trials(draw):
         values["b"][rng.random((n, records)) < 0.3] = np.nan
     steps = np.cumsum(rng.integers(1, 5, records))
     return Curves(
-        steps=steps, values=values, corruption=rng.choice([0, 0.25, 1.0], n), n_corrupted=rng.integers(0, 3, n)
+        steps=steps,
+        values=values,
+        facts={"corruption": rng.choice([0, 0.25, 1.0], n), "n_corrupted": rng.integers(0, 3, n)},
     )
 
 
 def readers(curves, window):
     for row in range(len(curves)):
         values = {q: [None if math.isnan(x) else x for x in v[row].tolist()] for q, v in curves.values.items()}
-        facts = {"corruption": float(curves.corruption[row]), "n_corrupted": float(curves.n_corrupted[row])}
+        facts = {
+            "corruption": float(curves.facts["corruption"][row]),
+            "n_corrupted": float(curves.facts["n_corrupted"][row]),
+        }
         yield OneTrial(curves.steps.tolist(), values, facts, window)
 
 
@@ -204,7 +209,11 @@ def test_a_step_is_the_one_that_a_reader_of_one_trial_finds(condition, lasting, 
 
 def curves_of(steps, **values):
     arrays = {name: np.asarray([value], dtype=float) for name, value in values.items()}
-    return Curves(steps=np.asarray(steps), values=arrays, corruption=np.asarray([0.35]), n_corrupted=np.asarray([10]))
+    return Curves(
+        steps=np.asarray(steps),
+        values=arrays,
+        facts={"corruption": np.asarray([0.35]), "n_corrupted": np.asarray([10])},
+    )
 
 
 def told(text, curves, window=0.0):
@@ -293,9 +302,11 @@ def test_a_rule_gives_labels_reasons_times_and_columns():
             "memorized_accuracy": np.asarray([[nan], [nan], [0.05], [0.5], [0.0]]).repeat(3, axis=1),
             "test_loss": np.asarray([[1, 1, 1], [1, 1, 1], [1, 1, 1], [1, 2, 3], [1, 1, 1]], dtype=float),
         },
-        corruption=np.zeros(5),
-        n_corrupted=np.zeros(5, dtype=np.int64),
-        facts={"n_classes": np.asarray([2.0, 2, 2, 2, 10])},
+        facts={
+            "corruption": np.zeros(5),
+            "n_corrupted": np.zeros(5, dtype=np.int64),
+            "n_classes": np.asarray([2.0, 2, 2, 2, 10]),
+        },
     )
     terms = curve_terms(curves, rule)
     found = label_trials(rule, terms, 5)

@@ -126,8 +126,8 @@ def trials_of(curves):
         }
         yield short | {
             "steps": curves.steps.tolist(),
-            "corruption": float(curves.corruption[row]),
-            "n_corrupted": int(curves.n_corrupted[row]),
+            "corruption": float(curves.facts["corruption"][row]),
+            "n_corrupted": int(curves.facts["n_corrupted"][row]),
         }
 
 
@@ -172,7 +172,7 @@ def random_curves(draw):
     n_corrupted = np.asarray(draw(st.lists(counts, min_size=n_trials, max_size=n_trials)))
     values["memorized_accuracy"][n_corrupted == 0] = np.nan
     corruption = rng.integers(0, 101, n_trials) / 100
-    return Curves(steps=steps, values=values, corruption=corruption, n_corrupted=n_corrupted)
+    return Curves(steps=steps, values=values, facts={"corruption": corruption, "n_corrupted": n_corrupted})
 
 
 NAMES = ("train_accuracy", "test_accuracy", "clean_accuracy", "memorized_accuracy", "recovered_accuracy")

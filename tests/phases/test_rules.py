@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.evaluation import window_records
-from phasemap.phases.labelling import LABEL_COLUMNS, label_curves, label_frame
+from phasemap.phases.labelling import label_columns, label_curves, label_frame
 from phasemap.phases.rules import (
     DOSHI2024,
     PHASES,
@@ -29,7 +29,9 @@ def curves(steps=(1, 10, 100, 1000), corruption=0.3, n_corrupted=100, **values):
     for name, value in values.items():
         full[name] = np.broadcast_to(np.asarray(value, dtype=float), (1, len(steps))).copy()
     return Curves(
-        steps=np.asarray(steps), values=full, corruption=np.asarray([corruption]), n_corrupted=np.asarray([n_corrupted])
+        steps=np.asarray(steps),
+        values=full,
+        facts={"corruption": np.asarray([corruption]), "n_corrupted": np.asarray([n_corrupted])},
     )
 
 
@@ -221,7 +223,7 @@ def test_labels_of_a_long_table_are_those_of_the_curves():
                 | {"trial_id": trial_id, "step": step, "test_accuracy": test, "corruption": 0.2, "n_corrupted": 50}
             )
     found = label_frame(pd.DataFrame(rows).sample(frac=1, random_state=0), RULE)
-    assert list(found.columns) == list(LABEL_COLUMNS)
+    assert list(found.columns) == list(label_columns(RULE))
     assert found["subphase"].to_dict() == {"a": "coexistence", "b": "memorization", "c": "coexistence"}
     assert found["horizon"].to_dict() == {"a": 100, "b": 10, "c": 10}
     with pytest.raises(ValueError, match="lack the columns corruption"):

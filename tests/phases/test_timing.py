@@ -50,7 +50,9 @@ def test_delayed_compares_the_two_steps_and_is_null_without_either():
         "memorization_step": np.asarray([10.0, 10, np.nan, 10]),
         "grokking_step": np.asarray([30.0, 29, 9, np.nan]),
     }
-    four = Curves(steps=np.asarray([1]), values={}, corruption=np.zeros(4), n_corrupted=np.zeros(4, dtype=np.int64))
+    four = Curves(
+        steps=np.asarray([1]), values={}, facts={"corruption": np.zeros(4), "n_corrupted": np.zeros(4, dtype=np.int64)}
+    )
     found = columns(four, packaged_rule("memorized_fraction"), ratio)["delayed"]
     assert found.tolist() == [True, False, None, None]
 

@@ -88,4 +88,4 @@ def test_a_network_that_learned_the_rule_scores_higher_than_one_that_memorized()
     learned, memorized = train_pack([rule, rote], device=CPU)
     assert learned.curves["test_accuracy"][-1] == 1.0
     assert memorized.curves["memorized_accuracy"][-1] > 0.9
-    assert learned.finals.mean_ipr > 0.6 > 0.3 > memorized.finals.mean_ipr
+    assert learned.finals["mean_ipr"] > 0.6 > 0.3 > memorized.finals["mean_ipr"]

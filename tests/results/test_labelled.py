@@ -13,10 +13,11 @@ from test_merge import failed
 from phasemap._version import __version__
 from phasemap.diagram.horizon import with_steps
 from phasemap.diagram.tables import derive, write_tables
-from phasemap.results.curves import read_curves
+from phasemap.results.curves import curve_columns, read_curves
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import cache_schema, code_digest, labelled_rows, recorded_steps
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_frame, trial_rows
+from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import read_shards, shard_files, write_shard
 from phasemap.study.spec import PhaseRule
 from phasemap.study.trials import expand, grid_ids
@@ -52,7 +53,7 @@ def from_all_rows(folder, rule=RULE, at_step=None):
 
 
 def found(folder, rule=RULE, at_step=None):
-    return str(merge_rows(labelled_rows(folder, rule, at_step)).to_pylist())
+    return str(merge_rows(labelled_rows(folder, STUDY.model_copy(update={"phases": rule}), at_step)).to_pylist())
 
 
 def test_labels_are_those_of_each_row_alone(folder):
@@ -104,7 +105,7 @@ def test_labels_that_other_code_left_in_the_cache_are_not_served(folder):
     stale = labels.set_column(column, "subphase", pa.array(["forgetting"] * len(labels), pa.string()))
     cache.unlink()
     by_version_alone = hashlib.sha256(
-        f"{RULE.model_dump_json()} {__version__} {cache_schema(RULE)}".encode()
+        f"{RULE.model_dump_json()} {__version__} {cache_schema(STUDY)}".encode()
     ).hexdigest()
     pq.write_table(stale, folder.cache / f"labels-{by_version_alone[:16]}.parquet")
     assert found(folder) == before
@@ -127,7 +128,9 @@ def test_a_storage_that_cannot_be_written_is_read_all_the_same(folder):
 
 def test_streamed_curves_are_those_of_the_merged_rows(folder):
     tables = derive(folder, STUDY)
-    whole = curve_table(select_rows(merge_rows(read_shards(folder)), grid_ids(STUDY)))
+    whole = curve_table(
+        select_rows(merge_rows(read_shards(folder)), grid_ids(STUDY)).select(curve_columns(SHARD_SCHEMA))
+    )
     order = [("trial_id", "ascending"), ("step", "ascending")]
     write_tables(folder, tables, curves=True)
     assert pq.read_table(folder.curves).sort_by(order).equals(whole.sort_by(order))
@@ -141,7 +144,7 @@ def test_the_step_axis_shows_what_the_labels_were_at_each_step(folder):
     steps = study.axis("step").values
     assert len(points) == len(steps) * 4
     for step in steps:
-        at = trial_frame(merge_rows(labelled_rows(folder, RULE, step, reached=True)))
+        at = trial_frame(merge_rows(labelled_rows(folder, STUDY, step, reached=True)))
         rows = points[points["step"] == step].set_index(["corruption", "steps"])
         for place, trials in at.groupby(["corruption", "steps"]):
             assert rows.at[place, "n_seeds"] == trials["phase"].notna().sum()

@@ -12,22 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasemap.diagram.tables import derive
-from phasemap.phases.curves import QUANTITIES
 from phasemap.results.folder import RunFolder
-from phasemap.results.merge import TRIAL_COLUMNS, curve_table, merge_rows, select_rows, trial_table
-from phasemap.results.shards import failed_ids, finished_ids, read_shards, shard_table, write_shard
+from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_schema, trial_table
+from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.shards import as_stored, failed_ids, finished_ids, read_shards, shard_table, write_shard
 from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule
 from phasemap.training.population import train_pack
-from phasemap.training.recording import TrialResult
+from phasemap.training.recording import TrialResult, data_facts
 
 TRIALS = [trial_of(trial_id=f"t{i}", seed=i, steps=20) for i in range(4)]
 
 
 def failed(trial, error="boom"):
     return TrialResult(
-        trial=trial, status="failed", steps=(), curves={name: [] for name in QUANTITIES},
-        n_train=0, n_corrupted=0, n_classes=0, train_seconds=0.0, device="cpu", error=error,
+        trial=trial, status="failed", facts=data_facts(0, 0, 0), train_seconds=0.0, device="cpu", error=error,
     )  # fmt: skip
 
 
@@ -99,7 +98,8 @@ def test_a_shard_of_another_release_or_broken_is_named(rows, tmp_path):
 def test_a_shard_without_a_later_column_is_filled_in(rows, tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    pq.write_table(rows[0].drop_columns(["mean_ipr", "mlp_factor"]), folder.shard("x"))
+    later = ["final.mean_ipr", "setting.mlp_factor"]
+    pq.write_table(as_stored(rows[0]).drop_columns(later), folder.shard("x"))
     read = read_shards(folder)
     assert read.schema.names == rows[0].schema.names
     assert read["mean_ipr"].to_pylist() == [None, None]
@@ -121,7 +121,7 @@ def test_the_batch_that_a_training_is_scaled_to_is_a_number_also_beside_older_sh
 
 def test_only_trials_that_ended_well_get_labels(rows):
     table = trial_table(merge_rows(pa.concat_tables(rows)), PhaseRule())
-    assert list(table.columns) == list(TRIAL_COLUMNS)
+    assert list(table.columns) == trial_schema(SHARD_SCHEMA, PhaseRule()).names
     assert table.set_index("trial_id")["phase"].notna().to_dict() == {"t0": True, "t1": True, "t2": False, "t3": False}
     assert table.set_index("trial_id").at["t3", "error"] == "boom"
 
@@ -189,5 +189,5 @@ def test_labels_stay_with_their_trial_when_others_have_none():
 def test_effective_corruption_is_the_share_of_labels_that_are_really_wrong():
     (result,) = train_pack([trial_of(modulus=5, corruption=0.8, data_fraction=0.8, steps=5)], device=CPU)
     (row,) = shard_table("x", [result]).to_pylist()
-    assert row["corruption_effective"] == result.n_corrupted / result.n_train
+    assert row["corruption_effective"] == result.facts["n_corrupted"] / result.facts["n_train"]
     assert row["corruption_effective"] < 0.8

@@ -115,7 +115,7 @@ def test_a_free_slot_gets_a_pack_while_a_slow_one_still_trains(tmp_path):
     folder.create()
     source = PackSource(study, folder, slots=2)
     feed = PackFeed([], room_for(cpu=2), source.more)
-    workload = Workload(folder=folder, rule=study.phases, device="cpu")
+    workload = Workload(folder=folder, study=study, device="cpu")
     slow = feed.suggest("slow")
     trained: list[str] = []
     for number in range(6):

@@ -117,7 +117,7 @@ run = pm.open_run(sys.argv[1])
 folder = RunFolder(Path(sys.argv[2]))
 folder.create()
 trials = list(expand(run.study))[:2]
-workload = Workload(folder=folder, rule=run.study.phases, device="cpu", fused=True)
+workload = Workload(folder=folder, study=run.study, device="cpu", fused=True)
 train_and_store(make_pack(trials), workload, lambda share: None)
 print(*read_shards(folder, ["kernel"])["kernel"].to_pylist())
 replayed = run.replay(trials[0].trial_id, quiet=True)
@@ -139,7 +139,7 @@ def test_trials_that_failed_decide_nothing(tmp_path):
     folder = RunFolder(tmp_path / "small")
     folder.create()
     pack = make_pack(list(expand(study))[:1])
-    store_failure(pack, "MemoryError", Workload(folder=folder, rule=study.phases, device="cpu"))
+    store_failure(pack, "MemoryError", Workload(folder=folder, study=study, device="cpu"))
     assert read_shards(folder, ["kernel"])["kernel"].to_pylist() == [None]
     assert choose_kernel(folder).fused
 

@@ -56,10 +56,10 @@ def rewrite(folder, name, change):
     """Change a list column of all stored rows."""
     for path in folder.shards.glob("*.parquet"):
         table = pq.read_table(path)
-        values = [[change(value) for value in curve] for curve in table[name].to_pylist()]
-        place = table.schema.get_field_index(name)
+        values = [[change(value) for value in curve] for curve in table[f"curve.{name}"].to_pylist()]
+        place = table.schema.get_field_index(f"curve.{name}")
         pq.write_table(
-            table.set_column(place, table.schema.field(name), pa.array(values, pa.list_(pa.float64()))), path
+            table.set_column(place, table.schema.field(place), pa.array(values, pa.list_(pa.float64()))), path
         )
 
 
@@ -101,7 +101,7 @@ def test_ids_that_can_not_be_replayed_end_with_2_and_say_why(copy):
         table = pq.read_table(path)
         gone = pa.array([i in (failed.trial_id, missing.trial_id) for i in table["trial_id"].to_pylist()])
         pq.write_table(table.filter(pa.compute.invert(gone)), path)
-    work = Workload(folder=copy, rule=pm.PhaseRule(), device="cpu")
+    work = Workload(folder=copy, study=pm.open_run(copy.path).study, device="cpu")
     store_failure(make_pack([failed]), "MemoryError: too large", work)
     lost, absent = call(copy, failed.trial_id), call(copy, missing.trial_id)
     assert (lost.exit_code, absent.exit_code) == (2, 2)

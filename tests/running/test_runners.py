@@ -25,7 +25,7 @@ from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished
 from phasemap.running.worker import Workload
 from phasemap.study.errors import UserError
-from phasemap.study.spec import PhaseRule, ResourceSpec
+from phasemap.study.spec import ResourceSpec
 from phasemap.study.trials import expand
 
 TOO_WIDE = 10**9  # its weights alone need hundreds of gigabytes: a failure that is real
@@ -48,7 +48,7 @@ def runner(request):
 def workload(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    return Workload(folder=folder, rule=PhaseRule(), device="cpu")
+    return Workload(folder=folder, study=study_of(), device="cpu")
 
 
 def outcomes(runner, packs, workload):

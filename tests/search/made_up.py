@@ -172,8 +172,6 @@ def made_up(
     whole_curves = Curves(
         steps=STEPS,
         values={name: np.broadcast_to(value, (n, len(STEPS))).astype(float) for name, value in found.items()},
-        corruption=np.zeros(n),
-        n_corrupted=np.zeros(n, dtype=np.int64),
         facts={**numbers, **known},
     )
     return labelled(study, whole_curves)

@@ -78,8 +78,10 @@ def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
     full, _, points = searched()
     study = full.searched(kind="boundary").study
     diagram, truth = make_diagram(study, points), make_diagram(full.study, full.points)
-    band = inferred_band(diagram, 0, "generalization", "x", 0.9)
-    true = inferred_band(truth, 0, "generalization", "x", 0.9)  # of a grid nothing is inferred: the lines themselves
+    band = inferred_band(diagram, 0, diagram.named("generalization"), "x", 0.9)
+    true = inferred_band(
+        truth, 0, truth.named("generalization"), "x", 0.9
+    )  # of a grid nothing is inferred: the lines themselves
     assert (true.low == true.high).all()
     assert (band.low < band.high).any()
     cell = np.diff(diagram.x.positions).mean()
@@ -119,7 +121,7 @@ def test_a_drawn_network_is_labelled_as_one_with_flat_curves(rule, networks, n_c
         "train_accuracy": np.repeat(train[:, None], 10, axis=1),
         "memorized_accuracy": np.repeat(memorized[:, None], 10, axis=1),
     }
-    curves = Curves(steps=np.arange(1, 11), values=values, corruption=corruption, n_corrupted=counts)
+    curves = Curves(steps=np.arange(1, 11), values=values, facts={"corruption": corruption, "n_corrupted": counts})
     expected = subphases(curves, rule)
     table = pd.DataFrame(np.stack([test, train, memorized, peak], axis=1), columns=list(LABEL_STAND_INS))
     labelling = built_in_labelling(rule, corruption, counts)

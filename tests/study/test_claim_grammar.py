@@ -8,12 +8,11 @@ from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.results.merge import TRIAL_COLUMNS
+from phasemap.results.merge import trial_schema
+from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.study.axes import Axis
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import (
-    COLUMNS,
-    LABELS,
     STATISTICS,
     Area,
     Claim,
@@ -23,13 +22,17 @@ from phasemap.study.claims import (
     Share,
     Statistic,
     chosen_values,
+    vocabulary,
 )
 from phasemap.study.errors import StudyError
 from phasemap.study.expressions import KEYWORDS, MAX_CHARACTERS, Negative, Number, Operation
 from phasemap.study.names import FRONTIERS
+from phasemap.study.spec import PhaseRule
 from phasemap.study.values import rounded
 from phasemap.study.writing import dump_study, template
 
+WORDS = vocabulary(study_of())
+COLUMNS, LABELS = WORDS.columns, WORDS.labels
 AXES = (
     Axis(name="corruption", values=(0.0, 0.1, 0.3)),
     Axis(name="weight_decay", values=(0.0, 5.0, 10.0)),
@@ -43,7 +46,7 @@ LOW = Condition("corruption", "<=", 0.1)
 
 
 def read(text):
-    return parse_claim(text, AXES)
+    return parse_claim(text, AXES, WORDS)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_quantities_are_the_columns_of_numbers_in_the_table_of_trials(finished):
 
     schema = pq.read_schema(finished[1].trials)
     numbers = {field.name for field in schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)}
-    assert set(COLUMNS) <= set(TRIAL_COLUMNS)
+    assert set(COLUMNS) <= set(trial_schema(SHARD_SCHEMA, PhaseRule()).names)
     assert set(COLUMNS) == numbers - {"seed"} | {"scale_to_batch"}  # which is null here
     assert not set(KEYWORDS) & {*COLUMNS, *LABELS}
 

@@ -109,8 +109,7 @@ def test_no_label_that_a_trial_gets_is_called_unreachable(texts, seed):
             **{name: rng.choice(levels, (n, 3)) for name in ("test_accuracy", "train_accuracy")},
             "train_loss": rng.choice([*levels, 2.0], (n, 3)),
         },
-        corruption=np.zeros(n),
-        n_corrupted=rng.integers(0, 3, n),
+        facts={"corruption": np.zeros(n), "n_corrupted": rng.integers(0, 3, n)},
     )
     rule = rule_of(*texts)
     given_to_some = {int(code) for code in label_curves_by(curves, rule).codes if code >= 0}

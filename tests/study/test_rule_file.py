@@ -8,13 +8,15 @@ from conftest import study_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phasemap.results.merge import TRIAL_COLUMNS
+from phasemap.results.merge import trial_schema
+from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.study.conditions import Step
 from phasemap.study.errors import StudyError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS, STEP_TIMES
 from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.rule import rule_content
 from phasemap.study.rule_file import packaged_rule, parse_rule
+from phasemap.study.spec import PhaseRule
 from phasemap.study.yaml_lines import parse_document
 
 FIVE = """
@@ -215,7 +217,7 @@ def test_all_mistakes_are_reported_together():
 
 def test_no_rule_may_fill_a_column_that_every_table_has():
     own = {*STEP_TIMES, "delayed"}
-    assert set(TRIAL_COLUMNS) - own <= {*NETWORK_SETTINGS, *RESERVED_COLUMNS}
+    assert set(trial_schema(SHARD_SCHEMA, PhaseRule()).names) - own <= {*NETWORK_SETTINGS, *RESERVED_COLUMNS}
 
 
 def test_times_are_steps_of_conditions():

@@ -85,8 +85,7 @@ def phase(steps, values, corruption, n_corrupted):
     curves = Curves(
         steps=np.asarray(steps),
         values={name: np.asarray(values[name], dtype=float)[None, :] for name in QUANTITIES},
-        corruption=np.asarray([corruption]),
-        n_corrupted=np.asarray([n_corrupted]),
+        facts={"corruption": np.asarray([corruption]), "n_corrupted": np.asarray([n_corrupted])},
     )
     return [str(subphases(curves, PhaseRule(rule=rule))[0]) for rule in ("memorized_fraction", "doshi2024")]
 
@@ -125,7 +124,7 @@ def test_a_population_trains_like_one_plain_network(kernel, trial):
     result = kernel_results(kernel)[trial.trial_id]
     curves, n_corrupted = oracle(trial, on_device=kernel is BatchedKernel and trial.dropout > 0)
     assert result.steps == tuple(curves)
-    assert result.n_corrupted == n_corrupted
+    assert result.facts["n_corrupted"] == n_corrupted
     for name in ("train_loss", "test_loss"):
         early = [i for i, step in enumerate(result.steps) if step <= 50]
         expected = [curves[result.steps[i]][name] for i in early]
@@ -143,7 +142,7 @@ def test_every_other_network_trains_like_one_plain_network(name):
     result, _ = train_pack([trial, neighbour], device=CPU)
     curves, n_corrupted = oracle(trial)
     assert result.steps == tuple(curves)
-    assert result.n_corrupted == n_corrupted
+    assert result.facts["n_corrupted"] == n_corrupted
     for quantity in ("train_loss", "test_loss"):
         expected = [curves[step][quantity] for step in result.steps if step <= 50]
         assert result.curves[quantity][: len(expected)] == pytest.approx(expected, rel=1e-3)
@@ -160,8 +159,8 @@ def test_networks_of_several_blocks_and_unusual_settings_train_like_one_plain_ne
     curves, n_corrupted = oracle(trial)
     for kernel in (ExplicitKernel, FusedKernel, FunctionalKernel):
         (result,) = train_pack([trial], device=CPU, kernel=kernel)
-        assert result.n_train > 2 * block_rows(900, 29)
-        assert result.n_corrupted == n_corrupted
+        assert result.facts["n_train"] > 2 * block_rows(900, 29)
+        assert result.facts["n_corrupted"] == n_corrupted
         for name in ("train_loss", "test_loss"):
             expected = [curves[step][name] for step in result.steps]
             assert result.curves[name] == pytest.approx(expected, rel=1e-3)

@@ -25,8 +25,10 @@ def phases_over_weight_decay(activation):
     curves = Curves(
         steps=np.asarray(results[0].steps),
         values={name: np.asarray([r.curves[name] for r in results]) for name in QUANTITIES},
-        corruption=np.asarray([r.trial.corruption for r in results]),
-        n_corrupted=np.asarray([r.n_corrupted for r in results]),
+        facts={
+            "corruption": np.asarray([r.trial.corruption for r in results]),
+            "n_corrupted": np.asarray([r.facts["n_corrupted"] for r in results]),
+        },
     )
     return phases(subphases(curves, PhaseRule()), PhaseRule()).tolist()
 

@@ -91,8 +91,8 @@ def test_a_whole_training_records_what_the_explicit_kernels_does():
         assert [(r.record, r.step, r.series) for r in batched.inside] == [
             (r.record, r.step, r.series) for r in explicit.inside
         ]
-        assert batched.finals.mean_ipr == pytest.approx(explicit.finals.mean_ipr, rel=1e-3)
-        assert batched.finals.extracted_accuracy == pytest.approx(explicit.finals.extracted_accuracy, abs=0.02)
+        assert batched.finals["mean_ipr"] == pytest.approx(explicit.finals["mean_ipr"], rel=1e-3)
+        assert batched.finals["extracted_accuracy"] == pytest.approx(explicit.finals["extracted_accuracy"], abs=0.02)
 
 
 @pytest.mark.parametrize("wanted", [(), WANTED])

@@ -343,7 +343,9 @@ def test_seconds_of_a_continued_training_include_those_before():
     first = train_pack(MIXED, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
     again = train_pack(MIXED, device=CPU, hooks=Hooks(saved=saved[-1]))
     assert sum(r.train_seconds for r in again) > 0.5 * sum(r.train_seconds for r in first)
-    assert first[2].train_seconds / first[0].train_seconds == pytest.approx(first[2].n_train / first[0].n_train)
+    assert first[2].train_seconds / first[0].train_seconds == pytest.approx(
+        first[2].facts["n_train"] / first[0].facts["n_train"]
+    )
 
 
 def test_a_damaged_checkpoint_is_told_as_such():
