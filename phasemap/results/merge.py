@@ -158,6 +158,10 @@ def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield recorded, rows[group.ravel() == number]
 
 
+def _term_names(rule: PhaseRule, *, terms: bool) -> list[str]:
+    return [term_column(term) for term in own_terms(rule)] if terms else []
+
+
 def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())
@@ -168,10 +172,8 @@ def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool
             until = curves if at_step is None else curves.until(at_step)
         except ValueError as error:
             raise UserError(f"--at-step {at_step}: {error}") from None
-        labelled = label_curves(until, rule)
-        if terms:
-            labelled = labelled.assign(**term_columns(until, rule))
-        parts.append(labelled.set_index(pd.Index(ok[members])))
+        further = term_columns(until, rule) if terms else {}
+        parts.append(label_curves(until, rule).assign(**further).set_index(pd.Index(ok[members])))
     if not parts:
         names = [*label_columns(rule), *_term_names(rule, terms=terms), *known]
         return pd.DataFrame(columns=names, index=pd.Index([], dtype=int))
