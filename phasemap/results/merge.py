@@ -158,10 +158,6 @@ def _same_steps(steps: pa.ListArray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield recorded, rows[group.ravel() == number]
 
 
-def _term_names(rule: PhaseRule, *, terms: bool) -> list[str]:
-    return [term_column(term) for term in own_terms(rule)] if terms else []
-
-
 def _labels(rows: pa.Table, rule: PhaseRule, at_step: int | None, *, terms: bool) -> pd.DataFrame:
     """Label the rows with status ``ok``; indexed by row number."""
     ok = np.flatnonzero(pc.equal(rows["status"], "ok").to_numpy())

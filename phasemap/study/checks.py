@@ -22,6 +22,9 @@ def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
     """
     yield from _search(study.search)
+    if study.search.kind == "boundary" and study.search.metric == WHOLE_MAP and not study.phases.labels:
+        kinds = "allowed: grid, random or sobol, labels, or a frontier as its metric"
+        yield ("search", "kind"), f"= boundary seeks borders between labels, and the study has none; {kinds}"
     if study.search.metric not in (metrics := (WHOLE_MAP, *study.phases.frontiers)):
         hint = did_you_mean(study.search.metric, metrics)
         yield ("search", "metric"), f"= {study.search.metric!r} is not allowed; allowed: {', '.join(metrics)}{hint}"
