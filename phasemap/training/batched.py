@@ -30,6 +30,7 @@ from phasemap.training.inside_batched import PARTS, BatchedInside, downloaded
 from phasemap.training.losses import LOSSES
 from phasemap.training.networks import named_norms
 from phasemap.training.optimizers import vector_optimizer
+from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
 
 
@@ -45,7 +46,8 @@ class BatchedKernel(GroupedKernel):
 
     def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
-        super().__init__([_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
+        populations = [_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
+        super().__init__(populations, precision=trials[0].precision)
 
     @torch.no_grad()
     def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
@@ -104,7 +106,7 @@ class _Population:
         self.rows = self._batches.size if self._batches else self.n_train
         dropout = any(t.dropout for t in trials)
         self._masks = DeviceMasks(trials, self.rows, self.width, device) if dropout else None
-        self._loss = LOSSES[first.loss]
+        self._loss, self._products = LOSSES[first.loss], Products(first.precision)
         self._square, self._mse = first.activation == "square", first.loss == "mse"
         self._scale = 2.0 / (self.rows * self.p) if self._mse else 1.0 / self.rows
         self._slope = 2.0 if self._square else 1.0
@@ -156,20 +158,19 @@ class _Population:
         return self._some_rows(tokens, self.targets.gather(1, seen)), self._by_token(tokens)
 
     def _update(self, rows: _Rows, by_token: _ByToken, step: int | torch.Tensor) -> None:
-        table = self._table
+        table, products = self._table, self._products
         if self._masks:
             table = torch.mul(self.weights.view(len(self.members), -1), self._masks.scale[..., 0]).view(table.shape)
         active = self._active.view(len(self.members), self.rows, self.width)
         hidden = _sum_rows(table, rows.tokens, rows.bags).view(active.shape)
         if self._masks:
             hidden.mul_(self._masks.kept(step))
-        scores = torch.bmm(self._activated(hidden, active), self._readout.transpose(1, 2))
-        residual = self._residual(scores, rows.places)
-        torch.baddbmm(
-            self._to_readout, residual.transpose(1, 2), active, beta=0, alpha=self._scale, out=self._to_readout
-        )
+        units, readout = products.rounded(self._activated(hidden, active)), products.rounded(self._readout)
+        scores = products.product(units, readout.transpose(1, 2))
+        residual = products.rounded(self._residual(scores, rows.places))
+        products.product_into(self._to_readout, residual.transpose(1, 2), units, self._scale)
         back = active  # its values are no longer needed: (K, B, N)
-        torch.baddbmm(back, residual, self._readout, beta=0, alpha=self._scale * self._slope, out=back)
+        products.product_into(back, residual, readout, self._scale * self._slope)
         if self._square:
             back.mul_(hidden)
         else:
