@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,11 +80,15 @@ def run(
 def _tell_plan(study: Study, plan: Plan) -> None:
     """Say what a run has to do, before it starts."""
     from phasemap.planning.calibration import Calibration
+    from phasemap.planning.estimate import estimate
     from phasemap.study.trials import count_trials
 
     for change in plan.changes:
         click.echo(f"changed: {change}", err=True)
     core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
+    if plan.room:
+        hours = estimate(plan, study.resources, os.cpu_count() or 1, Calibration())["gpu_hours"]
+        core_time = f"about {duration(3600 * hours)} of {plan.room.card}"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -100,17 +105,27 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 @common
 @set_option
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
-def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
+@click.option("--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU that is elsewhere.")
+def plan(
+    study: Path,
+    storage: str | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    cpus: int | None,
+    gpu_memory: float | None,
+) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
+    from phasemap.running.cards import room_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
-    made = make_plan(loaded, folder, changes=check_folder(loaded, folder))
+    changes = check_folder(loaded, folder)
+    made = make_plan(loaded, folder, changes=changes, room=room_for_plan(loaded, folder, gpu_memory)).measured()
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     n_grid = count_trials(loaded)
     content = {
@@ -124,14 +139,27 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         "changes": made.changes,
         **cost,
     }
+    if made.room:
+        content |= {"card": str(made.room.card), "measured": made.room.measured(made.packs)}
     most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
         f"estimated: {most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
-        f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
+        f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB{_on_cards(made, cost)}"
     )
     print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
+
+
+def _on_cards(made: Plan, cost: Mapping[str, float]) -> str:
+    """Say what a plan takes of GPUs, and what that rests on."""
+    if made.room is None:
+        return ""
+    source = "measured" if made.room.measured(made.packs) else "by assumed rates: not measured on such a GPU"
+    return (
+        f"\non {made.room.card}: {cost['gpu_hours']:.3g} GPU-hours, "
+        f"{cost['gpu_memory_bytes'] / 1e9:.3g} GB of its memory ({source})"
+    )
 
 
 def _search(study: Study) -> str:

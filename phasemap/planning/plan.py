@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from phasemap.planning.calibration import Calibration, calibrate
+from phasemap.planning.card_costs import measured_room
 from phasemap.planning.kernels import KernelChoice, choose_kernel
+from phasemap.planning.on_cards import Room, estimate_on_cards, gpus_each
 from phasemap.planning.packs import Pack, plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
@@ -19,7 +21,7 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import expand, grid_ids
 
 
@@ -33,6 +35,7 @@ class Plan:
     record: Sequence[str] = ()  # what is looked at inside the networks
     kernel: KernelChoice = field(default_factory=KernelChoice)
     changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
+    room: Room | None = None  # of each pack on a GPU; None on CPUs
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
 
     @property
@@ -44,17 +47,33 @@ class Plan:
         """Estimate one core's time for all packs."""
         return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
 
+    def gpus_per_pack(self, resources: ResourceSpec) -> float:
+        """Return what each pack gets of a GPU."""
+        return gpus_each(self.packs, resources, self.room) if self.room else 0.0
+
     def calibration(self) -> Calibration:
-        """Measure on this machine what its trials and the records from inside them cost."""
-        return calibrate(self.packs, self.record, fused=self.kernel.fused)
+        """Measure on this machine what its trials and the records from inside them cost; for GPUs see ``measured``."""
+        return Calibration() if self.room else calibrate(self.packs, self.record, fused=self.kernel.fused)
+
+    def measured(self) -> Plan:
+        """Measure on this machine's GPU, if the plan is for such a one, what its trials take; its packs stay."""
+        return replace(self, room=measured_room(self.packs, self.room, self.record)) if self.room else self
 
 
 def make_plan(
-    study: Study, folder: RunFolder | None, *, retry_failed: bool = False, changes: Sequence[str] = ()
+    study: Study,
+    folder: RunFolder | None,
+    *,
+    retry_failed: bool = False,
+    changes: Sequence[str] = (),
+    room: Room | None = None,
 ) -> Plan:
-    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
+    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed.
+
+    ``room`` is what a pack may take of a GPU, where packs train on GPUs; UserError if a trial doesn't fit there.
+    """
     if study.search.kind != "grid" and not retry_failed:
-        return _adaptive_plan(study, folder, changes)
+        return _adaptive_plan(study, folder, changes, room)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
@@ -62,27 +81,34 @@ def make_plan(
         failed = failed_ids(folder) if folder else set()
         wanted = [trial for trial in trials if trial.trial_id in failed]
     size = study.resources.pack_size
-    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size)
+    packs = plan_packs(wanted, done=done, pack_size=None if size == "auto" else size, room=room)
     n_reused = sum(trial.trial_id in done for trial in trials)
     kernel = choose_kernel(folder)
     return Plan(
-        packs=packs, n_trials=len(trials), n_reused=n_reused, record=study.record, kernel=kernel, changes=changes
+        packs=packs,
+        n_trials=len(trials),
+        n_reused=n_reused,
+        record=study.record,
+        kernel=kernel,
+        changes=changes,
+        room=room,
     )
 
 
-def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
+def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str], room: Room | None) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
 
     size = study.resources.pack_size
     done = finished_ids(folder) if folder else set()
     return Plan(
-        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size),
+        packs=plan_packs(likely_trials(study, folder), pack_size=None if size == "auto" else size, room=room),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         record=study.record,
         kernel=choose_kernel(folder),
         changes=changes,
+        room=room,
         adaptive=True,
     )
 
@@ -123,10 +149,22 @@ def check_folder(study: Study, folder: RunFolder) -> list[str]:
 
 
 def check_budget(study: Study, plan: Plan) -> None:
-    """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
-    limit = study.resources.max_core_hours
-    if limit == "none":
+    """Refuse a plan that costs more than a study's ``max_core_hours`` or ``max_gpu_hours``, before anything starts."""
+    resources = study.resources
+    limits = {"core": resources.max_core_hours, "gpu": resources.max_gpu_hours}
+    if plan.room is None:
+        limits.pop("gpu")  # a plan for CPUs takes none
+    if not plan.packs or all(limit == "none" for limit in limits.values()):
         return
-    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
-    if hours > limit:
-        raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
+    hours = _hours(resources, plan.measured())
+    for kind, limit in limits.items():
+        if limit != "none" and hours[kind] > limit:
+            words = f"{hours[kind]:.3g} {'GPU' if kind == 'gpu' else kind}-hours"
+            raise UserError(f"resources.max_{kind}_hours = {limit:g}, but the plan is estimated at {words}")
+
+
+def _hours(resources: ResourceSpec, plan: Plan) -> dict[str, float]:
+    if plan.room is None:
+        return {"core": plan.core_seconds(plan.calibration()) * resources.cpus_per_pack / 3600}
+    found = estimate_on_cards(plan.packs, resources, 1, plan.room)
+    return {"core": found["core_hours"], "gpu": found["gpu_hours"]}

@@ -19,9 +19,11 @@ from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
+from phasemap.running.card_memory import Sizes, train_in_parts
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.spec import Study
+from phasemap.training.cards import card_here, lacking
 from phasemap.training.recording import TrialResult
 
 
@@ -63,15 +65,25 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         with storage_errors(folder):
             stored = _stored(pack, at_work)
         if stored is None:
-            results = _train(pack, at_work, on_progress)
+            parts = train_in_parts(pack, _sizes(at_work), partial(_train, workload=at_work), on_progress)
+            results = [result for part in parts for result in part.results]
             with storage_errors(folder):
                 stored = retry(lambda: _store(pack, results, at_work))
             with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
-                folder.remove(folder.checkpoint(pack.pack_id))
+                for one in (pack, *(part.pack for part in parts)):
+                    folder.remove(folder.checkpoint(one.pack_id))
         return stored
 
 
-def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
+def _sizes(workload: Workload) -> Sizes:
+    """Return what is remembered of packs that did not fit on this worker's kind of device."""
+    import torch
+
+    on_gpu = workload.device == "cuda" and torch.cuda.is_available()
+    return Sizes(folder=workload.folder, card=torch.cuda.get_device_name() if on_gpu else workload.device)
+
+
+def _train(pack: Pack, on_progress: Callable[[float], None], workload: Workload) -> list[TrialResult]:
     """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
     from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
@@ -90,6 +102,9 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
         device = pick_device(workload.device)
     except RuntimeError as error:
         raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
+    lacks = lacking([pack.trials[0].precision], None if device.type == "cpu" else card_here())
+    if lacks:
+        raise NoDeviceError(f"{socket.gethostname()}: {lacks}")
     kernel = partial(make_kernel, fused=workload.fused)
     train = partial(train_pack, pack.trials, device=device, record=workload.study.record, kernel=kernel)
     try:

@@ -20,8 +20,9 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
-from phasemap.training.batched import BatchedKernel, batchable
+from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here, lacking
+from phasemap.training.costs import batchable
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
