@@ -34,11 +34,6 @@ from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
 
 
-def batchable(trial: NetworkTrial, *, tokens: bool) -> bool:
-    """Whether the kernel covers a network: two layers of weights on tokens, without a norm layer."""
-    return trial.model == "mlp" and trial.depth == 2 and trial.norm == "none" and tokens
-
-
 class BatchedKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
 
@@ -131,6 +126,7 @@ class _Population:
         trained = slice(0, self.n_train)
         self._training = self._some_rows(self._tokens[:, trained], self.targets[:, trained]) if whole else None
         self._sorted = self._by_token(self._tokens[:, trained]) if whole else None
+        self._block: tuple[int, list[tuple[_Rows, _ByToken]]] | None = None  # of minibatches, and its number
 
     def _some_rows(self, tokens: torch.Tensor, targets: torch.Tensor) -> _Rows:
         """Put a step's tokens (K, B, 2) and targets (K, B) into indices."""
@@ -153,9 +149,24 @@ class _Population:
         if self._training is not None and self._sorted is not None:
             return self._training, self._sorted
         assert self._batches is not None
-        seen = self._batches.rows(step)  # (K, B)
-        tokens = self._tokens[self._networks, seen]  # (K, B, 2)
-        return self._some_rows(tokens, self.targets.gather(1, seen)), self._by_token(tokens)
+        block, place = divmod(step - 1, self._batches.ahead)
+        if self._block is None or self._block[0] != block:
+            self._block = block, self._prepared(self._batches.block(block))
+        return self._block[1][place]
+
+    def _prepared(self, seen: torch.Tensor) -> list[tuple[_Rows, _ByToken]]:
+        """Put the minibatches (S, K, B) of several steps into indices, at once."""
+        tokens = self._tokens[self._networks, seen]  # (S, K, B, 2)
+        places = self._corners + self.targets[self._networks, seen].flatten(1)  # (S, K B)
+        every = self._by_token(tokens)
+        starts, rows = every.starts.view(len(seen), -1), every.rows.view(len(seen), -1)
+        return [
+            (
+                _Rows(tokens=tokens[i].reshape(-1), bags=self._bags, places=places[i]),
+                _ByToken(rows=rows[i], starts=starts[i]),
+            )
+            for i in range(len(seen))
+        ]
 
     def _update(self, rows: _Rows, by_token: _ByToken, step: int | torch.Tensor) -> None:
         table, products = self._table, self._products
@@ -193,9 +204,10 @@ class _Population:
         return residual
 
     def _by_token(self, tokens: torch.Tensor) -> _ByToken:
-        """Sort the rows of B examples (K, B, 2) by each of their tokens."""
-        in_order, rows = tokens.transpose(1, 2).contiguous().sort(dim=2, stable=True)  # (K, 2, B)
-        starts = torch.searchsorted(in_order, self._every_token)  # (K, 2, p)
+        """Sort the rows of B examples (..., K, B, 2) by each of their tokens."""
+        in_order, rows = tokens.transpose(-1, -2).contiguous().sort(dim=-1, stable=True)  # (..., K, 2, B)
+        every = self._every_token.expand(*in_order.shape[:-1], -1).contiguous()
+        starts = torch.searchsorted(in_order, every)  # (..., K, 2, p)
         return _ByToken(rows=(rows + self._first_rows).view(-1), starts=(starts + self._first_sorted).view(-1))
 
     def evaluate(self) -> list[Evaluation]:
