@@ -16,7 +16,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
-from phasemap.planning.kernels import mixture
+from phasemap.planning.kernels import check_card_kernels, mixture
 from phasemap.planning.packs import Pack, split
 from phasemap.planning.plan import Plan, check_budget, check_folder, make_plan
 from phasemap.results.compact import compact
@@ -34,7 +34,7 @@ from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.worker import Workload, store_failure
 from phasemap.search.completed import completed
 from phasemap.study.errors import DamagedShardError, UnreachableError
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.training.cards import card_here
 
@@ -133,6 +133,8 @@ def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan], *, f
     run.device = runner.choose_device(replace(choice, gpus=run.plan.gpus_per_pack(study.resources) or 1.0))
     if run.device == "cpu":
         check_precisions(study, None)
+    elif isinstance(study, NetworkStudy) and not fresh:
+        check_card_kernels(run.folder)
     if (run.device == "cuda") == (run.plan.room is not None):
         return
     room = planned_room(study, trained_on, runner.card()) if run.device == "cuda" else None

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phasemap.study.names import BATCHED_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.counters import DeviceBatches, DeviceMasks
@@ -37,7 +38,7 @@ from phasemap.training.recording import Evaluation
 class BatchedKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
 
-    name = "batched"
+    name = BATCHED_KERNEL
 
     def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from phasemap.study.names import GENERAL_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
@@ -35,7 +36,7 @@ Parts = dict[str, torch.Tensor]
 class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
 
-    name = "functional"
+    name = GENERAL_KERNEL
 
     def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
