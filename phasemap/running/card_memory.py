@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from phasemap.planning.on_cards import card_key
 from phasemap.planning.packs import Pack, split
 from phasemap.results.folder import RunFolder
 from phasemap.study.errors import UserError
+from phasemap.training.cards import give_back, out_of_memory
 from phasemap.training.recording import TrialResult
 
 Train = Callable[[Pack, Callable[[float], None]], list[TrialResult]]
@@ -86,15 +86,14 @@ def _within(on_progress: Callable[[float], None], done: int, n: int, total: int)
 
 def _if_it_fits(pack: Pack, train: Train, on_progress: Callable[[float], None]) -> list[TrialResult] | None:
     """Return the results, or None where the card has no room and a half may have it."""
-    import torch
-
     try:
         return train(pack, on_progress)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         told = str(error).partition("\n")[0]
-        if len(pack.trials) == 1:
-            raise UserError(f"trial {pack.trials[0]} alone does not fit into the GPU's memory: {told}") from None
+    give_back()  # not before the error is gone, which holds what the training held
+    if len(pack.trials) == 1:
+        raise UserError(f"trial {pack.trials[0]} alone does not fit into the GPU's memory: {told}")
     logger.warning("%d networks don't fit into the GPU's memory, half of them are tried: %s", len(pack.trials), told)
-    gc.collect()  # what the failed training held
-    torch.cuda.empty_cache()
     return None

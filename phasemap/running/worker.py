@@ -23,7 +23,7 @@ from phasemap.running.card_memory import Sizes, train_in_parts
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.spec import Study
-from phasemap.training.cards import card_here, lacking
+from phasemap.training.cards import card_here, in_use, lacking
 from phasemap.training.recording import TrialResult
 
 
@@ -77,10 +77,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
 
 def _sizes(workload: Workload) -> Sizes:
     """Return what is remembered of packs that did not fit on this worker's kind of device."""
-    import torch
-
-    on_gpu = workload.device == "cuda" and torch.cuda.is_available()
-    return Sizes(folder=workload.folder, card=torch.cuda.get_device_name() if on_gpu else workload.device)
+    return Sizes(folder=workload.folder, card=in_use(workload.device))
 
 
 def _train(pack: Pack, on_progress: Callable[[float], None], workload: Workload) -> list[TrialResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,30 @@ def card_here() -> Card | None:
         capability=(first.major, first.minor),
         count=sum(one.name == first.name for one in found),
     )
+
+
+def in_use(device: str) -> str:
+    """Return the name of the card that this process trains on, or the kind of device where it is none."""
+    if device != "cuda" or not DRIVER.exists():
+        return device
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU had no room for what was to be computed."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def give_back() -> None:
+    """Give back what is no longer used of a GPU's memory."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def lacking(precisions: Collection[str], card: Card | None) -> str | None:
