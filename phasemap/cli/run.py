@@ -86,9 +86,10 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     for change in plan.changes:
         click.echo(f"changed: {change}", err=True)
     core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
-    if plan.room:
+    if plan.room and plan.packs:
         hours = estimate(plan, study.resources, os.cpu_count() or 1, Calibration())["gpu_hours"]
-        core_time = f"about {duration(3600 * hours)} of {plan.room.card}"
+        source = "" if plan.room.measured(plan.packs) else ", by assumed rates: see phasemap plan"
+        core_time = f"about {duration(3600 * hours)} of {plan.room.card}{source}"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -153,7 +154,7 @@ def plan(
 
 def _on_cards(made: Plan, cost: Mapping[str, float]) -> str:
     """Say what a plan takes of GPUs, and what that rests on."""
-    if made.room is None:
+    if made.room is None or not made.packs:
         return ""
     source = "measured" if made.room.measured(made.packs) else "by assumed rates: not measured on such a GPU"
     return (

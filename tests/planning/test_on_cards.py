@@ -208,3 +208,11 @@ def test_a_plan_for_a_gpu_that_is_not_here_is_refused_in_plain_words(monkeypatch
     assert told.exit_code == 2
     assert message in told.output
     assert "phasemap plan --gpu-memory GB" in told.output
+
+
+def test_a_plan_with_nothing_left_to_train_takes_nothing_of_a_card(figure_3a):
+    study, plan = figure_3a
+    done = dataclasses.replace(plan, packs=[])
+    assert done.measured().gpus_per_pack(study.resources) == 1.0
+    assert estimate(done, study.resources, 2, Calibration())["wall_seconds"] == 0.0
+    check_budget(study.model_copy(update={"resources": ResourceSpec(max_gpu_hours=1e-9)}), done)
