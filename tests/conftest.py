@@ -23,12 +23,13 @@ from phasemap.study.yaml_lines import parse_document
 pytest_plugins = ["services"]
 
 LONG = (  # the longest first; what mostly waits for Rays of its own takes turns with what computes
-    "running/test_chaos.py", "running/test_jobs.py", "test_cli.py", "running/test_kill.py",
-    "training/test_against_oracle.py", "running/test_adaptive.py", "auditing/test_audit.py", "running/test_growing.py",
-    "training/test_on_meta.py", "running/test_runners.py", "serving/test_serving_queue.py",
-    "serving/test_serving_page.py", "training/test_population.py", "test_cluster_files.py", "results/test_remote.py",
-    "figures/test_page.py", "test_notebooks.py", "running/test_kernels.py", "results/test_compact.py",
-    "figures/test_inside.py", "planning/test_calibration.py", "running/test_memory.py",
+    "running/test_chaos.py", "test_cli.py", "running/test_kill.py", "training/test_against_oracle.py",
+    "running/test_adaptive.py", "auditing/test_audit.py", "training/test_on_meta.py", "running/test_runners.py",
+    "programs/test_program_kills.py", "serving/test_serving_queue.py", "serving/test_serving_page.py",
+    "training/test_population.py", "test_made_up_study.py", "search/test_any_rule.py", "results/test_remote.py",
+    "figures/test_page.py", "test_notebooks.py", "running/test_jobs.py", "running/test_kernels.py",
+    "running/test_growing.py", "results/test_compact.py", "figures/test_inside.py", "figures/test_any_study.py",
+    "planning/test_calibration.py", "running/test_memory.py", "test_cluster_files.py", "test_gpu_benchmark.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy

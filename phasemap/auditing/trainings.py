@@ -30,6 +30,7 @@ from phasemap.study.trials import expand, networks
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
+from phasemap.training.cards import Card
 from phasemap.training.costs import LAUNCH_SECONDS, OPERATIONS_PER_SECOND
 
 WIDTH, STEPS, WEIGHT_DECAY = 128, 150, 5.0
@@ -125,6 +126,9 @@ class _Borrowed:
         device = self._runner.choose_device(choice)
         self.slots = self._runner.slots
         return device
+
+    def card(self) -> Card | None:
+        return self._runner.card()
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None

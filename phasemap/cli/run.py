@@ -87,6 +87,7 @@ def run(
 def _tell_plan(study: Study, plan: Plan) -> None:
     """Say what a run has to do, before it starts."""
     from phasemap.planning.calibration import Calibration
+    from phasemap.planning.estimate import estimate
     from phasemap.study.trials import count_trials
 
     for change in plan.changes:
@@ -94,6 +95,10 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     calibration = plan.calibration() if plan.program else Calibration()
     seconds = plan.core_seconds(calibration)
     core_time = f"time {UNKNOWN}" if math.isnan(seconds) else f"about {duration(seconds)} of one core"
+    if plan.room and plan.packs:
+        hours = estimate(plan, study.resources, os.cpu_count() or 1, Calibration())["gpu_hours"]
+        source = "" if plan.room.measured(plan.packs) else ", by assumed rates: see phasemap plan"
+        core_time = f"about {duration(3600 * hours)} of {plan.room.card}{source}"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -113,13 +118,21 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 @set_option
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
 @click.option("--measure", is_flag=True, help="Run one trial of a program, for 60 s at most, and keep it if it ends.")
+@click.option("--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU that is elsewhere.")
 def plan(
-    study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None, measure: bool
+    study: Path,
+    storage: str | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    cpus: int | None,
+    measure: bool,
+    gpu_memory: float | None,
 ) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
+    from phasemap.running.cards import room_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
@@ -127,7 +140,8 @@ def plan(
     folder = run_folder(storage, loaded.name)
     if measure:
         _measure(loaded, folder)
-    made = make_plan(loaded, folder, changes=check_folder(loaded, folder))
+    changes = check_folder(loaded, folder)
+    made = make_plan(loaded, folder, changes=changes, room=room_for_plan(loaded, folder, gpu_memory)).measured()
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     n_grid = count_trials(loaded)
     known = {name: None if math.isnan(value) else value for name, value in cost.items()}
@@ -142,11 +156,13 @@ def plan(
         "changes": made.changes,
         **known,
     }
+    if made.room:
+        content |= {"card": str(made.room.card), "measured": made.room.measured(made.packs)}
     most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
-        f"estimated: {_estimated(known, most)}"
+        f"estimated: {_estimated(known, most)}{_on_cards(made, cost)}"
     )
     if notices := _notices(made):
         content["notices"] = notices
@@ -176,6 +192,17 @@ def _measure(study: Study, folder: RunFolder) -> None:
     from phasemap.running.measuring import measure
 
     click.echo(measure(study, folder), err=True)
+
+
+def _on_cards(made: Plan, cost: Mapping[str, float]) -> str:
+    """Say what a plan takes of GPUs, and what that rests on."""
+    if made.room is None or not made.packs:
+        return ""
+    source = "measured" if made.room.measured(made.packs) else "by assumed rates: not measured on such a GPU"
+    return (
+        f"\non {made.room.card}: {cost['gpu_hours']:.3g} GPU-hours, "
+        f"{cost['gpu_memory_bytes'] / 1e9:.3g} GB of its memory ({source})"
+    )
 
 
 def _search(study: Study) -> str:

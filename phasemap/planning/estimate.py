@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phasemap.planning.calibration import Calibration
+from phasemap.planning.on_cards import Room, estimate_on_cards
 from phasemap.planning.packs import Pack
 from phasemap.study.trials import networks
-from phasemap.training.costs import estimated_bytes, looking_bytes
+from phasemap.training.costs import estimated_bytes, kept_bytes, looking_bytes
 
 if TYPE_CHECKING:
     from phasemap.planning.plan import Plan
@@ -19,11 +20,14 @@ PACK_SECONDS = 0.07  # Ray Tune's own, for a pack on a worker that is used again
 WORKER_BYTES = 305_000_000  # a worker with torch
 GENERAL_BYTES = 220_000_000  # more in a worker that trained some packs with torch.func
 FUSED_BYTES = 100_000_000  # more in a worker with numba
+CUDA_BYTES = 1_500_000_000  # more in a worker with CUDA: an assumption
 RAY_BYTES = 780_000_000  # its daemons, and the driver
 
 
 def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibration) -> dict[str, float]:
     """Estimate wall seconds, core-hours and peak memory (all processes) of a plan on a machine with ``cpus`` CPUs."""
+    if plan.room and plan.packs:
+        return _on_cards(plan, resources, cpus, plan.room)
     slots = max(1, int(cpus // resources.cpus_per_pack))
     if resources.max_concurrent != "auto":
         slots = min(slots, resources.max_concurrent)
@@ -41,6 +45,16 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
             min(slots, len(plan.packs)) * (largest + WORKER_BYTES * (2 if plan.program else 1)) + RAY_BYTES
         ),
         "slots": slots,
+    }
+
+
+def _on_cards(plan: Plan, resources: ResourceSpec, cpus: int, room: Room) -> dict[str, float]:
+    """Estimate a plan on the GPUs of a machine; ``memory_bytes`` is the machine's own."""
+    found = estimate_on_cards(plan.packs, resources, cpus, room)
+    largest = max(sum(map(kept_bytes, networks(pack.trials))) for pack in plan.packs)
+    return found | {
+        "wall_seconds": found["wall_seconds"] + RAY_START_SECONDS + WORKER_START_SECONDS,
+        "memory_bytes": min(found["slots"], len(plan.packs)) * (largest + WORKER_BYTES + CUDA_BYTES) + RAY_BYTES,
     }
 
 

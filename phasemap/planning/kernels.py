@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
-from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL
+from phasemap.study.errors import UserError
+from phasemap.study.names import BATCHED_KERNEL, FUSED_KERNEL, GENERAL_KERNEL, PLAIN_KERNEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,23 @@ def mixture(trials: pd.DataFrame) -> str | None:
         f"two kernels trained this run: the fused one {counts[FUSED_KERNEL]} trials, the plain one "
         f"{counts[PLAIN_KERNEL]}; their curves differ by rounding (the column kernel of trials.parquet)"
     )
+
+
+def check_card_kernels(folder: RunFolder) -> None:
+    """Raise UserError if GPUs trained a run's networks by another kernel than this release's for such networks."""
+    columns = ["status", "device", "kernel", "task", "model", "depth", "norm"]
+    table = read_shards(folder, columns, skip_damaged=True)
+    on_gpus = pc.and_(pc.not_equal(table["status"], "failed"), pc.starts_with(table["device"], "cuda"))
+    kinds = table.filter(on_gpus).select(columns[2:]).group_by(columns[2:]).aggregate([])
+    for kind in kinds.to_pylist():
+        batched = kind["model"] == "mlp" and kind["depth"] == 2 and kind["norm"] == "none"
+        now = BATCHED_KERNEL if batched and kind["task"].startswith("modular") else GENERAL_KERNEL
+        if kind["kernel"] != now:
+            raise UserError(
+                f"GPUs trained networks of this run by the kernel {kind['kernel'] or 'functional'}, but this release "
+                f"trains such networks by {now}, and a run keeps to its kernel; allowed: the release that began it, or "
+                "phasemap run --fresh (moves the run aside)"
+            )
 
 
 def _stored_kernels(folder: RunFolder) -> set[str | None]:

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from phasemap.planning.on_cards import Room
 from phasemap.planning.work import most_together, work_of
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.spec import Trial
 
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
@@ -36,26 +38,42 @@ def split(pack: Pack) -> list[Pack]:
     return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
 
 
-def plan_packs(trials: Iterable[Trial], *, done: Collection[str] = (), pack_size: int | None = None) -> list[Pack]:
+def plan_packs(
+    trials: Iterable[Trial],
+    *,
+    done: Collection[str] = (),
+    pack_size: int | None = None,
+    room: Room | None = None,
+) -> list[Pack]:
     """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
 
     The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
-    their checkpoints. ``pack_size`` is an upper limit, kept exactly.
+    their checkpoints. ``pack_size`` is an upper limit, kept exactly. With ``room`` on a GPU its memory is the limit,
+    and the trials of a pack have training sets of one size, so that all networks take each step together.
     """
     groups: dict[object, list[Trial]] = {}
     position: dict[str, int] = {}
     for number, trial in enumerate(trials):
-        groups.setdefault(trial.shape, []).append(trial)
+        groups.setdefault(_together(trial, on_card=room is not None), []).append(trial)
         position[trial.trial_id] = number
     packs = []
     for group in groups.values():
-        seconds, most = sum(map(work_of, group)) / len(group), most_together(group)
-        size = pack_size or max(1, min(round(TARGET_SECONDS / seconds), most))
+        size = min(pack_size or len(group), room.most(group)) if room else pack_size or _size_on_cpus(group)
         for cut in _equal_parts(group, math.ceil(len(group) / size)):
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:
                 packs.append((position[cut[0].trial_id], make_pack(missing)))
     return _shortest_last([pack for _, pack in sorted(packs, key=lambda found: found[0])])
+
+
+def _together(trial: Trial, *, on_card: bool) -> object:
+    """Return what all trials of a pack must have in common."""
+    return (trial.shape, trial.data_fraction) if on_card and isinstance(trial, NetworkTrial) else trial.shape
+
+
+def _size_on_cpus(group: Sequence[Trial]) -> int:
+    seconds = sum(map(work_of, group)) / len(group)
+    return max(1, min(round(TARGET_SECONDS / seconds), most_together(group)))
 
 
 def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:

@@ -6,14 +6,16 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
 
 from phasemap.planning.calibration import Calibration, calibrate
+from phasemap.planning.card_costs import measured_room
 from phasemap.planning.kernels import KernelChoice, choose_kernel
+from phasemap.planning.on_cards import Room, estimate_on_cards, gpus_each
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
@@ -24,7 +26,7 @@ from phasemap.study.changes import changes, contradictions
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.program_study import ProgramStudy
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import count_trials, expand, grid_ids
 
 FIRST_PACK = 4  # trials of a program of which nothing is known
@@ -44,6 +46,7 @@ class Plan:
     changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
     program: bool = False  # a user's program trains them
     trial_seconds: float = math.nan  # of a program's stored trials, the usual ones
+    room: Room | None = None  # of each pack on a GPU; None on CPUs
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
     modelled: str | None = None  # why a search models the labels themselves, where it does
 
@@ -56,28 +59,50 @@ class Plan:
         """Estimate one core's time for all packs."""
         return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
 
+    def gpus_per_pack(self, resources: ResourceSpec) -> float:
+        """Return what each pack gets of a GPU."""
+        if self.room:
+            return gpus_each(self.packs, resources, self.room)
+        return 0.0 if resources.gpus_per_pack == "auto" else float(resources.gpus_per_pack)
+
     def calibration(self) -> Calibration:
-        """Measure on this machine what its trials cost; of a program's, what is stored tells, and nothing is run."""
+        """Measure on this machine what its trials cost; of a program's, what is stored tells, and nothing is run.
+
+        For networks on GPUs see ``measured``.
+        """
         if self.program:
             return Calibration(stored=self.trial_seconds)
-        return calibrate(self.packs, self.record, fused=self.kernel.fused)
+        return Calibration() if self.room else calibrate(self.packs, self.record, fused=self.kernel.fused)
+
+    def measured(self) -> Plan:
+        """Measure on this machine's GPU, if the plan is for such a one, what its trials take; its packs stay."""
+        return replace(self, room=measured_room(self.packs, self.room, self.record)) if self.room else self
 
 
 def make_plan(
-    study: Study, folder: RunFolder | None, *, retry_failed: bool = False, changes: Sequence[str] = ()
+    study: Study,
+    folder: RunFolder | None,
+    *,
+    retry_failed: bool = False,
+    changes: Sequence[str] = (),
+    room: Room | None = None,
 ) -> Plan:
-    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed."""
+    """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed.
+
+    ``room`` is what a pack may take of a GPU, where packs train on GPUs; UserError if a trial doesn't fit there.
+    """
     if study.search.kind != "grid" and not retry_failed:
-        return _adaptive_plan(study, folder, changes)
+        return _adaptive_plan(study, folder, changes, room)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
     if retry_failed:
         failed = failed_ids(folder) if folder else set()
         wanted = [trial for trial in trials if trial.trial_id in failed]
-    packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder))
+    packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder), room=room)
     n_reused = sum(trial.trial_id in done for trial in trials)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, changes=changes, **_by_program(study, folder))
+    by = _by_program(study, folder)
+    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, changes=changes, room=room, **by)
 
 
 def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
@@ -113,7 +138,7 @@ def stored_seconds(folder: RunFolder | None) -> float:
     return statistics.median(seconds) if seconds else math.nan
 
 
-def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str]) -> Plan:
+def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str], room: Room | None) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
     from phasemap.search.study_model import usable, why_labels
@@ -121,10 +146,11 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
     done = finished_ids(folder) if folder else set()
     table = known_trials(study, folder) if folder else None
     return Plan(
-        packs=plan_packs(likely_trials(study, table), pack_size=pack_size_of(study, folder)),
+        packs=plan_packs(likely_trials(study, table), pack_size=pack_size_of(study, folder), room=room),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         changes=changes,
+        room=room,
         adaptive=True,
         modelled=why_labels(study, None if table is None else usable(study, table)),
         **_by_program(study, folder),
@@ -169,10 +195,22 @@ def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False
 
 
 def check_budget(study: Study, plan: Plan) -> None:
-    """Refuse a plan that costs more than the study's ``max_core_hours``, before anything starts."""
-    limit = study.resources.max_core_hours
-    if limit == "none":
+    """Refuse a plan that costs more than a study's ``max_core_hours`` or ``max_gpu_hours``, before anything starts."""
+    resources = study.resources
+    limits = {"core": resources.max_core_hours, "gpu": resources.max_gpu_hours}
+    if plan.room is None:
+        limits.pop("gpu")  # a plan for CPUs takes none
+    if not plan.packs or all(limit == "none" for limit in limits.values()):
         return
-    hours = plan.core_seconds(plan.calibration()) * study.resources.cpus_per_pack / 3600
-    if hours > limit:
-        raise UserError(f"resources.max_core_hours = {limit:g}, but the plan is estimated at {hours:.3g} core-hours")
+    hours = _hours(resources, plan.measured())
+    for kind, limit in limits.items():
+        if limit != "none" and hours[kind] > limit:
+            words = f"{hours[kind]:.3g} {'GPU' if kind == 'gpu' else kind}-hours"
+            raise UserError(f"resources.max_{kind}_hours = {limit:g}, but the plan is estimated at {words}")
+
+
+def _hours(resources: ResourceSpec, plan: Plan) -> dict[str, float]:
+    if plan.room is None:
+        return {"core": plan.core_seconds(plan.calibration()) * resources.cpus_per_pack / 3600}
+    found = estimate_on_cards(plan.packs, resources, 1, plan.room)
+    return {"core": found["core_hours"], "gpu": found["gpu_hours"]}

@@ -80,6 +80,6 @@ def spearman(x: Floats, y: Floats) -> float:
     """Return Spearman's rank correlation, NaN where one side is constant."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    from scipy.stats import rankdata  # takes a second to import, in each of a run's workers
+    from pandas import Series  # which a run's workers have imported; SciPy would take a second in each
 
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return float(np.corrcoef(Series(x).rank(), Series(y).rank())[0, 1])

@@ -131,6 +131,11 @@ class RunFolder:
         """The checkpoint of one pack."""
         return self.checkpoints / f"{pack_id}.pt"
 
+    @property
+    def card_sizes(self) -> Path:
+        """How many networks fitted on GPUs at once, where the planned packs did not."""
+        return self.checkpoints / "card_sizes.json"
+
     def fetch(self, path: Path) -> bool:
         """Say whether a file is there; it can be read then."""
         return self.remote.download(self._key(path), path) if self.remote else path.exists()

@@ -18,6 +18,7 @@ class DeviceChoice:
 
     wanted: str  # resources.device
     trained_on: frozenset[str] = frozenset()  # cpu, cuda, or both
+    gpus: float = 1.0  # that each pack gets on GPUs, where gpus_per_pack is auto
 
     def resolve(self, *, has_gpu: bool, growing: bool = False) -> str:
         """Return ``cpu``, ``cuda`` or ``any`` (both), for ``auto`` what the run's first networks were trained on.

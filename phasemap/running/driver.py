@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from phasemap.diagram.bands import drawn_bands
@@ -15,7 +16,7 @@ from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import save_figure
-from phasemap.planning.kernels import mixture
+from phasemap.planning.kernels import check_card_kernels, mixture
 from phasemap.planning.packs import Pack, split
 from phasemap.planning.plan import Plan, check_budget, check_folder, make_plan
 from phasemap.results.compact import compact
@@ -24,6 +25,7 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
+from phasemap.running.cards import check_precisions, planned_room
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.progress import Progress
 from phasemap.running.retries import retry, storage_errors
@@ -34,8 +36,9 @@ from phasemap.running.worker import Workload, store_failure
 from phasemap.search.completed import completed
 from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.program_study import ProgramTrial
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.writing import dump_study, study_hash
+from phasemap.training.cards import card_here
 
 if TYPE_CHECKING:
     from phasemap.running.adaptive import PackSource
@@ -88,10 +91,13 @@ def run_study(
             with locked(folder) as lock:
                 while True:
                     try:
-                        plan = make_plan(study, None if fresh else folder, retry_failed=retry_failed, changes=changes)
+                        kept = None if fresh else folder
+                        planned = partial(make_plan, study, kept, retry_failed=retry_failed, changes=changes)
+                        card = None if study.resources.device == "cpu" else card_here()
+                        plan = planned(room=planned_room(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
-                        return _run_locked(study, folder, plan, lock, start_runner, fresh=fresh, quiet=quiet)
+                        return _run_locked(study, folder, plan, planned, lock, start_runner, fresh=fresh, quiet=quiet)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
                         logger.warning(
@@ -107,22 +113,47 @@ def _run_locked(
     study: Study,
     folder: RunFolder,
     plan: Plan,
+    planned: Callable[..., Plan],
     lock: Lock,
     start_runner: Callable[[], Runner],
     *,
     fresh: bool,
     quiet: bool,
 ) -> Outcome:
+    """Run a plan, or the one that ``planned`` makes for the GPUs of the runner, where these are not this machine's."""
     runner = start_runner() if plan.packs else None
     try:
         run = _Run(study, folder, plan, lock, quiet)
         if runner is not None:
-            trained_on = frozenset[str]() if fresh else trained_devices(folder)
-            run.device = runner.choose_device(DeviceChoice(wanted=study.resources.device, trained_on=trained_on))
+            _settle_device(run, runner, planned, fresh=fresh)
         return _run_with(runner, run, fresh=fresh)
     finally:
         if runner is not None:
             runner.close()
+
+
+def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan], *, fresh: bool) -> None:
+    """Settle the device of all packs, and plan anew where it is not the one that was planned for."""
+    study, trained_on = run.study, _trained_on(None if fresh else run.folder)
+    choice = DeviceChoice(wanted=study.resources.device, trained_on=trained_on)
+    run.device = runner.choose_device(replace(choice, gpus=run.plan.gpus_per_pack(study.resources) or 1.0))
+    if run.device == "cpu":
+        check_precisions(study, None)
+    elif isinstance(study, NetworkStudy) and not fresh:
+        check_card_kernels(run.folder)
+    if (run.device == "cuda") == (run.plan.room is not None):
+        return
+    room = planned_room(study, trained_on, runner.card()) if run.device == "cuda" else None
+    if room is None and run.plan.room is None:  # a GPU that can't be looked at: packs as for a CPU
+        return
+    run.plan = planned(room=room)
+    check_budget(study, run.plan)
+    runner.choose_device(replace(choice, wanted=run.device, gpus=run.plan.gpus_per_pack(study.resources) or 1.0))
+    logger.info("planned for %s: %d packs", room.card if room else "CPUs", len(run.plan.packs))
+
+
+def _trained_on(folder: RunFolder | None) -> frozenset[str]:
+    return trained_devices(folder) if folder else frozenset()
 
 
 def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
@@ -144,7 +175,7 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         if plan.adaptive and runner is not None:
             from phasemap.running.adaptive import PackSource
 
-            run.source = PackSource(study, folder, runner.slots)
+            run.source = PackSource(study, folder, runner.slots, run.plan.room)
         return run.execute(runner)
 
 

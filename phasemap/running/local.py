@@ -10,6 +10,7 @@ from phasemap.running.devices import DeviceChoice, usual_device
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import NoDeviceError, UnreachableError
+from phasemap.training.cards import Card, card_here
 
 
 class LocalRunner:
@@ -25,6 +26,10 @@ class LocalRunner:
         has_gpu = pick_device("auto").type != "cpu"
         device = choice.resolve(has_gpu=has_gpu)
         return usual_device(has_gpu=has_gpu) if device == "any" else device
+
+    def card(self) -> Card | None:
+        """Return this machine's GPU."""
+        return card_here()
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None

@@ -26,12 +26,14 @@ from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import UnreachableError
 from phasemap.study.spec import ResourceSpec
+from phasemap.training.cards import Card, card_here
 
 if TYPE_CHECKING:
     from phasemap.running.ray_feed import PackedPlan
 
 REPORT_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
+LOOKING_SECONDS, LOOKING_GPUS = 60.0, 0.01  # for a look at a node's GPU, which may be importing PyTorch first
 MOST_PACKS, PACKS_PER_SLOT = 1000, 20  # of one fit
 
 QUIET = {
@@ -65,10 +67,10 @@ class RayRunner:
         cpus: int | None = None,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        self.resources, self.callbacks = resources, list(callbacks)
+        self.resources, self._asked, self.callbacks = resources, resources, list(callbacks)
         self._temporary = tempfile.mkdtemp(prefix="pm-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: PTH112
         self._environment = _set_environment({**QUIET, **(token_mode() if address else LOOPBACK)})
-        self._own = False
+        self._own, self._embedded = False, address is None
         self._growing = address is not None and resources.max_concurrent != "auto"
         try:
             self._connect(address, cpus)
@@ -109,9 +111,25 @@ class RayRunner:
     def choose_device(self, choice: DeviceChoice) -> str:
         """Settle which kind of device all packs of a run train on, by what the cluster has at this moment."""
         device = choice.resolve(has_gpu=gives_gpus(_nodes(), self.resources), growing=self._growing)
-        self.resources = self.resources.model_copy(update={"device": device})
+        update: dict[str, Any] = {"device": device}
+        if device == "cuda" and self._asked.gpus_per_pack == "auto":
+            update["gpus_per_pack"] = choice.gpus
+        self.resources = self._asked.model_copy(update=update)
         self.slots = self._limit(self._shares())
         return device
+
+    def card(self) -> Card | None:
+        """Return a GPU of the cluster, looked at by a task on its node; None where none is free soon."""
+        if self._embedded:
+            return card_here()
+        import ray
+
+        task = ray.remote(num_cpus=0, num_gpus=LOOKING_GPUS, max_retries=0)(card_here).remote()
+        ready, _ = ray.wait([task], timeout=LOOKING_SECONDS)
+        card: Card | None = ray.get(task) if ready else None
+        if card is None:
+            return None
+        return replace(card, count=int(sum(node.get("GPU", 0) for node in _nodes())) or 1)
 
     def _shares(self) -> list[Share]:
         """Look what the cluster's nodes have at this moment for packs."""

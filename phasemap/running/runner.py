@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.worker import PackReport, Workload
+from phasemap.training.cards import Card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,9 @@ class Runner(Protocol):
 
     def choose_device(self, choice: DeviceChoice) -> str:
         """Settle which kind of device all packs of a run train on, and return it; UserError if it can't be had."""
+
+    def card(self) -> Card | None:
+        """Return a GPU of those that packs get; None where there is none, or it can't be looked at."""
 
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None

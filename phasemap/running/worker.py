@@ -19,11 +19,13 @@ from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
+from phasemap.running.card_memory import Part, Sizes, train_in_parts
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
+from phasemap.training.cards import card_here, in_use, lacking
 from phasemap.training.recording import TrialResult
 
 
@@ -65,32 +67,41 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         with storage_errors(folder):
             stored = _stored(pack, at_work)
         if stored is None:
-            results = _train(pack, at_work, on_progress)
+            parts = _train(pack, at_work, on_progress)
+            results = [result for part in parts for result in part.results]
             with storage_errors(folder):
                 stored = retry(lambda: store_results(pack, results, at_work))
             with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
                 for name in (pack.pack_id, *(trial.trial_id for trial in _programs(pack))):
                     folder.remove(folder.checkpoint(name))
+                for one in (part.pack for part in parts):
+                    folder.remove(folder.checkpoint(one.pack_id))
         return stored
 
 
-def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
-    """Train a pack, from what is kept of it if anything is: a user's program, or networks."""
+def _sizes(workload: Workload) -> Sizes:
+    """Return what is remembered of packs that did not fit on this worker's kind of device."""
+    return Sizes(folder=workload.folder, card=in_use(workload.device))
+
+
+def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> Sequence[Part]:
+    """Train a pack, from what is kept of it if anything is: a user's program, or networks in as many parts as fit."""
     if isinstance(workload.study, ProgramStudy):
         from phasemap.running.program_packs import Kept, train_programs
 
         kept = Kept(folder=workload.folder, source=workload.study.signature.source)
-        return train_programs(
+        results = train_programs(
             workload.study, _programs(pack), device=workload.device, kept=kept, on_progress=on_progress
         )
-    return _train_networks(pack, workload, on_progress)
+        return [Part(pack=pack, results=results)]
+    return train_in_parts(pack, _sizes(workload), partial(_train_networks, workload=workload), on_progress)
 
 
 def _programs(pack: Pack) -> list[ProgramTrial]:
     return [trial for trial in pack.trials if isinstance(trial, ProgramTrial)]
 
 
-def _train_networks(pack: Pack, workload: Workload, on_progress: Callable[[float], None]) -> list[TrialResult]:
+def _train_networks(pack: Pack, on_progress: Callable[[float], None], workload: Workload) -> list[TrialResult]:
     """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
     from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
@@ -109,6 +120,9 @@ def _train_networks(pack: Pack, workload: Workload, on_progress: Callable[[float
         device = pick_device(workload.device)
     except RuntimeError as error:
         raise NoDeviceError(f"{socket.gethostname()}: {error}, but packs are given a GPU there") from None
+    lacks = lacking([networks(pack.trials)[0].precision], None if device.type == "cpu" else card_here())
+    if lacks:
+        raise NoDeviceError(f"{socket.gethostname()}: {lacks}")
     kernel = partial(make_kernel, fused=workload.fused)
     train = partial(train_pack, networks(pack.trials), device=device, record=workload.study.record, kernel=kernel)
     try:

@@ -44,6 +44,10 @@ PLAIN_KERNEL: Final = "explicit"
 FUSED_KERNEL: Final = "explicit_fused"
 """What trains two-layer MLPs on tokens, on a CPU: the same in other bits, so that a run keeps to one of both."""
 
+BATCHED_KERNEL: Final = "batched"
+GENERAL_KERNEL: Final = "functional"
+"""What trains two-layer MLPs on tokens on a GPU, and any other network there."""
+
 GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_fit", "undetermined")
 """The subphases of networks that generalize."""
 PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")

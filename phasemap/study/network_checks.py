@@ -24,6 +24,7 @@ def check_networks(study: Study) -> Iterator[Found]:
         if init == "lazy" and (model == "transformer" or depth == 2):
             yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
     yield from _batches(study)
+    yield from _precisions(study)
 
 
 def check_record(study: Study) -> Iterator[Found]:
@@ -85,3 +86,10 @@ def _batches(study: Study) -> Iterator[Found]:
     for path, scale in values_of(study, "scale_to_batch"):
         if scale is not None and not sizes:
             yield path, f"= {scale} scales nothing with batch_size full; allowed: leave it out, or give a batch_size"
+
+
+def _precisions(study: Study) -> Iterator[Found]:
+    device = study.resources.device
+    for path, precision in values_of(study, "precision"):
+        if precision != "full" and device in ("cpu", "any"):
+            yield path, f"= {precision} needs a GPU for every pack, but resources.device is {device}; allowed: full"

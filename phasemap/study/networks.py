@@ -61,6 +61,7 @@ class TrainingSpec(Section):
     loss: Literal["mse", "cross_entropy"] = "mse"
     batch_size: Literal["full"] | Count = "full"
     scale_to_batch: Count | None = None
+    precision: Literal["full", "tf32", "bf16"] = "full"
 
 
 class FixedSpec(Section):
@@ -131,6 +132,7 @@ class NetworkTrial:
     loss: str
     batch_size: str | int
     scale_to_batch: int | None
+    precision: str
     # what studies vary most
     corruption: float
     weight_decay: float

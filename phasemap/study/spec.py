@@ -115,6 +115,7 @@ class ResourceSpec(Section):
     pack_size: Literal["auto"] | Count = "auto"
     max_concurrent: Literal["auto"] | Count = "auto"
     max_core_hours: Literal["none"] | Annotated[Real, Field(gt=0)] = "none"
+    max_gpu_hours: Literal["none"] | Annotated[Real, Field(gt=0)] = "none"
 
 
 KEYS = (

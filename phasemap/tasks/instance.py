@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.sampling import inverse_cdf
@@ -24,6 +23,8 @@ RATE_MEAN, RATE_STD = 0.2, 0.1  # of the rates before they are cut to [0, 1]: th
 def flip_rates(dataset: Dataset, seed: int) -> Floats:
     """Draw each example's rate (M,) from a normal distribution truncated to [0, 1]."""
     uniform = stream("instance_rates", seed, dataset.name).random(len(dataset.labels))
+    from scipy.special import ndtr, ndtri  # for those alone who need it
+
     low, high = ndtr((np.array([0.0, 1.0]) - RATE_MEAN) / RATE_STD)
     rates = RATE_MEAN + RATE_STD * ndtri(low + (high - low) * uniform)
     return np.clip(rates, np.finfo(float).tiny, 1.0)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phasemap.study.names import BATCHED_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.counters import DeviceBatches, DeviceMasks
@@ -30,22 +31,19 @@ from phasemap.training.inside_batched import PARTS, BatchedInside, downloaded
 from phasemap.training.losses import LOSSES
 from phasemap.training.networks import named_norms
 from phasemap.training.optimizers import vector_optimizer
+from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
-
-
-def batchable(trial: NetworkTrial, *, tokens: bool) -> bool:
-    """Whether the kernel covers a network: two layers of weights on tokens, without a norm layer."""
-    return trial.model == "mlp" and trial.depth == 2 and trial.norm == "none" and tokens
 
 
 class BatchedKernel(GroupedKernel):
     """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
 
-    name = "batched"
+    name = BATCHED_KERNEL
 
     def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
-        super().__init__([_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
+        populations = [_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
+        super().__init__(populations, precision=trials[0].precision)
 
     @torch.no_grad()
     def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
@@ -104,7 +102,7 @@ class _Population:
         self.rows = self._batches.size if self._batches else self.n_train
         dropout = any(t.dropout for t in trials)
         self._masks = DeviceMasks(trials, self.rows, self.width, device) if dropout else None
-        self._loss = LOSSES[first.loss]
+        self._loss, self._products = LOSSES[first.loss], Products(first.precision)
         self._square, self._mse = first.activation == "square", first.loss == "mse"
         self._scale = 2.0 / (self.rows * self.p) if self._mse else 1.0 / self.rows
         self._slope = 2.0 if self._square else 1.0
@@ -129,6 +127,7 @@ class _Population:
         trained = slice(0, self.n_train)
         self._training = self._some_rows(self._tokens[:, trained], self.targets[:, trained]) if whole else None
         self._sorted = self._by_token(self._tokens[:, trained]) if whole else None
+        self._block: tuple[int, list[tuple[_Rows, _ByToken]]] | None = None  # of minibatches, and its number
 
     def _some_rows(self, tokens: torch.Tensor, targets: torch.Tensor) -> _Rows:
         """Put a step's tokens (K, B, 2) and targets (K, B) into indices."""
@@ -151,25 +150,39 @@ class _Population:
         if self._training is not None and self._sorted is not None:
             return self._training, self._sorted
         assert self._batches is not None
-        seen = self._batches.rows(step)  # (K, B)
-        tokens = self._tokens[self._networks, seen]  # (K, B, 2)
-        return self._some_rows(tokens, self.targets.gather(1, seen)), self._by_token(tokens)
+        block, place = divmod(step - 1, self._batches.ahead)
+        if self._block is None or self._block[0] != block:
+            self._block = block, self._prepared(self._batches.block(block))
+        return self._block[1][place]
+
+    def _prepared(self, seen: torch.Tensor) -> list[tuple[_Rows, _ByToken]]:
+        """Put the minibatches (S, K, B) of several steps into indices, at once."""
+        tokens = self._tokens[self._networks, seen]  # (S, K, B, 2)
+        places = self._corners + self.targets[self._networks, seen].flatten(1)  # (S, K B)
+        every = self._by_token(tokens)
+        starts, rows = every.starts.view(len(seen), -1), every.rows.view(len(seen), -1)
+        return [
+            (
+                _Rows(tokens=tokens[i].reshape(-1), bags=self._bags, places=places[i]),
+                _ByToken(rows=rows[i], starts=starts[i]),
+            )
+            for i in range(len(seen))
+        ]
 
     def _update(self, rows: _Rows, by_token: _ByToken, step: int | torch.Tensor) -> None:
-        table = self._table
+        table, products = self._table, self._products
         if self._masks:
             table = torch.mul(self.weights.view(len(self.members), -1), self._masks.scale[..., 0]).view(table.shape)
         active = self._active.view(len(self.members), self.rows, self.width)
         hidden = _sum_rows(table, rows.tokens, rows.bags).view(active.shape)
         if self._masks:
             hidden.mul_(self._masks.kept(step))
-        scores = torch.bmm(self._activated(hidden, active), self._readout.transpose(1, 2))
-        residual = self._residual(scores, rows.places)
-        torch.baddbmm(
-            self._to_readout, residual.transpose(1, 2), active, beta=0, alpha=self._scale, out=self._to_readout
-        )
+        units, readout = products.rounded(self._activated(hidden, active)), products.rounded(self._readout)
+        scores = products.product(units, readout.transpose(1, 2))
+        residual = products.rounded(self._residual(scores, rows.places))
+        products.product_into(self._to_readout, residual.transpose(1, 2), units, self._scale)
         back = active  # its values are no longer needed: (K, B, N)
-        torch.baddbmm(back, residual, self._readout, beta=0, alpha=self._scale * self._slope, out=back)
+        products.product_into(back, residual, readout, self._scale * self._slope)
         if self._square:
             back.mul_(hidden)
         else:
@@ -192,9 +205,10 @@ class _Population:
         return residual
 
     def _by_token(self, tokens: torch.Tensor) -> _ByToken:
-        """Sort the rows of B examples (K, B, 2) by each of their tokens."""
-        in_order, rows = tokens.transpose(1, 2).contiguous().sort(dim=2, stable=True)  # (K, 2, B)
-        starts = torch.searchsorted(in_order, self._every_token)  # (K, 2, p)
+        """Sort the rows of B examples (..., K, B, 2) by each of their tokens."""
+        in_order, rows = tokens.transpose(-1, -2).contiguous().sort(dim=-1, stable=True)  # (..., K, 2, B)
+        every = self._every_token.expand(*in_order.shape[:-1], -1).contiguous()
+        starts = torch.searchsorted(in_order, every)  # (..., K, 2, p)
         return _ByToken(rows=(rows + self._first_rows).view(-1), starts=(starts + self._first_sorted).view(-1))
 
     def evaluate(self) -> list[Evaluation]:

@@ -20,6 +20,14 @@ LOOKING_COPIES = {"extracted": 5, "pruning": 5, "logits": 3}  # of all examples'
 LOOKS = 16  # of the records, at which neurons are looked at
 PRUNED = 3 * 129  # the rows of three pruning curves
 ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
+CARD_OPERATIONS = {"full": 20e12, "tf32": 80e12, "bf16": 160e12}
+"""Operations a second of a GPU's products: an assumption, as the other rates of a card, until a card is measured."""
+CARD_BYTES = 1.2e12  # a second, to and from a card's memory
+CARD_LAUNCH_SECONDS = 8e-6
+CARD_LAUNCHES = {"batched": 30, "mlp": 60, "transformer": 250}  # of a step, or of one layer or block's
+CARD_PASSES = {"batched": 12, "mlp": 30, "transformer": 40, "norm": 90}  # over the units, in a step
+AHEAD = 16  # steps whose minibatches are made at once on a GPU, at least
+CARD_LOOKING_BYTES = 4 * 8  # a weight, while a network's neurons are looked at
 
 
 def estimated_seconds(trial: NetworkTrial) -> float:
@@ -119,3 +127,55 @@ def weight_count(trial: NetworkTrial, size: TaskSize) -> int:
     if trial.model == "transformer":
         return trial.width * (2 * size.n_classes + trial.depth * (4 + 2 * trial.mlp_factor) * trial.width)
     return trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)
+
+
+def batchable(trial: NetworkTrial, *, tokens: bool) -> bool:
+    """Whether the kernel for GPUs covers a network: two layers of weights on tokens, without a norm layer."""
+    return trial.model == "mlp" and trial.depth == 2 and trial.norm == "none" and tokens
+
+
+def card_bytes(trial: NetworkTrial) -> int:
+    """Estimate the memory that a network of a pack takes of a GPU, by the shapes of its kernel's tensors.
+
+    A step of the batched kernel holds units and their activations, scores, and indices; dropout draws 16-bit numbers
+    and a byte a unit. The general one holds copies of all units for their gradients.
+    """
+    size = trial_size(trial)
+    rows, weights = _rows(trial, size.n_examples), weight_count(trial, size)
+    units, scores = rows * _units(trial), rows * size.n_classes
+    examples = 8 * 4 * size.n_examples + (0 if size.tokens else 4 * size.n_examples * size.n_inputs)
+    if not batchable(trial, tokens=size.tokens):
+        answers = size.n_examples * _units(trial)
+        copies = WORKING_COPIES["norm" if trial.norm != "none" else trial.model]
+        return int(4 * 8 * weights + examples + max(4 * copies * units + 8 * scores, 4 * 3 * answers))
+    dropped = 3 * units + 4 * weights if trial.dropout else 0
+    rounded = 4 * units if trial.precision == "bf16" else 0
+    if trial.batch_size != "full":
+        examples += int(8 * 8 * max(AHEAD * rows, trial.data_fraction * size.n_examples))  # indices of steps to come
+    step = 4 * 2 * units + 4 * 2 * scores + 8 * 10 * rows + dropped + rounded
+    looking = 4 * units + CARD_LOOKING_BYTES * weights  # spectra in complex128, while the units stay
+    return int(4 * 5 * weights + examples + max(step, looking))
+
+
+def card_seconds(trials: Sequence[NetworkTrial]) -> float:
+    """Estimate a GPU's seconds for a pack of one training-set size, by assumed rates (see ``CARD_OPERATIONS``).
+
+    A step takes as long as its launches, or as its products and passes over units, whichever is more.
+    """
+    launches, work = card_step(trials)
+    size, first = trial_size(trials[0]), trials[0]
+    share = size.n_examples / (3 * _rows(first, size.n_examples))
+    records = min(RECORDS, first.horizon) * (launches + work * share)
+    return first.horizon * max(launches, work) + records
+
+
+def card_step(trials: Sequence[NetworkTrial]) -> tuple[float, float]:
+    """Estimate the seconds of a step's launches and of its work on a GPU; both may overlap."""
+    first, size = trials[0], trial_size(trials[0])
+    rows = _rows(first, size.n_examples)
+    batched = batchable(first, tokens=size.tokens)
+    launches = CARD_LAUNCHES["batched"] if batched else CARD_LAUNCHES[first.model] * first.depth
+    products = 3 * answer_operations(first, size) * rows / CARD_OPERATIONS[first.precision]
+    passes = CARD_PASSES["batched" if batched else "norm" if first.norm != "none" else first.model]
+    moved = 4 * passes * (1.4 if first.dropout else 1.0) * rows * _units(first) / CARD_BYTES
+    return launches * CARD_LAUNCH_SECONDS, len(trials) * (products + moved)

@@ -13,6 +13,7 @@ import torch
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.streams import stream_key
+from phasemap.training.costs import AHEAD
 from phasemap.training.dropout import RESOLUTION
 
 MIX = 0xD6E8FEB86659FD93  # both factors of the 64-bit mixer
@@ -38,8 +39,17 @@ class CounterStream:
         The draw's number may be a tensor (), which a CUDA graph reads anew each time.
         """
         far = number.long() * _signed(DRAW) if isinstance(number, torch.Tensor) else _signed(number * DRAW)
-        words = torch.add(self._keys + far, self._places)
-        low, high = words.view(torch.int32).unflatten(1, (-1, 2)).unbind(2)
+        return self._mixed(torch.add(self._keys + far, self._places))
+
+    def draws(self, numbers: range) -> torch.Tensor:
+        """Return several draws at once: (draws, K, count), in as many passes as one takes."""
+        far = torch.arange(numbers.start, numbers.stop, device=self._places.device) * _signed(DRAW)
+        return self._mixed(torch.add(self._keys + far[:, None, None], self._places))
+
+    @staticmethod
+    def _mixed(words: torch.Tensor) -> torch.Tensor:
+        """Mix 64-bit numbers (..., count) in place and return them."""
+        low, high = words.view(torch.int32).unflatten(-1, (-1, 2)).unbind(-1)
         low.bitwise_xor_(high)
         words.mul_(_signed(MIX))
         low.bitwise_xor_(high)
@@ -77,8 +87,8 @@ class DeviceBatches:
     """Minibatches of K networks with n training examples each, whose orders are drawn on the device.
 
     As in ``Batches`` the examples come in a new order each epoch, cut without a remainder, and training sets of
-    different size see their common examples in the same order. An order is that of 64-bit numbers, drawn for each
-    epoch once.
+    different size see their common examples in the same order. An order is that of 64-bit numbers. Batches are made for
+    ``ahead`` steps at once, about an epoch's or more: what each step would launch is launched once for all of them.
     """
 
     def __init__(self, trials: Sequence[NetworkTrial], dataset_name: str, n_train: int, device: torch.device) -> None:
@@ -89,23 +99,26 @@ class DeviceBatches:
         self.size, self._n_train = size, n_train
         keys = [stream_key("minibatches_on_device", trial.seed, dataset_name) for trial in trials]
         self._stream = CounterStream(keys, n_train, device)
-        self._orders: dict[int, torch.Tensor] = {}
+        self.ahead = max(AHEAD, n_train // size)
+        self._made: tuple[int, torch.Tensor] | None = None  # a block's number and its batches
 
     def rows(self, step: int) -> torch.Tensor:
         """Return the training examples (K, batch size) of one step, counted from 1."""
-        start = (step - 1) * self.size
-        first, last = start // self._n_train, (start + self.size - 1) // self._n_train
-        self._orders = {epoch: self._order(epoch) for epoch in range(first, last + 1)}
-        begin, end = start - first * self._n_train, start + self.size - last * self._n_train
-        if first == last:
-            return self._orders[first][:, begin:end]
-        whole = (self._orders[epoch] for epoch in range(first + 1, last))
-        return torch.cat([self._orders[first][:, begin:], *whole, self._orders[last][:, :end]], dim=1)
+        block, place = divmod(step - 1, self.ahead)
+        if self._made is None or self._made[0] != block:
+            self._made = block, self.block(block)
+        return self._made[1][place]
 
-    def _order(self, epoch: int) -> torch.Tensor:
-        if epoch in self._orders:
-            return self._orders[epoch]
-        return self._stream.draw(epoch).argsort(dim=1, stable=True)
+    def block(self, number: int) -> torch.Tensor:
+        """Return the training examples (ahead, K, batch size) of the steps from ``number * ahead + 1`` on."""
+        start = number * self.ahead * self.size
+        end = start + self.ahead * self.size
+        first = start // self._n_train
+        epochs = self._stream.draws(range(first, (end - 1) // self._n_train + 1))  # (E, K, n)
+        orders = epochs.argsort(dim=2, stable=True).transpose(0, 1).flatten(1)  # (K, E n)
+        begin = start - first * self._n_train
+        wanted = orders[:, begin : begin + self.ahead * self.size]
+        return wanted.unflatten(1, (self.ahead, self.size)).transpose(0, 1)
 
 
 def _signed(number: int) -> int:

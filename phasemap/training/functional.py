@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
+from phasemap.study.names import GENERAL_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
@@ -24,6 +25,7 @@ from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluations
 from phasemap.training.networks import build_network, dropout_width, named_weights
 from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings, vector_optimizer
+from phasemap.training.precision import any_products
 from phasemap.training.recording import Evaluation
 
 FREE_SHARE = 0.5  # of a GPU's free memory, for what networks work in: others may start on it at the same moment
@@ -34,11 +36,12 @@ Parts = dict[str, torch.Tensor]
 class FunctionalKernel(GroupedKernel):
     """K networks of one architecture, as groups of stacked weights."""
 
-    name = "functional"
+    name = GENERAL_KERNEL
 
     def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
         groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
-        super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
+        made = [_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
+        super().__init__(made, precision=trials[0].precision)
 
 
 class _Group:
@@ -66,7 +69,7 @@ class _Group:
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
         self._dropout = any(trial.dropout for trial in trials)
-        self._loss = LOSSES[first.loss]
+        self._loss, self._precision = LOSSES[first.loss], first.precision
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
         self._draws = (_HostDraws if device.type == "cpu" else _DeviceDraws)(trials, data, self.n_train, device)
         self._gradients = vmap(
@@ -94,7 +97,8 @@ class _Group:
 
     def _update(self, inputs: torch.Tensor, targets: torch.Tensor, step: int | torch.Tensor) -> None:
         mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
-        parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
+        with any_products(self._precision, self.weights.device):
+            parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
         rows = self.gradient.split(len(self.weights) // len(self.optimizers))

@@ -9,6 +9,7 @@ import torch
 
 from phasemap.training.inside import Seen
 from phasemap.training.optimizers import SGD, AdamW, saved
+from phasemap.training.precision import rounding
 from phasemap.training.recording import Evaluation
 
 Told = TypeVar("Told")
@@ -42,8 +43,8 @@ class GroupedKernel:
 
     name: str
 
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self.groups = groups
+    def __init__(self, groups: Sequence[Group], *, precision: str = "full") -> None:
+        self.groups, self._precision = groups, precision
 
     @torch.no_grad()
     def advance(self, members: Sequence[int], after: int, until: int) -> None:
@@ -51,9 +52,10 @@ class GroupedKernel:
 
         A stopped network in such a group goes on too: what it computes is not used, and reaches no other network.
         """
-        for group in self._groups_of(members):
-            for step in range(after + 1, until + 1):
-                group.train_step(step)
+        with rounding(self._precision):
+            for group in self._groups_of(members):
+                for step in range(after + 1, until + 1):
+                    group.train_step(step)
 
     @torch.no_grad()
     def evaluate(self, members: Sequence[int]) -> list[Evaluation]:

@@ -20,7 +20,9 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
-from phasemap.training.batched import BatchedKernel, batchable
+from phasemap.training.batched import BatchedKernel
+from phasemap.training.cards import card_here, lacking
+from phasemap.training.costs import batchable
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
@@ -112,7 +114,9 @@ def make_kernel(
     A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks
     train at once.
     ``fused``: where there are fused passes, and numba to compile them, they are used.
+    UserError if the device lacks the trials' precision.
     """
+    check_precision(trials[0].precision, device)
     if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
         return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
@@ -122,6 +126,12 @@ def make_kernel(
             return FeaturesKernel(trials, examples, device)
         return _token_kernel(fused=fused)(trials, examples, device)
     return FunctionalKernel(trials, examples, device)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise UserError if a device can't train with a precision; ``meta`` has no numbers, and any."""
+    if device.type != "meta" and (message := lacking([precision], card_here() if device.type == "cuda" else None)):
+        raise UserError(message)
 
 
 def _token_kernel(*, fused: bool) -> type[ExplicitKernel]:

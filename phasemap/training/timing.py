@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import torch
 
@@ -55,3 +56,50 @@ def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: Kernel, rec
         inside.look(steps[0], weights)
         spent += (time.process_time() - started) * len(steps)
     return spent
+
+
+def measured_on_card(
+    trials: Sequence[NetworkTrial], record: Collection[str] = (), device: torch.device | None = None
+) -> tuple[float, int]:
+    """Return the seconds that a pack would take of a GPU (by default the first), and the bytes that it takes there.
+
+    By the clock, waiting for the device before and after; a first step and record are not counted.
+    """
+    device = device or torch.device("cuda")
+    horizon, members = trials[0].horizon, list(range(len(trials)))
+    before = _taken(device, reset=True)
+    with steady_arithmetic():
+        kernel = make_kernel(trials, [examples_of(trial) for trial in trials], device)
+        kernel.advance(members, 0, 1)
+        kernel.record(members, 1, record)
+        done, steps, spent = 1, 4, 0.0
+        while spent < KIND_SECONDS:
+            spent = _seconds(partial(kernel.advance, members, done, done + steps), device)
+            done, per_step, steps = done + steps, spent / steps, steps * 2
+        per_record = _seconds(partial(kernel.record, members, 1, record), device)
+        last = _seconds(partial(kernel.record, members, horizon, record), device)
+    return per_step * horizon + per_record * len(record_steps(horizon)) + last, _taken(device) - before
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    wait_for(device)
+    started = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - started
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _taken(device: torch.device, *, reset: bool = False) -> int:
+    """Return the most memory that was taken of a GPU since the last reset; none of a CPU."""
+    if device.type != "cuda":
+        return 0
+    if reset:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.max_memory_allocated(device))

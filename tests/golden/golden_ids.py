@@ -135,7 +135,7 @@ OTHER: dict[str, Any] = {
     "activation": "relu", "width": 128, "depth": 3, "norm": "layer", "init_scale": 0.25, "init": "lazy", "heads": 2,
     "mlp_factor": 2, "weight_tying": True, "steps": 500, "optimizer": "sgd", "momentum": 0.5, "betas": (0.9, 0.999),
     "eps": 1e-6, "learning_rate": 0.003, "loss": "cross_entropy", "batch_size": 64, "scale_to_batch": 256,
-    "corruption": 0.35, "weight_decay": 5.0, "dropout": 0.3, "data_fraction": 0.75,
+    "precision": "tf32", "corruption": 0.35, "weight_decay": 5.0, "dropout": 0.3, "data_fraction": 0.75,
 }  # fmt: skip
 """A value of each setting that is not its default. A setting that is added gets one here."""
 

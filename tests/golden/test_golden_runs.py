@@ -60,6 +60,7 @@ def test_tables_that_an_earlier_release_wrote_are_read_as_they_are(name):
             "neurons": digest(run.neurons),
         }
     first = next(iter(VARIANTS))
+    frozen[first]["trials"]["exact"].pop("precision text")  # a later setting, which is filled in where shards are read
     wanted = {**frozen[first], CURVES: frozen[CURVES], "neurons": frozen["neurons"]}
     assert not differences(wanted, json.loads(dumped(found)))
 

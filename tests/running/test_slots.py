@@ -38,11 +38,17 @@ def test_packs_fit_node_by_node(nodes, resources, expected):
     assert shares(nodes, **resources) == expected
 
 
+def test_more_gpus_a_pack_than_a_node_has_are_refused():
+    with pytest.raises(UserError, match="needs 1 CPUs and 4 GPUs of one node, but Ray has 2 and 0, 8 and 2"):
+        shares([HEAD, LARGE], gpus_per_pack=4)
+
+
 @pytest.mark.parametrize(
     ("resources", "message"),
     [
         ({"cpus_per_pack": 4}, "needs 4 CPUs and 0 GPUs of one node, but Ray has 2 and 0, 3 and 0"),
         ({"gpus_per_pack": 0.5}, "needs 1 CPUs and 0.5 GPUs of one node"),
+        ({"device": "auto", "gpus_per_pack": 4}, "needs 1 CPUs and 4 GPUs of one node, but Ray has 2 and 0, 3 and 0"),
         ({"device": "cuda"}, "device is cuda, but Ray has no GPU"),
     ],
 )

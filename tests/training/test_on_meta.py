@@ -86,10 +86,11 @@ def test_a_step_neither_waits_nor_copies(kind, number):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "minibatches" in kind])
 def test_nor_does_a_step_that_begins_an_epoch(kind):
-    """A training set of 29 examples gives three batches of 8, and the fourth begins the next order."""
-    first, fourth = (a_step(kernel_of(kind, 2), 2, last) for last in (2, 4))
-    assert_alone(fourth)
-    assert fourth.operations["aten.sort"] == first.operations["aten.sort"] + 1
+    """The orders of 16 steps are drawn at once."""
+    within, beginning = (a_step(kernel_of(kind, 2), 2, last) for last in (16, 17))
+    assert_alone(within)
+    assert_alone(beginning)
+    assert beginning.operations["aten.sort"] > within.operations["aten.sort"] == 0
 
 
 @pytest.mark.parametrize("number", [1, 8, 64])
@@ -98,6 +99,26 @@ def test_a_step_of_two_layer_networks_takes_few_launches(kind, number):
     kernel = kernel_of(kind, number)
     assert isinstance(kernel, BatchedKernel)
     assert a_step(kernel, number).launches <= (30 if kind == "dropout" else 25)
+
+
+@pytest.mark.parametrize("number", [1, 64])
+@pytest.mark.parametrize("batch_size", ["full", 8])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("activation", ["square", "relu"])
+def test_a_step_of_all_that_two_layer_networks_may_be_takes_few_launches(
+    activation, loss, dropout, batch_size, number, monkeypatch
+):
+    """On the average of twice the steps whose minibatches are made at once."""
+    settings = {"activation": activation, "loss": loss, "dropout": dropout, "batch_size": batch_size}
+    monkeypatch.setitem(KINDS, "all", settings)
+    kernel = kernel_of("all", number)
+    with Launches() as seen:
+        kernel.advance(range(number), 0, 32)
+    print(f"{settings}, {number} networks: {seen.launches / 32} launches a step")
+    assert seen.launches / 32 <= (30 if dropout else 25)
+    assert_on_one_device(seen)
+    assert_alone(seen)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,57 @@
+"""The command that checks and measures a GPU: on a CPU every part of it runs, and says that it measures nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def benchmark(*options, blocked=None):
+    path = os.pathsep.join([*([str(blocked)] if blocked else []), str(ROOT)])
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *options]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+
+
+def test_it_runs_without_ray_and_figures_and_prints_one_document_and_a_table(tmp_path):
+    for name in ("ray", "matplotlib", "optuna", "sklearn", "numba", "psutil", "scipy"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not on a machine that only measures')")
+    done = benchmark("--device", "cpu", "--tiny", blocked=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    document = json.loads(done.stdout)
+    assert len(document["checks"]) == 11
+    assert all(found["passed"] for found in document["checks"].values())
+    assert (document["tiny"], document["card"], document["left_out"]) == (True, None, [])
+    rows = document["measured"]["speed"]
+    assert len(rows) == 5
+    assert not any("error" in row for row in rows)
+    assert document["measured"]["figure_3a"]["seconds"] > 0
+    assert "A SMOKE TEST OF TINY NETWORKS, NO MEASUREMENT" in done.stderr
+    assert done.stderr.count("| tiny networks for: ") == len(rows)
+
+
+def test_what_time_does_not_allow_is_named():
+    done = benchmark("--device", "cpu", "--tiny", "--seconds", "0")
+    document = json.loads(done.stdout)
+    assert document["measured"]["speed"] == []
+    assert "figure 3a, data fraction 0.50" in document["left_out"]
+    assert "not measured s" not in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_card_it_says_what_is_allowed():
+    for options in ((), ("--device", "cpu")):
+        done = benchmark(*options)
+        assert done.returncode == 1
+        assert "allowed: --device cpu --tiny, a smoke test" in done.stderr
+        assert not done.stdout
+
+
+def test_the_documents_claim_no_speed_on_a_gpu():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "has not been measured on one yet" in " ".join(readme.split())
