@@ -22,8 +22,8 @@ from phasemap.maps import PhaseDiagram
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.search.completed import completed
-from phasemap.study.checks import claim_labels
 from phasemap.study.claim_grammar import ClaimError, parse_claim
+from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
@@ -143,10 +143,11 @@ class Run:
 
         UserError names all that is wrong with them.
         """
-        study, parsed, wrong = self.study, [], []
+        study, words = self.study, vocabulary(self.study)
+        parsed, wrong = [], []
         for text in study.claims if claims is None else claims:
             try:
-                parsed.append(parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers))
+                parsed.append(parse_claim(text, study.axes, words))
             except ClaimError as error:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:

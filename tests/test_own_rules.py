@@ -19,7 +19,7 @@ from phasemap.diagram.tables import derive, study_rows
 from phasemap.figures.report import report_payload
 from phasemap.figures.spec import figure_spec
 from phasemap.results.folder import RunFolder
-from phasemap.study.checks import claim_labels
+from phasemap.study.claims import vocabulary
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study
 from phasemap.study.writing import dump_study, json_schema, study_hash
@@ -60,7 +60,7 @@ def test_a_study_keeps_its_labels_as_they_were_read(labelled):
     assert study_hash(study) != study_hash(study_of())
     assert study.phases.phases == ("decayed", "fine", "told", "stuck")
     assert study.phases.generalized == 0.6
-    assert claim_labels(study.phases) == ("decayed", "learned", "plain", "told", "honest", "stuck", "fine")
+    assert vocabulary(study).labels == ("decayed", "learned", "plain", "told", "honest", "stuck", "fine")
 
 
 def test_the_hash_and_the_text_of_studies_with_built_in_rules_are_as_before():
@@ -341,3 +341,23 @@ def test_the_example_of_the_page_of_rules_is_a_rule():
     study = study_of(phases=example)
     assert study.phases.labels == ("diverging", "grokking", "memorization", "forgetting", "confusion")
     assert math.isclose(study.phases.own.window, 0.1)
+
+
+def test_a_study_may_have_no_labels_and_is_a_map_of_its_quantities(finished, tmp_path):
+    folder = copy_of(finished, tmp_path)
+    study = study_of(phases={"rule": "none"})
+    assert study.phases.labels == study.phases.phases == ()
+    assert parse_document(dump_study(study), "study.yaml").content["phases"] == {"rule": "none"}
+    assert parse_study(parse_document(dump_study(study), "study.yaml")) == study
+    folder.write_text(folder.study, dump_study(study))
+    folder.remove_derived()
+    run = pm.open_run(folder.path)
+    assert run.trials[["phase", "subphase", "label_reason"]].isna().all(axis=None)
+    assert run.points["phase"].isna().all()
+    assert run.points["test_accuracy"].notna().all()
+    for arguments in (
+        ["show", folder.path],
+        ["plot", folder.path, "--metric", "test_accuracy", "-o", tmp_path / "a.png"],
+    ):
+        code, output = command(*arguments)
+        assert code == 0, output

@@ -10,17 +10,21 @@ import pandas as pd
 from scipy.special import ndtri
 
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.labelling import PEAK
 from phasemap.results.schema import setting_value
+from phasemap.study.conditions import constant
+from phasemap.study.names import PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
+
+TESTED = ("recovered_accuracy", "memorized_accuracy", "n_corrupted", "n_classes")
+"""What the test of generalization against memorization counts."""
 
 
 def mean_columns(study: Study) -> tuple[str, ...]:
     """Return the columns of trials that are averaged over a point's seeds, in the order of the table of points."""
     recorded = study.recorded
     shares = tuple(name for name in recorded.facts if name not in recorded.whole)
-    return (*recorded.quantities, *(PEAK if study.phases.own is None else ()), *shares, *recorded.finals)
+    return (*recorded.quantities, *(PEAKS if study.phases.own is None else ()), *shares, *recorded.finals)
 
 
 def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
@@ -61,8 +65,13 @@ def _generalizes(rule: PhaseRule, frame: pd.DataFrame) -> Any:
     if rule.own is None:
         answer = pd.array(frame["phase"] == "grokking", dtype="boolean")
     else:
-        answer = pd.array(frame["test_accuracy"] >= rule.generalized, dtype="boolean")
-        answer[frame["test_accuracy"].isna() | ("generalization" not in rule.frontiers)] = pd.NA
+        answer = pd.array([pd.NA] * len(frame), dtype="boolean")
+        for frontier in rule.own.frontiers:
+            level = constant(frontier.level, dict(rule.own.parameters))
+            if frontier.name == "generalization" and level is not None:
+                above = pd.array(frame[frontier.quantity] >= level, dtype="boolean")
+                answer = np.where(frame[frontier.quantity].isna(), pd.NA, above)
+                answer = pd.array(answer, dtype="boolean")
     answer[frame["n_seeds"] == 0] = pd.NA
     return answer
 
@@ -77,12 +86,13 @@ def point_labels(rule: PhaseRule, ok: pd.DataFrame, n_points: int) -> dict[str, 
     subphase = _counts(ok, "subphase", rule.labels, n_points)
     n_seeds = np.bincount(ok["point"].to_numpy(dtype=np.int64), minlength=n_points)
     n_labelled = phase.sum(axis=1)
-    majority = np.asarray(rule.phases, dtype=object)[phase.argmax(axis=1)]
-    low, high = _wilson(phase.max(axis=1), n_labelled)
+    majority = _most_frequent(rule.phases, phase)
+    agreeing = phase.max(axis=1, initial=0)
+    low, high = _wilson(agreeing, n_labelled)
     return {
         "phase": _where_seen(n_labelled, majority),
         "subphase": _where_seen(n_labelled, _majority_within(rule, subphase, majority)),
-        "agreement": np.where(n_labelled > 1, phase.max(axis=1) / np.maximum(n_labelled, 1), np.nan),
+        "agreement": np.where(n_labelled > 1, agreeing / np.maximum(n_labelled, 1), np.nan),
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
@@ -122,22 +132,29 @@ def _counts(ok: pd.DataFrame, column: str, names: Sequence[str], n_points: int) 
 
 def _majority_within(rule: PhaseRule, counts: np.ndarray, phase: np.ndarray) -> np.ndarray:
     """Return the most frequent subphase among those of each point's phase."""
-    names = np.asarray(rule.labels, dtype=object)
+    names = rule.labels
     phase_of = np.asarray([rule.phase_of[name] for name in rule.labels], dtype=object)
-    inside = np.where(phase_of[None, :] == phase[:, None], counts, -1)
-    return np.asarray(names[inside.argmax(axis=1)])
+    return _most_frequent(names, np.where(phase_of[None, :] == phase[:, None], counts, -1))
+
+
+def _most_frequent(names: Sequence[str], counts: np.ndarray) -> np.ndarray:
+    """Return the name (n_points,) with the highest count (n_points, names), the first of equal ones; None of none."""
+    if not len(names):
+        return np.full(len(counts), None, dtype=object)
+    return np.asarray(names, dtype=object)[counts.argmax(axis=1)]
 
 
 def _wins(ok: pd.DataFrame, n_points: int) -> np.ndarray:
-    """Pool the corrupted examples of a point's seeds and test which answer is more frequent."""
+    """Pool the corrupted examples of a point's seeds and test which answer is more frequent; None if not recorded."""
+    if not set(TESTED) <= set(ok):
+        return np.full(n_points, None, dtype=object)
     corrupted = ok["n_corrupted"].to_numpy(dtype=np.int64)
     point = ok["point"].to_numpy(dtype=np.int64)
 
     def pooled(counts: np.ndarray) -> np.ndarray:
         return np.bincount(point, weights=counts, minlength=n_points).round().astype(np.int64)
 
-    recovered = np.round(ok["recovered_accuracy"].fillna(0.0).to_numpy() * corrupted)
-    memorized = np.round(ok["memorized_accuracy"].fillna(0.0).to_numpy() * corrupted)
+    recovered, memorized = (np.round(ok[name].fillna(0.0).to_numpy() * corrupted) for name in TESTED[:2])
     chance = np.ones(n_points)
     chance[point] = 1.0 / ok["n_classes"].to_numpy(dtype=float)
     return generalization_wins(pooled(recovered), pooled(memorized), pooled(corrupted), chance)

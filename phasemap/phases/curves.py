@@ -23,6 +23,7 @@ class Curves:
     steps: NDArray[np.int64]  # (T,) rising
     values: Mapping[str, Floats]  # quantity -> (n, T)
     facts: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # settings and facts by name, (n,) each
+    n: int = 0  # trials, where nothing else is known of them
 
     def fact(self, name: str) -> Floats:
         """Return a setting or a fact (n,); KeyError where it is not known."""
@@ -37,7 +38,8 @@ class Curves:
             steps=self.steps[:kept],
             values={name: value[:, :kept] for name, value in self.values.items()},
             facts=self.facts,
+            n=self.n,
         )
 
     def __len__(self) -> int:
-        return len(next(iter((*self.values.values(), *self.facts.values()))))
+        return max((len(known) for known in (*self.values.values(), *self.facts.values())), default=self.n)

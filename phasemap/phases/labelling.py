@@ -13,6 +13,7 @@ from phasemap.phases.curves import Curves
 from phasemap.phases.labels import columns, curve_terms, label_reasons, label_trials, settled, step_times
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, subphases
 from phasemap.study.conditions import Condition, Value
+from phasemap.study.names import PEAKS
 from phasemap.study.rule import Rule
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule
@@ -20,8 +21,6 @@ from phasemap.study.spec import PhaseRule
 NAMES = ("phase", "subphase", "rule")
 BOTH_RULES = {"subphase_doshi2024": DOSHI2024, "subphase_memorized_fraction": MEMORIZED_FRACTION}
 """What a built-in rule adds: the labels by both of them."""
-PEAK = {"peak_test_accuracy": "test_accuracy"}
-"""What a built-in rule adds: the largest value of a quantity."""
 
 
 def name_columns(rule: PhaseRule) -> tuple[str, ...]:
@@ -36,7 +35,7 @@ def number_columns(rule: PhaseRule) -> dict[str, type[float] | type[bool] | type
     further = {name: bool if isinstance(column, Condition) else float for name, column in found.columns}
     ends: dict[str, type[float] | type[bool] | type[int]] = {"horizon": int, "settled": bool}
     if rule.own is None:
-        return dict.fromkeys(PEAK, float) | times | further | ends
+        return dict.fromkeys(PEAKS, float) | times | further | ends
     return ends | times | further
 
 
@@ -64,7 +63,7 @@ def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
     }
     if rule.own is None:
         known |= {name: subphases(curves, _thresholds(rule, other)) for name, other in BOTH_RULES.items()}
-        known |= {name: curves.values[quantity].max(axis=1) for name, quantity in PEAK.items()}
+        known |= {name: curves.values[quantity].max(axis=1) for name, quantity in PEAKS.items()}
     truths = {name for name, kind in number_columns(rule).items() if kind is bool}
     frame = {name: pd.array(known[name], dtype="boolean") if name in truths else known[name] for name in known}
     ordered = {name: frame[name] for name in label_columns(rule)}
@@ -140,5 +139,6 @@ def curves_in(frame: pd.DataFrame, rule: PhaseRule = MEMORIZED_FRACTION) -> Iter
                 steps=np.asarray(same_steps, dtype=np.int64),
                 values={q: rows[q].to_numpy(dtype=float).reshape(shape) for q in quantities},
                 facts=known,
+                n=len(ids),
             ),
         )

@@ -57,6 +57,8 @@ def label_curves_by(curves: Curves, rule: Rule) -> Labelled:
 def label_reasons(rule: Rule, terms: Terms, found: Labelled) -> Names:
     """Say (n,) why a trial has no label; None where it has one."""
     reasons = np.full(len(found.codes), None, dtype=object)
+    if not rule.labels:
+        return reasons
     for code in np.unique(found.undecided[found.undecided >= 0]):
         label = rule.labels[code]
         assert label.when is not None

@@ -126,6 +126,7 @@ def curves_of(rows: pa.Table, quantities: Sequence[str], facts: Sequence[str] = 
             steps=recorded,
             values=values,
             facts={name: part[name].cast(pa.float64()).to_numpy() for name in facts},
+            n=len(members),
         )
         found.append((members, curves))
     return found

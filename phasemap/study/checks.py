@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
-from phasemap.study.claims import LABELS
+from phasemap.study.claims import vocabulary
 from phasemap.study.combinations import Found, longest_training
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import BOUNDARY_ONLY, PhaseRule, SearchSpec, Study
@@ -48,11 +48,6 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
-def claim_labels(rule: PhaseRule) -> tuple[str, ...]:
-    """Return the labels and phases that a claim may name."""
-    return LABELS if rule.own is None else tuple(dict.fromkeys((*rule.labels, *rule.phases)))
-
-
 def _search(search: SearchSpec) -> Iterator[Found]:
     """Yield what a kind of search has no use for."""
     unused = {"grid": ("budget", "seeds_per_point", "batch_size", *BOUNDARY_ONLY), "boundary": ()}
@@ -63,9 +58,10 @@ def _search(search: SearchSpec) -> Iterator[Found]:
 
 
 def _claims(study: Study) -> Iterator[Found]:
+    words = vocabulary(study)
     for number, text in enumerate(study.claims):
         try:
-            parse_claim(text, study.axes, claim_labels(study.phases), study.phases.frontiers)
+            parse_claim(text, study.axes, words)
         except ClaimError as error:
             for message in error.messages:
                 yield ("claims", number), message

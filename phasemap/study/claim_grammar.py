@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
-    COLUMNS,
-    LABELS,
     STATISTICS,
     Area,
     Claim,
@@ -21,11 +19,12 @@ from phasemap.study.claims import (
     Share,
     Statistic,
     Term,
+    Vocabulary,
     chosen_values,
 )
 from phasemap.study.errors import did_you_mean
 from phasemap.study.expressions import Number, Reader, UnreadableError, parse, show_literal
-from phasemap.study.names import FRONTIERS, FrontierKind
+from phasemap.study.names import FrontierKind
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -48,15 +47,13 @@ class ClaimError(ValueError):
         super().__init__("; ".join(messages))
 
 
-def parse_claim(
-    text: str, axes: Sequence[Axis], labels: Sequence[str] = LABELS, frontiers: Sequence[str] = FRONTIERS
-) -> Claim:
-    """Read a claim about a study with these axes, labels and frontiers; ClaimError names all that is wrong with it."""
+def parse_claim(text: str, axes: Sequence[Axis], words: Vocabulary) -> Claim:
+    """Read a claim about a study with these axes and words; ClaimError names all that is wrong with it."""
     try:
         tree = parse(text, "claim")
     except UnreadableError as error:
         raise ClaimError([str(error)]) from None
-    reader = _Reader({axis.name: axis for axis in axes}, labels, frontiers)
+    reader = _Reader({axis.name: axis for axis in axes}, words)
     claim = reader.claim(tree, text)
     if not reader.messages and not claim.terms:
         reader.messages.append("names nothing that was measured; allowed: at least one term")
@@ -68,9 +65,9 @@ def parse_claim(
 class _Reader(Reader[Term]):
     """Turns the tree of one claim into a Claim about a study with these axes."""
 
-    def __init__(self, axes: dict[str, Axis], labels: Sequence[str], frontiers: Sequence[str]) -> None:
+    def __init__(self, axes: dict[str, Axis], words: Vocabulary) -> None:
         super().__init__()
-        self.axes, self.labels, self.frontiers = axes, labels, frontiers
+        self.axes, self.words = axes, words
         self.everywhere: Conditions = ()  # the conditions after ``at`` and ``where``
 
     def claim(self, tree: Tree[Token], text: str) -> Claim:
@@ -88,7 +85,11 @@ class _Reader(Reader[Term]):
 
     def call(self, name: Token, arguments: list[Any]) -> Expression:
         if name not in USAGE:
-            hint = f" (for a quantity: mean({name}, conditions))" if name in COLUMNS else did_you_mean(name, USAGE)
+            hint = (
+                f" (for a quantity: mean({name}, conditions))"
+                if name in self.words.columns
+                else did_you_mean(name, USAGE)
+            )
             self.wrong(name, f"is not a function; allowed: {', '.join(USAGE)}{hint}")
             return Number(0.0)
         if name == "share":
@@ -100,7 +101,7 @@ class _Reader(Reader[Term]):
         if not names:
             return Number(0.0)
         if name == "area":
-            return Area(self.known(names[0], self.labels, "label"), conditions)
+            return Area(self.known(names[0], self.words.labels, "label"), conditions)
         if name == "correlation":
             return Correlation(self.column(names[0]), self.column(names[1]), conditions)
         return Statistic(str(name), self.column(names[0]), conditions)
@@ -126,7 +127,7 @@ class _Reader(Reader[Term]):
             if names:
                 self.wrong(name, f"needs the axis that it crosses; allowed: {USAGE['frontier']}")
             return Number(0.0)
-        kind = self.known(names[0], self.frontiers, "frontier")
+        kind = self.known(names[0], self.words.frontiers, "frontier")
         axis = along.children[2].children[0]
         self.known(axis, self.axes, "axis of the study")
         conditions = self.conditions(name, [argument for argument in rest if argument is not along])
@@ -195,8 +196,8 @@ class _Reader(Reader[Term]):
         return str(token) if tree.data == "word" else str(token)[1:-1]
 
     def column(self, token: Token) -> str:
-        hint = " (area(LABEL) is the share of a label)" if token in self.labels else None
-        return self.known(token, COLUMNS, "quantity", hint)
+        hint = " (area(LABEL) is the share of a label)" if token in self.words.labels else None
+        return self.known(token, self.words.columns, "quantity", hint)
 
 
 def _values(axis: Axis) -> str:

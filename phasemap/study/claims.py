@@ -6,22 +6,44 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-from phasemap.study import expressions
+from phasemap.study import conditions, expressions
 from phasemap.study.axes import Axis, is_number
 from phasemap.study.expressions import COMPARISONS, show_literal, terms_in
-from phasemap.study.names import QUANTITIES, STEP_TIMES, SUBPHASES, SUMMARIES, FrontierKind
-from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.names import GENERALIZES, PEAKS, FrontierKind
+from phasemap.study.rule_file import rule_of
+from phasemap.study.spec import Study
 from phasemap.study.values import rounded
 
-LABELS = (*SUBPHASES, "grokking", "generalizes")
-"""The labels of the built-in rules, and of what they have in common."""
-COLUMNS = (
-    *QUANTITIES,
-    *SUMMARIES,
-    *STEP_TIMES,
-    *(name for name, s in NETWORK_SETTINGS.items() if s.numeric and "tuple" not in str(s.field.annotation)),
-)
-"""The columns of numbers in the table of trials."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """What claims about a study may name."""
+
+    labels: tuple[str, ...]  # and phases
+    columns: tuple[str, ...]  # of numbers, in the table of trials
+    frontiers: tuple[str, ...]
+
+
+def vocabulary(study: Study) -> Vocabulary:
+    """Return what claims about a study may name."""
+    rule, recorded, own = rule_of(study.phases), study.recorded, study.phases.own
+    facts = sorted(recorded.facts, key=recorded.whole.__contains__)
+    labels = dict.fromkeys((*study.phases.labels, *study.phases.phases))
+    return Vocabulary(
+        labels=(*labels, *(() if own else (GENERALIZES,))),
+        columns=(
+            *recorded.quantities,
+            *(() if own else PEAKS),
+            *recorded.finals,
+            *facts,
+            *("horizon", "train_seconds"),
+            *(name for name, _ in rule.times),
+            *(name for name, column in rule.columns if not isinstance(column, conditions.Condition)),
+            *(name for name, setting in study.declared.items() if setting.number),
+        ),
+        frontiers=tuple(study.phases.frontiers),
+    )
+
 
 STATISTICS = ("mean", "min", "max", "median")
 

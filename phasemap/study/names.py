@@ -58,6 +58,12 @@ QUANTITY_KINDS: Final[dict[str, Literal["accuracy", "loss", "number"]]] = {
 }
 """The kind of each quantity that built-in tasks record."""
 
+GENERALIZES: Final = "generalizes"
+"""What claims and transitions call the labels of networks that generalize."""
+
+PEAKS: Final = {"peak_test_accuracy": "test_accuracy"}
+"""The largest value of a quantity over the steps, in tables of the built-in rules."""
+
 FACTS = ("n_train", "n_corrupted", "n_classes", "corruption_effective")
 """What is known of a trial's data beside its settings."""
 
@@ -85,6 +91,8 @@ RESERVED_COLUMNS = (
 """The columns of the table of trials, beside settings, that no rule may fill."""
 
 BUILT_IN_RULES: Final = ("memorized_fraction", "doshi2024")
+NO_RULE: Final = "none"
+"""The rule of studies without labels: maps of quantities."""
 
 ROBUSTNESS: Final = "robustness"
 """The share of other thresholds, windows, horizons and seeds that keep a point's label."""

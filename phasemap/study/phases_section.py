@@ -11,7 +11,7 @@ from typing import Any
 
 from phasemap.study.data_files import absolute
 from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
-from phasemap.study.names import BUILT_IN_RULES
+from phasemap.study.names import BUILT_IN_RULES, NO_RULE
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
 from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule, read_rule
@@ -51,6 +51,8 @@ class PhasesReader:
             rule = self.own((*path, "rule"), self.document, path, rest, str(named or self.name), {})
         elif isinstance(named, str) and named.endswith(RULE_FILES):
             rule = self.file(path, named, rest)
+        elif named == NO_RULE and not rest:
+            rule = PhaseRule.none()
         else:
             return self.built_in(path, content)
         at_step = {key: value for key, value in content.items() if key == "at_step"}
@@ -103,7 +105,7 @@ class PhasesReader:
     ) -> PhaseRule:
         """Read own labels at a path of a document; ``place`` is where the study names them."""
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:64]
-        if name in BUILT_IN_RULES:
+        if name in (*BUILT_IN_RULES, NO_RULE):
             self.wrong(place, f"= {describe(text)} is the name of a built-in rule; allowed: another name")
         rule, problems = read_rule(
             document,
@@ -115,4 +117,4 @@ class PhasesReader:
             settings=self.settings,
         )
         self.problems.extend(problems)
-        return PhaseRule() if rule is None or name in BUILT_IN_RULES else own_rule(rule)
+        return PhaseRule() if rule is None or name in (*BUILT_IN_RULES, NO_RULE) else own_rule(rule)

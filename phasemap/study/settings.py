@@ -43,6 +43,11 @@ class Setting:
         return adapter(self.field)
 
     @property
+    def number(self) -> bool:
+        """Whether every value of this setting is one number."""
+        return self.numeric and "tuple" not in str(self.field.annotation)
+
+    @property
     def numeric(self) -> bool:
         """Whether values of this setting can be put on a numeric scale."""
         return "Literal" not in str(self.field.annotation) and any(

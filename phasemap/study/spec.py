@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
-from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, PHASES, SUBPHASES, FrontierKind
+from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, NO_RULE, PHASES, SUBPHASES, FrontierKind
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
     NETWORK_RECORDED,
@@ -48,6 +48,11 @@ class PhaseRule(Section):
         if self.own is None and self.rule not in BUILT_IN_RULES:
             raise ValueError(f"{self.rule} is not a rule; allowed: {', '.join(BUILT_IN_RULES)}")
         return self
+
+    @classmethod
+    def none(cls) -> PhaseRule:
+        """Return the rule that gives no labels."""
+        return cls(rule=NO_RULE, own=Rule(name=NO_RULE, labels=()))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -68,7 +68,8 @@ def study_content(study: Study) -> dict[str, Any]:
     content["search"] = _search_content(study.search)
     if study.phases.own is not None:
         at_step = {key: value for key, value in content["phases"].items() if key == "at_step"}
-        content["phases"] = {"rule": study.phases.rule, **rule_content(study.phases.own), **at_step}
+        own = rule_content(study.phases.own) if study.phases.labels else {}
+        content["phases"] = {"rule": study.phases.rule, **own, **at_step}
     axes = {axis.name: _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
 

@@ -17,7 +17,7 @@ from phasemap.diagram.points import mean_columns, point_table
 from phasemap.phases.rules import GROKKING
 from phasemap.results.folder import RunFolder
 from phasemap.study.claim_grammar import parse_claim
-from phasemap.study.claims import COLUMNS
+from phasemap.study.claims import vocabulary
 from phasemap.study.names import STEP_TIMES
 from phasemap.study.trials import expand
 
@@ -30,7 +30,7 @@ def table(study=STUDY, **columns):
     """Return a whole table of trials; each column is a value or a function of the trial."""
     rows = []
     for trial in expand(study):
-        row = dict.fromkeys({*COLUMNS, *mean_columns(study)}, 0.5) | dict.fromkeys(STEP_TIMES, 100.0)
+        row = dict.fromkeys({*vocabulary(study).columns, *mean_columns(study)}, 0.5) | dict.fromkeys(STEP_TIMES, 100.0)
         row |= {"n_corrupted": 100, "n_classes": 7, "horizon": 2000, "status": "ok", "subphase": "confusion"}
         row |= {name: value(trial) if callable(value) else value for name, value in columns.items()}
         row |= {"trial_id": trial.trial_id, "seed": trial.seed}
@@ -45,7 +45,9 @@ def table(study=STUDY, **columns):
 
 
 def check(text, trials=None, study=STUDY):
-    (result,) = check_claims(study, table(study) if trials is None else trials, [parse_claim(text, study.axes)])
+    (result,) = check_claims(
+        study, table(study) if trials is None else trials, [parse_claim(text, study.axes, vocabulary(study))]
+    )
     assert result.text == text
     return result
 

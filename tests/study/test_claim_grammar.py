@@ -13,8 +13,6 @@ from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.study.axes import Axis
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import (
-    COLUMNS,
-    LABELS,
     STATISTICS,
     Area,
     Claim,
@@ -24,6 +22,7 @@ from phasemap.study.claims import (
     Share,
     Statistic,
     chosen_values,
+    vocabulary,
 )
 from phasemap.study.errors import StudyError
 from phasemap.study.expressions import KEYWORDS, MAX_CHARACTERS, Negative, Number, Operation
@@ -32,6 +31,8 @@ from phasemap.study.spec import PhaseRule
 from phasemap.study.values import rounded
 from phasemap.study.writing import dump_study, template
 
+WORDS = vocabulary(study_of())
+COLUMNS, LABELS = WORDS.columns, WORDS.labels
 AXES = (
     Axis(name="corruption", values=(0.0, 0.1, 0.3)),
     Axis(name="weight_decay", values=(0.0, 5.0, 10.0)),
@@ -45,7 +46,7 @@ LOW = Condition("corruption", "<=", 0.1)
 
 
 def read(text):
-    return parse_claim(text, AXES)
+    return parse_claim(text, AXES, WORDS)
 
 
 @pytest.mark.parametrize(
