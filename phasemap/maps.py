@@ -8,10 +8,9 @@ import pandas as pd
 
 from phasemap.diagram.bands import Band, band_table, drawn_bands, inferred_band, row_band
 from phasemap.diagram.diagram import Diagram
-from phasemap.diagram.frontier import Floats, Kind
+from phasemap.diagram.frontier import Floats
 from phasemap.diagram.seeds import SeedMaps
-from phasemap.study.errors import UserError, did_you_mean
-from phasemap.study.names import FRONTIERS
+from phasemap.study.errors import UserError
 
 if TYPE_CHECKING:
     import xarray
@@ -38,12 +37,15 @@ class PhaseDiagram:
         spec = figure_spec(self.data, metric, self.bands())
         return draw_any(spec) if ax is None else draw_into(ax, spec)
 
-    def frontier(self, kind: Kind = "generalization", *, panel: int = 0) -> list[Floats]:
-        """Return a frontier's lines in one panel, each (n, 2) in axis values; kind: generalization, inversion."""
-        return self.data.frontier(self._kind(kind), self._panel(panel))
+    def frontier(self, kind: str | None = None, *, panel: int = 0) -> list[Floats]:
+        """Return the lines of one of the rule's frontiers, by default its first, in one panel: each (n, 2) in values.
+
+        UserError where the rule declares none of this name.
+        """
+        return self.data.frontier(kind, self._panel(panel))
 
     def frontier_band(
-        self, kind: Kind = "generalization", level: float = 0.9, *, panel: int = 0, along: Literal["x", "y"] = "x"
+        self, kind: str | None = None, level: float = 0.9, *, panel: int = 0, along: Literal["x", "y"] = "x"
     ) -> pd.DataFrame:
         """Return where a frontier may lie: for each row that it crosses the row's value, the crossing, low and high.
 
@@ -52,7 +54,7 @@ class PhaseDiagram:
         axis on which the crossings lie. UserError with one seed (no spread is known then), for diagrams over ``step``,
         and along a categorical axis, which no frontier crosses.
         """
-        kind, panel = self._kind(kind), self._panel(panel)
+        frontier, panel = self.data.named(kind), self._panel(panel)
         if along not in ("x", "y"):
             raise UserError(f"along={along!r} is no axis of a diagram; allowed: 'x', 'y'")
         if not 0 < level < 1:
@@ -64,18 +66,11 @@ class PhaseDiagram:
         if self._trials is None:
             raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
         if self.data.study.search.kind != "grid":
-            return band_table(self.data, inferred_band(self.data, panel, kind, along, level))
+            return band_table(self.data, inferred_band(self.data, panel, frontier, along, level))
         maps = SeedMaps.of(self.data.study, self._trials)
         if maps.n_seeds < 2:
             raise UserError(f"{self.data.study.name} has {maps.n_seeds} seed: no spread known; needed: 2 seeds or more")
-        return band_table(self.data, row_band(maps, self.data, panel, kind, along, level))
-
-    def _kind(self, kind: Kind) -> Kind:
-        if kind not in FRONTIERS:
-            raise UserError(
-                f"{kind!r} is no frontier{did_you_mean(str(kind), FRONTIERS)}; allowed: {', '.join(FRONTIERS)}"
-            )
-        return kind
+        return band_table(self.data, row_band(maps, self.data, panel, frontier, along, level))
 
     def _panel(self, panel: int) -> int:
         n = len(self.data.panels)

@@ -104,20 +104,22 @@ class Run:
 
         return compare(self.study, self.trials, other.study, other.trials)
 
-    def critical(self, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None) -> Critical:
+    def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
 
-        ``event`` is generalizes, generalization_wins, or a phase or subphase; ``fix`` holds the other axes. UserError
-        where there is no transition, or more than one.
+        ``event`` is a phase or label, being above a frontier, or reaching a step time of the study's rule; of built-in
+        rules also ``generalizes`` (the default; else it is the first frontier) and ``generalization_wins``. ``fix``
+        holds the other axes. UserError where there is no transition, or more than one.
         """
         from phasemap.diagram.critical import critical
 
         return critical(self.study, self.trials, axis, event, fix)
 
-    def survival(self, event: str = "grokking_step", by: str | None = None) -> pd.DataFrame:
+    def survival(self, event: str | None = None, by: str | None = None) -> pd.DataFrame:
         """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
 
-        Trials that had not reached it by the horizon count as censored.
+        Trials that had not reached it by the horizon count as censored. By default it is grokking_step, or the first of
+        the rule's times.
         """
         from phasemap.diagram.survival import survival
 
@@ -183,7 +185,7 @@ class Run:
         from phasemap.figures.kinds import PHASES
         from phasemap.figures.spec import figure_spec
 
-        check_kind(kind, metric)
+        check_kind(self.study, kind, metric)
         if kind == PHASES:
             diagram = self._lay_out(x, y, fix, facet, metric)
             return figure_spec(diagram.data, metric or "subphase", diagram.bands())

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from phasemap.diagram.frontier import crossings, height
+from phasemap.diagram.frontier import crossings, height, map_frontiers
 from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.results.merge import trial_schema
@@ -148,7 +148,7 @@ def _crossings(full: StoredMap, points: pd.DataFrame, kind: str, axis: int):
     if kind == "inversion":  # one seed tells fewer points apart than all do: the line is compared wherever it may be
         answered = np.fmax(columns["recovered_accuracy"], columns["memorized_accuracy"]) > ANSWERED
         columns["generalization_wins"] = np.where(answered, "wins", "undetermined")
-    z, level = height(kind, full.study.phases.generalized, columns)
+    z, level = height(next(one for one in map_frontiers(full.study) if one.name == kind), columns)
     lines = np.moveaxis(z.reshape(shape), axis, -1).reshape(-1, shape[axis])
     return [c[np.isfinite(c)] for c in crossings(np.arange(shape[axis], dtype=float), lines, level)]
 

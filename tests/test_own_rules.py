@@ -103,7 +103,9 @@ def test_points_go_by_the_rules_phases_and_its_frontier(labelled):
     assert set(points["phase"].dropna()) <= {"decayed", "fine", "told", "stuck"}
     assert points["phase"].nunique() > 1
     diagram = pm.open_run(labelled.path).diagram()
-    assert diagram.frontier("inversion") == []
+    assert diagram.frontier() == diagram.frontier("generalization")
+    with pytest.raises(pm.UserError, match="'inversion' is no frontier; allowed: generalization"):
+        diagram.frontier("inversion")
 
 
 def command(*arguments):

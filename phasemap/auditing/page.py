@@ -21,7 +21,8 @@ from phasemap.auditing.charts import (
     with_interval,
 )
 from phasemap.auditing.messages import texts
-from phasemap.figures.palette import MARKS, STROKES
+from phasemap.phases.marks import MARKS
+from phasemap.phases.strokes import STROKES
 
 BLUE, GREEN, RED = "#0072b2", "#009e73", "#d55e00"
 Content = Mapping[str, Any]

@@ -13,6 +13,7 @@ from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
 from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
 
 
@@ -94,11 +95,8 @@ def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterat
 def rule_words(rule: PhaseRule) -> str:
     """Name a labelling rule and its thresholds."""
     at_step = () if rule.at_step is None else (f"at step {rule.at_step}",)
-    if rule.own is not None:
-        told = ", ".join([*(f"{name} {value:g}" for name, value in rule.own.parameters), *at_step])
-        return f"{rule.rule} ({told})" if told else rule.rule
-    told = ", ".join((f"generalized {rule.generalized:g}", f"memorized {rule.memorized:g}", *at_step))
-    return f"{rule.rule} ({told})"
+    told = ", ".join([*(f"{name} {value:g}" for name, value in rule_of(rule).parameters), *at_step])
+    return f"{rule.rule} ({told})" if told else rule.rule
 
 
 def _listed(values: Sequence[Any]) -> str:

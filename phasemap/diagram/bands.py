@@ -13,8 +13,9 @@ from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
-from phasemap.diagram.frontier import Floats, Kind, crossings_along, surface
+from phasemap.diagram.frontier import Floats, MapFrontier, crossings_along, surface
 from phasemap.diagram.seeds import SeedMaps, resamples
+from phasemap.phases.built_in import WINS_COLUMN
 
 FEWEST_SEEDS = 3
 LEVEL = 0.9
@@ -52,16 +53,18 @@ def bootstrap_error(resampled: Floats, probability: Floats, n_seeds: int) -> Flo
 
 
 def row_crossings(
-    maps: SeedMaps, rows: NDArray[np.int64], x: Coordinates, y: Coordinates, kind: Kind, generalized: float
+    maps: SeedMaps, rows: NDArray[np.int64], x: Coordinates, y: Coordinates, frontier: MapFrontier
 ) -> RowCrossings:
     """Find where a frontier crosses each row of a panel, whose points (ny, nx) are ``rows``, and where it does in maps
-    of resampled seeds. Where neither answer wins is told by all seeds together; along a categorical axis nothing is
-    crossed.
+    of resampled seeds. Where neither side of a test wins is told by all seeds together; nothing is crossed along a
+    categorical axis.
     """
-    n = len(maps.values["test_accuracy"])
+    n = len(maps.ended)
     weights, probability = resamples(n)
-    merged = maps.means(np.concatenate([np.ones((1, n)), weights])) | {"generalization_wins": maps.wins()[None]}
-    z, level = surface(kind, generalized, {name: values[:, rows] for name, values in merged.items()}, x, y)
+    merged = maps.means(frontier, np.concatenate([np.ones((1, n)), weights]))
+    if frontier.tested:
+        merged[WINS_COLUMN] = maps.wins(frontier)[None]
+    z, level = surface(frontier, {name: values[:, rows] for name, values in merged.items()}, x, y)
     found = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
     row, gap = np.nonzero(np.isfinite(found[0]))
     place = found[0, row, gap]
@@ -93,7 +96,7 @@ def _edge(z: Floats, level: float, falling: bool, edges: Floats) -> Floats:
 class Band:
     """Where a frontier may lie in each row of a panel that it crosses, in positions: arrays (c,)."""
 
-    kind: Kind
+    kind: str  # the frontier's name
     along: Literal["x", "y"]  # the axis on which the crossings lie; rows stand on the other
     row: NDArray[np.int64]
     place: Floats
@@ -101,7 +104,9 @@ class Band:
     high: Floats
 
 
-def row_band(maps: SeedMaps, diagram: Diagram, panel: int, kind: Kind, along: Literal["x", "y"], level: float) -> Band:
+def row_band(
+    maps: SeedMaps, diagram: Diagram, panel: int, frontier: MapFrontier, along: Literal["x", "y"], level: float
+) -> Band:
     """Return a band that holds the frontier of very many seeds in a share ``level`` of the rows.
 
     Student's t times the standard error by whole-map bootstrap; cut off at the map's borders. The plain percentiles of
@@ -109,11 +114,11 @@ def row_band(maps: SeedMaps, diagram: Diagram, panel: int, kind: Kind, along: Li
     """
     rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
     axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
-    found = row_crossings(maps, rows, axis, other, kind, diagram.study.phases.generalized)
+    found = row_crossings(maps, rows, axis, other, frontier)
     half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
     first, last = axis.edges[[0, -1]]
     low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
-    return Band(kind=kind, along=along, row=found.row, place=found.place, low=low, high=high)
+    return Band(kind=frontier.name, along=along, row=found.row, place=found.place, low=low, high=high)
 
 
 def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
@@ -124,7 +129,7 @@ def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
     return pd.DataFrame({**columns, **{name: axis.to_values(place) for name, place in ends.items()}})
 
 
-def inferred_band(diagram: Diagram, panel: int, kind: Kind, along: Literal["x", "y"], level: float) -> Band:
+def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Literal["x", "y"], level: float) -> Band:
     """Return a band in which a frontier lies with a probability ``level`` where points of a search are inferred.
 
     The quantities of inferred points may be off by their deviations, those of measured ones not at all.
@@ -135,9 +140,9 @@ def inferred_band(diagram: Diagram, panel: int, kind: Kind, along: Literal["x", 
     surfaces = []
     for sign in (0.0, -1.0, 1.0):
         columns = dict(grid)
-        for name, side in (("test_accuracy", 1), ("recovered_accuracy", 1), ("memorized_accuracy", -1)):
+        for name, side in zip(frontier.quantities, (1, -1), strict=False):
             columns[name] = grid[name] + side * sign * off * np.nan_to_num(grid[f"{name}_std"].astype(float))
-        z, threshold = surface(kind, diagram.study.phases.generalized, columns, diagram.x, diagram.y)
+        z, threshold = surface(frontier, columns, diagram.x, diagram.y)
         surfaces.append(z if along == "x" else z.T)
     z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
     found = crossings_along(axis, z, threshold)
@@ -147,29 +152,31 @@ def inferred_band(diagram: Diagram, panel: int, kind: Kind, along: Literal["x", 
         edge = _edge(z[1:, r], threshold, z[0, r, g] > threshold, axis.edges)
         ends[:, number] = _nearest(found[1:, r], place[number], edge)
     low, high = np.minimum(ends.min(axis=0), place), np.maximum(ends.max(axis=0), place)
-    return Band(kind=kind, along=along, row=row, place=place, low=low, high=high)
+    return Band(kind=frontier.name, along=along, row=row, place=place, low=low, high=high)
 
 
 def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
     """Return the bands to draw in each panel: over seeds, from FEWEST_SEEDS on; of a search, over what it inferred."""
     if diagram.study.search.kind != "grid":
-        return _wider(diagram, lambda panel, kind, along: inferred_band(diagram, panel, kind, along, LEVEL))
+        return _wider(diagram, lambda panel, frontier, along: inferred_band(diagram, panel, frontier, along, LEVEL))
     maps = SeedMaps.of(diagram.study, trials)
     if maps.n_seeds < FEWEST_SEEDS:
         return ((),) * len(diagram.panels)
-    return _wider(diagram, lambda panel, kind, along: row_band(maps, diagram, panel, kind, along, LEVEL))
+    return _wider(diagram, lambda panel, frontier, along: row_band(maps, diagram, panel, frontier, along, LEVEL))
 
 
-def _wider(diagram: Diagram, band_of: Callable[[int, Kind, Literal["x", "y"]], Band]) -> tuple[tuple[Band, ...], ...]:
+def _wider(
+    diagram: Diagram, band_of: Callable[[int, MapFrontier, Literal["x", "y"]], Band]
+) -> tuple[tuple[Band, ...], ...]:
     """Return each panel's bands, along the axis on which the frontier crosses the larger share of rows."""
     sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
     found = []
     for panel in range(len(diagram.panels)):
         bands = []
-        for kind in diagram.study.phases.frontiers:
-            both = [band_of(panel, kind, "x")]
+        for frontier in diagram.frontiers:
+            both = [band_of(panel, frontier, "x")]
             if not diagram.strip:
-                both.append(band_of(panel, kind, "y"))
+                both.append(band_of(panel, frontier, "y"))
             best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
             bands += [best] if len(best.row) else []
         found.append(tuple(bands))

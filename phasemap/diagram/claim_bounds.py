@@ -6,12 +6,12 @@ import itertools
 import math
 
 from phasemap.diagram.claim_terms import Grid, value_of
+from phasemap.phases.built_in import column_kinds, phase_named
 from phasemap.study.claims import Area, Correlation, Expression, Frontier, Share, Statistic
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
 from phasemap.study.spec import PhaseRule, Study
 
 ANY = (-math.inf, math.inf)
-SHARES = ("accuracy", "corruption_effective")  # how the columns end that lie between 0 and 1
 
 
 def step_of(grid: Grid, expression: Expression, seed: int) -> float:
@@ -40,7 +40,7 @@ def range_of(study: Study, expression: Expression) -> tuple[float, float]:
     if isinstance(expression, Area | Share):
         return 0.0, 1.0
     if isinstance(expression, Statistic):
-        return (0.0, 1.0) if expression.column.endswith(SHARES) else ANY
+        return (0.0, 1.0) if column_kinds(study).get(expression.column) == "accuracy" else ANY
     if isinstance(expression, Correlation):
         return -1.0, 1.0
     if isinstance(expression, Frontier):
@@ -75,7 +75,7 @@ def _summed(expression: Expression) -> list[Expression]:
 
 def _labels(rule: PhaseRule, name: str) -> tuple[str, ...]:
     """Return the labels that an area counts: those of a phase, or the one that is named."""
-    phase = "grokking" if name == "generalizes" else name
+    phase = phase_named(name)
     return tuple(label for label in rule.labels if rule.phase_of[label] == phase) or (name,)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.diagram.diagram import make_diagram
-from phasemap.diagram.frontier import Floats
+from phasemap.diagram.frontier import Floats, map_frontiers
 from phasemap.diagram.points import point_table
+from phasemap.phases.built_in import phase_named
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
     Area,
@@ -26,7 +27,7 @@ from phasemap.study.claims import (
     chosen_values,
 )
 from phasemap.study.expressions import COMPARISONS, OPERATIONS, Negative, Number, Operation
-from phasemap.study.names import STEP_TIMES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
@@ -53,6 +54,7 @@ class Grid:
     study: Study
     trials: pd.DataFrame
     rows: pd.DataFrame
+    times: tuple[str, ...]  # the columns that are steps at which something happened
 
     @property
     def ok(self) -> Booleans:
@@ -87,9 +89,10 @@ def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid
     rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
     rows["status"] = rows["status"].fillna("missing")
     late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
-    for name in (name for name in STEP_TIMES if name in rows):
+    times = tuple(name for name, _ in rule_of(study.phases).times)
+    for name in times:
         rows[name] = rows[name].astype(float).fillna(late)
-    return Grid(study=study, trials=trials, rows=rows)
+    return Grid(study=study, trials=trials, rows=rows, times=times)
 
 
 def value_of(grid: Grid, expression: Expression, seed: int) -> float:
@@ -111,13 +114,13 @@ def value_of(grid: Grid, expression: Expression, seed: int) -> float:
     rows = grid.measured(expression, seed)
     if rows.empty:
         raise Unknown(f"{expression} is undefined at seed {seed}")
-    return _over(expression, rows)
+    return _over(expression, rows, grid.times)
 
 
-def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame) -> float:
+def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, times: Collection[str]) -> float:
     """Compute a term over rows."""
     if isinstance(term, Area):
-        label = "grokking" if term.label == "generalizes" else term.label
+        label = phase_named(term.label)
         return float(((rows["phase"] == label) | (rows["subphase"] == label)).mean())
     if isinstance(term, Share):
         right = rows[term.right] if isinstance(term.right, str) else term.right
@@ -128,7 +131,7 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame) -> f
             raise Unknown(f"{term} needs {FEWEST_PAIRS} trials that differ in both")
         return float(np.corrcoef(ranks.to_numpy().T)[0, 1])
     values = rows[term.column].to_numpy(dtype=float)
-    censored = int(np.isinf(values).sum()) if term.column in STEP_TIMES else 0
+    censored = int(np.isinf(values).sum()) if term.column in times else 0
     if censored and term.name in ("mean", "max"):
         raise Unknown(
             f"{term} has no value: the step is not reached in {censored} of {len(values)} trials; "
@@ -145,9 +148,10 @@ def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
     points = point_table(line, grid.trials)
     along = line.axis(term.along)
     outside = [value not in chosen_values(along, term.conditions) for value in along.values]
-    points.loc[outside, "test_accuracy"] = np.nan
-    points.loc[outside, "generalization_wins"] = None
-    crossings = [float(c[0, 0]) for c in make_diagram(line, points, x=term.along, fix=others).frontier(term.kind)]
+    frontier = next(one for one in map_frontiers(line) if one.name == term.name)
+    for name in frontier.columns:
+        points.loc[outside, name] = None
+    crossings = [float(c[0, 0]) for c in make_diagram(line, points, x=term.along, fix=others).frontier(term.name)]
     if not crossings:
-        raise Unknown(f"the {term.kind} frontier does not cross {term.along} at seed {seed}")
+        raise Unknown(f"the {term.name} frontier does not cross {term.along} at seed {seed}")
     return float(np.median(crossings))

@@ -13,7 +13,6 @@ from phasemap.diagram.claim_bounds import range_of, step_of
 from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides
 from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
 from phasemap.study.claims import Claim
-from phasemap.study.names import STEP_TIMES
 from phasemap.study.spec import Study
 
 
@@ -140,7 +139,7 @@ def _not_reached(grid: Grid, claim: Claim) -> list[str]:
     notes = []
     for term in claim.terms:
         there = grid.rows[grid.chosen(term) & grid.ok]
-        for name in (name for name in term.columns if name in STEP_TIMES):
+        for name in (name for name in term.columns if name in grid.times):
             if censored := int(np.isinf(there[name]).sum()):
                 notes.append(f"{name} is not reached in {censored} of {len(there)} trials")
     return list(dict.fromkeys(notes))

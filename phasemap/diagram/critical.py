@@ -14,10 +14,13 @@ from scipy.special import expit, log_expit, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
-from phasemap.diagram.frontier import Floats
-from phasemap.diagram.seeds import MAP_COLUMNS, by_seed, resamples
-from phasemap.diagram.statistics import UNDETERMINED, WINS, generalization_wins
+from phasemap.diagram.frontier import ABOVE, BELOW, Floats, frontier_sides, map_frontiers
+from phasemap.diagram.seeds import SeedMaps, by_seed, resamples
+from phasemap.diagram.statistics import LOSES, WINS
+from phasemap.phases.built_in import WINS_COLUMN, phase_named
 from phasemap.study.errors import UserError
+from phasemap.study.names import GENERALIZES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
 LEVEL = 0.9
@@ -44,15 +47,19 @@ class Critical:
 
 
 def critical(
-    study: Study, trials: pd.DataFrame, axis: str, event: str = "generalizes", fix: Mapping[str, Any] | None = None
+    study: Study, trials: pd.DataFrame, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None
 ) -> Critical:
     """Fit the share of trials that show an event along an axis, on the axis's own scale.
 
+    An event is a label or a phase, being above a frontier, or reaching a step time by the horizon; by default
+    ``generalizes`` of built-in rules, else the first frontier or phase.
     The logistic curve is fitted with Firth's penalty (1993), so that it is finite also where all trials change between
     the same two values; intervals are Student's t times the bootstrap error over whole seeds. UserError where there is
     no transition, or more than one.
     """
-    if event not in (events := _events(study)):
+    events = _events(study)
+    event = _usual_event(study) if event is None else event
+    if event not in events:
         raise UserError(f"{event} is not an event; allowed: {', '.join(events)}")
     layout = lay_out(study, x=axis, fix=fix)
     free = [name for name in study.axis_names if name != axis and name not in layout.fixed]
@@ -68,24 +75,37 @@ def critical(
 
 
 def _events(study: Study) -> tuple[str, ...]:
-    """Return what a transition can be of: labels, phases, and what the built-in rules have in common."""
-    labels = dict.fromkeys((*study.phases.phases, *study.phases.labels))
-    return (*(("generalizes",) if study.phases.own is None else ()), "generalization_wins", *labels)
+    """Return what a transition can be of: labels, phases, frontiers and step times, and other words for some."""
+    words = [GENERALIZES] if study.phases.own is None else []
+    frontiers = map_frontiers(study)
+    words += [WINS_COLUMN for frontier in frontiers if frontier.tested]
+    names = [frontier.name for frontier in frontiers]
+    names += [name for name, _ in rule_of(study.phases).times]
+    return tuple(dict.fromkeys((*words, *study.phases.phases, *study.phases.labels, *names)))
+
+
+def _usual_event(study: Study) -> str:
+    if study.phases.own is None:
+        return GENERALIZES
+    return next(iter((*study.phases.frontiers, *study.phases.phases)))
 
 
 def _shown(study: Study, trials: pd.DataFrame, event: str) -> Floats:
     """Return for each trial (S, P) 1 where it shows the event, 0 where not, NaN where that can't be said."""
-    if event == "generalization_wins":
-        found = {n: v.astype(float) for n, v in by_seed(study, trials, MAP_COLUMNS).items()}
-        corrupted = np.nan_to_num(found["n_corrupted"])
-        counts = [np.nan_to_num(found[name]) * corrupted for name in ("recovered_accuracy", "memorized_accuracy")]
-        right, wrong, n = (np.round(c).astype(np.int64) for c in (*counts, corrupted))
-        wins = generalization_wins(right, wrong, n, 1 / np.nan_to_num(found["n_classes"], nan=1.0))
-        return np.where(wins == UNDETERMINED, np.nan, (wins == WINS).astype(float))
-    labels = by_seed(study, trials, ["phase", "subphase"])
-    name = "grokking" if event == "generalizes" else event
-    same = (labels["phase"] == name) | (labels["subphase"] == name)
-    return np.where(pd.isna(labels["phase"]), np.nan, same.astype(float))
+    name = phase_named(event)
+    if name in study.phases.phases or name in study.phases.labels:
+        labels = by_seed(study, trials, ["phase", "subphase"])
+        same = (labels["phase"] == name) | (labels["subphase"] == name)
+        return np.where(pd.isna(labels["phase"]), np.nan, same.astype(float))
+    if name in dict(rule_of(study.phases).times):
+        found = by_seed(study, trials, [name, "status"])
+        return np.where(pd.isna(found["status"]), np.nan, pd.notna(found[name]).astype(float))
+    frontiers = map_frontiers(study)
+    frontier = next(one for one in frontiers if name in (one.name, WINS_COLUMN if one.tested else one.name))
+    maps = SeedMaps.of(study, trials, [frontier])
+    sides = maps.wins(frontier, pooled=False) if frontier.tested else frontier_sides(frontier, maps.values)
+    shown = np.where(np.isin(sides, [WINS, ABOVE]), 1.0, np.nan)
+    return np.where(np.isin(sides, [LOSES, BELOW]), 0.0, shown)
 
 
 def _check_transition(shown: Floats, along: Coordinates, event: str) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.frontier import Floats, Kind, frontier_lines, surface
+from phasemap.diagram.frontier import Floats, MapFrontier, frontier_lines, map_frontiers, surface
 from phasemap.study.axes import Axis
-from phasemap.study.errors import UserError
+from phasemap.study.errors import UserError, did_you_mean
 from phasemap.study.spec import Study
 
 STEP = "step"  # the horizon, where it is an axis
@@ -42,6 +42,7 @@ class Diagram:
     facets: tuple[Axis, ...]
     fixed: Mapping[str, Any]
     panels: tuple[Panel, ...]
+    frontiers: tuple[MapFrontier, ...] = ()
     left_out: int = 0  # panels that are not drawn
 
     @property
@@ -49,19 +50,25 @@ class Diagram:
         """Whether there is only one axis."""
         return self.y.axis is STRIP
 
-    def frontier_positions(self, panel: Panel, kind: Kind, *, to_frame: bool = False) -> list[Floats]:
+    def frontier_positions(self, panel: Panel, frontier: MapFrontier, *, to_frame: bool = False) -> list[Floats]:
         """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame.
 
         At each value of a categorical axis crossings are marked on their own, never joined to those of another.
         """
-        if kind not in self.study.phases.frontiers:
-            return []
-        z, level = surface(kind, self.study.phases.generalized, panel.grid, self.x, self.y)
+        z, level = surface(frontier, panel.grid, self.x, self.y)
         return frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
 
-    def frontier(self, kind: Kind = "generalization", panel: int = 0) -> list[Floats]:
+    def named(self, name: str | None = None) -> MapFrontier:
+        """Return the frontier of a name, by default the first; UserError if there is none."""
+        names = [frontier.name for frontier in self.frontiers]
+        if name not in names and (name is not None or not names):
+            known = f"allowed: {', '.join(names)}" if names else "the rule of the study declares none"
+            raise UserError(f"{name!r} is no frontier{did_you_mean(str(name), names)}; {known}")
+        return self.frontiers[0 if name is None else names.index(name)]
+
+    def frontier(self, name: str | None = None, panel: int = 0) -> list[Floats]:
         """Return a frontier's lines in one panel, each (n, 2), in values of the axes."""
-        lines = self.frontier_positions(self.panels[panel], kind)
+        lines = self.frontier_positions(self.panels[panel], self.named(name))
         return [np.stack([self.x.to_values(line[:, 0]), self.y.to_values(line[:, 1])], axis=1) for line in lines]
 
 
@@ -132,7 +139,15 @@ def make_diagram(
         _panel(study, points, across, along, {**layout.fixed, **dict(zip(names, values, strict=True))}, layout.fixed)
         for values in itertools.product(*(axis.values for axis in layout.facets))
     )
-    return Diagram(study=study, x=across, y=along, facets=layout.facets, fixed=layout.fixed, panels=panels)
+    return Diagram(
+        study=study,
+        x=across,
+        y=along,
+        facets=layout.facets,
+        fixed=layout.fixed,
+        panels=panels,
+        frontiers=map_frontiers(study),
+    )
 
 
 def _panel(

@@ -1,8 +1,9 @@
-"""The two frontiers of a phase diagram, as contours."""
+"""The frontiers of a phase diagram, as contours: where a quantity is equal to a number or to another quantity."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,81 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
-from phasemap.study.names import FRONTIERS, FrontierKind
+from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED, TESTED, WINS_COLUMN
+from phasemap.study.conditions import Kind, constant
+from phasemap.study.recorded import Recorded
+from phasemap.study.rule import Rule
+from phasemap.study.rule_file import rule_of
+from phasemap.study.spec import Study
 
 Floats = NDArray[np.float64]
-Kind = FrontierKind
-KINDS = FRONTIERS
 
 HALF_MARK = 0.4  # of a cell: how far a crossing at one value of a categorical axis is drawn to either side
 SATURATION = 0.005  # accuracies are taken between this and 1 minus this before their logit
+NEVER_CROSSED = 4e-6  # an accuracy at 0 or 1 is taken so far from it
+SMALLEST = 1e-300  # what losses are raised to before their logarithm
+ABOVE, BELOW = "above", "below"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapFrontier:
+    """A frontier as maps draw it: the line on which a quantity is at a level, or as high as another quantity."""
+
+    name: str
+    quantity: str
+    against: str | None  # the other quantity
+    level: float  # 0 where there is one
+    kind: Kind  # of the scale on which both sides are compared
+    tested: bool = False  # whether WINS_COLUMN tells the sides
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of points that decide on which side these are."""
+        pair = (self.quantity,) if self.against is None else (self.quantity, self.against)
+        return (*pair, WINS_COLUMN) if self.tested else pair
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The quantities on both sides."""
+        return self.columns[:-1] if self.tested else self.columns
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The facts of a trial that its test counts by."""
+        return (N_CORRUPTED, N_CLASSES) if self.tested else ()
+
+
+def map_frontiers(study: Study) -> tuple[MapFrontier, ...]:
+    """Return the frontiers of a study's rule, in its order; one whose level has no value is none."""
+    return frontiers_of(rule_of(study.phases), study.recorded)
+
+
+def frontiers_of(rule: Rule, recorded: Recorded) -> tuple[MapFrontier, ...]:
+    """Return the frontiers of a rule over what is recorded."""
+    kinds: Mapping[str, Kind] = {**dict(rule.quantities), **recorded.quantities}
+    found = []
+    for declared in rule.frontiers:
+        against = declared.against
+        level = 0.0 if against else constant(declared.level, dict(rule.parameters))
+        kind = kinds[declared.quantity] if against is None or kinds[against] == kinds[declared.quantity] else "number"
+        tested = declared.name == TESTED and against is not None and kind == "accuracy"
+        if level is not None:
+            found.append(
+                MapFrontier(
+                    name=declared.name,
+                    quantity=declared.quantity,
+                    against=against,
+                    level=level,
+                    kind=kind,
+                    tested=tested and {N_CORRUPTED, N_CLASSES} <= set(recorded.facts),
+                )
+            )
+    return tuple(found)
 
 
 def saturation(level: float) -> float:
-    """Return how far accuracies are kept off 0 and 1, so that a level near 1 still lies between them."""
-    return min(SATURATION, max((1 - level) / 2, 1e-6))
+    """Return how far accuracies are kept off 0 and 1, so that a level near one of them still lies between them."""
+    return min(SATURATION, max(min(level, 1 - level) / 2, 1e-6))
 
 
 def logit(accuracy: NDArray[np.float64] | float, off: float = SATURATION) -> Floats:
@@ -36,34 +99,63 @@ def logit(accuracy: NDArray[np.float64] | float, off: float = SATURATION) -> Flo
     return np.asarray(np.log(inside / (1 - inside)))
 
 
-def height(kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]]) -> tuple[Floats, float]:
+def height(frontier: MapFrontier, columns: Mapping[str, NDArray[Any]]) -> tuple[Floats, float]:
     """Return the surface (of the columns' shape) whose contour at the returned level is a frontier.
 
-    ``generalization`` reads test_accuracy; ``inversion`` reads generalization_wins and the recovered and memorized
-    accuracy, and is NaN where neither beats the other (``surface`` fills some of these in).
+    Accuracies stand on the logit scale, losses on the logarithmic one, and numbers as they are. A tested frontier is
+    NaN where neither side wins (``surface`` fills some of these in).
     """
-    if kind == "generalization":
-        threshold = min(threshold, 1 - 4e-6)  # 1 itself is reached, but never crossed
-        off = saturation(threshold)
-        return logit(columns["test_accuracy"].astype(float), off), float(logit(threshold, off))
-    told = np.isin(columns["generalization_wins"].astype(object), [WINS, LOSES])
-    gap = columns["recovered_accuracy"] - columns["memorized_accuracy"]
-    return np.where(told, gap, np.nan).astype(float), 0.0
+    if frontier.tested:
+        told = np.isin(columns[WINS_COLUMN].astype(object), [WINS, LOSES])
+        return np.where(told, _gap(frontier, columns), np.nan).astype(float), 0.0
+    level, off = frontier.level, SATURATION
+    if frontier.kind == "accuracy" and frontier.against is None:
+        level = min(max(level, NEVER_CROSSED), 1 - NEVER_CROSSED)
+        off = saturation(level)
+    z = _scaled(frontier.kind, columns[frontier.quantity].astype(float), off)
+    if frontier.against is not None:
+        return z - _scaled(frontier.kind, columns[frontier.against].astype(float), off), 0.0
+    return z, float(_scaled(frontier.kind, np.asarray(level), off))
+
+
+def _scaled(kind: Kind, values: Floats, off: float) -> Floats:
+    """Put values of a kind on its scale."""
+    if kind == "accuracy":
+        return logit(values, off)
+    return np.log(np.maximum(values, SMALLEST)) if kind == "loss" else values
+
+
+def _gap(frontier: MapFrontier, columns: Mapping[str, NDArray[Any]]) -> Any:
+    assert frontier.against is not None
+    return columns[frontier.quantity] - columns[frontier.against]
+
+
+def frontier_sides(frontier: MapFrontier, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.object_]:
+    """Tell on which side of a frontier points are: above (at a level too), below, undetermined where both sides are the
+    same, None where a quantity is undefined.
+    """
+    z, level = height(frontier, {name: np.asarray(columns[name]) for name in frontier.columns})
+    above = z > level if frontier.against else z >= level
+    sides = np.where(above, ABOVE, np.where(z < level, BELOW, UNDETERMINED)).astype(object)
+    sides[np.isnan(z)] = None
+    if frontier.tested:
+        sides[_told(frontier, columns) == 0] = UNDETERMINED
+    return np.asarray(sides)
 
 
 def surface(
-    kind: Kind, threshold: float, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates
+    frontier: MapFrontier, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates
 ) -> tuple[Floats, float]:
     """Return the height (..., ny, nx) of a map, and its level, with what lies between wins and loses filled in.
 
-    An undetermined point between one that wins and one that loses, along an axis with an order and with nothing but
-    undetermined points between, gets the straight line between these two: the inversion frontier is drawn between wins
-    and loses, however wide the undetermined stretch is. Points without results are never filled in.
+    An undetermined point of a tested frontier between one that wins and one that loses, along an axis with an order and
+    with nothing but undetermined points between, gets the straight line between these two: the frontier is drawn
+    between wins and loses, however wide the undetermined stretch is. Points without results are never filled in.
     """
-    z, level = height(kind, threshold, columns)
-    if kind == "generalization":
+    z, level = height(frontier, columns)
+    if not frontier.tested:
         return z, level
-    told = np.broadcast_to(_told(columns), z.shape)
+    told = np.broadcast_to(_told(frontier, columns), z.shape)
     along_x, along_y = np.full_like(z, np.nan), np.full_like(z, np.nan)
     if not x.axis.categorical:
         along_x = _between(z, told, x.positions)
@@ -74,10 +166,10 @@ def surface(
     return np.where(np.isnan(z), both, z), level
 
 
-def _told(columns: Mapping[str, NDArray[Any]]) -> Floats:
-    """Return 1 where generalization wins, -1 where it loses, 0 where that is undetermined, NaN without results."""
-    verdict = columns["generalization_wins"].astype(object)
-    measured = np.isfinite((columns["recovered_accuracy"] - columns["memorized_accuracy"]).astype(float))
+def _told(frontier: MapFrontier, columns: Mapping[str, NDArray[Any]]) -> Floats:
+    """Return 1 where the first side wins, -1 where it loses, 0 where that is undetermined, NaN without results."""
+    verdict = columns[WINS_COLUMN].astype(object)
+    measured = np.isfinite(_gap(frontier, columns).astype(float))
     undetermined = np.where(measured & (verdict == UNDETERMINED), 0.0, np.nan)
     return np.where(verdict == WINS, 1.0, np.where(verdict == LOSES, -1.0, undetermined))
 

@@ -53,7 +53,9 @@ def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:
 
 
 def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: Sequence[int]) -> Iterator[pd.DataFrame]:
-    """Yield the points' labels and mean accuracies at each step, had the training ended there; one row a point.
+    """Yield the points' labels and the means of what is drawn over the steps, had the training ended at each step.
+
+    One row a point: its labels, its frontiers' quantities, and those whose curves figures show.
 
     ``ids`` are those of the study's trials in its order. A trial whose training had ended before keeps what it had
     then. Cheaper than the whole table of points: without the step times and the other columns.
@@ -77,4 +79,4 @@ def labels_over_steps(study: Study, ids: Sequence[str], rows: pa.Table, steps: S
                 parts.append(part)
         frame = pd.concat(parts)
         means = frame.groupby("point")[list(quantities)].mean().reindex(range(n_points))
-        yield means.reset_index(drop=True).assign(**point_labels(study.phases, frame, n_points))
+        yield means.reset_index(drop=True).assign(**point_labels(study, frame, n_points))

@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from phasemap.diagram.frontier import frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
+from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, phase_named
 from phasemap.results.schema import setting_value
-from phasemap.study.conditions import constant
-from phasemap.study.names import PEAKS
+from phasemap.study.names import FRONTIERS, GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
-
-TESTED = ("recovered_accuracy", "memorized_accuracy", "n_corrupted", "n_classes")
-"""What the test of generalization against memorization counts."""
 
 
 def mean_columns(study: Study) -> tuple[str, ...]:
@@ -41,7 +39,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
     ok = trials[trials["status"] == "ok"]
 
-    labels = point_labels(study.phases, ok, len(points))
+    labels = point_labels(study, ok, len(points))
     for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
     for status in ("failed", "diverged"):
@@ -53,35 +51,37 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
-    frame["generalizes"] = _generalizes(study.phases, frame)
+    frame["generalizes"] = _generalizes(study, frame)
     frame["generalization_wins"] = labels["generalization_wins"]
+    for frontier in map_frontiers(study):
+        if frontier.name not in FRONTIERS:
+            frame[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
 
 
-def _generalizes(rule: PhaseRule, frame: pd.DataFrame) -> Any:
+def _generalizes(study: Study, frame: pd.DataFrame) -> Any:
     """Tell which points generalize: by their phase, or of own labels by the frontier that is called so."""
-    if rule.own is None:
-        answer = pd.array(frame["phase"] == "grokking", dtype="boolean")
+    if study.phases.own is None:
+        answer = pd.array(frame["phase"] == phase_named(GENERALIZES), dtype="boolean")
     else:
         answer = pd.array([pd.NA] * len(frame), dtype="boolean")
-        for frontier in rule.own.frontiers:
-            level = constant(frontier.level, dict(rule.own.parameters))
-            if frontier.name == "generalization" and level is not None:
-                above = pd.array(frame[frontier.quantity] >= level, dtype="boolean")
-                answer = np.where(frame[frontier.quantity].isna(), pd.NA, above)
-                answer = pd.array(answer, dtype="boolean")
+        for frontier in map_frontiers(study):
+            if frontier.name == GENERALIZATION and frontier.against is None:
+                values = frame[frontier.quantity]
+                answer = pd.array(np.where(values.isna(), pd.NA, values >= frontier.level), dtype="boolean")
     answer[frame["n_seeds"] == 0] = pd.NA
     return answer
 
 
-def point_labels(rule: PhaseRule, ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
+def point_labels(study: Study, ok: pd.DataFrame, n_points: int) -> dict[str, np.ndarray]:
     """Merge the labels of trials that ended ``ok`` into columns (n_points,): what a majority of the seeds says.
 
     ``ok`` has the number of each trial's point, phase, subphase, what the networks answered to corrupted examples, and
     how many of these there are.
     """
+    rule = study.phases
     phase = _counts(ok, "phase", rule.phases, n_points)
     subphase = _counts(ok, "subphase", rule.labels, n_points)
     n_seeds = np.bincount(ok["point"].to_numpy(dtype=np.int64), minlength=n_points)
@@ -96,7 +96,7 @@ def point_labels(rule: PhaseRule, ok: pd.DataFrame, n_points: int) -> dict[str, 
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
-        "generalization_wins": _where_seen(n_seeds, _wins(ok, n_points)),
+        "generalization_wins": _where_seen(n_seeds, _wins(study, ok, n_points)),
     }
 
 
@@ -144,17 +144,18 @@ def _most_frequent(names: Sequence[str], counts: np.ndarray) -> np.ndarray:
     return np.asarray(names, dtype=object)[counts.argmax(axis=1)]
 
 
-def _wins(ok: pd.DataFrame, n_points: int) -> np.ndarray:
-    """Pool the corrupted examples of a point's seeds and test which answer is more frequent; None if not recorded."""
-    if not set(TESTED) <= set(ok):
+def _wins(study: Study, ok: pd.DataFrame, n_points: int) -> np.ndarray:
+    """Pool the corrupted examples of a point's seeds and test which answer is more frequent; None if not tested."""
+    tested = [frontier for frontier in map_frontiers(study) if frontier.tested]
+    if not tested:
         return np.full(n_points, None, dtype=object)
-    corrupted = ok["n_corrupted"].to_numpy(dtype=np.int64)
+    corrupted = ok[N_CORRUPTED].to_numpy(dtype=np.int64)
     point = ok["point"].to_numpy(dtype=np.int64)
 
     def pooled(counts: np.ndarray) -> np.ndarray:
         return np.bincount(point, weights=counts, minlength=n_points).round().astype(np.int64)
 
-    recovered, memorized = (np.round(ok[name].fillna(0.0).to_numpy() * corrupted) for name in TESTED[:2])
+    recovered, memorized = (np.round(ok[name].fillna(0.0).to_numpy() * corrupted) for name in tested[0].quantities)
     chance = np.ones(n_points)
-    chance[point] = 1.0 / ok["n_classes"].to_numpy(dtype=float)
+    chance[point] = 1.0 / ok[N_CLASSES].to_numpy(dtype=float)
     return generalization_wins(pooled(recovered), pooled(memorized), pooled(corrupted), chance)

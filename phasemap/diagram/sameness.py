@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.diagram.alignment import Alignment, Side, rule_words
-from phasemap.study.names import QUANTITIES
 from phasemap.study.trials import grid_ids
 
 ENDED = ("ok", "diverged")
@@ -42,7 +42,8 @@ def sameness(aligned: Alignment, both: NDArray[np.bool_]) -> Sameness:
     """Tell which trials of the points ``both`` (P,) are the same networks in both runs."""
     a, b = (_compared(side, both) for side in (aligned.a, aligned.b))
     shared = a.index.intersection(b.index)
-    same = _trained_once(a.loc[shared], b.loc[shared])
+    quantities = [name for name in aligned.a.study.recorded.quantities if name in aligned.b.study.recorded.quantities]
+    same = _trained_once(a.loc[shared], b.loc[shared], quantities)
     rows = [frame.loc[shared][same] for frame in (a, b)]
     labels = " and ".join(filter(None, [_by_rules(aligned), _at_steps(*rows)]))
     subphases = [frame["subphase"].astype(object).fillna("") for frame in rows]
@@ -61,13 +62,13 @@ def _compared(side: Side, both: NDArray[np.bool_]) -> pd.DataFrame:
     return rows.set_index("trial_id")
 
 
-def _trained_once(a: pd.DataFrame, b: pd.DataFrame) -> NDArray[np.bool_]:
+def _trained_once(a: pd.DataFrame, b: pd.DataFrame, quantities: Sequence[str]) -> NDArray[np.bool_]:
     """Tell for trials of the same ids, row by row, whether both rows come from one training, or from equal ones.
 
     One training took one time; and at the same step equal trainings measure the same to the bit.
     """
     seconds = a["train_seconds"].to_numpy(dtype=float) == b["train_seconds"].to_numpy(dtype=float)
-    one, other = (frame[["horizon", *QUANTITIES]].to_numpy(dtype=float) for frame in (a, b))
+    one, other = (frame[["horizon", *quantities]].to_numpy(dtype=float) for frame in (a, b))
     equal = ((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
     return np.asarray((a["status"] == b["status"]).to_numpy() & (seconds | equal), dtype=bool)
 

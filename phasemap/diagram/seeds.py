@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.frontier import Floats
+from phasemap.diagram.frontier import Floats, MapFrontier, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
+from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
 ALL_RESAMPLES = 200  # up to this many different resamples all are taken, else N_RESAMPLES at random
 N_RESAMPLES = 300
-MAP_COLUMNS = ("test_accuracy", "recovered_accuracy", "memorized_accuracy", "n_corrupted", "n_classes")
 
 
 def by_seed(study: Study, trials: pd.DataFrame, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
@@ -35,36 +35,45 @@ def by_seed(study: Study, trials: pd.DataFrame, columns: Iterable[str]) -> dict[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedMaps:
-    """The quantities behind the frontiers, as arrays (S, P) with NaN where a trial did not end ``ok``."""
+    """The quantities behind frontiers, as arrays (S, P) with NaN where a trial did not end ``ok``."""
 
+    ended: NDArray[np.bool_]  # (S, P) which trials ended ``ok``
     values: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, study: Study, trials: pd.DataFrame) -> SeedMaps:
-        """Lay out the trials of a study."""
-        found = by_seed(study, trials, MAP_COLUMNS)
-        return cls(values={name: values.astype(float) for name, values in found.items()})
+    def of(cls, study: Study, trials: pd.DataFrame, frontiers: Sequence[MapFrontier] | None = None) -> SeedMaps:
+        """Lay out what frontiers, by default those of the study, need of its trials."""
+        wanted = map_frontiers(study) if frontiers is None else frontiers
+        names = dict.fromkeys(name for one in wanted for name in (*one.quantities, *one.facts))
+        found = by_seed(study, trials, ["status", *names])
+        ended = np.asarray(pd.notna(found.pop("status")), dtype=bool)
+        return cls(ended=ended, values={name: values.astype(float) for name, values in found.items()})
 
     def chosen(self, places: Sequence[int]) -> SeedMaps:
         """Return the maps of some seeds, by their places."""
-        return SeedMaps(values={name: values[list(places)] for name, values in self.values.items()})
+        values = {name: values[list(places)] for name, values in self.values.items()}
+        return SeedMaps(ended=self.ended[list(places)], values=values)
 
     @property
     def n_seeds(self) -> int:
         """The number of seeds that have any result."""
-        return int(np.isfinite(self.values["test_accuracy"]).any(axis=1).sum())
+        return int(self.ended.any(axis=1).sum())
 
-    def means(self, weights: Floats) -> dict[str, NDArray[Any]]:
-        """Average the accuracies over the seeds with weights (R, S): columns (R, P)."""
-        return {name: _means(self.values[name], weights) for name in MAP_COLUMNS[:3]}
+    def means(self, frontier: MapFrontier, weights: Floats) -> dict[str, NDArray[Any]]:
+        """Average a frontier's quantities over the seeds with weights (R, S): columns (R, P)."""
+        return {name: _means(self.values[name], weights) for name in frontier.quantities}
 
-    def wins(self) -> NDArray[np.str_]:
-        """Tell (P,) whether generalization beats memorization over all seeds, as ``point_table`` does."""
-        corrupted = np.nan_to_num(self.values["n_corrupted"])
-        right, wrong = (np.round(np.nan_to_num(self.values[name]) * corrupted).sum(axis=0) for name in MAP_COLUMNS[1:3])
-        chance = 1.0 / np.nan_to_num(np.fmax.reduce(self.values["n_classes"], axis=0), nan=1.0)
-        counts = np.stack([right, wrong, corrupted.sum(axis=0)]).astype(np.int64)
-        return generalization_wins(counts[0], counts[1], counts[2], chance)
+    def wins(self, frontier: MapFrontier, *, pooled: bool = True) -> NDArray[np.str_]:
+        """Tell whether the first side of a tested frontier wins: (P,) over all seeds, as ``point_table`` does, or of
+        each trial (S, P).
+        """
+        corrupted = np.nan_to_num(self.values[N_CORRUPTED])
+        classes = self.values[N_CLASSES]
+        counts = [*(np.round(np.nan_to_num(self.values[name]) * corrupted) for name in frontier.quantities), corrupted]
+        if pooled:
+            classes, counts = np.fmax.reduce(classes, axis=0), [count.sum(axis=0) for count in counts]
+        right, wrong, n = (count.astype(np.int64) for count in counts)
+        return generalization_wins(right, wrong, n, 1.0 / np.nan_to_num(classes, nan=1.0))
 
 
 def _means(values: Floats, weights: Floats) -> Floats:

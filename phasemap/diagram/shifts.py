@@ -17,6 +17,7 @@ from phasemap.diagram.alignment import Alignment, Side
 from phasemap.diagram.bands import RowCrossings, bootstrap_error, row_crossings
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
+from phasemap.diagram.frontier import MapFrontier, map_frontiers
 from phasemap.diagram.seeds import SeedMaps
 
 INTERVAL = 0.95
@@ -40,7 +41,8 @@ def frontier_shifts(aligned: Alignment, diagram: Diagram) -> Shifts:
     Else it is Welch's over the seeds of each; null with one seed on either side.
     """
     sides = (aligned.a, aligned.b)
-    maps = [SeedMaps.of(side.study, side.trials) for side in sides]
+    pairs = _pairs(*sides)
+    maps = [SeedMaps.of(side.study, side.trials, [pair[i] for pair in pairs]) for i, side in enumerate(sides)]
     with_results = [_with_results(*both) for both in zip(sides, maps, strict=True)]
     paired = tuple(seed for seed in with_results[0] if seed in with_results[1])
     words = _words(paired, *with_results)
@@ -54,19 +56,22 @@ def frontier_shifts(aligned: Alignment, diagram: Diagram) -> Shifts:
     for panel in diagram.panels if along else ():
         rows = panel_rows(aligned.a.study, diagram.x, diagram.y, {**diagram.fixed, **panel.facet})
         axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
-        for kind in aligned.a.study.phases.frontiers:
-            a, b = (
-                row_crossings(one, rows, axis, other, kind, side.study.phases.generalized)
-                for one, side in zip(maps, sides, strict=True)
-            )
+        for pair in pairs:
+            a, b = (row_crossings(one, rows, axis, other, of) for one, of in zip(maps, pair, strict=True))
             held = None if diagram.strip else other
-            frames.append(_shift_rows(axis, held, kind, a, b, paired=bool(paired)).assign(**panel.facet))
+            frames.append(_shift_rows(axis, held, pair[0].name, a, b, paired=bool(paired)).assign(**panel.facet))
     return Shifts(table=pd.concat(frames, ignore_index=True), paired_seeds=paired, words=words)
 
 
+def _pairs(a: Side, b: Side) -> list[tuple[MapFrontier, MapFrontier]]:
+    """Return A's frontiers, each with B's of that name, or with itself where B's rule has none but its trials do."""
+    of_b = {frontier.name: frontier for frontier in map_frontiers(b.study)}
+    pairs = [(frontier, of_b.get(frontier.name, frontier)) for frontier in map_frontiers(a.study)]
+    return [(one, other) for one, other in pairs if {*other.quantities, *other.facts} <= set(b.trials)]
+
+
 def _with_results(side: Side, maps: SeedMaps) -> list[int]:
-    known = np.isfinite(maps.values["test_accuracy"])  # (S, P)
-    return [seed for seed, row in zip(side.study.seeds, known, strict=True) if row.any()]
+    return [seed for seed, row in zip(side.study.seeds, maps.ended, strict=True) if row.any()]
 
 
 def _crossed_axis(diagram: Diagram) -> Literal["x", "y"] | None:

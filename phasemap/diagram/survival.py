@@ -8,22 +8,27 @@ import numpy as np
 import pandas as pd
 from scipy.stats import CensoredData, ecdf
 
+from phasemap.phases.built_in import USUAL_TIME
 from phasemap.study.errors import UserError
-from phasemap.study.names import STEP_TIMES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
 LEVEL = 0.95
 
 
-def survival(study: Study, trials: pd.DataFrame, event: str, by: str | None = None) -> pd.DataFrame:
+def survival(study: Study, trials: pd.DataFrame, event: str | None = None, by: str | None = None) -> pd.DataFrame:
     """Return the Kaplan-Meier share of trials that have not reached an event yet, with 95 % intervals (log-log).
 
     One row a step at which the share falls or a trial is censored, per value of the axis ``by``: ``step``,
     ``survival``, ``low``, ``high`` (NaN while the share is 1 or 0, where no interval is defined), ``n_trials`` and
-    ``n_reached``. Trials that diverged or failed are left out. UserError for an unknown event or axis, or no trials.
+    ``n_reached``. The event is a step time, by default that of grokking or else the first. Trials that diverged or
+    failed are left out. UserError for an unknown event or axis, or no trials.
     """
-    if event not in STEP_TIMES:
-        raise UserError(f"{event} is not an event; allowed: {', '.join(STEP_TIMES)}")
+    events = [name for name, _ in rule_of(study.phases).times]
+    event = event or next((name for name in (USUAL_TIME, *events) if name in events), None)
+    if event not in events:
+        known = f"allowed: {', '.join(events)}" if events else "the rule of the study declares no times"
+        raise UserError(f"{event} is not an event; {known}")
     if by is not None and by not in study.axis_names:
         raise UserError(f"{by} is not an axis of {study.name}; allowed: {', '.join(study.axis_names)}")
     ok = trials[trials["status"] == "ok"]

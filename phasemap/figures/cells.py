@@ -13,7 +13,8 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
-from phasemap.figures.spec import cell_marks, held_words, left_out_words, readable, setting_words
+from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
+from phasemap.phases.strokes import readable
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.figures.palette import Stroke
+from phasemap.phases.strokes import Stroke
 
 Floats = NDArray[np.float64]
 Scale = Literal["linear", "log"]

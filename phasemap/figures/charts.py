@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import Frames
 from phasemap.figures.chart import Chart
-from phasemap.figures.curves import CURVE_METRICS, curves_chart, norms_chart
+from phasemap.figures.curves import curve_metrics, curves_chart, norms_chart
 from phasemap.figures.ipr import IPR_METRICS, ipr_chart
 from phasemap.figures.kinds import KINDS, PHASES
 from phasemap.figures.logits import logits_chart
 from phasemap.figures.neurons import neurons_chart
-from phasemap.figures.pruning import PRUNING_METRICS, pruning_chart
+from phasemap.figures.pruning import pruning_chart, pruning_metrics
 from phasemap.figures.spec import source_words
 from phasemap.study.errors import UserError
+from phasemap.study.spec import NetworkStudy, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,36 +25,45 @@ class ChartKind:
 
     make: Callable[..., Chart]
     records: tuple[str, ...]  # of neurons.parquet, where they were recorded
-    metrics: Sequence[str] = ()
+    metrics: Callable[[Study], Sequence[str]] | None = None
+    inside: bool = True  # whether it shows what only phasemap's own networks have
 
 
 CHART_KINDS = {
-    "curves": ChartKind(make=curves_chart, records=("extracted",), metrics=CURVE_METRICS),
-    "ipr": ChartKind(make=ipr_chart, records=("ipr", "extracted"), metrics=tuple(IPR_METRICS)),
+    "curves": ChartKind(make=curves_chart, records=("extracted",), metrics=curve_metrics, inside=False),
+    "ipr": ChartKind(make=ipr_chart, records=("ipr", "extracted"), metrics=lambda _: tuple(IPR_METRICS)),
     "neurons": ChartKind(make=neurons_chart, records=("neurons",)),
-    "pruning": ChartKind(make=pruning_chart, records=("pruning",), metrics=PRUNING_METRICS),
+    "pruning": ChartKind(make=pruning_chart, records=("pruning",), metrics=pruning_metrics),
     "norms": ChartKind(make=norms_chart, records=("norms",)),
     "logits": ChartKind(make=logits_chart, records=("logits",)),
 }
 
 
-def check_kind(kind: str, metric: str | None) -> None:
-    """UserError where a kind is unknown, or has not the metric."""
+def check_kind(study: Study, kind: str, metric: str | None) -> None:
+    """UserError where a kind is unknown, shows what the study's trials have not, or has not the metric."""
     if kind not in KINDS:
         raise UserError(f"--kind {kind} is unknown; allowed: {', '.join(KINDS)}")
-    if kind == PHASES or metric is None:
+    if kind == PHASES:
         return
-    allowed = CHART_KINDS[kind].metrics
-    if not allowed:
+    chart = CHART_KINDS[kind]
+    if chart.inside and not isinstance(study, NetworkStudy):
+        others = ", ".join([PHASES, *(name for name, other in CHART_KINDS.items() if not other.inside)])
+        raise UserError(
+            f"--kind {kind} looks inside phasemap's own networks, and {study.name} trains none; allowed: {others}"
+        )
+    if metric is None:
+        return
+    if chart.metrics is None:
         raise UserError(f"--kind {kind} has no metrics, but --metric {metric} was given; allowed: leave it out")
+    allowed = chart.metrics(study)
     if metric not in allowed:
         raise UserError(f"--metric {metric} is unknown to --kind {kind}; allowed: {', '.join(allowed)}")
 
 
 def make_chart(kind: str, frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
     """Describe one of CHART_KINDS; UserError where the metric or the needed record is missing."""
-    check_kind(kind, metric)
+    check_kind(frames.study, kind, metric)
     if not len(frames.trials):
         raise UserError(f"nothing of {frames.study.name} has been trained yet; allowed: run it first")
-    options = {"metric": metric} if CHART_KINDS[kind].metrics else {}
+    options = {} if CHART_KINDS[kind].metrics is None else {"metric": metric}
     return replace(CHART_KINDS[kind].make(frames, layout, **options), source=source_words(frames.study))

@@ -1,4 +1,4 @@
-"""Charts over the training steps: accuracies, one chosen quantity, weight norms."""
+"""Charts over the training steps: quantities of one kind together, one chosen quantity, weight norms."""
 
 from __future__ import annotations
 
@@ -11,32 +11,56 @@ import pandas as pd
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import Cell, Frames, cell_at, cells_of, chart_subtitle, grid_of, outer_axes
-from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Event, Scale, Series, pooled
-from phasemap.figures.palette import STEP_TIMES, STROKES, strokes
-from phasemap.figures.spec import held_words, readable
-from phasemap.phases.curves import QUANTITIES
+from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Event, Series, pooled
+from phasemap.figures.spec import held_words
+from phasemap.phases.built_in import (
+    ALL_NORMS,
+    EXTRACTED,
+    NORM_PARTS,
+    column_kinds,
+    shown_quantities,
+)
+from phasemap.phases.strokes import STROKES, quantity_strokes, readable, strokes, time_strokes
+from phasemap.study.conditions import Kind
+from phasemap.study.rule_file import rule_of
+from phasemap.study.spec import Study
 
-ACCURACIES = tuple(name for name in QUANTITIES if name.endswith("_accuracy"))
-EXTRACTED = "extracted_accuracy"
-CURVE_METRICS = (*QUANTITIES, EXTRACTED)
-PARTS = {"weight_norm_u": "u", "weight_norm_v": "v", "weight_norm_w": "w"}
+KINDS: dict[Kind, str] = {"accuracy": "accuracies", "loss": "losses", "number": "quantities"}
+"""The kinds of quantities, in the order in which they are drawn, and what several are called."""
 SEEDS = "mean; bands: smallest to largest"
 SEEDS_OF_CURVES = f"{SEEDS}; vertical lines: median"
 
 
 def curves_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
-    """Describe the accuracies over the steps, one panel a point; or one quantity, one line a value of the x axis."""
+    """Describe the accuracies over the steps, one panel a point; or one quantity, one line a value of the x axis.
+
+    Where no accuracies are recorded, the losses, else all quantities, are drawn.
+    """
     if metric:
         return _metric_chart(frames, layout, metric)
     grid = grid_of(outer_axes(layout))
+    kind, _ = drawn_together(frames.study)
     return Chart(
         kind="curves",
         metric=None,
-        title=f"{frames.study.name}: accuracies over the training",
+        title=f"{frames.study.name}: {KINDS[kind]} over the training",
         subtitle=chart_subtitle(frames, layout, grid, SEEDS_OF_CURVES),
-        panels=tuple(accuracy_panel(frames, cell) for cell in cells_of(frames, layout, grid)),
+        panels=tuple(curves_panel(frames, cell) for cell in cells_of(frames, layout, grid)),
         columns=grid.columns,
     )
+
+
+def drawn_together(study: Study) -> tuple[Kind, tuple[str, ...]]:
+    """Return the kind whose quantities are drawn into one panel, and these."""
+    kinds, names = study.recorded.quantities, shown_quantities(study.recorded)
+    kind = next(kind for kind in KINDS if any(kinds[name] == kind for name in names))
+    return kind, tuple(name for name in names if kinds[name] == kind)
+
+
+def curve_metrics(study: Study) -> tuple[str, ...]:
+    """Return what can be drawn over the steps on its own."""
+    inside = (EXTRACTED,) if EXTRACTED in study.recorded.finals else ()
+    return (*study.recorded.quantities, *inside)
 
 
 def norms_chart(frames: Frames, layout: Layout) -> Chart:
@@ -56,13 +80,16 @@ def norms_chart(frames: Frames, layout: Layout) -> Chart:
     )
 
 
-def accuracy_panel(frames: Frames, cell: Cell) -> ChartPanel:
-    """Describe one point's accuracies and step times."""
+def curves_panel(frames: Frames, cell: Cell) -> ChartPanel:
+    """Describe one point's accuracies, or what is drawn in their place, and step times."""
     rows = cell.rows(frames.curves)
-    lines = [pooled(STROKES[name], rows, "step", name) for name in ACCURACIES]
+    kind, names = drawn_together(frames.study)
+    looks = quantity_strokes(frames.study.recorded.quantities)
+    lines = [pooled(looks[name], rows, "step", name) for name in names]
     if len(frames.neurons):
         lines.append(pooled(STROKES[EXTRACTED], cell.rows(_extracted(frames.neurons)), "step", EXTRACTED))
-    return _over_steps(cell.title, "accuracy", lines, _step_times(frames, cell), limits=ACCURACY_LIMITS)
+    label = "value" if kind == "number" else kind
+    return _over_steps(cell.title, label, lines, _step_times(frames, cell), kind=kind)
 
 
 def _over_steps(
@@ -70,8 +97,7 @@ def _over_steps(
     label: str,
     lines: list[Series | None],
     events: tuple[Event, ...] = (),
-    limits: tuple[float, float] | None = None,
-    y_scale: Scale = "linear",
+    kind: Kind = "number",
 ) -> ChartPanel:
     known = tuple(line for line in lines if line is not None)
     return ChartPanel(
@@ -81,8 +107,8 @@ def _over_steps(
         series=known,
         events=events,
         x_scale="log",
-        y_scale=y_scale,
-        y_limits=limits,
+        y_scale="log" if kind == "loss" else "linear",
+        y_limits=ACCURACY_LIMITS if kind == "accuracy" else None,
         note="" if known else "nothing to draw",
     )
 
@@ -91,9 +117,8 @@ def _step_times(frames: Frames, cell: Cell) -> tuple[Event, ...]:
     """Return the median step of each event; a seed that has not reached it counts as later than all that have."""
     rows = cell.rows(frames.trials)
     found = []
-    for name, (letter, stroke) in STEP_TIMES.items():
-        if name not in rows:
-            continue
+    names = (name for name, _ in rule_of(frames.study.phases).times)
+    for name, (letter, stroke) in time_strokes(names).items():
         median = np.median(rows[name].fillna(np.inf).to_numpy(dtype=float)) if len(rows) else np.inf
         if np.isfinite(median):
             found.append(Event(stroke=stroke, x=float(median), letter=letter))
@@ -107,10 +132,10 @@ def _extracted(neurons: pd.DataFrame) -> pd.DataFrame:
 
 def _norms_panel(frames: Frames, cell: Cell) -> ChartPanel:
     rows = cell.rows(frames.curves)
-    lines = [pooled(STROKES[part], rows, "step", name) for name, part in PARTS.items()]
+    lines = [pooled(STROKES[part], rows, "step", name) for name, part in NORM_PARTS.items()]
     if not any(lines):
         lines = _parameter_norms(cell.rows(frames.neurons)) if len(frames.neurons) else []
-    lines.append(pooled(STROKES["weight_norm"], rows, "step", "weight_norm"))
+    lines.append(pooled(STROKES[ALL_NORMS], rows, "step", ALL_NORMS))
     return _over_steps(cell.title, "Frobenius norm", lines)
 
 
@@ -136,8 +161,7 @@ def _metric_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
             held_words(held),
             readable(metric),
             _lines_along_x(frames, layout, held, source, metric),
-            limits=ACCURACY_LIMITS if metric.endswith("accuracy") else None,
-            y_scale="log" if metric.endswith("loss") else "linear",
+            kind=column_kinds(frames.study).get(metric, "number"),
         )
         for held in grid.places
     )

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from phasemap.diagram.compare import Comparison
 from phasemap.diagram.diagram import first_panels, panel_rows
 from phasemap.figures.around import add_legend, write_title
-from phasemap.figures.palette import Mark, marks_of
 from phasemap.figures.panel import (
     FRAME,
     STRIP_EDGES,
@@ -30,6 +29,7 @@ from phasemap.figures.panel import (
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.style import in_style
+from phasemap.phases.marks import Mark, marks_of
 from phasemap.study.spec import PhaseRule
 
 SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"

@@ -8,8 +8,10 @@ import pandas as pd
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, cells_of, chart_subtitle, grid_of, outer_axes
 from phasemap.figures.chart import Chart, ChartPanel, Event, Floats, common_edges, histogram, pooled
-from phasemap.figures.curves import SEEDS_OF_CURVES, accuracy_panel
-from phasemap.figures.palette import STROKES, Mark, Stroke, marks_of
+from phasemap.figures.curves import SEEDS_OF_CURVES, curves_panel
+from phasemap.phases.built_in import MEAN_IPR
+from phasemap.phases.marks import Mark, marks_of
+from phasemap.phases.strokes import STROKES, Stroke
 
 IPR_METRICS = {
     "ipr": "IPR",
@@ -72,9 +74,9 @@ def _ipr_panel(cell: Cell, mark: Mark, rows: pd.DataFrame, column: str, edges: F
 
 def _growth_panel(frames: Frames, cell: Cell, rows: pd.DataFrame, column: str) -> ChartPanel:
     """Describe the accuracies of a point with the mean IPR over the steps."""
-    panel = accuracy_panel(frames, cell)
+    panel = curves_panel(frames, cell)
     means = rows.groupby(["trial_id", "step"], as_index=False)[column].mean()
-    line = pooled(STROKES["mean_ipr"], means, "step", column)
+    line = pooled(STROKES[MEAN_IPR], means, "step", column)
     return ChartPanel(
         title="over the training",
         x_label=panel.x_label,

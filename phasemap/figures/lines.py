@@ -14,8 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from phasemap.figures.around import add_legend, below_inches, write_title
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
-from phasemap.figures.palette import Stroke
 from phasemap.figures.spec import wrapped
+from phasemap.phases.strokes import Stroke
 
 LEGEND_INCHES = 2.1
 LEGEND_CHARACTERS = 26

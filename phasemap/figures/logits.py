@@ -7,7 +7,8 @@ import pandas as pd
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, cells_of, chart_subtitle, grid_of, outer_axes
 from phasemap.figures.chart import Chart, ChartPanel, Dots, Floats, common_edges, histogram, pooled
-from phasemap.figures.palette import Stroke
+from phasemap.phases.built_in import N_CORRUPTED
+from phasemap.phases.strokes import Stroke
 from phasemap.study.errors import UserError
 
 LOGITS = {
@@ -29,7 +30,7 @@ def logits_chart(frames: Frames, layout: Layout) -> Chart:
 
     A single point also has the whole logit vectors of its first network's first examples.
     """
-    counts = frames.trials["n_corrupted"].dropna()
+    counts = frames.trials[N_CORRUPTED].dropna()
     if len(counts) and (counts == 0).all():
         raise UserError(f"{frames.study.name} corrupts no label, and these are logits of wrongly labelled examples")
     rows = frames.recorded("logits")
@@ -58,7 +59,7 @@ def _corrupted(cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _lacking(cell: Cell, frames: Frames) -> str:
     """Say why a point has no logits of corrupted examples."""
-    counts = cell.rows(frames.trials)["n_corrupted"]
+    counts = cell.rows(frames.trials)[N_CORRUPTED]
     return NOTHING_CORRUPTED if len(counts) and (counts == 0).all() else NOT_RECORDED
 
 

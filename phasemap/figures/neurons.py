@@ -9,7 +9,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.cells import NOT_RECORDED, Cell, Frames, Grid, cells_of, chart_subtitle, grid_of, outer_axes
 from phasemap.figures.chart import Chart, ChartPanel, Dots, pooled
-from phasemap.figures.palette import STROKES, Stroke
+from phasemap.phases.strokes import STROKES, Stroke
 from phasemap.representations.ipr import spearman
 from phasemap.study.errors import UserError
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.study.conditions import Kind
+
 NONE, ZERO, LEVELS = 65535, 65534, 65533
 """The codes of a value that is undefined and of an exact zero on a log scale, and the highest code of a number."""
 
@@ -28,11 +30,15 @@ class Scale:
         """Return the codes of values, NONE where they are not finite."""
         finite = np.isfinite(values)
         zero = finite & (values <= 0) if self.log else np.zeros_like(finite)
-        low, high = self._ends()
-        inside = np.where(finite & ~zero, values, self.low)
-        share = ((np.log(inside) if self.log else inside) - low) / ((high - low) or 1.0)
-        codes = np.round(np.clip(share, 0, 1) * LEVELS).astype(np.uint16)
+        codes = np.round(self.shares(values) * LEVELS).astype(np.uint16)
         return np.where(finite, np.where(zero, ZERO, codes), NONE).astype(np.uint16)
+
+    def shares(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far values lie between both ends, from 0 to 1; 0 where they are not on the scale."""
+        there = np.isfinite(values) & ((values > 0) | (not self.log))
+        inside = np.where(there, values, self.low)
+        low, high = self._ends()
+        return np.clip(((np.log(inside) if self.log else inside) - low) / ((high - low) or 1.0), 0, 1)
 
     def decode(self, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
         """Return the values of codes; the page does the same."""
@@ -58,6 +64,16 @@ def scale_for(values: NDArray[np.float64]) -> Scale:
     if (finite >= 0).all() and len(positive) and np.log(positive.max()) - np.log(positive.min()) > np.log(LOG_FROM):
         return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
     return Scale(low=float(finite.min()), high=float(finite.max()))
+
+
+def scale_of(kind: Kind, values: NDArray[np.float64]) -> Scale:
+    """Choose the scale of a quantity: 0 to 1 for an accuracy, the logarithm for a loss, else what its values need."""
+    if kind == "accuracy":
+        return Scale(low=0.0, high=1.0)
+    positive = values[np.isfinite(values) & (values > 0)]
+    if kind == "loss" and len(positive):
+        return Scale(low=float(positive.min()), high=float(positive.max()), log=True)
+    return scale_for(values)
 
 
 def packed(array: NDArray[Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
@@ -17,8 +18,8 @@ from matplotlib.patheffects import withStroke
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.gaps import with_gaps
-from phasemap.figures.palette import Mark
 from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
+from phasemap.phases.marks import Mark
 
 MOST_TICKS = 12
 NOTES = {
@@ -67,10 +68,8 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
 
 def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
     """Colour the cells by a quantity; as a picture, so that vector files stay small."""
-    share = any(word in spec.metric for word in ("accuracy", "corruption", "robustness"))
-    low, high = (0.0, 1.0) if share else _limits(spec)
     shown = np.ma.masked_invalid(values)
-    return ax.pcolormesh(spec.x.edges, y_edges, shown, vmin=low, vmax=high, rasterized=True)
+    return ax.pcolormesh(spec.x.edges, y_edges, shown, norm=_colour_scale(spec), rasterized=True)
 
 
 def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
@@ -176,10 +175,16 @@ def _ticks(axis: Any, spec: AxisSpec, cells_a_label: float) -> None:
     axis.set_ticks([], minor=True)
 
 
-def _limits(spec: FigureSpec) -> tuple[float, float]:
+def _colour_scale(spec: FigureSpec) -> Normalize:
+    """Return how values become colours: accuracies from 0 to 1, losses by their logarithm, numbers as they are."""
     values = np.concatenate([p.values.ravel() for p in spec.panels if p.values is not None])
     finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if spec.metric_kind == "accuracy" or not len(finite):
+        return Normalize(0.0, 1.0)
+    if spec.metric_kind == "loss" and finite.max() > 0:
+        positive = finite[finite > 0]
+        return LogNorm(float(positive.min()), float(positive.max()), clip=True)
+    return Normalize(float(finite.min()), float(finite.max()))
 
 
 def map_handles(spec: FigureSpec) -> list[Any]:

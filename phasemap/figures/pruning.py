@@ -22,9 +22,11 @@ from phasemap.figures.cells import (
     outer_axes,
 )
 from phasemap.figures.chart import ACCURACY_LIMITS, Chart, ChartPanel, Dots, Series, pooled
-from phasemap.figures.curves import ACCURACIES, SEEDS
-from phasemap.figures.palette import STROKES, Stroke
-from phasemap.figures.spec import held_words, readable
+from phasemap.figures.curves import SEEDS
+from phasemap.figures.spec import held_words
+from phasemap.phases.built_in import NEEDED_NEURONS as NEEDED
+from phasemap.phases.built_in import PRUNED_LOSSES, shown_quantities
+from phasemap.phases.strokes import STROKES, Stroke, readable
 from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
@@ -34,11 +36,15 @@ ORDERS = {
     "highest_first": "highest IPR first",
     "random": "in random order",
 }
-PRUNING_METRICS = (*ACCURACIES, "train_loss", "test_loss")
-WIDTH, NEEDED = "width", "needed_neurons"
+WIDTH = "width"
 ALL_NEURONS = Stroke(label="all neurons", colour="#777777", style="dashed")
 NEEDED_MEAN = Stroke(label="needed, mean of the seeds", colour="#0072b2", marker="o")
 NEEDED_SEED = Stroke(label="needed, one seed", colour="#56b4e9", marker="x")
+
+
+def pruning_metrics(study: Study) -> tuple[str, ...]:
+    """Return what is measured while neurons are pruned."""
+    return (*shown_quantities(study.recorded), *PRUNED_LOSSES)
 
 
 def pruning_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
@@ -51,7 +57,7 @@ def pruning_chart(frames: Frames, layout: Layout, metric: str | None = None) -> 
         return _needed_chart(frames, layout)
     rows = frames.recorded("pruning")
     grid = grid_of(outer_axes(layout), columns=len(ORDERS))
-    columns = ACCURACIES if metric is None else (metric,)
+    columns = shown_quantities(frames.study.recorded) if metric is None else (metric,)
     panels = tuple(
         _order_panel(cell, _with_share(frames, cell, rows), order, columns)
         for cell in cells_of(frames, layout, grid)
@@ -84,7 +90,7 @@ def _order_panel(cell: Cell, rows: pd.DataFrame, order: str, columns: tuple[str,
     rows = rows[rows["series"] == order]
     lines = [pooled(STROKES[name], rows, "share", name, thin=order == "random") for name in columns]
     known = tuple(line for line in lines if line is not None)
-    losses = columns[0].endswith("loss")
+    losses = columns[0] in PRUNED_LOSSES
     return ChartPanel(
         title=f"{cell.title}\n{ORDERS[order]}",
         x_label="share of the neurons pruned",

@@ -15,21 +15,27 @@ from numpy.typing import NDArray
 from phasemap._version import __version__
 from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.diagram import Panel
+from phasemap.diagram.diagram import MOST_PANELS, Panel
+from phasemap.diagram.frontier import map_frontiers
 from phasemap.diagram.horizon import chosen_steps, labels_over_steps
 from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
-from phasemap.figures.packed import packed, scale_for
-from phasemap.figures.palette import FRONTIERS, STEP_TIMES, STROKES, marks_of
+from phasemap.figures.curves import KINDS
+from phasemap.figures.packed import LEVELS, NONE, ZERO, packed, scale_for, scale_of
+from phasemap.figures.panel import NOTES
 from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
 from phasemap.figures.report_lines import GRID, frontier_lines
-from phasemap.figures.spec import cell_marks, readable, setting_words
-from phasemap.phases.curves import ACCURACIES
+from phasemap.figures.spec import LABEL_METRICS, cell_marks, frontier_looks, setting_words
+from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
+from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
+from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
 from phasemap.results.merge import steps_in
 from phasemap.study.axes import Axis
+from phasemap.study.conditions import Kind
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
@@ -37,17 +43,19 @@ SMALL_TRIALS, SMALL_BYTES, MOST_BYTES = 2_000, 2_000_000, 5_000_000
 PAGE_BYTES = 120_000  # kept free for the page around the data
 VERDICTS = (WINS, LOSES, UNDETERMINED)
 UNKNOWN = 255
+UNLABELLED = "unlabelled"  # the mark of a trial that ended, but whose label can't be told
 
 
 def report_payload(
     tables: Tables,
-    rows: pa.Table,
+    rows: pa.Table | None,
     executions: Sequence[Mapping[str, Any]] = (),
     claims: Sequence[ClaimResult] = (),
 ) -> dict[str, Any]:
     """Return the content of a run's report, to be written as JSON.
 
-    ``rows`` are the trials with their curves as lists, as ``study_rows`` gives them.
+    ``rows`` are the trials with their curves as lists, as ``study_rows`` gives them; without them there is no more than
+    the last step.
     Points and trials stand in the order of the axes' values in the picture, the last axis fastest; a trial's number is
     point x seeds + seed. At most 2 MB up to 2,000 trials, else 5 MB: curves are thinned to fit, and it says so.
     """
@@ -56,8 +64,13 @@ def report_payload(
     in_study = grid_ids(study)
     ids = np.asarray(in_study).reshape(len(order), -1)[order].ravel().tolist()
     horizon = tables.trials["horizon"].max()
-    steps = chosen_steps([step for step in steps_in(rows) if pd.isna(horizon) or step <= horizon])
-    frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), tables.points]
+    recorded = [] if rows is None else steps_in(rows)
+    steps = chosen_steps([step for step in recorded if pd.isna(horizon) or step <= horizon])
+    frames = [tables.points]
+    if rows is not None:
+        frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), *frames]
+    kinds = {name: study.recorded.quantities[name] for name in shown_quantities(study.recorded)}
+    times = time_strokes(name for name, _ in rule_of(study.phases).times)
     content = {
         "name": study.name,
         "question": study.question,
@@ -71,15 +84,16 @@ def report_payload(
         "steps": list(steps) or [0],
         "labels": packed(np.stack([_marks_at(study, frame, tables.points)[order] for frame in frames])),
         "points": _points(study, tables.points, order),
+        "page": _page(study),
         "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
         "bands": frontier_bands(study, tables.points, tables.trials, len(frames) - 1),
-        "strokes": {name: _stroke(name) for name in ACCURACIES},
+        "strokes": _strokes(study, kinds),
         "step_times": [{"name": name, "letter": letter, "label": stroke.label, "style": stroke.style}
-                       for name, (letter, stroke) in STEP_TIMES.items()],
-        "trials": trial_rows(tables, ids),
+                       for name, (letter, stroke) in times.items()],
+        "trials": trial_rows(tables, ids, list(times)),
         "card": study_card(tables, executions, claims),
     }  # fmt: skip
-    return content | {"curves": trial_curves(rows, ids, _room(len(ids), content))}
+    return content | {"curves": trial_curves(rows, kinds, ids, _room(len(ids), content))}
 
 
 def picture_order(study: Study) -> NDArray[np.int64]:
@@ -123,14 +137,31 @@ def _marks(rule: PhaseRule) -> list[dict[str, Any]]:
             "ink": mark.ink,
             "hatch": mark.hatch[:1],
             "phase": names.index(rule.phase_of.get(name, name)),
+            "status": name if name in UNLABELLED_MARKS and name != UNLABELLED else "ok",
         }
         for name, mark in marks.items()
     ]
 
 
-def _stroke(name: str) -> dict[str, str]:
-    stroke = STROKES[name]
-    return {"label": stroke.label, "colour": stroke.colour, "style": stroke.style}
+def _strokes(study: Study, kinds: Mapping[str, Kind]) -> dict[str, dict[str, str]]:
+    """Return the line of each quantity whose curves are kept."""
+    looks = {name: stroke for name, stroke in quantity_strokes(study.recorded.quantities).items() if name in kinds}
+    return {
+        name: {"label": stroke.label, "colour": stroke.colour, "style": stroke.style, "kind": kinds[name]}
+        for name, stroke in looks.items()
+    }
+
+
+def _page(study: Study) -> dict[str, Any]:
+    """Return the words and numbers that the page's scripts need."""
+    return {
+        "labels": list(LABEL_METRICS),
+        "kinds": KINDS,
+        "notes": {note: words for note, (_, words) in NOTES.items()},
+        "most_panels": MOST_PANELS,
+        "codes": {"none": NONE, "zero": ZERO, "levels": LEVELS},
+        "verdicts": VERDICT_WORDS if any(frontier.tested for frontier in map_frontiers(study)) else {},
+    }
 
 
 def _marks_at(study: Study, frame: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.uint8]:
@@ -145,23 +176,27 @@ def _points(study: Study, points: pd.DataFrame, order: NDArray[np.int64]) -> dic
     """Return the other columns of the table of points: counts of seeds, agreement, and quantities with their spread."""
     rows = points.iloc[order]
     counts = rows[["n_seeds", "n_failed", "n_diverged"]].to_numpy().T.astype(np.uint16)
-    wins = rows["generalization_wins"].map({word: code for code, word in enumerate(VERDICTS)}).fillna(UNKNOWN)
+    wins = np.full(len(rows), UNKNOWN, dtype=np.uint8)
+    if WINS_COLUMN in rows:
+        codes = {word: code for code, word in enumerate(VERDICTS)}
+        wins = rows[WINS_COLUMN].map(codes).fillna(UNKNOWN).to_numpy(dtype=np.uint8)
+    kinds = column_kinds(study)
+    means = [name for name in mean_columns(study) if rows[name].notna().any()]
     shares = rows[["agreement", "confidence"]].to_numpy(dtype=float).T
     share_scale = scale_for(np.asarray([0.0, 1.0]))
     return {
         "counts": packed(counts),
-        "wins": packed(wins.to_numpy(dtype=np.uint8)),
+        "wins": packed(wins),
         "verdicts": list(VERDICTS),
         "inferred": packed(rows["inferred"].to_numpy(dtype=np.uint8)),
         "shares": packed(share_scale.encode(shares)),  # agreement, confidence
-        "quantities": [_quantity(rows, name) for name in mean_columns(study) if rows[name].notna().any()],
+        "quantities": [_quantity(rows, name, kinds.get(name, "number")) for name in means],
     }
 
 
-def _quantity(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+def _quantity(rows: pd.DataFrame, name: str, kind: Kind) -> dict[str, Any]:
     mean, spread = (rows[column].to_numpy(dtype=float) for column in (name, f"{name}_std"))
-    share = name.endswith("accuracy") or name in ("corruption_effective", "rule_capture")
-    scale = scale_for(np.asarray([0.0, 1.0]) if share else mean)
+    scale = scale_of(kind, mean)
     spread_scale = scale_for(spread)
     return {
         "name": name,
@@ -174,5 +209,5 @@ def _quantity(rows: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def _frontier_styles(study: Study) -> dict[str, Any]:
-    level = study.phases.generalized
-    return {"kinds": [{"label": text.format(level=level), "style": style} for text, style in FRONTIERS.values()]}
+    looks = frontier_looks(map_frontiers(study))
+    return {"kinds": [{"label": words, "style": style} for _, words, style in looks]}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from phasemap.diagram.bands import Band, drawn_bands
 from phasemap.diagram.diagram import Diagram, make_diagram
-from phasemap.diagram.frontier import KINDS, Floats
+from phasemap.diagram.frontier import Floats, map_frontiers
 from phasemap.figures.packed import packed
 from phasemap.figures.report_lines import GRID, MOST_PANELS, axis_pairs, no_lines, panel_number, shares
 from phasemap.study.spec import Study
@@ -27,12 +27,13 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
     if study.search.kind == "grid" or panels > MOST_PANELS:
         return no_lines()
     rows, parts = [], [np.zeros((0, 2))]
+    names = [frontier.name for frontier in map_frontiers(study)]
     for number, (x, y) in enumerate(pairs):
         facets = [name for name in study.axis_names if name not in (x, y)]
         diagram = make_diagram(study, points, x=x, y=y, facet=facets)
         for panel, bands in zip(diagram.panels, drawn_bands(diagram, trials), strict=True):
             for band, outline in itertools.chain.from_iterable(_outlines(diagram, band) for band in bands):
-                rows.append((number, last_step, KINDS.index(band.kind), panel_number(diagram, panel), len(outline)))
+                rows.append((number, last_step, names.index(band.kind), panel_number(diagram, panel), len(outline)))
                 parts.append(outline)
     return {
         "pairs": pairs,

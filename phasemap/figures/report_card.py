@@ -11,35 +11,14 @@ from phasemap.diagram.claim_links import link_words
 from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.tables import Tables
-from phasemap.figures.spec import readable
+from phasemap.phases.built_in import CITATION, built_in_words
 from phasemap.phases.labelling import rules_differ
+from phasemap.phases.strokes import readable
 from phasemap.search.completed import map_words
 from phasemap.study.rule import OTHERWISE, Rule
-from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study
 from phasemap.study.trials import count_trials
 from phasemap.study.writing import dump_study
-
-RULES = {
-    "memorized_fraction": (
-        "A network generalizes with test accuracy >= {generalized:g}. Among those that do: coexistence with memorized "
-        "accuracy >= {memorized:g}, full inversion with <= {inverted:g}, partial inversion between; clean fit if "
-        "nothing is corrupted, undetermined below 20 corrupted examples. {others} Medians over the records of the last "
-        "tenth of the steps, at least 5 where a curve has 50 or more."
-    ),
-    "doshi2024": (
-        "Table 2 of the paper, at the last step. A network generalizes with test accuracy >= {generalized:g}. Among "
-        "those that do: coexistence with train accuracy >= {memorized:g}, partial inversion with >= 1.05 - corruption, "
-        "else full inversion. {others}"
-    ),
-}
-OTHERS = (
-    "Among the others: memorization with train accuracy >= {memorized:g}; else forgetting if the network had "
-    "generalized before what is judged and no longer does, else confusion."
-)
-CITATION = (
-    "The phases and the default network: D. Doshi, A. Das, T. He, A. Gromov. To grok or not to grok: disentangling "
-    "generalization and memorization on corrupted algorithmic datasets. ICLR 2024. arXiv:2310.13061"
-)
 
 Row = tuple[str, str]
 
@@ -70,22 +49,13 @@ def study_card(
         "study_name": f"{study.name}.yaml",
         "commands": [f"phasemap run {study.name}.yaml", f"phasemap report runs/{study.name}"],
         "replay": f"phasemap replay runs/{study.name}",
-        "citation": CITATION,
+        "citation": CITATION if study.phases.own is None or isinstance(study, NetworkStudy) else "",
     }
 
 
 def rule_words(rule: PhaseRule) -> str:
     """Say in words how a rule labels; of own labels, by their conditions."""
-    words = (
-        _own_words(rule.own)
-        if rule.own is not None
-        else RULES[rule.rule].format(
-            generalized=rule.generalized,
-            memorized=rule.memorized,
-            inverted=round(1 - rule.memorized, 12),
-            others=OTHERS.format(memorized=rule.memorized),
-        )
-    )
+    words = _own_words(rule.own) if rule.own is not None else built_in_words(rule)
     if rule.at_step is None:
         return words
     return f"As if the training had ended at step {rule.at_step}, or the last record before it. {words}"

@@ -12,12 +12,12 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, Panel, make_diagram
-from phasemap.diagram.frontier import KINDS, Floats
+from phasemap.diagram.frontier import Floats, map_frontiers
 from phasemap.figures.packed import packed
+from phasemap.phases.built_in import WINS_COLUMN
 from phasemap.study.spec import Study
 
 MOST_PANELS = 4000  # over all pairs of axes and steps; beyond, only the last step has lines
-COLUMNS = ("test_accuracy", "recovered_accuracy", "memorized_accuracy", "generalization_wins")
 GRID = 10_000  # positions are whole numbers from 0 to this across a panel
 
 
@@ -37,13 +37,16 @@ def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, An
     panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
     first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
     rows, parts = [], [np.zeros((0, 2))]
+    frontiers = map_frontiers(study)
+    columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.columns))
     for step, frame in list(enumerate(frames))[first:]:
-        grid = frame[list(COLUMNS)].astype({"generalization_wins": object})  # cheaper to cut into panels than strings
+        texts = {name: object for name in columns if name == WINS_COLUMN}  # cheaper to cut into panels than strings
+        grid = frame[columns].astype(texts)
         for number, (x, y) in enumerate(pairs):
             facets = [name for name in study.axis_names if name not in (x, y)]
             diagram = make_diagram(study, grid, x=x, y=y, facet=facets)
-            for panel, (code, kind) in itertools.product(diagram.panels, enumerate(KINDS)):
-                for line in diagram.frontier_positions(panel, kind, to_frame=True):
+            for panel, (code, frontier) in itertools.product(diagram.panels, enumerate(frontiers)):
+                for line in diagram.frontier_positions(panel, frontier, to_frame=True):
                     rows.append((number, step, code, panel_number(diagram, panel), len(line)))
                     parts.append(shares(diagram, line))
     return {

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from phasemap.diagram.bands import LEVEL, Band
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STEP, Diagram, Panel
-from phasemap.diagram.frontier import KINDS, Floats
+from phasemap.diagram.frontier import Floats, MapFrontier
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.palette import FRONTIERS, LineStyle, Mark, marks_of
+from phasemap.phases.built_in import column_kinds
+from phasemap.phases.marks import Mark, marks_of
+from phasemap.phases.strokes import LineStyle, frontier_styles, frontier_words, readable
 from phasemap.study.axes import Scale
+from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
@@ -89,6 +92,7 @@ class FigureSpec:
     title: str
     subtitle: str
     metric: str
+    metric_kind: Kind  # of a quantity: which decides its colours
     x: AxisSpec
     y: AxisSpec | None
     panels: tuple[PanelSpec, ...]
@@ -102,22 +106,19 @@ class FigureSpec:
 
 def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
     """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
-    if metric not in (known := (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)):
-        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
-    if metric == ROBUSTNESS not in diagram.panels[0].grid:
-        raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
+    _check_metric(diagram, metric)
     # a band over a quantity would change its colours
     drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)
     panels = tuple(_panel(diagram, *both, metric) for both in zip(diagram.panels, drawn_bands, strict=True))
     counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
     inferred = Counter(name for panel in panels for name in panel.marks[panel.inferred].tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
-    level = diagram.study.phases.generalized
     marks = marks_of(diagram.study.phases)
     return FigureSpec(
         title=diagram.study.name,
         subtitle=setting_line(diagram, metric),
         metric=metric,
+        metric_kind=column_kinds(diagram.study).get(metric, "number"),
         x=_axis(diagram.x),
         y=None if diagram.strip else _axis(diagram.y),
         panels=panels,
@@ -128,12 +129,27 @@ def figure_spec(diagram: Diagram, metric: str = "subphase", bands: Sequence[Sequ
             for name, mark in marks.items()
             if counts[name]
         ),
-        frontiers=tuple(
-            (kind, meaning.format(level=level), style) for kind, (meaning, style) in FRONTIERS.items() if kind in drawn
-        ),
+        frontiers=tuple(look for look in frontier_looks(diagram.frontiers) if look[0] in drawn),
         band_words=f"{100 * LEVEL:.0f} % band of the frontier {_band_of(diagram.study)}",
         source=source_words(diagram.study),
     )
+
+
+def frontier_looks(frontiers: Sequence[MapFrontier]) -> tuple[tuple[str, str, LineStyle], ...]:
+    """Return the name, the meaning and the line style of each frontier."""
+    styles = frontier_styles(frontier.name for frontier in frontiers)
+    return tuple((f.name, frontier_words(f.name, f.quantity, f.against, f.level), styles[f.name]) for f in frontiers)
+
+
+def _check_metric(diagram: Diagram, metric: str) -> None:
+    """UserError unless a metric is a label or a column of numbers of the diagram's points."""
+    grid, axes = diagram.panels[0].grid, diagram.study.axis_names
+    if metric == ROBUSTNESS not in grid:
+        raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
+    numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
+    if metric not in (*LABEL_METRICS, *numbers):
+        known = (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
 
 
 def _band_of(study: Study) -> str:
@@ -194,11 +210,6 @@ def _in_words(name: str, value: str) -> str:
     return f"{value} steps" if name == "steps" else f"{readable(name)} {value}"
 
 
-def readable(name: str) -> str:
-    """Write a column's name for people."""
-    return name.replace("_", " ")
-
-
 def held_words(held: Mapping[str, Any]) -> str:
     """Name the values at which a panel's axes are held."""
     return ", ".join(f"{readable(name)} {show_value(value)}" for name, value in held.items())
@@ -216,11 +227,11 @@ def _seed_words(study: Study, metric: str) -> str:
 
 def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -> PanelSpec:
     lines = []
-    for kind in KINDS:
-        for line in diagram.frontier_positions(panel, kind, to_frame=True):
+    for frontier in diagram.frontiers:
+        for line in diagram.frontier_positions(panel, frontier, to_frame=True):
             lines.append(
                 LineSpec(
-                    kind=kind,
+                    kind=frontier.name,
                     points=np.stack([_drawn(diagram.x, line[:, 0]), _drawn(diagram.y, line[:, 1])], 1),
                 )
             )

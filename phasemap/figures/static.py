@@ -14,8 +14,9 @@ from phasemap.figures.around import add_legend, below_inches, write_title
 from phasemap.figures.chart import Chart
 from phasemap.figures.lines import draw_chart
 from phasemap.figures.panel import draw_panel, map_handles
-from phasemap.figures.spec import FigureSpec, readable
+from phasemap.figures.spec import FigureSpec
 from phasemap.figures.style import in_style, width_inches
+from phasemap.phases.strokes import readable
 from phasemap.results.folder import write_whole, written
 from phasemap.study.errors import UnreachableError, UserError
 

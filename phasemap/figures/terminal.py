@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from phasemap.figures.palette import Mark
 from phasemap.figures.spec import FigureSpec, PanelSpec
+from phasemap.phases.marks import Mark
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
 GAP = 3  # between panels that stand side by side

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.palette import marks_of
 from phasemap.figures.spec import cell_marks
+from phasemap.phases.marks import marks_of
 
 WIDTH, HEIGHT, STRIP_HEIGHT = 120.0, 84.0, 24.0
 PLAIN = {

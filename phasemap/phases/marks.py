@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from phasemap.study.names import LETTERS, UNLABELLED
 from phasemap.study.rule import Rule
+from phasemap.study.spec import PhaseRule
 
 LIGHTER = 0.5  # the share of white in the colour of inferred points
 
@@ -67,8 +70,17 @@ UNLABELLED_MARKS = {
     for name, letter in UNLABELLED.items()
 }
 
+MARKS = {**BUILT_IN_MARKS, **UNLABELLED_MARKS}
+"""In the order of the legend."""
+
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 HATCHES = ("", "\\\\\\\\", "||||", "oo")  # together with the palette more than a rule may have labels
+
+
+@lru_cache(maxsize=16)
+def marks_of(rule: PhaseRule) -> Mapping[str, Mark]:
+    """Return the mark of every label that a study's points can have, in the order of the legend."""
+    return MARKS if rule.own is None else MappingProxyType({**marks(rule.own), **UNLABELLED_MARKS})
 
 
 def marks(rule: Rule) -> dict[str, Mark]:

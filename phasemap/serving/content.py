@@ -109,7 +109,7 @@ def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
     """
     executions = read_provenance(snapshot.folder)
     if running or len(snapshot.trials) > SMALL_TRIALS:
-        content = report_payload(snapshot.tables, shard_schema(snapshot.study).empty_table(), executions)
+        content = report_payload(snapshot.tables, None, executions)
         content["card"]["claims"] = None  # they are tested at the end
     else:
         run = snapshot.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
@@ -24,7 +24,6 @@ from phasemap.study.claims import (
 )
 from phasemap.study.errors import did_you_mean
 from phasemap.study.expressions import Number, Reader, UnreadableError, parse, show_literal
-from phasemap.study.names import FrontierKind
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -33,7 +32,7 @@ USAGE = {
     "area": "area(LABEL, conditions)",
     **{name: f"{name}(QUANTITY, conditions)" for name in STATISTICS},
     "share": "share(QUANTITY COMPARE NUMBER-or-QUANTITY, conditions)",
-    "frontier": "frontier(generalization or inversion, along=AXIS, conditions)",
+    "frontier": "frontier(FRONTIER, along=AXIS, conditions)",
     "correlation": "correlation(QUANTITY, QUANTITY, conditions)",
 }
 MOST_SHOWN = 12
@@ -127,13 +126,13 @@ class _Reader(Reader[Term]):
             if names:
                 self.wrong(name, f"needs the axis that it crosses; allowed: {USAGE['frontier']}")
             return Number(0.0)
-        kind = self.known(names[0], self.words.frontiers, "frontier")
+        frontier = self.known(names[0], self.words.frontiers, "frontier")
         axis = along.children[2].children[0]
         self.known(axis, self.axes, "axis of the study")
         conditions = self.conditions(name, [argument for argument in rest if argument is not along])
         if str(axis) in self.axes:
             self.one_line(axis, conditions)
-        return Frontier(cast(FrontierKind, kind), str(axis), conditions)
+        return Frontier(frontier, str(axis), conditions)
 
     def one_line(self, along: Token, conditions: Conditions) -> None:
         """A frontier is crossed along one axis of numbers, with every other axis at one value."""

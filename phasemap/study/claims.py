@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from phasemap.study import conditions, expressions
 from phasemap.study.axes import Axis, is_number
 from phasemap.study.expressions import COMPARISONS, show_literal, terms_in
-from phasemap.study.names import GENERALIZES, PEAKS, FrontierKind
+from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 from phasemap.study.values import rounded
@@ -140,14 +140,14 @@ class Correlation:
 class Frontier:
     """The value of an axis at which a frontier crosses it, with all other axes fixed."""
 
-    kind: FrontierKind
+    name: str
     along: str
     conditions: Conditions = ()
 
     columns = ()
 
     def __str__(self) -> str:
-        return _call("frontier", f"{self.kind}, along={self.along}", self.conditions)
+        return _call("frontier", f"{self.name}, along={self.along}", self.conditions)
 
 
 Term = Area | Statistic | Share | Correlation | Frontier

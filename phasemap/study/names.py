@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 ACCURACIES = (
     "train_accuracy",
@@ -97,5 +97,5 @@ NO_RULE: Final = "none"
 ROBUSTNESS: Final = "robustness"
 """The share of other thresholds, windows, horizons and seeds that keep a point's label."""
 
-FrontierKind = Literal["generalization", "inversion"]
-FRONTIERS: tuple[FrontierKind, ...] = get_args(FrontierKind)
+FRONTIERS: Final = ("generalization", "inversion")
+"""The frontiers of the built-in rules."""

@@ -40,6 +40,11 @@ class Frontier:
     quantity: str
     level: Expression  # a bare quantity, or numbers and parameters
 
+    @property
+    def against(self) -> str | None:
+        """The other quantity, where the level is one."""
+        return self.level.quantity if isinstance(self.level, Value) else None
+
     def __str__(self) -> str:
         return f"{self.quantity} = {self.level}"
 
@@ -92,18 +97,10 @@ class Rule:
         found = {term.name for text in self.texts for term in all_terms(text) if isinstance(term, Fact)}
         return frozenset(found - times)
 
-    @property
-    def built_in_frontiers(self) -> dict[str, float | None]:
-        """Those frontiers that are the built-in ones, with the level of ``generalization``."""
-        found: dict[str, float | None] = {}
-        for frontier in self.frontiers:
-            level = constant(frontier.level, dict(self.parameters))
-            pair = (frontier.name, frontier.quantity)
-            if pair == ("generalization", "test_accuracy") and level is not None and 0 < level <= 1:
-                found["generalization"] = level
-            if pair == ("inversion", "recovered_accuracy") and frontier.level == Value("memorized_accuracy"):
-                found["inversion"] = None
-        return found
+    def level(self, name: str) -> float | None:
+        """The number at which the frontier of a name lies; None of one against another quantity, or of none."""
+        numbers = dict(self.parameters)
+        return next((constant(one.level, numbers) for one in self.frontiers if one.name == name), None)
 
     def with_parameters(self, values: Mapping[str, float]) -> Rule:
         """Return the rule with other thresholds, of those that it has."""

@@ -40,9 +40,9 @@ def rule_of(phases: PhaseRule, *, windowed: bool = True) -> Rule:
 
 def own_rule(rule: Rule) -> PhaseRule:
     """Return own labels as what a study labels by."""
-    level = rule.built_in_frontiers.get("generalization")
+    level = rule.level("generalization")
     found = PhaseRule(rule=rule.name, own=rule)
-    return found if level is None else found.model_copy(update={"generalized": level})
+    return found if level is None or not 0 < level <= 1 else found.model_copy(update={"generalized": level})
 
 
 def read_rule(

@@ -11,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
-from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, NO_RULE, PHASES, SUBPHASES, FrontierKind
+from phasemap.study.names import BUILT_IN_RULES, GROKKING, NO_RULE, PHASES, SUBPHASES
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
     NETWORK_RECORDED,
@@ -72,11 +72,9 @@ class PhaseRule(Section):
         return {name: "grokking" if name in GROKKING else name for name in SUBPHASES}
 
     @property
-    def frontiers(self) -> tuple[FrontierKind, ...]:
-        """The frontiers that diagrams draw; of own ones, those that are the built-in ones."""
-        if self.own is None:
-            return FRONTIERS
-        return tuple(kind for kind in FRONTIERS if kind in self.own.built_in_frontiers)
+    def frontiers(self) -> tuple[str, ...]:
+        """The names of the frontiers that diagrams draw."""
+        return FRONTIERS if self.own is None else tuple(frontier.name for frontier in self.own.frontiers)
 
     @property
     def horizon_words(self) -> str:

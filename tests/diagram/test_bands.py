@@ -22,19 +22,19 @@ def run():
 
 
 def some_seeds(maps, seeds):
-    return SeedMaps(values={name: values[seeds] for name, values in maps.values.items()})
+    return maps.chosen(seeds)
 
 
 @pytest.mark.parametrize("n", [3, 4, 5])
 def test_90_percent_bands_of_few_seeds_hold_the_frontier_of_20(run, n):
     diagram, maps = run.diagram().data, SeedMaps.of(run.study, run.trials)
-    truth = row_band(maps, diagram, 0, "generalization", "x", 0.9)
+    truth = row_band(maps, diagram, 0, diagram.named("generalization"), "x", 0.9)
     random, held, by_percentiles = np.random.default_rng(0), [], []
     rows = panel_rows(run.study, diagram.x, diagram.y, {})
     for _ in range(60):
         few = some_seeds(maps, random.permutation(20)[:n])
-        band = row_band(few, diagram, 0, "generalization", "x", 0.9)
-        found = row_crossings(few, rows, diagram.x, diagram.y, "generalization", 0.9)
+        band = row_band(few, diagram, 0, diagram.named("generalization"), "x", 0.9)
+        found = row_crossings(few, rows, diagram.x, diagram.y, diagram.named("generalization"))
         for i, row in enumerate(band.row):
             true = truth.place[truth.row == row]
             near = true[np.abs(true - band.place[i]).argmin()]

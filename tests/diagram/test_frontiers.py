@@ -48,7 +48,7 @@ def test_each_value_of_a_categorical_axis_has_its_own_crossing_and_nothing_joins
     axes = {"norm": NORMS, "weight_decay": DECAYS}
     study, frame = by_norm(axes if category == "x" else dict(reversed(axes.items())))
     diagram = make_diagram(study, frame)
-    lines = diagram.frontier_positions(diagram.panels[0], "generalization", to_frame=to_frame)
+    lines = diagram.frontier_positions(diagram.panels[0], diagram.named("generalization"), to_frame=to_frame)
     across = 0 if category == "x" else 1
     found = {NORMS[round(line[:, across].mean())]: line for line in lines}
     assert len(lines) == len(found) == 3
@@ -103,8 +103,8 @@ def test_bands_lie_along_the_axis_that_has_an_order(run):
 def test_resampled_maps_have_no_crossings_along_categories(run):
     diagram, maps = run.diagram().data, SeedMaps.of(run.study, run.trials)
     rows = panel_rows(run.study, diagram.x, diagram.y, {})
-    assert len(row_crossings(maps, rows, diagram.x, diagram.y, "generalization", 0.9).row) == 0
-    assert len(row_crossings(maps, rows.T, diagram.y, diagram.x, "generalization", 0.9).row) == 3
+    assert len(row_crossings(maps, rows, diagram.x, diagram.y, diagram.named("generalization")).row) == 0
+    assert len(row_crossings(maps, rows.T, diagram.y, diagram.x, diagram.named("generalization")).row) == 3
 
 
 def test_a_boolean_axis_is_categorical():

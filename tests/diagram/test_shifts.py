@@ -64,7 +64,9 @@ def test_runs_that_share_no_seed_or_one_are_independent(band, seeds):
     for side in (a, b):
         diagram = make_diagram(side, point_table(side, trials))
         rows = panel_rows(side, diagram.x, diagram.y, {})
-        sides.append(row_crossings(SeedMaps.of(side, trials), rows, diagram.x, diagram.y, "generalization", 0.9))
+        sides.append(
+            row_crossings(SeedMaps.of(side, trials), rows, diagram.x, diagram.y, diagram.named("generalization"))
+        )
     half = _welch(sides[0].standard_error[0], 4, sides[1].standard_error[0], 4)
     row = shift(found)
     assert row["shift"] == pytest.approx(sides[1].place[0] - sides[0].place[0])
@@ -80,7 +82,10 @@ def test_paired_intervals_hold_the_shift_of_20_seeds(band, n):
     rows = panel_rows(sides[0], diagram.x, diagram.y, {})
 
     def crossings(seeds):
-        return [row_crossings(one.chosen(seeds), rows, diagram.x, diagram.y, "generalization", 0.9) for one in maps]
+        return [
+            row_crossings(one.chosen(seeds), rows, diagram.x, diagram.y, diagram.named("generalization"))
+            for one in maps
+        ]
 
     a, b = crossings(range(20))
     truth, random, covered = b.place[0] - a.place[0], np.random.default_rng(n), []

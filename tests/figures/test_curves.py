@@ -9,11 +9,12 @@ import pytest
 import phasemap as pm
 from phasemap.figures.cells import grid_of
 from phasemap.figures.charts import CHART_KINDS
-from phasemap.figures.curves import ACCURACIES, curves_chart, norms_chart
+from phasemap.figures.curves import curves_chart, norms_chart
 from phasemap.figures.kinds import KINDS
-from phasemap.figures.palette import STROKES, strokes
+from phasemap.phases.strokes import STROKES, strokes
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
+from phasemap.study.names import ACCURACIES
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import mean_columns
 from phasemap.figures.gaps import with_gaps
-from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.figures.terminal import terminal_figure
+from phasemap.phases.marks import MARKS
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.errors import UnreachableError, UserError
 

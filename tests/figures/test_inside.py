@@ -15,9 +15,9 @@ import phasemap as pm
 from phasemap.diagram.diagram import lay_out
 from phasemap.figures.charts import CHART_KINDS
 from phasemap.figures.logits import logits_chart
-from phasemap.figures.palette import MARKS
 from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import draw_any, save_figure
+from phasemap.phases.marks import MARKS
 from phasemap.study.errors import UserError
 
 ONE = {"corruption": 0.3, "weight_decay": 2}

@@ -13,10 +13,10 @@ from test_figures import points
 
 import phasemap as pm
 from phasemap.diagram.diagram import make_diagram
-from phasemap.figures.palette import MARKS
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, save_figure
 from phasemap.figures.terminal import terminal_figure
+from phasemap.phases.marks import MARKS
 from phasemap.study.writing import study_hash
 
 DATA = Path(__file__).parent.parent / "data"

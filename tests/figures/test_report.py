@@ -19,14 +19,16 @@ from phasemap.diagram.horizon import labels_over_steps
 from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
 from phasemap.figures.packed import LEVELS, NONE, ZERO, Scale, packed, scale_for, unpacked
 from phasemap.figures.page import report_html, script_json
-from phasemap.figures.palette import MARKS
 from phasemap.figures.report import picture_order, report_payload
 from phasemap.figures.report_card import rule_words
 from phasemap.figures.report_curves import trial_curves
+from phasemap.phases.marks import MARKS
+from phasemap.study.names import ACCURACIES
 from phasemap.study.spec import PhaseRule
 from phasemap.study.trials import expand
 
 NAMES = np.asarray(list(MARKS))
+KINDS = dict.fromkeys(ACCURACIES, "accuracy")
 GRID = {"corruption": {"start": 0.0, "stop": 0.6, "num": 7}, "weight_decay": [20, 0, 5, 10], "dropout": [0, 0.5]}
 ENDINGS = {3: "failed", 8: "diverged", 9: "missing", 16: "failed", 17: "failed", 40: "diverged", 41: "diverged"}
 
@@ -204,12 +206,12 @@ def test_curves_are_kept_to_three_digits_at_every_record_where_there_is_room(row
 def test_curves_are_thinned_until_they_fit_and_the_ends_stay(rows, content):
     ids = [raw.tobytes().hex() for raw in unpacked(content["trials"]["ids"]).reshape(-1, 8)]
     whole = len(content["curves"]["codes"]["data"])
-    thinned = trial_curves(rows, ids, whole // 2)
+    thinned = trial_curves(rows, KINDS, ids, whole // 2)
     assert len(thinned["codes"]["data"]) <= whole // 2
     assert 5 <= thinned["records"] < thinned["recorded"]
     for grid, full in zip(thinned["grids"], content["curves"]["grids"], strict=True):
         assert {full[0], full[-1]} <= set(grid) <= set(full)
-    nothing = trial_curves(rows, ids, 10)
+    nothing = trial_curves(rows, KINDS, ids, 10)
     assert (nothing["records"], nothing["grids"]) == (0, [])
 
 
@@ -236,7 +238,7 @@ def test_frontiers_are_those_of_the_diagram_in_every_panel(tables, content):
             expected = [
                 (code, line)
                 for code, kind in enumerate(("generalization", "inversion"))
-                for line in diagram.frontier_positions(diagram.panels[0], kind, to_frame=True)
+                for line in diagram.frontier_positions(diagram.panels[0], diagram.named(kind), to_frame=True)
             ]
             found = lines_of(content, pair, last, number)
             assert [code for code, _ in found] == [code for code, _ in expected]

@@ -10,12 +10,12 @@ from stored_maps import completed, drive, load_map
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.tables import Tables
-from phasemap.figures.palette import MARKS
 from phasemap.figures.report_bands import frontier_bands
 from phasemap.figures.report_card import study_card
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
 from phasemap.figures.terminal import terminal_figure
+from phasemap.phases.marks import MARKS
 
 
 @functools.cache

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.figures.palette import MARKS
-from phasemap.phases.marks import BUILT_IN_MARKS, PALETTE, marks
+from phasemap.phases.marks import BUILT_IN_MARKS, MARKS, PALETTE, marks
 from phasemap.study.condition_grammar import Scope, parse_condition
 from phasemap.study.names import LETTERS, UNLABELLED
 from phasemap.study.rule import Label, Rule

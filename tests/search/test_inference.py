@@ -74,8 +74,10 @@ def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
     full, _, points = searched()
     study = full.searched(kind="boundary").study
     diagram, truth = make_diagram(study, points), make_diagram(full.study, full.points)
-    band = inferred_band(diagram, 0, "generalization", "x", 0.9)
-    true = inferred_band(truth, 0, "generalization", "x", 0.9)  # of a grid nothing is inferred: the lines themselves
+    band = inferred_band(diagram, 0, diagram.named("generalization"), "x", 0.9)
+    true = inferred_band(
+        truth, 0, truth.named("generalization"), "x", 0.9
+    )  # of a grid nothing is inferred: the lines themselves
     assert (true.low == true.high).all()
     assert (band.low < band.high).any()
     cell = np.diff(diagram.x.positions).mean()

@@ -14,8 +14,8 @@ from services import ANN, EVE, HOSTILE, YAML, write_runs
 import phasemap as pm
 from phasemap.cli import cli
 from phasemap.figures.packed import unpacked
-from phasemap.figures.palette import MARKS
 from phasemap.phases.curves import QUANTITIES
+from phasemap.phases.marks import MARKS
 from phasemap.study.writing import study_content
 
 API = "/api/v1"

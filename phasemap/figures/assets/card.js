@@ -10,7 +10,7 @@ const PhaseCard = (() => {
     const parts = content.sections.map((section) => html("section", {}, html("h3", {}, section.title), html("dl", {},
       ...section.rows.flatMap(([name, text]) => [html("dt", {}, name), html("dd", {}, given(text))]))));
     by("card").append(html("div", { class: "sections" }, ...parts), claims(content.claims), lost(model, trials), again(content),
-      html("section", {}, html("h3", {}, "Citation"), html("p", {}, content.citation)));
+      ...(content.citation ? [html("section", {}, html("h3", {}, "Citation"), html("p", {}, content.citation))] : []));
   }
 
   function claims(found) {

@@ -58,27 +58,38 @@ const PhaseCell = (() => {
 
     drawCurves(trials) {
       const { model, state } = this;
-      const ok = (trial) => !["failed", "missing", "diverged"].includes(trial.mark.name);
+      const ok = (trial) => trial.mark.status === "ok";
       const shown = state.seed === "all" ? (trials.some(ok) ? trials.filter(ok) : trials) : [trials[Number(state.seed)]];
       const { records, recorded } = model.content.curves;
       if (!shown.some((trial) => model.curve(trial.slot))) {
         by("curves").replaceChildren(html("p", {}, model.nothingRecorded));
         return;
       }
-      const picture = PhaseDraw.curves(model, shown, by("cell").clientWidth - 26);
-      const seen = Object.entries(model.content.strokes).filter(([name]) => picture.querySelector(`[data-quantity="${name}"]`));
-      picture.setAttribute("aria-label", `Accuracies over the steps: ${seen.map(([name]) => `${readable(name)} ends at ${this.amount(state.open, name)}`).join("; ")}`);
+      const pictures = Object.entries(model.words.kinds).map(([kind, words]) => this.picture(shown, kind, words)).filter(Boolean);
       const times = model.content.step_times.map((time) => [time, PhaseDraw.median(shown.map((trial) => trial.times[time.name]))])
         .filter(([, at]) => at !== null).map(([time, at]) => html("span", {}, PhaseDraw.lineSample(time.style), `${time.letter}: ${time.label} at step ${Math.round(at)}`));
       const thinned = records < recorded ? [html("p", { class: "quiet" },
         `Curves are kept at ${records} of ${recorded} records, so that this file stays small; the run has all of them.`)] : [];
-      by("curves").replaceChildren(picture,
-        html("p", { class: "keys" }, ...seen.map(([, stroke]) => html("span", {}, PhaseDraw.lineSample(stroke.style, stroke.colour), stroke.label)), ...times), ...thinned);
+      by("curves").replaceChildren(...pictures.flat(), html("p", { class: "keys" }, ...times), ...thinned);
+    }
+
+    /** The curves of one kind of quantity with their key; null where there are none. */
+    picture(shown, kind, words) {
+      const { model, state } = this;
+      const strokes = Object.fromEntries(Object.entries(model.content.strokes).filter(([name, stroke]) => stroke.kind === kind &&
+        shown.some((trial) => model.curve(trial.slot)?.[name].some((value) => value !== null))));
+      const names = Object.keys(strokes);
+      if (!names.length) return null;
+      const picture = PhaseDraw.curves(model, shown, strokes, kind, by("cell").clientWidth - 26);
+      const ends = names.map((name) => `${readable(name)} ends at ${this.amount(state.open, name)}`).join("; ");
+      picture.setAttribute("aria-label", `${words[0].toUpperCase()}${words.slice(1)} over the steps: ${ends}`);
+      return [picture, html("p", { class: "keys" }, ...names.map((name) =>
+        html("span", {}, PhaseDraw.lineSample(strokes[name].style, strokes[name].colour), strokes[name].label)))];
     }
 
     trialTable(trials) {
       const rows = trials.map((trial) => html("tr", {}, html("td", {}, String(trial.seed)), html("td", {}, trial.mark.title),
-        html("td", {}, html("code", {}, trial.mark.name === "missing" ? trial.id : `${this.model.content.card.replay} ${trial.id}`),
+        html("td", {}, html("code", {}, trial.mark.status === "missing" ? trial.id : `${this.model.content.card.replay} ${trial.id}`),
           ...(trial.error ? [html("p", { class: "error" }, given(trial.error))] : []))));
       return html("table", {}, html("thead", {}, html("tr", {}, ...["seed", "label", "train it again, alone"].map((text) => html("th", { scope: "col" }, text)))), html("tbody", {}, ...rows));
     }

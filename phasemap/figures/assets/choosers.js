@@ -3,7 +3,7 @@
 
 const PhaseChoosers = (() => {
   const { html, short } = PhaseDraw;
-  const { LABELS, by } = PhaseWords;
+  const { by } = PhaseWords;
 
   return (Base) => class extends Base {
     controls() {
@@ -17,7 +17,7 @@ const PhaseChoosers = (() => {
       const axes = model.axes.map((axis) => [axis.name, axis.label]);
       const quantities = model.quantities.map((q) => [q.name, q.label]);
       const items = [
-        choose("Show", "metric", [["subphase", "subphase"], ["phase", "phase"], ...quantities], (metric) => this.change({ metric })),
+        choose("Show", "metric", [...model.words.labels.map((name) => [name, name]), ...quantities], (metric) => this.change({ metric })),
         choose("Right", "x", axes, (x) => this.change(x === state.y ? { x, y: state.x } : { x })),
       ];
       if (names.length > 1) items.push(choose("Up", "y", axes, (y) => this.change(y === state.x ? { y, x: state.y } : { y })));
@@ -69,7 +69,7 @@ const PhaseChoosers = (() => {
         hold.value = String(state.hold[axis.name]);
         hold.parentElement.hidden = axis.name === state.x || axis.name === state.y;
       }
-      const still = !LABELS.includes(state.metric) && !model.overSteps(state.metric);
+      const still = !model.isLabel(state.metric) && !model.overSteps(state.metric);
       const end = state.step === model.last;
       const words = `${model.steps[state.step]}${end ? (still ? " (this quantity is kept for the end only)" : " (the end)") : ""}`;
       by("step").disabled = still || model.last === 0;

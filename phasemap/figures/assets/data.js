@@ -2,7 +2,7 @@
 /* The data model: what the packed content of a report says of each point, trial and step. Knows nothing of drawing. */
 
 const PhaseData = (() => {
-  const NONE = 65535, ZERO = 65534, LEVELS = 65533;
+  let codes = null; // what stands for no number and for zero, and the highest code of a number: the content says
 
   /** Inflate a packed array into a typed array. */
   async function unpack(block) {
@@ -16,11 +16,16 @@ const PhaseData = (() => {
 
   /** Turn a code into its number; null where it is undefined. */
   function decode(code, scale) {
-    if (code === NONE) return null;
-    if (!scale.log) return scale.low + (code / LEVELS) * (scale.high - scale.low);
-    if (code === ZERO) return 0;
+    if (code === codes.none) return null;
+    if (scale.log && code === codes.zero) return 0;
+    return placed(code / codes.levels, scale);
+  }
+
+  /** The number that lies at a share of a scale. */
+  function placed(share, scale) {
+    if (!scale.log) return scale.low + share * (scale.high - scale.low);
     const low = Math.log(scale.low);
-    return Math.exp(low + (code / LEVELS) * (Math.log(scale.high) - low));
+    return Math.exp(low + share * (Math.log(scale.high) - low));
   }
 
   /** Write a number to three digits. */
@@ -37,6 +42,8 @@ const PhaseData = (() => {
       const model = new this();
       const { points, trials, frontiers, bands } = content;
       model.content = content;
+      model.words = content.page;
+      codes = content.page.codes;
       model.axes = content.axes;
       model.marks = content.marks;
       model.steps = content.steps;
@@ -55,8 +62,8 @@ const PhaseData = (() => {
       model.trialMarks = await unpack(trials.marks);
       model.times = await unpack(trials.times.codes);
       model.errorOf = new Map(trials.error_of.map(([slot, text]) => [slot, trials.errors[text]]));
-      model.lines = linesOf(frontiers, await unpack(frontiers.lines), await unpack(frontiers.vertices));
-      model.bands = linesOf(bands, await unpack(bands.lines), await unpack(bands.vertices));
+      model.lines = linesOf(frontiers, await unpack(frontiers.lines), await unpack(frontiers.vertices), frontiers.grid);
+      model.bands = linesOf(bands, await unpack(bands.lines), await unpack(bands.vertices), frontiers.grid);
       return model;
     }
 
@@ -107,7 +114,7 @@ const PhaseData = (() => {
     earlier(point, name, step) {
       const values = [];
       for (const trial of this.trials(point)) {
-        if (trial.mark.name === "failed" || trial.mark.name === "diverged") continue;
+        if (["failed", "diverged"].includes(trial.mark.status)) continue;
         const curve = this.curve(trial.slot);
         if (!curve) continue;
         let at = curve.steps.findIndex((recorded) => recorded > step);
@@ -123,7 +130,11 @@ const PhaseData = (() => {
     }
     agreement(point) { return decode(this.shares[point], { low: 0, high: 1 }); }
     confidence(point) { return decode(this.shares[this.size + point], { low: 0, high: 1 }); }
-    verdict(point) { return this.content.points.verdicts[this.wins[point]] || null; }
+    /** What a test says of a point, in words; null where there is no test. */
+    verdict(point) { return this.words.verdicts[this.content.points.verdicts[this.wins[point]]] || null; }
+
+    /** Whether what is shown is a label, and not a quantity. */
+    isLabel(metric) { return this.words.labels.includes(metric); }
 
     /** The sign in a cell's corner: some seeds lost, not trained yet, or of another phase. */
     note(point) {
@@ -171,13 +182,13 @@ const PhaseData = (() => {
     curve(slot) {
       const found = this.begins.get(slot);
       if (!found) return null;
-      const { names, levels } = this.content.curves;
+      const { names, levels, scales } = this.content.curves;
       const curve = { steps: found.steps };
       names.forEach((name, row) => {
         let code = 0;
         curve[name] = found.steps.map((_, i) => {
           code = (code + this.codes[found.begin + row * found.steps.length + i]) & 0xffff;
-          return code === NONE ? null : code / levels;
+          return code === codes.none ? null : placed(code / levels, scales[name]);
         });
       });
       return curve;
@@ -197,13 +208,13 @@ const PhaseData = (() => {
   }
 
   /** Lines by pair of axes, step and panel. */
-  function linesOf(packed, rows, vertices) {
+  function linesOf(packed, rows, vertices, grid) {
     const at = new Map();
     let vertex = 0;
     for (let row = 0; row < rows.length; row += 5) {
       const [pair, step, kind, panel, n] = rows.subarray(row, row + 5);
       const points = [];
-      for (let i = 0; i < n; i++, vertex++) points.push([vertices[2 * vertex] / 1e4, vertices[2 * vertex + 1] / 1e4]);
+      for (let i = 0; i < n; i++, vertex++) points.push([vertices[2 * vertex] / grid, vertices[2 * vertex + 1] / grid]);
       const key = `${pair} ${step} ${panel}`;
       if (!at.has(key)) at.set(key, []);
       at.get(key).push({ kind, points });

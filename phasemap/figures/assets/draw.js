@@ -100,7 +100,7 @@ const PhaseDraw = (() => {
     const point = (column, row) => model.point({ ...view.held, [x]: column, ...(y ? { [y]: row } : {}) });
 
     const cells = svg("g", { class: "cells" });
-    const colours = ["phase", "subphase"].includes(view.metric) ? null : ramp(model, view.metric);
+    const colours = model.isLabel(view.metric) ? null : ramp(model, view.metric);
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const box = { left: px(across.edges[column]), right: px(across.edges[column + 1]),
@@ -216,19 +216,34 @@ const PhaseDraw = (() => {
     root.append(svg("text", { ...place, class: "axis-title" }, short(text, 40)));
   }
 
-  /** The curves of some trials: the mean over those that are shown, single seeds thin, step times as vertical lines. */
-  function curves(model, shown, width) {
-    const [left, top, height] = [34, 16, 190];
+  /** The numbers beside the curves of a kind of quantity, and where a value lies between the ends: accuracies from 0 to
+      1, losses on a logarithmic scale, numbers from the least to the most. */
+  function upright(kind, values) {
+    if (kind === "accuracy") return { ticks: [0, 0.25, 0.5, 0.75, 1], share: (value) => value };
+    const log = kind === "loss", known = log ? values.filter((value) => value > 0) : values;
+    let [low, high] = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [1, 1];
+    if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 1, high + 1];
+    const at = (share) => (log ? low * (high / low) ** share : low + share * (high - low));
+    const share = (value) => (log ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : (value - low) / (high - low));
+    return { ticks: [0, 0.25, 0.5, 0.75, 1].map(at), share };
+  }
+
+  /** The curves of some trials' quantities of one kind: the mean over those that are shown, single seeds thin, step
+      times as vertical lines. */
+  function curves(model, shown, strokes, kind, width) {
+    const [left, top, height] = [kind === "accuracy" ? 34 : 52, 16, 190];
     const inner = Math.max(120, width - left - 18);
     const root = svg("svg", { width: left + inner + 18, height: top + height + 34, role: "img", class: "curves" });
     const all = shown.map((trial) => model.curve(trial.slot)).filter(Boolean);
     const steps = [...new Set(all.flatMap((curve) => curve.steps))].sort((a, b) => a - b);
     const [first, last] = [Math.log(steps[0]), Math.log(steps[steps.length - 1])];
     const px = (step) => left + ((Math.log(step) - first) / (last - first || 1)) * inner;
-    const py = (share) => top + (1 - share) * height;
-    for (const share of [0, 0.25, 0.5, 0.75, 1]) {
-      root.append(svg("path", { d: `M${left} ${py(share)}h${inner}`, class: "grid" }));
-      root.append(svg("text", { x: left - 5, y: py(share) + 3.5, class: "tick-label end" }, String(share)));
+    const numbers = all.flatMap((curve) => Object.keys(strokes).flatMap((name) => curve[name].filter((value) => value !== null)));
+    const { ticks: beside, share } = upright(kind, numbers);
+    const py = (value) => top + (1 - share(value)) * height;
+    for (const value of beside) {
+      root.append(svg("path", { d: `M${left} ${py(value)}h${inner}`, class: "grid" }));
+      root.append(svg("text", { x: left - 5, y: py(value) + 3.5, class: "tick-label end" }, kind === "accuracy" ? String(value) : PhaseData.digits(value)));
     }
     for (let decade = 1; decade <= steps[steps.length - 1]; decade *= 10) {
       if (decade < steps[0]) continue;
@@ -243,7 +258,7 @@ const PhaseDraw = (() => {
       root.append(svg("path", { d: `M${px(at)} ${top}v${height}`, class: "time", "stroke-dasharray": DASHES[time.style], "data-time": time.name }));
       root.append(svg("text", { x: px(at), y: top - 4, class: "tick-label" }, time.letter));
     }
-    for (const [name, stroke] of Object.entries(model.content.strokes)) {
+    for (const [name, stroke] of Object.entries(strokes)) {
       const known = all.filter((curve) => curve[name].some((value) => value !== null));
       if (!known.length) continue;
       const look = { stroke: stroke.colour, "stroke-dasharray": DASHES[stroke.style], "data-quantity": name };

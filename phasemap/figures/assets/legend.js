@@ -3,7 +3,7 @@
 
 const PhaseLegend = (() => {
   const { html, short } = PhaseDraw;
-  const { LABELS, NOTES, MOST_PANELS, by, readable } = PhaseWords;
+  const { by, readable } = PhaseWords;
   const { digits } = PhaseData;
 
   return (Base) => class extends Base {
@@ -26,7 +26,7 @@ const PhaseLegend = (() => {
         }
       }
       this.counts = { passing, all };
-      const labelled = LABELS.includes(state.metric);
+      const labelled = model.isLabel(state.metric);
       const buttons = model.marks.map((mark, number) => [mark, number]).filter(([, number]) => counts.has(number)).map(([mark, number]) => {
         const button = html("button", { type: "button", "aria-pressed": String(!state.off.has(number)) },
           labelled || mark.hatch ? PhaseDraw.sample(mark) : "", `${mark.title} ${counts.get(number)}`);
@@ -40,9 +40,9 @@ const PhaseLegend = (() => {
         return button;
       });
       by("legend").replaceChildren(...(labelled ? [] : [this.rampKey()]), ...buttons);
-      const signs = ["split", "lost", "partial"].filter((note) => labelled && notes.has(note)).map((note) => {
+      const signs = Object.keys(model.words.notes).filter((note) => labelled && notes.has(note)).map((note) => {
         const icon = PhaseDraw.svg("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" }, PhaseDraw.sign(note, 7, 7, 3, "currentColor"));
-        return html("span", {}, icon, NOTES[note]);
+        return html("span", {}, icon, model.words.notes[note]);
       });
       if (inferred) signs.push(html("span", {}, "light, hatched, small letter: predicted by the search, not measured"));
       by("frontiers").replaceChildren(...this.frontierKey(), ...signs);
@@ -75,7 +75,7 @@ const PhaseLegend = (() => {
       const at = model.axes.filter((a) => a.name in held).map((a) => `${a.label} ${a.values[held[a.name]]}`);
       if (at.length) parts.push(`At ${at.map((words) => short(words, 80)).join(", ")}.`);
       if (this.counts.passing < this.counts.all) parts.push(`${this.counts.passing} of ${this.counts.all} cells pass the filter; the others are faded.`);
-      if (nPanels > MOST_PANELS) parts.push(`The first ${MOST_PANELS} of ${nPanels} panels are drawn; choose a value for an axis to see others.`);
+      if (nPanels > model.words.most_panels) parts.push(`The first ${model.words.most_panels} of ${nPanels} panels are drawn; choose a value for an axis to see others.`);
       if (state.step < model.last) parts.push(`The map as it was at step ${model.steps[state.step]}.`);
       if (state.step < model.content.frontiers.first_step) parts.push("The frontiers are kept for the last step only.");
       by("shown").textContent = parts.join(" ");

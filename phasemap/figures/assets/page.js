@@ -3,7 +3,7 @@
 
 const PhasePage = (() => {
   const { html, given, short } = PhaseDraw;
-  const { LABELS, MOST_PANELS, by, readable } = PhaseWords;
+  const { by, readable } = PhaseWords;
   const { digits } = PhaseData;
   const FIRST_PANELS = 12;
 
@@ -13,7 +13,7 @@ const PhasePage = (() => {
       super();
       this.model = model;
       const names = model.axes.map((axis) => axis.name);
-      this.state = { metric: "subphase", x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last,
+      this.state = { metric: model.words.labels[0], x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last,
                      off: new Set(), where: null, open: null, seed: "all" };
       this.maps = [];
       document.body.prepend(PhaseDraw.hatches(model.marks));
@@ -26,7 +26,7 @@ const PhasePage = (() => {
 
     change(update) {
       Object.assign(this.state, update);
-      const asked = !LABELS.includes(this.state.metric) && this.state.step < this.model.last;
+      const asked = !this.model.isLabel(this.state.metric) && this.state.step < this.model.last;
       if (asked && !this.model.overSteps(this.state.metric)) this.state.step = this.model.last;
       if (asked && !this.model.codes) return this.model.loadCurves().then(() => this.render());
       return this.render();
@@ -77,7 +77,7 @@ const PhasePage = (() => {
 
     render() {
       const { free, held, panels } = this.facets();
-      this.shown = panels.slice(0, MOST_PANELS);
+      this.shown = panels.slice(0, this.model.words.most_panels);
       by("stage").classList.toggle("split", this.state.open !== null);
       by("cell").hidden = this.state.open === null;
       const room = by("maps").clientWidth;
@@ -171,7 +171,7 @@ const PhasePage = (() => {
       for (const [what, words] of [["failed", "failed"], ["diverged", "diverged"], ["missing", "not trained yet"]]) {
         if (seeds[what] && seeds.ok) parts.push(`${seeds[what]} ${words}`);
       }
-      if (!LABELS.includes(this.state.metric)) parts.push(`${readable(this.state.metric)} ${digits(model.value(point, this.state.metric))}`);
+      if (!model.isLabel(this.state.metric)) parts.push(`${readable(this.state.metric)} ${digits(model.value(point, this.state.metric))}`);
       return parts.join(", ");
     }
 
@@ -181,7 +181,7 @@ const PhasePage = (() => {
       const wins = model.verdict(point);
       tip.replaceChildren(html("strong", {}, given(short(this.where(point), 300))), html("p", {}, this.verdict(point)),
         ...(state.step < model.last ? [html("p", {}, `At the end: ${this.verdict(point, model.last)}`)] : []),
-        ...(wins ? [html("p", {}, `generalization ${wins === "undetermined" ? "against memorization: undetermined" : `${wins} against memorization`}`)] : []),
+        ...(wins ? [html("p", {}, wins)] : []),
         html("table", {}, ...rows));
       tip.hidden = false;
       const [wide, high] = [tip.offsetWidth, tip.offsetHeight];

@@ -3,7 +3,7 @@
 
 const PhaseTable = (() => {
   const { html, given, short } = PhaseDraw;
-  const { LABELS, NOTES, by } = PhaseWords;
+  const { by } = PhaseWords;
   const { digits } = PhaseData;
 
   return (Base) => class extends Base {
@@ -28,8 +28,8 @@ const PhaseTable = (() => {
       const { model, state } = this;
       const mark = model.marks[model.mark(point, state.step, state.metric === "phase" ? "phase" : "subphase")];
       const note = state.step === model.last && model.note(point);
-      const value = LABELS.includes(state.metric) ? "" : `, ${digits(model.value(point, state.metric, state.step))}`;
-      return mark.title + value + (note ? ` (${NOTES[note]})` : "");
+      const value = model.isLabel(state.metric) ? "" : `, ${digits(model.value(point, state.metric, state.step))}`;
+      return mark.title + value + (note ? ` (${model.words.notes[note]})` : "");
     }
   };
 })();

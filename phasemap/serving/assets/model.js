@@ -16,7 +16,7 @@ class ServedModel extends PhaseData.Model {
   async loadCurves(point) {
     if (this.whole) return super.loadCurves();
     if (point === undefined) return undefined;
-    const wanted = this.trials(point).filter((trial) => !["missing", "failed"].includes(trial.mark.name) && !this.asked.has(trial.slot));
+    const wanted = this.trials(point).filter((trial) => !["missing", "failed"].includes(trial.mark.status) && !this.asked.has(trial.slot));
     await Promise.all(wanted.map(async (trial) => {
       const found = await Api.ask(`/runs/${this.run}/trials/${trial.id}/curve`).catch(() => null);
       if (found) this.asked.set(trial.slot, { steps: found.step, ...found.quantities });
