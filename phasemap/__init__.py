@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
     from phasemap.search.sampler import BoundarySampler
+    from phasemap.study.axes import linear, log
     from phasemap.study.errors import StudyError, UnreachableError, UserError
     from phasemap.study.file import load_study
     from phasemap.study.marking import program
@@ -37,7 +38,9 @@ _HOMES = {
     "UserError": "phasemap.study.errors",
     "label": "phasemap.api",
     "load_network": "phasemap.api",
+    "linear": "phasemap.study.axes",
     "load_study": "phasemap.study.file",
+    "log": "phasemap.study.axes",
     "open_run": "phasemap.runs",
     "program": "phasemap.study.marking",
     "relabel": "phasemap.api",
@@ -56,8 +59,10 @@ __all__ = [
     "UserError",
     "__version__",
     "label",
+    "linear",
     "load_network",
     "load_study",
+    "log",
     "open_run",
     "program",
     "relabel",

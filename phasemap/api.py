@@ -16,7 +16,7 @@ from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
 from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
-from phasemap.study.file import load_rule, load_study, parse_study, study_of
+from phasemap.study.file import load_rule, load_study, parse_study, study_of, study_of_function
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.spec import PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial, networks
@@ -36,7 +36,7 @@ RULES = BUILT_IN_RULES
 
 
 def run(
-    study: Study | str | Path | Mapping[str, Any],
+    study: Study | str | Path | Mapping[str, Any] | Callable[..., Any],
     *,
     storage: str | Path | None = None,
     address: str | None = None,
@@ -44,22 +44,34 @@ def run(
     callbacks: Sequence[Any] = (),
     in_process: bool = False,
     quiet: bool = False,
+    **content: Any,
 ) -> Run:
     """Run a study (or continue its run) and return the run.
 
     ``study`` is a study, the path of its file, or a mapping with the content of one: {"name": ..., "task": {...}, ...}.
+    It may be a training function too (see ``program``): ``content`` are then the keys of a study file, axes={...} at
+    least, and the run is called ``name``, or as the function.
     ``address`` names a Ray cluster; without it Ray is started on this machine with ``cpus`` CPUs. ``callbacks`` are Ray
     Tune callbacks. ``in_process`` trains without Ray, one pack after the other. Progress goes to stderr unless
     ``quiet``.
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
-    study = _study(study)
+    study = _study_of_function(study, content) if callable(study) else _study(study, content)
     folder = run_folder(storage, study.name)
     execute(study, folder, address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
     return Run(folder)
 
 
-def _study(given: Study | str | Path | Mapping[str, Any]) -> Study:
+def _study_of_function(function: Callable[..., Any], content: Mapping[str, Any]) -> Study:
+    from phasemap.running.by_value import code_of
+
+    name = getattr(function, "__name__", "")
+    return study_of_function(function, code_of, {"name": name, **content})
+
+
+def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, Any]) -> Study:
+    if content:
+        raise UserError(f"{', '.join(content)}: allowed beside a function; a study says it itself")
     if isinstance(given, Study):
         return given
     if isinstance(given, str | Path):
@@ -81,6 +93,7 @@ def execute(
     in_process: bool = False,
     retry_failed: bool = False,
     fresh: bool = False,
+    accept_source: bool = False,
     quiet: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
@@ -96,7 +109,16 @@ def execute(
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
 
-    return run_study(study, folder, start_runner, retry_failed=retry_failed, fresh=fresh, quiet=quiet, on_plan=on_plan)
+    return run_study(
+        study,
+        folder,
+        start_runner,
+        retry_failed=retry_failed,
+        fresh=fresh,
+        accept_source=accept_source,
+        quiet=quiet,
+        on_plan=on_plan,
+    )
 
 
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_res
 
 if TYPE_CHECKING:
     from phasemap.planning.plan import Plan
+    from phasemap.results.folder import RunFolder
     from phasemap.study.spec import Study
 
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
 @click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+@click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
 def run(
     study: Path,
     storage: str | None,
@@ -37,6 +41,7 @@ def run(
     in_process: bool,
     retry_failed: bool,
     fresh: bool,
+    accept_source: bool,
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
@@ -54,6 +59,7 @@ def run(
         in_process=in_process,
         retry_failed=retry_failed,
         fresh=fresh,
+        accept_source=accept_source,
         on_plan=partial(_tell_plan, loaded),
     )
     done = Run(folder)
@@ -83,7 +89,8 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 
     for change in plan.changes:
         click.echo(f"changed: {change}", err=True)
-    core_time = f"about {duration(plan.core_seconds(Calibration()))} of one core"
+    calibration = plan.calibration() if plan.program else Calibration()
+    core_time = f"about {_words(plan.core_seconds(calibration))} of one core"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -100,7 +107,10 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 @common
 @set_option
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
-def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None) -> None:
+@click.option("--measure", is_flag=True, help="Run one trial of a program, for 60 s at most, and keep it if it ends.")
+def plan(
+    study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], cpus: int | None, measure: bool
+) -> None:
     """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
@@ -110,9 +120,12 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
+    if measure:
+        _measure(loaded, folder)
     made = make_plan(loaded, folder, changes=check_folder(loaded, folder))
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     n_grid = count_trials(loaded)
+    known = {name: None if math.isnan(value) else value for name, value in cost.items()}
     content = {
         "study": loaded.name,
         "n_points": n_grid // len(loaded.seeds),
@@ -122,16 +135,36 @@ def plan(study: Path, storage: str | None, as_json: bool, overrides: tuple[str, 
         "n_missing": made.n_missing,
         "n_packs": len(made.packs),
         "changes": made.changes,
-        **cost,
+        **known,
     }
     most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
-        f"estimated: {most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
-        f"{cost['core_hours']:.3g} core-hours, {cost['memory_bytes'] / 1e9:.2g} GB"
+        f"estimated: {_estimated(known, most)}"
     )
     print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
+
+
+def _words(seconds: float) -> str:
+    return "an unknown time (until the first trial)" if math.isnan(seconds) else duration(seconds)
+
+
+def _estimated(cost: Mapping[str, float | None], most: str) -> str:
+    """Say what a plan would take; of a program of which no trial ran yet nothing is known."""
+    if cost["wall_seconds"] is None or cost["core_hours"] is None:
+        return "unknown until the first trial (phasemap plan --measure runs one)"
+    return (
+        f"{most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
+        f"{cost['core_hours']:.3g} core-hours, {(cost['memory_bytes'] or 0) / 1e9:.2g} GB"
+    )
+
+
+def _measure(study: Study, folder: RunFolder) -> None:
+    """Run one trial of a program and say what came of it."""
+    from phasemap.running.measuring import measure
+
+    click.echo(measure(study, folder), err=True)
 
 
 def _search(study: Study) -> str:

@@ -25,10 +25,11 @@ from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import Study, Trial
-from phasemap.study.trials import expand, grid_ids
+from phasemap.study.trials import count_trials, expand, grid_ids
 
 FIRST_PACK = 4  # trials of a program of which nothing is known
 MOST_PROGRAMS = 256  # trials of a program in a pack
+FEWEST_PACKS = 32  # that a grid of a program's trials is cut into, so that there is something for every slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,10 @@ def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
     if not isinstance(study, ProgramStudy):
         return None
     seconds = stored_seconds(folder)
-    return FIRST_PACK if math.isnan(seconds) else max(1, min(MOST_PROGRAMS, round(TARGET_SECONDS / max(seconds, 1e-3))))
+    if math.isnan(seconds):
+        return FIRST_PACK
+    spread = math.ceil(count_trials(study) / FEWEST_PACKS)
+    return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
 
 
 def stored_seconds(folder: RunFolder | None) -> float:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from phasemap.diagram.bands import drawn_bands
@@ -29,9 +29,11 @@ from phasemap.running.progress import Progress
 from phasemap.running.retries import retry, storage_errors
 from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
+from phasemap.running.telling import told_before, told_by_first, untold
 from phasemap.running.worker import Workload, store_failure
 from phasemap.search.completed import completed
 from phasemap.study.errors import DamagedShardError, UnreachableError
+from phasemap.study.program_study import ProgramTrial
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
 
@@ -66,16 +68,20 @@ def run_study(
     *,
     retry_failed: bool = False,
     fresh: bool = False,
+    accept_source: bool = False,
     quiet: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
+    With ``accept_source`` what a program trained counts as trained by its present code.
+
     ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what can't be
     run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
     exception goes on.
     """
-    changes = [] if fresh else check_folder(study, folder)
+    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source)
+    study = study if fresh else told_before(study, folder)
     with storage_errors(folder):
         folder.create()
         try:
@@ -124,6 +130,8 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
     if fresh and folder.fetch(folder.study):
         logger.info("moved %s to %s", folder.place, folder.move_aside().place)
     with RunLog(folder):
+        if runner is not None and untold(study):
+            study, plan = run.learn(runner)
         text = dump_study(study)
         if not folder.fetch(folder.study) or folder.study.read_text(encoding="utf-8") != text:
             folder.remove_derived()  # they are of another grid; until the next merge the shards speak
@@ -194,6 +202,15 @@ class _Run:
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, Failed] = field(default_factory=dict)  # of the round, by pack id
+
+    def learn(self, runner: Runner) -> tuple[Study, Plan]:
+        """Train the first trial, which tells what is recorded, and plan the rest."""
+        workload = Workload(folder=self.folder, study=self.study, device=self.device)
+        first = next(trial for trial in self.plan.packs[0].trials if isinstance(trial, ProgramTrial))
+        self.study = told_by_first(self.study, first, runner, workload)
+        plan = make_plan(self.study, self.folder, changes=self.plan.changes)
+        self.plan, self.trained = replace(plan, n_reused=plan.n_reused - 1), 1
+        return self.study, self.plan
 
     def execute(self, runner: Runner | None) -> Outcome:
         before = derive(self.folder, self.study).trials

@@ -206,4 +206,3 @@ def _call(function: Callable[..., Any], program: Program, context: TrialContext)
     if not context.record.steps:
         return "failed", "the program reported nothing; needed: trial.report(step, ...) at least once"
     return "ok", None
-

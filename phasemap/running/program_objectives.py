@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -72,7 +73,7 @@ class _TuneSession:
             )
         self._iteration += 1
         numbers = {
-            name.strip("_"): value
+            re.sub(r"\W+", "_", name).strip("_"): value
             for name, value in metrics.items()
             if name != "training_iteration" and not isinstance(value, bool | str | Mapping | list | tuple)
         }

@@ -57,6 +57,7 @@ def train_programs(
     on_progress: Callable[[float], None] = lambda _: None,
     same_source: bool = True,
     save_seconds: float = SAVE_SECONDS,
+    attempts: int = ATTEMPTS,
 ) -> list[TrialResult]:
     """Run the trials of a pack and return their results in the same order.
 
@@ -74,7 +75,7 @@ def train_programs(
         if before is None:
             told = _told(trial, kept, lambda share, number=number: on_progress((number + share) / len(trials)))  # type: ignore[misc]
             order = Order(seed=trial.seed, settings=trial.settings, saved=state, save_seconds=save_seconds)
-            before = _run(trial, order, told, work=work, threads=threads, limit=limit, kept=kept)
+            before = _run(trial, order, told, work=work, threads=threads, limit=limit, kept=kept, attempts=attempts)
             if kept and before.status != "failed" and number + 1 < len(trials):
                 kept.write(trial, RESULT, json.dumps(asdict(before)).encode())
         results.append(_result(study, trial, before, device))
@@ -91,16 +92,31 @@ def _told(trial: ProgramTrial, kept: Kept | None, on_progress: Callable[[float],
 
 
 def _run(
-    trial: ProgramTrial, order: Order, told: Told, *, work: Work, threads: int, limit: float | None, kept: Kept | None
+    trial: ProgramTrial,
+    order: Order,
+    told: Told,
+    *,
+    work: Work,
+    threads: int,
+    limit: float | None,
+    kept: Kept | None,
+    attempts: int,
 ) -> Ended:
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         process = process_for(work, threads)
         try:
             return process.run(order, told, limit)
         except ProcessEndedError as error:
             end_process()
-            if attempt == ATTEMPTS:
-                return Ended(status="failed", steps=[], curves={}, facts={}, seconds=0.0, error=f"twice: {error}")
+            if attempt == attempts:
+                return Ended(
+                    status="failed",
+                    steps=[],
+                    curves={},
+                    facts={},
+                    seconds=0.0,
+                    error=f"{'twice: ' if attempts > 1 else ''}{error}",
+                )
             saved = kept.read(trial)[1] if kept else None
             order = Order(seed=order.seed, settings=order.settings, saved=saved, save_seconds=order.save_seconds)
         except BaseException:  # interrupted: what the process does now is of no use

@@ -22,6 +22,8 @@ from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL
+from phasemap.study.program_study import ProgramStudy, ProgramTrial
+from phasemap.study.programs import present_source
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import find_trial, networks
 
@@ -33,7 +35,7 @@ class Replay:
     trial: Trial
     comparison: Comparison
     devices: tuple[str, str]  # stored, replayed
-    kernels: tuple[str | None, str]  # stored (None: by a release that stored none), replayed
+    kernels: tuple[str | None, str | None]  # stored (None: by a release that stored none), replayed
     differences: tuple[str, ...]  # between the machines and libraries, in words
     seconds: float
 
@@ -47,7 +49,10 @@ def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool 
     stored = _stored(folder, study, trial)
     started = time.monotonic()
     device, kernel = stored["device"][0].as_py(), stored["kernel"][0].as_py()
-    replayed = _train(trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
+    if isinstance(study, ProgramStudy):
+        replayed = _run_program(study, trial, device)
+    else:
+        replayed = _train(trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
     used, by = replayed["device"][0].as_py(), replayed["kernel"][0].as_py()
     return Replay(
         trial=trial,
@@ -55,6 +60,7 @@ def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool 
         devices=(device, used),
         kernels=(kernel, by),
         differences=(
+            *_other_source(study, stored),
             *_other_device(device, used),
             *_other_kernel(kernel, by),
             *_differences(read_provenance(folder), surroundings()),
@@ -91,13 +97,35 @@ def _train(trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
         return shard_table(pack.pack_id, train_pack(networks(pack.trials), device=device, hooks=hooks, kernel=kernel))
 
 
+def _run_program(study: ProgramStudy, trial: Trial, device: str) -> pa.Table:
+    """Run a program's trial with its present code and return its shard row; UserError where it fails."""
+    from phasemap.running.program_packs import end_process, train_programs
+
+    assert isinstance(trial, ProgramTrial)
+    try:
+        (result,) = train_programs(study, [trial], device=device, same_source=False)
+    finally:
+        end_process()
+    if result.status == "failed":
+        raise UserError(f"trial {trial} failed when it was replayed: {result.error}")
+    return shard_table(make_pack([trial]).pack_id, [result], shard_schema(study), study.declared)
+
+
+def _other_source(study: Study, stored: pa.Table) -> list[str]:
+    """Say that a program's code is another than when the trial was trained."""
+    if not isinstance(study, ProgramStudy):
+        return []
+    then, now = stored["source"][0].as_py(), present_source(study.signature)
+    return [f"trained by the program's source {then}, replayed by {now}"] if now not in (None, then) else []
+
+
 def _other_device(stored: str, used: str) -> list[str]:
     if stored == used:
         return []
     return [f"trained on {stored}, replayed on {used}: equal bits can't be expected"]
 
 
-def _other_kernel(stored: str | None, used: str) -> list[str]:
+def _other_kernel(stored: str | None, used: str | None) -> list[str]:
     if stored in (None, used):
         return []
     return [f"trained by the kernel {stored}, replayed by {used}: equal bits can't be expected"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
-from phasemap.study.program_study import ProgramStudy, ProgramTrial
+from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
 from phasemap.training.recording import TrialResult
@@ -67,7 +67,7 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         if stored is None:
             results = _train(pack, at_work, on_progress)
             with storage_errors(folder):
-                stored = retry(lambda: _store(pack, results, at_work))
+                stored = retry(lambda: store_results(pack, results, at_work))
             with suppress(OSError):  # the pack is stored; what is left of its checkpoint harms nothing
                 for name in (pack.pack_id, *(trial.trial_id for trial in _programs(pack))):
                     folder.remove(folder.checkpoint(name))
@@ -136,14 +136,22 @@ def store_failure(pack: Pack, error: str, workload: Workload) -> PackReport:
         )
         for trial in pack.trials
     ]
-    return _store(pack, results, workload)
+    return store_results(pack, results, workload)
 
 
-def _store(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
-    columns = shard_schema(workload.study), workload.study.declared
+def store_results(pack: Pack, results: list[TrialResult], workload: Workload) -> PackReport:
+    """Write the shard of a pack's results, and report it."""
+    columns = shard_schema(_told(workload.study, results)), workload.study.declared
     write_inside(workload.folder, pack.pack_id, results)  # first: the shard says that the pack is done
     write_shard(workload.folder, pack.pack_id, results, *columns)
     return _report(pack, shard_table(pack.pack_id, results, *columns), workload)
+
+
+def _told(study: Study, results: Sequence[TrialResult]) -> Study:
+    """Return a study with the quantities that results tell, where nothing told them before."""
+    if isinstance(study, ProgramStudy) and not study.signature.quantities:
+        return with_told(study, {name: "number" for result in results for name in result.curves})
+    return study
 
 
 def _stored(pack: Pack, workload: Workload) -> PackReport | None:

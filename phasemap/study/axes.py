@@ -39,6 +39,16 @@ class AxisRange(BaseModel):
         return [rounded(self.start * math.exp(ratio * f)) for f in fractions]
 
 
+def log(start: float, stop: float, num: int) -> dict[str, float | str]:
+    """Return the axis of ``num`` values from ``start`` to ``stop`` that are evenly spaced by their logarithms."""
+    return {"start": start, "stop": stop, "num": num, "scale": "log"}
+
+
+def linear(start: float, stop: float, num: int) -> dict[str, float | str]:
+    """Return the axis of ``num`` evenly spaced values from ``start`` to ``stop``."""
+    return {"start": start, "stop": stop, "num": num, "scale": "linear"}
+
+
 class Axis(BaseModel):
     """An axis as it is used: distinct values in the file's order, and the scale that they lie on."""
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from phasemap.study.checks import check_rule
+from phasemap.study.errors import UserError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.program_file import ProgramReader
+from phasemap.study.program_source import function_hash
+from phasemap.study.programs import IN_PYTHON, read_function
+from phasemap.study.signature import SignatureError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.yaml_lines import Document, read_document, set_value
 
@@ -35,6 +40,26 @@ def study_of(content: Mapping[str, Any]) -> Study:
     if isinstance(name := plain.get("name"), int) and not isinstance(name, bool):
         plain["name"] = str(name)
     return parse_study(Document("the given mapping", plain))
+
+
+def study_of_function(
+    function: Callable[..., Any], code_of: Callable[[Callable[..., Any]], bytes], content: Mapping[str, Any]
+) -> Study:
+    """Check and resolve a study of a function that is given in Python; ``code_of`` turns it into bytes.
+
+    ``content`` has the other keys of a study file. Raises StudyError with every mistake that was found.
+    """
+    name = getattr(function, "__name__", "?")
+    if not name.isidentifier():
+        raise UserError(f"{name} can't be run: it has no name; allowed: a function that is defined by def")
+    reference = f"{IN_PYTHON}:{name}"
+    try:
+        read = read_function(function, reference)
+    except SignatureError as error:
+        raise UserError("\n".join(f"{name}: {message}" for message in error.messages)) from None
+    given = replace(read, source=function_hash(function), code=code_of(function))
+    document = Document("the given values", _plain({"program": reference, **content}))
+    return ProgramReader(document, given=given).study()
 
 
 def _plain(value: Any) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
+from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import ProgramError, place_of
-from phasemap.study.program_study import PROGRAM_KEYS, ProgramResources, ProgramStudy
+from phasemap.study.program_study import PROGRAM_KEYS, RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
 from phasemap.study.programs import (
     IN_PYTHON,
     Program,
@@ -23,6 +24,7 @@ from phasemap.study.programs import (
 from phasemap.study.reader import Reader
 from phasemap.study.settings import Setting
 from phasemap.study.signature import RESERVED_NAMES, SignatureError
+from phasemap.study.spec import PhaseRule
 from phasemap.study.values import allowed, describe
 
 REQUIRED = ("name", "program", "axes")
@@ -63,7 +65,7 @@ class ProgramReader(Reader):
         values["fixed"] = self.fixed(content.get(FIXED), axes)
         self.unquoted()
         self.recorded = program.recorded
-        values["phases"] = self.phases(("phases",), {} if content.get("phases") is None else content["phases"])
+        values["phases"] = self.labels(content.get("phases"))
         study = ProgramStudy.model_construct(**values)
         for path, message in check_any(study, frozenset(p.path for p in self.problems)):
             self.wrong(path, message)
@@ -173,6 +175,20 @@ class ProgramReader(Reader):
             parameter = self.parameters.get(str(name))
             if parameter is not None and {"str", "choice", "list[str]"} & set(parameter.types):
                 self.wrong(path, f"= {text} is true or false to many readers of YAML; allowed: quote it, '{text}'")
+
+    def labels(self, content: Any) -> PhaseRule:
+        """Read what a study labels by; without it the built-in rule where what it needs is recorded, else none."""
+        if content is None:
+            return usual_phases(self.recorded)
+        if not self.recorded.quantities and not self.stored and content != {"rule": NO_RULE}:
+            self.wrong(("phases",), "needs to know what is recorded; needed: quantities of the study, or of pm.program")
+            return PhaseRule.none()
+        rule = self.phases(("phases",), content)
+        missing = [name for name in RULE_NEEDS if name not in (*self.recorded.quantities, *self.recorded.facts)]
+        if rule.own is None and missing:
+            needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"
+            self.wrong(("phases",), f"= {rule.rule} {needs}; allowed: labels of your own, or {NO_RULE}")
+        return rule
 
     def no_setting(self) -> str:
         """Say of an axis that the program lacks it, and what it has."""

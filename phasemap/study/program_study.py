@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
+from phasemap.study.conditions import Kind
 from phasemap.study.identity import Identity
+from phasemap.study.names import ACCURACIES
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import Program
 from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Setting
-from phasemap.study.spec import ResourceSpec, Study
+from phasemap.study.spec import PhaseRule, ResourceSpec, Study
 from phasemap.study.values import Count, Real
 
 PROGRAM_KEYS = (
@@ -23,6 +25,8 @@ PROGRAM_KEYS = (
     "search", "resources", "claims",
 )  # fmt: skip
 """The keys of such a study's file, in the order in which they are written."""
+RULE_NEEDS = (*ACCURACIES, "n_corrupted")
+"""What the built-in rules look at."""
 
 
 class ProgramResources(ResourceSpec):
@@ -103,6 +107,18 @@ class ProgramStudy(Study):
         """Build the trial of fully resolved settings and a seed."""
         values = tuple((name, settings[name]) for name in self.declared)
         return ProgramTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, values=values)
+
+
+def usual_phases(recorded: Recorded) -> PhaseRule:
+    """Return what a study labels by that says nothing: the built-in rule where its needs are recorded, else nothing."""
+    known = set(RULE_NEEDS) <= {*recorded.quantities, *recorded.facts}
+    return PhaseRule() if known else PhaseRule.none()
+
+
+def with_told(study: ProgramStudy, quantities: Mapping[str, Kind]) -> ProgramStudy:
+    """Return a study with the quantities that its first trial told, and the labels that they allow."""
+    signature = replace(study.signature, quantities=tuple(quantities.items()))
+    return study.model_copy(update={"signature": signature, "phases": usual_phases(signature.recorded)})
 
 
 @lru_cache(maxsize=8)

@@ -102,6 +102,13 @@ def imported_program(reference: Any, folder: Path) -> Program:
     )
 
 
+def present_source(program: Program) -> str | None:
+    """Return the hash that a program's file has now; None where it is in no file of a study, or no more there."""
+    place = place_of(program.reference)
+    path = Path(program.folder) / place.code
+    return source_hash(path) if place.in_file and path.is_file() else None
+
+
 def read_function(function: Callable[..., Any], reference: str) -> Program:
     """Read a function's signature, and what its author declares; SignatureError with all that is wrong."""
     declared = declared_by(function) or Declared()

@@ -88,12 +88,7 @@ class RuleReader:
     @property
     def numbers(self) -> tuple[str, ...]:
         """The settings that a condition may name."""
-        lists = ("tuple", "list")
-        return tuple(
-            name
-            for name, setting in self.settings.items()
-            if setting.numeric and not any(kind in str(setting.field.annotation) for kind in lists)
-        )
+        return tuple(name for name, setting in self.settings.items() if setting.number)
 
     def together(self, rule: Rule, content: Mapping[str, Any]) -> None:
         """Check what no part can see alone."""

@@ -45,7 +45,7 @@ class Setting:
     @property
     def number(self) -> bool:
         """Whether every value of this setting is one number."""
-        return self.numeric and "tuple" not in str(self.field.annotation)
+        return self.numeric and not any(kind in str(self.field.annotation) for kind in ("tuple", "list"))
 
     @property
     def numeric(self) -> bool:

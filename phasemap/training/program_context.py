@@ -21,7 +21,7 @@ from phasemap.training.program_state import (
     random_states,
     state_of,
 )
-from phasemap.training.program_values import checked_number, checked_step, checked_values
+from phasemap.training.program_values import checked_number, checked_step, checked_values, usual_kinds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class TrialContext:
         """Record the quantities at a step; every declared one, each a number."""
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         if not self._quantities:
-            self._quantities = dict.fromkeys(quantities, "number")
+            self._quantities = usual_kinds(quantities)
         values = checked_values(quantities, self._quantities, whole)
         self._add(whole, values)
 
@@ -109,7 +109,7 @@ class TrialContext:
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         values = {name: checked_number(name, value, whole) for name, value in found.items()}
         if not self._quantities:
-            self._quantities = dict.fromkeys(values, "number")
+            self._quantities = usual_kinds(values)
         known = {name: values.get(name, float("nan")) for name in self._quantities}
         self._add(whole, checked_values(known, self._quantities, whole))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from phasemap.study.conditions import Kind
+from phasemap.study.names import QUANTITY_KINDS
 
 
 class ReportError(ValueError):
@@ -15,6 +16,11 @@ class ReportError(ValueError):
 
 class DivergedError(BaseException):
     """A loss is not finite: the trial ends. No ``except Exception`` of a program holds it up."""
+
+
+def usual_kinds(names: Iterable[str]) -> dict[str, Kind]:
+    """Return the kinds of quantities that nobody declared: those of the built-in names, else number."""
+    return {name: QUANTITY_KINDS.get(name, "number") for name in names}
 
 
 def checked_step(step: Any, last: int | None) -> int:
@@ -84,7 +90,8 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, int):
         return value
     item = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
-    return int(item) if isinstance(item, int | float) and not isinstance(item, bool) and item == int(item) else None
+    whole = isinstance(item, float) and item.is_integer()
+    return int(item) if (whole or isinstance(item, int)) and not isinstance(item, bool) else None
 
 
 def _shown(value: Any) -> str:
