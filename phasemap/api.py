@@ -18,7 +18,8 @@ from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study, study_of, study_of_function
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
-from phasemap.study.spec import PhaseRule, Study, Trial
+from phasemap.study.program_study import check_known
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial, networks
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
@@ -133,13 +134,13 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})
-    wanted = own if rule is None else _rule(rule)
+    wanted = own if rule is None else _rule(rule, run.study)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
-    steps = longest_training(study)
+    steps = _longest(run) if wanted.at_step is not None else 0
     if wanted.at_step is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
-    _check_with_rule(study)
+    _check_with_rule(study, run.folder.study)
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
             run.folder.remove_labelled()
@@ -149,24 +150,37 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     return Run(run.folder)
 
 
-def _check_with_rule(study: Study) -> None:
-    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels."""
+def _longest(run: Run) -> int:
+    """Return the last step that a run's trials may have."""
+    if isinstance(run.study, NetworkStudy):
+        return longest_training(run.study)
+    return int(run.trials["horizon"].max()) if run.trials["horizon"].notna().any() else 0
+
+
+def _check_with_rule(study: Study, path: Path) -> None:
+    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels.
+
+    Points that lie on no grid stand beside the study's file.
+    """
+    source = str(path) if study.scattered else f"{study.name} with rule {study.phases.rule}"
     try:
-        parse_study(parse_document(dump_study(study), f"{study.name} with rule {study.phases.rule}"), data_needed=False)
+        parse_study(parse_document(dump_study(study), source), data_needed=False)
     except StudyError as error:
         raise UserError(f"the study can't be labelled so:\n{error}") from None
 
 
-def _rule(rule: str | PhaseRule) -> PhaseRule:
+def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
     if isinstance(rule, PhaseRule):
         for key, message in check_rule(rule):
             raise UserError(f"{key} {message}")
         return rule
     if rule in RULES:
+        if study is not None:
+            check_known(rule, study.recorded)
         return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")
-    return load_rule(rule)
+    return load_rule(rule, study)
 
 
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:

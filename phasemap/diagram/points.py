@@ -42,7 +42,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     labels = point_labels(study, ok, len(points))
     for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
-    for status in ("failed", "diverged"):
+    for status in ("failed", "diverged", *(["stopped"] if "source_state" in trials else [])):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
     averaged = mean_columns(study)

@@ -23,8 +23,8 @@ SHARD_VERSION = 2
 READ_VERSIONS = ("1", "2")
 VERSION_KEY = b"phasemap_shard_version"
 
-STATUSES = ("ok", "diverged", "failed")
-"""In the order in which a better row replaces a worse one of the same trial."""
+STATUSES = ("ok", "diverged", "failed", "stopped")
+"""In the order in which a better row replaces a worse one of the same trial; stopped: before its end, elsewhere."""
 
 ROLE = b"role"
 LAST = "final_"

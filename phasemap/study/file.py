@@ -9,10 +9,11 @@ from typing import Any
 
 from phasemap.study.checks import check_rule
 from phasemap.study.errors import UserError
+from phasemap.study.imported import ImportedReader, ImportedStudy
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.program_file import ProgramReader
 from phasemap.study.program_source import function_hash
-from phasemap.study.programs import IN_PYTHON, read_function
+from phasemap.study.programs import IMPORTED, IN_PYTHON, read_function
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.yaml_lines import Document, read_document, set_value
@@ -89,6 +90,8 @@ def parse_study(
     Without ``files_allowed`` a study from elsewhere may name no file of this machine, none is opened; and no program
     but those of ``programs``, nothing else is imported. Without ``data_needed`` nothing is imported at all.
     """
+    if isinstance(document.content, dict) and document.content.get("program") == IMPORTED and not data_needed:
+        return ImportedReader(document, stored=True, made=ImportedStudy).study()
     if isinstance(document.content, dict) and "program" in document.content:
         return ProgramReader(
             document, stored=not data_needed, files_allowed=files_allowed, allowed=tuple(programs)
@@ -96,10 +99,15 @@ def parse_study(
     return NetworkReader(document, files_allowed=files_allowed).study(data_needed=data_needed)
 
 
-def load_rule(path: str | Path) -> PhaseRule:
-    """Read a labelling rule from a file with the content of a study's ``phases`` section."""
+def load_rule(path: str | Path, study: Study | None = None) -> PhaseRule:
+    """Read a labelling rule from a file with the content of a study's ``phases`` section.
+
+    It may speak of what the study's program records and is told; without a study, of what networks do.
+    """
     document = read_document(path)
     reader = NetworkReader(document)
+    if study is not None:
+        reader.recorded, reader.declared = study.recorded, study.declared
     rule = reader.phases((), document.content, name=Path(path).stem)
     for key, message in check_rule(rule):
         reader.wrong((key,), message)

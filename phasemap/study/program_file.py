@@ -12,7 +12,7 @@ from phasemap.study.checks import check_any
 from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import ProgramError, place_of
-from phasemap.study.program_study import PROGRAM_KEYS, RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
+from phasemap.study.program_study import RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
 from phasemap.study.programs import (
     IN_PYTHON,
     Program,
@@ -43,11 +43,12 @@ class ProgramReader(Reader):
     given: Program | None = None
     allowed: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    made: type[ProgramStudy] = ProgramStudy
 
     def study(self) -> ProgramStudy:
         """Return the study; StudyError names every mistake in it."""
         content = self.document.content
-        self.unknown_keys((), content, PROGRAM_KEYS)
+        self.unknown_keys((), content, self.made.file_keys())
         for key in REQUIRED:
             if key not in content:
                 self.wrong((key,), "is missing; name, program and axes are required")
@@ -66,11 +67,15 @@ class ProgramReader(Reader):
         self.unquoted()
         self.recorded = program.recorded
         values["phases"] = self.labels(content.get("phases"))
-        study = ProgramStudy.model_construct(**values)
+        study = self.made.model_construct(**values, **self.further())
         for path, message in check_any(study, frozenset(p.path for p in self.problems)):
             self.wrong(path, message)
         self.stop_if_wrong()
         return study
+
+    def further(self) -> dict[str, Any]:
+        """Return what else such a study has."""
+        return {}
 
     def program(self, reference: Any) -> Program:
         """Return what is known of the program; without it nothing else of the study can be checked."""
