@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from phasemap.diagram.critical import Critical
     from phasemap.figures.cells import Frames
     from phasemap.figures.chart import Chart
+    from phasemap.figures.scatter import ScatterSpec
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
 
@@ -179,13 +180,19 @@ class Run:
         fix: Mapping[str, Any] | None = None,
         facet: str | Sequence[str] = (),
         metric: str | None = None,
-    ) -> FigureSpec | Chart:
+    ) -> FigureSpec | ScatterSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""
         from phasemap.figures.charts import check_kind, make_chart
         from phasemap.figures.kinds import PHASES
         from phasemap.figures.spec import figure_spec
 
         check_kind(self.study, kind, metric)
+        if kind == PHASES and self.study.scattered:
+            from phasemap.figures.scatter import scatter_spec
+
+            facets = (facet,) if isinstance(facet, str) else tuple(facet)
+            shown = metric or "subphase"
+            return scatter_spec(self.study, self.points, x=x, y=y, fix=fix, facet=facets, metric=shown)
         if kind == PHASES:
             diagram = self._lay_out(x, y, fix, facet, metric)
             return figure_spec(diagram.data, metric or "subphase", diagram.bands())
@@ -223,6 +230,8 @@ class Run:
         metric: str | None = None,
     ) -> PhaseDiagram:
         """Return the diagram, with the column that a metric needs beyond the points' own."""
+        if self.study.scattered:
+            raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.plot, Run.points")
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         study, points, stepped = self.study, self.points, STEP in (x, y, *facets, *(fix or {}))
         if stepped:

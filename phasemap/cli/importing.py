@@ -12,7 +12,9 @@ from phasemap.cli.shared import common, counts, print_result, words
 @click.command("import")
 @click.argument("source")
 @common
-@click.option("--axes", metavar="NAME,...", required=True, help="The settings that span the map, the first to the right.")
+@click.option(
+    "--axes", metavar="NAME,...", required=True, help="The settings that span the map, the first to the right."
+)
 @click.option("--seed", metavar="NAME", help="The setting that is the seed; without it repeats are numbered.")
 @click.option("--rule", metavar="FILE", help="Label the trials by a rule file; without it the map shows quantities.")
 @click.option("--quantities", metavar="NAME=KIND,...", help="Kinds: accuracy, loss, number (default).")

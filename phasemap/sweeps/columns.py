@@ -224,4 +224,3 @@ def _ranges(trials: Sequence[SweepTrial]) -> tuple[dict[str, tuple[float, float,
 def _all_values(trial: SweepTrial) -> Iterable[tuple[str, Sequence[float]]]:
     yield from ((name, values) for name, (_, values) in trial.curves.items())
     yield from ((name, [value]) for name, value in trial.values.items() if value is not None)
-

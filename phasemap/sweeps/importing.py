@@ -48,7 +48,7 @@ def from_frame(
     rule: Rule | None = None,
     run: str | Path | None = None,
 ) -> Run:
-    """Import a table with one row a trial: ``axes``, ``seed`` and ``settings`` are its settings, numbers its quantities.
+    """Import a table, one row a trial: ``axes``, ``seed`` and ``settings`` are its settings, numbers its quantities.
 
     ``quantities`` names those columns that are (with a kind: ``{"acc": "accuracy"}``); other numbers are then numbers
     at the end. ``curves`` is a long table with the trials' ids (``trial_id``), ``step`` and quantities. ``run`` is the
@@ -164,7 +164,9 @@ def _written(sweep: Sweep, wanted: Wanted, rule: Rule | None, run: str | Path | 
 
 def target_folder(run: str | Path | None, name: str) -> RunFolder:
     """Return the folder that a sweep goes into; by default one of the sweep's name in the default storage."""
-    place = str(run) if run is not None else f"{DEFAULT_STORAGE}/{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:64] or 'sweep'}"
+    place = (
+        str(run) if run is not None else f"{DEFAULT_STORAGE}/{re.sub(r'[^A-Za-z0-9_-]+', '_', name)[:64] or 'sweep'}"
+    )
     storage, _, last = place.rstrip("/").rpartition("/")
     if not re.fullmatch(NAME_PATTERN, last):
         raise UserError(f"{place} does not name a run; allowed: a folder whose name has letters, digits, - and _")

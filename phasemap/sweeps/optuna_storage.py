@@ -71,10 +71,7 @@ def _seconds(start: Any, end: Any) -> float | None:
 
 
 def _of_study(table: str, columns: str, order: str) -> str:
-    return (
-        f"SELECT {columns} FROM {table} t JOIN trials USING (trial_id) WHERE trials.study_id = ? "
-        f"ORDER BY {order}"
-    )
+    return f"SELECT {columns} FROM {table} t JOIN trials USING (trial_id) WHERE trials.study_id = ? ORDER BY {order}"
 
 
 def _read_params(connection: sqlite3.Connection, study_id: int, trials: Mapping[int, _Trial]) -> dict[str, Scale]:
@@ -140,7 +137,8 @@ def read_journal(path: Path, study: str | None = None) -> Sweep:
     storage = _replayed(JournalStorage, path)
     studies = {one.study_name: one._study_id for one in storage.get_all_studies()}
     name, study_id = one_of(studies, study, str(path), "study")
-    trials, scales = [], {}
+    trials: list[_Trial] = []
+    scales: dict[str, Scale] = {}
     for trial in storage.get_all_trials(study_id, deepcopy=False):
         scales |= {key: _scale(one) for key, one in trial.distributions.items() if key not in scales}
         reports = sorted(trial.intermediate_values.items())
@@ -172,7 +170,7 @@ def _replayed(storage: Any, path: Path) -> Any:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is no Optuna journal: {error}; allowed: the file of a JournalFileBackend") from None
 
-    class _ReadOnly(BaseJournalBackend):  # type: ignore[misc]
+    class _ReadOnly(BaseJournalBackend):
         def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
             return logs[log_number_from:]
 
@@ -193,9 +191,7 @@ def _last(lines: list[str]) -> list[Any]:
         return []
 
 
-def _sweep(
-    name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, Scale], n_objectives: int
-) -> Sweep:
+def _sweep(name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, Scale], n_objectives: int) -> Sweep:
     skipped: Counter[str] = Counter()
     texts: dict[str, None] = {}
     names = ["value"] if n_objectives == 1 else [f"values_{number}" for number in range(n_objectives)]
@@ -226,5 +222,3 @@ def _sweep(
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phasemap.study.axes import Scale, is_number, spacing
+from phasemap.study.axes import Scale, is_number
 
 MOST_VALUES = 64  # of an axis of a grid
 FEWEST_SHARE = 0.5  # of a grid's points that have a trial
-LOG_RANGE = 100.0  # from which on positive numbers are drawn on a log scale
+LOG_RANGE = 100.0  # of positive numbers that were drawn by their logarithm, at least
+LOW_HALF = 0.15  # of their range holds half of them, at most
 
 
 def varying(settings: Mapping[str, Sequence[Any]], axes: Sequence[str]) -> list[str]:
@@ -37,6 +39,12 @@ def scale_of(values: Sequence[Any], known: Scale | None) -> Scale:
     """Return the scale on which an axis of scattered values is drawn."""
     if not all(map(is_number, values)):
         return "ordinal"
-    if min(values) > 0 and (known == "log" or (known is None and max(values) >= LOG_RANGE * min(values))):
+    if min(values) > 0 and (known == "log" or (known is None and _drawn_by_log(values))):
         return "log"
-    return "linear" if known != "ordinal" else spacing(values)
+    return "linear"
+
+
+def _drawn_by_log(values: Sequence[float]) -> bool:
+    """Whether numbers reach over magnitudes and crowd at the low end."""
+    low, high = min(values), max(values)
+    return high >= LOG_RANGE * low and statistics.median(values) - low < LOW_HALF * (high - low)

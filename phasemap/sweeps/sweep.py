@@ -64,7 +64,7 @@ STATUS_WORDS: Mapping[str, Status] = {
     **dict.fromkeys(("fail", "failed", "error", "crashed"), "failed"),
     **dict.fromkeys(("stopped", "pruned", "running", "killed", "preempted", "preempting", "paused"), "stopped"),
     **dict.fromkeys(("scheduled", "pending", "waiting"), "stopped"),
-}  # type: ignore[assignment]
+}
 """What sources call the states of trials."""
 UNFINISHED = frozenset({"running", "paused", "scheduled", "pending", "waiting", "preempting", "preempted"})
 """States after which a trial may go on."""

@@ -148,9 +148,7 @@ def _check_curves(curves: pd.DataFrame, id_column: str | None, place: str) -> No
         raise UserError(f"the curves have no column of steps; allowed: {', '.join(STEPS)}")
 
 
-def _curves(
-    curves: pd.DataFrame, id_column: str | None, settings: Sequence[str]
-) -> dict[str, Mapping[str, Curve]]:
+def _curves(curves: pd.DataFrame, id_column: str | None, settings: Sequence[str]) -> dict[str, Mapping[str, Curve]]:
     """Return each trial's curves by the quantity; records without a value are left out."""
     step = next(name for name in STEPS if name in curves)
     ordered = curves.sort_values([id_column, step], kind="stable")

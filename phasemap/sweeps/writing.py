@@ -1,4 +1,4 @@
-"""Put a sweep into a run's folder: what is new becomes a shard, and the study follows from all trials that are there."""
+"""Put a sweep into a run's folder: what is new becomes a shard, and the study follows from all trials there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Imported:
     told: Sequence[str]
 
 
-def write_sweep(sweep: Sweep, folder: RunFolder, wanted: Wanted, rule: str | Path | PhaseRule | None = None) -> Imported:
+def write_sweep(
+    sweep: Sweep, folder: RunFolder, wanted: Wanted, rule: str | Path | PhaseRule | None = None
+) -> Imported:
     """Add a sweep's trials to a run, which is made if it is not there, and label them.
 
     UserError where the run is of something else, or nothing is usable; nothing is written then.
