@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from phasemap.diagram.frontier import frontier_sides, map_frontiers
+from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, phase_named
+from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
 from phasemap.results.schema import setting_value
-from phasemap.study.names import FRONTIERS, GENERALIZES, PEAKS
+from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
 
@@ -51,26 +51,33 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     for name in averaged:
         frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
         frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
-    frame["generalizes"] = _generalizes(study, frame)
-    frame["generalization_wins"] = labels["generalization_wins"]
-    for frontier in map_frontiers(study):
-        if frontier.name not in FRONTIERS:
-            frame[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
+    for name, sides in _sides(study, frame, labels).items():
+        frame[name] = sides
     frame["inferred"] = False
     frame["confidence"] = np.nan
     return frame
 
 
-def _generalizes(study: Study, frame: pd.DataFrame) -> Any:
+def _sides(study: Study, frame: pd.DataFrame, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that say on which side of each frontier the points are."""
+    found: dict[str, Any] = {}
+    for frontier in map_frontiers(study):
+        if frontier.name == GENERALIZATION and frontier.against is None:
+            found[GENERALIZES] = _generalizes(study, frame, frontier)
+        elif frontier.tested:
+            found[WINS_COLUMN] = labels[WINS_COLUMN]
+        else:
+            found[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
+    return found
+
+
+def _generalizes(study: Study, frame: pd.DataFrame, frontier: MapFrontier) -> Any:
     """Tell which points generalize: by their phase, or of own labels by the frontier that is called so."""
     if study.phases.own is None:
         answer = pd.array(frame["phase"] == phase_named(GENERALIZES), dtype="boolean")
     else:
-        answer = pd.array([pd.NA] * len(frame), dtype="boolean")
-        for frontier in map_frontiers(study):
-            if frontier.name == GENERALIZATION and frontier.against is None:
-                values = frame[frontier.quantity]
-                answer = pd.array(np.where(values.isna(), pd.NA, values >= frontier.level), dtype="boolean")
+        values = frame[frontier.quantity]
+        answer = pd.array(np.where(values.isna(), pd.NA, values >= frontier.level), dtype="boolean")
     answer[frame["n_seeds"] == 0] = pd.NA
     return answer
 
@@ -96,7 +103,7 @@ def point_labels(study: Study, ok: pd.DataFrame, n_points: int) -> dict[str, np.
         "agreement_low": low,
         "agreement_high": high,
         "n_seeds": n_seeds,
-        "generalization_wins": _where_seen(n_seeds, _wins(study, ok, n_points)),
+        WINS_COLUMN: _where_seen(n_seeds, _wins(study, ok, n_points)),
     }
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from phasemap.results.folder import write_whole
 from phasemap.results.schema import setting_value
 from phasemap.study.axes import Axis
+from phasemap.study.names import OBJECTIVES
 from phasemap.study.spec import Study
 
 if TYPE_CHECKING:
     import optuna
 
 JOURNAL, DATABASE = ".journal", ".db"
-VALUE = "test_accuracy"
 ATTRIBUTES = ("trial_id", "status", "phase", "subphase")
 
 
@@ -27,7 +27,7 @@ def optuna_study(study: Study, trials: pd.DataFrame) -> optuna.Study:
     import optuna
 
     with quiet_optuna():
-        found = optuna.create_study(study_name=study.name, direction="maximize", storage=None)
+        found = optuna.create_study(study_name=study.name, direction=_direction(study), storage=None)
     add_trials(found, study, trials)
     return found
 
@@ -46,13 +46,22 @@ def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path) -> None
         storage: Any = (
             JournalStorage(JournalFileBackend(str(temporary))) if journal else RDBStorage(f"sqlite:///{temporary}")
         )
-        made = optuna.create_study(study_name=study.name, direction="maximize", storage=storage)
+        made = optuna.create_study(study_name=study.name, direction=_direction(study), storage=storage)
         add_trials(made, study, trials)
         if not journal:
             storage.engine.dispose()
 
     with quiet_optuna():
         write_whole(path, write)
+
+
+def objective_of(study: Study) -> str:
+    """Return the quantity whose last value is the objective: the first of OBJECTIVES or of all that is recorded."""
+    return next(name for name in (*OBJECTIVES, *study.recorded.quantities) if name in study.recorded.quantities)
+
+
+def _direction(study: Study) -> Literal["minimize", "maximize"]:
+    return "minimize" if study.recorded.quantities[objective_of(study)] == "loss" else "maximize"
 
 
 @contextmanager
@@ -72,13 +81,13 @@ def add_trials(found: optuna.Study, study: Study, trials: pd.DataFrame, attribut
     """Add a run's trials to an Optuna study; those that diverged or failed are there as failed."""
     from optuna.trial import TrialState, create_trial
 
-    space = distributions(study)
+    space, value = distributions(study), objective_of(study)
     for row in trials.to_dict("records"):
         done = row["status"] == "ok"
         found.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if done else TrialState.FAIL,
-                value=float(row[VALUE]) if done else None,
+                value=float(row[value]) if done else None,
                 params={name: parameter(study, name, row[name], space) for name in space},
                 distributions=space,
                 user_attrs=user_attributes(row, attributes),

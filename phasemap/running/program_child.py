@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -164,15 +165,8 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
             send(("state", content))
 
     started = time.perf_counter()
-    context = TrialContext(
-        seed=order.seed,
-        settings=order.settings,
-        device=work.device,
-        quantities=dict(work.program.quantities),
-        surroundings=Surroundings(
-            on_progress=on_progress, save=save, saved=order.saved, save_seconds=order.save_seconds
-        ),
-    )
+    surroundings = Surroundings(on_progress=on_progress, save=save, save_seconds=order.save_seconds)
+    context = _context(work, order, surroundings)
     seed_all(stream_key("program:libraries", order.seed))
     status, error = _call(function, work.program, context)
     with contextlib.suppress(Exception):
@@ -186,6 +180,21 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
         seconds=time.perf_counter() - started,
         error=error,
     )
+
+
+def _context(work: Work, order: Order, surroundings: Surroundings) -> TrialContext:
+    """Return what the program gets; a saved state that is damaged is none."""
+    make = partial(
+        TrialContext,
+        seed=order.seed,
+        settings=order.settings,
+        device=work.device,
+        quantities=dict(work.program.quantities),
+    )
+    try:
+        return make(surroundings=replace(surroundings, saved=order.saved))
+    except ValueError:
+        return make(surroundings=surroundings)
 
 
 def _call(function: Callable[..., Any], program: Program, context: TrialContext) -> tuple[str, str | None]:

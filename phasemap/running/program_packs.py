@@ -103,9 +103,8 @@ def _run(
     attempts: int,
 ) -> Ended:
     for attempt in range(1, attempts + 1):
-        process = process_for(work, threads)
         try:
-            return process.run(order, told, limit)
+            return process_for(work, threads).run(order, told, limit)
         except ProcessEndedError as error:
             end_process()
             if attempt == attempts:

@@ -42,7 +42,7 @@ class Told:
 
 
 class ProgramProcess:
-    """A process that has imported a program; UnreachableError where it can't."""
+    """A process that has imported a program; UnreachableError where it can't, ProcessEndedError where it ends so."""
 
     def __init__(self, work: Work, *, threads: int = 1) -> None:
         self.work, self._threads = work, threads
@@ -60,10 +60,12 @@ class ProgramProcess:
         self._connection.send(work)
         try:
             word, text = self._receive(time.monotonic() + START_SECONDS)
-        except (ProcessEndedError, TimeoutError) as error:
+        except TimeoutError:
             self.end()
-            reason = str(error) or f"not imported within {START_SECONDS:g} s"
-            raise UnreachableError(f"program {work.program.reference} could not be started: {reason}") from None
+            raise ProcessEndedError(f"was not imported within {START_SECONDS:g} s") from None
+        except BaseException:
+            self.end()
+            raise
         if word == "unusable":
             self.end()
             raise UnreachableError(str(text))

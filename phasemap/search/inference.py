@@ -46,6 +46,8 @@ def complete(tables: Tables) -> Tables:
 def _filled_in(points: pd.DataFrame, bare: NDArray[np.bool_], columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
     filled = points.copy()
     for name, column in columns.items():
+        if name not in points:
+            continue
         values = points[name].array.copy() if name == "generalizes" else points[name].to_numpy(copy=True)
         values[bare] = column
         filled[name] = values

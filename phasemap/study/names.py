@@ -94,6 +94,9 @@ BUILT_IN_RULES: Final = ("memorized_fraction", "doshi2024")
 NO_RULE: Final = "none"
 """The rule of studies without labels: maps of quantities."""
 
+OBJECTIVES: Final = ("value", "test_accuracy")
+"""The quantities that an Optuna study's objective is, the first that is recorded."""
+
 ROBUSTNESS: Final = "robustness"
 """The share of other thresholds, windows, horizons and seeds that keep a point's label."""
 

@@ -48,7 +48,6 @@ class ProgramReader(Reader):
     def study(self) -> ProgramStudy:
         """Return the study; StudyError names every mistake in it."""
         content = self.document.content
-        self.unknown_keys((), content, self.made.file_keys())
         for key in REQUIRED:
             if key not in content:
                 self.wrong((key,), "is missing; name, program and axes are required")
@@ -58,6 +57,7 @@ class ProgramReader(Reader):
             program = replace(program, parameters=self.told_parameters(content))
         self.parameters = {parameter.name: parameter for parameter in program.parameters}
         self.declared = {name: parameter.setting for name, parameter in self.parameters.items()}
+        self.unknown_keys((), content, [key for key in self.made.file_keys() if key != "signature" or key in content])
         self.listed_axes(content.get("axes"))
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
@@ -188,7 +188,10 @@ class ProgramReader(Reader):
         if not self.recorded.quantities and not self.stored and content != {"rule": NO_RULE}:
             self.wrong(("phases",), "needs to know what is recorded; needed: quantities of the study, or of pm.program")
             return PhaseRule.none()
+        before = len(self.problems)
         rule = self.phases(("phases",), content)
+        if len(self.problems) > before:
+            return PhaseRule.none()
         missing = [name for name in RULE_NEEDS if name not in (*self.recorded.quantities, *self.recorded.facts)]
         if rule.own is None and missing:
             needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"

@@ -44,6 +44,7 @@ class RuleReader:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
     facts: tuple[str, ...] = FACTS
+    built_in: Mapping[str, Kind] = field(default_factory=lambda: QUANTITY_KINDS)  # known, also where not recorded
     path: Path_ = ()
     mistakes: int = 0
     scope: Scope = field(init=False)
@@ -66,7 +67,7 @@ class RuleReader:
         parameters = self.parameters(content.get("parameters"))
         parameters = tuple((key, self.thresholds.get(key, value)) for key, value in parameters)
         self.scope = Scope(
-            quantities={**QUANTITY_KINDS, **self.recorded, **dict(quantities)},
+            quantities={**self.built_in, **self.recorded, **dict(quantities)},
             parameters=tuple(dict(parameters)),
             facts=(*self.numbers, *self.facts),
         )

@@ -12,7 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
-from phasemap.study.names import BUILT_IN_RULES, GROKKING, NO_RULE, PHASES, SUBPHASES
+from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, NO_RULE, PHASES, SUBPHASES
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
     NETWORK_RECORDED,
