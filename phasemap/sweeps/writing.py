@@ -141,21 +141,18 @@ def _add(
     if finished:
         pack_id = PREFIX + _digest([columns.trial_ids[number] for number in finished])
         _write(folder, pack_id, shard_rows(columns, study, finished, pack_id))
-    here = set(columns.trial_ids)
-    kept = {trial_id for trial_id, (_, pack) in known.items() if pack == RUNNING} - here
-    _write_running(columns, study, folder, running, kept)
+    _write_running(columns, study, folder, running)
     return new, changed
 
 
-def _write_running(
-    columns: Columns, study: ImportedStudy, folder: RunFolder, running: Sequence[int], kept: set[str]
-) -> None:
-    """Replace the shard of trials that may still change; those of other sources stay in it."""
+def _write_running(columns: Columns, study: ImportedStudy, folder: RunFolder, running: Sequence[int]) -> None:
+    """Replace the shard of trials that may still change; those that the source does not speak of stay in it."""
     path = folder.shard(RUNNING)
     rows = shard_rows(columns, study, running, RUNNING)
-    if kept and folder.fetch(path):
+    if folder.fetch(path):
+        here = {trial.source_id for trial in columns.trials}  # a trial that got a further setting has another id now
         old = pq.read_table(path)
-        old = old.filter(pa.array([trial_id in kept for trial_id in old["trial_id"].to_pylist()]))
+        old = old.filter(pa.array([one not in here for one in old["source_id"].to_pylist()], pa.bool_()))
         rows = pa.concat_tables([old, rows], promote_options="default").select(rows.column_names)
     if len(rows):
         _write(folder, RUNNING, rows)
