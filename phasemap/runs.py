@@ -139,7 +139,7 @@ class Run:
         """
         from phasemap.results.optuna_study import optuna_study
 
-        return optuna_study(self.study, self.trials)
+        return optuna_study(self.study, self.trials, self.curves)
 
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
         """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).

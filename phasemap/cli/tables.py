@@ -56,7 +56,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, output: Pat
     found = open_run(run, storage)
     if is_optuna(output):
         table = "trials"
-        export_optuna(found.study, found.trials, output)
+        export_optuna(found.study, found.trials, output, found.curves)
     else:
         export_table(getattr(found, table), output)
     frame = getattr(found, table)

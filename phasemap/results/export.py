@@ -39,10 +39,10 @@ def is_optuna(path: Path) -> bool:
     return path.suffix.lower() in OPTUNA_FORMATS
 
 
-def export_optuna(study: Study, trials: pd.DataFrame, path: Path) -> None:
+def export_optuna(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
     """Write a run's trials as an Optuna storage; see ``write_optuna_storage``."""
     with written(path):
-        write_optuna_storage(study, trials, path)
+        write_optuna_storage(study, trials, path, curves)
 
 
 def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> xarray.Dataset:

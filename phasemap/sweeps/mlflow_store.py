@@ -36,7 +36,7 @@ def read_database(path: Path, experiment: str | None = None) -> Sweep:
     """Read an experiment of an MLflow database; without ``experiment`` it must be the only one that has runs."""
     with database(path) as connection:
         rows = connection.execute(
-            "SELECT DISTINCT name, experiment_id FROM experiments JOIN runs USING (experiment_id) "
+            "SELECT DISTINCT experiments.name, experiment_id FROM experiments JOIN runs USING (experiment_id) "
             "WHERE runs.lifecycle_stage = 'active'"
         )
         name, number = one_of(dict(rows.fetchall()), experiment, str(path), "experiment with runs")
