@@ -246,11 +246,19 @@ class Run:
         from phasemap.figures.page import check_page, write_report
 
         check_page(Path(path))
+        if self.study.scattered:
+            from phasemap.figures.scatter_page import write_scatter_page
+
+            claims = [(result.text, result.verdict) for result in self.check()]
+            write_scatter_page(self.study, self.trials, self.points, claims, Path(path))
+            return Path(path)
         write_report(self.report_content(), Path(path))
         return Path(path)
 
     def report_content(self) -> dict[str, Any]:
-        """Return the content of the report as plain data, for pages."""
+        """Return the content of the report as plain data, for pages; UserError where points lie on no grid."""
+        if self.study.scattered:
+            raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.report, Run.plot")
         from phasemap.figures.report import report_payload
         from phasemap.results.provenance import read_provenance
 

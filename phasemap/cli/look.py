@@ -102,6 +102,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         f"labelled by {found.study.phases.rule}{_at_step(content)}"
         + (f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else "")
     )
+    if stopped := int((trials["status"] == "stopped").sum()):
+        console.print(f"stopped: {stopped} trials had not come to their end elsewhere")
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()

@@ -33,9 +33,7 @@ def optuna_study(study: Study, trials: pd.DataFrame, curves: pd.DataFrame | None
     return found
 
 
-def write_optuna_storage(
-    study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None
-) -> None:
+def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
     """Write a run's trials as an Optuna storage, whole or not at all: a journal, or an SQLite database for .db.
 
     Optuna's dashboard reads both.

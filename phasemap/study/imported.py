@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -50,10 +50,13 @@ class ImportedStudy(ProgramStudy):
 
 
 def measured_axis(name: str, values: Sequence[Any], drawn: Scale) -> Axis:
-    """Return an axis of values that lie on no grid: each once, numbers rising."""
-    distinct = list(dict.fromkeys(values))
-    numbers = all(isinstance(value, int | float) for value in distinct)
-    return Axis(name=name, values=tuple(sorted(distinct) if numbers else distinct), drawn=drawn)
+    """Return an axis of values that lie on no grid: each once, in ``in_order``."""
+    return Axis(name=name, values=tuple(in_order(values)), drawn=drawn)
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """Return distinct values of one type in their order; nothing comes last."""
+    return sorted(dict.fromkeys(values), key=lambda value: (value is None, 0 if value is None else value))
 
 
 @dataclass

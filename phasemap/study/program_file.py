@@ -11,9 +11,10 @@ from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
 from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
-from phasemap.study.program_source import ProgramError, place_of
+from phasemap.study.program_source import REFERENCE, ProgramError, place_of
 from phasemap.study.program_study import RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
 from phasemap.study.programs import (
+    IMPORTED,
     IN_PYTHON,
     Program,
     imported_program,
@@ -84,6 +85,10 @@ class ProgramReader(Reader):
                 return self.given
             if self.stored:
                 return program_of(str(reference), self.document.content["signature"])
+            if reference == IMPORTED:
+                raise ProgramError(
+                    f"= imported names no code: the run was made by phasemap import; allowed: {REFERENCE}"
+                )
             if not self.files_allowed:
                 refuse_code(reference, self.allowed)
             return imported_program(reference, self._folder(reference))

@@ -14,7 +14,6 @@ from phasemap.study.marking import Declared, declared_by
 from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter, parameter_of
 from phasemap.study.program_source import (
-    REFERENCE,
     ProgramError,
     file_of,
     function_hash,
@@ -100,8 +99,6 @@ def program_of(reference: str, content: Mapping[str, Any]) -> Program:
 
 def imported_program(reference: Any, folder: Path) -> Program:
     """Import a program and read its signature; ProgramError and SignatureError where it can't be one."""
-    if reference == IMPORTED:
-        raise ProgramError("= imported names no code: the run was made by phasemap import; allowed: " + REFERENCE)
     place = place_of(reference)
     function = import_program(place, folder)
     path = file_of(place, folder) if place.in_file else _file_of_module(function)

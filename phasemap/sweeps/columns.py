@@ -65,7 +65,7 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
     UserError where an axis is not there, or no trial is usable.
     """
     skipped = Counter(sweep.skipped)
-    given = dict.fromkeys(name for trial in sweep.trials for name in trial.settings)
+    given = dict.fromkeys([*sweep.settings, *(name for trial in sweep.trials for name in trial.settings)])
     seed = found_name(wanted.seed, given, sweep.place) if wanted.seed else None
     names = setting_names(name for name in given if name != seed)
     axes = tuple(found_name(axis, names, sweep.place) for axis in dict.fromkeys(wanted.axes))

@@ -29,12 +29,6 @@ def on_grid(columns: Sequence[Sequence[Any]]) -> bool:
     return len(set(zip(*columns, strict=True))) >= FEWEST_SHARE * math.prod(sizes)
 
 
-def grid_values(values: Sequence[Any]) -> list[Any]:
-    """Return an axis's values, each once: numbers rising, others as they come."""
-    distinct = list(dict.fromkeys(values))
-    return sorted(distinct) if all(map(is_number, distinct)) else distinct
-
-
 def scale_of(values: Sequence[Any], known: Scale | None) -> Scale:
     """Return the scale on which an axis of scattered values is drawn."""
     if not all(map(is_number, values)):

@@ -39,10 +39,7 @@ def read_source(source: str, wanted: Wanted, further: Further) -> Sweep:
     from phasemap.sweeps.database import is_database, kind_of_database
 
     if is_database(path) or source.startswith(SQLITE):
-        from phasemap.sweeps import mlflow_store, optuna_storage
-
-        reader = optuna_storage.read_database if kind_of_database(path) == "optuna" else mlflow_store.read_database
-        return reader(path, further.study)
+        return _database_reader(kind_of_database(path))(path, further.study)
     from phasemap.sweeps.optuna_storage import read_journal
 
     return read_journal(path, further.study)
@@ -71,13 +68,22 @@ def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
     )
 
 
-def _folder_reader(path: Path) -> Callable[[Path, str | None], Sweep]:
-    from phasemap.sweeps import mlflow_store, tensorboard_events, tune_folder
+def _database_reader(kind: str) -> Callable[[Path, str | None], Sweep]:
+    import phasemap.sweeps.mlflow_store as mlflow
+    import phasemap.sweeps.optuna_storage as optuna
 
-    if tune_folder.is_tune(path):
-        return lambda found, _: tune_folder.read_folder(found)
-    if mlflow_store.is_store(path):
-        return mlflow_store.read_folder
-    if tensorboard_events.is_events(path):
-        return lambda found, _: tensorboard_events.read_folder(found)
+    return optuna.read_database if kind == "optuna" else mlflow.read_database
+
+
+def _folder_reader(path: Path) -> Callable[[Path, str | None], Sweep]:
+    import phasemap.sweeps.mlflow_store as mlflow
+    import phasemap.sweeps.tensorboard_events as tensorboard
+    import phasemap.sweeps.tune_folder as tune
+
+    if tune.is_tune(path):
+        return lambda found, _: tune.read_folder(found)
+    if mlflow.is_store(path):
+        return mlflow.read_folder
+    if tensorboard.is_events(path):
+        return lambda found, _: tensorboard.read_folder(found)
     raise UserError(f"{path} holds no sweep that is known; allowed: {ALLOWED}")

@@ -40,6 +40,7 @@ class Sweep:
     name: str
     place: str
     trials: Sequence[SweepTrial]
+    settings: tuple[str, ...] = ()  # those that are known by name, also where no trial has a value
     skipped: Mapping[str, int] = field(default_factory=dict)  # how many for which reason
     told: tuple[str, ...] = ()  # what else a user should know
     scales: Mapping[str, Scale] = field(default_factory=dict)  # on which scale settings were drawn, where it is known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from phasemap.study.errors import UserError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS
 from phasemap.sweeps.columns import Wanted, found_name
 from phasemap.sweeps.naming import valid
-from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
+from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, state_of
 
 IDS = ("source_id", "trial_id", "ID", "run_id", "id")
+UNNAMED = "Unnamed: "  # what pandas calls a column without a name: an index
 STATES = ("source_state", "status", "state", "State")
 STEPS = ("step", "_step", "epoch", "iteration", "training_iteration", "global_step")
 WANDB = {"Name", "State"}
@@ -31,7 +31,8 @@ def read_frame(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        return pd.read_csv(path, low_memory=False)
+        frame = pd.read_csv(path, low_memory=False)
+        return frame[[name for name in frame if not str(name).startswith(UNNAMED)]]
     except FileNotFoundError:
         raise UserError(f"{path} is no file; allowed: a CSV or Parquet file with one row a trial") from None
     except (ValueError, OSError, pd.errors.ParserError) as error:
@@ -66,13 +67,13 @@ def sweep_of_table(
     asked = [*wanted.axes, *settings, *([wanted.seed] if wanted.seed else [])]
     told_settings = list(dict.fromkeys(found_name(one, names, place) for one in asked))
     id_column = next((column for column in IDS if column in frame and column not in told_settings), None)
-    state = next((column for column in STATES if column in frame and column not in told_settings), None)
+    states, words = _states(frame, told_settings)
     numbers, left = _numbers(frame, told_settings, id_column, source)
     quantities = [found_name(one, names, place) for one in wanted.quantities if one in names or one in names.values()]
     if curves is not None:
         curves = curves.rename(columns=str)
-        _check_curves(curves, id_column, place)
-    by_trial = _curves(curves, id_column, told_settings) if curves is not None and id_column else {}
+    joined = _joined_by(frame, curves, place) if curves is not None else None
+    by_trial = _curves(curves, joined, told_settings) if curves is not None and joined else {}
     in_curves = {name for found in by_trial.values() for name in found}
     last = [column for column in numbers if not quantities or column in quantities or column in in_curves]
     seconds = frame["train_seconds"].tolist() if "train_seconds" in frame else [None] * len(frame)
@@ -81,19 +82,20 @@ def sweep_of_table(
             source_id=str(identity),
             settings=setting,
             status=status,
-            source_state="" if word is None else str(word),
+            source_state=word,
             running=running,
-            curves=by_trial.get(str(identity), {}),
+            curves=by_trial.get(str(key), {}),
             values=value,
             finals=final,
             seconds=None if took is None or took != took else float(took),
             error=error,
         )
-        for identity, setting, word, (status, running), value, final, took, error in zip(
+        for identity, key, setting, word, (status, running), value, final, took, error in zip(
             frame[id_column].tolist() if id_column else range(1, len(frame) + 1),
+            frame[joined].tolist() if joined else range(len(frame)),
             _rows(frame, told_settings),
-            frame[state].tolist() if state else [None] * len(frame),
-            [state_of(word) for word in frame[state]] if state else [("ok", False)] * len(frame),
+            words,
+            states,
             _rows(frame, last),
             _rows(frame, [column for column in numbers if column not in last]),
             seconds,
@@ -101,8 +103,23 @@ def sweep_of_table(
             strict=True,
         )
     ]
-    told = (f"columns that are no numbers are left out: {', '.join(left[:10])}",) if left else ()
-    return Sweep(source=source, name=name, place=place, trials=trials, skipped=Counter(), told=told)
+    told = [f"columns that are no numbers are left out: {', '.join(left[:10])}"] if left else []
+    told += [f"{name[:80]!r} is left out: no trial has a number for it" for name in numbers if frame[name].isna().all()]
+    return Sweep(source=source, name=name, place=place, trials=trials, told=tuple(told), settings=tuple(told_settings))
+
+
+def _states(frame: pd.DataFrame, settings: Sequence[str]) -> tuple[list[tuple[Status, bool]], list[str]]:
+    """Return what each row's trial came to, and the source's word; a row without a word is a finished trial.
+
+    A table of phasemap's has both columns, of which ``status`` counts.
+    """
+    there = [column for column in STATES if column in frame and column not in settings]
+    if not there:
+        return [("ok", False)] * len(frame), [""] * len(frame)
+    words = [frame[column].astype(object).where(frame[column].notna(), "") for column in (*there, there[0])][:2]
+    decides = words[1] if len(there) > 1 else words[0]
+    known = {word: state_of(word) if word != "" else ("ok", False) for word in set(decides)}
+    return [known[word] for word in decides], [str(word) for word in words[0]]
 
 
 def _errors(frame: pd.DataFrame) -> list[str | None]:
@@ -139,13 +156,14 @@ def _rows(frame: pd.DataFrame, columns: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _check_curves(curves: pd.DataFrame, id_column: str | None, place: str) -> None:
-    if id_column is None:
-        raise UserError(f"{place} has no column of ids, which its curves need; allowed: {', '.join(IDS)}")
-    if id_column not in curves:
-        raise UserError(f"the curves have no column {id_column}; needed: the trials' ids as in {place}")
-    if not any(name in curves for name in STEPS):
-        raise UserError(f"the curves have no column of steps; allowed: {', '.join(STEPS)}")
+def _joined_by(frame: pd.DataFrame, curves: pd.DataFrame, place: str) -> str:
+    """Return the column of ids that a table and its curves have."""
+    for name in IDS:
+        if name in frame and name in curves:
+            if not any(step in curves for step in STEPS):
+                raise UserError(f"the curves have no column of steps; allowed: {', '.join(STEPS)}")
+            return name
+    raise UserError(f"{place} and its curves have no column of ids in common; allowed: {', '.join(IDS)}")
 
 
 def _curves(curves: pd.DataFrame, id_column: str | None, settings: Sequence[str]) -> dict[str, Mapping[str, Curve]]:

@@ -23,14 +23,14 @@ from phasemap.running.retries import storage_errors
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.imported import MEASURED, ImportedReader, ImportedStudy
+from phasemap.study.imported import MEASURED, ImportedReader, ImportedStudy, in_order
 from phasemap.study.program_study import usual_phases
 from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.spec import PhaseRule
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import Document
 from phasemap.sweeps.columns import Columns, Wanted, columns_of
-from phasemap.sweeps.points import grid_values, on_grid, scale_of, varying
+from phasemap.sweeps.points import on_grid, scale_of, varying
 from phasemap.sweeps.rows import shard_rows
 from phasemap.sweeps.sweep import Sweep
 
@@ -201,7 +201,7 @@ def _study(
         "name": name,
         "program": IMPORTED,
         "signature": program.content(),
-        "axes": {axis: grid_values(columns.settings[axis])[:1] for axis in columns.axes},
+        "axes": {axis: in_order(columns.settings[axis])[:1] for axis in columns.axes},
         "phases": _phases(rule, program, before),
     }
     reader = ImportedReader(Document(str(Path.cwd() / "import"), content), stored=True, made=ImportedStudy)
@@ -230,7 +230,7 @@ def _placed(
         "name": made.name,
         "program": IMPORTED,
         "signature": made.signature.content(),
-        "axes": {name: grid_values(values) for name, values in zip(names, axes, strict=True)},
+        "axes": {name: in_order(values) for name, values in zip(names, axes, strict=True)},
         "fixed": fixed,
         "seeds": list(seeds),
         "phases": {"rule": "none"},

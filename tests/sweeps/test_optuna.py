@@ -54,7 +54,9 @@ def test_the_tables_equal_the_study(imported):
     rows = run.trials.set_index("source_id")
     there = [trial for trial in study.trials if trial.state.name != "WAITING"]
     assert len(rows) == len(there) == N_TRIALS + 1
-    assert {state: sum(trial.state.name == state for trial in there) > 0 for state in STATES} == dict.fromkeys(STATES, True)
+    assert {state: sum(trial.state.name == state for trial in there) > 0 for state in STATES} == dict.fromkeys(
+        STATES, True
+    )
     for trial in there:
         row = rows.loc[str(trial.number)]
         assert row["status"] == STATES[trial.state.name]

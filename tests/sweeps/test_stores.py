@@ -16,7 +16,8 @@ from phasemap.study.errors import UserError
 STATES = {"FINISHED": "ok", "FAILED": "failed", "KILLED": "stopped", "RUNNING": "stopped"}
 
 
-def settings_of(number, chance=random.Random(0)):
+def settings_of(number):
+    chance = random.Random(number)
     return {"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt/name": chance.choice(["sgd", "adam"])}
 
 

@@ -48,7 +48,9 @@ def test_few_values_form_a_grid(gridded):
     assert len(run.points) == 12
     table = grid_table()
     rows = run.trials.set_index("source_id").loc[[str(number) for number in range(1, len(table) + 1)]]
-    assert rows[["lr", "wd", "acc", "loss"]].to_numpy().tolist() == table[["lr", "wd", "acc", "loss"]].to_numpy().tolist()
+    assert (
+        rows[["lr", "wd", "acc", "loss"]].to_numpy().tolist() == table[["lr", "wd", "acc", "loss"]].to_numpy().tolist()
+    )
     assert rows["seed"].tolist() == [0, 1] * 12
     assert rows["source_state"].tolist() == table["status"].tolist()
     assert rows["status"].tolist() == ["ok", "ok", "failed", "stopped", "ok", "stopped"] * 4
@@ -126,7 +128,19 @@ def test_what_can_not_come_in_is_told_and_nothing_is_written(tmp_path, frame, ar
 
 
 def test_hostile_names_are_made_valid_and_told(tmp_path):
-    names = ["lr", "phase", "../../etc/passwd", "setting.lr", "acc\n", "ACC ", "9 lives", "é" * 200, "loss", "loss_std", "and"]
+    names = [
+        "lr",
+        "phase",
+        "../../etc/passwd",
+        "setting.lr",
+        "acc\n",
+        "ACC ",
+        "9 lives",
+        "é" * 200,
+        "loss",
+        "loss_std",
+        "and",
+    ]
     frame = pd.DataFrame({name: [0.5, 0.25] for name in names})
     frame.to_csv(tmp_path / "a.csv", index=False)
     told = invoke("import", tmp_path / "a.csv", "--axes", "lr", "-o", tmp_path / "a", "--json")
@@ -176,7 +190,10 @@ def test_wandbs_export_comes_in(tmp_path):
 
 def scattered_table():
     chance = random.Random(1)
-    rows = [{"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt": chance.choice(["a", "b"])} for _ in range(N_TRIALS)]
+    rows = [
+        {"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt": chance.choice(["a", "b"])}
+        for _ in range(N_TRIALS)
+    ]
     return pd.DataFrame(rows).assign(acc=[accuracy(row["lr"], row["wd"])[-1] for row in rows])
 
 
@@ -192,7 +209,7 @@ def scattered(tmp_path_factory):
     [
         ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"], ["plot", "--metric", "acc", "-o", "{}/b.svg"],
         ["plot", "-x", "opt", "-y", "lr", "--fix", "opt=a", "-o", "{}/c.png"], ["export", "-o", "{}/d.csv"],
-        ["report", "-o", "{}/e.html"], ["bundle", "-o", "{}/f.zip"], ["relabel"], ["diff", "RUN"],
+        ["report", "-o", "{}/e.html"], ["bundle", "-o", "{}/f.zip"], ["relabel"],
     ],
     ids=lambda arguments: " ".join(arguments[:3]),
 )  # fmt: skip
@@ -201,6 +218,13 @@ def test_every_command_works_on_points_that_lie_on_no_grid(scattered, tmp_path, 
     texts = [str(run.path) if text == "RUN" else text.format(tmp_path) for text in arguments[1:]]
     told = invoke(arguments[0], run.path, *texts)
     assert told.exit_code == 0 or "is fixed and drawn at once" in told.output, told.output
+
+
+def test_a_diff_of_points_that_lie_on_no_grid_is_refused(scattered):
+    run, _ = scattered
+    told = invoke("diff", run.path, run.path)
+    assert told.exit_code == 2
+    assert "lie on no grid; allowed: two runs whose points lie on grids" in told.output
 
 
 def test_scattered_points_are_those_of_the_table(scattered):
