@@ -124,7 +124,7 @@ def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, mon
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=place)
     try:
         space = {"lr": tune.loguniform(1e-5, 1e-1), "wd": tune.uniform(0, 1), "opt": {"name": tune.choice(["a", "b"])}}
-        config = tune.TuneConfig(num_samples=N_TRIALS, reuse_actors=True)
+        config = tune.TuneConfig(num_samples=60, reuse_actors=True)
         settings = tune.RunConfig(name="mine", storage_path=str(tmp_path / "ray"), verbose=0)
         grid = tune.Tuner(objective, param_space=space, tune_config=config, run_config=settings).fit()
     finally:
