@@ -27,6 +27,12 @@ server_option = click.option(
 @click.option("--address", metavar="URL", required=True, help="The cluster's job server, http://HEAD:8265.")
 @click.option("--follow", is_flag=True, help="Show the progress, and end with the run's exit code.")
 @click.option("--wheel", type=click.Path(path_type=Path), help="Send this wheel of phasemap along.")
+@click.option(
+    "--ship",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Send this folder, inside the study's, with its program.",
+)
 def submit(
     study: Path,
     storage: str | None,
@@ -35,18 +41,23 @@ def submit(
     address: str,
     follow: bool,
     wheel: Path | None,
+    ship: Path | None,
 ) -> None:
     """Send STUDY to a Ray cluster as a job; submitting it again continues its run.
 
-    Only the study goes there. Every node needs this version of phasemap (or its dependencies and --wheel), and must
+    Only the study goes there and, of a program, its file and what it imports beside it, or the
+    folder of --ship. Every node needs this version of phasemap (or its dependencies and --wheel), and must
     reach --storage: a URI, or a path that all nodes share.
     """
     from phasemap.running.jobs import JobServer
+    from phasemap.running.shipping import shipped_files
     from phasemap.study.file import load_study
 
     loaded, shared = load_study(study, overrides), _shared_storage(storage)
+    for name in shipped_files(loaded, ship):
+        click.echo(f"sends {name}", err=True)
     server = JobServer(address)
-    job_id = server.submit(loaded, shared, wheel=wheel)
+    job_id = server.submit(loaded, shared, wheel=wheel, ship=ship)
     click.echo(f"submitted {loaded.name} as job {job_id}", err=True)
     if follow:
         _follow(server, job_id, as_json=as_json)

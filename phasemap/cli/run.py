@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from phasemap.results.folder import RunFolder
     from phasemap.study.spec import Study
 
+UNKNOWN = "unknown until the first trial"  # what a program would take
+
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
@@ -90,7 +92,8 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     for change in plan.changes:
         click.echo(f"changed: {change}", err=True)
     calibration = plan.calibration() if plan.program else Calibration()
-    core_time = f"about {_words(plan.core_seconds(calibration))} of one core"
+    seconds = plan.core_seconds(calibration)
+    core_time = f"time {UNKNOWN}" if math.isnan(seconds) else f"about {duration(seconds)} of one core"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -146,14 +149,10 @@ def plan(
     print_result(content, "\n".join([text, *(f"changed: {change}" for change in made.changes)]), as_json=as_json)
 
 
-def _words(seconds: float) -> str:
-    return "an unknown time (until the first trial)" if math.isnan(seconds) else duration(seconds)
-
-
 def _estimated(cost: Mapping[str, float | None], most: str) -> str:
     """Say what a plan would take; of a program of which no trial ran yet nothing is known."""
     if cost["wall_seconds"] is None or cost["core_hours"] is None:
-        return "unknown until the first trial (phasemap plan --measure runs one)"
+        return f"{UNKNOWN} (phasemap plan --measure runs one)"
     return (
         f"{most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
         f"{cost['core_hours']:.3g} core-hours, {(cost['memory_bytes'] or 0) / 1e9:.2g} GB"

@@ -20,6 +20,13 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
 @click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
 @click.option("--address", metavar="ADDR", help="The Ray cluster of the runs. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each run's embedded Ray; default all.")
+@click.option(
+    "--allow-program",
+    "programs",
+    metavar="MODULE:FUNCTION",
+    multiple=True,
+    help="A program of an installed package that submitted studies may name; no other code of theirs is run.",
+)
 def serve(
     storage: str,
     host: str,
@@ -28,6 +35,7 @@ def serve(
     max_runs: int,
     address: str | None,
     cpus: int | None,
+    programs: tuple[str, ...],
 ) -> None:
     """Serve a storage: a web page and an HTTP API to see, follow and submit runs.
 
@@ -44,7 +52,7 @@ def serve(
 
     Submitted runs are processes of their own: they go on when the service ends, and it finds them when it comes back.
     """
-    guarded(_serve, storage, host, port, token_file, max_runs, address, cpus)
+    guarded(_serve, storage, host, port, token_file, max_runs, address, cpus, programs)
 
 
 def _serve(
@@ -55,6 +63,7 @@ def _serve(
     max_runs: int,
     address: str | None,
     cpus: int | None,
+    programs: tuple[str, ...],
 ) -> None:
     from phasemap.results.folder import storage_path
     from phasemap.results.remote import is_remote
@@ -79,5 +88,6 @@ def _serve(
             max_runs=max_runs,
             address=address,
             cpus=cpus,
+            programs=programs,
         )
     )

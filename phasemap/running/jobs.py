@@ -17,10 +17,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from phasemap._version import __version__
 from phasemap.running import start
+from phasemap.running.shipping import copy_files, needed_module, shipped_files
 from phasemap.running.tokens import PLACES, find_token
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.spec import Study
@@ -34,6 +36,7 @@ RUN, STORAGE = "phasemap_run", "phasemap_storage"  # a job's metadata
 CHATTY = (
     "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging",
 )  # loggers that tell of each upload  # fmt: skip
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 NEEDS = (
     f"every node needs phasemap {__version__} in the Python that runs Ray (pip install 'phasemap[cluster]'), "
@@ -81,15 +84,16 @@ class JobServer:
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is missing; needed: pip install 'phasemap[cluster]'") from None
 
-    def submit(self, study: Study, storage: str, wheel: Path | None = None) -> str:
+    def submit(self, study: Study, storage: str, wheel: Path | None = None, ship: Path | None = None) -> str:
         """Send a study with what starts it, and return the job's id; UserError if the run is at work already."""
         for job in self.jobs(study.name):
             if job.status not in ENDED and job.storage == storage:
                 raise UserError(f"{study.name} is {job.status.lower()} as job {job.job_id}; allowed: logs, or cancel")
+        files = shipped_files(study, ship)
         job_id = f"{study.name}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         arguments = ["run", "study.yaml", "--storage", storage, "--address", "auto", "--json"]
         with tempfile.TemporaryDirectory(prefix="pm-") as folder, self._errors():
-            write_parcel(Path(folder), study, arguments, wheel)
+            write_parcel(Path(folder), study, arguments, wheel, files)
             self._client.submit_job(
                 entrypoint="python start.py",
                 submission_id=job_id,
@@ -181,11 +185,22 @@ class JobServer:
             raise UnreachableError(f"the job server at {self.address}: {lines[-1]}") from None
 
 
-def write_parcel(folder: Path, study: Study, arguments: Sequence[str], wheel: Path | None) -> None:
-    """Fill the folder that a job starts in: the resolved study, what starts it, and phasemap itself if it is sent."""
+def write_parcel(
+    folder: Path, study: Study, arguments: Sequence[str], wheel: Path | None, files: Mapping[str, Path] = NO_FILES
+) -> None:
+    """Fill the folder that a job starts in: study, program, what starts them, and phasemap itself if it is sent."""
+    copy_files(files, folder)
     (folder / "study.yaml").write_text(dump_study(study), encoding="utf-8")
     (folder / "submission.json").write_text(
-        json.dumps({"phasemap": __version__, "arguments": list(arguments), "needs": NEEDS}), encoding="utf-8"
+        json.dumps(
+            {
+                "phasemap": __version__,
+                "arguments": list(arguments),
+                "needs": NEEDS,
+                "module": needed_module(study),
+            }
+        ),
+        encoding="utf-8",
     )
     shutil.copy(start.__file__, folder / "start.py")
     if wheel is not None:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from phasemap.study.program_source import (
 from phasemap.study.programs import Program
 from phasemap.tasks.streams import stream_key
 from phasemap.training.program_context import SAVE_SECONDS, Surroundings, TrialContext
-from phasemap.training.program_state import seed_all
+from phasemap.training.program_state import cuda_there, import_torch, seed_all
 from phasemap.training.program_values import DivergedError
 
 PR_SET_PDEATHSIG = 1
@@ -108,6 +107,10 @@ def _die_with_worker(leash: int) -> None:
 def load_program(work: Work) -> Callable[..., Any]:
     """Return a program's function; ProgramError where it is not here, or its code is another."""
     program = work.program
+    if work.device.startswith("cuda") and not cuda_there():
+        raise ProgramError(
+            f"{socket.gethostname()}: PyTorch finds no CUDA device here, but packs are given a GPU there"
+        )
     if program.code is not None:
         try:
             function: Callable[..., Any] = pickle.loads(program.code)
@@ -146,8 +149,8 @@ def _folder(program: Program, host: str) -> Path:
 
 def _import_libraries(text: bytes) -> None:
     """Import torch before the first trial is seeded, also for a program that imports it later."""
-    if LIBRARIES.search(text) and find_spec("torch"):
-        import torch  # noqa: F401
+    if LIBRARIES.search(text):
+        import_torch()
 
 
 def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Callable[[Any], None]) -> Ended:

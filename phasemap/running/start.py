@@ -23,12 +23,23 @@ def wrong_with(found: str, wanted: str, python: str) -> str:
     )
 
 
+def there(module: str) -> bool:
+    """Whether a module can be imported, without importing it but for its packages."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def main() -> None:
     """Check the cluster's phasemap, say what it runs on, and become `phasemap run`."""
     job = json.loads(Path("submission.json").read_text(encoding="utf-8"))
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         sys.exit(_refuse(f"the cluster's Python ({sys.executable}) lacks {', '.join(missing)}: {job['needs']}"))
+    if job.get("module") and not there(job["module"]):
+        needed = "needed: the package of the study's program, installed in the Python that runs Ray"
+        sys.exit(_refuse(f"the cluster's Python ({sys.executable}) has no module {job['module']}; {needed}"))
     from importlib.metadata import version
 
     from phasemap._version import __version__

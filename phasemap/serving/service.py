@@ -52,6 +52,7 @@ class Settings:
     max_runs: int = 1
     address: str | None = None
     cpus: int | None = None
+    programs: tuple[str, ...] = ()  # module:function, the only ones that submitted studies may name
 
     @property
     def run_options(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,9 +34,12 @@ PLAN_SECONDS = 90.0
 PLANS = threading.BoundedSemaphore(2)  # each is a process of its own
 
 
-def read_study(body: bytes, media_type: str) -> Study:
-    """Turn a request's body into a study; StudyError names every mistake in it."""
-    study = parse_study(_document(body, media_type), files_allowed=False)
+def read_study(body: bytes, media_type: str, programs: Sequence[str] = ()) -> Study:
+    """Turn a request's body into a study; StudyError names every mistake in it.
+
+    ``programs`` are the only ones that it may name: nothing else is imported.
+    """
+    study = parse_study(_document(body, media_type), files_allowed=False, programs=programs)
     if count_trials(study) > MOST_TRIALS:
         message = f"make {count_trials(study)} trials; allowed in a service: at most {MOST_TRIALS}"
         raise StudyError([Problem(SOURCE, None, "axes", message)])
@@ -70,10 +74,10 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any]:
     return dict(pairs)
 
 
-def validate(body: bytes, media_type: str, root: Path) -> Validation:
+def validate(body: bytes, media_type: str, root: Path, programs: Sequence[str] = ()) -> Validation:
     """Check a study, also against the run of its name."""
     try:
-        study = read_study(body, media_type)
+        study = read_study(body, media_type, programs)
     except StudyError as error:
         return Validation(valid=False, problems=[mistake(problem) for problem in error.problems])
     n_trials = count_trials(study)
@@ -154,7 +158,7 @@ async def submit_study(caller: Submitter, request: Request, response: Response, 
     """
 
     def work(body: bytes, media_type: str) -> Submitted:
-        study = read_study(body, media_type)
+        study = read_study(body, media_type, service.settings.programs)
         try:
             changed = service.supervisor.submit(study, caller.name, complete=_complete(service, study.name))
         except UserError as error:
@@ -171,13 +175,14 @@ async def submit_study(caller: Submitter, request: Request, response: Response, 
 @changing.post("/studies/validate", openapi_extra=BODY)
 async def validate_study(caller: Submitter, request: Request, service: Serving) -> Validation:
     """Check a study without running it: every mistake with its line, or its size and what it changes of its run."""
-    return await _with_body(request, lambda body, media_type: validate(body, media_type, service.settings.root))
+    settings = service.settings
+    return await _with_body(request, partial(validate, root=settings.root, programs=settings.programs))
 
 
 @changing.post("/studies/plan", openapi_extra=BODY)
 async def plan_study(caller: Submitter, request: Request, service: Serving) -> PlanAnswer:
     """Say what running a study would take on the service's machine: trials, packs, time and memory."""
-    study = await _with_body(request, read_study)
+    study = await _with_body(request, partial(read_study, programs=service.settings.programs))
     return await anyio.to_thread.run_sync(plan, study, service.settings)
 
 

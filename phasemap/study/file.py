@@ -102,12 +102,12 @@ def parse_study(
 def load_rule(path: str | Path, study: Study | None = None) -> PhaseRule:
     """Read a labelling rule from a file with the content of a study's ``phases`` section.
 
-    It may speak of what the study's program records and is told; without a study, of what networks do.
+    It speaks of what the study's trials record and are told; without a study of what networks do.
     """
     document = read_document(path)
     reader = NetworkReader(document)
     if study is not None:
-        reader.recorded, reader.declared = study.recorded, study.declared
+        reader.declared, reader.recorded = study.declared, study.recorded
     rule = reader.phases((), document.content, name=Path(path).stem)
     for key, message in check_rule(rule):
         reader.wrong((key,), message)

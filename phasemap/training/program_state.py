@@ -93,6 +93,18 @@ def loaded(saved: bytes) -> dict[str, Any]:
     return content
 
 
+def import_torch() -> None:
+    """Have torch imported, so that it is seeded from the first trial on."""
+    import torch  # noqa: F401
+
+
+def cuda_there() -> bool:
+    """Whether torch finds a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def seed_all(seed: int) -> None:
     """Seed what a careless program may draw from: Python, NumPy and, where it is used, torch."""
     random.seed(seed)

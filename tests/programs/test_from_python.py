@@ -1,6 +1,5 @@
 """Programs from Python: pm.run of a function, as in a script or a notebook."""
 
-
 import pytest
 
 import phasemap as pm
@@ -38,7 +37,12 @@ def test_a_function_is_run_over_axes(tmp_path):
     assert run.trials["test_loss"].max() == pytest.approx(4 / 3)
     assert run.study.axis("lr").scale == "log"
     again = pm.run(
-        train, axes={"lr": pm.linear(0.01, 1.0, 2)}, fixed={"depth": 2}, phases=phases, storage=tmp_path, in_process=True
+        train,
+        axes={"lr": pm.linear(0.01, 1.0, 2)},
+        fixed={"depth": 2},
+        phases=phases,
+        storage=tmp_path,
+        in_process=True,
     )
     assert len(again.trials) == 2
 

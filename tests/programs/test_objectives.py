@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from program_tools import write_study
 
 from phasemap.cli import cli
-from phasemap.runs import open_run
 from phasemap.running.program_packs import end_process, train_programs
+from phasemap.runs import open_run
 from phasemap.study.errors import StudyError
 from phasemap.study.file import load_study
 from phasemap.study.trials import expand
@@ -112,7 +112,9 @@ def test_what_a_tune_function_reports_is_told_by_its_first_trial(tmp_path):
 
 def test_a_first_trial_that_fails_ends_the_run_with_its_error(tmp_path):
     code = "def train(config):\n    raise ValueError('no data')\n"
-    told = CliRunner().invoke(cli, ["run", str(write_study(tmp_path, code)), "--storage", str(tmp_path), "--in-process"])
+    told = CliRunner().invoke(
+        cli, ["run", str(write_study(tmp_path, code)), "--storage", str(tmp_path), "--in-process"]
+    )
     assert told.exit_code == 2
     assert "the first trial, which was to tell the quantities, failed: ValueError: no data (train.py:2)" in told.output
 

@@ -150,7 +150,7 @@ def test_a_program_that_never_lets_a_thread_run_ends_with_its_worker_too(tmp_pat
         "    ctypes.PyDLL(None).sleep(600)\n"
     )
     write_study(tmp_path, code)
-    text = WORKER.replace("prepared(Path({folder!r}), fixed={{\"pause\": {pause}}})", "hung(Path({folder!r}))")
+    text = WORKER.replace('prepared(Path({folder!r}), fixed={{"pause": {pause}}})', "hung(Path({folder!r}))")
     text = text.replace("import prepared", "import hung")
     tests = Path(__file__).parent
     worker = subprocess.Popen(

@@ -1,0 +1,70 @@
+"""What of a program goes to a cluster with its study: its file and what it imports beside it, or a whole folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from phasemap.study.errors import UserError
+from phasemap.study.program_source import file_of, place_of, source_files
+from phasemap.study.program_study import ProgramStudy
+from phasemap.study.programs import IN_PYTHON
+from phasemap.study.spec import Study
+
+MOST_BYTES = 50_000_000  # Ray's own limit of a working directory is 100 MiB, zipped
+LEFT_OUT = ("__pycache__", ".git", ".venv", "runs")
+
+
+def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
+    """Return the files that go with a study, by their places in the job's folder; UserError where they can't.
+
+    ``ship`` is a folder inside the study's, all of which goes.
+    """
+    if not isinstance(study, ProgramStudy):
+        if ship is not None:
+            raise UserError(f"--ship {ship}: a study of phasemap's own networks needs no files; allowed: leave it out")
+        return {}
+    place = place_of(study.program)
+    if place.code == IN_PYTHON:
+        raise UserError(f"program {study.program} was given as a function; allowed: one in a file, or in a package")
+    folder = Path(study.signature.folder)
+    files = source_files(file_of(place, folder)) if place.in_file else []
+    if ship is not None:
+        files += _inside(ship, folder if place.in_file else Path.cwd())
+    found = {file.relative_to(folder).as_posix(): file for file in files} if files else {}
+    size = sum(file.stat().st_size for file in found.values())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"the program's files take {size / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB (data belong on "
+            "storage that all nodes reach)"
+        )
+    return found
+
+
+def _inside(ship: Path, folder: Path) -> list[Path]:
+    whole = ship if ship.is_absolute() else folder / ship
+    if not whole.is_dir():
+        raise UserError(f"--ship {ship}: there is no such folder in {folder}")
+    if not whole.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"--ship {ship} is outside the study's folder {folder}; allowed: a folder inside it")
+    files = [file for file in sorted(whole.rglob("*")) if file.is_file() and not set(file.parts) & set(LEFT_OUT)]
+    links = [file for file in files if not file.resolve().is_relative_to(folder.resolve())]
+    if links:
+        raise UserError(f"--ship {ship}: {links[0]} is a link that leads out of the study's folder")
+    return files
+
+
+def copy_files(files: Mapping[str, Path], target: Path) -> None:
+    """Copy files to their places in a folder."""
+    for name, file in files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target / name)
+
+
+def needed_module(study: Study) -> str | None:
+    """Return the module that must be installed on a cluster for a study; None where its program is sent."""
+    if not isinstance(study, ProgramStudy):
+        return None
+    place = place_of(study.program)
+    return None if place.in_file else place.code

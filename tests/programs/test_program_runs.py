@@ -1,0 +1,154 @@
+"""The run of a program by the command line: planned, run, looked at, replayed, changed, and sent to a cluster."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from program_tools import CURVE, HEAD, write_study
+
+from phasemap.cli import cli
+from phasemap.running.jobs import write_parcel
+from phasemap.running.shipping import shipped_files
+from phasemap.runs import open_run
+from phasemap.study.errors import UserError
+from phasemap.study.file import load_study
+
+ACCURACIES = HEAD + (
+    "import numpy as np\n\n"
+    '@pm.program(quantities={"test_accuracy": "accuracy"})\n'
+    "def train(trial: pm.TrialContext, *, lr: float, corruption: float = 0.0):\n"
+    "    truth = np.arange(400) % 4\n"
+    "    labels = trial.corrupt(truth, corruption)\n"
+    "    for step in trial.steps(4):\n"
+    "        given = labels.given if lr > 0.5 else truth\n"
+    "        trial.report(step, **trial.score(labels, given, truth, truth))\n"
+)
+
+
+def invoke(*arguments, code=0):
+    found = CliRunner().invoke(cli, [*map(str, arguments)])
+    assert found.exit_code == code, (found.output, found.exception)
+    return found.output
+
+
+def test_a_program_that_scores_has_the_paper_s_phases(tmp_path):
+    axes = {"lr": [0.1, 1.0], "corruption": [0.0, 0.5]}
+    claims = ["area(grokking, corruption=0.5) > 0.2"]
+    path = write_study(tmp_path, ACCURACIES, axes=axes, seeds=2, claims=claims)
+    invoke("run", path, "--storage", tmp_path, "--in-process")
+    trials = open_run(tmp_path / "mine").trials.set_index(["lr", "corruption", "seed"])
+    assert trials.loc[(0.1, 0.5, 0), "subphase"] == "full_inversion"
+    assert trials.loc[(1.0, 0.5, 0), "subphase"] == "coexistence"
+    assert trials.loc[(0.1, 0.5, 0), "n_corrupted"] > 0
+    assert trials["source"].nunique() == 1
+    folder = tmp_path / "mine"
+    assert "8/8 trials" in invoke("show", folder)
+    assert "area(grokking, corruption=0.5) > 0.2" in invoke("check", folder)
+    invoke("diff", folder, folder)
+    invoke("plot", folder, "-o", tmp_path / "map.png")
+    invoke("report", folder, "-o", tmp_path / "report.html")
+    assert (tmp_path / "map.png").stat().st_size > 1000
+    assert "0 of 8 trials changed" in invoke("relabel", folder, "--rule", "memorized_fraction")
+    labels = tmp_path / "mine.yaml"
+    labels.write_text("labels: {grokking: lr > 0.5, slow: otherwise}\n")
+    assert "grokking 4" in invoke("relabel", folder, "--rule", labels)
+
+
+def test_the_program_may_be_gone_when_its_run_is_looked_at(tmp_path):
+    path = write_study(tmp_path)
+    invoke("run", path, "--storage", tmp_path, "--in-process")
+    (tmp_path / "train.py").write_text("raise SystemExit('imported')")
+    folder = tmp_path / "mine"
+    invoke("show", folder)
+    invoke("report", folder, "-o", tmp_path / "report.html")
+    assert "(until" not in invoke("list", "--storage", tmp_path)
+
+
+def test_a_plan_runs_nothing_unless_it_is_to_measure(tmp_path):
+    code = CURVE.replace("import phasemap as pm", "import phasemap as pm\nfrom pathlib import Path").replace(
+        "    for epoch", '    Path(__file__).with_name("ran.txt").write_text("x")\n    for epoch'
+    )
+    path = write_study(tmp_path, code, seeds=3)
+    told = invoke("plan", path, "--storage", tmp_path)
+    assert "estimated: unknown until the first trial (phasemap plan --measure runs one)" in told
+    assert not (tmp_path / "ran.txt").exists()
+    assert json.loads(invoke("plan", path, "--storage", tmp_path, "--json"))["wall_seconds"] is None
+    told = invoke("plan", path, "--storage", tmp_path, "--measure")
+    assert "s, and is kept" in told
+    assert "already there: 1; to train: 5" in told
+    assert "core-hours" in told
+    assert "5 trained, 1 reused, 0 failed" in invoke("run", path, "--storage", tmp_path, "--in-process")
+
+
+def test_changed_code_is_refused_under_one_version(tmp_path):
+    path = write_study(tmp_path)
+    options = ["--storage", tmp_path, "--in-process"]
+    invoke("run", path, *options)
+    (tmp_path / "train.py").write_text(CURVE + "# changed\n")
+    told = invoke("run", path, *options, code=2)
+    assert "the program's source changed (" in told
+    assert "under version 1; allowed: another version in the study" in told
+    assert "0 trained, 2 reused" in invoke("run", path, *options, "--accept-source")
+    assert "0 trained, 2 reused" in invoke("run", path, *options)
+    assert "2 trained, 0 reused" in invoke("run", path, *options, "--set", "version=2")
+    (tmp_path / "train.py").write_text(CURVE.replace("epochs: int = 3", "epochs: int = 4"))
+    told = invoke("run", path, *options, "--set", "version=2", code=2)
+    assert "the default of epochs: was 3, is now 4" in told
+    invoke("run", path, *options, "--fresh")
+
+
+def test_a_new_parameter_needs_since(tmp_path):
+    path = write_study(tmp_path)
+    options = ["--storage", tmp_path, "--in-process", "--accept-source"]
+    invoke("run", path, *options)
+    added = CURVE.replace("epochs: int = 3", "epochs: int = 3, late: float = 0.0")
+    (tmp_path / "train.py").write_text(added)
+    told = invoke("run", path, *options, code=2)
+    assert "late is a new parameter; allowed: since={'late': 1} in pm.program" in told
+    (tmp_path / "train.py").write_text(added.replace('"loss"}', '"loss"}, since={"late": 1}'))
+    assert "0 trained, 2 reused" in invoke("run", path, *options)
+
+
+def test_replay_tells_whether_a_program_keeps_its_word(tmp_path):
+    path = write_study(tmp_path)
+    invoke("run", path, "--storage", tmp_path, "--in-process")
+    trial = open_run(tmp_path / "mine").trials["trial_id"][0]
+    assert "the stored curve is met to the bit" in invoke("replay", tmp_path / "mine", trial)
+    (tmp_path / "train.py").write_text(CURVE.replace("lr / epoch", "2 * lr / epoch"))
+    told = invoke("replay", tmp_path / "mine", trial, code=1)
+    assert "the stored curve is NOT met" in told
+    assert "trained by the program's source" in told
+    (tmp_path / "train.py").unlink()
+    assert "has no train.py in" in invoke("replay", tmp_path / "mine", trial, code=3)
+
+
+def test_a_search_chooses_among_a_program_s_trials(tmp_path):
+    axes = {"lr": {"start": 0.1, "stop": 1.0, "num": 5}}
+    path = write_study(tmp_path, axes=axes, seeds=2, search={"kind": "random", "budget": 4})
+    assert "4 trained" in invoke("run", path, "--storage", tmp_path, "--in-process")
+
+
+def test_a_program_s_files_go_to_the_cluster_with_its_study(tmp_path):
+    (tmp_path / "helper_to_send.py").write_text("RATE = 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").write_text("a,b\n")
+    path = write_study(tmp_path, "import helper_to_send\n" + CURVE, file="train.py")
+    study = load_study(path)
+    assert sorted(shipped_files(study)) == ["helper_to_send.py", "train.py"]
+    assert sorted(shipped_files(study, Path("data"))) == ["data/rows.csv", "helper_to_send.py", "train.py"]
+    for folder, message in (("..", "is outside the study's folder"), ("nowhere", "there is no such folder")):
+        with pytest.raises(UserError, match=message):
+            shipped_files(study, Path(folder))
+    parcel = tmp_path / "parcel"
+    parcel.mkdir()
+    write_parcel(parcel, study, ["run"], None, shipped_files(study))
+    assert load_study(parcel / "study.yaml").signature.source == study.signature.source
+    assert json.loads((parcel / "submission.json").read_text())["module"] is None
+
+
+def test_too_much_is_not_sent(tmp_path, monkeypatch):
+    study = load_study(write_study(tmp_path))
+    monkeypatch.setattr("phasemap.running.shipping.MOST_BYTES", 10)
+    with pytest.raises(UserError, match="the program's files take 0 MB; allowed: up to 0 MB"):
+        shipped_files(study, Path())
