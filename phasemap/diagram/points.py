@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
-from phasemap.results.schema import setting_value
+from phasemap.results.schema import setting_values
 from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
@@ -33,7 +33,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """
     points = list(study.points())
     axes = enumerate(study.axis_names)
-    values = {n: [setting_value(study.declared[n], point[i]) for point in points] for i, n in axes}
+    values = {n: setting_values(study.declared[n], [point[i] for point in points]) for i, n in axes}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]

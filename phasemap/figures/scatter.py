@@ -41,6 +41,7 @@ from phasemap.study.spec import Study
 MOST_FACETS = 6  # values of a further axis that has panels without being asked for; others are drawn over one another
 MOST_LETTERS = 400  # points of a panel that bear their letters
 BINS = (32, 12)  # columns and rows of the coarse view
+MOST_DRAWN = 20_000  # points; of more, each second, third and so on
 DOT, LETTER = 46.0, 16.0  # areas in square points
 
 
@@ -94,6 +95,9 @@ def scatter_spec(
     for name, value in layout.fixed.items():
         points = points[points[name] == value]
     facets = [axis for axis in layout.facets if axis.name in facet or len(axis.values) <= MOST_FACETS]
+    n_points = len(points)
+    if n_points > MOST_DRAWN:
+        points = points.iloc[:: -(-n_points // MOST_DRAWN)]
     panels = tuple(
         _panel(layout, _held(points, held), held, metric)
         for values in itertools.product(*(axis.values for axis in facets))
@@ -104,7 +108,7 @@ def scatter_spec(
     marks = marks_of(study.phases)
     return ScatterSpec(
         title=study.name,
-        subtitle=_subtitle(study, layout, facets, len(points)),
+        subtitle=_subtitle(study, layout, facets, n_points, len(points)),
         metric=metric,
         metric_kind=column_kinds(study).get(metric, "number"),
         x=layout.x,
@@ -122,9 +126,10 @@ def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
     return points
 
 
-def _subtitle(study: Study, layout: Layout, facets: Sequence[Axis], n_points: int) -> str:
+def _subtitle(study: Study, layout: Layout, facets: Sequence[Axis], n_points: int, n_drawn: int) -> str:
     over = [readable(axis.name) for axis in layout.facets if axis not in facets]
-    text = [f"{n_points} measured points", *setting_words(study, layout.fixed)]
+    told = f"{n_points} measured points" if n_drawn == n_points else f"{n_drawn} of {n_points} measured points"
+    text = [told, *setting_words(study, layout.fixed)]
     return ", ".join([*text, *([f"all values of {' and '.join(over)}"] if over else [])])
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +25,5 @@ __all__ = ["from_frame", "from_mlflow", "from_optuna", "from_tensorboard", "from
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from phasemap.sweeps import importing
-
-        return getattr(importing, name)
+        return getattr(import_module("phasemap.sweeps.importing"), name)
     raise AttributeError(f"module 'phasemap.sweeps' has no attribute '{name}'")

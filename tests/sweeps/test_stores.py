@@ -106,25 +106,22 @@ class Hostile:
         return os.system, ("touch hostile-was-here",)
 
 
-def objective(config):
-    from ray import tune
-
-    for value in accuracy(config["lr"], config["wd"]):
-        tune.report({"val/acc": value, "nested": {"loss": 1 - value}})
-    if config["wd"] > 0.9:
-        raise ValueError("too much")
-
-
 @pytest.mark.slow(group="sweeps")
 def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, monkeypatch):
     import ray
     from ray import tune
 
+    def objective(config):  # inside, so that it is sent by value: workers can't import tests
+        for step in range(1, 7):
+            tune.report({"val/acc": config["wd"] * step, "nested": {"loss": 1 / step}})
+        if config["wd"] > 0.9:
+            raise ValueError("too much")
+
     place = tempfile.mkdtemp(dir="/tmp")  # a socket's path must be short
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=place)
     try:
         space = {"lr": tune.loguniform(1e-5, 1e-1), "wd": tune.uniform(0, 1), "opt": {"name": tune.choice(["a", "b"])}}
-        config = tune.TuneConfig(num_samples=60, reuse_actors=True)
+        config = tune.TuneConfig(num_samples=12)
         settings = tune.RunConfig(name="mine", storage_path=str(tmp_path / "ray"), verbose=0)
         grid = tune.Tuner(objective, param_space=space, tune_config=config, run_config=settings).fit()
     finally:
