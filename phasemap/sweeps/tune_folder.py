@@ -1,4 +1,8 @@
-"""Read the trials of a Ray Tune result folder: three files of text a trial, and never a pickle."""
+"""Read the trials of a Ray Tune result folder: files of text, and never a pickle.
+
+A function's last result does not say that it was the last. Which trials came to their end stands in the folder's
+experiment_state file: JSON, of which only ids and states are taken (it holds pickles as text, which stay text).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial
+from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
 
 PARAMS, RESULT, PROGRESS, ERROR = "params.json", "result.json", "progress.csv", "error.txt"
+STATES = "experiment_state-*.json"
 STEP, SECONDS, DONE = "training_iteration", "time_total_s", "done"
 OWN = frozenset({
     STEP, SECONDS, "trial_id", "date", "timestamp", "pid", "hostname", "node_ip", "done", "experiment_id",
@@ -38,6 +43,7 @@ def read_folder(folder: Path) -> Sweep:
     """Read all trials of a result folder; whatever else lies in it is not opened."""
     skipped: Counter[str] = Counter()
     trials = []
+    states = _states(folder)
     for path in _trial_folders(folder):
         try:
             config = json.loads((path / PARAMS).read_text(encoding="utf-8"))
@@ -46,7 +52,7 @@ def read_folder(folder: Path) -> Sweep:
         except (OSError, ValueError):
             skipped[f"with a {PARAMS} that can't be read"] += 1
             continue
-        trials.append(_trial(path, config))
+        trials.append(_trial(path, config, states))
     trials.sort(key=lambda found: found[0])
     return Sweep(
         source="tune",
@@ -54,21 +60,35 @@ def read_folder(folder: Path) -> Sweep:
         place=str(folder),
         trials=[trial for _, trial in trials],
         skipped=skipped,
+        told=() if states else (f"no {STATES}: trials whose last result does not say that they are done are stopped",),
     )
 
 
-def _trial(folder: Path, config: Mapping[str, Any]) -> tuple[tuple[Any, ...], SweepTrial]:
+def _states(folder: Path) -> dict[str, str]:
+    """Return the state of each trial by its id, in Ray's words, from the newest file of states."""
+    for path in sorted((one for one in folder.glob(STATES) if one.is_file()), reverse=True):
+        try:
+            listed = json.loads(path.read_text(encoding="utf-8"))["trial_data"]
+            known = [json.loads(one[0]) if isinstance(one[0], str) else one[0] for one in listed]
+            return {str(one["trial_id"]): str(one["status"]) for one in known}
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            continue
+    return {}
+
+
+def _trial(folder: Path, config: Mapping[str, Any], states: Mapping[str, str]) -> tuple[tuple[Any, ...], SweepTrial]:
     results = _results(folder)
     last = results[-1] if results else {}
-    error = _error(folder)
-    ended = bool(last.get(DONE)) and error is None
-    status, word = ("failed", "ERROR") if error else ("ok", "TERMINATED") if ended else ("stopped", "RUNNING")
+    identity = str(last.get("trial_id") or folder.name)
+    state = states.get(identity) or ("TERMINATED" if last.get(DONE) else "RUNNING")
+    error = _error(folder) or ("failed" if state == "ERROR" else None)
+    status, running = state_of("failed" if error else state)
     trial = SweepTrial(
-        source_id=str(last.get("trial_id") or folder.name),
+        source_id=identity,
         settings=flat(config),
-        status=status,  # type: ignore[arg-type]
-        source_state=word,
-        running=status == "stopped",
+        status=status,
+        source_state="ERROR" if error else state,
+        running=running,
         curves=_curves(results),
         seconds=_float(last.get(SECONDS)),
         host=str(last["hostname"]) if last.get("hostname") else None,

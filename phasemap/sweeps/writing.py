@@ -207,7 +207,8 @@ def _study(
     reader = ImportedReader(Document(str(Path.cwd() / "import"), content), stored=True, made=ImportedStudy)
     study = reader.study()
     own = rule if isinstance(rule, PhaseRule) else before.phases if before and rule is None else None
-    return study if own is None else study.model_copy(update={"phases": own})
+    kept = {"question": before.question, "claims": before.claims} if before else {}
+    return study.model_copy(update=kept | ({} if own is None else {"phases": own}))
 
 
 def _phases(rule: str | Path | PhaseRule | None, program: Program, before: ImportedStudy | None) -> dict[str, Any]:

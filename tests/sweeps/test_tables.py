@@ -282,3 +282,20 @@ def test_points_are_written_as_netcdf(gridded, tmp_path):
     with xarray.open_dataset(tmp_path / "a.nc", engine="scipy") as found:
         assert dict(found.sizes) == {"lr": 4, "wd": 3}
         assert found["acc"].to_numpy().ravel() == pytest.approx(run.points["acc"].to_numpy(), nan_ok=True)
+
+
+def test_what_was_written_into_the_study_stays(tmp_path):
+    frame = grid_table(1)
+    run = pm.sweeps.from_frame(frame, ["lr", "wd"], rule=write_rule(tmp_path, "acc"), run=tmp_path / "a")
+    text = (
+        run.folder.study.read_text()
+        .replace("question: ''", "question: Why?")
+        .replace("claims: []", "claims: ['area(good) >= 0']")
+    )
+    run.folder.study.write_text(text)
+    more = pd.concat([frame, frame.assign(lr=1.0)])
+    again = pm.sweeps.from_frame(more, ["lr", "wd"], run=tmp_path / "a")
+    assert (again.study.question, len(again.study.claims)) == ("Why?", 1)
+    assert again.study.axis("lr").values[-1] == 1.0
+    assert again.study.phases.rule == "rule"
+    assert [result.verdict for result in again.check()] == ["holds"]
