@@ -13,6 +13,8 @@ from sources import N_TRIALS, accuracy
 import phasemap as pm
 from phasemap.study.errors import UserError
 
+pytestmark = pytest.mark.filterwarnings("default")  # of the libraries that make the data
+
 STATES = {"FINISHED": "ok", "FAILED": "failed", "KILLED": "stopped", "RUNNING": "stopped"}
 
 

@@ -298,4 +298,21 @@ def test_what_was_written_into_the_study_stays(tmp_path):
     assert (again.study.question, len(again.study.claims)) == ("Why?", 1)
     assert again.study.axis("lr").values[-1] == 1.0
     assert again.study.phases.rule == "rule"
-    assert [result.verdict for result in again.check()] == ["holds"]
+    assert [result.text for result in again.check()] == ["area(good) >= 0"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [("area(good) >= 0.9", "fails|undecided"), ("correlation(acc, wd, opt=a) < 0", "holds|undecided"),
+     ("frontier(edge, along=lr, wd=0.5, opt=a) > 0", "undecided")],
+)  # fmt: skip
+def test_claims_are_computed_over_points_that_lie_on_no_grid(scattered, claim, told):
+    run, _ = scattered
+    told_by = invoke("check", run.path, "--claim", claim, "--json")
+    if claim.startswith("frontier") and told_by.exit_code == 2:  # no point lies at exactly this value
+        assert "allowed" in told_by.output
+        return
+    (result,) = run.check([claim])
+    assert result.verdict in told.split("|")
+    if claim.startswith("area"):
+        assert result.n_trials == N_TRIALS
