@@ -23,7 +23,8 @@ LONG = (  # those with a Ray of their own apart from one another, as far as thre
     "running/test_chaos.py", "running/test_kill.py", "test_cli.py", "auditing/test_audit.py", "running/test_jobs.py",
     "serving/test_serving_page.py", "running/test_adaptive.py", "figures/test_page.py", "running/test_growing.py",
     "test_notebooks.py", "running/test_runners.py", "results/test_remote.py", "test_cluster_files.py",
-    "sweeps/test_optuna.py", "sweeps/test_stores.py", "sweeps/test_tables.py", "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py",
+    "sweeps/test_optuna.py", "sweeps/test_stores.py", "sweeps/test_tables.py",
+    "results/test_compact.py", "serving/test_serving_queue.py", "figures/test_inside.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
