@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap._version import __version__
 
 if TYPE_CHECKING:
+    from phasemap import sweeps
     from phasemap.api import label, load_network, relabel, run
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
@@ -45,6 +46,7 @@ _HOMES = {
     "program": "phasemap.study.marking",
     "relabel": "phasemap.api",
     "run": "phasemap.api",
+    "sweeps": "phasemap.sweeps",
 }
 
 __all__ = [
@@ -67,12 +69,14 @@ __all__ = [
     "program",
     "relabel",
     "run",
+    "sweeps",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        home = import_module(_HOMES[name])
+        return home if home.__name__ == f"phasemap.{name}" else getattr(home, name)
     raise AttributeError(f"module 'phasemap' has no attribute '{name}'")
 
 

@@ -18,6 +18,7 @@ from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study, study_of, study_of_function
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
+from phasemap.study.program_study import check_known
 from phasemap.study.spec import PhaseRule, Study, Trial
 from phasemap.study.trials import find_trial, networks
 from phasemap.study.writing import dump_study
@@ -136,11 +137,10 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     wanted = own if rule is None else _rule(rule, run.study)
     wanted = wanted if at_step is None else wanted.model_copy(update={"at_step": at_step})
     study = run.study.model_copy(update={"phases": wanted})
-    planned = longest_training(study)
-    steps = run.trials["horizon"].max() if planned is None else planned
+    steps = _longest(run) if wanted.at_step is not None else 0
     if wanted.at_step is not None and wanted.at_step > steps:
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
-    _check_with_rule(study)
+    _check_with_rule(study, run.folder.study)
     with storage_errors(run.folder), locked(run.folder):
         if wanted != run.study.phases:
             run.folder.remove_labelled()
@@ -150,10 +150,22 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     return Run(run.folder)
 
 
-def _check_with_rule(study: Study) -> None:
-    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels."""
+def _longest(run: Run) -> int:
+    """Return the last step that a run's trials may have."""
+    planned = longest_training(run.study)
+    if planned is not None:
+        return planned
+    return int(run.trials["horizon"].max()) if run.trials["horizon"].notna().any() else 0
+
+
+def _check_with_rule(study: Study, path: Path) -> None:
+    """Make sure that a study can be read again with another rule: UserError where its claims or search need labels.
+
+    Points that lie on no grid stand beside the study's file.
+    """
+    source = str(path) if study.scattered else f"{study.name} with rule {study.phases.rule}"
     try:
-        parse_study(parse_document(dump_study(study), f"{study.name} with rule {study.phases.rule}"), data_needed=False)
+        parse_study(parse_document(dump_study(study), source), data_needed=False)
     except StudyError as error:
         raise UserError(f"the study can't be labelled so:\n{error}") from None
 
@@ -164,6 +176,8 @@ def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
             raise UserError(f"{key} {message}")
         return rule
     if rule in RULES:
+        if study is not None:
+            check_known(rule, study.recorded)
         return PhaseRule(rule=rule)
     if not Path(rule).exists():
         raise UserError(f"--rule {rule} is neither a rule nor a file; allowed: {', '.join(RULES)}, or a file")

@@ -50,7 +50,7 @@ def _gather(run: Run, folder: Path) -> list[str]:
     """Write every file of a bundle, then their checksums."""
     for name, write in _parts(run).items():
         write(folder / name)
-    for path in (run.folder.study, run.folder.neurons):
+    for path in (run.folder.study, run.folder.measured, run.folder.neurons):
         if run.folder.fetch(path):
             shutil.copyfile(path, folder / path.name)
     if executions := read_provenance(run.folder):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
     from phasemap.figures.chart import Chart, Frames
+    from phasemap.figures.scatter import ScatterSpec
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
 
@@ -140,7 +141,7 @@ class Run:
         """
         from phasemap.results.optuna_study import optuna_study
 
-        return optuna_study(self.study, self.trials)
+        return optuna_study(self.study, self.trials, self.curves)
 
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
         """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).
@@ -172,16 +173,20 @@ class Run:
         frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
         return frame
 
-    def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | Chart:
+    def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | ScatterSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""
         return self.requested(FigureRequest.of(kind, **chosen))
 
-    def requested(self, wanted: FigureRequest) -> FigureSpec | Chart:
+    def requested(self, wanted: FigureRequest) -> FigureSpec | ScatterSpec | Chart:
         """Describe the figure that is asked for as data."""
         from phasemap.figures.kinds import check_kind, make_chart
         from phasemap.figures.spec import figure_spec
 
         check_kind(self.study, wanted.kind, wanted.metric)
+        if wanted.kind == PHASES and self.study.scattered:
+            from phasemap.figures.scatter import scatter_spec
+
+            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
         if wanted.kind == PHASES:
             diagram = self._lay_out(wanted)
             return figure_spec(diagram.data, wanted.metric, diagram.bands())
@@ -202,6 +207,8 @@ class Run:
 
     def _lay_out(self, wanted: FigureRequest) -> PhaseDiagram:
         """Return the diagram, with the column that a metric needs beyond the points' own."""
+        if self.study.scattered:
+            raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.plot, Run.points")
         study, points, stepped = self.study, self.points, wanted.over(STEP)
         if stepped:
             study, points = with_steps(study, self.folder)
@@ -214,11 +221,19 @@ class Run:
         from phasemap.figures.page import check_page, write_report
 
         check_page(Path(path))
+        if self.study.scattered:
+            from phasemap.figures.scatter_page import write_scatter_page
+
+            claims = [(result.text, result.verdict) for result in self.check()]
+            write_scatter_page(self.study, self.trials, self.points, claims, Path(path))
+            return Path(path)
         write_report(self.report_content(), Path(path))
         return Path(path)
 
     def report_content(self) -> dict[str, Any]:
-        """Return the content of the report as plain data, for pages."""
+        """Return the content of the report as plain data, for pages; UserError where points lie on no grid."""
+        if self.study.scattered:
+            raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.report, Run.plot")
         from phasemap.figures.report import report_payload
         from phasemap.results.provenance import read_provenance
 

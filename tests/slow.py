@@ -39,6 +39,7 @@ GROUPS = {
         *("phasemap/figures", "phasemap/diagram", "phasemap/results", "tests/synthetic.py"),
         "tests/figures/test_report.py",
     ),
+    "sweeps": ("phasemap/sweeps", "phasemap/study/imported.py", "tests/sweeps"),
 }
 
 

@@ -15,7 +15,7 @@ ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
     "diagram", "search", "planning", "figures", "running", "auditing",
 ]  # fmt: skip
-TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
+TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "sweeps", "serving", "cli", "__main__"]
 ROOMS = {
     "torch": {"training", "representations"},
     "numba": {"training"},

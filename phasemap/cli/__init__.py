@@ -11,6 +11,7 @@ from phasemap._version import __version__
 from phasemap.cli.audit import audit
 from phasemap.cli.check import check
 from phasemap.cli.compare import diff
+from phasemap.cli.importing import import_command
 from phasemap.cli.jobs import cancel, logs, status, submit
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
@@ -38,7 +39,7 @@ def cli() -> None:
 
 COMMANDS = (
     run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
-    bundle, schema, init, audit, serve,
+    bundle, schema, init, audit, serve, import_command,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -102,10 +102,19 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         f"labelled by {found.study.phases.rule}{_at_step(content)}"
         + (f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else "")
     )
+    if stopped := int((trials["status"] == "stopped").sum()):
+        console.print(f"stopped: {stopped} trials had not come to their end elsewhere")
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()
-    console.print(terminal_figure(figure_spec(found.diagram().data), console.width), soft_wrap=True)
+    if found.study.scattered:
+        from phasemap.figures.scatter import coarse_spec
+
+        spec = coarse_spec(found.study, points)
+        console.print("the points lie on no grid; a cell shows what most of those in it have")
+    else:
+        spec = figure_spec(found.diagram().data)
+    console.print(terminal_figure(spec, console.width), soft_wrap=True)
     for row in _slow(trials, axes):
         console.print(
             f"slow: {row['train_seconds']:.1f} s (usual: {row['usual']:.1f} s)  "

@@ -46,17 +46,31 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True,
-    help="By the ending: csv or parquet; journal or db: an Optuna storage of the trials, for its dashboard.",
+    help="By the ending: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage of the trials, "
+    "for its dashboard.",
 )  # fmt: skip
-def export(run: str, storage: str | None, as_json: bool, table: str, output: Path) -> None:
-    """Write one of a run's tables as csv or parquet, or its trials as an Optuna storage."""
+@click.option("--to", type=click.Choice(["mlflow", "tensorboard"]), help="Write the trials for another tool.")
+def export(run: str, storage: str | None, as_json: bool, table: str, output: Path, to: str | None) -> None:
+    """Write one of a run's tables as csv, parquet or netCDF, or its trials for Optuna, MLflow or TensorBoard."""
     from phasemap.api import open_run
-    from phasemap.results.export import export_optuna, export_table, is_optuna
+    from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
 
     found = open_run(run, storage)
-    if is_optuna(output):
+    if to is not None:
+        from phasemap.sweeps.outward import export_mlflow, export_tensorboard
+
         table = "trials"
-        export_optuna(found.study, found.trials, output)
+        if to == "mlflow":
+            place = str(output).replace("sqlite:/", "sqlite:///") if str(output).startswith("sqlite:") else str(output)
+            export_mlflow(found.study, found.trials, found.curves, place)
+        else:
+            export_tensorboard(found.study, found.trials, found.curves, output)
+    elif output.suffix.lower() == NETCDF:
+        table = "points"
+        export_netcdf(found.study, found.points, output)
+    elif is_optuna(output):
+        table = "trials"
+        export_optuna(found.study, found.trials, output, found.curves)
     else:
         export_table(getattr(found, table), output)
     frame = getattr(found, table)

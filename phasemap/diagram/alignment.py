@@ -41,6 +41,9 @@ def align(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd.D
 
     UserError where an axis has no value in common.
     """
+    for study in (study_a, study_b):
+        if study.scattered:
+            raise UserError(f"the points of {study.name} lie on no grid; allowed: two runs whose points lie on grids")
     names = list(dict.fromkeys([*study_a.axis_names, *study_b.axis_names]))
     axes = tuple(_common_axis(study_a, study_b, name) for name in names)
     return Alignment(

@@ -63,6 +63,10 @@ class Grid:
 
     def chosen(self, term: Term) -> Booleans:
         """Tell which rows (n,) satisfy a term's conditions."""
+        if self.study.scattered:
+            allowed = [set(chosen_values(axis, term.conditions)) for axis in self.study.axes]
+            inside = [all(v in own for v, own in zip(p, allowed, strict=True)) for p in self.study.points()]
+            return np.repeat(np.asarray(inside), len(self.study.seeds))
         masks = []
         for axis in self.study.axes:
             values = chosen_values(axis, term.conditions)
@@ -142,6 +146,8 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
 
 def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
     """Return where a seed's frontier crosses the axis, as the diagram draws it; the median of several crossings."""
+    if grid.study.scattered:
+        raise Unknown(f"{term} needs points on a grid; those of {grid.study.name} lie on none")
     others = {a.name: chosen_values(a, term.conditions)[0] for a in grid.study.axes if a.name != term.along}
     axes = tuple(Axis(name=a.name, values=(others[a.name],)) if a.name in others else a for a in grid.study.axes)
     line = grid.study.model_copy(update={"axes": axes, "seeds": (seed,)})

@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
 from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
-from phasemap.results.schema import setting_value
+from phasemap.results.schema import setting_values
 from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
@@ -33,7 +33,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     """
     points = list(study.points())
     axes = enumerate(study.axis_names)
-    values = {n: [setting_value(study.declared[n], point[i]) for point in points] for i, n in axes}
+    values = {n: setting_values(study.declared[n], [point[i] for point in points]) for i, n in axes}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
     trials = trials.assign(point=places // len(study.seeds))[places >= 0]
@@ -42,7 +42,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     labels = point_labels(study, ok, len(points))
     for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
         frame[name] = labels[name]
-    for status in ("failed", "diverged"):
+    for status in ("failed", "diverged", *(["stopped"] if "source_state" in trials else [])):
         counts = trials[trials["status"] == status].groupby("point").size()
         frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
     averaged = mean_columns(study)

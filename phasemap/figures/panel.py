@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
 from phasemap.phases.marks import Mark
+from phasemap.study.conditions import Kind
 
 MOST_TICKS = 12
 NOTES = {
@@ -75,7 +76,8 @@ def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
 def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
     """Colour the cells by a quantity; as a picture, so that vector files stay small."""
     shown = np.ma.masked_invalid(values)
-    return ax.pcolormesh(spec.x.edges, y_edges, shown, norm=_colour_scale(spec), rasterized=True)
+    norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
+    return ax.pcolormesh(spec.x.edges, y_edges, shown, norm=norm, rasterized=True)
 
 
 def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
@@ -181,13 +183,13 @@ def _ticks(axis: Any, spec: AxisSpec, cells_a_label: float) -> None:
     axis.set_ticks([], minor=True)
 
 
-def _colour_scale(spec: FigureSpec) -> Normalize:
+def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
     """Return how values become colours: accuracies from 0 to 1, losses by their logarithm, numbers as they are."""
-    values = np.concatenate([p.values.ravel() for p in spec.panels if p.values is not None])
+    values = np.concatenate([one.ravel() for one in maps])
     finite = values[np.isfinite(values)]
-    if spec.metric_kind == "accuracy" or not len(finite):
+    if kind == "accuracy" or not len(finite):
         return Normalize(0.0, 1.0)
-    if spec.metric_kind == "loss" and finite.max() > 0:
+    if kind == "loss" and finite.max() > 0:
         positive = finite[finite > 0]
         return LogNorm(float(positive.min()), float(positive.max()), clip=True)
     return Normalize(float(finite.min()), float(finite.max()))

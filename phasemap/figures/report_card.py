@@ -107,6 +107,7 @@ def _agreement(tables: Tables) -> list[Row]:
 def _trials(tables: Tables) -> list[Row]:
     total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
     known = {"ok": "labelled", "diverged": "diverged", "failed": "failed"}
+    known |= {"stopped": "stopped"} if "stopped" in counts else {}
     rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]
     rows.append(("not trained", f"{total - int(counts.sum())} of {total}"))
     if tables.study.search.kind == "grid":

@@ -31,7 +31,8 @@ def trial_rows(tables: Tables, ids: Sequence[str], step_times: Sequence[str]) ->
     """Return what is known of the trials of the given ids."""
     found = tables.trials.set_index("trial_id").reindex(ids)
     names = list(marks_of(tables.study.phases))
-    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", found["status"]).fillna("missing")
+    status = found["status"].replace("stopped", "missing")  # elsewhere, before its end
+    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", status).fillna("missing")
     times = found[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
     scale = scale_for(times)
     return {

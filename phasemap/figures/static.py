@@ -13,6 +13,7 @@ from phasemap._version import __version__
 from phasemap.figures.chart import Chart
 from phasemap.figures.lines import draw_chart
 from phasemap.figures.panel import draw_panel, map_handles
+from phasemap.figures.scatter import ScatterSpec, draw_scatter
 from phasemap.figures.spec import FigureSpec
 from phasemap.figures.style import add_legend, below_inches, in_style, width_inches, write_title
 from phasemap.phases.strokes import readable
@@ -32,7 +33,7 @@ def check_format(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
         raise UnreachableError(f"the folder {path.parent} does not exist")
 
 
-def save_figure(spec: FigureSpec | Chart, path: Path, size: str | None = None) -> None:
+def save_figure(spec: FigureSpec | ScatterSpec | Chart, path: Path, size: str | None = None) -> None:
     """Draw a figure into a file, whole or not at all; the format is told by the file's ending."""
     check_format(path)
     with in_style(size):
@@ -53,10 +54,12 @@ def write_figure(figure: Figure, path: Path, title: str, source: str) -> None:
         write_whole(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
 
 
-def draw_any(spec: FigureSpec | Chart, size: str | None = None) -> Figure:
+def draw_any(spec: FigureSpec | ScatterSpec | Chart, size: str | None = None) -> Figure:
     """Draw a phase diagram or a chart in the project's style, or in what the user has set instead."""
     width = width_inches(size)
     with in_style(size):
+        if isinstance(spec, ScatterSpec):
+            return draw_scatter(spec, width)
         return draw_chart(spec, width) if isinstance(spec, Chart) else draw(spec, width)
 
 

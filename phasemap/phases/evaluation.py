@@ -127,7 +127,7 @@ class CurveTerms:
             return _at(self.curves.steps, values, np.broadcast_to(number(term.step, self), (len(values), 1))[:, 0])
         judged = window_records(self.curves.steps, self.window)
         if isinstance(term, Value):
-            return np.median(values[:, -judged:], axis=1)
+            return _median(values[:, -judged:])
         return _reduced(term, values, judged)
 
 
@@ -152,6 +152,15 @@ class _RecordTerms:
 
     def value(self, term: Term) -> Floats:
         return self.outer.curves.values[term.quantity] if isinstance(term, Value) else self.outer.value(term)
+
+
+def _median(values: Floats) -> Floats:
+    """Return the median (n,) of the records (n, T) that there are: a quantity may be recorded less often."""
+    found = np.asarray(np.median(values, axis=1))
+    gaps = np.isnan(found) & ~np.isnan(values).all(axis=1)
+    if gaps.any():
+        found[gaps] = np.nanmedian(values[gaps], axis=1)
+    return found
 
 
 def _reduced(term: Reduced, values: Floats, judged: int) -> Floats:

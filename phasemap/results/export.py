@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 FORMATS = (".csv", ".parquet")
 OPTUNA_FORMATS = (JOURNAL, DATABASE)
+NETCDF = ".nc"
 
 
 def export_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all; the format is told by the file's ending."""
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*FORMATS, *OPTUNA_FORMATS))}")
+        raise UserError(
+            f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*FORMATS, NETCDF, *OPTUNA_FORMATS))}"
+        )
     with written(path):
         if path.suffix.lower() == ".csv":
             write_whole(path, lambda temporary: frame.to_csv(temporary, index=False))
@@ -39,10 +42,22 @@ def is_optuna(path: Path) -> bool:
     return path.suffix.lower() in OPTUNA_FORMATS
 
 
-def export_optuna(study: Study, trials: pd.DataFrame, path: Path) -> None:
+def export_optuna(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
     """Write a run's trials as an Optuna storage; see ``write_optuna_storage``."""
     with written(path):
-        write_optuna_storage(study, trials, path)
+        write_optuna_storage(study, trials, path, curves)
+
+
+def export_netcdf(study: Study, points: pd.DataFrame, path: Path) -> None:
+    """Write points as netCDF over the study's axes; UserError where they lie on no grid, or xarray is missing."""
+    if study.scattered:
+        raise UserError(f"the points of {study.name} lie on no grid; allowed: .csv, .parquet")
+    dataset = points_dataset(study, study.axes, points)
+    for name, values in dataset.data_vars.items():
+        if values.dtype == object:  # netCDF has texts, but no missing ones, and no missing truths
+            dataset[name] = values.astype(str).where(values.notnull(), "")
+    with written(path):
+        write_whole(path, lambda temporary: dataset.to_netcdf(temporary, engine="scipy"))
 
 
 def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> xarray.Dataset:

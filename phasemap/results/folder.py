@@ -13,6 +13,7 @@ from pathlib import Path
 
 from phasemap.results.remote import Remote, copy_of, is_remote
 from phasemap.study.errors import UnreachableError, UserError
+from phasemap.study.imported import MEASURED
 
 DEFAULT_STORAGE = "runs"
 LOCK_FILES = ("lock.json", "lock.beat")
@@ -44,6 +45,11 @@ class RunFolder:
     def study(self) -> Path:
         """The study as resolved."""
         return self.path / "study.yaml"
+
+    @property
+    def measured(self) -> Path:
+        """The points of a sweep that was made elsewhere, where they lie on no grid."""
+        return self.path / MEASURED
 
     @property
     def provenance(self) -> Path:
@@ -257,6 +263,7 @@ def find_run(run: str | Path, storage: str | Path | None = None) -> RunFolder:
     """Find a run by its folder or, with a storage, by its name; UserError if there is none."""
     for candidate in _candidates(str(run), storage):
         if candidate.fetch(candidate.study):
+            candidate.fetch(candidate.measured)
             return candidate
     place = next(_candidates(str(run), storage)).place
     raise UserError(f"{place} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")

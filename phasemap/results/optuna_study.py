@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from phasemap.results.folder import write_whole
 from phasemap.results.schema import setting_value
 from phasemap.study.axes import Axis
 from phasemap.study.names import OBJECTIVES
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 
 if TYPE_CHECKING:
     import optuna
@@ -22,17 +23,17 @@ JOURNAL, DATABASE = ".journal", ".db"
 ATTRIBUTES = ("trial_id", "status", "phase", "subphase")
 
 
-def optuna_study(study: Study, trials: pd.DataFrame) -> optuna.Study:
-    """Return an Optuna study in memory with one trial a network."""
+def optuna_study(study: Study, trials: pd.DataFrame, curves: pd.DataFrame | None = None) -> optuna.Study:
+    """Return an Optuna study in memory with one trial a network, or what else a program trains."""
     import optuna
 
     with quiet_optuna():
         found = optuna.create_study(study_name=study.name, direction=_direction(study), storage=None)
-    add_trials(found, study, trials)
+    add_trials(found, study, trials, curves=curves)
     return found
 
 
-def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path) -> None:
+def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
     """Write a run's trials as an Optuna storage, whole or not at all: a journal, or an SQLite database for .db.
 
     Optuna's dashboard reads both.
@@ -47,7 +48,7 @@ def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path) -> None
             JournalStorage(JournalFileBackend(str(temporary))) if journal else RDBStorage(f"sqlite:///{temporary}")
         )
         made = optuna.create_study(study_name=study.name, direction=_direction(study), storage=storage)
-        add_trials(made, study, trials)
+        add_trials(made, study, trials, curves=curves)
         if not journal:
             storage.engine.dispose()
 
@@ -77,22 +78,53 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def add_trials(found: optuna.Study, study: Study, trials: pd.DataFrame, attributes: Iterable[str] = ATTRIBUTES) -> None:
-    """Add a run's trials to an Optuna study; those that diverged or failed are there as failed."""
-    from optuna.trial import TrialState, create_trial
+def add_trials(
+    found: optuna.Study,
+    study: Study,
+    trials: pd.DataFrame,
+    attributes: Iterable[str] = ATTRIBUTES,
+    *,
+    curves: pd.DataFrame | None = None,
+) -> None:
+    """Add a run's trials to an Optuna study; those that diverged or failed are there as failed, stopped ones as pruned.
+
+    With ``curves`` those of the objective are its intermediate values.
+    """
+    from optuna.trial import create_trial
 
     space, value = distributions(study), objective_of(study)
+    reports = {} if curves is None else _reports(curves, value)
+    further = () if isinstance(study, NetworkStudy) else (*study.recorded.quantities, *study.recorded.finals)
+    names = [name for name in (*attributes, *further) if name != value]
     for row in trials.to_dict("records"):
-        done = row["status"] == "ok"
+        state, number = _state(row["status"], float(row[value]))
         found.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if done else TrialState.FAIL,
-                value=float(row[value]) if done else None,
+                state=state,
+                value=number,
                 params={name: parameter(study, name, row[name], space) for name in space},
                 distributions=space,
-                user_attrs=user_attributes(row, attributes),
+                user_attrs=user_attributes(row, names),
+                intermediate_values=reports.get(row["trial_id"]),
             )
         )
+
+
+def _state(status: str, value: float) -> tuple[Any, float | None]:
+    """Return the state and value of a trial; Optuna takes none that ended without a number."""
+    from optuna.trial import TrialState
+
+    if status == "stopped":
+        return TrialState.PRUNED, None if math.isnan(value) else value
+    done = status == "ok" and not math.isnan(value)
+    return (TrialState.COMPLETE, value) if done else (TrialState.FAIL, None)
+
+
+def _reports(curves: pd.DataFrame, value: str) -> dict[str, dict[int, float]]:
+    """Return the recorded values of a quantity by trial and step."""
+    there = curves[curves[value].notna()]
+    groups = there.groupby("trial_id", sort=False)
+    return {str(name): dict(zip(one["step"].tolist(), one[value].tolist(), strict=True)) for name, one in groups}
 
 
 def user_attributes(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -109,14 +141,19 @@ def distributions(study: Study) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution
 
     found: dict[str, Any] = {axis.name: _distribution(study, axis) for axis in study.axes}
+    if not isinstance(study, NetworkStudy):  # of networks, what is no axis follows from the study
+        fixed = {name: value for name, value in study.settings().items() if value is not None}
+        found |= {name: CategoricalDistribution([_choice(study, name, value)]) for name, value in fixed.items()}
     if len(study.seeds) > 1:
         found["seed"] = CategoricalDistribution(list(study.seeds))
     return found
 
 
 def _distribution(study: Study, axis: Axis) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if not axis.categorical and not isinstance(study, NetworkStudy) and all(isinstance(v, int) for v in axis.values):
+        return IntDistribution(min(axis.values), max(axis.values))
     if not axis.categorical:
         log = axis.scale == "log" and len(axis.values) > 1
         return FloatDistribution(float(min(axis.values)), float(max(axis.values)), log=log)
@@ -125,12 +162,16 @@ def _distribution(study: Study, axis: Axis) -> Any:
 
 def parameter(study: Study, name: str, value: Any, space: Mapping[str, Any]) -> Any:
     """Return a setting's value as a parameter of the search space."""
-    from optuna.distributions import FloatDistribution
+    from optuna.distributions import FloatDistribution, IntDistribution
 
+    if isinstance(space[name], IntDistribution):
+        return int(value)
     return float(value) if isinstance(space[name], FloatDistribution) else _choice(study, name, value)
 
 
 def _choice(study: Study, name: str, value: Any) -> Any:
     """Write a value as its column holds it, in a type that Optuna takes as a category."""
     found = setting_value(study.declared[name], value) if name in study.declared else value
+    if found is None or found != found:  # a column of a table holds nothing as NaN
+        return None
     return found if isinstance(found, str | bool | int | float) else str(found)

@@ -9,7 +9,7 @@ plain names.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
@@ -23,8 +23,8 @@ SHARD_VERSION = 2
 READ_VERSIONS = ("1", "2")
 VERSION_KEY = b"phasemap_shard_version"
 
-STATUSES = ("ok", "diverged", "failed")
-"""In the order in which a better row replaces a worse one of the same trial."""
+STATUSES = ("ok", "diverged", "failed", "stopped")
+"""In the order in which a better row replaces a worse one of the same trial; stopped: before its end, elsewhere."""
 
 ROLE = b"role"
 LAST = "final_"
@@ -112,6 +112,14 @@ def _plain_types(annotation: Any) -> Iterator[type]:
         yield origin
     elif isinstance(annotation, type) and annotation is not type(None):
         yield annotation
+
+
+def setting_values(setting: Setting, values: Sequence[Any]) -> list[Any]:
+    """Return a setting's values as their column holds them."""
+    kind = setting_type(setting)
+    if pa.types.is_string(kind) or pa.types.is_list(kind):
+        return [setting_value(setting, value) for value in values]
+    return list(values)
 
 
 def setting_value(setting: Setting, value: Any) -> Any:

@@ -57,11 +57,12 @@ class Axis(BaseModel):
     name: str
     values: tuple[Any, ...]
     source: AxisRange | None = None
+    drawn: Scale | None = None  # of values that lie on no grid: the scale to draw them on
 
     @property
     def scale(self) -> Scale:
         """``linear`` or ``log`` where the values are evenly spaced on that scale, else ``ordinal``."""
-        return self.source.scale if self.source else spacing(self.values)
+        return self.drawn or (self.source.scale if self.source else spacing(self.values))
 
     @property
     def categorical(self) -> bool:

@@ -9,10 +9,11 @@ from typing import Any
 
 from phasemap.study.checks import check_rule
 from phasemap.study.errors import UserError
+from phasemap.study.imported import ImportedReader, ImportedStudy
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.program_file import ProgramReader
 from phasemap.study.program_source import function_hash
-from phasemap.study.programs import IN_PYTHON, read_function
+from phasemap.study.programs import IMPORTED, IN_PYTHON, read_function
 from phasemap.study.reader import Reader
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import PhaseRule, Study
@@ -90,6 +91,8 @@ def parse_study(
     Without ``files_allowed`` a study from elsewhere may name no file of this machine, none is opened; and no program
     but those of ``programs``, nothing else is imported. Without ``data_needed`` nothing is imported at all.
     """
+    if isinstance(document.content, dict) and document.content.get("program") == IMPORTED and not data_needed:
+        return ImportedReader(document, stored=True, made=ImportedStudy).study()
     if isinstance(document.content, dict) and "program" in document.content:
         return ProgramReader(
             document, stored=not data_needed, files_allowed=files_allowed, allowed=tuple(programs)

@@ -11,9 +11,10 @@ from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
 from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
-from phasemap.study.program_source import ProgramError, place_of
-from phasemap.study.program_study import PROGRAM_KEYS, RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
+from phasemap.study.program_source import REFERENCE, ProgramError, place_of
+from phasemap.study.program_study import RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
 from phasemap.study.programs import (
+    IMPORTED,
     IN_PYTHON,
     Program,
     imported_program,
@@ -43,6 +44,7 @@ class ProgramReader(Reader):
     given: Program | None = None
     allowed: tuple[str, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    made: type[ProgramStudy] = ProgramStudy
 
     def study(self) -> ProgramStudy:
         """Return the study; StudyError names every mistake in it."""
@@ -56,7 +58,7 @@ class ProgramReader(Reader):
             program = replace(program, parameters=self.told_parameters(content))
         self.parameters = {parameter.name: parameter for parameter in program.parameters}
         self.declared = {name: parameter.setting for name, parameter in self.parameters.items()}
-        self.unknown_keys((), content, [key for key in PROGRAM_KEYS if key != "signature" or key in content])
+        self.unknown_keys((), content, [key for key in self.made.file_keys() if key != "signature" or key in content])
         self.listed_axes(content.get("axes"))
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
@@ -66,11 +68,15 @@ class ProgramReader(Reader):
         self.unquoted()
         self.recorded = program.recorded
         values["phases"] = self.labels(content.get("phases"))
-        study = ProgramStudy.model_construct(**values)
+        study = self.made.model_construct(**values, **self.further())
         for path, message in check_any(study, frozenset(p.path for p in self.problems)):
             self.wrong(path, message)
         self.stop_if_wrong()
         return study
+
+    def further(self) -> dict[str, Any]:
+        """Return what else such a study has."""
+        return {}
 
     def program(self, reference: Any) -> Program:
         """Return what is known of the program; without it nothing else of the study can be checked."""
@@ -79,6 +85,10 @@ class ProgramReader(Reader):
                 return self.given
             if self.stored:
                 return program_of(str(reference), self.document.content["signature"])
+            if reference == IMPORTED:
+                raise ProgramError(
+                    f"= imported names no code: the run was made by phasemap import; allowed: {REFERENCE}"
+                )
             if not self.files_allowed:
                 refuse_code(reference, self.allowed)
             return imported_program(reference, self._folder(reference))

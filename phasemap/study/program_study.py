@@ -11,6 +11,7 @@ from pydantic import Field, InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.conditions import Kind
+from phasemap.study.errors import UserError
 from phasemap.study.identity import Identity
 from phasemap.study.names import ACCURACIES
 from phasemap.study.parameters import Parameter
@@ -113,6 +114,14 @@ def usual_phases(recorded: Recorded) -> PhaseRule:
     """Return what a study labels by that says nothing: the built-in rule where its needs are recorded, else nothing."""
     known = set(RULE_NEEDS) <= {*recorded.quantities, *recorded.facts}
     return PhaseRule() if known else PhaseRule.none()
+
+
+def check_known(rule: str, recorded: Recorded) -> None:
+    """UserError where a built-in rule looks at what is not recorded."""
+    known = {*recorded.quantities, *recorded.facts}
+    missing = [name for name in RULE_NEEDS if name not in known]
+    if missing:
+        raise UserError(f"rule {rule} looks at {', '.join(missing)}, which were not recorded; allowed: a rule file")
 
 
 def with_told(study: ProgramStudy, quantities: Mapping[str, Kind]) -> ProgramStudy:

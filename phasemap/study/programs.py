@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from phasemap.study.conditions import Kind
 from phasemap.study.marking import Declared, declared_by
@@ -31,6 +31,10 @@ IN_PYTHON = "python"
 """In place of a file or a module: the program was given as a function, and its code goes with the study."""
 
 
+IMPORTED: Final = "imported"
+"""In place of a program: the trials are those of a sweep that was made elsewhere."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """What is known of a program without its code; of objectives, settings are what a study says."""
@@ -42,17 +46,18 @@ class Program:
     parameters: tuple[Parameter, ...] = ()
     quantities: tuple[tuple[str, Kind], ...] = ()  # none: the first trial tells
     facts: tuple[str, ...] = ()
+    finals: tuple[str, ...] = ()
     code: bytes | None = field(default=None, compare=False, repr=False)  # of a function that is sent by value
 
     @property
     def name(self) -> str:
         """What the trials' ids call it."""
-        return program_name(self.reference)
+        return self.reference if self.kind == IMPORTED else program_name(self.reference)
 
     @property
     def open(self) -> bool:
         """Whether its settings are what a study says: an objective has no signature."""
-        return self.kind != "phasemap"
+        return self.kind not in ("phasemap", IMPORTED)
 
     @property
     def recorded(self) -> Recorded:
@@ -60,7 +65,8 @@ class Program:
         return Recorded(
             quantities=dict(self.quantities),
             facts=self.facts,
-            texts=("source",),
+            finals=self.finals,
+            texts=("source_id", "source_state") if self.kind == IMPORTED else ("source",),
             whole=frozenset(self.facts) - {"corruption_effective"},
         )
 
@@ -73,6 +79,7 @@ class Program:
             "settings": {parameter.name: parameter.content() for parameter in self.parameters},
             "quantities": dict(self.quantities),
             "facts": list(self.facts),
+            **({"finals": list(self.finals)} if self.finals else {}),
         }
 
 
@@ -86,6 +93,7 @@ def program_of(reference: str, content: Mapping[str, Any]) -> Program:
         parameters=tuple(parameter_of(name, one) for name, one in content["settings"].items()),
         quantities=tuple((str(name), kind) for name, kind in content["quantities"].items()),
         facts=tuple(content["facts"]),
+        finals=tuple(content.get("finals", ())),
     )
 
 

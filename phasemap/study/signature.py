@@ -12,7 +12,7 @@ from phasemap.study.parameters import CHOICE, SCALARS, Parameter
 
 RESERVED_NAMES = frozenset({*RESERVED_COLUMNS, "program", "version", "horizon", "train_seconds"})
 """What no setting and no quantity of a program may be called, but for the built-in quantities."""
-ProgramKind = Literal["phasemap", "tune", "optuna"]
+ProgramKind = Literal["phasemap", "tune", "optuna", "imported"]
 TYPES_ALLOWED = "int, float, bool, str, Literal, None, or a list of these"
 _ANY = ("none", "bool", "int", "float", "str")
 

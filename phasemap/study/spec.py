@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
@@ -210,6 +211,16 @@ class Study(Section):
     def settings(self) -> dict[str, Any]:
         """Return the value of every setting that is not an axis, by its flat name."""
         return {name: self.setting(name) for name in self.declared if name not in self.axis_names}
+
+    @property
+    def scattered(self) -> bool:
+        """Whether the points are not every combination of the axes' values, but lie where they were measured."""
+        return False
+
+    @property
+    def n_points(self) -> int:
+        """Count the points."""
+        return math.prod(len(axis.values) for axis in self.axes)
 
     def points(self) -> Iterator[tuple[Any, ...]]:
         """Yield every combination of axis values, the last axis fastest."""

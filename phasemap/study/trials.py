@@ -18,6 +18,8 @@ SHORTEST_PREFIX = 6
 @lru_cache(maxsize=1)
 def grid_ids(study: Study) -> tuple[str, ...]:
     """Return the ids of ``expand(study)`` without building its trials, for grids of very many."""
+    if study.scattered:
+        return tuple(trial.trial_id for trial in expand(study))
     axes = {axis.name: axis.values for axis in study.axes}
     return tuple(study.identity.grid_ids(study.settings(), axes, study.seeds))
 
@@ -64,7 +66,4 @@ def _numbered(study: Study, number: int) -> Trial:
 
 def count_trials(study: Study) -> int:
     """Count the trials of a study's full grid."""
-    total = len(study.seeds)
-    for axis in study.axes:
-        total *= len(axis.values)
-    return total
+    return study.n_points * len(study.seeds)

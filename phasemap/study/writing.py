@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.imported import MEASURED
 from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
 from phasemap.study.program_study import ProgramStudy
@@ -60,7 +61,7 @@ def template(name: str) -> str:
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature"})
+    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured"})
     content = {key: dumped[key] for key in study.file_keys() if key in dumped}
     content = _program_content(study, content) if isinstance(study, ProgramStudy) else _network_content(study, content)
     if study.phases.at_step is None:
@@ -70,7 +71,7 @@ def study_content(study: Study) -> dict[str, Any]:
         at_step = {key: value for key, value in content["phases"].items() if key == "at_step"}
         own = rule_content(study.phases.own) if study.phases.labels else {}
         content["phases"] = {"rule": study.phases.rule, **own, **at_step}
-    axes = {axis.name: _axis_content(axis) for axis in study.axes}
+    axes = {axis.name: axis.scale if study.scattered else _axis_content(axis) for axis in study.axes}
     return {**content, "axes": axes, "seeds": list(study.seeds)}
 
 
@@ -91,6 +92,8 @@ def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, 
     """Put what is known of a program beside its values, so that looking at its run never needs its code."""
     fixed = {name: list(value) if isinstance(value, tuple) else value for name, value in study.fixed}
     content |= {"program": study.program, "signature": study.signature.content(), "fixed": fixed}
+    if study.scattered:
+        content["measured"] = MEASURED
     return {key: content[key] for key in study.file_keys() if key in content}
 
 

@@ -134,6 +134,7 @@ MISTAKES = (
     command("replay plane 0123456789"),
     command("replay mixed b10f476f"),
     command("export plane -o points.xls"),
+    command("import nothing.csv --axes lr"),
     command("bundle records -o taken"),
     command("logs runs/mixed --follow"),
     command("cancel none"),

@@ -1,0 +1,87 @@
+"""The command that brings finished sweeps of others in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from phasemap.cli.shared import common, counts, print_result, words
+
+
+@click.command("import")
+@click.argument("source")
+@common
+@click.option(
+    "--axes", metavar="NAME,...", required=True, help="The settings that span the map, the first to the right."
+)
+@click.option("--seed", metavar="NAME", help="The setting that is the seed; without it repeats are numbered.")
+@click.option("--rule", metavar="FILE", help="Label the trials by a rule file; without it the map shows quantities.")
+@click.option("--quantities", metavar="NAME=KIND,...", help="Kinds: accuracy, loss, number (default).")
+@click.option("--settings", metavar="NAME,...", help="Columns of a table that are settings beside the axes.")
+@click.option("--curves", type=click.Path(path_type=Path), help="A long table of curves: ids, step and quantities.")
+@click.option("--study", metavar="NAME", help="Which study or experiment, where the source has several.")
+@click.option("-o", "--output", metavar="RUN", help="The run's folder; default runs/ and the source's name.")
+def import_command(
+    source: str,
+    storage: str | None,
+    as_json: bool,
+    axes: str,
+    seed: str | None,
+    rule: str | None,
+    quantities: str | None,
+    settings: str | None,
+    curves: Path | None,
+    study: str | None,
+    output: str | None,
+) -> None:
+    """Bring a finished sweep in as a run: its trials are read, labelled and drawn, and nothing is trained.
+
+    \b
+    SOURCE is one of
+      a CSV or Parquet file, one row a trial (also W&B's export of runs)
+      an Optuna storage: sqlite:///FILE, a database or a journal file
+      a result folder of Ray Tune
+      an MLflow store: a folder, or sqlite:///FILE
+      a folder of TensorBoard events with hparams
+
+    The source is only read. Importing again adds what is new and changes nothing else.
+    """
+    from phasemap.sweeps.columns import Wanted
+    from phasemap.sweeps.importing import import_sweep
+    from phasemap.sweeps.sources import Further
+    from phasemap.sweeps.sweep import skipped_words
+
+    wanted = Wanted(axes=tuple(_names(axes)), seed=seed, quantities=dict(map(_kind, _names(quantities))))
+    further = Further(study=study, settings=_names(settings), curves=curves)
+    target = f"{storage.rstrip('/')}/{output}" if storage and output else output
+    run, done = import_sweep(source, wanted, rule=rule, run=target, further=further)
+    for text in done.told:
+        click.echo(text, err=True)
+    content = {
+        "run": run.place,
+        "n_trials": done.n_trials,
+        "n_new": done.n_new,
+        "n_changed": done.n_changed,
+        "statuses": dict(done.statuses),
+        "skipped": dict(done.skipped),
+        "told": list(done.told),
+        "phase_counts": counts(run, "phase"),
+    }
+    changed = f", {done.n_changed} changed" if done.n_changed else ""
+    skipped = f"; skipped: {skipped_words(done.skipped)}" if done.skipped else ""
+    labels = f"; {words(content['phase_counts'])}" if content["phase_counts"] else ""
+    text = (
+        f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
+        f"tables and diagram.png: {run.place}"
+    )
+    print_result(content, text, as_json=as_json)
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _kind(text: str) -> tuple[str, str]:
+    name, _, kind = text.rpartition("=") if "=" in text else (text, "", "")
+    return name, kind

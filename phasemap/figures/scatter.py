@@ -1,0 +1,272 @@
+"""Points that lie on no grid, drawn where they were measured; and a coarse view of them for the terminal."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from phasemap.diagram.coordinates import show_value
+from phasemap.diagram.diagram import Layout, lay_out
+from phasemap.diagram.frontier import Floats
+from phasemap.diagram.points import mean_columns
+from phasemap.figures.panel import colour_scale, label_handle
+from phasemap.figures.spec import (
+    LABEL_METRICS,
+    AxisSpec,
+    FigureSpec,
+    LegendEntry,
+    PanelSpec,
+    held_words,
+    label_states,
+    setting_words,
+    source_words,
+)
+from phasemap.figures.style import add_legend, below_inches, write_title
+from phasemap.phases.built_in import column_kinds
+from phasemap.phases.marks import Mark, marks_of
+from phasemap.phases.strokes import readable
+from phasemap.study.axes import Axis
+from phasemap.study.conditions import Kind
+from phasemap.study.errors import UserError
+from phasemap.study.spec import Study
+
+MOST_FACETS = 6  # values of a further axis that has panels without being asked for; others are drawn over one another
+MOST_LETTERS = 400  # points of a panel that bear their letters
+BINS = (32, 12)  # columns and rows of the coarse view
+MOST_DRAWN = 20_000  # points; of more, each second, third and so on
+DOT, LETTER = 46.0, 16.0  # areas in square points
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScatterPanel:
+    """The points of one panel: places (n,), the names of their marks, and the quantity where the metric is one."""
+
+    title: str
+    x: Floats
+    y: Floats
+    marks: tuple[str, ...]
+    values: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScatterSpec:
+    """Points over two axes (or one), ready to be drawn."""
+
+    title: str
+    subtitle: str
+    metric: str
+    metric_kind: Kind
+    x: Axis
+    y: Axis | None
+    panels: tuple[ScatterPanel, ...]
+    marks: Mapping[str, Mark]
+    legend: tuple[LegendEntry, ...]
+    source: str
+
+
+def scatter_spec(
+    study: Study,
+    points: pd.DataFrame,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    fix: Mapping[str, Any] | None = None,
+    facet: Sequence[str] = (),
+    metric: str = "subphase",
+) -> ScatterSpec:
+    """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
+
+    Further axes of few values have panels; of others all values are drawn over one another, which the subtitle says.
+    """
+    numbers = [name for name in mean_columns(study) if name in points]
+    if metric not in (*LABEL_METRICS, *numbers):
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join((*LABEL_METRICS, *numbers))}")
+    layout = lay_out(study, x=x, y=y, fix=fix, facet=facet)
+    if layout.x is None:
+        raise UserError("no axis is left to draw; allowed: leave at least one axis free")
+    for name, value in layout.fixed.items():
+        points = points[points[name] == value]
+    facets = [axis for axis in layout.facets if axis.name in facet or len(axis.values) <= MOST_FACETS]
+    n_points = len(points)
+    if n_points > MOST_DRAWN:
+        points = points.iloc[:: -(-n_points // MOST_DRAWN)]
+    panels = tuple(
+        _panel(layout, _held(points, held), held, metric)
+        for values in itertools.product(*(axis.values for axis in facets))
+        for held in [dict(zip((axis.name for axis in facets), values, strict=True))]
+    )
+    shown = tuple(panel for panel in panels if len(panel.x)) or panels[:1]
+    counts = Counter(name for panel in shown for name in panel.marks)
+    marks = marks_of(study.phases)
+    return ScatterSpec(
+        title=study.name,
+        subtitle=_subtitle(study, layout, facets, n_points, len(points)),
+        metric=metric,
+        metric_kind=column_kinds(study).get(metric, "number"),
+        x=layout.x,
+        y=layout.y,
+        panels=shown,
+        marks=marks,
+        legend=tuple(LegendEntry(mark=mark, count=counts[name]) for name, mark in marks.items() if counts[name]),
+        source=source_words(study),
+    )
+
+
+def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
+    for name, value in held.items():
+        points = points[points[name].isna() if value is None else points[name] == value]
+    return points
+
+
+def _subtitle(study: Study, layout: Layout, facets: Sequence[Axis], n_points: int, n_drawn: int) -> str:
+    over = [readable(axis.name) for axis in layout.facets if axis not in facets]
+    told = f"{n_points} measured points" if n_drawn == n_points else f"{n_drawn} of {n_points} measured points"
+    text = [told, *setting_words(study, layout.fixed)]
+    return ", ".join([*text, *([f"all values of {' and '.join(over)}"] if over else [])])
+
+
+def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
+    assert layout.x is not None
+    grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
+    return ScatterPanel(
+        title=held_words(held),
+        x=places(layout.x, points[layout.x.name]),
+        y=places(layout.y, points[layout.y.name]) if layout.y else np.zeros(len(points)),
+        marks=tuple(label_states(grid, metric).tolist()),
+        values=None if metric in LABEL_METRICS else points[metric].to_numpy(dtype=float),
+    )
+
+
+def places(axis: Axis, values: pd.Series) -> Floats:
+    """Return where values of an axis are drawn: numbers where they are, categories one apart."""
+    if not axis.categorical:
+        return values.to_numpy(dtype=float)
+    known = {value: number for number, value in enumerate(axis.values)}
+    return np.asarray([known.get(None if pd.isna(value) else value, np.nan) for value in values], dtype=float)
+
+
+def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
+    """Draw all panels with one legend: beside them, or below where the figure's width is given."""
+    columns = min(len(spec.panels), 4 if page is None else 2)
+    rows = -(-len(spec.panels) // columns)
+    handles = [label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend]
+    handles = handles if spec.panels[0].values is None else []
+    if page is None:
+        size = (columns * 4.6 + 2.6, max(rows * (3.9 if spec.y else 1.4) + 0.9, 0.24 * len(handles) + 1.0))
+    else:
+        size = (page, rows * (0.8 * page / columns if spec.y else 1.2) + below_inches(page, len(handles)))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    image: Any = None
+    for place, ax in enumerate(grid.flat):
+        if place >= len(spec.panels):
+            ax.set_axis_off()
+            continue
+        image = draw_points(ax, spec, spec.panels[place])
+        ax.set_xlabel(readable(spec.x.name) if place + columns >= len(spec.panels) else "")
+        ax.set_ylabel(readable(spec.y.name) if spec.y and place % columns == 0 else "")
+    write_title(figure, spec.title, spec.subtitle)
+    if image is not None:
+        figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
+    add_legend(figure, handles, page)
+    return figure
+
+
+def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
+    """Draw one panel's points, and return them if they show a quantity."""
+    _set_up(ax.xaxis, ax.set_xscale, spec.x)
+    if spec.y:
+        _set_up(ax.yaxis, ax.set_yscale, spec.y)
+    else:
+        ax.set_yticks([])
+    ax.set_title(panel.title)
+    if panel.values is not None:
+        there = np.isfinite(panel.values)
+        norm = colour_scale(spec.metric_kind, [p.values for p in spec.panels if p.values is not None])
+        ax.plot(panel.x[~there], panel.y[~there], "x", color="#8a8a8a", markersize=4)
+        look: dict[str, Any] = {"edgecolors": "#444444", "linewidths": 0.3, "rasterized": len(panel.x) > MOST_LETTERS}
+        return ax.scatter(panel.x[there], panel.y[there], DOT * 0.6, panel.values[there], norm=norm, **look)
+    names = np.asarray(panel.marks, dtype=object)
+    lettered = len(names) <= MOST_LETTERS
+    for name, mark in spec.marks.items():
+        at = names == name
+        if at.any():
+            look = {"color": mark.colour, "edgecolors": "#444444", "linewidths": 0.3, "rasterized": not lettered}
+            ax.scatter(panel.x[at], panel.y[at], DOT if lettered else DOT / 4, **look)
+            if lettered and mark.letter:
+                ax.scatter(panel.x[at], panel.y[at], LETTER, color=mark.ink, marker=f"${mark.letter}$", linewidths=0.2)
+    return None
+
+
+def _set_up(axis: Any, set_scale: Any, drawn: Axis) -> None:
+    if drawn.categorical:
+        axis.set_ticks(range(len(drawn.values)), labels=[show_value(value) for value in drawn.values])
+    elif drawn.scale == "log":
+        set_scale("log")
+
+
+def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
+    """Return a map of a few cells, each with what most of its points have: for a look in the terminal."""
+    spec = scatter_spec(study, points)
+    x, columns = _bins(spec.x, points[spec.x.name], BINS[0])
+    y, rows = _bins(spec.y, points[spec.y.name], BINS[1]) if spec.y else (None, np.zeros(len(points), dtype=int))
+    shape = (len(y.ticks) if y else 1, len(x.ticks))
+    grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
+    names = pd.DataFrame({"row": rows, "column": columns, "mark": label_states(grid, "subphase")})
+    marks = np.full(shape, "missing", dtype=object)
+    for (row, column), found in names.groupby(["row", "column"])["mark"]:
+        marks[row, column] = found.mode().iloc[0]
+    panel = PanelSpec(
+        title="",
+        marks=marks,
+        values=None,
+        notes=np.full(shape, "", dtype=object),
+        inferred=np.zeros(shape, dtype=bool),
+        lines=(),
+    )
+    counts = Counter(names["mark"])
+    return FigureSpec(
+        title=spec.title,
+        subtitle=spec.subtitle,
+        metric="subphase",
+        metric_kind="number",
+        x=x,
+        y=y,
+        panels=(panel,),
+        marks=spec.marks,
+        columns=1,
+        legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
+        frontiers=(),
+        band_words="",
+        source=spec.source,
+    )
+
+
+def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
+    """Cut an axis into cells of equal width on its scale; return it with the cell of each value."""
+    at = places(axis, values)
+    if axis.categorical:
+        edges: Floats = np.arange(len(axis.values) + 1, dtype=float) - 0.5
+        labels = tuple(show_value(value) for value in axis.values)
+        ticks = np.arange(len(axis.values), dtype=float)
+        return AxisSpec(
+            label=readable(axis.name), scale="ordinal", edges=edges, ticks=ticks, tick_labels=labels
+        ), at.astype(int)
+    log = axis.scale == "log"
+    at = np.log10(at) if log else at
+    low, high = float(at.min()), float(at.max())
+    n = most if high > low else 1
+    edges = np.asarray(np.linspace(low, high, n + 1) if high > low else [low - 0.5, low + 0.5], dtype=np.float64)
+    centres = (edges[1:] + edges[:-1]) / 2
+    shown = 10**centres if log else centres
+    labels = tuple(f"{value:.2g}" for value in shown)
+    found = AxisSpec(label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels)
+    return found, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)

@@ -1,0 +1,89 @@
+"""Tell what a source is, and read it by the reader of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasemap.study.errors import UserError
+from phasemap.sweeps.columns import Wanted
+from phasemap.sweeps.sweep import Sweep
+
+ALLOWED = (
+    "a CSV or Parquet file, an Optuna storage (sqlite:///FILE, a database or a journal file), a folder of Ray Tune, "
+    "an MLflow store (a folder or sqlite:///FILE), W&B's CSV export, or a folder of TensorBoard events"
+)
+TABLES = (".csv", ".parquet", ".pq")
+SQLITE, FILES = "sqlite:///", ("file://", "file:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """What else a source may need to be told."""
+
+    study: str | None = None  # which of several studies or experiments
+    settings: Sequence[str] = ()  # columns of a table that are settings beside the axes
+    curves: Path | None = None  # a table of curves
+
+
+def read_source(source: str, wanted: Wanted, further: Further) -> Sweep:
+    """Read a sweep from a file, folder or URL; UserError where it is none of the known kinds."""
+    path = local_path(source)
+    if path.is_dir():
+        return _folder_reader(path)(path, further.study)
+    if not path.exists():
+        raise UserError(f"{source} is not there; allowed: {ALLOWED}")
+    if path.suffix.lower() in TABLES and not source.startswith(SQLITE):
+        return _table(path, wanted, further)
+    from phasemap.sweeps.database import is_database, kind_of_database
+
+    if is_database(path) or source.startswith(SQLITE):
+        return _database_reader(kind_of_database(path))(path, further.study)
+    from phasemap.sweeps.optuna_storage import read_journal
+
+    return read_journal(path, further.study)
+
+
+def local_path(source: str) -> Path:
+    """Return the file or folder that a source names; UserError for URLs that would reach out."""
+    for start in (SQLITE, *FILES):
+        if source.startswith(start):
+            return Path(source.removeprefix(start))
+    if "://" in source:
+        raise UserError(f"{source[:100]} is a URL of {source.partition('://')[0][:20]}; allowed: {ALLOWED}")
+    return Path(source)
+
+
+def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
+    from phasemap.sweeps.table import read_frame, sweep_of_table
+
+    return sweep_of_table(
+        read_frame(path),
+        wanted,
+        settings=further.settings,
+        curves=read_frame(further.curves) if further.curves else None,
+        name=path.stem,
+        place=str(path),
+    )
+
+
+def _database_reader(kind: str) -> Callable[[Path, str | None], Sweep]:
+    import phasemap.sweeps.mlflow_store as mlflow
+    import phasemap.sweeps.optuna_storage as optuna
+
+    return optuna.read_database if kind == "optuna" else mlflow.read_database
+
+
+def _folder_reader(path: Path) -> Callable[[Path, str | None], Sweep]:
+    import phasemap.sweeps.mlflow_store as mlflow
+    import phasemap.sweeps.tensorboard_events as tensorboard
+    import phasemap.sweeps.tune_folder as tune
+
+    if tune.is_tune(path):
+        return lambda found, _: tune.read_folder(found)
+    if mlflow.is_store(path):
+        return mlflow.read_folder
+    if tensorboard.is_events(path):
+        return lambda found, _: tensorboard.read_folder(found)
+    raise UserError(f"{path} holds no sweep that is known; allowed: {ALLOWED}")

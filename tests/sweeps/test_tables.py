@@ -1,0 +1,318 @@
+"""Tables as runs: what comes in is what stood there; what can't come in is told; an export comes back as it was."""
+
+import json
+import math
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sources import N_TRIALS, accuracy, write_rule
+
+import phasemap as pm
+from phasemap.cli import cli
+from phasemap.study.errors import UserError
+from phasemap.study.file import load_study
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def grid_table(repeats=2):
+    rows = [
+        {"lr": lr, "wd": wd, "acc": accuracy(lr, wd)[-1] + 0.01 * repeat, "loss": 1.5}
+        for lr in (1e-4, 1e-3, 1e-2, 1e-1)
+        for wd in (0.0, 0.5, 2.0)
+        for repeat in range(repeats)
+    ]
+    states = ["ok", "finished", "failed", "running", "ok", "killed"]
+    return pd.DataFrame(rows).assign(status=[states[number % 6] for number in range(len(rows))])
+
+
+@pytest.fixture(scope="module")
+def gridded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grid")
+    rule = write_rule(folder, "acc")
+    run = pm.sweeps.from_frame(
+        grid_table(), ["lr", "wd"], quantities={"acc": "accuracy", "loss": "loss"}, rule=rule, run=folder / "grid"
+    )
+    return run, rule
+
+
+def test_few_values_form_a_grid(gridded):
+    run, _ = gridded
+    assert not run.study.scattered
+    assert run.study.axis("lr").values == (1e-4, 1e-3, 1e-2, 1e-1)
+    assert len(run.points) == 12
+    table = grid_table()
+    rows = run.trials.set_index("source_id").loc[[str(number) for number in range(1, len(table) + 1)]]
+    assert (
+        rows[["lr", "wd", "acc", "loss"]].to_numpy().tolist() == table[["lr", "wd", "acc", "loss"]].to_numpy().tolist()
+    )
+    assert rows["seed"].tolist() == [0, 1] * 12
+    assert rows["source_state"].tolist() == table["status"].tolist()
+    assert rows["status"].tolist() == ["ok", "ok", "failed", "stopped", "ok", "stopped"] * 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"],
+        ["plot", "--metric", "loss", "-o", "{}/b.svg"],
+        ["report", "-o", "{}/c.html"], ["bundle", "-o", "{}/d.zip"], ["export", "--table", "curves", "-o", "{}/e.csv"],
+        ["plot", "--kind", "curves", "--metric", "acc", "-o", "{}/f.png"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)  # fmt: skip
+def test_every_command_works_on_an_imported_grid(gridded, tmp_path, arguments):
+    run, _ = gridded
+    told = invoke(arguments[0], run.path, *(text.format(tmp_path) for text in arguments[1:]))
+    assert told.exit_code == 0, told.output
+
+
+def test_two_imports_are_compared_and_one_is_labelled_anew(gridded, tmp_path):
+    run, rule = gridded
+    other = pm.sweeps.from_frame(
+        grid_table(1), ["lr", "wd"], quantities={"acc": "accuracy", "loss": "loss"}, run=tmp_path / "other"
+    )
+    assert other.trials["subphase"].isna().all()
+    told = invoke("relabel", other.path, "--rule", rule)
+    assert told.exit_code == 0, told.output
+    assert pm.open_run(other.path).trials["subphase"].notna().any()
+    assert invoke("diff", run.path, other.path).exit_code == 0
+    told = invoke("relabel", other.path, "--rule", "doshi2024")
+    assert told.exit_code == 2
+    assert "looks at train_accuracy" in told.output
+
+
+def test_an_imported_study_can_not_be_run(gridded):
+    run, _ = gridded
+    with pytest.raises(UserError, match="imported names no code: the run was made by phasemap import"):
+        load_study(run.folder.study)
+
+
+def test_a_seed_column_and_curves_come_in(tmp_path):
+    frame = pd.DataFrame({"trial_id": ["a", "b"], "lr": [0.1, 0.1], "seed": [7, 3], "note": "x"})
+    curves = pd.DataFrame(
+        {"trial_id": ["a", "b", "a", "b"], "step": [1, 1, 2, 2], "acc": [0.1, 0.2, 0.3, np.nan], "left": "x"}
+    )
+    run = pm.sweeps.from_frame(frame, ["lr"], seed="seed", curves=curves, run=tmp_path / "a")
+    assert run.study.seeds == (3, 7)
+    rows = run.trials.set_index("source_id")
+    assert rows.loc["a", "acc"] == 0.3
+    ids = run.trials.set_index("source_id")["trial_id"]
+    own = run.curves[run.curves["trial_id"] == ids["b"]]
+    assert own["step"].tolist() == [1, 2]
+    assert own["acc"].iloc[0] == 0.2
+    assert math.isnan(own["acc"].iloc[1])
+
+
+@pytest.mark.parametrize(
+    ("frame", "arguments", "told"),
+    [
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": ["rate"]}, r"has no rate; allowed: lr, acc"),
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": []}, r"no axis is named"),
+        ({"lr": [np.nan] * 3, "acc": [1.0] * 3}, {"axes": ["lr"]}, r"no usable trial \(3 without lr\)"),
+        ({"lr": [], "acc": []}, {"axes": ["lr"]}, r"no usable trial; needed: trials with lr"),
+        ({"lr": [1.0], "s": [0.5], "acc": [1.0]}, {"axes": ["lr"], "seed": "s"}, r"1 without a whole number >= 0 as s"),
+        ({"lr": [1.0], "acc": [93.0]}, {"axes": ["lr"], "quantities": {"acc": "accuracy"}}, r"acc = 93 of trial 1 .*"),
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": ["lr"], "quantities": {"acc": "share"}}, r"kind 'share'"),
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": ["lr"], "quantities": {"err": "loss"}}, r"has no err; allowed: acc"),
+    ],
+)  # fmt: skip
+def test_what_can_not_come_in_is_told_and_nothing_is_written(tmp_path, frame, arguments, told):
+    with pytest.raises(UserError, match=told):
+        pm.sweeps.from_frame(pd.DataFrame(frame), run=tmp_path / "a", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hostile_names_are_made_valid_and_told(tmp_path):
+    names = [
+        "lr",
+        "phase",
+        "../../etc/passwd",
+        "setting.lr",
+        "acc\n",
+        "ACC ",
+        "9 lives",
+        "é" * 200,
+        "loss",
+        "loss_std",
+        "and",
+    ]
+    frame = pd.DataFrame({name: [0.5, 0.25] for name in names})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    told = invoke("import", tmp_path / "a.csv", "--axes", "lr", "-o", tmp_path / "a", "--json")
+    assert told.exit_code == 0, told.output
+    run = pm.open_run(tmp_path / "a")
+    quantities = list(run.study.recorded.quantities)
+    assert len(quantities) == len(names) - 1 - 1  # phase is a column of phasemap's own
+    assert all(name.isascii() and name.isidentifier() for name in quantities)
+    assert "loss_std_metric" in quantities
+    told = json.loads(told.stdout)["told"]
+    assert any("'../../etc/passwd' is called" in text for text in told)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.csv"]
+
+
+def test_an_axis_with_one_value_is_a_map_of_one_cell(tmp_path):
+    run = pm.sweeps.from_frame(pd.DataFrame({"lr": [0.1, 0.1], "acc": [0.5, 0.7]}), ["lr"], run=tmp_path / "a")
+    assert len(run.points) == 1
+    assert run.points["acc"].tolist() == [0.6]
+    assert run.points["acc_std"].notna().all()
+
+
+def test_a_quantity_without_numbers_is_left_out(tmp_path):
+    pd.DataFrame({"lr": [0.1, 0.2], "acc": [0.5, 0.7], "gone": [np.nan, np.nan]}).to_csv(tmp_path / "a.csv")
+    told = invoke("import", tmp_path / "a.csv", "--axes", "lr", "-o", tmp_path / "a")
+    assert told.exit_code == 0, told.output
+    assert "'gone' is left out: no trial has a number for it" in told.output
+
+
+def test_a_built_in_name_keeps_its_meaning(tmp_path):
+    frame = pd.DataFrame({"lr": [0.1, 0.2], "test_accuracy": [50.0, 93.0], "train_accuracy": [0.5, 1.0]})
+    run = pm.sweeps.from_frame(frame, ["lr"], run=tmp_path / "a")
+    assert run.study.recorded.quantities == {"test_accuracy_metric": "number", "train_accuracy": "accuracy"}
+
+
+def test_wandbs_export_comes_in(tmp_path):
+    frame = pd.DataFrame(
+        {"Name": ["a-1", "b-2", "c-3"], "State": ["finished", "crashed", "running"], "ID": ["x", "y", "z"],
+         "Created": ["2026-01-01"] * 3, "Runtime": [10, 20, 30], "lr": [0.1, 0.2, 0.3], "val/acc": [0.5, 0.25, np.nan]}
+    )  # fmt: skip
+    frame.to_csv(tmp_path / "wandb.csv", index=False)
+    run = pm.sweeps.from_wandb(tmp_path / "wandb.csv", ["lr"], run=tmp_path / "a")
+    rows = run.trials.set_index("source_id")
+    assert rows.loc[["x", "y", "z"], "status"].tolist() == ["ok", "failed", "stopped"]
+    assert rows.loc["x", "val_acc"] == 0.5
+    assert list(run.study.recorded.quantities) == ["val_acc"]
+
+
+def scattered_table():
+    chance = random.Random(1)
+    rows = [
+        {"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt": chance.choice(["a", "b"])}
+        for _ in range(N_TRIALS)
+    ]
+    return pd.DataFrame(rows).assign(acc=[accuracy(row["lr"], row["wd"])[-1] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def scattered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scattered")
+    rule = write_rule(folder, "acc")
+    return pm.sweeps.from_frame(scattered_table(), ["lr", "wd"], settings=["opt"], rule=rule, run=folder / "run"), rule
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show"], ["show", "--json"], ["check"], ["plot", "-o", "{}/a.png"],
+        ["plot", "--metric", "acc", "-o", "{}/b.svg"],
+        ["plot", "-x", "opt", "-y", "lr", "--fix", "opt=a", "-o", "{}/c.png"], ["export", "-o", "{}/d.csv"],
+        ["report", "-o", "{}/e.html"], ["bundle", "-o", "{}/f.zip"], ["relabel"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)  # fmt: skip
+def test_every_command_works_on_points_that_lie_on_no_grid(scattered, tmp_path, arguments):
+    run, _ = scattered
+    texts = [str(run.path) if text == "RUN" else text.format(tmp_path) for text in arguments[1:]]
+    told = invoke(arguments[0], run.path, *texts)
+    assert told.exit_code == 0 or "is fixed and drawn at once" in told.output, told.output
+
+
+def test_a_diff_of_points_that_lie_on_no_grid_is_refused(scattered):
+    run, _ = scattered
+    told = invoke("diff", run.path, run.path)
+    assert told.exit_code == 2
+    assert "lie on no grid; allowed: two runs whose points lie on grids" in told.output
+
+
+def test_scattered_points_are_those_of_the_table(scattered):
+    run, _ = scattered
+    table = scattered_table()
+    assert len(run.points) == len(table)
+    points = run.points.sort_values("lr")
+    assert points["lr"].to_numpy() == pytest.approx(table.sort_values("lr")["lr"].to_numpy(), rel=1e-11)
+    spec = run.figure()
+    assert sum(len(panel.x) for panel in spec.panels) == len(table)
+    assert [panel.title for panel in spec.panels] == ["opt a", "opt b"]
+
+
+@pytest.mark.parametrize("ending", ["db", "journal", "csv"])
+def test_what_is_exported_comes_back_as_it_was(scattered, tmp_path, ending):
+    run, _ = scattered
+    out = tmp_path / f"out.{ending}"
+    table = ["--table", "trials"] if ending == "csv" else []
+    assert invoke("export", run.path, *table, "-o", out).exit_code == 0
+    if ending == "csv":
+        assert invoke("export", run.path, "--table", "curves", "-o", tmp_path / "curves.csv").exit_code == 0
+        more = ["--curves", tmp_path / "curves.csv", "--settings", "opt", "--seed", "seed"]
+    else:
+        more = []
+    told = invoke("import", out, "--axes", "lr,wd", *more, "-o", tmp_path / "back")
+    assert told.exit_code == 0, told.output
+    back, name = pm.open_run(tmp_path / "back"), "acc" if ending == "csv" else "value"
+    columns = ["lr", "wd", "opt", "seed", "status"]
+    before, after = (one.trials.sort_values(["lr", "wd"]).reset_index(drop=True) for one in (run, back))
+    pd.testing.assert_frame_equal(before[columns], after[columns], check_dtype=False, rtol=1e-11)
+    assert after[name].tolist() == before["acc"].tolist()
+    assert len(back.curves) == len(run.curves)
+
+
+@pytest.mark.parametrize("tool", ["mlflow", "tensorboard"])
+def test_what_other_tools_were_told_comes_back(gridded, tmp_path, tool, monkeypatch):
+    pytest.importorskip("mlflow" if tool == "mlflow" else "tensorboardX")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run, _ = gridded
+    told = invoke("export", run.path, "--to", tool, "-o", tmp_path / "out")
+    assert told.exit_code == 0, told.output
+    told = invoke("import", tmp_path / "out", "--axes", "lr,wd", "--seed", "seed", "-o", tmp_path / "back")
+    assert told.exit_code == 0, told.output
+    columns = ["lr", "wd", "seed", "acc", "loss"]
+    before, after = (one.trials.sort_values(columns)[columns] for one in (run, pm.open_run(tmp_path / "back")))
+    assert after.to_numpy(dtype=float) == pytest.approx(before.to_numpy(dtype=float), rel=1e-6)
+
+
+def test_points_are_written_as_netcdf(gridded, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    run, _ = gridded
+    assert invoke("export", run.path, "-o", tmp_path / "a.nc").exit_code == 0
+    with xarray.open_dataset(tmp_path / "a.nc", engine="scipy") as found:
+        assert dict(found.sizes) == {"lr": 4, "wd": 3}
+        assert found["acc"].to_numpy().ravel() == pytest.approx(run.points["acc"].to_numpy(), nan_ok=True)
+
+
+def test_what_was_written_into_the_study_stays(tmp_path):
+    frame = grid_table(1)
+    run = pm.sweeps.from_frame(frame, ["lr", "wd"], rule=write_rule(tmp_path, "acc"), run=tmp_path / "a")
+    text = (
+        run.folder.study.read_text()
+        .replace("question: ''", "question: Why?")
+        .replace("claims: []", "claims: ['area(good) >= 0']")
+    )
+    run.folder.study.write_text(text)
+    more = pd.concat([frame, frame.assign(lr=1.0)])
+    again = pm.sweeps.from_frame(more, ["lr", "wd"], run=tmp_path / "a")
+    assert (again.study.question, len(again.study.claims)) == ("Why?", 1)
+    assert again.study.axis("lr").values[-1] == 1.0
+    assert again.study.phases.rule == "rule"
+    assert [result.text for result in again.check()] == ["area(good) >= 0"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "told"),
+    [("area(good) >= 0.9", "fails|undecided"), ("correlation(acc, wd, opt=a) < 0", "holds|undecided"),
+     ("frontier(edge, along=lr, wd=0.5, opt=a) > 0", "undecided")],
+)  # fmt: skip
+def test_claims_are_computed_over_points_that_lie_on_no_grid(scattered, claim, told):
+    run, _ = scattered
+    told_by = invoke("check", run.path, "--claim", claim, "--json")
+    if claim.startswith("frontier") and told_by.exit_code == 2:  # no point lies at exactly this value
+        assert "allowed" in told_by.output
+        return
+    (result,) = run.check([claim])
+    assert result.verdict in told.split("|")
+    if claim.startswith("area"):
+        assert result.n_trials == N_TRIALS
