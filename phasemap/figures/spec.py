@@ -177,7 +177,7 @@ def label_states(points: Mapping[str, NDArray[Any]], metric: str) -> NDArray[np.
     """Name the mark of each point: its label, or why it has none (failed, diverged, missing, or it can't be told)."""
     column = metric if metric in LABEL_METRICS else "subphase"
     labels = points[column]
-    known = (points["n_seeds"] > 0) | np.asarray(points["inferred"], dtype=bool)
+    known = (points["n_seeds"] > 0) | np.asarray(points.get("inferred", False), dtype=bool)
     reasons = [known, points["n_failed"] > 0, points["n_diverged"] > 0]
     state = np.select(reasons, ["unlabelled", "failed", "diverged"], "missing")
     return np.where(pd.isna(labels), state.astype(object), labels)
