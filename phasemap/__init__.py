@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap._version import __version__
 
 if TYPE_CHECKING:
+    from phasemap.adapters.tune import tune_callback
     from phasemap.api import label, load_network, relabel, run
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
@@ -45,6 +46,7 @@ _HOMES = {
     "program": "phasemap.study.marking",
     "relabel": "phasemap.api",
     "run": "phasemap.api",
+    "tune_callback": "phasemap.adapters.tune",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "program",
     "relabel",
     "run",
+    "tune_callback",
 ]
 
 

@@ -13,14 +13,15 @@ import phasemap
 ROOT = Path(phasemap.__file__).parent
 ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
-    "diagram", "search", "planning", "figures", "running", "auditing",
+    "diagram", "search", "planning", "figures", "running", "auditing", "adapters",
 ]  # fmt: skip
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "serving", "cli", "__main__"]
 ROOMS = {
-    "torch": {"training", "representations"},
+    "torch": {"training", "representations", "adapters"},
     "numba": {"training"},
-    "ray": {"running"},
+    "ray": {"running", "adapters"},
     "matplotlib": {"figures"},
+    **dict.fromkeys(("lightning", "transformers", "jax"), {"adapters"}),
 }
 
 
