@@ -21,7 +21,9 @@ ROOMS = {
     "numba": {"training"},
     "ray": {"running", "adapters"},
     "matplotlib": {"figures"},
-    **dict.fromkeys(("lightning", "transformers", "jax"), {"adapters"}),
+    "lightning": {"adapters"},
+    "transformers": {"adapters"},
+    "jax": {"adapters"},
 }
 
 

@@ -24,7 +24,11 @@ SMALLER = {  # fewer points, shorter trainings
     "ray_tune": ["axes.eta=[0.1]", "axes.alpha=[1e-5, 1]"],
     "optuna_objective": ["axes.penalty=[10]", "axes.gamma=[0.01, 10]"],
 }
-LIBRARIES = {"lightning_net": ("lightning",), "huggingface": ("transformers", "accelerate"), "jax_mlp": ("jax", "optax")}
+LIBRARIES = {
+    "lightning_net": ("lightning",),
+    "huggingface": ("transformers", "accelerate"),
+    "jax_mlp": ("jax", "optax"),
+}
 UNCHANGED = ("ray_tune", "optuna_objective")
 MOST_LINES = 12
 

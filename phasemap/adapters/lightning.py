@@ -25,7 +25,9 @@ class Reporter(Callback):
         if saved is not None:
             for source, state in zip(_sources(trainer, pl_module), saved["states"], strict=True):
                 source.load_state_dict(state)
-            trainer.fit_loop.epoch_progress.current.processed = saved["epochs"]
+            progress = trainer.fit_loop.epoch_progress.current
+            for word in ("ready", "started", "processed", "completed"):
+                setattr(progress, word, saved["epochs"])
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Report and save."""

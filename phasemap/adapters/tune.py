@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ray import tune
 from ray.tune.result import AUTO_RESULT_KEYS
 
-from phasemap.results.folder import RunFolder, run_folder
+from phasemap.results.folder import run_folder
 from phasemap.results.lock import locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.remote import is_remote
@@ -69,12 +70,12 @@ def tune_callback(
     reported, which the first trial tells otherwise. ``phases``, ``claims`` and ``question`` are those of a study.
     StudyError or UserError for what can't be; once trials run, what can't be written is told and harms none of them.
     """
-    content = {"name": name, "question": question, "claims": list(claims)}
+    content: dict[str, Any] = {"name": name, "question": question, "claims": list(claims)}
     content |= {} if phases is None else {"phases": dict(phases)}
     return TuneRun(content, axes, seed, quantities or {}, storage)
 
 
-class TuneRun(tune.Callback):  # type: ignore[misc]
+class TuneRun(tune.Callback):
     """Writes each trial that ends into a run's folder."""
 
     def __init__(
@@ -118,8 +119,7 @@ class TuneRun(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """Write a trial as failed."""
-        lines = [line for line in str(trial.get_error() or "").splitlines() if line.strip()]
-        self._guarded(f"trial {trial}", lambda: self._ended(trial, "failed", lines[-1][:300] if lines else "unknown"))
+        self._guarded(f"trial {trial}", lambda: self._ended(trial, "failed", _last_line(trial.error_file)))
 
     def on_experiment_end(self, trials: Any, **_: Any) -> None:
         """Make the tables and the picture."""
@@ -227,10 +227,8 @@ class TuneRun(tune.Callback):  # type: ignore[misc]
     def _known(self) -> None:
         """Go on with a run that another fit has begun: the Tuner was restored, or has further trials."""
         study = load_resolved(self._folder.study)
-        ours = isinstance(study, ProgramStudy) and study.signature.kind == "tune"
-        if not ours or not study.program.startswith(f"{IN_PYTHON}:"):  # type: ignore[union-attr]
+        if not isinstance(study, ProgramStudy) or not _is_ours(study):
             raise OtherStudyError(self._folder.name, ["the run was made by no tune_callback"])
-        assert isinstance(study, ProgramStudy)
         schema = shard_schema(study)
         self._program = study.program.partition(":")[2]
         self._kinds = self._kinds or dict(study.signature.quantities)
@@ -251,10 +249,24 @@ class TuneRun(tune.Callback):  # type: ignore[misc]
         self._n_before = len(self._trained)
 
 
+def _last_line(file: str | None) -> str:
+    """Return what an error file of Tune's ends with."""
+    with suppress(OSError):
+        lines = [line for line in Path(file or "").read_text().splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "unknown"
+    return "unknown"
+
+
+def _is_ours(study: ProgramStudy) -> bool:
+    return study.signature.kind == "tune" and study.program.startswith(f"{IN_PYTHON}:")
+
+
 def _scalars(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a map can have: numbers, text, truth values and None."""
     plain = {valid_name(name): value.item() if hasattr(value, "item") else value for name, value in config.items()}
-    return {name: value for name, value in plain.items() if value is None or isinstance(value, bool | int | float | str)}
+    return {
+        name: value for name, value in plain.items() if value is None or isinstance(value, bool | int | float | str)
+    }
 
 
 def _in_order(values: Iterable[Any]) -> list[Any]:
@@ -266,7 +278,7 @@ def _result(one: _Trained, study: ProgramStudy) -> TrialResult:
     parameters = {parameter.name: parameter for parameter in study.parameters}
     settings = {name: parameters[name].value_of(value) for name, value in one.settings.items()}
     return TrialResult(
-        trial=study.trial(settings, one.seed),  # type: ignore[arg-type]
+        trial=study.trial(settings, one.seed),
         status=one.status,
         steps=one.steps,
         curves=one.curves,
