@@ -28,6 +28,7 @@ LONG = (  # the longest first; what mostly waits for Rays of its own takes turns
     "training/test_on_meta.py", "running/test_runners.py", "serving/test_serving_queue.py",
     "serving/test_serving_page.py", "training/test_population.py", "test_cluster_files.py", "results/test_remote.py",
     "figures/test_page.py", "test_notebooks.py", "running/test_kernels.py", "results/test_compact.py",
+    "test_examples.py", "test_tune_callback.py", "programs/test_adapters.py",
     "figures/test_inside.py", "planning/test_calibration.py", "running/test_memory.py",
 )  # fmt: skip
 
