@@ -11,7 +11,7 @@ FAST = study planning/test_packs.py tasks phases diagram representations test_ar
   figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \
   running/test_slots.py running/test_tokens.py running/test_ray_feed.py auditing/test_reading.py auditing/test_effort.py
 
-.PHONY: demo test test-slow test-changed fast lint bench search-maps chaos reproduction clean
+.PHONY: demo adapters test test-slow test-changed fast lint bench search-maps chaos reproduction clean
 
 demo: $(VENV)/.demo
 	$(BIN)/phasemap run studies/quickstart.yaml
@@ -19,6 +19,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/pytest $(WORKERS)
+
+# Lightning, Transformers and JAX: without them `make test` skips what needs them.
+adapters: $(VENV)/.adapters
 
 fast: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --quiet $(addprefix tests/,$(FAST))
@@ -61,3 +64,7 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.adapters: $(VENV)/.dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,adapters]'
+	touch $@

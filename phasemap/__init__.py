@@ -16,6 +16,7 @@ from phasemap._version import __version__
 
 if TYPE_CHECKING:
     from phasemap import sweeps
+    from phasemap.adapters.tune import tune_callback
     from phasemap.api import label, load_network, relabel, run
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
@@ -47,6 +48,7 @@ _HOMES = {
     "relabel": "phasemap.api",
     "run": "phasemap.api",
     "sweeps": "phasemap.sweeps",
+    "tune_callback": "phasemap.adapters.tune",
 }
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "relabel",
     "run",
     "sweeps",
+    "tune_callback",
 ]
 
 

@@ -13,14 +13,17 @@ import phasemap
 ROOT = Path(phasemap.__file__).parent
 ORDER = [
     "study", "tasks", "phases", "representations", "training", "results",
-    "diagram", "search", "planning", "figures", "running", "auditing",
+    "diagram", "search", "planning", "figures", "running", "auditing", "adapters",
 ]  # fmt: skip
 TOP = ["_version", "__init__", "maps", "runs", "bundle", "api", "sweeps", "serving", "cli", "__main__"]
 ROOMS = {
-    "torch": {"training", "representations"},
+    "torch": {"training", "representations", "adapters"},
     "numba": {"training"},
-    "ray": {"running"},
+    "ray": {"running", "adapters"},
     "matplotlib": {"figures"},
+    "lightning": {"adapters"},
+    "transformers": {"adapters"},
+    "jax": {"adapters"},
 }
 
 
@@ -110,7 +113,7 @@ def test_runs_tables_and_workers_start_without_what_takes_a_second_to_import(mod
 
 
 def test_the_public_face_is_small_and_resolves():
-    assert len(phasemap.__all__) <= 20
+    assert len(phasemap.__all__) <= 21
     for name in phasemap.__all__:
         assert getattr(phasemap, name) is not None
     with pytest.raises(AttributeError, match="nothing_there"):

@@ -168,6 +168,7 @@ def _marks_at(study: Study, frame: pd.DataFrame, points: pd.DataFrame) -> NDArra
     """Return the number of each point's mark at a step; which trials failed or diverged is known of the end only."""
     grid = {name: frame[name].to_numpy() for name in ("subphase", "n_seeds")}
     grid |= {name: points[name].to_numpy() for name in ("n_failed", "n_diverged")}
+    grid["inferred"] = frame["inferred"].to_numpy() if "inferred" in frame else np.zeros(len(frame), dtype=bool)
     names = {name: number for number, name in enumerate(marks_of(study.phases))}
     return np.asarray([names[name] for name in cell_marks(Panel(facet={}, grid=grid), "subphase")], dtype=np.uint8)
 

@@ -72,13 +72,21 @@ class _TuneSession:
                 "which goes on by trial.steps(n, state=...)"
             )
         self._iteration += 1
-        numbers = {
-            re.sub(r"\W+", "_", name).strip("_"): value
-            for name, value in metrics.items()
-            if name != "training_iteration" and not isinstance(value, bool | str | Mapping | list | tuple)
-        }
-        step = metrics.get("training_iteration", self._iteration)
-        self._context.report_some(step, numbers)
+        self._context.report_some(metrics.get("training_iteration", self._iteration), numbers_of(metrics))
+
+
+def valid_name(name: str) -> str:
+    """Return a name of Ray Tune's, ``eval/loss``, as one of phasemap's."""
+    return re.sub(r"\W+", "_", name).strip("_")
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a report of Ray Tune's may be a number, by valid names."""
+    return {
+        valid_name(name): value
+        for name, value in metrics.items()
+        if name != "training_iteration" and not isinstance(value, bool | str | Mapping | list | tuple)
+    }
 
 
 def _call_optuna(function: Callable[..., Any], context: TrialContext) -> None:

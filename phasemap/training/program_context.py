@@ -96,6 +96,11 @@ class TrialContext:
             self._scratch = tempfile.TemporaryDirectory(prefix="pm-trial-", ignore_cleanup_errors=True)
         return Path(self._scratch.name)
 
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The names of what is reported; none where the first report is to tell."""
+        return tuple(self._quantities)
+
     def report(self, step: int, **quantities: Any) -> None:
         """Record the quantities at a step; every declared one, each a number."""
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
@@ -128,7 +133,7 @@ class TrialContext:
         for step in range(first, n + 1):
             yield step
             self._surroundings.on_progress(step / n)
-            if state is not None and self._due():
+            if state is not None and self.save_due:
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:
@@ -142,7 +147,7 @@ class TrialContext:
     def save(self, state: Any) -> None:
         """Save a state of tensors, numbers, text and containers of them, where 20 s have passed since the last."""
         content = plain(state)
-        if self._due():
+        if self.save_due:
             self._keep({"own": content})
 
     @property
@@ -153,7 +158,9 @@ class TrialContext:
         self._resume(self._saved)
         return self._saved["own"]
 
-    def _due(self) -> bool:
+    @property
+    def save_due(self) -> bool:
+        """Whether ``save`` would keep a state now: for one that takes long to put together."""
         surroundings = self._surroundings
         return surroundings.save is not None and time.monotonic() - self._last_save >= surroundings.save_seconds
 
