@@ -172,7 +172,11 @@ def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
     """Name the mark of each cell: its label, or why it has none (failed, diverged, missing, or it can't be told)."""
     column = metric if metric in LABEL_METRICS else "subphase"
     labels = panel.grid[column]
-    reasons = [(panel.grid["n_seeds"] > 0) | panel.grid["inferred"].astype(bool), panel.grid["n_failed"] > 0, panel.grid["n_diverged"] > 0]
+    reasons = [
+        (panel.grid["n_seeds"] > 0) | panel.grid["inferred"].astype(bool),
+        panel.grid["n_failed"] > 0,
+        panel.grid["n_diverged"] > 0,
+    ]
     state = np.select(reasons, ["unlabelled", "failed", "diverged"], "missing")
     return np.where(pd.isna(labels), state.astype(object), labels)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
@@ -27,6 +28,8 @@ from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside, Seen
 from phasemap.training.networks import load_weights
+from phasemap.training.one_by_one import OneByOneKernel
+from phasemap.training.own_probe import probe
 from phasemap.training.recording import (
     Evaluation,
     InsideRecord,
@@ -113,7 +116,10 @@ def make_kernel(
     train at once.
     ``fused``: where there are fused passes, and numba to compile them, they are used.
     """
-    if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
+    own = isinstance(trials[0], OwnTrial) and trials[0].parts.code
+    if isinstance(trials[0], OwnTrial) and own and probe(trials[0]).alone:
+        return OneByOneKernel(trials, examples, device)
+    if not own and device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
         return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
         if trials[0].model == "transformer":
@@ -291,6 +297,7 @@ class _Training:
             train_seconds=seconds,
             device=str(self.device),
             kernel=self.kernel.name,
+            texts=_texts(self.trials[member]),
             inside=tuple(inside.records),
         )
         if recorder.diverged:
@@ -314,6 +321,11 @@ def network_of(
             raise UserError(f"trial {trial} diverges: it has no trained network")
         weights = result.weights
     return load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+
+
+def _texts(trial: NetworkTrial) -> dict[str, str]:
+    """Return what is told of a trial in words: the hash of a user's code."""
+    return {"source": trial.parts.source} if isinstance(trial, OwnTrial) else {}
 
 
 def _unnamed(name: str) -> str:
