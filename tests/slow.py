@@ -20,7 +20,16 @@ GROUPS = {
         *("phasemap/results/folder.py", "phasemap/results/lock.py", "phasemap/results/shards.py"),
         *("phasemap/results/merge.py", "phasemap/planning", "phasemap/study/trials.py"),
         *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
-        "tests/conftest.py",
+        *("tests/running/test_kill.py", "tests/running/test_adaptive.py", "tests/conftest.py"),
+    ),
+    "clusters": (
+        *("phasemap/running", "phasemap/cli/jobs.py", "phasemap/cli/run.py", "phasemap/results/folder.py", "cluster"),
+        *("tests/running/clusters.py", "tests/running/test_jobs.py", "tests/running/test_growing.py"),
+        *("tests/test_cluster_files.py", "tests/processes.py"),
+    ),
+    "programs": (
+        *("phasemap/running", "phasemap/training/program_context.py", "phasemap/training/program_state.py"),
+        *("tests/programs/program_tools.py", "tests/programs/test_program_kills.py", "tests/processes.py"),
     ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),

@@ -112,6 +112,7 @@ exec "$@"
 """
 
 
+@pytest.mark.slow(group="clusters")
 def test_the_ray_part_of_the_slurm_script_runs_a_study_and_ends_every_process(tmp_path):
     """Slurm's own commands are stood in for: each node of the allocation is this machine."""
     commands = tmp_path / "bin"

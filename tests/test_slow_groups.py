@@ -57,12 +57,12 @@ def test_nothing_is_run_where_nothing_has_changed_since_the_record(checkout):
 @pytest.mark.parametrize(
     ("path", "groups"),
     [
-        ("phasemap/running/driver.py", ["chaos"]),
+        ("phasemap/running/driver.py", ["chaos", "clusters", "programs"]),
         ("phasemap/search/sampler.py", ["search"]),
         ("phasemap/diagram/points.py", ["search", "report"]),
         ("phasemap/results/shards.py", ["chaos", "report"]),
         ("tests/data/search/space.yaml", ["search"]),
-        ("constraints.txt", ["chaos", "search", "report"]),
+        ("constraints.txt", list(slow.GROUPS)),
     ],
 )
 def test_a_group_is_run_when_a_file_that_it_covers_is_changed_added_or_removed(checkout, path, groups):

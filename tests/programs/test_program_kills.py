@@ -177,6 +177,7 @@ def invoke(*arguments):
     return CliRunner().invoke(cli, [*map(str, arguments)])
 
 
+@pytest.mark.slow(group="programs")
 def test_a_run_on_ray_whose_program_worker_and_driver_are_killed_loses_nothing(tmp_path):
     axes = {"lr": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}
     content = {"axes": axes, "seeds": 2, "fixed": {"pause": 0.1}, "resources": {"pack_size": 3}}

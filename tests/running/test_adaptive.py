@@ -148,6 +148,7 @@ def start(tmp_path):
         end(process)
 
 
+@pytest.mark.slow(group="chaos")
 def test_a_killed_search_goes_on_on_ray_and_trains_nothing_twice(start, tmp_path):
     folder = RunFolder(tmp_path / "searched")
     first = start()

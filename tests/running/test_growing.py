@@ -18,6 +18,7 @@ def cluster():
     made.stop()
 
 
+@pytest.mark.slow(group="clusters")
 def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_again(cluster):
     path = cluster.home / "small.yaml"
     path.write_text(SMALL + "resources: {pack_size: 1}\n")
@@ -34,6 +35,7 @@ def test_a_cluster_of_no_nodes_grows_for_a_study_that_says_how_much_and_shrinks_
     wait_for(lambda: len(cluster.raylets()) == 1, what="the end of the idle nodes")
 
 
+@pytest.mark.slow(group="clusters")
 def test_packs_share_a_gpu_in_fractions_and_go_nowhere_else(cluster):
     """Ray only counts GPUs: this one is a number, and its packs train on the node's CPUs."""
     with_gpu, without = cluster.add(3, gpus=1), cluster.add(1)

@@ -72,6 +72,7 @@ def rows(trials):
     return trials.drop(columns=["train_seconds", "host"]).sort_values("trial_id").to_csv(index=False)
 
 
+@pytest.mark.slow(group="clusters")
 def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, study, tmp_path):
     path = study(SMALL + "resources: {pack_size: 2}\n", "small")
     done = cluster.run("submit", path, *place(cluster), "--follow", "--json")
@@ -89,6 +90,7 @@ def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, stu
     assert "pack" in ask(cluster, "logs", "small", "--storage", cluster.storage).stdout
 
 
+@pytest.mark.slow(group="clusters")
 def test_nothing_is_lost_or_trained_twice_when_a_worker_and_a_node_are_killed(cluster, tmp_path):
     """The driver and the head are killed too in test_chaos.py."""
     text = LONGER.format(name="chaos", steps=3000, seeds=5, pack_size=2)
@@ -101,6 +103,7 @@ def test_nothing_is_lost_or_trained_twice_when_a_worker_and_a_node_are_killed(cl
     assert without_packs(derive(chaos.folder).trials) == without_packs(derive(undisturbed).trials)
 
 
+@pytest.mark.slow(group="clusters")
 def test_a_cancelled_job_ends_in_order_and_a_second_is_refused_while_it_runs(cluster, study):
     path = study(LONGER.format(name="cancelled", steps=20_000, seeds=2, pack_size=2), "cancelled")
     first = cluster.run("submit", path, *place(cluster))
@@ -117,6 +120,7 @@ def test_a_cancelled_job_ends_in_order_and_a_second_is_refused_while_it_runs(clu
     assert ask(cluster, "cancel", "cancelled", "--address", cluster.address).exit_code == 2
 
 
+@pytest.mark.slow(group="clusters")
 def test_a_run_from_inside_the_cluster_and_a_wheel_of_another_version(cluster, study, tmp_path):
     path = study(SMALL.replace("name: small", "name: inside"), "inside")
     words = ("run", path, "--storage", cluster.storage, "--address", cluster.gcs_address)
@@ -150,6 +154,7 @@ def other_server():
     server.server_close()
 
 
+@pytest.mark.slow(group="clusters")
 @pytest.mark.parametrize("command", ["submit", "status", "logs", "cancel"])
 def test_a_missing_or_wrong_token_is_told_with_3(cluster, study, command):
     words = [command, study(SMALL, "small") if command == "submit" else "small", "--address", cluster.address]
@@ -159,6 +164,7 @@ def test_a_missing_or_wrong_token_is_told_with_3(cluster, study, command):
         assert (found.exit_code, message in found.stderr) == (3, True), found.stderr
 
 
+@pytest.mark.slow(group="clusters")
 def test_a_driver_without_the_right_token_is_refused_with_3(cluster, strangers):
     for name, process in strangers.items():
         _, err = process.communicate(timeout=60)

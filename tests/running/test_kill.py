@@ -81,6 +81,7 @@ def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
     assert not list(start.folder.path.rglob("*.tmp*"))
 
 
+@pytest.mark.slow(group="chaos")
 def test_a_killed_worker_is_replaced_its_pack_goes_on_and_packs_still_train_two_at_a_time(start, undisturbed):
     process = start("--cpus", "2")
     wait_for(lambda: shards(start.folder) and len(busy_workers(process)) == 2, what="two busy workers and a shard")

@@ -41,7 +41,9 @@ def searched(name, seed, **search):
     return full, full.driven(24, seed)
 
 
-@pytest.mark.parametrize("seed", UNSEEN)
+@pytest.mark.parametrize(
+    "seed", [UNSEEN[0], *(pytest.param(seed, marks=pytest.mark.slow(group="search")) for seed in UNSEEN[1:])]
+)
 @pytest.mark.parametrize("name", MAPS)
 def test_fifteen_percent_of_the_trials_give_the_map(name, seed):
     full, trials = searched(name, seed)
