@@ -167,7 +167,7 @@ def _page(study: Study) -> dict[str, Any]:
 def _marks_at(study: Study, frame: pd.DataFrame, points: pd.DataFrame) -> NDArray[np.uint8]:
     """Return the number of each point's mark at a step; which trials failed or diverged is known of the end only."""
     grid = {name: frame[name].to_numpy() for name in ("subphase", "n_seeds")}
-    grid |= {name: points[name].to_numpy() for name in ("n_failed", "n_diverged")}
+    grid |= {name: points[name].to_numpy() for name in ("n_failed", "n_diverged", "inferred")}
     names = {name: number for number, name in enumerate(marks_of(study.phases))}
     return np.asarray([names[name] for name in cell_marks(Panel(facet={}, grid=grid), "subphase")], dtype=np.uint8)
 
