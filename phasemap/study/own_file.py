@@ -113,8 +113,8 @@ class OwnReader(NetworkReader):
         for part in parts:
             for name in part.names:
                 if name in taken:
-                    found = f"has a parameter {name}, which is {taken[name]} too"
-                    self.wrong(ROLES[part.role], f"= {part.reference}: {found}; allowed: another name")
+                    clash = f"has a parameter {name}, which is {taken[name]} too"
+                    self.wrong(ROLES[part.role], f"= {part.reference}: {clash}; allowed: another name")
                 taken[name] = f"a parameter of {part.reference}"
         self.stop_if_wrong()
         return parts
