@@ -84,7 +84,7 @@ def build_network(trial: NetworkTrial, data: Dataset) -> nn.Module:
 
 
 def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Build one network with the given weights, named as ``named_weights`` does; a user's own as its class made it."""
+    """Build one network with the given weights, named as ``named_weights`` does."""
     network = build_network(trial, data)
     if isinstance(network, OwnNetwork):
         return network.loaded(weights)

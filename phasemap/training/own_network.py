@@ -55,12 +55,13 @@ class OwnNetwork(nn.Module):
             self.own = GivenDropout(self.own.p, self._tape)
         return self._tape
 
-    def loaded(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-        """Return the user's module with the given weights and buffers, ready to answer."""
+    def loaded(self, weights: Mapping[str, torch.Tensor]) -> OwnNetwork:
+        """Return the network with the given weights and buffers, ready to answer."""
         state = self.own.state_dict()
         for name, value in weights.items():
             state[name].copy_(value)
-        return self.own.eval()
+        self.own.eval()
+        return self
 
 
 class Tape:

@@ -29,6 +29,7 @@ from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside, Seen
 from phasemap.training.networks import load_weights
 from phasemap.training.one_by_one import OneByOneKernel
+from phasemap.training.own_network import OwnNetwork
 from phasemap.training.own_probe import probe
 from phasemap.training.recording import (
     Evaluation,
@@ -312,6 +313,8 @@ def network_of(
 ) -> torch.nn.Module:
     """Build a trial's trained network from its weights; without them the trial is trained again on the CPU.
 
+    A user's network is returned as its class made it.
+
     UserError if that training diverges.
     """
     if weights is None:
@@ -320,7 +323,8 @@ def network_of(
         if result.weights is None:
             raise UserError(f"trial {trial} diverges: it has no trained network")
         weights = result.weights
-    return load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+    network = load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+    return network.own if isinstance(network, OwnNetwork) else network
 
 
 def _texts(trial: NetworkTrial) -> dict[str, str]:

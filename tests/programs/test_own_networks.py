@@ -221,6 +221,19 @@ def test_buffers_and_frozen_weights_are_each_network_s_own_and_are_not_trained(t
         assert np.array_equal(network.out.weight.detach().numpy(), result.weights["out.weight"])
 
 
+@pytest.mark.parametrize("kind", ["ConvNet", "Normed"])
+def test_what_is_recorded_inside_a_network_of_a_user(tmp_path, kind):
+    _, (trial,) = own_trials(tmp_path, model={"kind": f"nets.py:{kind}"}, axes={"corruption": [0.4]})
+    (result,) = results_of([trial], record=("norms", "logits", "weights"))
+    kinds = {record.record for record in result.inside}
+    assert kinds == {"norms", "logits"}
+    (corrupted,) = [record for record in result.inside if record.series == "corrupted"]
+    assert len(corrupted.columns["index"]) == result.facts["n_corrupted"]
+    assert np.isfinite(corrupted.columns["logit_true"]).all()
+    named = {record.series for record in result.inside if record.record == "norms"}
+    assert named or result.weights
+
+
 def test_running_statistics_are_kept_with_the_weights(tmp_path):
     _, (trial,) = own_trials(tmp_path, model={"kind": "nets.py:Normed"}, axes={"corruption": [0]})
     (result,) = results_of([trial], record=("weights",))
