@@ -29,6 +29,7 @@ LONG = (  # the longest first; what mostly waits for Rays of its own takes turns
     "serving/test_serving_page.py", "training/test_population.py", "test_cluster_files.py", "results/test_remote.py",
     "figures/test_page.py", "test_notebooks.py", "running/test_kernels.py", "results/test_compact.py",
     "figures/test_inside.py", "planning/test_calibration.py", "running/test_memory.py",
+    "programs/test_own_networks.py", "programs/test_own_studies.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
