@@ -129,7 +129,7 @@ def common_edges(values: Floats, n_bins: int = 40) -> Floats:
 
 MOST_COLUMNS = 12
 NOT_RECORDED = "not recorded"
-LABEL_COLUMNS = ("subphase", "n_seeds", "n_failed", "n_diverged")
+LABEL_COLUMNS = ("subphase", "n_seeds", "n_failed", "n_diverged", "inferred")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
+from phasemap.study.own_study import OwnStudy
+from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import count_trials, expand, grid_ids
@@ -109,7 +111,20 @@ def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
     """Return what of a plan depends on who trains: phasemap by one of its kernels, or a program."""
     if isinstance(study, ProgramStudy):
         return {"program": True, "trial_seconds": stored_seconds(folder)}
-    return {"record": study.record, "kernel": choose_kernel(folder)}
+    kernel = choose_kernel(folder)
+    if isinstance(study, OwnStudy) and study.parts.code:
+        kernel = KernelChoice(notice=alone_notice(study))
+    return {"record": study.record, "kernel": kernel}
+
+
+def alone_notice(study: OwnStudy) -> str | None:
+    """Say that a user's networks are trained one after the other, and why; None where they are trained at once."""
+    from phasemap.training.own_probe import probe
+
+    first = next(expand(study))
+    alone = probe(first).alone if isinstance(first, OwnTrial) else None
+    part = study.parts.get("model") or study.parts.get("loss")
+    return f"{part.name} is trained one network after the other: {alone}" if alone and part else None
 
 
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,9 @@ from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL
+from phasemap.study.own_code import present_parts
+from phasemap.study.own_study import OwnStudy
+from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
 from phasemap.study.programs import present_source
 from phasemap.study.spec import Study, Trial
@@ -52,7 +55,7 @@ def replay_trial(folder: RunFolder, study: Study, trial_id: str, *, quiet: bool 
     if isinstance(study, ProgramStudy):
         replayed = _run_program(study, trial, device)
     else:
-        replayed = _train(trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
+        replayed = _train(study, trial, device, fused=kernel == FUSED_KERNEL, quiet=quiet)
     used, by = replayed["device"][0].as_py(), replayed["kernel"][0].as_py()
     return Replay(
         trial=trial,
@@ -82,19 +85,22 @@ def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
     return row
 
 
-def _train(trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
-    """Train the trial in a pack of its own and return its shard row."""
+def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
+    """Train the trial in a pack of its own, with a user's present code, and return its shard row."""
     from phasemap.training.population import Hooks, make_kernel, pick_device, train_pack
 
     try:
         device = pick_device(wanted)
     except RuntimeError:
         device = pick_device("cpu")
+    if isinstance(trial, OwnTrial):
+        trial = replace(trial, parts=present_parts(trial.parts))
     pack = make_pack([trial])
     with Progress([pack], reused={}, quiet=quiet) as progress:
         hooks = Hooks(on_progress=lambda p: progress.tell(Advanced(pack_id=pack.pack_id, share=p.step / p.steps)))
         kernel = partial(make_kernel, fused=fused)
-        return shard_table(pack.pack_id, train_pack(networks(pack.trials), device=device, hooks=hooks, kernel=kernel))
+        results = train_pack(networks(pack.trials), device=device, hooks=hooks, kernel=kernel)
+    return shard_table(pack.pack_id, results, shard_schema(study), study.declared)
 
 
 def _run_program(study: ProgramStudy, trial: Trial, device: str) -> pa.Table:
@@ -113,9 +119,13 @@ def _run_program(study: ProgramStudy, trial: Trial, device: str) -> pa.Table:
 
 def _other_source(study: Study, stored: pa.Table) -> list[str]:
     """Say that a program's code is another than when the trial was trained."""
-    if not isinstance(study, ProgramStudy):
+    if isinstance(study, ProgramStudy):
+        now = present_source(study.signature)
+    elif isinstance(study, OwnStudy):
+        now = present_parts(study.parts).source
+    else:
         return []
-    then, now = stored["source"][0].as_py(), present_source(study.signature)
+    then = stored["source"][0].as_py()
     return [f"trained by the program's source {then}, replayed by {now}"] if now not in (None, then) else []
 
 

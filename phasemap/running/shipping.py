@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from phasemap.study.errors import UserError
+from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_source import file_of, place_of, source_files
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.programs import IN_PYTHON
@@ -21,6 +22,8 @@ def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
 
     ``ship`` is a folder inside the study's, all of which goes.
     """
+    if isinstance(study, OwnStudy):
+        return _of_parts(study, ship)
     if not isinstance(study, ProgramStudy):
         if ship is not None:
             raise UserError(f"--ship {ship}: a study of phasemap's own networks needs no files; allowed: leave it out")
@@ -32,7 +35,21 @@ def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
     files = source_files(file_of(place, folder)) if place.in_file else []
     if ship is not None:
         files += _inside(ship, folder if place.in_file else Path.cwd())
-    found = {file.relative_to(folder).as_posix(): file for file in files} if files else {}
+    return _not_too_large({file.relative_to(folder).as_posix(): file for file in files} if files else {})
+
+
+def _of_parts(study: OwnStudy, ship: Path | None) -> dict[str, Path]:
+    """Return the files of a user's network, data, optimizer and loss."""
+    found: dict[str, Path] = {}
+    for part in study.parts.parts:
+        place, folder = place_of(part.reference), Path(part.folder or Path.cwd())
+        files = source_files(file_of(place, folder)) if place.in_file else []
+        files += _inside(ship, folder) if ship is not None else []
+        found |= {file.relative_to(folder).as_posix(): file for file in files}
+    return _not_too_large(found)
+
+
+def _not_too_large(found: dict[str, Path]) -> dict[str, Path]:
     size = sum(file.stat().st_size for file in found.values())
     if size > MOST_BYTES:
         raise UserError(
@@ -64,6 +81,9 @@ def copy_files(files: Mapping[str, Path], target: Path) -> None:
 
 def needed_module(study: Study) -> str | None:
     """Return the module that must be installed on a cluster for a study; None where its program is sent."""
+    if isinstance(study, OwnStudy):
+        places = [place_of(part.reference) for part in study.parts.parts]
+        return next((place.code for place in places if not place.in_file), None)
     if not isinstance(study, ProgramStudy):
         return None
     place = place_of(study.program)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from phasemap.study.changes_of_own import own_changes, own_contradictions
 from phasemap.study.changes_of_programs import program_changes, program_contradictions
 from phasemap.study.combinations import values_of
+from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
 
 
 def contradictions(old: Study, new: Study, *, accept_source: bool = False) -> list[str]:
@@ -21,6 +23,12 @@ def contradictions(old: Study, new: Study, *, accept_source: bool = False) -> li
         found = program_contradictions(old, new, accept_source=accept_source)
         if found or old.version != new.version:
             return found
+    elif isinstance(old, OwnStudy) and isinstance(new, OwnStudy):
+        found = own_contradictions(old, new, accept_source=accept_source)
+        if found or old.parts.version != new.parts.version:
+            return found
+    elif isinstance(old, NetworkStudy) and isinstance(new, NetworkStudy) and type(old) is not type(new):
+        return ["task, model, optimizer or loss: code of a user in one of the two only"]
     elif type(old) is not type(new):
         return ["program: one of the two trains phasemap's own networks"]
     for name in dict.fromkeys((*old.declared, *new.declared)):
@@ -40,6 +48,8 @@ def changes(old: Study, new: Study) -> Iterator[str]:
     """Yield in words what a changed study widens or changes."""
     if isinstance(old, ProgramStudy) and isinstance(new, ProgramStudy):
         yield from program_changes(old, new)
+    if isinstance(old, OwnStudy) and isinstance(new, OwnStudy):
+        yield from own_changes(old, new)
     for name in dict.fromkeys((*old.axis_names, *new.axis_names)):
         before = [value for _, value in values_of(old, name)] if name in old.declared else []
         after = [value for _, value in values_of(new, name)] if name in new.declared else []

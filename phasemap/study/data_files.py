@@ -26,6 +26,7 @@ class Arrays:
     labels: NDArray[np.int64]  # (M,) in 0..n_classes - 1, in the order of np.unique(y)
     n_classes: int
     groups: NDArray[np.int64] | None = None  # (M,) in 0..n_groups - 1
+    shape: tuple[int, ...] = ()  # of one example before it was flattened
 
 
 def absolute(folder: Path, path: str) -> str:
@@ -51,11 +52,11 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
     messages = [found for found in (x, y) if isinstance(found, str)]
     features, labels = (None if isinstance(found, str) else found for found in (x, y))
     if features is not None:
-        messages += _wrong_features(features)
+        messages += wrong_features(features)
     if labels is not None:
-        messages += _wrong_labels(labels)
+        messages += wrong_labels(labels)
     if features is not None and labels is not None and features.ndim and labels.ndim == 1:
-        messages += _wrong_lengths(len(features), len(labels))
+        messages += wrong_lengths(len(features), len(labels))
     groups = _groups(path, 0 if labels is None else len(labels))
     if isinstance(groups, str):
         messages.append(groups)
@@ -67,6 +68,7 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
         labels=codes.astype(np.int64),
         n_classes=len(classes),
         groups=groups,
+        shape=features.shape[1:],
     )
 
 
@@ -103,7 +105,8 @@ def _array(path: str, name: str) -> NDArray[Any] | str:
         return "is not an .npz file, or a damaged one; allowed: an .npz with X and y (numpy.savez)"
 
 
-def _wrong_features(x: NDArray[Any]) -> list[str]:
+def wrong_features(x: NDArray[Any]) -> list[str]:
+    """Say what is wrong with inputs."""
     if x.dtype.kind not in "fiub":
         return [f"X holds {x.dtype}; allowed: real numbers"]
     if x.ndim == 0 or x.size == 0:
@@ -116,7 +119,8 @@ def _wrong_features(x: NDArray[Any]) -> list[str]:
     return [f"X has {bad.sum()} values that are NaN or infinite in float32, the first is X[{first}]"]
 
 
-def _wrong_labels(y: NDArray[Any]) -> list[str]:
+def wrong_labels(y: NDArray[Any]) -> list[str]:
+    """Say what is wrong with labels."""
     if y.ndim != 1:
         return [f"y has the shape {y.shape}; allowed: one label an example, (examples,)"]
     if y.dtype.kind not in "fiubUS":
@@ -133,7 +137,8 @@ def _wrong_labels(y: NDArray[Any]) -> list[str]:
     return [f"y has {classes} {'class' if classes == 1 else 'classes'}; allowed: at least 2"] if classes < 2 else []
 
 
-def _wrong_lengths(n_features: int, n_labels: int) -> list[str]:
+def wrong_lengths(n_features: int, n_labels: int) -> list[str]:
+    """Say that there are not as many labels as inputs."""
     if n_features == n_labels:
         return []
     return [f"X has {n_features} examples, y has {n_labels} labels; allowed: equally many"]

@@ -11,6 +11,7 @@ from phasemap.study.checks import check_rule
 from phasemap.study.errors import UserError
 from phasemap.study.imported import ImportedReader, ImportedStudy
 from phasemap.study.network_file import NetworkReader
+from phasemap.study.own_file import OwnReader, names_code
 from phasemap.study.program_file import ProgramReader
 from phasemap.study.program_source import function_hash
 from phasemap.study.programs import IMPORTED, IN_PYTHON, read_function
@@ -97,6 +98,10 @@ def parse_study(
         return ProgramReader(
             document, stored=not data_needed, files_allowed=files_allowed, allowed=tuple(programs)
         ).study()
+    if names_code(document.content):
+        return OwnReader(document, stored=not data_needed, files_allowed=files_allowed, allowed=tuple(programs)).study(
+            data_needed=data_needed
+        )
     return NetworkReader(document, files_allowed=files_allowed).study(data_needed=data_needed)
 
 

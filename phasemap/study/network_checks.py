@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from phasemap.study.combinations import Found, together, values_of
 from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.own_study import OwnStudy
 from phasemap.study.spec import Study
 
 OF_TRANSFORMERS = ("heads", "mlp_factor", "weight_tying")
@@ -15,6 +16,10 @@ OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
 
 def check_networks(study: Study) -> Iterator[Found]:
     """Yield (path, message) for networks and trainings that can't be."""
+    yield from _batches(study)
+    yield from _precisions(study)
+    if isinstance(study, OwnStudy) and study.parts.get("model"):
+        return
     yield from _depths(study)
     yield from _heads(study)
     for (_, model), (path, norm) in together(study, "model", "norm"):
@@ -23,8 +28,6 @@ def check_networks(study: Study) -> Iterator[Found]:
     for (_, model), (_, depth), (path, init) in together(study, "model", "depth", "init"):
         if init == "lazy" and (model == "transformer" or depth == 2):
             yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
-    yield from _batches(study)
-    yield from _precisions(study)
 
 
 def check_record(study: Study) -> Iterator[Found]:
@@ -39,6 +42,10 @@ def check_record(study: Study) -> Iterator[Found]:
 
 def _no_meaning(study: Study, record: str) -> Iterator[str]:
     """Say for which of a study's networks a record about periodic neurons has no meaning."""
+    for role in ("task", "model") if isinstance(study, OwnStudy) else ():
+        if part := study.parts.get(role):  # type: ignore[attr-defined]
+            yield f"{part.name}; allowed: phasemap's own networks on modular tasks, whose tokens have a cyclic order"
+            return
     for (_, task), (_, modulus) in together(study, "task", "modulus"):
         if not task.startswith("modular"):
             yield f"task {task}; allowed: modular tasks, whose tokens have a cyclic order"

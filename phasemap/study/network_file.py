@@ -11,6 +11,8 @@ from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
 from phasemap.study.errors import BadFileError
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.own_code import is_reference
+from phasemap.study.own_parts import ROLES
 from phasemap.study.reader import Reader
 from phasemap.study.settings import Setting
 from phasemap.study.spec import NetworkStudy, ResourceSpec, Study
@@ -40,9 +42,7 @@ class NetworkReader(Reader):
         sections = {key: self.section((key,), model, content.get(key, {})) for key, model in SECTIONS.items()}
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
-        sections["task"] = sections["task"].model_copy(
-            update={name: self.resolved(("task", name), name, getattr(sections["task"], name)) for name in NAMING_FILES}
-        )
+        sections["task"] = self.with_files(sections["task"])
         values = self.common(ResourceSpec) | sections | {"axes": axes}
         values["phases"] = self.phases(("phases",), content.get("phases", {}))
         study = NetworkStudy.model_construct(**values)
@@ -54,6 +54,18 @@ class NetworkReader(Reader):
             self.wrong(path, message)
         self.stop_if_wrong()
         return study
+
+    def with_files(self, task: Any) -> Any:
+        """Return a task with absolute paths, and with a matrix in place of its file."""
+        named = {name: self.resolved(("task", name), name, getattr(task, name)) for name in NAMING_FILES}
+        return task.model_copy(update=named)
+
+    def allowed_for(self, name: str, found: Any) -> str:
+        """Say what an axis's values may be; code of a user is none."""
+        text = super().allowed_for(name, found)
+        if name not in ROLES or not is_reference(found):
+            return text
+        return f"{text} (code of yours stands under {'.'.join(ROLES[name])}, in a study for each)"
 
     def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
         """Make a data file's path absolute, and put a matrix in place of its file; other values stay as they are."""

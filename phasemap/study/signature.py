@@ -50,10 +50,15 @@ def kind_of(function: Any, *, decorated: bool) -> ProgramKind:
     )
 
 
-def parameters_of(function: Callable[..., Any], since: Mapping[str, int] | None = None) -> tuple[Parameter, ...]:
-    """Return a program's settings: its parameters but the first; SignatureError with all that is wrong with them."""
+def parameters_of(
+    function: Callable[..., Any], since: Mapping[str, int] | None = None, *, first: int = 1, given: tuple[str, ...] = ()
+) -> tuple[Parameter, ...]:
+    """Return a function's settings: its parameters but the first ones, and those that it is given otherwise.
+
+    SignatureError with all that is wrong with them.
+    """
     since, found, wrong = since or {}, [], []
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    parameters = [one for one in list(inspect.signature(function).parameters.values())[first:] if one.name not in given]
     for parameter in parameters:
         try:
             found.append(_parameter(function, parameter, since.get(parameter.name)))
@@ -115,7 +120,8 @@ def _resolved(function: Any, name: str, annotation: Any) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, getattr(inspect.unwrap(function), "__globals__", {}))
+        code = function.__init__ if inspect.isclass(function) else inspect.unwrap(function)
+        return eval(annotation, getattr(code, "__globals__", {}))
     except Exception:
         raise ValueError(
             f"has a parameter {name} of the type {annotation}, which can't be read; allowed: {TYPES_ALLOWED}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ from typing import Any
 from phasemap.study.data_files import read_arrays
 from phasemap.study.names import FACTS
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_parts import DataSize
+from phasemap.study.own_trial import OwnTrial
 
 MODULAR = ("modular_addition", "modular_multiplication")
 PARTS_TOLERANCE = 1e-6
@@ -39,16 +42,31 @@ def task_size(task: str, *, modulus: int, dataset: str, path: str | None) -> Tas
 
 
 def trial_size(trial: NetworkTrial) -> TaskSize:
-    """Return the size of a trial's data set."""
+    """Return the size of a trial's data set; of a user's own data as it was when the study was read."""
+    if isinstance(trial, OwnTrial) and (part := trial.parts.get("task")):
+        return own_size(part.name, trial.parts.size_of(trial.values_of(part)))
     return task_size(trial.task, modulus=trial.modulus, dataset=trial.dataset, path=trial.path)
+
+
+def own_size(name: str, data: DataSize) -> TaskSize:
+    """Return the size of a user's own data as that of a task."""
+    inputs = math.prod(data.shape) * (data.n_classes if data.tokens else 1)
+    return TaskSize(
+        name=name, n_examples=data.n_examples, n_inputs=inputs, n_classes=data.n_classes, tokens=data.tokens
+    )
 
 
 def network_facts(settings: Mapping[str, Any]) -> dict[str, float]:
     """Return what the settings of a network tell of its data before it is trained: the facts, by their names."""
     size = task_size(settings["task"], modulus=settings["modulus"], dataset=settings["dataset"], path=settings["path"])
-    n_train = count(settings["data_fraction"], size.n_examples)
+    return facts_of(settings, n_examples=size.n_examples, n_classes=size.n_classes)
+
+
+def facts_of(settings: Mapping[str, Any], *, n_examples: int, n_classes: int) -> dict[str, float]:
+    """Return the facts of a network's data, by their names."""
+    n_train = count(settings["data_fraction"], n_examples)
     n_corrupted = count(settings["corruption"], n_train)
-    found = (n_train, n_corrupted, size.n_classes, n_corrupted / max(n_train, 1))
+    found = (n_train, n_corrupted, n_classes, n_corrupted / max(n_train, 1))
     return dict(zip(FACTS, found, strict=True))
 
 

@@ -10,7 +10,8 @@ from phasemap.study.combinations import Found, values_of
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
 from phasemap.study.networks import NETWORK_SETTINGS
-from phasemap.study.sizes import MODULAR, TaskSize, count, parts_of, task_size
+from phasemap.study.own_study import OwnStudy
+from phasemap.study.sizes import MODULAR, TaskSize, count, own_size, parts_of, task_size
 from phasemap.study.spec import Study
 from phasemap.study.yaml_lines import dotted
 
@@ -38,6 +39,7 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
     sizes, found = _sizes(study, data_needed=data_needed)
     yield from found
     yield from _transformer_needs_tokens(study)
+    yield from _pairs_of_tokens(study)
     yield from _examples_left(study, sizes)
     yield from _balanced_fractions(study)
     yield from _batches(study, sizes)
@@ -46,7 +48,13 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
 
 
 def _values(study: Study, name: str) -> list[Any]:
-    return [value for _, value in values_of(study, name)]
+    return [value for _, value in _placed(study, name)]
+
+
+def _placed(study: Study, name: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """Return what a setting of phasemap's is in a study, with places; nothing where it does not apply."""
+    own = study.parts.owner if isinstance(study, OwnStudy) else {}
+    return values_of(study, name) if name in study.declared and name not in own else []
 
 
 def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Found]:
@@ -54,7 +62,7 @@ def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Fou
         unknown = any(path.startswith((NETWORK_SETTINGS[owner].path, f"axes.{owner}")) for path in reported)
         if unknown or set(_values(study, owner)) & set(owning):
             continue
-        for path, value in values_of(study, name):
+        for path, value in _placed(study, name):
             if value != NETWORK_SETTINGS[name].default:
                 kinds = ", ".join(map(str, _values(study, owner)))
                 yield (
@@ -90,10 +98,28 @@ def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Fou
             sizes += [task_size("arrays", modulus=0, dataset="", path=path)] if path else []
         except BadFileError as error:
             found += [(place, f"= {path}: {message}") for message in error.messages]
+    if isinstance(study, OwnStudy) and (part := study.parts.get("task")):
+        sizes += [own_size(part.name, data) for data in study.parts.data]
     return list(dict.fromkeys(sizes)), found
 
 
+def _pairs_of_tokens(study: Study) -> Iterator[Found]:
+    """Yield phasemap's own networks on tokens that are not two an example."""
+    if not isinstance(study, OwnStudy) or study.parts.get("model"):
+        return
+    for size in study.parts.data:
+        if size.tokens and size.shape != (2,):
+            shape = f"(examples, {', '.join(map(str, size.shape))})"
+            yield (
+                ("task", "kind"),
+                f"has tokens of the shape {shape}; phasemap's own networks take (examples, 2): "
+                "allowed: such, features in floating point, or a network of your own",
+            )
+
+
 def _transformer_needs_tokens(study: Study) -> Iterator[Found]:
+    if isinstance(study, OwnStudy) and study.parts.data and all(size.tokens for size in study.parts.data):
+        return
     others = [task for task in _values(study, "task") if task not in MODULAR]
     for path, model in values_of(study, "model") if others else ():
         if model == "transformer":

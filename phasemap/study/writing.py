@@ -12,6 +12,8 @@ from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.imported import MEASURED
 from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.own_parts import ROLES
+from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.rule import rule_content
 from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
@@ -61,9 +63,14 @@ def template(name: str) -> str:
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured"})
+    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured", "parts", "own"})
     content = {key: dumped[key] for key in study.file_keys() if key in dumped}
-    content = _program_content(study, content) if isinstance(study, ProgramStudy) else _network_content(study, content)
+    if isinstance(study, ProgramStudy):
+        content = _program_content(study, content)
+    elif isinstance(study, OwnStudy):
+        content = _own_content(study, content)
+    else:
+        content = _network_content(study, content)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -86,6 +93,23 @@ def _network_content(study: Study, content: dict[str, Any]) -> dict[str, Any]:
         for key in optional:
             content[section].pop(key, None)
     return content
+
+
+def _own_content(study: OwnStudy, content: dict[str, Any]) -> dict[str, Any]:
+    """Put a user's parts and their settings into the sections, and beside them what is known without their code."""
+    content = {"version": study.parts.version, "signature": study.parts.content(), **content}
+    for section, model in SECTIONS.items():
+        kept = {one.key for name, one in study.declared.items() if name not in study.axis_names}
+        unset = {key for key, one in model.model_fields.items() if one.default is None}
+        content[section] = {k: v for k, v in content[section].items() if k in kept and not (k in unset and v is None)}
+    for part in study.parts.parts:
+        section, key = ROLES[part.role]
+        content[section][key] = part.reference
+    for name, value in study.own:
+        content[study.declared[name].section][name] = list(value) if isinstance(value, tuple) else value
+    if "task" in study.axis_names:
+        content["task"]["kind"] = study.task.kind
+    return {key: content[key] for key in study.file_keys() if key in content}
 
 
 def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, Any]:

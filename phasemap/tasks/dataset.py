@@ -23,6 +23,12 @@ class Dataset:
     labels: Ints  # (M,)
     n_classes: int
     groups: Ints | None = None  # (M,) examples of one group stay together in balanced splits
+    shape: tuple[int, ...] | None = None  # of one example as a user's network gets it; None: as in inputs
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of one example as a user's network gets it: of images (1, height, width)."""
+        return self.shape or self.inputs.shape[1:]
 
     @property
     def tokens(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +19,13 @@ def images(dataset: str) -> Dataset:
         pixels, labels = {"digits": _digits, "mnist5k": _mnist5k}[dataset]()
     except ImportError as error:
         raise UserError(f"task.dataset {dataset}: {error.name} is missing; pip install 'phasemap[images]'") from None
+    side = math.isqrt(pixels.shape[1])
     return Dataset(
         name=f"images-{dataset}",
         inputs=np.ascontiguousarray(pixels, dtype=np.float32),
         labels=labels.astype(np.int64),
         n_classes=10,
+        shape=(1, side, side),
     )
 
 

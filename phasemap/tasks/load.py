@@ -6,7 +6,12 @@ import hashlib
 from functools import lru_cache
 
 from phasemap.study.data_files import Arrays, read_arrays
+from phasemap.study.errors import UnreachableError
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_data import OwnData, load_own
+from phasemap.study.own_parts import Part
+from phasemap.study.own_trial import OwnTrial
+from phasemap.study.program_source import ProgramError
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.images import images
 from phasemap.tasks.modular import modular
@@ -14,11 +19,42 @@ from phasemap.tasks.modular import modular
 
 def dataset_of(trial: NetworkTrial) -> Dataset:
     """Return a trial's data set, kept for the next trial that asks; UserError if its file or library is missing."""
+    if isinstance(trial, OwnTrial) and (part := trial.parts.get("task")):
+        return _own(trial, part)
     if trial.task == "images":
         return images(trial.dataset)
     if trial.task == "arrays":
         return _of_arrays(read_arrays(trial.path or ""))
     return modular(trial.task, trial.modulus)
+
+
+def _own(trial: OwnTrial, part: Part) -> Dataset:
+    """Load own data where they are used; UnreachableError where they are others than when the study was read."""
+    values = trial.values_of(part)
+    try:
+        found = load_own(part, tuple(values.items()))
+    except ProgramError as error:
+        raise UnreachableError(f"{part.place} = {part.reference}{error}") from None
+    if found.digest != trial.parts.size_of(values).digest:
+        raise UnreachableError(
+            f"{part.place} = {part.reference} loads other data here than when the run was started; needed: a function "
+            "that returns the same for the same settings, or the run again"
+        )
+    return _of_own(found)
+
+
+@lru_cache(maxsize=8)
+def _of_own(found: OwnData) -> Dataset:
+    """Name own data by their inputs, as arrays are: data that are labelled anew keep their split."""
+    digest = hashlib.sha256(repr((found.inputs.dtype, found.inputs.shape)).encode() + found.inputs.tobytes())
+    return Dataset(
+        name=f"own-{digest.hexdigest()[:16]}",
+        inputs=found.inputs,
+        labels=found.labels,
+        n_classes=found.n_classes,
+        groups=found.groups,
+        shape=found.shape,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -31,4 +67,5 @@ def _of_arrays(arrays: Arrays) -> Dataset:
         labels=arrays.labels,
         n_classes=arrays.n_classes,
         groups=arrays.groups,
+        shape=arrays.shape,
     )

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
 from phasemap.study.sizes import TaskSize, trial_size
+
+if TYPE_CHECKING:
+    from phasemap.training.own_probe import Probe
 
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
 STEP_SECONDS = {"mlp": 80e-6, "transformer": 0.5e-3}  # of one step beside its matrix products
@@ -36,12 +41,12 @@ def estimated_seconds(trial: NetworkTrial) -> float:
     A step costs three times the operations of an answer. Networks without an explicit gradient spend a constant time on
     each layer's launches (their largest part with minibatches, and shared in a pack), and norm layers a time a unit.
     """
-    size = trial_size(trial)
+    size, family = trial_size(trial), _family(trial)
     rows = _rows(trial, size.n_examples)
     operations, units = answer_operations(trial, size), _units(trial)
-    launches = 0.0 if trial.explicit else LAUNCH_SECONDS[trial.model] * trial.depth
+    launches = 0.0 if trial.explicit else LAUNCH_SECONDS[family] * trial.depth
     norm = NORM_SECONDS * units if trial.norm != "none" else 0.0
-    step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[trial.model]
+    step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[family]
     record = (operations / OPERATIONS_PER_SECOND + norm / 3) * size.n_examples + launches / 2
     seconds = step * trial.horizon + record * min(RECORDS, trial.horizon)
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
@@ -94,7 +99,21 @@ def _working_bytes(trial: NetworkTrial, n_trials: int) -> int:
     rows = max(_rows(trial, size.n_examples), size.n_examples / 4)  # all are asked, without a gradient
     units = 4 * rows * _units(trial)
     at_once = min(n_trials, max(1, CHUNK_BYTES // units))
-    return int(at_once * WORKING_COPIES["norm" if trial.norm != "none" else trial.model] * units)
+    return int(at_once * WORKING_COPIES["norm" if trial.norm != "none" else _family(trial)] * units)
+
+
+def _family(trial: NetworkTrial) -> str:
+    """Return which of phasemap's networks has the constants for one: of a user's own, the one with more."""
+    return "transformer" if _tried(trial) else trial.model
+
+
+def _tried(trial: NetworkTrial) -> Probe | None:
+    """Return what a try tells of a user's network; None for phasemap's, which formulas tell of."""
+    if not isinstance(trial, OwnTrial) or trial.parts.get("model") is None:
+        return None
+    from phasemap.training.own_probe import probe
+
+    return probe(trial)
 
 
 def _rows(trial: NetworkTrial, n_examples: int) -> float:
@@ -108,6 +127,8 @@ def answer_operations(trial: NetworkTrial, size: TaskSize) -> float:
     The last block of a Transformer answers for one token, those before for both, and the first takes its projections
     from a table of the tokens (phasemap/training/transformer.py).
     """
+    if (tried := _tried(trial)) is not None:
+        return tried.operations
     if trial.model == "transformer":
         blocks = (1 + 2 * trial.mlp_factor) * (2 * trial.depth - 1) + 6 * (trial.depth - 1)
         return 2.0 * trial.width * (blocks * trial.width + size.n_classes)
@@ -117,6 +138,8 @@ def answer_operations(trial: NetworkTrial, size: TaskSize) -> float:
 
 def _units(trial: NetworkTrial) -> int:
     """Return the hidden units of one answer."""
+    if (tried := _tried(trial)) is not None:
+        return tried.units
     if trial.model == "transformer":
         return (4 + trial.mlp_factor) * trial.width * (2 * trial.depth - 1)
     return (trial.depth - 1) * trial.width
@@ -124,6 +147,8 @@ def _units(trial: NetworkTrial) -> int:
 
 def weight_count(trial: NetworkTrial, size: TaskSize) -> int:
     """Return the number of weights, without those of norm layers."""
+    if (tried := _tried(trial)) is not None:
+        return tried.n_weights
     if trial.model == "transformer":
         return trial.width * (2 * size.n_classes + trial.depth * (4 + 2 * trial.mlp_factor) * trial.width)
     return trial.width * (size.n_inputs + size.n_classes + (trial.depth - 2) * trial.width)

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 
 from phasemap.study.names import GENERAL_KERNEL
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
@@ -22,9 +23,12 @@ from phasemap.training.counters import DeviceBatches, DeviceMasks
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
-from phasemap.training.losses import LOSSES, evaluations
+from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import build_network, dropout_width, named_weights
-from phasemap.training.optimizers import OPTIMIZERS, SGD, AdamW, OptimizerSettings, vector_optimizer
+from phasemap.training.optimizers import OPTIMIZERS, Optimizer, OptimizerSettings, vector_optimizer
+from phasemap.training.own_network import OwnMasks, OwnNetwork
+from phasemap.training.own_optimizer import OwnOptimizer
+from phasemap.training.own_probe import probe
 from phasemap.training.precision import any_products
 from phasemap.training.recording import Evaluation
 
@@ -57,29 +61,38 @@ class _Group:
         first, data = trials[0], examples[0].dataset
         self.members, self.n_train = list(members), len(examples[0].train)
         networks = [build_network(trial, data) for trial in trials]
-        self.shapes = {name: p.shape for name, p in networks[0].named_parameters()}
-        flat = [torch.cat([p.detach().reshape(-1) for p in n.parameters()]) for n in networks]
+        self.shapes = {name: p.shape for name, p in trained_parameters(networks[0]).items()}
+        flat = [torch.cat([p.detach().reshape(-1) for p in trained_parameters(n).values()]) for n in networks]
         self.weights = torch.stack(flat).to(device)  # (K, P)
+        self.constants = _stacked([untrained_tensors(network) for network in networks], device)  # each (K, ...)
         self.module = networks[0].to(device)  # in place: not before its weights are copied
+        drops = masked_calls(first, self.module)
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = self._unflatten(self.gradient)
-        self.optimizers = _optimizers(trials, self.weights)
+        self.optimizers = _optimizers(trials, self.weights, list(self.shapes.values()))
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self._dropout = any(trial.dropout for trial in trials)
-        self._loss, self._precision = LOSSES[first.loss], first.precision
+        self._dropout = bool(drops) or any(trial.dropout for trial in trials if not has_own_network(trial))
+        self._loss, self._precision = loss_of(first), first.precision
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
-        self._draws = (_HostDraws if device.type == "cpu" else _DeviceDraws)(trials, data, self.n_train, device)
+        on_host = device.type == "cpu" or bool(drops)
+        self._draws = (HostDraws if on_host else _DeviceDraws)(trials, data, self.n_train, device)
         self._gradients = vmap(
             grad(self._mean_loss),
-            in_dims=(0, 0, 0, 0 if self._dropout else None),
+            in_dims=(0, 0, 0, 0 if self._dropout else None, 0 if self.constants else None),
             chunk_size=at_once(first, rows, device),
         )
-        self._answers = vmap(self._answer, chunk_size=at_once(first, len(data.labels), device))
+        self._answers = vmap(
+            self._answer,
+            in_dims=(0, 0, 0, 0 if self.constants else None),
+            chunk_size=at_once(first, len(data.labels), device),
+        )
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = first.batch_size == "full"  # a step reads and writes the same tensors each time
+        static = (
+            first.batch_size == "full" and not drops and not isinstance(first, OwnTrial)
+        )  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
     def train_step(self, step: int) -> None:
@@ -98,7 +111,7 @@ class _Group:
     def _update(self, inputs: torch.Tensor, targets: torch.Tensor, step: int | torch.Tensor) -> None:
         mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
         with any_products(self._precision, self.weights.device):
-            parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask)
+            parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask, self.constants)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
         rows = self.gradient.split(len(self.weights) // len(self.optimizers))
@@ -114,23 +127,27 @@ class _Group:
         return self.inputs[networks, rows], self.targets[networks, rows]
 
     def _mean_loss(
-        self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None
+        self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None, constants: Parts
     ) -> torch.Tensor:
-        return self._loss(functional_call(self.module, parts, (inputs, mask)), targets).mean()
+        return self._loss(functional_call(self.module, {**parts, **constants}, (inputs, mask)), targets).mean()
 
-    def _answer(self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _answer(
+        self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, constants: Parts
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return one network's predicted classes and losses, (M,) each."""
-        scores = functional_call(self.module, parts, (inputs, None, self.n_train))  # (M, C)
+        scores = functional_call(self.module, {**parts, **constants}, (inputs, None, self.n_train))  # (M, C)
         return scores.argmax(dim=1), self._loss(scores, targets)
 
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
-        predicted, losses = self._answers(self._unflatten(self.weights), self.inputs, self.targets)  # (K, M)
+        predicted, losses = self._answers(
+            self._unflatten(self.weights), self.inputs, self.targets, self.constants
+        )  # (K, M)
         return evaluations(predicted, losses, self.n_train, [self._parts(i) for i in range(len(self.members))])
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return one network's weights; U and V as (N, p)."""
-        return named_weights(self._parts(index))
+        return named_weights(self._parts(index) | {name: one[index] for name, one in self.constants.items()})
 
     def _parts(self, index: int) -> Parts:
         return {name: part[0] for name, part in self._unflatten(self.weights[index : index + 1]).items()}
@@ -144,23 +161,60 @@ class _Group:
         }
 
 
-class _HostDraws:
+def trained_parameters(network: torch.nn.Module) -> Parts:
+    """Return the parameters that are trained, in the order in which they stand in a flat row."""
+    return {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+
+def untrained_tensors(network: torch.nn.Module) -> Parts:
+    """Return what else a network is made of: buffers and frozen parameters. phasemap's own have none."""
+    frozen = {name: p.detach() for name, p in network.named_parameters() if not p.requires_grad}
+    return frozen | dict(network.named_buffers())
+
+
+def _stacked(networks: Sequence[Parts], device: torch.device) -> Parts:
+    return {name: torch.stack([parts[name] for parts in networks]).to(device) for name in networks[0]}
+
+
+def has_own_network(trial: NetworkTrial) -> bool:
+    """Whether the network is a user's."""
+    return isinstance(trial, OwnTrial) and trial.parts.get("model") is not None
+
+
+def masked_calls(trial: NetworkTrial, module: torch.nn.Module) -> tuple[tuple[int, float], ...]:
+    """Return the units and rates of a user's dropouts, which then take given masks; of phasemap's networks nothing."""
+    if not isinstance(module, OwnNetwork) or not isinstance(trial, OwnTrial):
+        return ()
+    calls = probe(trial).dropouts
+    if calls:
+        module.with_given_masks()
+    return calls
+
+
+def _masks(trial: NetworkTrial) -> DropoutMasks | OwnMasks:
+    if isinstance(trial, OwnTrial) and has_own_network(trial):
+        return OwnMasks(seed=trial.seed, calls=probe(trial).dropouts)
+    return DropoutMasks(seed=trial.seed, rate=trial.dropout, width=dropout_width(trial))
+
+
+class HostDraws:
     """What a step draws for K networks, from NumPy's streams."""
 
     def __init__(self, trials: Sequence[NetworkTrial], data: Dataset, n_train: int, device: torch.device) -> None:
-        del device  # the CPU
-        units = dropout_width(trials[0])
+        self._device = device
         self._batches = [made for t in trials if (made := make_batches(t, data, n_train))]
-        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
+        self._masks = [_masks(trial) for trial in trials]
 
     def rows(self, step: int) -> torch.Tensor | None:
         """Return the training examples (K, B) of one step; None for all."""
-        return torch.from_numpy(np.stack([b.rows(step) for b in self._batches])) if self._batches else None
+        if not self._batches:
+            return None
+        return torch.from_numpy(np.stack([b.rows(step) for b in self._batches])).to(self._device)
 
     def mask(self, step: int | torch.Tensor, rows: int) -> torch.Tensor:
         """Return masks (K, B, units) of 0 and the dropout scale."""
         assert isinstance(step, int)  # only a device takes its steps' numbers from a tensor
-        return torch.stack([m.mask(m.numbers(step, rows)) * m.scale for m in self._masks])
+        return torch.stack([m.mask(m.numbers(step, rows)) * m.scale for m in self._masks]).to(self._device)
 
 
 class _DeviceDraws:
@@ -184,9 +238,14 @@ class _DeviceDraws:
         return self._masks.kept(step) * self._masks.scale
 
 
-def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> list[AdamW | SGD]:
-    """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches."""
+def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor, shapes: Sequence[torch.Size]) -> list[Optimizer]:
+    """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches.
 
+    A user's own has one instance for each network on any device.
+    """
+    own = [trial for trial in trials if isinstance(trial, OwnTrial) and trial.parts.get("optimizer")]
+    if own:
+        return [OwnOptimizer(trial, row, shapes) for trial, row in zip(own, weights.split(1), strict=True)]
     kind = OPTIMIZERS[trials[0].optimizer]
     if weights.device.type == "cpu":
         rows = weights.split(1)
@@ -199,10 +258,11 @@ def at_once(trial: NetworkTrial, rows: int, device: torch.device) -> int | None:
 
     On a GPU that many are too few to fill it; there its memory alone is the limit.
     """
-    units = 4 * rows * max(1, dropout_width(trial))  # bytes
+    own = probe(trial).units if isinstance(trial, OwnTrial) and has_own_network(trial) else 0
+    units = 4 * rows * max(1, own, dropout_width(trial))  # bytes
     if device.type == "cpu":
         return max(1, CHUNK_BYTES // units)
-    copies = WORKING_COPIES["norm" if trial.norm != "none" else trial.model]
+    copies = WORKING_COPIES["norm" if own or trial.norm != "none" else trial.model]
     free = free_bytes(device)
     return None if free is None else max(1, int(FREE_SHARE * free / (copies * units)))
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from phasemap.training.inside import Seen
-from phasemap.training.optimizers import SGD, AdamW, saved
+from phasemap.training.optimizers import Optimizer, saved
 from phasemap.training.precision import rounding
 from phasemap.training.recording import Evaluation
 
@@ -25,7 +25,7 @@ class Group(Protocol):
         """Indices of the networks into the pack."""
 
     @property
-    def optimizers(self) -> Sequence[AdamW | SGD]:
+    def optimizers(self) -> Sequence[Optimizer]:
         """The optimizers of the weights, in order."""
 
     def train_step(self, step: int) -> None:

@@ -16,7 +16,7 @@ from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, rand
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
-from phasemap.training.losses import LOSSES, evaluation
+from phasemap.training.losses import evaluation, loss_of
 from phasemap.training.networks import MLP, build_network, load_weights, named_weights
 from phasemap.training.recording import Finals, InsideRecord, measure, record_steps
 
@@ -114,10 +114,10 @@ def inside_steps(horizon: int) -> frozenset[int]:
 def unit_ipr(trial: NetworkTrial, weights: Weights, *, constant: bool = True) -> Floats | None:
     """Return the IPR of each neuron of a two-layer MLP (N,) or of each dimension of a Transformer's embedding (d,).
 
-    None where periodicity has no meaning: deeper MLPs, and tasks whose tokens have no cyclic order.
+    None where periodicity has no meaning: deeper MLPs, networks of a user, and tasks whose tokens have no cyclic order.
     """
     order = token_order(trial.task, trial.modulus)
-    if order is None:
+    if order is None or trial.model not in ("mlp", "transformer"):  # a user's network
         return None
     if trial.model == "transformer":
         return ipr(_numbers(weights["E"]).T[:, order], constant=constant)
@@ -219,7 +219,7 @@ def _pruning(trial: NetworkTrial, examples: Examples, weights: Weights) -> Itera
 
 
 def _measured(trial: NetworkTrial, examples: Examples, scores: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
-    losses = LOSSES[trial.loss](scores, targets)
+    losses = loss_of(trial)(scores, targets)
     predicted = torch.from_numpy(scores.numpy().argmax(axis=1))  # three to four times as fast as torch's
     return measure(examples, evaluation(predicted, losses, len(examples.train), {}))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_code import code_of
+from phasemap.study.own_trial import OwnTrial
 from phasemap.training.networks import named_norms
 from phasemap.training.recording import Evaluation
 
@@ -22,7 +26,16 @@ def cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(scores, targets, reduction="none")
 
 
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"mse": mse, "cross_entropy": cross_entropy}
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy}
+
+
+def loss_of(trial: NetworkTrial) -> Loss:
+    """Return a trial's loss: phasemap's, or a user's with its settings."""
+    part = trial.parts.get("loss") if isinstance(trial, OwnTrial) else None
+    if part is None or not isinstance(trial, OwnTrial):
+        return LOSSES[trial.loss]
+    return partial(code_of(part), **trial.values_of(part))
 
 
 def evaluation(predicted: torch.Tensor, losses: torch.Tensor, n_train: int, norms: Mapping[str, float]) -> Evaluation:

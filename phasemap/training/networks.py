@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.initial import initial_features_mlp, initial_hidden, initial_mlp
+from phasemap.training.own_network import INSIDE, OwnNetwork, own_network
 from phasemap.training.transformer import Transformer
 
 NORM_EPS = 1e-5
@@ -75,13 +77,17 @@ class MLP(nn.Module):
 
 
 def build_network(trial: NetworkTrial, data: Dataset) -> nn.Module:
-    """Build one network with its initial weights."""
+    """Build one network with its initial weights; a user's own behind ``OwnNetwork``."""
+    if isinstance(trial, OwnTrial) and trial.parts.get("model"):
+        return own_network(trial, data)
     return Transformer(trial, data.n_classes) if trial.model == "transformer" else MLP(trial, data)
 
 
 def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch.Tensor]) -> nn.Module:
     """Build one network with the given weights, named as ``named_weights`` does."""
     network = build_network(trial, data)
+    if isinstance(network, OwnNetwork):
+        return network.loaded(weights)
     state = {name: value.t() if name in TRANSPOSED else value for name, value in weights.items()}
     network.load_state_dict(cast(dict[str, Any], state))
     return network
@@ -89,7 +95,10 @@ def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch
 
 def named_weights(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a network's parameters as they are written in formulas: U and V as (N, p), an input layer as (N, F)."""
-    return {name: value.t() if name in TRANSPOSED else value for name, value in parts.items()}
+    return {
+        name.removeprefix(INSIDE): value.t() if name in TRANSPOSED and value.ndim == 2 else value
+        for name, value in parts.items()
+    }
 
 
 TRANSPOSED = ("U", "V", "input")
@@ -97,6 +106,8 @@ TRANSPOSED = ("U", "V", "input")
 
 def dropout_width(trial: NetworkTrial) -> int:
     """Return how many units of an example dropout may silence."""
+    if isinstance(trial, OwnTrial) and trial.parts.get("model"):
+        return 0
     if trial.model == "transformer":
         return Transformer.dropout_width(trial)
     return (trial.depth - 1) * trial.width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 
@@ -30,6 +31,19 @@ class OptimizerSettings:
             eps=trial.eps,
             momentum=trial.momentum,
         )
+
+
+class Optimizer(Protocol):
+    """What changes flat weights, of one network or of several."""
+
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
+        """Update the weights in place with the gradient of step number ``step``, counted from 1."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs, on the CPU."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
 
 
 class AdamW:

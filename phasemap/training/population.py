@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.load import dataset_of
@@ -29,6 +30,9 @@ from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.inside import Inside, Seen
 from phasemap.training.networks import load_weights
+from phasemap.training.one_by_one import OneByOneKernel
+from phasemap.training.own_network import OwnNetwork
+from phasemap.training.own_probe import probe
 from phasemap.training.recording import (
     Evaluation,
     InsideRecord,
@@ -117,7 +121,10 @@ def make_kernel(
     UserError if the device lacks the trials' precision.
     """
     check_precision(trials[0].precision, device)
-    if device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
+    own = isinstance(trials[0], OwnTrial) and trials[0].parts.code
+    if isinstance(trials[0], OwnTrial) and own and probe(trials[0]).alone:
+        return OneByOneKernel(trials, examples, device)
+    if not own and device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
         return BatchedKernel(trials, examples, device)
     if device.type == "cpu" and trials[0].explicit:
         if trials[0].model == "transformer":
@@ -301,6 +308,7 @@ class _Training:
             train_seconds=seconds,
             device=str(self.device),
             kernel=self.kernel.name,
+            texts=_texts(self.trials[member]),
             inside=tuple(inside.records),
         )
         if recorder.diverged:
@@ -315,6 +323,8 @@ def network_of(
 ) -> torch.nn.Module:
     """Build a trial's trained network from its weights; without them the trial is trained again on the CPU.
 
+    A user's network is returned as its class made it.
+
     UserError if that training diverges.
     """
     if weights is None:
@@ -323,7 +333,13 @@ def network_of(
         if result.weights is None:
             raise UserError(f"trial {trial} diverges: it has no trained network")
         weights = result.weights
-    return load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+    network = load_weights(trial, examples_of(trial).dataset, {n: torch.from_numpy(w) for n, w in weights.items()})
+    return network.own if isinstance(network, OwnNetwork) else network
+
+
+def _texts(trial: NetworkTrial) -> dict[str, str]:
+    """Return what is told of a trial in words: the hash of a user's code."""
+    return {"source": trial.parts.source} if isinstance(trial, OwnTrial) else {}
 
 
 def _unnamed(name: str) -> str:

@@ -23,3 +23,17 @@ def test_the_page_s_script_and_study_give_a_phase_diagram(tmp_path):
     shown = CliRunner().invoke(cli, ["show", str(tmp_path / "digits")])
     assert "4/4 trials" in shown.output
     assert "grokking" in shown.output
+
+
+def test_the_page_s_parts_give_a_phase_diagram(tmp_path):
+    blocks = re.findall(r"```(?:python|yaml)\n(.*?)```", PAGE.read_text(), re.S)
+    script, study = (next(block for block in blocks if word in block) for word in ("class ConvNet", "name: parts"))
+    (tmp_path / "parts.py").write_text(script)
+    (tmp_path / "parts.yaml").write_text(study)
+    smaller = ["axes.width=[4]", "axes.corruption=[0, 0.4]", "seeds=1", "training.steps=40", "task.n=200"]
+    options = [part for value in smaller for part in ("--set", value)]
+    command = ["run", str(tmp_path / "parts.yaml"), "--storage", str(tmp_path), "--in-process", *options]
+    found = CliRunner().invoke(cli, command)
+    assert found.exit_code == 0, found.output
+    assert "2 trained, 0 reused, 0 failed" in found.output
+    assert "one network after the other" not in found.output

@@ -1,0 +1,134 @@
+"""The code of a user's parts: read as signatures when a study is read, and imported again where it trains."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from phasemap.study.errors import UnreachableError
+from phasemap.study.own_parts import HEARD, Part, Parts
+from phasemap.study.program_source import (
+    Place,
+    ProgramError,
+    file_of,
+    function_hash,
+    import_program,
+    place_of,
+    source_hash,
+)
+from phasemap.study.signature import SignatureError, parameters_of
+
+FIRST: Mapping[str, tuple[str, ...]] = {
+    "task": (),
+    "model": ("features", "classes"),
+    "optimizer": ("params",),
+    "loss": ("scores", "targets"),
+}
+"""What a part's code is called with by place, before its settings."""
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a setting's value means code of a user, and no kind of phasemap's."""
+    return isinstance(value, str) and (":" in value or value.endswith(".py"))
+
+
+def imported_part(role: str, reference: str, folder: Path) -> Part:
+    """Import a part's code and read its signature; ProgramError and SignatureError where it can't be one."""
+    place = place_of(reference)
+    function = import_program(place, folder)
+    parameters = parameters_of(_checked(role, function), first=len(FIRST[role]), given=tuple(HEARD[role]))
+    hears = tuple((name, setting) for name, setting in HEARD[role].items() if name in _names(function))
+    return Part(
+        role=role,
+        reference=reference,
+        folder=str(folder.resolve()) if place.in_file else "",
+        source=_source(place, folder, function),
+        parameters=parameters,
+        hears=hears,
+    )
+
+
+def _source(place: Place, folder: Path, function: Callable[..., Any]) -> str:
+    if place.in_file:
+        return source_hash(file_of(place, folder))
+    try:
+        found = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        found = None
+    return source_hash(Path(found)) if found else function_hash(function)
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def _checked(role: str, function: Any) -> Callable[..., Any]:
+    """Return what a part names if it is of the right kind; SignatureError where it isn't."""
+    if not callable(function):
+        raise SignatureError([f"is {type(function).__name__}; allowed: a function or a class"])
+    first = FIRST[role]
+    if role == "optimizer" and not _is_optimizer(function):
+        raise SignatureError(["is no class of optimizers; allowed: a subclass of torch.optim.Optimizer"])
+    if role == "optimizer":
+        closure = list(inspect.signature(function.step).parameters.values())[1:]
+        if any(one.default is inspect.Parameter.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in closure):
+            raise SignatureError(
+                [f"needs {closure[0].name} in its step; allowed: an optimizer whose step() needs none"]
+            )
+    places = [one for one in inspect.signature(function).parameters.values() if one.kind in (0, 1)]
+    if len(places) < len(first):
+        found = ", ".join(_names(function)) or "none"
+        raise SignatureError(
+            [f"has the parameters {found}; allowed: {' and '.join(first)} first, its settings as keyword parameters"]
+        )
+    if role in ("task", "loss") and inspect.isclass(function):
+        raise SignatureError(["is a class; allowed: a function"])
+    return function
+
+
+def _is_optimizer(found: Any) -> bool:
+    """Tell it by the names of its classes, so that torch need not be imported here."""
+    return inspect.isclass(found) and any(
+        one.__name__ == "Optimizer" and one.__module__.startswith("torch.optim") for one in found.__mro__
+    )
+
+
+@lru_cache(maxsize=32)
+def code_of(part: Part) -> Callable[..., Any]:
+    """Import a part's code where it is used; UnreachableError where it is not here, or is another."""
+    place, host = place_of(part.reference), socket.gethostname()
+    folder = next((f for f in _folders(part) if not place.in_file or (f / place.code).is_file()), None)
+    if folder is None:
+        where = " or ".join(map(str, _folders(part)))
+        raise UnreachableError(
+            f"{host} has no {place.code} in {where}; allowed: a folder that all nodes share, phasemap submit, which "
+            "sends it, or a package that is installed there"
+        )
+    try:
+        if place.in_file and source_hash(path := file_of(place, folder)) != part.source:
+            raise UnreachableError(
+                f"{path} on {host} is not the code that the run was started with; needed: the run again"
+            )
+        return import_program(place, folder)
+    except ProgramError as error:
+        raise UnreachableError(f"{host}: {part.place} {error}") from None
+
+
+def _folders(part: Part) -> list[Path]:
+    return [Path(part.folder), Path.cwd()]
+
+
+def present_parts(parts: Parts) -> Parts:
+    """Return parts with the hashes that their files have now, where these are still there."""
+    return replace(parts, parts=tuple(_present(part) for part in parts.parts))
+
+
+def _present(part: Part) -> Part:
+    place = place_of(part.reference)
+    path = Path(part.folder) / place.code
+    return replace(part, source=source_hash(path)) if place.in_file and path.is_file() else part

@@ -1,0 +1,226 @@
+"""Read the file of a study of networks that names code of a user: its settings are checked against the signatures."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phasemap.study.axes import Axis
+from phasemap.study.checks import check_study
+from phasemap.study.combinations import values_of
+from phasemap.study.errors import UnreachableError
+from phasemap.study.network_file import NetworkReader
+from phasemap.study.networks import SECTIONS
+from phasemap.study.own_code import imported_part, is_reference
+from phasemap.study.own_data import load_own
+from phasemap.study.own_parts import (
+    ROLES,
+    DataSize,
+    Part,
+    Parts,
+    built_in_settings,
+    data_size_of,
+    part_of,
+)
+from phasemap.study.own_study import OWN_RECORDED, OwnStudy
+from phasemap.study.parameters import Parameter
+from phasemap.study.program_source import ProgramError, place_of
+from phasemap.study.program_study import ProgramStudy
+from phasemap.study.programs import refuse_code
+from phasemap.study.recorded import Recorded
+from phasemap.study.signature import SignatureError
+from phasemap.study.spec import ResourceSpec, Study
+from phasemap.study.task_checks import check_task
+from phasemap.study.values import describe
+
+STAND_INS = {"task": "images", "model": "mlp", "optimizer": "adamw", "loss": "mse"}  # in sections, for a user's part
+MOST_DATA = 100
+"""Different values of own data's settings in a study: for each the data are loaded when the study is read."""
+
+
+def names_code(content: Any) -> bool:
+    """Whether a study's file names code of a user as its task, network, optimizer or loss."""
+    return isinstance(content, dict) and bool(references(content))
+
+
+def references(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a study's file names as code of a user, by its role."""
+    found = {}
+    for role, (section, key) in ROLES.items():
+        inside = content.get(section)
+        if isinstance(inside, dict) and is_reference(inside.get(key)):
+            found[role] = inside[key]
+    return found
+
+
+@dataclass
+class OwnReader(NetworkReader):
+    """Turns a document into a study of networks with parts of a user.
+
+    With ``stored`` these are what the document says of them, and nothing is imported. ``allowed`` are the only ones
+    that may be imported where files are not allowed.
+    """
+
+    stored: bool = False
+    allowed: tuple[str, ...] = ()
+    recorded: Recorded = OWN_RECORDED
+    parts: Parts = field(default_factory=Parts)
+
+    def study(self, *, data_needed: bool) -> Study:
+        """Return the study; StudyError names every mistake in it and, if needed, in the data it names."""
+        content = self.document.content
+        version = self.value(("version",), ProgramStudy.model_fields["version"], content.get("version", 1))
+        self.parts = Parts(version=version, parts=self.read_parts(content))
+        self.declared = self.parts.declared
+        known = [key for key in OwnStudy.file_keys() if key != "signature" or key in content]
+        self.unknown_keys((), content, known)
+        for key in ("name", "task", "axes"):
+            if key not in content:
+                self.wrong((key,), "is missing; name, task and axes are required")
+        sections = {key: self.own_section(key) for key in SECTIONS}
+        axes = self.axes(content.get("axes", {}))
+        self.overlap(content, axes)
+        sections["task"] = self.with_files(sections["task"])
+        values = self.common(ResourceSpec) | sections | {"axes": axes, "own": self.own_values(content, axes)}
+        values["phases"] = self.phases(("phases",), content.get("phases", {}))
+        study = OwnStudy.model_construct(**values, parts=self.parts)
+        self.stop_if_wrong()
+        study = study.model_copy(update={"parts": self.with_data(study)})
+        for path, message in (*check_study(study, frozenset()), *check_task(study, (), data_needed=data_needed)):
+            self.wrong(path, message)
+        self.stop_if_wrong()
+        return study
+
+    def read_parts(self, content: Mapping[str, Any]) -> tuple[Part, ...]:
+        """Return what is known of the user's parts; without it nothing else of the study can be checked."""
+        found = []
+        for role, reference in references(content).items():
+            try:
+                found.append(self._part(role, reference))
+            except SignatureError as error:
+                for message in error.messages:
+                    self.wrong(ROLES[role], f"= {reference}: {message}")
+            except ProgramError as error:
+                self.wrong(ROLES[role], str(error))
+            except (KeyError, TypeError, ValueError) as error:
+                self.wrong(("signature", role), f"is not what a run stores of a user's code: {error!r}")
+        self.stop_if_wrong()
+        parts = tuple(found)
+        taken: dict[str, str] = {name: setting.path for name, setting in built_in_settings(parts).items()}
+        for part in parts:
+            for name in part.names:
+                if name in taken:
+                    clash = f"has a parameter {name}, which is {taken[name]} too"
+                    self.wrong(ROLES[part.role], f"= {part.reference}: {clash}; allowed: another name")
+                taken[name] = f"a parameter of {part.reference}"
+        self.stop_if_wrong()
+        return parts
+
+    def _part(self, role: str, reference: str) -> Part:
+        if self.stored:
+            return part_of(role, reference, self.document.content["signature"][role])
+        if not self.files_allowed:
+            refuse_code(reference, self.allowed)
+        return imported_part(role, reference, self._folder(role, reference))
+
+    def _folder(self, role: str, reference: str) -> Path:
+        """Return the folder of the study; of a run's own study file the one that it was run from."""
+        place, folder = place_of(reference), Path(self.document.source).absolute().parent
+        stored = self.document.content.get("signature")
+        part = stored.get(role) if isinstance(stored, dict) else None
+        former = part.get("folder") if isinstance(part, dict) else None
+        if place.in_file and former and not (folder / place.code).is_file() and (Path(former) / place.code).is_file():
+            return Path(former)
+        return folder
+
+    def own_section(self, section: str) -> Any:
+        """Read phasemap's settings of a section, where a part of the user stands a legal kind in its place."""
+        found = self.document.content.get(section)
+        if not isinstance(found, dict):
+            return self.section((section,), SECTIONS[section], found)
+        kinds = {
+            key: STAND_INS[role] for role, (where, key) in ROLES.items() if where == section and self.parts.get(role)
+        }
+        heard = [one.key for name, one in self.declared.items() if one.section == section and name not in self._own]
+        self.unknown_keys((section,), found, [one.key for one in self.declared.values() if one.section == section])
+        return self.section((section,), SECTIONS[section], {k: found[k] for k in heard if k in found} | kinds)
+
+    @property
+    def _own(self) -> dict[str, Parameter]:
+        return {one.name: one for part in self.parts.parts for one in part.parameters}
+
+    def axes(self, found: Any) -> tuple[Axis, ...]:
+        """Read the axes; lists and a user's code are no values of axes."""
+        for name in found if isinstance(found, dict) else ():
+            if self.parts.get(str(name)):
+                self.wrong(("axes", name), "is code of yours, which no axis varies; allowed: a study for each")
+            elif name in self._own and self._own[name].listed:
+                place = f"{self.declared[name].section}.{name}"
+                self.wrong(("axes", name), f"takes lists, which no axis can have; allowed: {place}")
+        return super().axes(found)
+
+    def own_values(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
+        """Read the settings of the user's parts that are no axes: the given ones and, resolved, the defaults."""
+        varied, values = {*content.get("axes", {}), *(axis.name for axis in axes)}, []
+        for name, parameter in self._own.items():
+            section = self.declared[name].section
+            given = content.get(section)
+            path = (section, name)
+            if name in varied:
+                continue
+            if isinstance(given, dict) and name in given:
+                values.append((name, self._own_value(path, parameter, given[name])))
+            elif parameter.required:
+                owner = self.parts.owner[name].reference
+                self.wrong(path, f"is missing: {owner} has no default for it; allowed: {self.allowed_for(name, '')}")
+            else:
+                values.append((name, parameter.default))
+        return tuple(values)
+
+    def _own_value(self, path: tuple[str, str], parameter: Parameter, found: Any) -> Any:
+        try:
+            return parameter.value_of(found)
+        except ValueError:
+            words = self.allowed_for(parameter.name, found)
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {words}")
+            return parameter.default
+
+    def with_data(self, study: OwnStudy) -> Parts:
+        """Return the parts with the sizes and hashes of own data, loaded for all values of their settings."""
+        part = self.parts.get("task")
+        if part is None:
+            return self.parts
+        if self.stored:
+            stored = self.document.content["signature"].get("data", ())
+            data = tuple(data_size_of(one, part) for one in stored)
+        else:
+            data = tuple(self._loaded(study, part))
+            self.stop_if_wrong()
+        return Parts(version=self.parts.version, parts=self.parts.parts, data=data)
+
+    def _loaded(self, study: OwnStudy, part: Part) -> Iterator[DataSize]:
+        found = [values_of(study, name) for name in part.names]
+        combinations = list(itertools.product(*found))
+        if len(combinations) > MOST_DATA:
+            self.wrong(ROLES["task"], f"= {part.reference}: {len(combinations)} data sets; allowed: up to {MOST_DATA}")
+            return
+        for combination in combinations:
+            values = tuple((name, value) for name, (_, value) in zip(part.names, combination, strict=True))
+            try:
+                yield load_own(part, values).size(values)
+            except (ProgramError, UnreachableError) as error:
+                self.wrong(ROLES["task"], f"= {part.reference}{error}")
+
+    def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+        """Make a data file's path absolute, and put a matrix in place of its file; a part's settings stay."""
+        return value if name in self._own else super().resolved(path, name, value)
+
+    def allowed_for(self, name: str, found: Any) -> str:
+        """Say what a setting's values may be, and to quote what was to be text."""
+        text = super().allowed_for(name, found)
+        own = self._own.get(name)
+        to_quote = own is not None and "str" in own.types and not isinstance(found, str | list | dict | None)
+        return f"{text} (quote it: '{describe(found)}')" if to_quote else text

@@ -1,0 +1,192 @@
+"""What a study of networks takes from a user's files: a network, data, an optimizer, a loss; without their code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.parameters import Parameter, parameter_of
+from phasemap.study.program_source import program_name
+from phasemap.study.settings import Setting
+
+ROLES: Mapping[str, tuple[str, str]] = {
+    "task": ("task", "kind"),
+    "model": ("model", "kind"),
+    "optimizer": ("training", "optimizer"),
+    "loss": ("training", "loss"),
+}
+"""The settings that may name code of a user, with their section and key."""
+
+REPLACED: Mapping[str, tuple[str, ...]] = {
+    "task": ("modulus", "dataset", "path"),
+    "model": tuple(n for n, s in NETWORK_SETTINGS.items() if s.section == "model" and s.key != "kind"),
+    "optimizer": ("momentum", "betas", "eps"),
+    "loss": (),
+}
+"""The settings that mean nothing beside a user's own part, so that its parameters may be called so."""
+
+HEARD: Mapping[str, Mapping[str, str]] = {
+    "task": {},
+    "model": {"dropout": "dropout"},
+    "optimizer": {"lr": "learning_rate", "learning_rate": "learning_rate", "weight_decay": "weight_decay"},
+    "loss": {},
+}
+"""Parameters by which a part is given a setting that all networks have; one that it lacks, the study can't set."""
+
+MISSED: Mapping[str, tuple[str, ...]] = {"model": ("dropout",), "optimizer": ("learning_rate", "weight_decay")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One network, data set, optimizer or loss of a user, without its code."""
+
+    role: str  # of ROLES
+    reference: str  # as the study names it
+    folder: str = ""  # that a file's path starts from
+    source: str = ""  # the hash of its code
+    parameters: tuple[Parameter, ...] = ()  # those that are settings of their own
+    hears: tuple[tuple[str, str], ...] = ()  # parameters that are given a setting of all networks
+
+    @property
+    def name(self) -> str:
+        """What the trials' ids call it."""
+        return program_name(self.reference)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its settings."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def place(self) -> str:
+        """Where a study names it."""
+        return ".".join(ROLES[self.role])
+
+    def content(self) -> dict[str, Any]:
+        """Return what is known as plain values, from which ``part_of`` makes it again."""
+        return {
+            "folder": self.folder,
+            "source": self.source,
+            "settings": {parameter.name: parameter.content() for parameter in self.parameters},
+            "hears": dict(self.hears),
+        }
+
+
+def part_of(role: str, reference: str, content: Mapping[str, Any]) -> Part:
+    """Make a part from what ``Part.content`` returned; ValueError, KeyError or TypeError where it is none."""
+    return Part(
+        role=role,
+        reference=reference,
+        folder=str(content["folder"]),
+        source=str(content["source"]),
+        parameters=tuple(parameter_of(name, one) for name, one in content["settings"].items()),
+        hears=tuple((str(name), str(setting)) for name, setting in content["hears"].items()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSize:
+    """How large own data are for some values of their settings, and the hash of their content."""
+
+    values: tuple[tuple[str, Any], ...]
+    n_examples: int
+    shape: tuple[int, ...]  # of one example
+    n_classes: int
+    tokens: bool
+    digest: str
+
+    def content(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        shown = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values}
+        return {
+            "values": shown,
+            "n_examples": self.n_examples,
+            "shape": list(self.shape),
+            "n_classes": self.n_classes,
+            "tokens": self.tokens,
+            "digest": self.digest,
+        }
+
+
+def data_size_of(content: Mapping[str, Any], part: Part) -> DataSize:
+    """Make a size from what ``DataSize.content`` returned."""
+    values = content["values"]
+    return DataSize(
+        values=tuple((one.name, one.value_of(values[one.name])) for one in part.parameters),
+        shape=tuple(content["shape"]),
+        **{name: content[name] for name in ("n_examples", "n_classes", "tokens", "digest")},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All that a study takes from a user's files; its version stands in the ids of its trials."""
+
+    version: int = 1
+    parts: tuple[Part, ...] = ()
+    data: tuple[DataSize, ...] = ()  # of own data, for all values of their settings in the study
+
+    def __hash__(self) -> int:
+        return hash((self.version, tuple((part.reference, part.source) for part in self.parts)))
+
+    def get(self, role: str) -> Part | None:
+        """Return the part of a role, or None where phasemap's own is used."""
+        return next((part for part in self.parts if part.role == role), None)
+
+    @property
+    def code(self) -> bool:
+        """Whether any of what computes a training step is a user's."""
+        return any(part.role != "task" for part in self.parts)
+
+    @property
+    def source(self) -> str:
+        """The hashes of all parts' code, as they stand in each row of the run."""
+        return "+".join(dict.fromkeys(part.source for part in self.parts))
+
+    @property
+    def declared(self) -> Mapping[str, Setting]:
+        """All settings of the study by their flat names: phasemap's that apply, and the parts' parameters."""
+        return _declared(self)
+
+    @property
+    def owner(self) -> Mapping[str, Part]:
+        """The part that each setting of a part belongs to."""
+        return {name: part for part in self.parts for name in part.names}
+
+    def size_of(self, values: Mapping[str, Any]) -> DataSize:
+        """Return the size of own data for some settings; KeyError where they were never loaded with these."""
+        part = self.get("task")
+        assert part is not None
+        wanted = tuple((name, values[name]) for name in part.names)
+        return next(size for size in self.data if size.values == wanted)
+
+    def content(self) -> dict[str, Any]:
+        """Return what is known as plain values."""
+        return {part.role: part.content() for part in self.parts} | (
+            {"data": [size.content() for size in self.data]} if self.get("task") else {}
+        )
+
+
+@lru_cache(maxsize=8)
+def _declared(parts: Parts) -> Mapping[str, Setting]:
+    """Put phasemap's settings and those of a user's parts together, section by section."""
+    apply = built_in_settings(parts.parts)
+    found: dict[str, Setting] = {}
+    for section in ("task", "model", "training", "fixed"):
+        found |= {name: setting for name, setting in apply.items() if setting.section == section}
+        for part in parts.parts:
+            if ROLES[part.role][0] == section:
+                found |= {one.name: replace(one.setting, section=section) for one in part.parameters}
+    return found
+
+
+def built_in_settings(parts: tuple[Part, ...]) -> dict[str, Setting]:
+    """Return phasemap's settings that mean something beside some parts of a user."""
+    left = set()
+    for part in parts:
+        heard = {setting for _, setting in part.hears}
+        left |= {*REPLACED[part.role], *(set(MISSED.get(part.role, ())) - heard)}
+    return {name: setting for name, setting in NETWORK_SETTINGS.items() if name not in left}

@@ -1,0 +1,81 @@
+"""A study of networks that takes a network, data, an optimizer or a loss from a user's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import InstanceOf
+from pydantic.json_schema import SkipJsonSchema
+
+from phasemap.study.identity import Identity
+from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
+from phasemap.study.own_parts import Parts
+from phasemap.study.own_trial import OwnTrial
+from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Setting
+from phasemap.study.sizes import facts_of
+from phasemap.study.spec import KEYS, NetworkStudy
+
+OWN_KEYS = (*KEYS[:2], "version", *KEYS[2:5], "signature", *KEYS[5:])
+"""The keys of such a study's file, in the order in which they are written."""
+OWN_RECORDED = replace(NETWORK_RECORDED, texts=("source",))
+
+
+class OwnStudy(NetworkStudy):
+    """A study of networks with parts of a user."""
+
+    parts: SkipJsonSchema[InstanceOf[Parts]]
+    own: tuple[tuple[str, Any], ...] = ()  # the settings of the parts that are no axes
+
+    @classmethod
+    def file_keys(cls) -> list[str]:
+        """Return the keys of such a study's file, in the order in which they are written."""
+        return list(OWN_KEYS)
+
+    @property
+    def declared(self) -> Mapping[str, Setting]:
+        """phasemap's settings that apply, and those of the user's parts."""
+        return self.parts.declared
+
+    @property
+    def recorded(self) -> Recorded:
+        """What is recorded of every network, and the hash of the user's code."""
+        return OWN_RECORDED
+
+    @property
+    def identity(self) -> Identity:
+        """What ids are made of: the version, the names of the parts, their settings, and others but at a default."""
+        own = self.parts.owner
+        defaults = {name: one.default for name, one in self.declared.items() if name not in own}
+        return Identity(constant={"version": self.parts.version}, defaults=defaults)
+
+    def setting(self, name: str) -> Any:
+        """Return the value of a setting that is not an axis; of a user's part its name."""
+        part, own = self.parts.get(name), dict(self.own)
+        if part is not None:
+            return part.name
+        return own[name] if name in own else super().setting(name)
+
+    def trial(self, settings: Mapping[str, Any], seed: int) -> OwnTrial:
+        """Build the trial of fully resolved settings and a seed."""
+        owner = self.parts.owner
+        apply = {name: value for name, value in settings.items() if name not in owner}
+        others = {name: one.default for name, one in NETWORK_SETTINGS.items() if name not in apply}
+        return OwnTrial(
+            trial_id=self.identity.trial_id(settings, seed),
+            seed=seed,
+            parts=self.parts,
+            own=tuple((name, settings[name]) for name in owner),
+            **others,
+            **apply,
+        )
+
+    def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        """Return what settings tell of the data of a network."""
+        if self.parts.get("task") is None:
+            built_in = {name: NETWORK_SETTINGS[name].default for name in ("modulus", "dataset", "path")}
+            return super().expected_facts({**built_in, **settings})
+        size = self.parts.size_of(settings)
+        return facts_of(settings, n_examples=size.n_examples, n_classes=size.n_classes)

@@ -1,0 +1,106 @@
+"""Networks that can't be stacked, one after the other: running statistics, choices by data, own draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_trial import OwnTrial
+from phasemap.tasks.examples import Examples
+from phasemap.tasks.streams import stream_key
+from phasemap.training.functional import HostDraws, trained_parameters, untrained_tensors
+from phasemap.training.grouped import GroupedKernel
+from phasemap.training.losses import evaluation, loss_of
+from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
+from phasemap.training.optimizers import OPTIMIZERS, Optimizer, OptimizerSettings, saved
+from phasemap.training.own_optimizer import OwnOptimizer
+from phasemap.training.recording import Evaluation
+
+
+class OneByOneKernel(GroupedKernel):
+    """K networks of any code; each step of each starts from torch's random state of its seed and the step."""
+
+    name = "one_by_one"
+
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
+        pairs = zip(trials, examples, strict=True)
+        self.single = [_Single(number, trial, seen, device) for number, (trial, seen) in enumerate(pairs)]
+        super().__init__(self.single)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what a checkpoint needs, a network's buffers too."""
+        buffers = [{name: saved(one) for name, one in group.untrained.items()} for group in self.single]
+        return [kept | {"buffers": own} for kept, own in zip(super().state(), buffers, strict=True)]
+
+    def load(self, state: list[dict[str, Any]]) -> None:
+        """Continue from a checkpoint."""
+        super().load(state)
+        for group, kept in zip(self.single, state, strict=True):
+            for name, value in kept["buffers"].items():
+                group.untrained[name].copy_(value)
+
+
+class _Single:
+    """One network, whose parameters are views of a flat row of weights (1, P)."""
+
+    def __init__(self, member: int, trial: NetworkTrial, examples: Examples, device: torch.device) -> None:
+        data = examples.dataset
+        self.members, self._trial, self._device = [member], trial, device
+        self.n_train = len(examples.train)
+        self.network = build_network(trial, data).to(device)
+        self._trained = trained_parameters(self.network)
+        self.weights = torch.cat([p.detach().reshape(-1) for p in self._trained.values()])[None]
+        shapes = [p.shape for p in self._trained.values()]
+        places = self.weights[0].split([shape.numel() for shape in shapes])
+        for parameter, place in zip(self._trained.values(), places, strict=True):
+            parameter.data = place.view(parameter.shape)
+        self.untrained = untrained_tensors(self.network)
+        self.optimizers: list[Optimizer] = [_optimizer(trial, self.weights, shapes)]
+        order = np.concatenate([examples.train, examples.test])
+        self._inputs = torch.from_numpy(data.inputs[order]).to(device)
+        self._targets = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]])).to(device)
+        self._loss = loss_of(trial)
+        self._draws = HostDraws([trial], data, self.n_train, device)
+        self._masked = dropout_width(trial) > 0 and trial.dropout > 0
+
+    def train_step(self, step: int) -> None:
+        """Take one step, counted from 1."""
+        rows = self._draws.rows(step)
+        chosen = slice(0, self.n_train) if rows is None else rows[0]
+        inputs, targets = self._inputs[chosen], self._targets[chosen]
+        mask = self._draws.mask(step, len(targets))[0] if self._masked else None
+        with torch.random.fork_rng(devices=self._devices), torch.enable_grad():
+            torch.manual_seed(stream_key("own_draws", self._trial.seed, step) % 2**63)
+            loss = self._loss(self.network(inputs, mask), targets).mean()
+            parts = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
+        whole = [
+            torch.zeros_like(p) if part is None else part for p, part in zip(self._trained.values(), parts, strict=True)
+        ]
+        self.optimizers[0].step(torch.cat([part.reshape(-1) for part in whole])[None], step)
+
+    @property
+    def _devices(self) -> list[torch.device]:
+        return [] if self._device.type == "cpu" else [self._device]
+
+    def evaluate(self) -> list[Evaluation]:
+        """Answer all examples."""
+        with torch.random.fork_rng(devices=self._devices):
+            torch.manual_seed(stream_key("own_draws", self._trial.seed, 0) % 2**63)
+            scores = self.network(self._inputs, None, self.n_train)
+        norms = part_norms(self._trained)
+        return [evaluation(scores.argmax(dim=1), self._loss(scores, self._targets), self.n_train, norms)]
+
+    def named_weights(self, index: int) -> dict[str, torch.Tensor]:
+        """Return the network's weights and buffers."""
+        del index
+        return named_weights({name: one.detach() for name, one in (self._trained | self.untrained).items()})
+
+
+def _optimizer(trial: NetworkTrial, weights: torch.Tensor, shapes: Sequence[torch.Size]) -> Optimizer:
+    if isinstance(trial, OwnTrial) and trial.parts.get("optimizer"):
+        return OwnOptimizer(trial, weights, shapes)
+    return OPTIMIZERS[trial.optimizer](weights, OptimizerSettings.of(trial))
