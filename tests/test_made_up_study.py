@@ -207,7 +207,7 @@ def test_it_is_labelled_again_and_back(storage, tmp_path):
     for name in ("doshi2024", "memorized_fraction"):
         refused = CliRunner().invoke(cli, ["relabel", str(tmp_path / "made_up"), "--rule", name])
         assert refused.exit_code == 2
-        assert "needs" in refused.stderr
+        assert "looks at" in refused.stderr
         assert "test_accuracy" in refused.stderr
 
 
