@@ -29,7 +29,7 @@ LONG = (  # the longest first; what mostly waits for Rays of its own takes turns
     "training/test_population.py", "test_made_up_study.py", "search/test_any_rule.py", "results/test_remote.py",
     "figures/test_page.py", "test_notebooks.py", "running/test_jobs.py", "running/test_kernels.py",
     "running/test_growing.py", "results/test_compact.py", "figures/test_inside.py", "figures/test_any_study.py",
-    "test_examples.py", "test_tune_callback.py", "programs/test_adapters.py", "programs/test_own_networks.py",
+    "test_example_studies.py", "test_tune_callback.py", "programs/test_adapters.py", "programs/test_own_networks.py",
     "programs/test_own_studies.py",
     "sweeps/test_optuna.py", "sweeps/test_stores.py", "sweeps/test_tables.py",
     "planning/test_calibration.py", "running/test_memory.py", "test_cluster_files.py", "test_gpu_benchmark.py",

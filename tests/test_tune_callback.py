@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 from click.testing import CliRunner
-from test_examples import EXAMPLES
+from test_example_studies import EXAMPLES
 
 import phasemap as pm
 from phasemap.cli import cli

@@ -24,6 +24,7 @@ START_SECONDS = 600.0  # for a program's file to be imported
 POLL_SECONDS = 0.2
 CHILD = "from phasemap.running.program_child import main; main()"
 OUTPUT_BYTES = 4096  # of what a program prints, kept to tell of a death
+OUTPUT_SECONDS = 1.0  # to read the rest of it
 
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="phasemap-programs")
 """One thread starts all processes: the kernel ends them with the thread that started them, so it must last."""
@@ -56,7 +57,8 @@ class ProgramProcess:
             theirs.close()
             os.close(leash)
             os.close(printed)
-        threading.Thread(target=self._drain, args=(output,), daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, args=(output,), daemon=True)
+        self._drainer.start()
         self._connection.send(work)
         try:
             word, text = self._receive(time.monotonic() + START_SECONDS)
@@ -131,6 +133,7 @@ class ProgramProcess:
     def _how(self) -> str:
         """Say how the process ended, with the last line that it printed."""
         self._process.wait()
+        self._drainer.join(OUTPUT_SECONDS)  # what it started may hold its output open
         code = self._process.returncode
         how = f"its process was killed by {_signal(-code)}" if code < 0 else f"its process ended with exit code {code}"
         lines = b"".join(self._output).decode(errors="replace").strip().splitlines()

@@ -49,7 +49,7 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_the_general_kernel_trains_like_one_plain_network_on_what_a_device_draws(name, monkeypatch):
-    monkeypatch.setattr("phasemap.training.functional._HostDraws", _DeviceDraws)
+    monkeypatch.setattr("phasemap.training.functional.HostDraws", _DeviceDraws)
     trials = [
         trial_of(
             trial_id=str(seed), seed=seed, modulus=11, width=24, steps=50, data_fraction=0.7, activation="relu",
