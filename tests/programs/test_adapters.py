@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from program_tools import HEAD
-from test_examples import EXAMPLES, need
+from test_example_studies import EXAMPLES, need
 
 from phasemap.training.program_context import Surroundings, TrialContext
 
