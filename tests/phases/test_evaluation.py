@@ -69,7 +69,8 @@ class OneTrial:
             return self.step(e)
         curve = self.values[e.quantity]
         if isinstance(e, Value):
-            return self.over(curve[-self.judged() :], median) if record is None else curve[record]
+            there = [value for value in curve[-self.judged() :] if value is not None]
+            return (median(there) if there else None) if record is None else curve[record]
         if isinstance(e, At):
             step = self.number(e.step)
             if step is None or not self.steps[0] <= step <= self.steps[-1]:
