@@ -68,7 +68,7 @@ def test_the_hash_and_the_text_of_studies_with_built_in_rules_are_as_before():
     assert yaml.safe_load(dump_study(study))["phases"] == {
         "rule": "memorized_fraction", "generalized": 0.9, "memorized": 0.9,
     }  # fmt: skip
-    assert study_hash(study) == "2272115b09084570"
+    assert study_hash(study) == "693fc7f8457f5621"
 
 
 def test_the_schema_has_all_three_forms():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from phasemap.cli.shared import common, counts, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SIZES
+
+if TYPE_CHECKING:
+    from phasemap.api import Run
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -58,11 +61,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
 @common
 def show(run: str, storage: str | None, as_json: bool) -> None:
     """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
-    from rich.console import Console
-
     from phasemap.api import open_run
-    from phasemap.figures.small import terminal_figure
-    from phasemap.figures.spec import figure_spec
     from phasemap.phases.labelling import rules_differ
     from phasemap.study.trials import count_trials
 
@@ -92,6 +91,17 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         print_result(content, "", as_json=True)
         return
+    _print_run(found, content, differ)
+
+
+def _print_run(found: Run, content: Mapping[str, Any], differ: tuple[int, int] | None) -> None:
+    """Print for people what ``show`` found; ``differ`` is on how many trials the built-in rules do."""
+    from rich.console import Console
+
+    from phasemap.figures.small import terminal_figure
+    from phasemap.figures.spec import figure_spec
+
+    trials, axes = found.trials, list(found.study.axis_names)
     console = Console(highlight=False)
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
     console.print(f"trials: {words(content['phase_counts'])}")
@@ -110,7 +120,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     if found.study.scattered:
         from phasemap.figures.scatter import coarse_spec
 
-        spec = coarse_spec(found.study, points)
+        spec = coarse_spec(found.study, found.points)
         console.print("the points lie on no grid; a cell shows what most of those in it have")
     else:
         spec = figure_spec(found.diagram().data)

@@ -9,7 +9,6 @@ from phasemap.study.claims import vocabulary
 from phasemap.study.combinations import Found, longest_training
 from phasemap.study.errors import did_you_mean
 from phasemap.study.network_checks import check_networks, check_record
-from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
 from phasemap.study.trials import count_trials
 
@@ -28,7 +27,7 @@ def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
     if study.search.metric not in (metrics := (WHOLE_MAP, *study.phases.frontiers)):
         hint = did_you_mean(study.search.metric, metrics)
         yield ("search", "metric"), f"= {study.search.metric!r} is not allowed; allowed: {', '.join(metrics)}{hint}"
-    for key, message in (*check_rule(study.phases), *_recorded(study)):
+    for key, message in check_rule(study.phases):
         yield ("phases", key), message
     if not any(path.startswith("axes") for path in reported):
         yield from _claims(study)
@@ -52,16 +51,6 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
         for key in ("generalized", "memorized"):
             if getattr(rule, key) != PhaseRule.model_fields[key].default:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
-
-
-def _recorded(study: Study) -> Iterator[tuple[str, str]]:
-    """Yield what a built-in rule needs and the study's program does not give."""
-    rule = rule_of(study.phases)
-    known = {*study.recorded.quantities, *study.recorded.facts, *study.declared}
-    missing = sorted({*rule.needed, *rule.facts} - known)
-    if study.phases.own is None and missing:
-        names = ", ".join(missing)
-        yield "rule", f"= {rule.name} needs {names}, which are not recorded; allowed: own labels, or none"
 
 
 def _search(search: SearchSpec) -> Iterator[Found]:

@@ -12,7 +12,7 @@ from phasemap.study.checks import check_any
 from phasemap.study.names import NO_RULE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import REFERENCE, ProgramError, place_of
-from phasemap.study.program_study import RULE_NEEDS, ProgramResources, ProgramStudy, usual_phases
+from phasemap.study.program_study import ProgramResources, ProgramStudy, unknown_to_rules, usual_phases
 from phasemap.study.programs import (
     IMPORTED,
     IN_PYTHON,
@@ -197,7 +197,7 @@ class ProgramReader(Reader):
         rule = self.phases(("phases",), content)
         if len(self.problems) > before:
             return PhaseRule.none()
-        missing = [name for name in RULE_NEEDS if name not in (*self.recorded.quantities, *self.recorded.facts)]
+        missing = unknown_to_rules(self.recorded)
         if rule.own is None and missing:
             needs = f"needs {', '.join(missing)} of every trial (trial.corrupt, trial.score)"
             self.wrong(("phases",), f"= {rule.rule} {needs}; allowed: labels of your own, or {NO_RULE}")

@@ -112,15 +112,18 @@ class ProgramStudy(Study):
 
 def usual_phases(recorded: Recorded) -> PhaseRule:
     """Return what a study labels by that says nothing: the built-in rule where its needs are recorded, else nothing."""
-    known = set(RULE_NEEDS) <= {*recorded.quantities, *recorded.facts}
+    known = not unknown_to_rules(recorded)
     return PhaseRule() if known else PhaseRule.none()
+
+
+def unknown_to_rules(recorded: Recorded) -> list[str]:
+    """Return what the built-in rules look at and a program does not record."""
+    return [name for name in RULE_NEEDS if name not in {*recorded.quantities, *recorded.facts}]
 
 
 def check_known(rule: str, recorded: Recorded) -> None:
     """UserError where a built-in rule looks at what is not recorded."""
-    known = {*recorded.quantities, *recorded.facts}
-    missing = [name for name in RULE_NEEDS if name not in known]
-    if missing:
+    if missing := unknown_to_rules(recorded):
         raise UserError(f"rule {rule} looks at {', '.join(missing)}, which were not recorded; allowed: a rule file")
 
 

@@ -61,6 +61,10 @@ def template(name: str) -> str:
     return TEMPLATE.format(name=name)
 
 
+WRITTEN_IF_SET = {("training", "precision"): "full", ("resources", "max_gpu_hours"): "none"}
+"""Later settings that a study's text leaves out at these defaults, so that texts and hashes of before stay."""
+
+
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
     dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured", "parts", "own"})
@@ -71,6 +75,9 @@ def study_content(study: Study) -> dict[str, Any]:
         content = _own_content(study, content)
     else:
         content = _network_content(study, content)
+    for (section, key), default in WRITTEN_IF_SET.items():
+        if content.get(section, {}).get(key) == default:
+            content[section].pop(key)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)

@@ -163,6 +163,7 @@ def test_a_program_that_never_lets_a_thread_run_ends_with_its_worker_too(tmp_pat
         time.sleep(0.5)
         kill(worker.pid)
         wait_for(lambda: not alive(program), 10, "the program's end")
+        assert not alive(program)
     finally:
         end(worker)
 
