@@ -180,7 +180,6 @@ class Run:
     def requested(self, wanted: FigureRequest) -> FigureSpec | ScatterSpec | Chart:
         """Describe the figure that is asked for as data."""
         from phasemap.figures.kinds import check_kind, make_chart
-        from phasemap.figures.spec import figure_spec
 
         check_kind(self.study, wanted.kind, wanted.metric)
         if wanted.kind == PHASES and self.study.scattered:
@@ -188,8 +187,7 @@ class Run:
 
             return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
         if wanted.kind == PHASES:
-            diagram = self._lay_out(wanted)
-            return figure_spec(diagram.data, wanted.metric, diagram.bands())
+            return self._lay_out(wanted).figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
         return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
 
     def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
@@ -197,7 +195,9 @@ class Run:
 
         ``x``, ``y``, ``facet`` (axes) and ``fix`` (axes with a value) choose what is drawn, by default the first two
         axes of the study and the others as facets. In all kinds but phases each point has a panel (x to the right, y
-        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several.
+        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several. A
+        phase diagram names its regions; ``cells=True`` writes each cell's letter instead, ``band=True`` draws where the
+        frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale.
         ``size`` is one-column or two-column (of a page), by default what the content needs. Matplotlib parameters that
         you have set win over phasemap's style.
         """
@@ -214,7 +214,8 @@ class Run:
             study, points = with_steps(study, self.folder)
         elif wanted.metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
-        return PhaseDiagram(make_diagram(study, points, **wanted.axes), None if stepped else self.trials)
+        diagram = make_diagram(study, points, **wanted.axes, by_value=wanted.look.by_value)
+        return PhaseDiagram(diagram, None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file to look at the run in a browser, and return its path."""

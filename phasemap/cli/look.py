@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.shared import common, counts, print_result, search_words, words
-from phasemap.figures import KINDS, PHASES, SIZES
+from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
     from phasemap.api import Run
@@ -176,6 +176,11 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
 @click.option("--facet", metavar="AXIS", multiple=True, help="Axes that vary between panels; default the others.")
 @click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
 @click.option("--metric", metavar="NAME", help="phase, subphase (default of phases) or the name of a quantity.")
+@click.option("--band", is_flag=True, help="Of phases: draw where each frontier may lie (90 %).")
+@click.option("--cells", is_flag=True, help="Of phases: each cell's letter in place of the regions' names.")
+@click.option(
+    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Of phases: value draws axes true to scale."
+)
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
 @click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")

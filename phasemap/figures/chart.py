@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
-from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
+from phasemap.figures.captions import held_words, left_out_words, setting_words
+from phasemap.figures.spec import cell_marks
 from phasemap.phases.strokes import Stroke, readable
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError

@@ -10,6 +10,7 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Layout
+from phasemap.figures.captions import held_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
     Cell,
@@ -25,7 +26,6 @@ from phasemap.figures.chart import (
     outer_axes,
     pooled,
 )
-from phasemap.figures.spec import held_words
 from phasemap.phases.built_in import (
     ALL_NORMS,
     EXTRACTED,

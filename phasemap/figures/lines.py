@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from phasemap.figures.captions import wrapped
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
-from phasemap.figures.spec import wrapped
 from phasemap.figures.style import add_legend, below_inches, write_title
 from phasemap.phases.strokes import Stroke
 

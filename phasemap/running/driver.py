@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.tables import Tables, derive, write_tables
+from phasemap.figures.captions import horizons_of
 from phasemap.figures.scatter import ScatterSpec, scatter_spec
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.static import save_figure
@@ -196,7 +196,7 @@ def _picture(study: Study, tables: Tables) -> FigureSpec | ScatterSpec:
     if study.scattered:
         return scatter_spec(study, tables.points, metric=metric)
     diagram = first_panels(make_diagram(study, tables.points))
-    return figure_spec(diagram, metric, drawn_bands(diagram, tables.trials))
+    return figure_spec(diagram, metric, horizons=horizons_of(tables.trials))
 
 
 class _Retries:

@@ -206,6 +206,7 @@ def _phases_schema(built_in: dict[str, Any]) -> dict[str, Any]:
     texts = {"type": "object", "additionalProperties": text}
     number = {"type": "number"}
     mark = {"type": "object", "properties": dict.fromkeys(("when", "letter", "colour"), text)}
+    line = {"type": "object", "properties": dict.fromkeys(("line", "where"), text), "required": ["line"]}
     own = {
         "rule": {"type": "string", "pattern": NAME_PATTERN},
         "quantities": {"type": "object", "additionalProperties": {"enum": ["accuracy", "loss", "number"]}},
@@ -215,7 +216,7 @@ def _phases_schema(built_in: dict[str, Any]) -> dict[str, Any]:
         "times": texts,
         "columns": texts,
         "window": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "frontiers": texts,
+        "frontiers": {"type": "object", "additionalProperties": {"anyOf": [text, line]}},
     }
     file = {"rule": {"type": "string", "pattern": r"\.ya?ml$"}}
     rules = {"enum": list(BUILT_IN_RULES), "default": BUILT_IN_RULES[0], "type": "string"}
