@@ -37,6 +37,13 @@ class PhaseDiagram:
         spec = figure_spec(self.data, metric, self.bands())
         return draw_any(spec) if ax is None else draw_into(ax, spec)
 
+    def _repr_png_(self) -> bytes:
+        """Show a notebook the picture."""
+        from phasemap.figures.spec import figure_spec
+        from phasemap.figures.static import png_of
+
+        return png_of(figure_spec(self.data, None, self.bands()))
+
     def frontier(self, kind: str | None = None, *, panel: int = 0) -> list[Floats]:
         """Return the lines of one of the rule's frontiers, by default its first, in one panel: each (n, 2) in values.
 
