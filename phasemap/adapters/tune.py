@@ -228,7 +228,9 @@ class TuneRun(tune.Callback):
         """Go on with a run that another fit has begun: the Tuner was restored, or has further trials."""
         study = load_resolved(self._folder.study)
         if not isinstance(study, ProgramStudy) or not _is_ours(study):
-            raise OtherStudyError(self._folder.name, ["the run was made by no tune_callback"])
+            raise OtherStudyError(
+                self._folder.name, ["the run was not made by tune_callback"], "another name or storage"
+            )
         schema = shard_schema(study)
         self._program = study.program.partition(":")[2]
         self._kinds = self._kinds or dict(study.signature.quantities)

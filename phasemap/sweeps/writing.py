@@ -88,7 +88,7 @@ def _known_study(folder: RunFolder) -> ImportedStudy | None:
     folder.fetch(folder.measured)
     found = load_resolved(folder.study)
     if not isinstance(found, ImportedStudy):
-        raise OtherStudyError(folder.name, ["the run was trained, and not imported"])
+        raise OtherStudyError(folder.name, ["the run was trained, not imported"], "another run: -o RUN")
     return found
 
 
