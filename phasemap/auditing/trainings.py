@@ -94,7 +94,7 @@ class Trainer:
     def run(self, study: Study) -> RunFolder:
         """Train what is missing of a study and return its folder; UserError if nothing of it could be trained."""
         folder = RunFolder(self.folder / study.name)
-        outcome = run_study(study, folder, lambda: nullcontext(self._started()), quiet=self.quiet)
+        outcome = run_study(study, folder, lambda: nullcontext(self._started()), quiet=self.quiet, picture=False)
         if outcome.failures and len(outcome.failures) >= outcome.n_trained + outcome.n_reused:
             error = trial_table(folder, study)["error"].dropna().iloc[0]
             raise UserError(f"no network could be trained: {error}")

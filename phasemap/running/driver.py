@@ -71,15 +71,15 @@ def run_study(
     fresh: bool = False,
     accept_source: bool = False,
     quiet: bool = False,
+    picture: bool = True,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
-    With ``accept_source`` what a program trained counts as trained by its present code.
-
-    ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what can't be
-    run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
-    exception goes on.
+    With ``accept_source`` what a program trained counts as trained by its present code; without ``picture`` none is
+    drawn. ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what
+    can't be run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and
+    the exception goes on.
     """
     changes = [] if fresh else check_folder(study, folder, accept_source=accept_source)
     study = study if fresh else told_before(study, folder)
@@ -95,7 +95,8 @@ def run_study(
                         plan = planned(room=planned_room(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
-                        return _run_locked(study, folder, plan, planned, lock, start_runner, fresh=fresh, quiet=quiet)
+                        run = _Run(study, folder, plan, lock, quiet, picture)
+                        return _run_locked(run, planned, start_runner, fresh=fresh)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
                         logger.warning(
@@ -107,20 +108,9 @@ def run_study(
                 folder.remove_if_empty()
 
 
-def _run_locked(
-    study: Study,
-    folder: RunFolder,
-    plan: Plan,
-    planned: Callable[..., Plan],
-    lock: Lock,
-    start_runner: StartRunner,
-    *,
-    fresh: bool,
-    quiet: bool,
-) -> Outcome:
+def _run_locked(run: _Run, planned: Callable[..., Plan], start_runner: StartRunner, *, fresh: bool) -> Outcome:
     """Run a plan, or the one that ``planned`` makes for the GPUs of the runner, where these are not this machine's."""
-    run = _Run(study, folder, plan, lock, quiet)
-    with start_runner() if plan.packs else nullcontext() as runner:
+    with start_runner() if run.plan.packs else nullcontext() as runner:
         if runner is not None:
             _settle_device(run, runner, planned, fresh=fresh)
         return _run_with(runner, run, fresh=fresh)
@@ -180,6 +170,7 @@ class _Run:
     plan: Plan
     lock: Lock
     quiet: bool
+    picture: bool
     device: str = "cpu"  # that all packs train on, or any
     source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
@@ -235,7 +226,7 @@ class _Run:
         devices, core_hours = [], 0.0
         try:
             curves = trained or not self.folder.fetch(self.folder.curves)
-            tables = retry(lambda: write_results(self.folder, self.study, curves=curves))
+            tables = retry(lambda: write_results(self.folder, self.study, curves=curves, picture=self.picture))
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
             devices = sorted(set(tables.trials["device"].dropna()))
             core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600
@@ -311,7 +302,8 @@ class _Run:
         """Make the tables while the run goes on, and again after a minute, or later where making them takes long."""
         started = time.monotonic()
         try:
-            write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+            curves = self.plan.n_trials <= CURVES_WHILE_RUNNING
+            write_results(self.folder, self.study, curves=curves, picture=self.picture)
             self.folder.publish(self.folder.log)
         except (OSError, UnreachableError) as error:  # the tables are not the truth: made again in a minute
             logger.warning("the tables were not written: %s", error)

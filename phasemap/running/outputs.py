@@ -13,12 +13,13 @@ from phasemap.search.completed import completed
 from phasemap.study.spec import Study
 
 
-def write_results(folder: RunFolder, study: Study, *, curves: bool = True) -> Tables:
-    """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
+def write_results(folder: RunFolder, study: Study, *, curves: bool = True, picture: bool = True) -> Tables:
+    """Make a run's derived tables and its default picture; the long table of curves and the picture where wanted."""
     tables = completed(derive(folder, study))
     write_tables(folder, tables, curves=curves)
-    save_figure(_picture(study, tables), folder.diagram)
-    folder.publish(folder.diagram)
+    if picture:
+        save_figure(_picture(study, tables), folder.diagram)
+        folder.publish(folder.diagram)
     return tables
 
 
