@@ -379,7 +379,7 @@ def test_every_study_that_ships_can_be_cut_into_packs(path):
     [
         ("adaptive_quickstart", ["model.width=32"]),
         ("paper/fig05_batchnorm", ["model.width=32", "task.modulus=23"]),
-        ("paper/fig16_images_dropout", ["model.width=32"]),
+        ("paper/fig16_images_dropout", ["model.width=32", "axes.data_fraction=[0.2]"]),
     ],
 )
 def test_plan_measures_networks_of_every_kind(name, smaller, tmp_path):
