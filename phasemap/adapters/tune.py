@@ -18,7 +18,7 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.remote import is_remote
 from phasemap.results.schema import named, shard_schema
 from phasemap.results.shards import read_shards, write_shard
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.running.program_objectives import numbers_of, valid_name
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import OtherStudyError, UserError
