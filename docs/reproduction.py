@@ -32,6 +32,10 @@ HERE = Path(__file__).parent
 NAMED = re.compile(r"(small_|)fig0*(\d+)([a-z]?)_")
 WORDS = {"holds": "holds", "fails": "refuted", "undecided": "undecided"}
 HEAD = """\
+---
+hide: [toc]
+---
+
 # Reproduction
 
 What Doshi et al. (ICLR 2024, [arXiv 2310.13061](https://arxiv.org/abs/2310.13061)) show, and what came out here. Each
@@ -41,8 +45,8 @@ figure has a page with its claims, numbers and pictures.
 BELOW = """
 
 **Verdicts** are those of the claims in the study files, tested by `phasemap check` ([how](claims.md)). The numbers are
-means over the seeds. With several seeds the difference of a claim's two sides has its 95 % interval; the table gives
-that of the first claim whose seeds differ. With one seed there is no interval.
+means over the seeds. In brackets: how many claims hold, the seeds and, where there are several, the difference between
+the two sides of a claim with its 95 % interval, for the first claim on which the seeds differ. The pages have all claims.
 
 **Scale.** *Paper*: the paper's networks (p 97, N 500). *Small*: smaller networks and fewer values, in seconds or
 minutes; what holds or fails in them is no test at the paper's scale. *Own*: beyond the paper.
@@ -147,12 +151,12 @@ def told_apart(several: Sequence[Stored]) -> list[str]:
 def judged(stored: Stored) -> str:
     """Return a study's verdict in bold, its claims, and the difference of the first claim whose seeds differ."""
     counts, content = stored.content["counts"], stored.content
-    told = f"**{verdict(content)}**, {counts['holds']} of {sum(counts.values())} claims"
+    told = f"**{verdict(content)}** ({counts['holds']} of {sum(counts.values())}"
     if content["n_seeds"] == 1:
-        return f"{told}, one seed"
+        return f"{told}; one seed)"
     differ = [claim for claim in content["claims"] if claim["interval"] and len(set(claim["interval"])) > 1]
-    interval = f", difference {differing(differ[0])}" if differ else ""
-    return f"{told}, {content['n_seeds']} seeds{interval}"
+    interval = f"; {differing(differ[0], digits=2)}" if differ else ""
+    return f"{told}; {content['n_seeds']} seeds{interval})"
 
 
 def figure_page(entry: Content, several: Sequence[Stored]) -> str:
@@ -355,15 +359,15 @@ def numbers(line: Content | None) -> list[str]:
     return [number(line["left"]), line["comparison"], number(line["right"]), differing(line)]
 
 
-def differing(line: Content) -> str:
+def differing(line: Content, digits: int = 4) -> str:
     """Return the difference of both sides, with its interval where there are seeds."""
-    interval = f" [{number(line['interval'][0])}, {number(line['interval'][1])}]" if line["interval"] else ""
-    return number(line["difference"]) + interval
+    interval = f" [{', '.join(number(end, digits) for end in line['interval'])}]" if line["interval"] else ""
+    return number(line["difference"], digits) + interval
 
 
-def number(value: float | None) -> str:
-    """Return a number in four digits; a step time that is not reached has none."""
-    return "not reached" if value is None else f"{value:.4g}"
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number in some digits; a step time that is not reached has none."""
+    return "not reached" if value is None else f"{value:.{digits}g}"
 
 
 def table(names: list[str], rows: Iterable[list[str]]) -> str:
