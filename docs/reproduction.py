@@ -46,7 +46,7 @@ BELOW = """
 
 **Verdicts** are those of the claims in the study files, tested by `phasemap check` ([how](claims.md)). The numbers are
 means over the seeds. In brackets: how many claims hold, the seeds and, where there are several, the difference between
-the two sides of a claim with its 95 % interval, for the first claim on which the seeds differ. The pages have all claims.
+the two sides of a claim with its 95 % interval, for the first claim on which the seeds differ. The pages have all.
 
 **Scale.** *Paper*: the paper's networks (p 97, N 500). *Small*: smaller networks and fewer values, in seconds or
 minutes; what holds or fails in them is no test at the paper's scale. *Own*: beyond the paper.
