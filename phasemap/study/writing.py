@@ -11,7 +11,7 @@ import yaml
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.imported import MEASURED
 from phasemap.study.names import BUILT_IN_RULES
-from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.networks import INTERVENTIONS, LATER, NETWORK_SETTINGS, SECTIONS
 from phasemap.study.own_parts import ROLES
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy
@@ -61,7 +61,10 @@ def template(name: str) -> str:
     return TEMPLATE.format(name=name)
 
 
-WRITTEN_IF_SET = {("training", "precision"): "full", ("resources", "max_gpu_hours"): "none"}
+WRITTEN_IF_SET = {
+    **{(one.section, one.key): one.default for one in (NETWORK_SETTINGS[name] for name in LATER)},
+    ("resources", "max_gpu_hours"): "none",
+}
 """Later settings that a study's text leaves out at these defaults, so that texts and hashes of before stay."""
 
 
@@ -76,8 +79,10 @@ def study_content(study: Study) -> dict[str, Any]:
     else:
         content = _network_content(study, content)
     for (section, key), default in WRITTEN_IF_SET.items():
-        if content.get(section, {}).get(key) == default:
+        if content.get(section, {}).get(key, ...) == default:
             content[section].pop(key)
+    if not content.get("interventions", True):
+        content.pop("interventions")
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -184,6 +189,11 @@ def json_schema() -> Any:
         "additionalProperties": False,
         "minProperties": 1,
     }
+    one = {
+        "type": "object",
+        "properties": {"at": {"type": "integer"}, **{key: {"type": "number"} for key in INTERVENTIONS}},
+    }
+    properties["interventions"] = {"anyOf": [properties["interventions"], {"type": "array", "items": one}]}
     properties["name"] = {"anyOf": [properties["name"], {"type": "integer", "minimum": 0}]}
     seed_list = {
         "type": "array",
