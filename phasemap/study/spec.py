@@ -19,6 +19,7 @@ from phasemap.study.networks import (
     NETWORK_RECORDED,
     NETWORK_SETTINGS,
     FixedSpec,
+    InterventionsSpec,
     ModelSpec,
     NetworkTrial,
     TaskSpec,
@@ -121,8 +122,8 @@ class ResourceSpec(Section):
 
 
 KEYS = (
-    "name", "question", "task", "model", "training", "axes", "fixed", "seeds", "phases", "record", "search",
-    "resources", "claims",
+    "name", "question", "task", "model", "training", "interventions", "axes", "fixed", "seeds", "phases", "record",
+    "search", "resources", "claims",
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
@@ -234,6 +235,7 @@ class NetworkStudy(Study):
     task: TaskSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+    interventions: InterventionsSpec = InterventionsSpec()
     fixed: FixedSpec = FixedSpec()
 
     @property

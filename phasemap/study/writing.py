@@ -12,7 +12,7 @@ from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.conditions import Kind
 from phasemap.study.imported import MEASURED
 from phasemap.study.names import BUILT_IN_RULES
-from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.networks import INTERVENTIONS, LATER, NETWORK_SETTINGS, SECTIONS
 from phasemap.study.own_parts import ROLES
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy
@@ -21,7 +21,10 @@ from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
 from phasemap.study.values import NAME_PATTERN
 from phasemap.study.yaml_lines import CORE_SCALARS
 
-WRITTEN_IF_SET = {("training", "precision"): "full", ("resources", "max_gpu_hours"): "none"}
+WRITTEN_IF_SET = {
+    **{(one.section, one.key): one.default for one in (NETWORK_SETTINGS[name] for name in LATER)},
+    ("resources", "max_gpu_hours"): "none",
+}
 """Later settings that a study's text leaves out at these defaults, so that texts and hashes of before stay."""
 
 
@@ -36,8 +39,10 @@ def study_content(study: Study) -> dict[str, Any]:
     else:
         content = _network_content(study, content)
     for (section, key), default in WRITTEN_IF_SET.items():
-        if content.get(section, {}).get(key) == default:
+        if content.get(section, {}).get(key, ...) == default:
             content[section].pop(key)
+    if not content.get("interventions", True):
+        content.pop("interventions")
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -132,6 +137,12 @@ def json_schema() -> Any:
     networks, programs = _study_schema(NetworkStudy), _study_schema(ProgramStudy)
     axes = {name: _axis_schema(name) for name in NETWORK_SETTINGS}
     networks["properties"]["axes"] |= {"properties": axes, "additionalProperties": False}
+    one = {
+        "type": "object",
+        "properties": {"at": {"type": "integer"}, **{key: {"type": "number"} for key in INTERVENTIONS}},
+    }
+    listed = {"anyOf": [networks["properties"]["interventions"], {"type": "array", "items": one}]}
+    networks["properties"]["interventions"] = listed
     scalar = {"type": ["number", "string", "boolean", "null"]}
     values = {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}
     programs["properties"] |= {

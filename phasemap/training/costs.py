@@ -163,8 +163,8 @@ def weight_count(trial: NetworkTrial, size: TaskSize) -> int:
 
 
 def batchable(trial: NetworkTrial, *, tokens: bool) -> bool:
-    """Whether the kernel for GPUs covers a network: two layers of weights on tokens, without a norm layer."""
-    return trial.model == "mlp" and trial.depth == 2 and trial.norm == "none" and tokens
+    """Whether the kernel for GPUs covers a network: two layers of weights on tokens, no norm layer, a plain loss."""
+    return trial.model == "mlp" and trial.depth == 2 and trial.norm == "none" and tokens and trial.plain_loss
 
 
 def card_bytes(trial: NetworkTrial) -> int:
