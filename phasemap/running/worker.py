@@ -23,6 +23,7 @@ from phasemap.running.card_memory import Part, Sizes, train_in_parts, within
 from phasemap.running.going_on import Starts, by_start, starts_of
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
+from phasemap.study.names import STATE
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
@@ -91,7 +92,7 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
     if isinstance(workload.study, ProgramStudy):
         from phasemap.running.program_packs import Kept, train_programs
 
-        kept = Kept(folder=workload.folder, source=workload.study.signature.source)
+        kept = Kept(folder=workload.folder, source=workload.study.signature.source, ends=STATE in workload.study.record)
         results = train_programs(
             workload.study, _programs(pack), device=workload.device, kept=kept, on_progress=on_progress
         )
