@@ -16,7 +16,7 @@ from phasemap.cli.jobs import cancel, logs, status, submit
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
 from phasemap.cli.report import report
-from phasemap.cli.run import plan, run
+from phasemap.cli.run import extend, plan, run
 from phasemap.cli.serve import serve
 from phasemap.cli.shared import EXIT_INTERRUPTED
 from phasemap.cli.studies import init, schema, studies
@@ -41,8 +41,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
-    bundle, studies, init, schema, audit, serve, import_command,
+    run, extend, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel,
+    export, bundle, studies, init, schema, audit, serve, import_command,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -70,18 +70,19 @@ def run_study(
     retry_failed: bool = False,
     fresh: bool = False,
     accept_source: bool = False,
+    longer: bool = False,
     quiet: bool = False,
     picture: bool = True,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
-    With ``accept_source`` what a program trained counts as trained by its present code; without ``picture`` none is
-    drawn. ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what
-    can't be run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and
-    the exception goes on.
+    With ``accept_source`` what a program trained counts as trained by its present code; with ``longer`` the study may
+    have another number of steps than the run; without ``picture`` none is drawn. ``on_plan`` is told what there is to
+    do before anything is done. UserError and UnreachableError for what can't be run come before anything is changed. On
+    KeyboardInterrupt the tables are made from what is finished, and the exception goes on.
     """
-    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source)
+    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
     study = study if fresh else told_before(study, folder)
     with storage_errors(folder):
         folder.create()
@@ -243,6 +244,7 @@ class _Run:
             study=self.study,
             device=self.device,
             fused=self.plan.kernel.fused,
+            former=self.plan.former,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
         attempts, idle = Attempts(), 0

@@ -127,7 +127,7 @@ KEYS = (
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
-Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights"]
+Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights", "state"]
 
 
 class Trial(Protocol):

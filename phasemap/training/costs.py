@@ -25,6 +25,7 @@ WORKING_COPIES = {"mlp": 5, "transformer": 8, "norm": 24}  # of those units, wit
 LOOKING_COPIES = {"extracted": 5, "pruning": 5, "logits": 3}  # of all examples' units, while that is recorded
 LOOKS = 16  # of the records, at which neurons are looked at
 PRUNED = 3 * 129  # the rows of three pruning curves
+STATE_BYTES = 6_000  # of a kept state beside its weights: the curve, and the file's own
 ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
 CARD_OPERATIONS = {"full": 20e12, "tf32": 80e12, "bf16": 160e12}
 """Operations a second of a GPU's products: an assumption, as the other rates of a card, until a card is measured."""
@@ -98,6 +99,12 @@ def kept_bytes(trial: NetworkTrial) -> int:
     features = 0 if size.tokens else size.n_examples * size.n_inputs
     copies = 5 if trial.explicit else 7  # weights, gradient, moments; the general kernel gathers gradients
     return int(4 * (copies * weight_count(trial, size) + features) + 8 * (6 * size.n_examples + 8 * n_train))
+
+
+def state_bytes(trial: NetworkTrial) -> int:
+    """Estimate what a trial's end state takes: its weights and the optimizer's moments, and a curve."""
+    moments = 1 if trial.optimizer == "sgd" else 2
+    return 4 * (1 + moments) * weight_count(trial, trial_size(trial)) + STATE_BYTES
 
 
 def _working_bytes(trial: NetworkTrial, n_trials: int) -> int:
