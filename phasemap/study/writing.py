@@ -150,11 +150,13 @@ def json_schema() -> Any:
         "quantities": {"type": "object", "additionalProperties": {"enum": list(get_args(Kind))}},
         "fixed": {"type": "object", "additionalProperties": {"anyOf": [scalar, {"type": "array", "items": scalar}]}},
     }
-    programs["properties"]["axes"]["additionalProperties"] = {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]}
+    axis = {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]}
+    programs["properties"]["axes"]["additionalProperties"] = axis
     programs["required"] = ["name", "program", "axes"]
     definitions = networks.pop("$defs") | programs.pop("$defs")
     definitions.pop("Axis", None)
     definitions |= {"AxisRange": AxisRange.model_json_schema(), "NetworkStudy": networks, "ProgramStudy": programs}
+    definitions["OwnStudy"] = _own_schema(networks, axis)
     definitions["PhaseRule"] = _phases_schema(definitions["PhaseRule"])
     return _with_standard_bounds(
         {
@@ -163,7 +165,11 @@ def json_schema() -> Any:
             "description": "One study: everything that decides which trials there are and what each of them is.",
             "if": {"required": ["program"]},
             "then": {"$ref": "#/$defs/ProgramStudy"},
-            "else": {"$ref": "#/$defs/NetworkStudy"},
+            "else": {
+                "if": {"anyOf": [_names_code(section, key) for section, key in ROLES.values()]},
+                "then": {"$ref": "#/$defs/OwnStudy"},
+                "else": {"$ref": "#/$defs/NetworkStudy"},
+            },
             "$defs": definitions,
         }
     )
@@ -180,6 +186,20 @@ def _study_schema(study: type[NetworkStudy] | type[ProgramStudy]) -> dict[str, A
     seed_list = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
     properties["seeds"] = {"anyOf": [{"type": "integer", "minimum": 1}, seed_list], "default": 1}
     return schema
+
+
+def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of studies with parts of a user, whose settings no schema knows."""
+    anything = {"type": "object"}
+    axes = {"type": "object", "minProperties": 1, "additionalProperties": axis}
+    sections = {"task": anything, "model": anything, "training": anything, "fixed": anything, "axes": axes}
+    return {**networks, "properties": {**networks["properties"], **sections}}
+
+
+def _names_code(section: str, key: str) -> dict[str, Any]:
+    """Return the schema of studies whose part at a place is a user's, as file.py:name or package.module:name."""
+    code = {"properties": {key: {"type": "string", "pattern": ":"}}, "required": [key]}
+    return {"properties": {section: code}, "required": [section]}
 
 
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
