@@ -33,12 +33,12 @@ class Grokfast:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs, on the CPU."""
-        return {"inner": self._inner.state(), "mean": saved(self.mean)}
+        return {**self._inner.state(), "filter": saved(self.mean)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self._inner.load(state["inner"])
-        self.mean.copy_(state["mean"])
+        self._inner.load({name: value for name, value in state.items() if name != "filter"})
+        self.mean.copy_(state["filter"])
 
 
 class Orthogonal:

@@ -57,14 +57,18 @@ class Muon:
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs, on the CPU."""
-        return {"momentum": saved(self.momentum), "others": [other.state() if other else {} for other in self._others]}
+        others = {f"{name}.{i}": one for i, other in self._vectors for name, one in other.state().items()}
+        return {"momentum": saved(self.momentum), **others}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.momentum.copy_(state["momentum"])
-        for other, kept in zip(self._others, state["others"], strict=True):
-            if other:
-                other.load(kept)
+        for i, other in self._vectors:
+            other.load({name: state[f"{name}.{i}"] for name in other.state()})
+
+    @property
+    def _vectors(self) -> list[tuple[int, AdamW]]:
+        return [(i, other) for i, other in enumerate(self._others) if other]
 
 
 class _Matrix:

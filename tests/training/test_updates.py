@@ -160,3 +160,16 @@ def test_a_filter_goes_on_from_a_checkpoint_to_the_bit():
         resumed.load(stopped.state())
         resumed.advance([0], 5, STEPS)
     assert torch.equal(through.weights(0)["W"], resumed.weights(0)["W"])
+
+
+def test_muon_with_norm_layers_goes_on_from_a_checkpoint_to_the_bit():
+    trial = trial_of(**{**SMALL, "steps": STEPS, "norm": "layer", "optimizer": "muon", "gradient": "orthogonal"})
+    examples = examples_of(trial)
+    through, stopped, resumed = (FunctionalKernel([trial], [examples], CPU) for _ in range(3))
+    with steady_arithmetic():
+        through.advance([0], 0, STEPS)
+        stopped.advance([0], 0, 5)
+        resumed.load(stopped.state())
+        resumed.advance([0], 5, STEPS)
+    assert torch.equal(through.weights(0)["gain.0"], resumed.weights(0)["gain.0"])
+    assert torch.equal(through.weights(0)["W"], resumed.weights(0)["W"])
