@@ -48,7 +48,7 @@ name: "{name}"                   # the run's folder is called so
 program: train.py:train          # the function; its keyword parameters are the settings
 
 axes:                            # every combination is one point of the map; any parameter can be an axis
-  learning_rate: {{start: 1e-2, stop: 1, num: 5, scale: log}}
+  learning_rate: {{start: 0.01, stop: 1, num: 5, scale: log}}
   corruption: [0, 0.1, 0.2, 0.3, 0.4]
 
 fixed:                           # what is not an axis; the others keep their default
