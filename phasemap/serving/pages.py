@@ -53,7 +53,7 @@ async def show_runs(request: Request) -> Response:
 @router.get("/runs/{name}")
 async def show_run(name: Name, request: Request) -> Response:
     """Show one run."""
-    return _page(request, "run.html", run=name, report_body=body_html(), report_scripts=PAGE_SCRIPTS)
+    return _page(request, "run.html", run=name, report_body=body_html(title=name), report_scripts=PAGE_SCRIPTS)
 
 
 @router.get("/compare")
