@@ -212,6 +212,10 @@ class Run:
             from phasemap.figures.scatter import scatter_spec
 
             return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
+        if wanted.kind == PHASES and self._is_line(wanted):
+            from phasemap.figures.curves import over_axis_chart
+
+            return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
             return self._lay_out(wanted).figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
         return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
@@ -230,6 +234,14 @@ class Run:
         from phasemap.figures.static import draw_any
 
         return draw_any(self.figure(kind, **chosen), size)
+
+    def _is_line(self, wanted: FigureRequest) -> bool:
+        """Tell whether a map would be a strip of one quantity of the trials: it is drawn as a line over its axis."""
+        if wanted.metric not in self.trials or wanted.metric in ("phase", "subphase") or wanted.over(STEP):
+            return False
+        layout = lay_out(self.study, **wanted.axes)
+        alone = layout.x is not None and layout.y is None and not layout.facets and not layout.x.categorical
+        return alone and self.trials[wanted.metric].dtype.kind in "fiu" and self.study.search.kind == "grid"
 
     def _lay_out(self, wanted: FigureRequest) -> PhaseDiagram:
         """Return the diagram, with the column that a metric needs beyond the points' own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,6 +245,8 @@ def plot(
     held = dict(read_assignment(text, "--fix") for text in fix)
     spec = found.figure(kind, metric=metric, fix=held, **axes)
     save_figure(spec, path, size)
+    for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
+        click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

@@ -21,7 +21,8 @@ from phasemap.study.errors import UnreachableError, UserError
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE_SCRIPTS = (
-    "data.js", "draw.js", "words.js", "choosers.js", "legend.js", "cell.js", "table.js", "card.js", "page.js",
+    "data.js", "names.js", "draw.js", "words.js", "choosers.js", "legend.js", "cell.js", "table.js", "card.js",
+    "page.js",
 )  # fmt: skip
 """What draws a run, in the order in which they are loaded; the service loads them too."""
 

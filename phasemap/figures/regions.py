@@ -104,7 +104,7 @@ def _placed(region: Region, edges: tuple[Floats, Floats], forms: Sequence[Form],
             free = np.asarray([right - left - form.width, top - bottom - form.height]) - 2 * PAD
             middles = np.asarray([left, bottom]) + PAD + np.asarray([form.width, form.height]) / 2
             places = middles + np.asarray(PLACES) * free
-            hits = _hits(places, form, busy)
+            hits = _hits(places, form, _within(busy, blocks[number]))
             at = int(hits.argmin())
             if best is None or hits[at] < best[0]:
                 best = (
@@ -114,6 +114,13 @@ def _placed(region: Region, edges: tuple[Floats, Floats], forms: Sequence[Form],
             if best[0] == 0:
                 return best[1]
     return None if best is None else best[1]
+
+
+def _within(busy: Floats, block: Floats) -> Floats:
+    """Return the places (n, 2) that lie in a block: left, right, bottom, top."""
+    left, right, bottom, top = block
+    x, y = busy.T
+    return busy[(x > left) & (x < right) & (y > bottom) & (y < top)]
 
 
 def _hits(places: Floats, form: Form, busy: Floats) -> NDArray[np.int64]:

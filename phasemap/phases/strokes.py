@@ -31,9 +31,9 @@ STROKES = {
     "mean_ipr": Stroke(label="mean IPR", colour="#cc79a7", marker="P"),
     "train_loss": Stroke(label="train loss", colour="#d55e00", marker="o"),
     "test_loss": Stroke(label="test loss", colour="#0072b2", style="dashed", marker="s"),
-    "u": Stroke(label="U", colour="#0072b2", marker="o"),
-    "v": Stroke(label="V", colour="#e69f00", style="dashed", marker="s"),
-    "w": Stroke(label="W", colour="#009e73", style="dashdot", marker="^"),
+    "u": Stroke(label="U, from the first token", colour="#0072b2", marker="o"),
+    "v": Stroke(label="V, from the second token", colour="#e69f00", style="dashed", marker="s"),
+    "w": Stroke(label="W, to the output", colour="#009e73", style="dashdot", marker="^"),
     "weight_norm": Stroke(label="all weights", colour="#000000", style="dotted", marker="D"),
 }
 """The lines of built-in quantities, the same in every figure."""
