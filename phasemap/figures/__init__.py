@@ -29,6 +29,7 @@ class Chosen(TypedDict, total=False):
     fix: Mapping[str, Any] | None  # axes that are held, with their values
     facet: str | Sequence[str]  # axes that vary between panels
     metric: str | None  # one quantity, where the kind has several
+    grid: Mapping[str, str | int] | None  # of points that lie on none: the values of each axis, as 33 or "33:log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class FigureRequest:
     kind: str
     axes: Axes
     metric: str | None
+    grid: Mapping[str, str | int]
 
     @classmethod
     def of(
@@ -49,10 +51,12 @@ class FigureRequest:
         fix: Mapping[str, Any] | None = None,
         facet: str | Sequence[str] = (),
         metric: str | None = None,
+        grid: Mapping[str, str | int] | None = None,
     ) -> FigureRequest:
         """Return a request from what callers write."""
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
-        return cls(kind=kind, axes={"x": x, "y": y, "fix": dict(fix or {}), "facet": facets}, metric=metric)
+        axes: Axes = {"x": x, "y": y, "fix": dict(fix or {}), "facet": facets}
+        return cls(kind=kind, axes=axes, metric=metric, grid=dict(grid or {}))
 
     def over(self, axis: str) -> bool:
         """Tell whether an axis is drawn or held."""

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
+from phasemap.figures.spec import AxisSpec, BandSpec, Dots, FigureSpec, PanelSpec, wrapped
 from phasemap.phases.marks import Mark
 from phasemap.study.conditions import Kind
 
@@ -31,6 +31,7 @@ NOTES = {
 }
 """The sign in a cell's corner and what it says."""
 SMALLEST_LETTER = 2.5  # points
+DOT = 14.0  # area of a measured point in square points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what
 SMALLEST_IN_GAP = 8.0  # points: for smaller letters too little would be left of a frontier, and it runs below them
 FRAME = "#8a8a8a"
@@ -64,8 +65,20 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, 
         halo = [withStroke(linewidth=3.6, foreground="white")]
         drawn = with_gaps(line.points, scales, (spec.x.edges, y_edges), lettered, cell, 0.5 * size + 1)
         ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
+    if panel.dots is not None:
+        _draw_dots(ax, spec, panel.dots)
     set_up_axes(ax, spec, panel.title, cell)
     return image
+
+
+def _draw_dots(ax: Axes, spec: FigureSpec, dots: Dots) -> None:
+    """Draw points that were measured beside the cells, in full colours."""
+    look: dict[str, Any] = {"s": DOT, "edgecolors": "black", "linewidths": 0.6, "zorder": ABOVE_LINES}
+    if dots.values is not None:
+        norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
+        ax.scatter(dots.x, dots.y, c=dots.values, norm=norm, **look)
+        return
+    ax.scatter(dots.x, dots.y, c=[spec.marks[name].colour for name in dots.marks], **look)
 
 
 def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
@@ -211,6 +224,9 @@ def map_handles(spec: FigureSpec) -> list[Any]:
         if note in notes:
             handles.append(Line2D([], [], color="black", linestyle="", label=text, **_sign(sign, 4)))
     handles += frontier_handles(spec.frontiers)
+    if any(panel.dots is not None for panel in spec.panels):
+        dot: dict[str, Any] = {"marker": "o", "markersize": DOT**0.5, "color": "white", "markeredgecolor": "black"}
+        handles.append(Line2D([], [], linestyle="", label="measured there", **dot))
     if any(panel.bands for panel in spec.panels):
         handles.append(Patch(facecolor="#dddddd", edgecolor=FRAME, linewidth=0.4, label=wrapped(spec.band_words, 22)))
     return handles
