@@ -41,12 +41,6 @@ def plateaus(seed, x, y):
     return {"acc": 0.5 + 0 * x, "loss": 10 ** (levels + 0.3 * x)}
 
 
-def rough(seed, x, y):
-    """An accuracy with jumps."""
-    levels = np.round(2 * sigmoid(40 * bumps(np.random.default_rng(seed), x, y))) / 2
-    return {"acc": np.clip(levels, 0.05, 0.95), "loss": 0.01 + x * y}
-
-
 RULE = """
 labels: {good: acc >= 0.9 and loss < 0.3, slow: acc >= 0.9, high: loss >= 50, low: loss < 5, middle: otherwise}
 frontiers: {learning: acc = 0.9}
@@ -54,10 +48,9 @@ frontiers: {learning: acc = 0.9}
 KINDS = {"acc": "accuracy", "loss": "loss"}
 
 
-def scattered(made, seed, folder, n=N_POINTS, inside=lambda x, y: x >= 0):
+def scattered(made, seed, folder):
     random = np.random.default_rng(100 + seed)
-    x, y = random.random(20 * n), random.random(20 * n)
-    x, y = x[inside(x, y)][:n], y[inside(x, y)][:n]
+    x, y = random.random((2, N_POINTS))
     frame = pd.DataFrame({"lr": 10 ** (3 * x - 4), "wd": y, **made(seed, x, y)})
     (folder / "rule.yaml").write_text(RULE)
     return pm.sweeps.from_frame(frame, ["lr", "wd"], quantities=KINDS, rule=folder / "rule.yaml", run=folder / "mine")
@@ -95,15 +88,22 @@ def test_150_random_points_give_a_map_that_is_right_where_it_is_sure(made, seed,
 
 
 def test_it_is_white_where_no_point_is_near(tmp_path):
-    run = scattered(rough, 1, tmp_path, inside=lambda x, y: (x < 0.15) | (x > 0.85))
-    points = inferred_tables(run.folder, run.study, GRID).points
-    x = (np.log10(points["lr"]) + 4) / 3
-    middle, near = points[(x > 0.4) & (x < 0.6)], points[(x < 0.12) | (x > 0.88)]
+    random = np.random.default_rng(0)
+    x, y = random.random((2, 600))
+    x, y = x[(x < 0.15) | (x > 0.85)], y[(x < 0.15) | (x > 0.85)]
+    frame = pd.DataFrame({"x": x, "y": y, "tone": np.sin(12 * x) * np.sin(12 * y)})
+    (tmp_path / "rule.yaml").write_text("labels: {high: tone > 0.3, low: tone < -0.3, middle: otherwise}\n")
+    run = pm.sweeps.from_frame(
+        frame, ["x", "y"], quantities=["tone"], rule=tmp_path / "rule.yaml", run=tmp_path / "mine"
+    )
+    grid = {"x": 33, "y": 33}
+    points = inferred_tables(run.folder, run.study, grid).points
+    middle, near = (points[points["x"].between(*ends)] for ends in ((0.4, 0.6), (0.0, 0.13)))
     assert middle["subphase"].isna().mean() > 0.75
-    assert middle["acc"].isna().equals(middle["subphase"].isna())
+    assert middle["tone"].isna().equals(middle["subphase"].isna())
     assert not middle.loc[middle["subphase"].isna(), "inferred"].any()
     assert near["subphase"].notna().mean() > 0.9
-    marks = run.figure(grid=GRID).panels[0].marks
+    marks = run.figure(grid=grid).panels[0].marks
     assert (marks == "nothing_known").sum() == points["subphase"].isna().sum()
 
 
