@@ -19,8 +19,22 @@ if TYPE_CHECKING:
     from phasemap.planning.plan import Plan
     from phasemap.results.folder import RunFolder
     from phasemap.study.spec import Study
+    from phasemap.sweeps.tracking import Tracking
 
 UNKNOWN = "unknown until the first trial"  # what a program would take
+
+
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+
+
+def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Tracking:
+    """Return what logs a run's trials; with --fresh the old folder must be set aside first, not with the new logs."""
+    from phasemap.study.errors import UserError
+    from phasemap.sweeps.tracking import tracking
+
+    if fresh and folder.study.exists():
+        raise UserError("--track and --fresh are not allowed together; allowed: another --storage, or one of the two")
+    return tracking(folder, names)
 
 
 @click.command()
@@ -32,6 +46,7 @@ UNKNOWN = "unknown until the first trial"  # what a program would take
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
 @click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+@click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
 @click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
 def run(
     study: Path,
@@ -43,6 +58,7 @@ def run(
     in_process: bool,
     retry_failed: bool,
     fresh: bool,
+    track: tuple[str, ...],
     accept_source: bool,
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
@@ -53,6 +69,7 @@ def run(
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     interrupt_on_terminate()
+    tracked = _tracking(folder, track, fresh=fresh) if track else None
     outcome = execute(
         loaded,
         folder,
@@ -63,7 +80,12 @@ def run(
         fresh=fresh,
         accept_source=accept_source,
         on_plan=partial(_tell_plan, loaded),
+        on_stored=tracked.stored if tracked else lambda _: None,
     )
+    if tracked:
+        tracked.ended()
+        for name, why in tracked.failed.items():
+            click.echo(f"--track {name} was given up: {why}", err=True)
     done = Run(folder)
     for trial_id in outcome.failures:
         error = done.trials.set_index("trial_id").at[trial_id, "error"]

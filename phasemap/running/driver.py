@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasemap.diagram.bands import drawn_bands
@@ -75,14 +76,15 @@ def run_study(
     accept_source: bool = False,
     quiet: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    on_stored: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
     With ``accept_source`` what a program trained counts as trained by its present code.
 
-    ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what can't be
-    run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
-    exception goes on.
+    ``on_plan`` is told what there is to do before anything is done, ``on_stored`` of each shard that is there.
+    UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
+    tables are made from what is finished, and the exception goes on.
     """
     changes = [] if fresh else check_folder(study, folder, accept_source=accept_source)
     study = study if fresh else told_before(study, folder)
@@ -98,7 +100,8 @@ def run_study(
                         plan = planned(room=planned_room(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
-                        return _run_locked(study, folder, plan, planned, lock, start_runner, fresh=fresh, quiet=quiet)
+                        run = _Run(study, folder, plan, lock, quiet, on_stored)
+                        return _run_locked(run, planned, start_runner, fresh=fresh)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
                         logger.warning(
@@ -110,21 +113,10 @@ def run_study(
                 folder.remove_if_empty()
 
 
-def _run_locked(
-    study: Study,
-    folder: RunFolder,
-    plan: Plan,
-    planned: Callable[..., Plan],
-    lock: Lock,
-    start_runner: Callable[[], Runner],
-    *,
-    fresh: bool,
-    quiet: bool,
-) -> Outcome:
+def _run_locked(run: _Run, planned: Callable[..., Plan], start_runner: Callable[[], Runner], *, fresh: bool) -> Outcome:
     """Run a plan, or the one that ``planned`` makes for the GPUs of the runner, where these are not this machine's."""
-    runner = start_runner() if plan.packs else None
+    runner = start_runner() if run.plan.packs else None
     try:
-        run = _Run(study, folder, plan, lock, quiet)
         if runner is not None:
             _settle_device(run, runner, planned, fresh=fresh)
         return _run_with(runner, run, fresh=fresh)
@@ -240,6 +232,7 @@ class _Run:
     plan: Plan
     lock: Lock
     quiet: bool
+    on_stored: Callable[[Path], None] = lambda _: None
     device: str = "cpu"  # that all packs train on, or any
     source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
@@ -362,6 +355,7 @@ class _Run:
             self.trained += len(pending.pop(event.report.pack_id).trials)
             if self.source:
                 self.source.take(event.report)
+            self.on_stored(self.folder.shards / event.report.shard)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
         if time.monotonic() >= self.next_merge:

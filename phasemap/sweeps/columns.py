@@ -132,8 +132,14 @@ def _usable(
             skipped[f"without {missing}"] += 1
         elif not _is_seed(explicit):
             skipped[f"without a whole number >= 0 as {seed}"] += 1
+        elif trial.status == "ok" and not (any(len(steps) for steps, _ in trial.curves.values()) or _numbers(trial)):
+            skipped["without any number"] += 1
         else:
             yield trial
+
+
+def _numbers(trial: SweepTrial) -> bool:
+    return any(value is not None for value in (*trial.values.values(), *trial.finals.values()))
 
 
 def _lacks(trial: SweepTrial, axis: str) -> bool:
