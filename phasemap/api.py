@@ -53,8 +53,8 @@ def run(
     It may be a training function too (see ``program``): ``content`` are then the keys of a study file, axes={...} at
     least, and the run is called ``name``, or as the function.
     ``address`` names a Ray cluster; without it Ray is started on this machine with ``cpus`` CPUs. ``callbacks`` are Ray
-    Tune callbacks. ``in_process`` trains without Ray, one pack after the other. Progress goes to stderr unless
-    ``quiet``.
+    Tune callbacks, which see packs; loggers are refused (``phasemap run --track`` logs each trial). ``in_process``
+    trains without Ray, one pack after the other. Progress goes to stderr unless ``quiet``.
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
     study = _study_of_function(study, content) if callable(study) else _study(study, content)
@@ -98,9 +98,18 @@ def execute(
     longer: bool = False,
     quiet: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    on_stored: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
-    """Run a study in a folder and say how it ended; see ``run`` and, for ``longer``, ``extend``."""
+    """Run a study in a folder and say how it ended; see ``run`` and, for ``longer``, ``extend``.
+
+    ``on_stored`` is told of each shard.
+    """
     from phasemap.running.driver import run_study
+
+    if callbacks:
+        from phasemap.running.ray_tune import refuse_loggers
+
+        refuse_loggers(callbacks)
 
     def start_runner() -> Runner:
         if in_process:
@@ -121,6 +130,7 @@ def execute(
         longer=longer,
         quiet=quiet,
         on_plan=on_plan,
+        on_stored=on_stored,
     )
 
 

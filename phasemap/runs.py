@@ -25,6 +25,7 @@ from phasemap.maps import PhaseDiagram
 from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
+from phasemap.results.schema import SWEEP
 from phasemap.search.completed import completed
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
@@ -32,7 +33,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials
+from phasemap.study.trials import count_trials, grid_ids
 
 if TYPE_CHECKING:
     import optuna
@@ -208,6 +209,12 @@ class Run:
         from phasemap.figures.kinds import check_kind, make_chart
 
         check_kind(self.study, wanted.kind, wanted.metric)
+        if wanted.grid and wanted.kind != PHASES:
+            raise UserError(f"--grid has no meaning with --kind {wanted.kind}; allowed: --kind {PHASES}")
+        if wanted.kind == PHASES and (grid := wanted.grid or self.study.inferred_grid):
+            from phasemap.figures.scatter import inferred_spec
+
+            return inferred_spec(self.folder, self.study, grid, **wanted.axes, metric=wanted.metric)
         if wanted.kind == PHASES and self.study.scattered:
             from phasemap.figures.scatter import scatter_spec
 
@@ -217,8 +224,20 @@ class Run:
 
             return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
-            return self._lay_out(wanted).figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
+            diagram = self._lay_out(wanted)
+            spec = diagram.figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
+            return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
         return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
+
+    def _with_off_grid(self, spec: FigureSpec, diagram: PhaseDiagram) -> FigureSpec:
+        """Add to a map the trials of an imported sweep that lie between its points."""
+        trials = self.trials[self.trials["pack_id"].fillna("").str.startswith(SWEEP)]
+        trials = trials[~trials["trial_id"].isin(grid_ids(self.study))] if len(trials) else trials
+        if not len(trials) or STEP in diagram.data.study.axis_names:
+            return spec
+        from phasemap.figures.scatter import with_dots
+
+        return with_dots(spec, diagram.data, trials)
 
     def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
         """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
@@ -227,7 +246,8 @@ class Run:
         axes of the study and the others as facets. In all kinds but phases each point has a panel (x to the right, y
         and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several. A
         phase diagram names its regions; ``cells=True`` writes each cell's letter instead, ``band=True`` draws where the
-        frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale.
+        frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale. ``grid`` ({"lr": "33:log"})
+        infers the map of points that lie on no grid, and draws it behind them.
         ``size`` is one-column or two-column (of a page), by default what the content needs. Matplotlib parameters that
         you have set win over phasemap's style.
         """

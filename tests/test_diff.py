@@ -125,3 +125,34 @@ def test_mistakes_end_with_2(held, tmp_path):
         done = diff(*arguments)
         assert done.exit_code == 2
         assert message in done.output
+
+
+def test_markdown_has_verdict_claims_changed_points_and_the_picture(held, tmp_path):
+    claim = "share(test_accuracy > 0.5) > 0.5"
+    for name in ("none", "strong"):
+        shutil.copytree(held / name, tmp_path / name)
+    study = load_resolved(tmp_path / "strong" / "study.yaml")
+    (tmp_path / "strong" / "study.yaml").write_text(dump_study(study.model_copy(update={"claims": (claim,)})))
+    done = diff(tmp_path / "none", tmp_path / "strong", "--format", "markdown", "-o", tmp_path / "change.png")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["<!-- phasemap diff -->", "### Phase diagram: changed"]
+    assert "![phase diagrams of A and B, and where they differ](change.png)" in lines
+    assert (tmp_path / "change.png").read_bytes().startswith(b"\x89PNG")
+    (row,) = [line for line in lines if line.startswith(f"| `{claim}`")]
+    assert len(row.split("|")) == 5
+    found = json.loads(diff(tmp_path / "none", tmp_path / "strong", "--json").stdout)["changed_points"]
+    table = lines[next(n for n, line in enumerate(lines) if line.startswith("| corruption")) + 2 :][: len(found)]
+    assert [float(line.split("|")[1]) for line in table] == [point["corruption"] for point in found]
+    letters = lines[lines.index("```") + 1]
+    assert letters.count("*") == len(found)
+
+
+def test_markdown_gives_no_meaning_to_what_runs_contain(held):
+    from phasemap.diagram.compare_markdown import comparison_markdown
+    from phasemap.runs import open_run
+
+    found = open_run(held / "none").diff(open_run(held / "strong"))
+    text = comparison_markdown(found, [("a `b` | <img src=x> | c\n# d", "holds", "fails")])
+    (row,) = [line for line in text.splitlines() if "img" in line]
+    assert row == r"| `a 'b' \| <img src=x> \| c # d` | **holds** | **fails** |"

@@ -14,6 +14,7 @@ from phasemap.cli.shared import EXIT_FAILED, common, print_result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from phasemap.api import Run
     from phasemap.diagram.compare import Comparison
 
 MOST_ROWS = 20
@@ -25,22 +26,51 @@ MOST_ROWS = 20
 @common
 @click.option("--fail-on-change", is_flag=True, help="Exit with 1 unless the runs are equal within the seeds' noise.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="html (tables and picture), png, svg or pdf.")
-def diff(run_a: str, run_b: str, storage: str | None, as_json: bool, fail_on_change: bool, output: Path | None) -> None:
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", show_default=True)
+def diff(
+    run_a: str, run_b: str, storage: str | None, as_json: bool, fail_on_change: bool, output: Path | None, form: str
+) -> None:
     """Compare RUN_A with RUN_B: which points changed their phase, and how far the frontiers moved.
+
+    With --format markdown it is what a pull request's comment takes: the verdict, both runs' claims, the changed points
+    and, with -o, the picture by that name.
 
     A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
     """
     from phasemap.api import open_run
     from phasemap.diagram.compare_content import comparison_content
 
-    found = open_run(run_a, storage).diff(open_run(run_b, storage))
+    a, b = open_run(run_a, storage), open_run(run_b, storage)
+    found = a.diff(b)
     if output:
         from phasemap.figures.difference import save_difference
 
         save_difference(found, output)
     content = {**comparison_content(found), "file": str(output) if output else None}
-    print_result(content, "\n".join(_lines(found, output)), as_json=as_json)
+    text = _markdown(a, b, found, output) if form == "markdown" else "\n".join(_lines(found, output))
+    print_result(content, text, as_json=as_json)
     sys.exit(EXIT_FAILED if fail_on_change and not found.equal else 0)
+
+
+def _markdown(a: Run, b: Run, found: Comparison, output: Path | None) -> str:
+    """Write a comparison for a pull request, with the claims of both runs tested on each."""
+    from phasemap.diagram.compare_markdown import comparison_markdown
+
+    claims = [
+        (text, _verdict(a, text), _verdict(b, text)) for text in dict.fromkeys((*a.study.claims, *b.study.claims))
+    ]
+    shown = output.name if output and output.suffix.lower() in (".png", ".svg") else None
+    return comparison_markdown(found, claims, shown)
+
+
+def _verdict(run: Run, claim: str) -> str:
+    """Return what a run says of a claim, which may be another run's and look at axes that this one lacks."""
+    from phasemap.study.errors import UserError
+
+    try:
+        return run.check([claim])[0].verdict
+    except UserError:
+        return "can't be tested"
 
 
 def _lines(found: Comparison, output: Path | None) -> list[str]:

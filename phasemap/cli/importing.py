@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from phasemap.cli.shared import common, counts, print_result, words
+from phasemap.cli.shared import common, counts, grid_of, print_result, words
 
 
 @click.command("import")
@@ -20,6 +20,8 @@ from phasemap.cli.shared import common, counts, print_result, words
 @click.option("--quantities", metavar="NAME=KIND,...", help="Kinds: accuracy, loss, number (default).")
 @click.option("--settings", metavar="NAME,...", help="Columns of a table that are settings beside the axes.")
 @click.option("--curves", type=click.Path(path_type=Path), help="A long table of curves: ids, step and quantities.")
+@click.option("--grid", metavar="AXIS=N[:log],...", help="A grid for the map of points that lie on none.")
+@click.option("--program", metavar="FILE.py:FUNCTION", help="What trained the trials, so that phasemap run goes on.")
 @click.option("--study", metavar="NAME", help="Which study or experiment, where the source has several.")
 @click.option("-o", "--output", metavar="RUN", help="The run's folder; default runs/ and the source's name.")
 def import_command(
@@ -32,6 +34,8 @@ def import_command(
     quantities: str | None,
     settings: str | None,
     curves: Path | None,
+    grid: str | None,
+    program: str | None,
     study: str | None,
     output: str | None,
 ) -> None:
@@ -45,6 +49,9 @@ def import_command(
       an MLflow store: a folder, or sqlite:///FILE
       a folder of TensorBoard events with hparams
 
+    With --program the run is one of that program, whose file is imported to read its settings: `phasemap run` of the
+    run's study trains what is missing, or with --grid what a boundary search asks for.
+
     The source is only read. Importing again adds what is new and changes nothing else.
     """
     from phasemap.sweeps.columns import Wanted
@@ -52,10 +59,17 @@ def import_command(
     from phasemap.sweeps.sources import Further
     from phasemap.sweeps.sweep import skipped_words
 
-    wanted = Wanted(axes=tuple(_names(axes)), seed=seed, quantities=dict(map(_kind, _names(quantities))))
+    wanted = Wanted(
+        axes=tuple(_names(axes)),
+        seed=seed,
+        quantities=dict(map(_kind, _names(quantities))),
+        rule=rule,
+        grid=grid_of(grid),
+        program=program,
+        run=f"{storage.rstrip('/')}/{output}" if storage and output else output,
+    )
     further = Further(study=study, settings=_names(settings), curves=curves)
-    target = f"{storage.rstrip('/')}/{output}" if storage and output else output
-    run, done = import_sweep(source, wanted, rule=rule, run=target, further=further)
+    run, done = import_sweep(source, wanted, further)
     for text in done.told:
         click.echo(text, err=True)
     content = {
@@ -75,6 +89,9 @@ def import_command(
         f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
         f"tables and diagram.png: {run.place}"
     )
+    if program is not None:
+        storage_of, _, name = run.place.rstrip("/").rpartition("/")
+        text += f"\nto go on: phasemap run {run.place}/study.yaml" + (f" --storage {storage_of}" if name else "")
     print_result(content, text, as_json=as_json)
 
 

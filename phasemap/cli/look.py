@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, complete_run
-from phasemap.cli.shared import common, counts, print_result, search_words, words
+from phasemap.cli.shared import common, counts, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
@@ -205,6 +205,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
 @click.option(
     "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Of phases: value draws axes true to scale."
 )
+@click.option("--grid", metavar="AXIS=N[:log],...", help="Infer the map of points that lie on no grid.")
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
 @click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
@@ -215,6 +216,7 @@ def plot(
     kind: str,
     metric: str | None,
     fix: tuple[str, ...],
+    grid: str | None,
     size: str | None,
     output: Path | None,
     **axes: Any,
@@ -230,6 +232,9 @@ def plot(
     pruning  accuracies, or --metric a loss, while pruning; over -x width the neurons needed  (record: [pruning])
     logits   of the corrupted examples                       (record: [logits])
 
+    Points that lie on no grid are drawn where they were measured, with --grid over the map that they let expect: in
+    lighter colours, and white where nothing is known.
+
     In all kinds but phases each point has a panel: -x to the right, -y and --facet down.
     """
     from phasemap.api import open_run
@@ -243,7 +248,7 @@ def plot(
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
     held = dict(read_assignment(text, "--fix") for text in fix)
-    spec = found.figure(kind, metric=metric, fix=held, **axes)
+    spec = found.figure(kind, metric=metric, fix=held, grid=grid_of(grid), **axes)
     save_figure(spec, path, size)
     for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
         click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from phasemap.results.folder import RunFolder
     from phasemap.running.driver import Outcome
     from phasemap.study.spec import Study
+    from phasemap.sweeps.tracking import Tracking
 
 address_option = click.option(
     "--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine."
@@ -29,6 +30,19 @@ cpus_option = click.option("--cpus", type=click.IntRange(min=1), help="CPUs of t
 in_process_option = click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 
 UNKNOWN = "unknown until the first trial"  # what a program would take
+
+
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+
+
+def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Tracking:
+    """Return what logs a run's trials; with --fresh the old folder must be set aside first, not with the new logs."""
+    from phasemap.study.errors import UserError
+    from phasemap.sweeps.tracking import tracking
+
+    if fresh and folder.study.exists():
+        raise UserError("--track and --fresh are not allowed together; allowed: another --storage, or one of the two")
+    return tracking(folder, names)
 
 
 @click.command()
@@ -40,6 +54,7 @@ UNKNOWN = "unknown until the first trial"  # what a program would take
 @in_process_option
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
 @click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+@click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
 @click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
 def run(
     study: Path,
@@ -51,6 +66,7 @@ def run(
     in_process: bool,
     retry_failed: bool,
     fresh: bool,
+    track: tuple[str, ...],
     accept_source: bool,
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
@@ -61,6 +77,7 @@ def run(
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     interrupt_on_terminate()
+    tracked = _tracking(folder, track, fresh=fresh) if track else None
     outcome = execute(
         loaded,
         folder,
@@ -71,7 +88,12 @@ def run(
         fresh=fresh,
         accept_source=accept_source,
         on_plan=partial(_tell_plan, loaded),
+        on_stored=tracked.stored if tracked else lambda _: None,
     )
+    if tracked:
+        tracked.ended()
+        for name, why in tracked.failed.items():
+            click.echo(f"--track {name} was given up: {why}", err=True)
     _tell_outcome(loaded, Run(folder), outcome, as_json=as_json)
 
 

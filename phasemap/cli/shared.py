@@ -79,6 +79,19 @@ def log_to_stderr() -> None:
     logging.getLogger("phasemap").addHandler(handler)
 
 
+def grid_of(text: str | None) -> dict[str, str]:
+    """Read --grid: the values of each axis."""
+    from phasemap.study.errors import UserError
+
+    found = {}
+    for part in filter(None, (part.strip() for part in (text or "").split(","))):
+        name, equals, asked = part.partition("=")
+        if not equals:
+            raise UserError(f"--grid {part} is not allowed; allowed: AXIS=N or AXIS=N:log, with commas between")
+        found[name.strip()] = asked.strip()
+    return found
+
+
 def counts(run: Run, column: str) -> dict[str, int]:
     """Count a run's trials by a label."""
     return {str(name): int(n) for name, n in run.trials[column].dropna().value_counts().items()}

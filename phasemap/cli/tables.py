@@ -50,22 +50,22 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
     help="By the ending: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage of the trials, "
     "for its dashboard.",
 )  # fmt: skip
-@click.option("--to", type=click.Choice(["mlflow", "tensorboard"]), help="Write the trials for another tool.")
+@click.option("--to", type=click.Choice(["mlflow", "tensorboard", "wandb"]), help="Write the trials for another tool.")
 def export(run: str, storage: str | None, as_json: bool, table: str, output: Path, to: str | None) -> None:
-    """Write one of a run's tables as csv, parquet or netCDF, or its trials for Optuna, MLflow or TensorBoard."""
+    """Write one of a run's tables as csv, parquet or netCDF, or its trials for Optuna, MLflow, TensorBoard or W&B."""
     from phasemap.api import open_run
     from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
 
     found = open_run(run, storage)
     if to is not None:
-        from phasemap.sweeps.outward import export_mlflow, export_tensorboard
+        from phasemap.sweeps.outward import export_mlflow, export_to_folder
 
         table = "trials"
         if to == "mlflow":
             place = str(output).replace("sqlite:/", "sqlite:///") if str(output).startswith("sqlite:") else str(output)
             export_mlflow(found.study, found.trials, found.curves, place)
         else:
-            export_tensorboard(found.study, found.trials, found.curves, output)
+            export_to_folder(found.study, found.trials, found.curves, output, wandb=to == "wandb")
     elif output.suffix.lower() == NETCDF:
         table = "points"
         export_netcdf(found.study, found.points, output)

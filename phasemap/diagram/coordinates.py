@@ -66,6 +66,14 @@ class Coordinates:
             return np.interp(positions, np.arange(len(self.values)), np.asarray(self.values, dtype=float))
         return positions
 
+    def at(self, numbers: Floats) -> Floats:
+        """Return the positions (n,) of any numbers on the axis's scale; NaN where it has no place for one."""
+        if self.axis.scale == "linear":
+            return numbers
+        if self.axis.scale == "log":
+            return np.log10(np.where(numbers > 0, numbers, np.nan))
+        return np.interp(numbers, np.asarray(self.values, dtype=float), np.arange(len(self.values)))
+
     def index(self, value: Any) -> int:
         """Return the place of a value; ValueError if the axis lacks it."""
         return self.values.index(value)

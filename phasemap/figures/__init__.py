@@ -36,6 +36,7 @@ class Chosen(TypedDict, total=False):
     band: bool  # of a phase diagram: the ribbon in which each frontier may lie
     cells: bool  # each cell's letter, and not each region's name
     scale: str  # rank, or value: where unevenly spaced values of an axis stand
+    grid: Mapping[str, str | int] | None  # of points that lie on none: the values of each axis, as 33 or "33:log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class FigureRequest:
     axes: Axes
     metric: str | None
     look: MapLook
+    grid: Mapping[str, str | int]
 
     @classmethod
     def of(
@@ -69,13 +71,15 @@ class FigureRequest:
         band: bool = False,
         cells: bool = False,
         scale: str = SCALES[0],
+        grid: Mapping[str, str | int] | None = None,
     ) -> FigureRequest:
         """Return a request from what callers write; UserError for an unknown scale."""
         if scale not in SCALES:
             raise UserError(f"--scale {scale} is unknown; allowed: {', '.join(SCALES)}")
         facets = (facet,) if isinstance(facet, str) else tuple(facet)
         axes: Axes = {"x": x, "y": y, "fix": dict(fix or {}), "facet": facets}
-        return cls(kind=kind, axes=axes, metric=metric, look=MapLook(band=band, cells=cells, by_value=scale == "value"))
+        look = MapLook(band=band, cells=cells, by_value=scale == "value")
+        return cls(kind=kind, axes=axes, metric=metric, look=look, grid=dict(grid or {}))
 
     def over(self, axis: str) -> bool:
         """Tell whether an axis is drawn or held."""

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.regions import Form, Placed, dense, place_names, regions_of
-from phasemap.figures.spec import AxisSpec, FigureSpec, PanelSpec
+from phasemap.figures.spec import AxisSpec, Dots, FigureSpec, PanelSpec
 from phasemap.figures.style import LINE, font_size, text_width
 from phasemap.phases.marks import Mark, contrast
 from phasemap.phases.strokes import LineStyle, dashes
@@ -26,6 +27,7 @@ from phasemap.study.conditions import Kind
 MOST_TICKS = 40  # of an axis; of more values every n-th has one
 SIGNS = {"split": ".", "lost": "x", "partial": "o"}
 SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
+DOT = 14.0  # area of a measured point in square points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
@@ -55,6 +57,8 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: 
     for band in panel.bands:
         ax.add_patch(PathPatch(Outline(band.points), **RIBBON))
     draw_lines(ax, spec, panel, {"path_effects": [withStroke(linewidth=2.8, foreground="white")]} if image else {})
+    if panel.dots is not None:
+        _draw_dots(ax, spec, panel.dots)
     for placed in names:
         _write_name(ax, spec, panel, placed, size)
     set_up_axes(ax, spec, size)
@@ -72,6 +76,16 @@ def draw_lines(ax: Axes, spec: FigureSpec, panel: PanelSpec, look: dict[str, Any
 def line_style(style: LineStyle) -> Any:
     """Return a style as matplotlib has it."""
     return (0, dashes(style)) if dashes(style) else "solid"
+
+
+def _draw_dots(ax: Axes, spec: FigureSpec, dots: Dots) -> None:
+    """Draw points that were measured beside the cells, in full colours."""
+    look: dict[str, Any] = {"s": DOT, "edgecolors": "black", "linewidths": 0.6, "zorder": ABOVE_LINES}
+    if dots.values is not None:
+        norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
+        ax.scatter(dots.x, dots.y, c=dots.values, norm=norm, **look)
+        return
+    ax.scatter(dots.x, dots.y, c=[spec.marks[name].colour for name in dots.marks], **look)
 
 
 def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
@@ -303,11 +317,15 @@ def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
     return Normalize(float(finite.min()), float(finite.max()))
 
 
-def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Patch]:
-    """Return the legend's entries, the labels; none where each of them is named in full somewhere in the figure."""
+def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Any]:
+    """Return the legend's entries: labels, unless each is named in full in the figure, and measured points."""
     seen = {name for panel in spec.panels for name in panel.marks[_bare(panel)].tolist()}
     named = {placed.mark for one in names for placed in one if placed.form.whole}
-    return [] if seen <= named else [label_handle(entry.mark) for entry in spec.legend if entry.mark.name in seen]
+    labels = [] if seen <= named else [label_handle(entry.mark) for entry in spec.legend if entry.mark.name in seen]
+    if any(panel.dots is not None for panel in spec.panels):
+        dot: dict[str, Any] = {"marker": "o", "markersize": DOT**0.5, "color": "white", "markeredgecolor": "black"}
+        return [*labels, Line2D([], [], linestyle="", label="measured there", **dot)]
+    return labels
 
 
 def label_handle(mark: Mark) -> Patch:

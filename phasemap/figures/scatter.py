@@ -5,41 +5,49 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.coordinates import show_value
-from phasemap.diagram.diagram import Layout, lay_out
+from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.captions import held_words, setting_words, source_words
+from phasemap.figures.captions import held_words, horizons_of, setting_words, source_words
 from phasemap.figures.panel import colour_scale, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
     AxisSpec,
+    Dots,
     FigureSpec,
     LegendEntry,
     PanelSpec,
+    figure_spec,
     label_states,
 )
 from phasemap.figures.style import add_legend, below_inches, write_title
 from phasemap.phases.built_in import column_kinds
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import readable
+from phasemap.results.folder import RunFolder
 from phasemap.study.axes import Axis
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
+if TYPE_CHECKING:
+    from phasemap.search.scattered import Grid
+
 MOST_FACETS = 6  # values of a further axis that has panels without being asked for; others are drawn over one another
 MOST_LETTERS = 400  # points of a panel that bear their letters
 BINS = (32, 12)  # columns and rows of the coarse view
 MOST_DRAWN = 20_000  # points; of more, each second, third and so on
+NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near
 DOT, LETTER = 46.0, 16.0  # areas in square points
 
 
@@ -149,6 +157,54 @@ def places(axis: Axis, values: pd.Series) -> Floats:
         return values.to_numpy(dtype=float)
     known = {value: number for number, value in enumerate(axis.values)}
     return np.asarray([known.get(None if pd.isna(value) else value, np.nan) for value in values], dtype=float)
+
+
+def inferred_spec(
+    folder: RunFolder,
+    study: Study,
+    grid: Grid,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    fix: Mapping[str, Any] | None = None,
+    facet: Sequence[str] = (),
+    metric: str | None = None,
+) -> FigureSpec:
+    """Describe the map that a run's scattered points give over a grid, with these points where they were measured.
+
+    It is white where nothing is known. UserError where the grid, an axis or the metric is not possible.
+    """
+    from phasemap.search.scattered import inferred_tables
+
+    found = inferred_tables(folder, study, grid)
+    diagram = make_diagram(found.study, found.points, x=x, y=y, fix=fix, facet=facet)
+    spec = with_dots(
+        figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials)),
+        diagram,
+        found.trials,
+    )
+    panels = tuple(replace(p, marks=np.where(p.marks == "missing", NOTHING.name, p.marks)) for p in spec.panels)
+    legend = tuple(replace(e, mark=NOTHING) if e.mark.name == "missing" else e for e in spec.legend)
+    return replace(spec, panels=panels, marks={**spec.marks, NOTHING.name: NOTHING}, legend=legend)
+
+
+def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:
+    """Add to a map trials that were measured between its cells, each where it was, and say how many there are."""
+    ok = _held(trials[trials["status"] == "ok"], diagram.fixed)
+    x, y = diagram.x.axis, None if diagram.strip else diagram.y.axis
+    column = spec.metric if spec.metric in LABEL_METRICS else "subphase"
+    panels = []
+    for panel, of_panel in zip(spec.panels, diagram.panels, strict=True):
+        here = _held(ok, of_panel.facet)
+        quantity = panel.values is not None and spec.metric in here
+        dots = Dots(
+            x=places(x, here[x.name]),
+            y=places(y, here[y.name]) if y else np.zeros(len(here)),
+            marks=here[column].fillna("unlabelled").to_numpy(dtype=object),
+            values=here[spec.metric].to_numpy(dtype=float) if quantity else None,
+        )
+        panels.append(replace(panel, dots=dots))
+    return replace(spec, panels=tuple(panels), subtitle=f"{len(ok)} trials between the cells, {spec.subtitle}")
 
 
 def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:

@@ -70,6 +70,16 @@ class LineSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dots:
+    """Points that were measured beside the cells of a map: n of them, in the numbers that are drawn."""
+
+    x: Floats
+    y: Floats
+    marks: NDArray[np.object_]
+    values: Floats | None  # the quantity, where the metric is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSpec:
     """One map of a figure; arrays are (ny, nx)."""
 
@@ -80,6 +90,7 @@ class PanelSpec:
     inferred: NDArray[np.bool_]  # what a search did not measure
     lines: tuple[LineSpec, ...]
     bands: tuple[LineSpec, ...] = ()  # the outline of the ribbon in which a frontier may lie
+    dots: Dots | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

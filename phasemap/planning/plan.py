@@ -12,14 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
+from phasemap.diagram.tables import known_trials
 from phasemap.planning.calibration import Calibration, calibrate
 from phasemap.planning.card_costs import measured_room
 from phasemap.planning.kernels import KernelChoice, choose_kernel
 from phasemap.planning.on_cards import Room, estimate_on_cards, gpus_each
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import merged_rows
-from phasemap.results.merge import select_rows, trial_frame
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import failed_ids, finished_ids, read_shards
 from phasemap.search.grid import coarse_to_fine
@@ -217,12 +216,6 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
     )
 
 
-def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
-    """Return the rows of a study's trials that a run's folder has."""
-    rows = merged_rows(folder, study)
-    return trial_frame(select_rows(rows, grid_ids(study)))
-
-
 def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
     """Return as many trials as a search may still train, spread over the grid as its own would be; for estimates.
 
@@ -234,7 +227,7 @@ def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
     if table is not None:
         if is_known(study, table):
             return []
-        done = set(table.loc[table["status"] != "failed", "trial_id"])
+        done = set(table.loc[table["status"] != "failed", "trial_id"]) & set(grid_ids(study))
     left = max(0, budget_trials(study) - len(done))
     trials = (trial for trial in expand(study, coarse_to_fine(study)) if trial.trial_id not in done)
     return list(itertools.islice(trials, left))

@@ -26,6 +26,9 @@ VERSION_KEY = b"phasemap_shard_version"
 STATUSES = ("ok", "diverged", "failed", "stopped")
 """In the order in which a better row replaces a worse one of the same trial; stopped: before its end, elsewhere."""
 
+SWEEP = "sweep-"
+"""What the names of packs start with whose trials were imported."""
+
 ROLE = b"role"
 LAST = "final_"
 """Before the name of a quantity: its last value."""

@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from phasemap.diagram.tables import known_trials
 from phasemap.phases.terms import kept_terms
 from phasemap.planning.on_cards import Room
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
-from phasemap.planning.plan import known_trials
 from phasemap.planning.work import work_of
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table

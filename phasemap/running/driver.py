@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phasemap.diagram.tables import Tables, derive
@@ -74,13 +75,15 @@ def run_study(
     quiet: bool = False,
     picture: bool = True,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    on_stored: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
     With ``accept_source`` what a program trained counts as trained by its present code; with ``longer`` the study may
     have another number of steps than the run; without ``picture`` none is drawn. ``on_plan`` is told what there is to
-    do before anything is done. UserError and UnreachableError for what can't be run come before anything is changed. On
-    KeyboardInterrupt the tables are made from what is finished, and the exception goes on.
+    do before anything is done, ``on_stored`` of each shard that is there. UserError and UnreachableError for what can't
+    be run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
+    exception goes on.
     """
     changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
     study = study if fresh else told_before(study, folder)
@@ -96,7 +99,7 @@ def run_study(
                         plan = planned(room=planned_room(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
-                        run = _Run(study, folder, plan, lock, quiet, picture)
+                        run = _Run(study, folder, plan, lock, quiet, picture, on_stored)
                         return _run_locked(run, planned, start_runner, fresh=fresh)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
@@ -172,6 +175,7 @@ class _Run:
     lock: Lock
     quiet: bool
     picture: bool
+    on_stored: Callable[[Path], None] = lambda _: None
     device: str = "cpu"  # that all packs train on, or any
     source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
@@ -295,6 +299,7 @@ class _Run:
             self.trained += len(pending.pop(event.report.pack_id).trials)
             if self.source:
                 self.source.take(event.report)
+            self.on_stored(self.folder.shards / event.report.shard)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
         if time.monotonic() >= self.next_merge:

@@ -24,7 +24,7 @@ from phasemap.running.runner import Event, Failed, More, Runner
 from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.worker import Workload, train_and_store
-from phasemap.study.errors import UnreachableError
+from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.spec import ResourceSpec
 from phasemap.training.cards import Card, card_here
 
@@ -188,6 +188,24 @@ class RayRunner(Runner):
             self._own = False
         _set_environment(self._environment)
         shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+TRACKERS = {"TBX": "tensorboard", "MLflow": "mlflow", "Wandb": "wandb"}
+
+
+def refuse_loggers(callbacks: Sequence[Any]) -> None:
+    """UserError where a callback is a logger: it would see packs of networks, and write into a folder that goes."""
+    from ray.tune.logger import LoggerCallback
+
+    for callback in callbacks:
+        if isinstance(callback, LoggerCallback):
+            name = type(callback).__name__
+            tracker = next((to for start, to in TRACKERS.items() if name.startswith(start)), None)
+            way = f"phasemap run --track {tracker}" if tracker else "phasemap export RUN --table trials or curves"
+            raise UserError(
+                f"callbacks: {name} logs what Ray Tune calls trials, which are packs of networks here, into a folder "
+                f"that is removed at the end; allowed: {way}, or a callback that is no logger"
+            )
 
 
 def train_one_pack(config: Mapping[str, Any], plan: PackedPlan, workload: Workload) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from phasemap.search.boundary import Belief, BoundarySearch
 from phasemap.search.modelled import Modelled, Models
@@ -22,6 +23,7 @@ from phasemap.study.conditions import Value
 from phasemap.study.spec import WHOLE_MAP, Study
 
 COMMON = ""  # stands for all quantities of a rule whose terms have lengths in common
+NOTHING_KNOWN = 0.9  # of the deviation that a surface has where nothing was observed
 MOST_KEPT = 4  # beliefs, of the tables that were looked at last
 
 
@@ -33,6 +35,7 @@ class MapBelief:
     expected_wrong: float  # the share of the points that would get another label, or side, if all trials were trained
     quantities: tuple[Modelled, ...]  # q that are inferred where nothing was trained
     expected: Prediction  # of them, (n, q)
+    unknown: NDArray[np.bool_]  # (n,) where no trial is near enough to say anything
     instead: str | None  # why the labels themselves are modelled; None where the rule's terms are
 
 
@@ -72,7 +75,7 @@ def _digest(study: Study, trials: pd.DataFrame) -> str:
     """Return a digest of all that a belief reads of trials, in their order."""
     readings = (*readings_of(study, study.search.metric), *readings_of(study, WHOLE_MAP))
     names = ("trial_id", "subphase", *(reading.column for reading in readings), *study.recorded.quantities)
-    there = [name for name in dict.fromkeys((*names, *study.recorded.facts)) if name in trials]
+    there = [name for name in dict.fromkeys((*names, *study.recorded.facts, *study.axis_names)) if name in trials]
     rows = pd.util.hash_pandas_object(trials[there].astype(dict.fromkeys(there[:2], object)), index=False)
     return hashlib.sha256(f"{there}".encode() + rows.to_numpy().tobytes()).hexdigest()
 
@@ -100,6 +103,7 @@ def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
         expected_wrong=float(found.wrong.mean()),
         quantities=quantities,
         expected=expected.part(slice(None), shown),
+        unknown=np.all(expected.spread >= NOTHING_KNOWN * expected.prior, axis=1),
         instead=sought.instead,
     )
 

@@ -18,6 +18,7 @@ MOST_MODELLED = 2500  # observations; of more, those in the flat parts are thinn
 MOST_JUDGED = 4096  # points that are weighed for a batch; of more, those near boundaries and some at random
 ELSEWHERE = 0.25  # the share of these at random
 START_SHARE = 0.4  # of the budget, at most, that the coarse grid takes
+OFF_GRID = -1  # in place of a point
 UNSEEN = 1e-4  # what a point without a trial is worth when all labels are sure
 
 
@@ -25,11 +26,16 @@ UNSEEN = 1e-4  # what a point without a trial is worth when all labels are sure
 class Observed:
     """What is known of the trials of a map: n of them that ended ``ok``."""
 
-    places: Places  # (n,) the point of each on the target grid
+    places: Places  # (n,) the point of each on the target grid; OFF_GRID of those between its points
     seeds: Places  # (n,) the number of its seed
     codes: Codes  # (n,) its label
     values: Floats  # (n, q) its quantities on the model's scale
     groups: tuple[Group, ...] | None = None  # of the quantities that have lengths in common; by default all
+    at: Floats | None = None  # (n, c) where they lie, in cells; by default where their points do
+
+    def coordinates(self, of_points: Floats) -> Floats:
+        """Return where the trials lie (n, c), given the coordinates of the grid's points."""
+        return of_points[self.places] if self.at is None else self.at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +93,7 @@ class BoundarySearch:
         """Make surfaces of the observations."""
         kept = self._thinned(observed)
         values = filled(observed, kept, self.coordinates)
-        self.surfaces.observe(self.coordinates[observed.places[kept]], values, observed.groups)
+        self.surfaces.observe(observed.coordinates(self.coordinates)[kept], values, observed.groups)
 
     def vote(
         self,
@@ -165,7 +171,7 @@ class BoundarySearch:
         n = len(observed.codes)
         if n <= MOST_MODELLED:
             return np.arange(n)
-        at = self.coordinates[observed.places]
+        at = observed.coordinates(self.coordinates)
         around = nearest(at, at, 2 * at.shape[1] + 2)
         flat = (observed.codes[around] == observed.codes[:, None]).all(axis=1)
         order = np.lexsort((np.random.default_rng(self.seed).random(n), flat))
@@ -176,7 +182,8 @@ class BoundarySearch:
         n = len(self.target)
         if n <= MOST_JUDGED:
             return np.arange(n), np.ones(n)
-        around = nearest(self.coordinates, self.coordinates[observed.places], 2 * self.coordinates.shape[1] + 1)
+        at = observed.coordinates(self.coordinates)
+        around = nearest(self.coordinates, at, 2 * self.coordinates.shape[1] + 1)
         near = (observed.codes[around] != observed.codes[around[:, :1]]).any(axis=1)
         parts = []
         for group, most in (
@@ -195,7 +202,7 @@ def start_points(budget: int) -> int:
 
 def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
     """Return quantities with what is undefined (nothing was corrupted) taken from the nearest point that has it."""
-    values, at = observed.values[kept].copy(), coordinates[observed.places[kept]]
+    values, at = observed.values[kept].copy(), observed.coordinates(coordinates)[kept]
     for column in values.T:
         bad = ~np.isfinite(column)
         if bad.all():
@@ -219,7 +226,7 @@ def belief(
     """
     n_codes, n_groups = len(labelling.group), int(labelling.group.max()) + 1
     known = np.full((int(places.max()) + 1, n_seeds), -1)
-    inside = observed.places < len(known)
+    inside = (observed.places != OFF_GRID) & (observed.places < len(known))
     known[observed.places[inside], observed.seeds[inside]] = observed.codes[inside]
     known = known[places]
     draw = (DRAWS, *expected.mean.shape)

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.search.belief import map_belief
-from phasemap.search.boundary import BoundarySearch, Observed, start_points
+from phasemap.search.boundary import OFF_GRID, BoundarySearch, Observed, start_points
 from phasemap.search.labelling import Labelling
 from phasemap.search.study_model import map_model, numbers_of, usable
-from phasemap.search.target import target_of
+from phasemap.search.target import STRIDE, Places, coordinates_off_grid, target_of
 from phasemap.study.spec import WHOLE_MAP, Study
 from phasemap.study.trials import count_trials
 
@@ -21,6 +21,7 @@ __all__ = [
     "budget_trials",
     "expected_wrong",
     "is_known",
+    "is_near_off_grid",
     "numbers_of",
     "observe",
     "seeds_per_point",
@@ -57,8 +58,21 @@ def boundary_search(study: Study, seed: int = 0) -> BoundarySearch:
 def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:
     """Mark trials (points, S) by their ids."""
     taken = np.zeros((count_trials(study) // len(study.seeds), len(study.seeds)), dtype=bool)
-    taken[numbers_of(study, list(trial_ids))] = True
+    places, seeds = numbers_of(study, list(trial_ids))
+    taken[places[places != OFF_GRID], seeds[places != OFF_GRID]] = True
     return taken
+
+
+def is_near_off_grid(study: Study, trials: pd.DataFrame, places: Places) -> NDArray[np.bool_]:
+    """Tell at which places (m,) of a search's start a trial between the grid's points says enough already."""
+    known = usable(study, trials)
+    off_grid = known[numbers_of(study, known["trial_id"].tolist())[0] == OFF_GRID]
+    if not len(off_grid):
+        return np.zeros(len(places), dtype=bool)
+    measured = coordinates_off_grid(study, off_grid)
+    at = target_of(study).coordinates()[places]
+    near = np.abs(at[:, None] - measured[None]).max(axis=-1) <= STRIDE / 2
+    return np.asarray(near.any(axis=1))
 
 
 def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, Labelling]:
@@ -84,6 +98,7 @@ def is_known(study: Study, trials: pd.DataFrame) -> bool:
     if study.search.kind != "boundary":
         return False
     start = target_of(study).coarse(start_points(budget_trials(study)))
+    start = start[~is_near_off_grid(study, trials, start)]
     seen = np.flatnonzero(taken_trials(study, trials["trial_id"]).any(axis=1))
     labels = trials.loc[trials["status"] == "ok", "subphase" if study.search.metric == WHOLE_MAP else "phase"]
     few = len(trials) < (FEWEST * len(start) if labels.nunique() > 1 else FEWEST_TRIALS)

@@ -18,14 +18,15 @@ from phasemap.phases.terms import (
     Reading,
     frontier_readings,
     label_readings,
+    quantity_kinds,
     rule_facts,
     shown_quantities,
 )
-from phasemap.search.boundary import Observed
+from phasemap.search.boundary import OFF_GRID, Observed
 from phasemap.search.labelling import ByRule, BySide, Codes, Labelling, Names, OneHot, side_codes
 from phasemap.search.modelled import Modelled, Models, explained, model_columns
 from phasemap.search.scales import Logit
-from phasemap.search.target import Floats, Places, target_of
+from phasemap.search.target import Floats, Places, coordinates_off_grid, target_of
 from phasemap.study.conditions import Term, quantities_of
 from phasemap.study.rule import Frontier
 from phasemap.study.rule_file import rule_of
@@ -101,7 +102,8 @@ def map_model(study: Study, trials: pd.DataFrame, metric: str | None = None) -> 
             labelling = BySide(rule=rule, frontier=frontier, models=side_by_side, facts=facts, doubt=doubt)
         values = side_by_side.surfaces(as_read(study, trials))
     groups = Models(models).groups if study.phases.own is not None and not reason else None
-    observed = Observed(places=places, seeds=seeds, codes=codes, values=values, groups=groups)
+    at = coordinates_off_grid(study, trials) if (places == OFF_GRID).any() else None
+    observed = Observed(places=places, seeds=seeds, codes=codes, values=values, groups=groups, at=at)
     return MapModel(observed=observed, labelling=labelling, models=models, instead=reason)
 
 
@@ -133,10 +135,10 @@ def why_labels(study: Study, trials: pd.DataFrame | None, metric: str | None = N
 
 
 def shown_models(study: Study, trials: pd.DataFrame) -> tuple[Modelled, ...]:
-    """Return the quantities that are inferred where nothing was trained: those that the rule looks at."""
+    """Return the quantities that are inferred where nothing was trained: those that the rule looks at, or else all."""
     if study.phases.own is None:
         return tuple(_plain(name, (), None) for name in SHOWN if name in trials)
-    kinds = shown_quantities(study)
+    kinds = shown_quantities(study) if study.phases.labels else quantity_kinds(study)
     readings = [Reading(column=name, kind=kind, terms=()) for name, kind in kinds.items() if name in trials]
     there = [reading for reading in readings if np.isfinite(trials[reading.column].to_numpy(dtype=float)).any()]
     return tuple(
@@ -147,10 +149,12 @@ def shown_models(study: Study, trials: pd.DataFrame) -> tuple[Modelled, ...]:
 def point_facts(study: Study, names: Sequence[str], trials: pd.DataFrame, places: Places) -> dict[str, Floats]:
     """Return settings and facts (n,) of each point of a study's grid, by name.
 
-    Settings are those of the point. Facts are those of the ``trials`` at ``places``; elsewhere what the settings tell
-    of them, in the same proportion, or else what the measured points around have.
+    Settings are those of the point. Facts are those of the ``trials`` at ``places`` of the grid; elsewhere what the
+    settings tell of them, in the same proportion, or else what the measured points around have.
     """
     found = {}
+    on_grid = places != OFF_GRID
+    trials, places = trials[on_grid], places[on_grid]
     for name in dict.fromkeys(names):
         if name in study.declared:
             found[name] = _setting(study, name)
@@ -165,10 +169,10 @@ def point_facts(study: Study, names: Sequence[str], trials: pd.DataFrame, places
 
 
 def numbers_of(study: Study, trial_ids: Sequence[str]) -> tuple[Places, Places]:
-    """Return the point and the seed's number of each trial (n,) of a study."""
+    """Return the point and the seed's number of each trial (n,) of a study; OFF_GRID of trials between its points."""
     numbers = pd.Index(grid_ids(study)).get_indexer(pd.Index(list(trial_ids)))
     places, seeds = np.divmod(numbers.astype(np.int64), len(study.seeds))
-    return places, seeds
+    return np.where(numbers < 0, OFF_GRID, places), np.where(numbers < 0, 0, seeds)
 
 
 def _models(study: Study, readings: Sequence[Reading], trials: pd.DataFrame) -> tuple[Modelled, ...]:
@@ -236,6 +240,8 @@ def _around(study: Study, known: Floats, places: Places) -> Floats:
     at = target_of(study).coordinates()
     measured, first = np.unique(places, return_index=True)
     values = known[first]
+    if not len(measured):
+        return np.full(len(at), np.nan)
     if len(measured) == 1 or np.ptp(values) == 0:
         return np.full(len(at), values[0])
     surface = RBFInterpolator(at[measured], values, kernel="linear", degree=0, neighbors=min(NEAR, len(measured)))

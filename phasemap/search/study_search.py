@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
-from phasemap.search.study_map import boundary_search, budget_trials, is_known, observe, seeds_per_point, taken_trials
+from phasemap.search.boundary import OFF_GRID
+from phasemap.search.study_map import (
+    boundary_search,
+    budget_trials,
+    is_known,
+    is_near_off_grid,
+    numbers_of,
+    observe,
+    seeds_per_point,
+    taken_trials,
+)
 from phasemap.search.study_model import usable
 from phasemap.search.target import Floats, Places
 from phasemap.study.spec import Study, Trial
@@ -30,6 +40,7 @@ class StudySearch:
         self.table = table[table["status"] != "failed"]
         self.expected_wrong = 1.0
         """The share of the map's points that is expected to be wrong, as of the last trials that were chosen."""
+        self._n_off_grid = int((numbers_of(study, self.table["trial_id"].tolist())[0] == OFF_GRID).sum())
         self._asked: dict[str, int] = {}  # numbers of the trials that were asked for
         self._pending: list[str] = []
         draw = _draws(study, seed)
@@ -38,7 +49,8 @@ class StudySearch:
     @property
     def left(self) -> int:
         """The trials that the budget still allows."""
-        return max(0, budget_trials(self.study) - len(self.table) - len(self._pending))
+        on_grid = len(self.table) - self._n_off_grid
+        return max(0, budget_trials(self.study) - on_grid - len(self._pending))
 
     @property
     def in_flight(self) -> int:
@@ -83,12 +95,16 @@ class _Boundary:
     def __init__(self, study: Study, seed: int) -> None:
         self.study, self.search = study, boundary_search(study, seed)
         self._started = self.search.start(budget_trials(study))
+        self._start: list[Cell] | None = None  # those of them that no trial off the grid stands for
         self._expected_wrong = 1.0
 
     def __call__(self, n: int, table: pd.DataFrame, pending: list[str]) -> tuple[list[Cell], float]:
         """Return the cells to train next (about n of them), and the share of points that is expected to be wrong."""
         taken = taken_trials(self.study, [*table["trial_id"], *pending])
-        start = [cell for cell in self._started if not taken[cell]]
+        if self._start is None:
+            near = is_near_off_grid(self.study, table, np.asarray([place for place, _ in self._started]))
+            self._start = [cell for cell, there in zip(self._started, near, strict=True) if not there]
+        start = [cell for cell in self._start if not taken[cell]]
         if start:
             return start if len(start) <= 1.25 * n else start[:n], self._expected_wrong
         if not len(usable(self.study, table)):

@@ -33,12 +33,16 @@ class Prediction:
     mean: Floats
     spread: Floats  # standard deviation of what all seeds share
     noise: Floats  # (q,) standard deviation between seeds
+    prior: Floats  # (q,) what the spread is where nothing was observed
 
     def part(self, points: slice | NDArray[Any], columns: Sequence[int]) -> Prediction:
         """Return what is expected of some quantities at some points."""
         chosen = list(columns)
         return Prediction(
-            mean=self.mean[points][:, chosen], spread=self.spread[points][:, chosen], noise=self.noise[chosen]
+            mean=self.mean[points][:, chosen],
+            spread=self.spread[points][:, chosen],
+            noise=self.noise[chosen],
+            prior=self.prior[chosen],
         )
 
 
@@ -98,7 +102,8 @@ class Surfaces:
     def predict(self, coordinates: Floats) -> Prediction:
         """Return what is expected at coordinates (m, c)."""
         shape = (len(coordinates), len(self._scale))
-        mean, shared, noise = np.empty(shape), np.empty(shape), np.empty(len(self._scale))
+        mean, shared = np.empty(shape), np.empty(shape)
+        noise, prior = np.empty(len(self._scale)), np.empty(len(self._scale))
         with threadpool_limits(1, "blas"):
             for group, process in self._processes:
                 columns, level = list(group.columns), process.kernel_.k2.noise_level
@@ -109,8 +114,12 @@ class Surfaces:
                     spread = spread.reshape(-1, len(columns))
                     shared[rows, columns] = np.sqrt(np.maximum(spread**2 - level, 1e-8))
                 noise[columns] = np.sqrt(level)
+                prior[columns] = np.sqrt(process.kernel_.k1.k1.constant_value)
         return Prediction(
-            mean=mean * self._scale + self._center, spread=shared * self._scale, noise=noise * self._scale
+            mean=mean * self._scale + self._center,
+            spread=shared * self._scale,
+            noise=noise * self._scale,
+            prior=prior * self._scale,
         )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +102,31 @@ def _spread(axis: TargetAxis, stride: int) -> Places:
 def target_of(study: Study) -> Target:
     """Return the grid of a study's axes."""
     return Target(tuple(study_axis(axis) for axis in study.axes))
+
+
+def coordinates_off_grid(study: Study, settings: Mapping[str, Sequence[Any]]) -> Floats:
+    """Return the coordinates (n, c), in cells of a study's grid, of n points that need not be on it.
+
+    NaN where an axis has no place for a value: a name that it lacks, or another value than its only one.
+    """
+    return np.concatenate([_columns_off_grid(axis, settings[axis.name]) for axis in study.axes], axis=1)
+
+
+def _columns_off_grid(axis: Axis, values: Sequence[Any]) -> Floats:
+    own = study_axis(axis)
+    if axis.categorical or len(axis.values) == 1:
+        known = {value: number for number, value in enumerate(axis.values)}
+        numbers = [known.get(None if _is_nan(value) else value) for value in values]
+        nothing = np.full(own.columns.shape[1], np.nan)
+        return np.asarray([nothing if number is None else own.columns[number] for number in numbers])
+    coordinates = Coordinates(axis)
+    first, last = coordinates.positions[[0, -1]]
+    cell = (last - first) / (len(axis.values) - 1)
+    return ((coordinates.at(np.asarray(values, dtype=float)) - first) / cell)[:, None]
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def nearest(points: Floats, measured: Floats, k: int) -> Places:

@@ -21,12 +21,13 @@ class ImportedStudy(ProgramStudy):
     """A study of a sweep that was made elsewhere."""
 
     measured: tuple[tuple[Any, ...], ...] = ()  # the points, in place of every combination of the axes' values
+    grid: tuple[tuple[str, str], ...] = ()  # on which the map of such points is inferred, by axis as 33 or 33:log
 
     @classmethod
     def file_keys(cls) -> list[str]:
         """Return the keys of such a study's file, in the order in which they are written."""
         keys = super().file_keys()
-        return [*keys[: keys.index("fixed")], "measured", *keys[keys.index("fixed") :]]
+        return [*keys[: keys.index("fixed")], "measured", "grid", *keys[keys.index("fixed") :]]
 
     @property
     def identity(self) -> Identity:
@@ -38,6 +39,11 @@ class ImportedStudy(ProgramStudy):
     def scattered(self) -> bool:
         """Whether the points are not every combination of the axes' values, but lie where they were measured."""
         return bool(self.measured)
+
+    @property
+    def inferred_grid(self) -> Mapping[str, str]:
+        """The grid on which a map of scattered points is inferred."""
+        return dict(self.grid) if self.measured else {}
 
     @property
     def n_points(self) -> int:
@@ -75,7 +81,11 @@ class ImportedReader(ProgramReader):
 
     def further(self) -> dict[str, Any]:
         """Return the points that lie on no grid."""
-        return {"measured": tuple(zip(*self.columns.values(), strict=True))}
+        grid = self.document.content.get("grid") or {}
+        return {
+            "measured": tuple(zip(*self.columns.values(), strict=True)),
+            "grid": tuple((str(name), str(asked)) for name, asked in grid.items()),
+        }
 
     def axes(self, found: Any) -> tuple[Axis, ...]:
         """Read the axes: their values, or the scales of those whose values stand in the file of points."""

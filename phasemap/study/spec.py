@@ -220,6 +220,11 @@ class Study(Section, ABC):
         return False
 
     @property
+    def inferred_grid(self) -> Mapping[str, str]:
+        """The grid on which a map of scattered points is inferred, by axis as 33 or 33:log; empty where none is."""
+        return {}
+
+    @property
     def n_points(self) -> int:
         """Count the points."""
         return math.prod(len(axis.values) for axis in self.axes)

@@ -30,7 +30,7 @@ WRITTEN_IF_SET = {
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured", "parts", "own"})
+    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured", "grid", "parts", "own"})
     content = {key: dumped[key] for key in study.file_keys() if key in dumped}
     if isinstance(study, ProgramStudy):
         content = _program_content(study, content)
@@ -90,6 +90,8 @@ def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, 
     content |= {"program": study.program, "signature": study.signature.content(), "fixed": fixed}
     if study.scattered:
         content["measured"] = MEASURED
+    if study.inferred_grid:
+        content["grid"] = dict(study.inferred_grid)
     return {key: content[key] for key in study.file_keys() if key in content}
 
 

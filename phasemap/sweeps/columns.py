@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from phasemap.study.axes import Scale
@@ -15,6 +16,7 @@ from phasemap.study.imported import ImportedStudy
 from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import IMPORTED, KINDS, Program
+from phasemap.study.spec import PhaseRule
 from phasemap.sweeps.naming import METRIC, changed_words, metric_names, setting_names
 from phasemap.sweeps.settings import converted, parameter_for, plain
 from phasemap.sweeps.sweep import NoTrialsError, Sweep, SweepTrial
@@ -24,11 +26,15 @@ MOST_NAMES = 20  # that a message lists
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a user says of a sweep: the map's axes, where the seed stands, and kinds of quantities."""
+    """What a user says of a sweep: the map's axes, the seed, kinds of quantities, and what becomes of it."""
 
     axes: tuple[str, ...]
     seed: str | None = None
     quantities: Mapping[str, str] = field(default_factory=dict)
+    rule: str | Path | PhaseRule | None = None
+    grid: Mapping[str, str | int] = field(default_factory=dict)  # on which a map of scattered points is wanted
+    program: str | None = None  # that trained the trials, and may train more
+    run: str | Path | None = None  # the run's folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +132,14 @@ def _usable(
             skipped[f"without {missing}"] += 1
         elif not _is_seed(explicit):
             skipped[f"without a whole number >= 0 as {seed}"] += 1
+        elif trial.status == "ok" and not (any(len(steps) for steps, _ in trial.curves.values()) or _numbers(trial)):
+            skipped["without any number"] += 1
         else:
             yield trial
+
+
+def _numbers(trial: SweepTrial) -> bool:
+    return any(value is not None for value in (*trial.values.values(), *trial.finals.values()))
 
 
 def _lacks(trial: SweepTrial, axis: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from phasemap.results.folder import DEFAULT_STORAGE, RunFolder, run_folder
 from phasemap.results.remote import is_remote
@@ -21,144 +22,110 @@ from phasemap.sweeps.writing import Imported, write_sweep
 if TYPE_CHECKING:
     import pandas as pd
 
-Quantities = Mapping[str, str] | Sequence[str]
-Rule = str | Path | PhaseRule
+
+class Options(TypedDict, total=False):
+    """What every source's function takes beside its source and ``axes``.
+
+    ``seed`` names the setting that is the seed. ``quantities`` gives kinds ({"acc": "accuracy"}). ``rule`` is a rule
+    file. ``run`` is the run's folder; importing again adds what is new. ``grid`` ({"lr": "33:log"}) infers a map of
+    points that lie on no grid. ``program`` ("train.py:train") trained the trials: running the run's study goes on.
+    """
+
+    seed: str | None
+    quantities: Mapping[str, str] | Sequence[str]
+    rule: str | Path | PhaseRule | None
+    run: str | Path | None
+    grid: Mapping[str, str | int]
+    program: str | None
 
 
-def import_sweep(
-    source: str,
-    wanted: Wanted,
-    *,
-    rule: Rule | None = None,
-    run: str | Path | None = None,
-    further: Further | None = None,
-) -> tuple[Run, Imported]:
+def import_sweep(source: str, wanted: Wanted, further: Further | None = None) -> tuple[Run, Imported]:
     """Import whatever a source is; returns the run, and what was new, skipped and renamed."""
-    return _written(read_source(source, wanted, further or Further()), wanted, rule, run)
+    return _written(read_source(source, wanted, further or Further()), wanted)
 
 
 def from_frame(
     frame: pd.DataFrame,
     axes: Sequence[str],
     *,
-    seed: str | None = None,
     settings: Sequence[str] = (),
-    quantities: Quantities = (),
     curves: pd.DataFrame | None = None,
-    rule: Rule | None = None,
-    run: str | Path | None = None,
+    **options: Unpack[Options],
 ) -> Run:
     """Import a table, one row a trial: ``axes``, ``seed`` and ``settings`` are its settings, numbers its quantities.
 
     ``quantities`` names those columns that are (with a kind: ``{"acc": "accuracy"}``); other numbers are then numbers
-    at the end. ``curves`` is a long table with the trials' ids (``trial_id``), ``step`` and quantities. ``run`` is the
-    run's folder; importing again adds what is new. UserError where a column is not there or no row is usable.
+    at the end. ``curves`` is a long table with the trials' ids (``trial_id``), ``step`` and quantities. For the others
+    see ``Options``. UserError where a column is not there or no row is usable.
     """
     from phasemap.sweeps.table import sweep_of_table
 
-    wanted = _wanted(axes, seed, quantities)
-    sweep = sweep_of_table(frame, wanted, settings=settings, curves=curves)
-    return _written(sweep, wanted, rule, run)[0]
+    wanted = _wanted(axes, options)
+    return _written(sweep_of_table(frame, wanted, settings=settings, curves=curves), wanted)[0]
 
 
-def from_optuna(
-    storage: Any,
-    axes: Sequence[str],
-    *,
-    study: str | None = None,
-    seed: str | None = None,
-    quantities: Quantities = (),
-    rule: Rule | None = None,
-    run: str | Path | None = None,
-) -> Run:
-    """Import an Optuna study from ``sqlite:///FILE`` or a journal file; ``study`` where a storage has several."""
-    return _from(storage, axes, seed, quantities, rule, run, study)
+def from_optuna(storage: Any, axes: Sequence[str], *, study: str | None = None, **options: Unpack[Options]) -> Run:
+    """Import an Optuna study from ``sqlite:///FILE`` or a journal file; ``study`` where a storage has several.
+
+    For the others see ``Options``.
+    """
+    return _from(storage, axes, options, study)
 
 
-def from_tune(
-    results: Any,
-    axes: Sequence[str],
-    *,
-    seed: str | None = None,
-    quantities: Quantities = (),
-    rule: Rule | None = None,
-    run: str | Path | None = None,
-) -> Run:
-    """Import the trials of Ray Tune from a result folder, or a ResultGrid; no pickle in it is opened."""
-    folder = getattr(results, "experiment_path", results)
-    return _from(folder, axes, seed, quantities, rule, run)
+def from_tune(results: Any, axes: Sequence[str], **options: Unpack[Options]) -> Run:
+    """Import the trials of Ray Tune from a result folder, or a ResultGrid; no pickle in it is opened.
+
+    For the others see ``Options``.
+    """
+    return _from(getattr(results, "experiment_path", results), axes, options)
 
 
 def from_mlflow(
-    store: str | Path,
-    axes: Sequence[str],
-    *,
-    experiment: str | None = None,
-    seed: str | None = None,
-    quantities: Quantities = (),
-    rule: Rule | None = None,
-    run: str | Path | None = None,
+    store: str | Path, axes: Sequence[str], *, experiment: str | None = None, **options: Unpack[Options]
 ) -> Run:
-    """Import an experiment from an MLflow store: a folder (``mlruns``) or ``sqlite:///FILE``; artifacts are left."""
-    return _from(store, axes, seed, quantities, rule, run, experiment)
+    """Import an experiment from an MLflow store: a folder (``mlruns``) or ``sqlite:///FILE``; artifacts are left.
+
+    For the others see ``Options``.
+    """
+    return _from(store, axes, options, experiment)
 
 
 def from_wandb(
-    export: str | Path | pd.DataFrame,
-    axes: Sequence[str],
-    *,
-    seed: str | None = None,
-    settings: Sequence[str] = (),
-    quantities: Quantities = (),
-    rule: Rule | None = None,
-    run: str | Path | None = None,
+    export: str | Path | pd.DataFrame, axes: Sequence[str], *, settings: Sequence[str] = (), **options: Unpack[Options]
 ) -> Run:
-    """Import the CSV that W&B's page of runs exports, or such a table."""
+    """Import the CSV that W&B's page of runs exports, or such a table; for the others see ``Options``."""
     from phasemap.sweeps.table import read_frame
 
     frame = read_frame(Path(export)) if isinstance(export, str | Path) else export
-    return from_frame(frame, axes, seed=seed, settings=settings, quantities=quantities, rule=rule, run=run)
+    return from_frame(frame, axes, settings=settings, **options)
 
 
-def from_tensorboard(
-    folder: str | Path,
-    axes: Sequence[str],
-    *,
-    seed: str | None = None,
-    quantities: Quantities = (),
-    rule: Rule | None = None,
-    run: str | Path | None = None,
-) -> Run:
-    """Import folders of TensorBoard events: each with hparams is a trial, and its scalars are curves."""
-    return _from(folder, axes, seed, quantities, rule, run)
+def from_tensorboard(folder: str | Path, axes: Sequence[str], **options: Unpack[Options]) -> Run:
+    """Import folders of TensorBoard events: each with hparams is a trial, and its scalars are curves.
+
+    For the others see ``Options``.
+    """
+    return _from(folder, axes, options)
 
 
-def _from(
-    source: Any,
-    axes: Sequence[str],
-    seed: str | None,
-    quantities: Quantities,
-    rule: Rule | None,
-    run: str | Path | None,
-    study: str | None = None,
-) -> Run:
-    wanted = _wanted(axes, seed, quantities)
-    return import_sweep(str(source), wanted, rule=rule, run=run, further=Further(study=study))[0]
+def _from(source: Any, axes: Sequence[str], options: Options, study: str | None = None) -> Run:
+    return import_sweep(str(source), _wanted(axes, options), Further(study=study))[0]
 
 
-def _wanted(axes: Sequence[str], seed: str | None, quantities: Quantities) -> Wanted:
-    kinds = dict(quantities) if isinstance(quantities, Mapping) else dict.fromkeys(quantities, "")
-    return Wanted(axes=(axes,) if isinstance(axes, str) else tuple(axes), seed=seed, quantities=kinds)
+def _wanted(axes: Sequence[str], options: Options) -> Wanted:
+    said = options.get("quantities", ())
+    kinds = dict(said) if isinstance(said, Mapping) else dict.fromkeys(said, "")
+    return Wanted(axes=(axes,) if isinstance(axes, str) else tuple(axes), **{**options, "quantities": kinds})  # type: ignore[arg-type]
 
 
-def _written(sweep: Sweep, wanted: Wanted, rule: Rule | None, run: str | Path | None) -> tuple[Run, Imported]:
-    folder = target_folder(run, sweep.name)
-    if isinstance(rule, str | Path):
-        path = local_path(str(rule)).absolute()
+def _written(sweep: Sweep, wanted: Wanted) -> tuple[Run, Imported]:
+    folder = target_folder(wanted.run, sweep.name)
+    if isinstance(wanted.rule, str | Path):
+        path = local_path(str(wanted.rule)).absolute()
         if not path.is_file():
-            raise UserError(f"--rule {rule} is no file; allowed: a file with the content of a study's phases")
-        rule = path
-    done = write_sweep(sweep, folder, wanted, rule)
+            raise UserError(f"--rule {wanted.rule} is no file; allowed: a file with the content of a study's phases")
+        wanted = replace(wanted, rule=path)
+    done = write_sweep(sweep, folder, wanted)
     return Run(folder), done
 
 

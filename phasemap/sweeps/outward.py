@@ -1,10 +1,11 @@
-"""Write a run's trials where other tools read them: an MLflow store, or TensorBoard events."""
+"""Write trials where other tools read them: an MLflow store, TensorBoard events, or offline runs of W&B."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,56 +58,136 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
+class MlflowWriter:
+    """Writes trials as runs of an experiment of an MLflow store; UserError where mlflow is not installed or refuses."""
+
+    def __init__(self, name: str, uri: str, *, artifacts: Path | None = None, anew: bool = False) -> None:
+        try:
+            import mlflow
+        except ImportError:
+            raise UserError("mlflow is not installed; pip install 'phasemap[sweeps]'") from None
+        self._client = mlflow.MlflowClient(uri)
+        known = None if anew else self._client.get_experiment_by_name(name)
+        location = artifacts.absolute().as_uri() if artifacts else None
+        self._experiment = known.experiment_id if known else self._client.create_experiment(name, location)
+
+    def write(self, trial: Told) -> None:
+        """Write one trial as a run that has ended."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        run = self._client.create_run(self._experiment, run_name=trial.trial_id).info.run_id
+        records = {**{name: {0: value} for name, value in trial.numbers.items()}, **trial.records}
+        metrics = [Metric(name, v, 0, step) for name, values in records.items() for step, v in values.items()]
+        params = [Param(name, str(value)) for name, value in trial.settings.items()]
+        tags = [RunTag(f"phasemap.{name}", value) for name, value in trial.tags.items()]
+        for start in range(0, max(len(metrics), len(params), 1), MOST_PARAMS):
+            first = start * (MOST_METRICS // MOST_PARAMS)
+            self._client.log_batch(
+                run,
+                metrics[first : first + MOST_METRICS],
+                params[start : start + MOST_PARAMS],
+                tags if not start else (),
+            )
+        self._client.set_terminated(run, MLFLOW_STATES.get(trial.status, "FAILED"))
+
+    def write_map(self, picture: Path) -> None:
+        """Write the run's picture as an artifact of a run of its own."""
+        run = self._client.create_run(self._experiment, run_name="map").info.run_id
+        self._client.log_artifact(run, str(picture))
+        self._client.set_terminated(run)
+
+
+class TensorBoardWriter:
+    """Writes each trial into a folder of its own, as TensorBoard shows it: scalars and hparams."""
+
+    def __init__(self, target: Path) -> None:
+        try:
+            import tensorboardX
+            from tensorboardX.summary import hparams
+        except ImportError:
+            raise UserError("tensorboardX is not installed; pip install 'phasemap[sweeps]'") from None
+        self._writer, self._hparams, self._target = tensorboardX.SummaryWriter, hparams, target
+
+    def write(self, trial: Told) -> None:
+        """Write one trial."""
+        with self._writer(str(self._target / trial.trial_id)) as writer:
+            for name, values in trial.records.items():
+                for step, value in values.items():
+                    writer.add_scalar(name, value, step)
+            plain = (bool, int, float, str)
+            settings = {name: v if isinstance(v, plain) else str(v) for name, v in trial.settings.items()}
+            for name in trial.numbers.keys() - trial.records.keys():
+                writer.add_scalar(name, trial.numbers[name], 0)
+            for summary in self._hparams(settings, dict(trial.numbers)):  # add_hparams would open a second folder
+                writer.file_writer.add_summary(summary)
+
+    def write_map(self, picture: Path) -> None:
+        """Write the run's picture."""
+        import numpy as np
+        from PIL import Image
+
+        with self._writer(str(self._target / "map")) as writer:
+            writer.add_image("map", np.asarray(Image.open(picture).convert("RGB")), 0, dataformats="HWC")
+
+
+class WandbWriter:
+    """Writes each trial as an offline run of W&B, below a folder; ``wandb sync`` sends them. Nothing is sent here."""
+
+    def __init__(self, name: str, target: Path) -> None:
+        try:
+            import wandb
+        except ImportError:
+            raise UserError("wandb is not installed; pip install wandb") from None
+        target.mkdir(parents=True, exist_ok=True)
+        quiet = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
+        self._start = partial(wandb.init, project=name, dir=str(target), mode="offline", settings=quiet)
+        self._image = wandb.Image
+
+    def write(self, trial: Told) -> None:
+        """Write one trial."""
+        config = {**trial.settings, **{f"phasemap_{name}": value for name, value in trial.tags.items()}}
+        run = self._start(id=trial.trial_id, name=trial.trial_id, config=config)
+        by_step: dict[int, dict[str, float]] = {}
+        for name, values in trial.records.items():
+            for step, value in values.items():
+                by_step.setdefault(step, {})[name] = value
+        for step in sorted(by_step):
+            run.log(by_step[step], step=step)
+        run.summary.update(dict(trial.numbers))
+        run.finish(exit_code=0 if trial.status in ("ok", "diverged") else 1)
+
+    def write_map(self, picture: Path) -> None:
+        """Write the run's picture."""
+        run = self._start(name="map")
+        run.log({"map": self._image(str(picture))})
+        run.finish()
+
+
 def export_mlflow(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, target: str) -> None:
     """Write trials as runs of a new experiment, named like the study, of an MLflow store (a folder or sqlite:///FILE).
 
     UserError where mlflow is not installed, or the store has such an experiment.
     """
-    try:
-        import mlflow
-        from mlflow.entities import Metric, Param, RunTag
-        from mlflow.exceptions import MlflowException
-    except ImportError:
-        raise UserError("mlflow is not installed; pip install 'phasemap[sweeps]'") from None
     uri = target if "://" in target else Path(target).absolute().as_uri()
     if not uri.startswith(("file://", "sqlite:///")):
         raise UserError(f"{target} is no local store; allowed: a folder, or sqlite:///FILE")
     try:
-        client = mlflow.MlflowClient(uri)
-        experiment = client.create_experiment(study.name)
+        writer = MlflowWriter(study.name, uri, anew=True)
         for trial in told_trials(study, trials, curves):
-            run = client.create_run(experiment, run_name=trial.trial_id).info.run_id
-            records = {**{name: {0: value} for name, value in trial.numbers.items()}, **trial.records}
-            metrics = [Metric(name, v, 0, step) for name, values in records.items() for step, v in values.items()]
-            params = [Param(name, str(value)) for name, value in trial.settings.items()]
-            tags = [RunTag(f"phasemap.{name}", value) for name, value in trial.tags.items()]
-            for start in range(0, max(len(metrics), len(params), 1), MOST_PARAMS):
-                first = start * (MOST_METRICS // MOST_PARAMS)
-                client.log_batch(
-                    run,
-                    metrics[first : first + MOST_METRICS],
-                    params[start : start + MOST_PARAMS],
-                    tags if not start else (),
-                )
-            client.set_terminated(run, MLFLOW_STATES.get(trial.status, "FAILED"))
-    except MlflowException as error:
+            writer.write(trial)
+    except UserError:
+        raise
+    except Exception as error:  # whatever MLflow says of a store that it can't use
         raise UserError(f"{target}: {str(error).splitlines()[0][:300]}") from None
 
 
-def export_tensorboard(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, target: Path) -> None:
-    """Write each trial into a folder of its own below a new folder, as TensorBoard shows it: scalars and hparams."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise UserError("tensorboardX is not installed; pip install 'phasemap[sweeps]'") from None
+def export_to_folder(
+    study: Study, trials: pd.DataFrame, curves: pd.DataFrame, target: Path, *, wandb: bool = False
+) -> None:
+    """Write each trial into a folder of its own below a new folder, for TensorBoard or as offline runs of W&B."""
     if target.exists():
         raise UserError(f"{target} exists already; allowed: a new folder")
     with written(target):
+        writer = WandbWriter(study.name, target) if wandb else TensorBoardWriter(target)
         for trial in told_trials(study, trials, curves):
-            with SummaryWriter(str(target / trial.trial_id)) as writer:
-                for name, values in trial.records.items():
-                    for step, value in values.items():
-                        writer.add_scalar(name, value, step)
-                plain = (bool, int, float, str)
-                settings = {name: v if isinstance(v, plain) else str(v) for name, v in trial.settings.items()}
-                writer.add_hparams(settings, dict(trial.numbers), name="hparams", global_step=0)
+            writer.write(trial)

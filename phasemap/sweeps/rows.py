@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from phasemap.results.schema import LAST, shard_schema
 from phasemap.results.shards import as_stored
-from phasemap.study.imported import ImportedStudy
+from phasemap.study.program_study import ProgramStudy
 from phasemap.sweeps.columns import Columns
 from phasemap.sweeps.sweep import Curve, SweepTrial
 
 ONLY_STEP = 1  # of a trial whose source has no curves
 
 
-def shard_rows(columns: Columns, study: ImportedStudy, chosen: Sequence[int], pack_id: str) -> pa.Table:
+def shard_rows(columns: Columns, study: ProgramStudy, chosen: Sequence[int], pack_id: str) -> pa.Table:
     """Return the chosen trials as rows of a shard, as a file holds them."""
     trials = [columns.trials[number] for number in chosen]
     schema = shard_schema(study)

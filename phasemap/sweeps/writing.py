@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,27 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import Provenance
-from phasemap.results.schema import STATUSES, setting_type, shard_schema
+from phasemap.results.schema import STATUSES, SWEEP, setting_type, shard_schema
 from phasemap.results.shards import read_shards
 from phasemap.running.outputs import write_results
 from phasemap.running.retries import storage_errors
+from phasemap.search.scattered import gridded_axes
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.imported import MEASURED, ImportedReader, ImportedStudy, in_order
-from phasemap.study.program_study import usual_phases
+from phasemap.study.program_study import ProgramStudy, usual_phases
 from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.spec import PhaseRule
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import Document
 from phasemap.sweeps.columns import Columns, Wanted, columns_of
+from phasemap.sweeps.continuing import continued
 from phasemap.sweeps.points import on_grid, scale_of, varying
 from phasemap.sweeps.rows import shard_rows
 from phasemap.sweeps.sweep import Sweep
 
 RUNNING = "running"  # the shard of those trials that may still change; each import writes it anew
-PREFIX = "sweep-"
 GROUP_ROWS = 4096
 
 
@@ -51,24 +52,50 @@ class Imported:
     told: Sequence[str]
 
 
-def write_sweep(
-    sweep: Sweep, folder: RunFolder, wanted: Wanted, rule: str | Path | PhaseRule | None = None
-) -> Imported:
+def write_sweep(sweep: Sweep, folder: RunFolder, wanted: Wanted) -> Imported:
     """Add a sweep's trials to a run, which is made if it is not there, and label them.
 
     UserError where the run is of something else, or nothing is usable; nothing is written then.
     """
+    if wanted.program is not None:
+        return _write_continued(sweep, folder, wanted)
     before = _known_study(folder)
     columns = columns_of(sweep, wanted, before)
     program = _joined(columns.program, before)
-    made = _study(folder.name, program, columns, rule, before)  # every mistake shows before anything is written
+    made = _study(folder.name, program, columns, wanted, before)  # every mistake shows before anything is written
+    if made.grid:
+        _placed(made, columns, columns.settings, sorted(set(columns.seeds)))
+    return _stored(sweep, folder, made, columns, _write_study)
+
+
+def _write_continued(sweep: Sweep, folder: RunFolder, wanted: Wanted) -> Imported:
+    """Add a sweep's trials to the run of the program that trained them; its study stays as it is."""
+    before = load_resolved(folder.study) if folder.fetch(folder.study) else None
+    columns = columns_of(sweep, wanted)
+    made, columns = continued(folder.name, columns, wanted, before)
+
+    def write(folder: RunFolder, made: ProgramStudy, columns: Columns) -> ProgramStudy:
+        if before is None:
+            folder.write_text(folder.study, dump_study(made))
+        return made
+
+    return _stored(sweep, folder, made, columns, write)
+
+
+def _stored(
+    sweep: Sweep,
+    folder: RunFolder,
+    made: ProgramStudy,
+    columns: Columns,
+    write_study: Callable[[RunFolder, Any, Columns], ProgramStudy],
+) -> Imported:
     with storage_errors(folder):
         folder.create()
         with locked(folder):
             provenance = Provenance(folder, study_hash=study_hash(made), runner=f"import from {sweep.source}")
             known = _known(folder, made)
             new, changed = _add(columns, made, folder, known)
-            study = _write_study(folder, made, columns)
+            study = write_study(folder, made, columns)
             write_results(folder, study)
             provenance.end(outcome="done", devices=(), core_hours=0.0, n_trained=0, n_reused=0, n_imported=new)
     told = [*columns.told, *_told_of(study, columns)]
@@ -114,19 +141,19 @@ def _joined(program: Program, before: ImportedStudy | None) -> Program:
     )
 
 
-def _known(folder: RunFolder, study: ImportedStudy) -> dict[str, tuple[str, str]]:
+def _known(folder: RunFolder, study: ProgramStudy) -> dict[str, tuple[str, str]]:
     """Return (status, pack) of each trial that the run has."""
     rows = merge_rows(read_shards(folder, schema=shard_schema(study), columns=_keys(study)))
     columns = (rows[name].to_pylist() for name in ("trial_id", "status", "pack_id"))
     return {trial_id: (status, pack) for trial_id, status, pack in zip(*columns, strict=True)}
 
 
-def _keys(study: ImportedStudy) -> list[str]:
+def _keys(study: ProgramStudy) -> list[str]:
     return ["trial_id", *study.declared, "seed", "status", "error", "train_seconds", "pack_id", "host"]
 
 
 def _add(
-    columns: Columns, study: ImportedStudy, folder: RunFolder, known: Mapping[str, tuple[str, str]]
+    columns: Columns, study: ProgramStudy, folder: RunFolder, known: Mapping[str, tuple[str, str]]
 ) -> tuple[int, int]:
     """Write what the run lacks; return how many trials are new, and how many changed."""
     finished, running, new, changed = [], [], 0, 0
@@ -139,13 +166,13 @@ def _add(
             finished.append(number)
             changed += status is not None
     if finished:
-        pack_id = PREFIX + _digest([columns.trial_ids[number] for number in finished])
+        pack_id = SWEEP + _digest([columns.trial_ids[number] for number in finished])
         _write(folder, pack_id, shard_rows(columns, study, finished, pack_id))
     _write_running(columns, study, folder, running)
     return new, changed
 
 
-def _write_running(columns: Columns, study: ImportedStudy, folder: RunFolder, running: Sequence[int]) -> None:
+def _write_running(columns: Columns, study: ProgramStudy, folder: RunFolder, running: Sequence[int]) -> None:
     """Replace the shard of trials that may still change; those that the source does not speak of stay in it."""
     path = folder.shard(RUNNING)
     rows = shard_rows(columns, study, running, RUNNING)
@@ -194,9 +221,10 @@ def _write_points(folder: RunFolder, study: ImportedStudy) -> None:
 
 
 def _study(
-    name: str, program: Program, columns: Columns, rule: str | Path | PhaseRule | None, before: ImportedStudy | None
+    name: str, program: Program, columns: Columns, wanted: Wanted, before: ImportedStudy | None
 ) -> ImportedStudy:
     """Return the study with its labels, of the new trials alone; StudyError names what is wrong with the rule."""
+    rule = wanted.rule
     content: dict[str, Any] = {
         "name": name,
         "program": IMPORTED,
@@ -207,7 +235,9 @@ def _study(
     reader = ImportedReader(Document(str(Path.cwd() / "import"), content), stored=True, made=ImportedStudy)
     study = reader.study()
     own = rule if isinstance(rule, PhaseRule) else before.phases if before and rule is None else None
-    kept = {"question": before.question, "claims": before.claims} if before else {}
+    kept = {"question": before.question, "claims": before.claims, "grid": before.grid} if before else {}
+    if wanted.grid:
+        kept["grid"] = tuple((axis, str(asked)) for axis, asked in wanted.grid.items())
     return study.model_copy(update=kept | ({} if own is None else {"phases": own}))
 
 
@@ -242,19 +272,26 @@ def _placed(
         points = dict(zip(names, map(list, zip(*distinct, strict=True)), strict=True))
         content["axes"] = {name: scale_of(values, columns.scales.get(name)) for name, values in points.items()}
     reader = ImportedReader(Document(made.name, content), stored=True, made=ImportedStudy, columns=points)
-    kept = ("question", "phases", "claims")
-    return reader.study().model_copy(update={key: getattr(made, key) for key in kept})
+    kept = ("question", "phases", "claims", "grid")
+    study = reader.study().model_copy(update={key: getattr(made, key) for key in kept})
+    if study.inferred_grid:
+        gridded_axes(study, study.inferred_grid)
+    return study
 
 
-def _told_of(study: ImportedStudy, columns: Columns) -> list[str]:
+def _told_of(study: ProgramStudy, columns: Columns) -> list[str]:
     """Say how the points lie, and what may surprise of the axes."""
     told = []
+    if not isinstance(study, ImportedStudy):
+        return []
     others = study.axis_names[len(columns.axes) :]
     if others:
         told.append(f"{', '.join(others)} differ between trials too, and are further axes")
     told += [f"{axis.name} has one value" for axis in study.axes if len(axis.values) == 1]
     if study.scattered:
         told.append(f"the {study.n_points} points lie on no grid: they are drawn where they were measured")
+    elif study.grid:
+        told.append("--grid has no meaning: the points lie on a grid")
     if study.phases.own is not None and not study.phases.labels:
         told.append("the trials have no labels: the run is a map of its quantities; allowed: --rule FILE")
     return told

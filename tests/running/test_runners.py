@@ -204,3 +204,16 @@ def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(tmp_path)
         assert out.splitlines()[1] == "['', '']"
     assert not (tmp_path / ".ray").exists()
     assert set(children(os.getpid())) <= before
+
+
+def test_a_logger_of_ray_tune_is_refused_before_anything_starts(tmp_path):
+    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+
+    for logger, way in (
+        (TBXLoggerCallback(), "run --track tensorboard"),
+        (CSVLoggerCallback(), "export RUN --table trials"),
+        (JsonLoggerCallback(), "export RUN --table trials"),
+    ):
+        with pytest.raises(UserError, match=f"{type(logger).__name__} logs .*packs.*{way}"):
+            pm.run(study_of(name="logged"), storage=tmp_path, callbacks=[logger], quiet=True)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,107 @@
+"""A comparison of two runs as the comment of a pull request: verdict, claims, changed cells, and the map in letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from phasemap.diagram.compare import Comparison
+from phasemap.diagram.coordinates import show_value
+from phasemap.diagram.diagram import panel_rows
+from phasemap.phases.marks import marks_of
+
+MARKER = "<!-- phasemap diff -->"
+"""The first line, by which a comment of before is found and replaced."""
+MOST_CELLS = 20  # that are listed
+MOST_COLUMNS, MOST_ROWS = 60, 40  # of a map in letters
+CHANGED = "*"
+
+
+def comparison_markdown(
+    found: Comparison, claims: Iterable[tuple[str, str, str]] = (), picture: str | None = None
+) -> str:
+    """Write a comparison as GitHub's markdown; ``claims`` are texts with their verdicts in A and in B."""
+    changed = found.points[found.points["changed"]]
+    lines = [
+        MARKER,
+        f"### Phase diagram: {found.verdict}",
+        "",
+        f"A {_code(found.name_a)}, B {_code(found.name_b)}: {_plain(found.reason)}. {len(changed)} of "
+        f"{found.n_points} points have another label; {found.n_only_a} only in A, {found.n_only_b} only in B.",
+        "",
+        *(f"- differs: {_code(text)}" for text in found.differences),
+        "",
+    ]
+    if picture:
+        lines += [f"![phase diagrams of A and B, and where they differ]({picture})", ""]
+    rows = [[_code(text), _word(a, b, a), _word(a, b, b)] for text, a, b in claims]
+    lines += _table(["claim", "A", "B"], rows)
+    names = [name for name in changed if name not in ("phase_a", "phase_b", "changed")]
+    cells = changed[names].head(MOST_CELLS)
+    lines += _table(names, [[_shown(value) for value in row] for row in cells.itertuples(index=False)])
+    if len(changed) > MOST_CELLS:
+        lines += [f"... and {len(changed) - MOST_CELLS} more", ""]
+    if len(found.shifts):
+        shown = found.shifts.head(MOST_CELLS)
+        lines += [f"Frontiers, {_plain(found.shift_words)}:", ""]
+        lines += _table(list(shown), [[_shown(value) for value in row] for row in shown.itertuples(index=False)])
+    return "\n".join([*lines, *_maps(found)])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    cells = [list(head), ["---"] * len(head), *rows]
+    return [*("| " + " | ".join(row) + " |" for row in cells), ""]
+
+
+def _word(a: str, b: str, own: str) -> str:
+    return own if a == b else f"**{own}**"
+
+
+def _code(text: str) -> str:
+    """Return text as code, in which nothing has a meaning; a bar would end a table's cell."""
+    return "`" + text.replace("`", "'").replace("|", "\\|").replace("\n", " ") + "`"
+
+
+def _plain(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_<>[]|#" else c for c in text)
+
+
+def _shown(value: object) -> str:
+    return "" if value is None or value is pd.NA or value != value else _plain(show_value(value))
+
+
+def _maps(found: Comparison) -> list[str]:
+    """Draw B in letters, with a sign where A has another label: it shows where no picture can be hosted."""
+    a, b = found.diagram_a, found.diagram_b
+    marks = {**marks_of(b.study.phases), **marks_of(a.study.phases)}
+    if len(a.x.values) > MOST_COLUMNS or len(a.y.values) > MOST_ROWS:
+        return []
+    panel = b.panels[0]
+    places = panel_rows(b.study, b.x, b.y, {**b.fixed, **panel.facet})
+    changed = set(found.points.index[found.points["changed"]])
+    wide = max(len(show_value(value)) for value in a.y.values)
+    lines = []
+    for row in reversed(range(len(a.y.values))):
+        cells = []
+        for place, label in zip(places[row], panel.grid["subphase"][row], strict=True):
+            letter = " " if pd.isna(label) else marks[label].letter or " "
+            cells.append(letter + (CHANGED if place in changed else " "))
+        lines.append(f"{show_value(a.y.values[row]):>{wide}} {''.join(cells)}".rstrip())
+    used = dict.fromkeys(str(label) for label in panel.grid["subphase"].ravel() if not pd.isna(label))
+    legend = ", ".join(f"{marks[label].letter or 'blank'} {marks[label].title}" for label in used)
+    first, last = show_value(a.x.values[0]), show_value(a.x.values[-1])
+    across = f"{a.x.axis.name} from {first} to {last} to the right"
+    title = f"B, {CHANGED} where A has another label; {legend}"
+    return [
+        "<details><summary>The map in letters</summary>",
+        "",
+        "```",
+        *lines,
+        f"{across}; {title}",
+        "```",
+        "</details>",
+        "",
+    ]

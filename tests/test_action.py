@@ -1,0 +1,116 @@
+"""The GitHub Action: it follows the syntax of composite actions, and its steps do here what they do there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
+STUDY = """
+name: reviewed
+task: {kind: modular_addition, modulus: 7}
+model: {width: 8}
+training: {steps: 20, learning_rate: RATE}
+axes: {corruption: [0, 0.5], weight_decay: [0, 1]}
+seeds: 2
+claims: [mean(train_accuracy) > 0]
+"""
+
+
+def known(expression, inputs, outputs):
+    """Return the value of the few expressions that the action uses; KeyError for anything else."""
+    if expression.endswith(" != ''"):
+        return known(expression.removesuffix(" != ''"), inputs, outputs) != ""
+    kind, _, name = expression.partition(".")
+    return {"inputs": inputs, "steps": outputs}[kind][name]
+
+
+def run_steps(inputs, folder):
+    """Run the action's steps one by one, as a runner would; returns the outputs and the last exit code."""
+    given = {name: str(one.get("default", "")) for name, one in ACTION["inputs"].items()} | inputs
+    outputs, summary = {}, folder / "summary.md"
+    for step in ACTION["runs"]["steps"]:
+        condition = EXPRESSION.fullmatch(step["if"]) if "if" in step else None
+        if condition and not known(condition[1], given, outputs):
+            continue
+        told = folder / "outputs.txt"
+        told.write_text("")
+        env = {name: EXPRESSION.sub(lambda m: known(m[1], given, outputs), text) for name, text in step["env"].items()}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        system = {
+            "GITHUB_OUTPUT": str(told),
+            "GITHUB_STEP_SUMMARY": str(summary),
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+        }
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        done = subprocess.run(command, cwd=folder, env={**os.environ, **env, **system}, capture_output=True, text=True)
+        if done.returncode:
+            return outputs, done
+        for line in told.read_text().splitlines():
+            name, _, value = line.partition("=")
+            outputs[f"{step['id']}.outputs.{name}"] = value
+    return outputs, done
+
+
+def test_it_follows_the_syntax_of_a_composite_action():
+    # https://docs.github.com/en/actions/reference/workflows-and-actions/metadata-syntax
+    assert set(ACTION) <= {"name", "description", "author", "branding", "inputs", "outputs", "runs"}
+    assert {"name", "description", "runs"} <= set(ACTION)
+    for name, one in ACTION["inputs"].items():
+        assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name)
+        assert set(one) <= {"description", "required", "default", "deprecationMessage"}
+        assert isinstance(one["description"], str)
+        assert isinstance(one.get("default", ""), str)
+    assert set(ACTION["runs"]) == {"using", "steps"}
+    assert ACTION["runs"]["using"] == "composite"
+    ids = [step["id"] for step in ACTION["runs"]["steps"] if "id" in step]
+    assert len(ids) == len(set(ids))
+    for step in ACTION["runs"]["steps"]:
+        assert set(step) <= {"name", "id", "if", "shell", "env", "run", "working-directory"}
+        assert step["shell"] == "bash"  # every run step of a composite action needs one
+        assert not EXPRESSION.search(step["run"]), "an input in a script's text could be run"
+    for one in ACTION["outputs"].values():
+        assert set(one) == {"description", "value"}
+    for expression in EXPRESSION.findall((ROOT / "action.yml").read_text()):
+        kind, _, name = expression.removesuffix(" != ''").partition(".")
+        assert name in ACTION["inputs"] if kind == "inputs" else name.split(".")[0] in ids
+
+
+def test_the_guide_names_every_input_and_its_example_is_a_workflow():
+    text = (ROOT / "docs" / "reviews.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE) == list(ACTION["inputs"])
+    workflow = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    (step,) = [step for step in workflow["jobs"]["diagram"]["steps"] if "phasemap@" in step.get("uses", "")]
+    assert set(step["with"]) <= set(ACTION["inputs"])
+
+
+def test_its_steps_run_compare_and_write_the_comment(tmp_path):
+    (tmp_path / "a study.yaml").write_text(STUDY.replace("RATE", "0.01"))
+    inputs = {"study": "a study.yaml", "phasemap": ""}
+    outputs, done = run_steps(inputs, tmp_path)
+    assert done.returncode == 0, done.stderr
+    shutil.move(tmp_path / outputs["run.outputs.bundle"], tmp_path / "base")
+    before = sorted((tmp_path / "runs/reviewed/shards").iterdir())
+    outputs, done = run_steps({**inputs, "base": "base", "fail-on-change": "true"}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted((tmp_path / "runs/reviewed/shards").iterdir()) == before  # nothing was trained again
+    comment = (tmp_path / "phasemap-comment.md").read_text()
+    assert comment.startswith("<!-- phasemap diff -->\n### Phase diagram: equal")
+    assert "| `mean(train_accuracy) > 0` |" in comment
+    assert (tmp_path / "phasemap-comment.png").exists()
+    assert comment in (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the steps are of bash")
+def test_a_study_that_can_not_be_run_fails_the_step(tmp_path):
+    (tmp_path / "study.yaml").write_text("name: wrong\n")
+    _, done = run_steps({"study": "study.yaml", "phasemap": ""}, tmp_path)
+    assert done.returncode == 2
