@@ -51,6 +51,12 @@ class PhaseDiagram:
         horizons = None if self._trials is None else horizons_of(self._trials)
         return figure_spec(self.data, metric, self.bands() if band else (), cells=cells, horizons=horizons)
 
+    def _repr_png_(self) -> bytes:
+        """Show a notebook the picture."""
+        from phasemap.figures.static import png_of
+
+        return png_of(self.figure())
+
     def frontier(self, kind: str | None = None, *, panel: int = 0) -> list[Floats]:
         """Return the lines of one of the rule's frontiers, by default its first, in one panel: each (n, 2) in values.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -30,6 +32,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
+from phasemap.study.trials import count_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +56,22 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.place!r})"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what the run is, how far it is, and its default picture."""
+        done = int(self.trials["status"].isin(["ok", "diverged"]).sum())
+        counts = self.trials["subphase"].value_counts()
+        labels = ", ".join(f"{str(name).replace('_', ' ')} {n}" for name, n in counts.items())
+        horizon = self.study.phases.horizon_words
+        words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
+        from phasemap.figures.static import png_of
+
+        picture = b64encode(png_of(self.figure())).decode()
+        name = escape(self.study.name)
+        return (
+            f"<p><strong>{name}</strong> ({escape(words)})</p>"
+            f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+        )
 
     @cached_property
     def study(self) -> Study:
@@ -172,6 +191,13 @@ class Run:
             raise not_recorded(self.study, *dict.fromkeys(name for k in CHART_KINDS.values() for name in k.records))
         frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
         return frame
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What ``plot(metric=...)`` may show in a map: labels, quantities, robustness."""
+        from phasemap.figures.spec import metrics_of
+
+        return metrics_of(self.study)
 
     def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | ScatterSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
@@ -115,6 +115,8 @@ def row_band(
     rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
     axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
     found = row_crossings(maps, rows, axis, other, frontier)
+    from scipy.special import stdtrit  # here: loading it takes longer than drawing most maps
+
     half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
     first, last = axis.edges[[0, -1]]
     low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
@@ -136,7 +138,7 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
     """
     grid = diagram.panels[panel].grid
     axis = diagram.x if along == "x" else diagram.y
-    off = ndtri((1 + level) / 2) * np.where(grid["inferred"].astype(bool), 1.0, 0.0)
+    off = NormalDist().inv_cdf((1 + level) / 2) * np.where(grid["inferred"].astype(bool), 1.0, 0.0)
     surfaces = []
     for sign in (0.0, -1.0, 1.0):
         columns = dict(grid)

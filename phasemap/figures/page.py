@@ -51,9 +51,9 @@ def report_html(content: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
-def body_html() -> str:
-    """Return the places that the scripts fill, for every page that shows a run."""
-    return _asset("body.html")
+def body_html(title: str = "") -> str:
+    """Return the places that the scripts fill, for every page that shows a run; the title may be there at once."""
+    return _asset("body.html").replace('<h1 id="name"></h1>', f'<h1 id="name">{html.escape(title)}</h1>')
 
 
 def check_page(path: Path) -> None:

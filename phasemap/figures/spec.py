@@ -197,8 +197,12 @@ def _check_metric(diagram: Diagram, metric: str) -> None:
         raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
     numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
     if metric not in (*LABEL_METRICS, *numbers):
-        known = (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)
-        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(metrics_of(diagram.study))}")
+
+
+def metrics_of(study: Study) -> tuple[str, ...]:
+    """Return what a map of a study may show: labels, means of quantities, robustness."""
+    return (*LABEL_METRICS, *mean_columns(study), ROBUSTNESS)
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ def write_figure(figure: Figure, path: Path, title: str, source: str) -> None:
         metadata |= {"Creator": maker, "Subject": source, "CreationDate": None}
     with written(path):
         write_whole(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
+
+
+def png_of(spec: FigureSpec | ScatterSpec | Chart) -> bytes:
+    """Draw a figure as a PNG in memory, as notebooks show it."""
+    buffer = BytesIO()
+    with in_style(None):
+        draw_any(spec).savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def draw_any(spec: FigureSpec | ScatterSpec | Chart, size: str | None = None) -> Figure:
