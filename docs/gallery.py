@@ -6,6 +6,7 @@ RUNS holds the run of studies/quickstart.yaml; pictures of what is inside networ
 """
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -58,8 +59,11 @@ def main(runs: Path) -> None:
 
 def place(runs: Path, word: str) -> Path | str:
     """Return the folder of a run that a command names."""
-    known = {"quickstart": runs / "quickstart", "records": SMALL / "records", "plane": SMALL / "plane"}
-    return known.get(word, word)
+    if word == "records" and not (runs / word).exists():
+        shutil.copytree(
+            SMALL / word, runs / word
+        )  # looking at a run writes its cache, and what is stored stays as it is
+    return runs / word if word in ("quickstart", "records") else word
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def regions_of(marks: NDArray[np.object_]) -> tuple[Region, ...]:
     for start in np.ndindex(marks.shape):
         if seen[start]:
             continue
-        cells, mark = np.zeros(marks.shape, dtype=bool), marks[start]
+        cells, mark = np.zeros(marks.shape, dtype=bool), str(marks[start])
         seen[start], reached = True, [start]
         while reached:
             row, column = reached.pop()
