@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from phasemap.diagram.frontier import Floats
 
@@ -51,10 +50,21 @@ class Placed:
 
 def regions_of(marks: NDArray[np.object_]) -> tuple[Region, ...]:
     """Return the connected regions of a map (ny, nx) of marks, the largest first."""
-    found = []
-    for mark in dict.fromkeys(marks.ravel().tolist()):
-        numbers, count = ndimage.label(marks == mark)
-        found += [Region(mark=mark, cells=numbers == number) for number in range(1, count + 1)]
+    seen, found = np.zeros(marks.shape, dtype=bool), []
+    for start in np.ndindex(marks.shape):
+        if seen[start]:
+            continue
+        cells, mark = np.zeros(marks.shape, dtype=bool), str(marks[start])
+        seen[start], reached = True, [start]
+        while reached:
+            row, column = reached.pop()
+            cells[row, column] = True
+            for place in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+                there = 0 <= place[0] < marks.shape[0] and 0 <= place[1] < marks.shape[1]
+                if there and not seen[place] and marks[place] == mark:
+                    seen[place] = True
+                    reached.append(place)
+        found.append(Region(mark=mark, cells=cells))
     return tuple(sorted(found, key=lambda region: -int(region.cells.sum())))
 
 
