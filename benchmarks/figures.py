@@ -9,8 +9,12 @@ points (see synthetic.py).
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from common import report, timed
@@ -24,6 +28,15 @@ from phasemap.study.file import load_resolved, parse_study
 from phasemap.study.yaml_lines import parse_document
 
 ONE_POINT = {"corruption": 0, "weight_decay": 0}  # neurons are drawn of one point
+REPEATS = 5
+LOOKS = {
+    "list": ["list", "--storage", "."],
+    "status": ["status", "recorded"],
+    "show": ["show", "recorded"],
+    "plot": ["plot", "recorded"],
+    "plot_curves": ["plot", "recorded", "--kind", "curves"],
+    "plot_step_facets": ["plot", "recorded", "--facet", "step"],
+}
 KINDS = ("phases", "curves", "ipr", "neurons", "pruning", "norms", "logits")
 RECORDED = """
 name: recorded
@@ -48,6 +61,30 @@ def costs(run: Run, kind: str, root: Path) -> dict[str, Any]:
     return found
 
 
+def looks(folder: Path) -> dict[str, Any]:
+    """Return what looking at a run takes as a command: CPU seconds of its process, and of one that does nothing.
+
+    The median of REPEATS pairs; on a busy machine the clock says more about the others.
+    """
+    commands = {
+        "import": ["-c", "import phasemap.cli"],
+        **{name: ["-m", "phasemap", *words] for name, words in LOOKS.items()},
+    }
+    found = {}
+    for name, words in commands.items():
+        pairs = [(_cpu_seconds(["-c", "pass"], folder), _cpu_seconds(words, folder)) for _ in range(REPEATS)]
+        nothing, command = (round(median(times), 3) for times in zip(*pairs, strict=True))
+        found[name] = {"nothing_cpu_seconds": nothing, "cpu_seconds": command}
+    return found
+
+
+def _cpu_seconds(arguments: list[str], folder: Path) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], cwd=folder, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=10_000)
@@ -57,6 +94,7 @@ def main() -> None:
         study = parse_study(parse_document(RECORDED, "recorded.yaml"))
         recorded = pm.run(study, storage=root, in_process=True, quiet=True)
         results = {kind: costs(recorded, kind, root) for kind in KINDS}
+        results["looks"] = looks(root)
         folder = write_synthetic(root / "synthetic", n_points * SEEDS, pack=4096)
         write_results(folder, load_resolved(folder.study), curves=False)
         results[f"phases_of_{n_points}_points"] = costs(pm.open_run(folder.path), "phases", root)
