@@ -4,8 +4,8 @@
 
 The networks are MLPs with biases on the digits (64 features), as a user's file has them. The plain loop is what is
 usually written, at its fastest: batches sliced beforehand, torch.optim.AdamW fused or foreach, whichever is faster.
-Prints milliseconds a step and network, by this process's own time, in turns, and the medians of the paired ratios; and how far
-the losses of a pack are from those of each network alone over the first 50 steps.
+Prints milliseconds a step and network, by this process's own time, in turns, and the medians of the paired ratios;
+and how far the losses of a pack are from those of each network alone over the first 50 steps.
 """
 
 from __future__ import annotations
