@@ -165,7 +165,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     last is kept in the run's study.yaml and with its last execution, until the next relabel or run.
     """
     from phasemap.results.provenance import note_labels
-    from phasemap.running.driver import write_results
+    from phasemap.running.outputs import write_results
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})

@@ -23,7 +23,7 @@ from phasemap.results.merge import select_rows, trial_frame
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import failed_ids, finished_ids, read_shards
 from phasemap.search.grid import coarse_to_fine
-from phasemap.study.changes import changes, contradictions
+from phasemap.study.changes import changes, contradictions, ways_out
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.longer import STEPS, can_go_on, former_trial
@@ -251,7 +251,7 @@ def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False
     old = load_resolved(folder.study)
     wrong = contradictions(old, study, accept_source=accept_source, longer=longer)
     if wrong:
-        raise OtherStudyError(study.name, wrong)
+        raise OtherStudyError(study.name, wrong, ways_out(study))
     return list(changes(old, study))
 
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phasemap.study.changes_of_own import own_changes, own_contradictions
-from phasemap.study.changes_of_programs import program_changes, program_contradictions
+from phasemap.study.changes_of_programs import CHANGED_CODE, program_changes, program_contradictions
 from phasemap.study.combinations import values_of
 from phasemap.study.longer import STEPS, can_go_on
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import NetworkStudy, Study
+
+FRESH = "or phasemap run --fresh (moves it aside)"
+
+
+def ways_out(study: Study) -> str:
+    """Say what is allowed where a storage holds another study of this name."""
+    if isinstance(study, ProgramStudy):
+        return f"the same program and values; {CHANGED_CODE}; another name; {FRESH}"
+    if isinstance(study, OwnStudy):
+        return f"the same task, model, training and fixed values; {CHANGED_CODE}; another name; {FRESH}"
+    return f"the same task, model, training and fixed values; another name; {FRESH}"
 
 
 def contradictions(old: Study, new: Study, *, accept_source: bool = False, longer: bool = False) -> list[str]:

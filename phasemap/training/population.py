@@ -19,7 +19,7 @@ from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.corruption import noise_of
-from phasemap.tasks.examples import Examples, draw_examples
+from phasemap.tasks.examples import Examples, corrupted, draw_examples, repaired
 from phasemap.tasks.load import dataset_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here, lacking
@@ -156,9 +156,12 @@ def _token_kernel(*, fused: bool) -> type[ExplicitKernel]:
     return ExplicitKernel
 
 
-def examples_of(trial: NetworkTrial) -> Examples:
-    """Draw what a trial sees: its task's data set, split and corrupted for its seed."""
-    return draw_examples(
+def examples_of(trial: NetworkTrial, after: int | None = None) -> Examples:
+    """Draw what a trial sees: its task's data set, split and corrupted for its seed.
+
+    ``after`` a step, with what was changed in mid-training up to there; else as at the start.
+    """
+    examples = draw_examples(
         dataset_of(trial),
         seed=trial.seed,
         data_fraction=trial.data_fraction,
@@ -166,6 +169,11 @@ def examples_of(trial: NetworkTrial) -> Examples:
         noise=noise_of(trial),
         split=trial.split,
     )
+    if after is not None and trial.repair and trial.repair_at is not None and trial.repair_at <= after:
+        examples = repaired(examples, seed=trial.seed, share=trial.repair)
+    if after is not None and trial.corrupt and trial.corrupt_at is not None and trial.corrupt_at <= after:
+        examples = corrupted(examples, seed=trial.seed, share=trial.corrupt, noise=noise_of(trial))
+    return examples
 
 
 @contextmanager
@@ -217,7 +225,9 @@ class _Training:
         self.started = time.perf_counter()
         self.trials, self.device, self.record, self.hooks = trials, device, record, hooks
         self.examples = [examples_of(trial) for trial in trials]
+        self.make_kernel = kernel
         self.kernel = kernel(trials, self.examples, device)
+        self.changes = sorted({step for trial in trials for step in trial.changes})
         self.recorders = [Recorder() for _ in trials]
         self.inside = [Inside(trial=t, examples=e, wanted=record) for t, e in zip(trials, self.examples, strict=True)]
         self.step = self.first = 0
@@ -232,17 +242,35 @@ class _Training:
         last_save, stride = time.perf_counter(), 1
         for record in record_steps(horizon):
             while self.step < record and self._alive():
-                began, until = time.perf_counter(), min(record, self.step + stride)
+                began, until = time.perf_counter(), min(record, self.step + stride, *self._changes_to_come())
                 self.kernel.advance(self._alive(), self.step, until)
                 seconds = (time.perf_counter() - began) / (until - self.step)
                 self.step, stride = until, max(1, min(STRIDE, int(LOOK_SECONDS / max(seconds, 1e-9))))
                 if self.step == record:
                     self._record()
+                if self.step in self.changes:
+                    self._change()
                 self.hooks.on_progress(Progress(step=self.step, steps=horizon))
                 if self.hooks.save and time.perf_counter() - last_save >= self.hooks.checkpoint_seconds:
                     self.hooks.save(self._dump())
                     last_save = time.perf_counter()
         return self._results()
+
+    def _changes_to_come(self) -> list[int]:
+        return [step for step in self.changes if step > self.step]
+
+    def _change(self) -> None:
+        """Go on with the labels as they are after the present step: in a new kernel, from the state of the old."""
+        state = self.kernel.state()
+        self._see()
+        self.kernel.load(state)
+
+    def _see(self) -> None:
+        """Make the kernel anew, for the labels as they are after the present step."""
+        self.examples = [examples_of(trial, self.step) for trial in self.trials]
+        self.kernel = self.make_kernel(self.trials, self.examples, self.device)
+        for inside, examples in zip(self.inside, self.examples, strict=True):
+            inside.examples = examples
 
     def _alive(self) -> list[int]:
         return [i for i, recorder in enumerate(self.recorders) if not recorder.diverged]
@@ -297,13 +325,16 @@ class _Training:
                 raise ValueError(
                     f"it is of the kernel {state.get('kernel_name', PLAIN_KERNEL)}, not {self.kernel.name}"
                 )
+            self.step = state["step"]
+            if any(step <= self.step for step in self.changes):
+                self._see()
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
             for inside, records in zip(self.inside, state["inside"], strict=True):
                 inside.records = [thawed(record) for record in records]
         except Exception as error:  # whatever a damaged file may raise
             raise CheckpointError(f"the checkpoint can't be used: {error}") from None
-        self.step, self.seconds_before = state["step"], state["seconds"]
+        self.seconds_before = state["seconds"]
 
     def _results(self) -> list[TrialResult]:
         """Share the pack's seconds by the steps taken and the examples seen in each."""
