@@ -30,6 +30,7 @@ GROUPS = {
     "programs": (
         *("phasemap/running", "phasemap/training/program_context.py", "phasemap/training/program_state.py"),
         *("tests/programs/program_tools.py", "tests/programs/test_program_kills.py", "tests/processes.py"),
+        *("tests/programs/test_program_chaos.py", "tests/running/chaos.py", "tests/running/clusters.py"),
     ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),

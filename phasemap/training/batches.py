@@ -26,9 +26,12 @@ class Batches:
         """Return the training examples (batch size,) of one step, counted from 1."""
         start = (step - 1) * self.batch_size
         epochs = range(start // self.n_train, (start + self.batch_size - 1) // self.n_train + 1)
-        self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
+        if list(self._orders) != list(epochs):
+            self._orders = {e: self._orders[e] if e in self._orders else self._order(e) for e in epochs}
         first = start - epochs[0] * self.n_train
-        return np.concatenate(list(self._orders.values()))[first : first + self.batch_size]
+        orders = list(self._orders.values())
+        seen = orders[0] if len(orders) == 1 else np.concatenate(orders)
+        return seen[first : first + self.batch_size]
 
     def _order(self, epoch: int) -> Ints:
         order = stream("minibatches", self._seed, self._name, epoch).permutation(self._total)

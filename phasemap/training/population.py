@@ -294,6 +294,8 @@ class _Training:
         if other := {start.kernel for start in starts} - {self.kernel.name}:
             raise CheckpointError(f"the kept states are of the kernel {', '.join(other)}, not {self.kernel.name}")
         self.step = self.first = starts[0].step
+        if any(step <= self.step for step in self.changes):
+            self._see()
         for inside, start in zip(self.inside, starts, strict=True):
             inside.records = list(start.inside)
         self.recorders = [start.recorder for start in starts]

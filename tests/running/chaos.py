@@ -23,6 +23,7 @@ from processes import kill, wait_for
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
+from phasemap.study.file import load_study
 from phasemap.study.trials import count_trials
 
 
@@ -63,9 +64,9 @@ class Chaos:
 
     def __init__(self, cluster, text, rng):
         self.cluster, self.rng, self.kills = cluster, rng, Counter()
-        self.study, self.folder = study_of(text), RunFolder(cluster.storage / "chaos")
         self._path = cluster.home / "chaos.yaml"
         self._path.write_text(text)
+        self.study, self.folder = load_study(self._path), RunFolder(cluster.storage / "chaos")
         self._job = None
 
     def run(self, workers, nodes, drivers, heads):

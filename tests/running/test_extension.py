@@ -31,6 +31,8 @@ KINDS = {
     "transformer": {"model": {"kind": "transformer", "width": 8, "heads": 2}, "record": ["state", "ipr"]},
     "features": {"task": {"kind": "images"}, "model": {"width": 8}, "fixed": {"data_fraction": 0.1}},
     "general": {"model": {"width": 8, "depth": 3, "norm": "batch"}},
+    "interventions": {"model": {"width": 8}, "interventions": {"repair": 0.5, "repair_at": 40}},
+    "muon": {"model": {"width": 8}, "training": {"optimizer": "muon", "gradient": "grokfast"}},
     "minibatches": {"model": {"width": 8}, "training": {"batch_size": 8, "optimizer": "sgd", "learning_rate": 0.05}},
 }
 
