@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from phasemap.auditing.answers import Floats
-from phasemap.auditing.estimates import Estimate, of_draws
+from phasemap.auditing.estimates import Estimate, Floats, of_draws
 from phasemap.auditing.learning import DRAWS, LearningCurve
 from phasemap.auditing.options import Prices
 from phasemap.auditing.response import Response
@@ -103,19 +102,21 @@ def decide(
     spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
     first, second, whole = (_slopes(response, learning, half, seen) for half in (0, 1, None))
 
+    actions = tuple(a for a in ACTIONS if a != "regularize" or len(response.levels) > 1)
+
     def worth(action: str, slopes: Slopes) -> Floats:
         return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
 
-    chosen = sorted(ACTIONS, key=lambda action: float(worth(action, first).mean()), reverse=True)
+    chosen = sorted(actions, key=lambda action: float(worth(action, first).mean()), reverse=True)
     chosen = chosen[: chosen.index("nothing")]
-    gains = {action: _gain(action, whole, labels, spend, prices) for action in ACTIONS}
-    net = {action: worth(action, whole) for action in ACTIONS}
+    gains = {action: _gain(action, whole, labels, spend, prices) for action in actions}
+    net = {action: worth(action, whole) for action in actions}
     return Decision(
         action=_verdict({action: worth(action, second) for action in chosen}, net),
         spend=spend,
         gains={action: of_draws(float(np.median(gain)), gain) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
-        flips=_flips(whole, labels, spend, prices),
+        flips=_flips(whole, labels, spend, prices, actions),
         prices=prices,
         visibility=seen,
     )
@@ -169,7 +170,9 @@ def _net(gain: Floats, action: str, spend: float, prices: Prices) -> Floats:
     return gain * prices.value_error * prices.volume - (0.0 if action in FREE else spend)
 
 
-def _flips(slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> list[dict[str, Any]]:
+def _flips(
+    slopes: Slopes, labels: Reviews, spend: float, prices: Prices, actions: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the best action over budgets and ratios of costs, and whether it is clearly better than nothing."""
     cells = []
     for ratio in RATIOS:
@@ -181,8 +184,8 @@ def _flips(slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> lis
             relabel_error=prices.relabel_error,
         )
         for times in BUDGETS:
-            net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in ACTIONS}
-            best = max(ACTIONS, key=lambda action: net[action].mean())
+            net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in actions}
+            best = max(actions, key=lambda action: net[action].mean())
             clear = best == "nothing" or bool(np.quantile(net[best], 1 - LEVEL) > 0)
             cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": clear})
     return cells

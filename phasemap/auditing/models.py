@@ -1,33 +1,23 @@
-"""The team's own model under the same inspection: its predictions, or an estimator refitted on subsets."""
+"""The team's own model: its predictions, and the verdict on it or on a training of the team's own."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.answers import Floats
-from phasemap.auditing.estimates import Estimate, of_rounds, resampled
+from phasemap.auditing.estimates import Estimate, Floats, resampled
+from phasemap.auditing.memorization import Answers, decompose
 from phasemap.auditing.preparing import Prepared
 from phasemap.auditing.reading import read_frame
 from phasemap.auditing.suspects import WRONG_FROM
-from phasemap.auditing.trainings import HALF, Rows
-from phasemap.results.folder import write_whole
 from phasemap.study.errors import UserError
-from phasemap.tasks.dataset import Dataset
-from phasemap.tasks.splits import split_rows
 
 FEWEST_ROWS = 30  # on either side
 GAP = 0.03  # of accuracy between trained and held-out rows, from which on a model memorizes
 MANY_WRONG = 0.05  # expected share of wrong labels from which on labels are to be mended
-REFIT_ROUNDS = 10
 SUM_TOLERANCE = 0.01
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 VERDICTS = ("keep", "retrain", "fix_labels", "not_enough_evidence")
@@ -38,7 +28,7 @@ class Verdict:
     """What was found of the model in use, and what to do with it."""
 
     verdict: str  # one of VERDICTS
-    source: str  # predictions | estimator
+    source: str  # predictions | program
     trained_accuracy: float
     held_out_accuracy: float
     gap: Estimate
@@ -106,67 +96,16 @@ def _gap_over_rows(inside: Floats, outside: Floats) -> Estimate:
     return Estimate(value=float(inside.mean() - outside.mean()), low=float(low), high=float(high))
 
 
-def load_estimator(name: str) -> Any:
-    """Import and build a scikit-learn classifier named module:Class, also from the working directory."""
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise UserError(f"--estimator {name} is no module:Class, e.g. sklearn.tree:DecisionTreeClassifier")
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        made = getattr(importlib.import_module(module), attribute)
-        estimator = made() if callable(made) else made
-    except Exception as error:  # whatever the user's code raises
-        raise UserError(f"--estimator {name} can't be built: {type(error).__name__}: {error}") from None
-    finally:
-        sys.path.remove(folder)
-    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict") and hasattr(estimator, "get_params")):
-        raise UserError(f"--estimator {name} is no scikit-learn estimator: it needs fit, predict and get_params")
-    return estimator
-
-
-def judge_estimator(estimator: Any, rows: Rows, wrong: Floats, say: Callable[[str], None], cache: Path) -> Verdict:
-    """Refit the model on complementary halves and judge it by its answers; refits that were kept are not repeated."""
-    n_classes = int(rows.labels.max()) + 1
-    dataset = Dataset(
-        name=rows.path.stem, inputs=rows.inputs, labels=rows.labels, n_classes=n_classes, groups=rows.groups
-    )
-    key = hashlib.sha256(f"{estimator!r} {rows.path.name}".encode()).hexdigest()[:12]
-    cache.mkdir(parents=True, exist_ok=True)
-    suspect = wrong >= WRONG_FROM
-    found = []
-    for seed in range(2 * REFIT_ROUNDS):
-        if seed % 2 == 0:
-            say(f"refitting the estimator: {seed}/{2 * REFIT_ROUNDS}")
-        train, _ = split_rows(dataset, seed=seed, data_fraction=HALF, split="balanced")
-        right = _refitted(estimator, rows, train, cache / f"{key}-{seed}.npy") == rows.labels
-        inside = np.zeros(len(right), dtype=bool)
-        inside[train] = True
-        shares = [(inside, None), (~inside, None), (inside, suspect), (~inside, suspect)]
-        found.append([_mean(right[side if of is None else side & of]) for side, of in shares])
-    by_round = np.array(found).reshape(REFIT_ROUNDS, 2, 4).mean(axis=1)
+def judge_trainings(answers: Answers, wrong: Floats) -> Verdict:
+    """Judge a training that was repeated on complementary halves by its answers; the gap's interval is over rounds."""
+    parts, suspect = decompose(answers, wrong), wrong >= WRONG_FROM
     return _verdict(
-        "estimator",
-        of_rounds(by_round[:, 0] - by_round[:, 1]),
-        accuracies=(float(by_round[:, 0].mean()), float(by_round[:, 1].mean())),
-        suspects=(_mean(by_round[:, 2]), _mean(by_round[:, 3])),
+        "program",
+        parts.gap,
+        accuracies=(parts.train_accuracy.value, parts.held_out_accuracy.value),
+        suspects=(_mean(answers.right[answers.trained & suspect]), _mean(answers.right[~answers.trained & suspect])),
         expected=float(wrong.mean()),
     )
-
-
-def _refitted(estimator: Any, rows: Rows, train: np.ndarray, kept: Path) -> np.ndarray:
-    """Return the answers to all rows of the model fitted on some."""
-    from sklearn.base import clone
-
-    if kept.exists():
-        return np.asarray(np.load(kept))
-    try:
-        fitted = clone(estimator).fit(rows.inputs[train], rows.labels[train])
-        answers = np.asarray(fitted.predict(rows.inputs)).astype(np.int64)
-    except Exception as error:  # whatever the user's model raises
-        raise UserError(f"the estimator can't be fitted: {type(error).__name__}: {error}") from None
-    write_whole(kept, lambda path: np.save(path, answers))
-    return answers
 
 
 def _mean(values: np.ndarray) -> float:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.answers import Floats
-from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
 from phasemap.auditing.reading import Table, read_frame
 from phasemap.results.folder import write_text

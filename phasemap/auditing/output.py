@@ -14,13 +14,14 @@ import pandas as pd
 
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.decision import ACTIONS, UNCLEAR, Decision
+from phasemap.auditing.decision import UNCLEAR, Decision
 from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
 from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
 from phasemap.auditing.page import page_html
 from phasemap.auditing.reading import read_table
+from phasemap.auditing.response import AS_IT_IS
 from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
 from phasemap.results.folder import write_text
@@ -30,7 +31,6 @@ AHEAD = (1.0, 1.5, 2.0, 4.0)  # times the rows, on the learning curve
 TOP_ROWS = 25  # on the page
 SCORE_BINS = 20
 VERIFY_ROWS = 100
-PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 
 def content_of(found: Findings) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def content_of(found: Findings) -> dict[str, Any]:
         "options": found.options.as_json(),
         "data": _data(found),
         "notices": [notice.as_json() for notice in found.notices],
-        "network": {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current},
+        "network": _network(found),
         "memorization": _memorization(found),
         "suspects": {
             "file": "suspects.csv",
@@ -70,6 +70,13 @@ def content_of(found: Findings) -> dict[str, Any]:
     document["stages"] = _stages(found)
     plain: dict[str, Any] = _plain(document)
     return plain
+
+
+def _network(found: Findings) -> dict[str, Any]:
+    """Say what was trained: what the user named, or the audit's own network."""
+    if found.options.program is not None:
+        return {"kind": "own", "name": found.options.program}
+    return {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current}
 
 
 def _data(found: Findings) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def _response(found: Findings) -> dict[str, Any]:
     columns = ["corruption", response.regularizer, "phase", "subphase"]
     accuracies = ["test_accuracy", "memorized_accuracy", "recovered_accuracy"]
     return {
-        "regularizer": response.regularizer,
+        "regularizer": None if response.regularizer == AS_IT_IS else response.regularizer,
         "current": response.current,
         "recommended": response.recommended,
         "gain": response.gain.as_json(),
@@ -130,12 +137,8 @@ def _response(found: Findings) -> dict[str, Any]:
         "generalized_from": response.generalized,
         "curve": response.curve(response.current),
         "map": response.points[columns + accuracies].to_dict(orient="records"),
-        "run": f"trainings/{next(iter(_response_folder(found)))}",
+        "run": f"trainings/{response.run}",
     }
-
-
-def _response_folder(found: Findings) -> list[str]:
-    return sorted(path.name for path in (found.options.output / "trainings").glob("response-*"))
 
 
 def _next_sizes(learning: LearningCurve) -> list[dict[str, Any]]:
@@ -169,7 +172,8 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2)
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
-    best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)
+    done = [action for action in decision.net if action != "nothing"]
+    best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
     return [
         {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": memorizes, "harmful_share": harmful},
         {

@@ -21,6 +21,7 @@ from phasemap.auditing.charts import (
     with_interval,
 )
 from phasemap.auditing.messages import texts
+from phasemap.auditing.response import AS_IT_IS
 from phasemap.phases.marks import MARKS
 from phasemap.phases.strokes import STROKES
 
@@ -83,7 +84,9 @@ class _Page:
         data = self.content["data"]
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
         text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
-        return f'<p class="lead">{html.escape(text)}</p>'
+        network = self.content["network"]
+        speaks = self.say(f"speaks_{network['kind']}", name=network.get("name"), width=network.get("width"))
+        return f'<p class="lead">{html.escape(f"{text} {speaks}")}</p>'
 
     def _headlines(self) -> str:
         cards = []
@@ -111,7 +114,7 @@ class _Page:
             "spend": money(headline.get("spend")),
             "verify": headline.get("verify"),
             "action": self.actions.get(headline.get("action", ""), ""),
-            "regularizer": response["regularizer"].replace("_", " "),
+            "regularizer": (response["regularizer"] or "").replace("_", " "),
             "current": f"{response['current']:g}",
             "recommended": f"{response['recommended']:g}",
         }
@@ -183,28 +186,32 @@ class _Page:
                 line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
             )
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
-        regularizer = found["regularizer"].replace("_", " ")
+        regularizer = (found["regularizer"] or "").replace("_", " ")
+        code = "response_stay" if found["recommended"] == found["current"] else "response_advice"
         advice = self._text(
-            "response_stay" if found["recommended"] == found["current"] else "response_advice",
+            code if regularizer else "response_own",
             regularizer=regularizer,
             recommended=f"{found['recommended']:g}",
             current=f"{found['current']:g}",
             gain=with_interval(found["gain"]),
         )
         text = self._text("response_text", loss=with_interval(found["loss_per_noise"], 1, 2))
-        heading = self.say("map", regularizer=regularizer, level=percent(found["generalized_from"]))
+        heading = self.say(
+            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(found["generalized_from"])
+        )
         title = f"<h4>{html.escape(heading)}</h4>"
         return self._section("response", text + chart + advice + title + self._map(found))
 
     def _map(self, found: Content) -> str:
-        name = found["regularizer"]
+        name = found["regularizer"] or AS_IT_IS
         rates = sorted({cell["corruption"] for cell in found["map"]})
         levels = sorted({cell[name] for cell in found["map"]}, reverse=True)
         cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
         rows = []
         for level in levels:
             marks = "".join(phase_cell(cells[rate, level]) for rate in rates)
-            rows.append(f"<tr><th scope='row'>{name.replace('_', ' ')} {level:g}</th>{marks}</tr>")
+            head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
+            rows.append(f"<tr><th scope='row'>{head}</th>{marks}</tr>")
         heads = "".join(f"<th scope='col'>{100 * rate:.0f} %</th>" for rate in rates)
         used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
         legend = "".join(

@@ -27,14 +27,15 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--cost", metavar="COLUMN", help="What the review of each row costs.")
 @click.option("--drop", metavar="COLUMN", multiple=True, help="A column to leave out.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
-@click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]), default="weight_decay",
-              show_default=True, help="What the map of corruption is drawn over.")  # fmt: skip
+@click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]),
+              help="What the map of corruption is drawn over; default weight_decay.")  # fmt: skip
 @click.option("--noise-model", type=click.Choice(["even"]),
               help="Declare that rows that are clear are labelled wrongly as often as others.")  # fmt: skip
 @click.option("--verify-sheet", metavar="ROWS", type=click.IntRange(min=1), help="Write a sheet to be checked.")
 @click.option("--verified", type=click.Path(path_type=Path), help="A sheet that was checked.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Your model's row, trained, probabilities.")
-@click.option("--estimator", metavar="MODULE:CLASS", help="Your model (scikit-learn API), refitted on subsets.")
+@click.option("--program", "--estimator", "program", metavar="CODE:NAME",
+              help="Your training in place of the small network: FILE.PY:FUNCTION or MODULE:CLASSIFIER.")  # fmt: skip
 @click.option("--embed-rows", is_flag=True, help="Put the contents of the most suspect rows into the page.")
 @click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of one row's review.")
 @click.option("--cost-example", type=MONEY, default=5.0, show_default=True, help="Cost of one more labelled row.")
