@@ -27,7 +27,6 @@ from phasemap.auditing.estimates import Estimate, Floats
 from phasemap.auditing.learning import LearningCurve, measure_learning
 from phasemap.auditing.memorization import Answers, Decomposition, Scores, decompose, exposure, scores
 from phasemap.auditing.messages import Notice
-from phasemap.auditing.models import Verdict, judge_predictions, judge_trainings, read_predictions
 from phasemap.auditing.noise import (
     FEWEST_RATERS,
     NoiseRate,
@@ -39,10 +38,12 @@ from phasemap.auditing.noise import (
 )
 from phasemap.auditing.options import Options
 from phasemap.auditing.own import OwnTraining
+from phasemap.auditing.predictions import read_predictions
 from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
 from phasemap.auditing.response import Response, measure_response
 from phasemap.auditing.trainings import Network, Rows, Trainer, Training, trial_table
+from phasemap.auditing.verdict import Verdict, judge_predictions, judge_trainings
 from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
 from phasemap.study.errors import UserError
@@ -84,10 +85,11 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
 
     if find_spec("sklearn") is None:
         raise UserError("an audit needs scikit-learn; pip install 'phasemap[audit]'")
+    assert options.data is not None
     table = read_table(options.data, options.columns, options.encoding)
     data = prepare(table)
     inputs = _check_inputs(options, data)
-    _make_output(options.output)
+    make_output(options.output)
     trainer = Trainer(folder=options.output / "trainings", training=inputs.training, start=start_runner, quiet=quiet)
     try:
         effort = kept_effort(
@@ -269,14 +271,14 @@ def _key(options: Options, data: Prepared, training: Training) -> str:
     return f"{digest.hexdigest()[:16]} {options.budget_minutes:g}{own}"
 
 
-def _make_output(path: Path) -> None:
+def make_output(path: Path) -> None:
     """Make the output folder; UserError unless it is new, empty, or an audit's."""
     if path.exists() and not path.is_dir():
         raise UserError(f"-o {path} is a file; allowed: a folder")
     if (
         path.is_dir()
         and any(path.iterdir())
-        and not any((path / name).exists() for name in ("effort.json", "trainings"))
+        and not any((path / name).exists() for name in ("effort.json", "trainings", "audit.json"))
     ):
         raise UserError(
             f"-o {path} holds other things than an audit; allowed: a new or empty folder, or an audit's own"

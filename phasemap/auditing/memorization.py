@@ -125,6 +125,7 @@ def _parts(answers: Answers, pair: slice, wrong: Floats) -> tuple[float, float, 
 FALSE_POSITIVES = 0.01
 FEWEST_SHADOWS = 64  # networks on a side, below which one variance serves all rows (the paper's section VI-C)
 FEWEST_ROUNDS = 4
+FEWEST_SIDES = 3  # trainings that saw a row, and as many that did not: one of them is attacked
 MOST_ROUNDS = 50  # attacked
 LEAST_DEVIATION = 1e-6
 
@@ -136,6 +137,21 @@ def exposure(answers: Answers) -> Estimate:
         return of_shares([])
     members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
     return of_shares([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
+
+
+def attack(answers: Answers) -> tuple[Estimate, str]:
+    """Return the exposure of trainings on any subsets, a mean over them, and by which attack.
+
+    LiRA where each row has three trainings or more on either side, else a threshold on the log-odds (Yeom et al. 2018,
+    arXiv 1709.01604), which tells less.
+    """
+    inside, n = answers.trained.sum(axis=0), len(answers.trained)
+    if min(inside.min(), (n - inside).min()) >= FEWEST_SIDES:
+        members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
+        return of_shares([_attacked(answers, slice(t, t + 1), members, others) for t in range(n)]), "lira"
+    mixed = [t for t in range(n) if 0 < answers.trained[t].sum() < answers.trained.shape[1]]
+    found = [true_positive_rate(answers.log_odds[t].astype(np.float64), answers.trained[t]) for t in mixed]
+    return of_shares(found), "threshold"
 
 
 @dataclass(frozen=True, slots=True)

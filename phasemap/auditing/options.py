@@ -44,7 +44,7 @@ class Prices:
 class Options:
     """One audit: the data, and what is to be done with them."""
 
-    data: Path
+    data: Path | None  # None: predictions alone
     columns: Columns
     output: Path
     encoding: str = "utf-8"

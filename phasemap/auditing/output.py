@@ -15,11 +15,13 @@ import pandas as pd
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
 from phasemap.auditing.decision import UNCLEAR, Decision
-from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
 from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
+from phasemap.auditing.options import Options
 from phasemap.auditing.page import page_html
+from phasemap.auditing.predictions import Told
 from phasemap.auditing.reading import read_table
 from phasemap.auditing.response import AS_IT_IS
 from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
@@ -255,6 +257,97 @@ def write_findings(found: Findings) -> dict[str, Any]:
     return content
 
 
+UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
+
+
+def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
+    """Return what audit.json holds of an audit of predictions alone."""
+    found, parts = told.rounds, told.decomposition
+    sizes = np.bincount(found.labels, minlength=len(found.classes))
+    expected, cautious = (min(float(p.mean()), told.noise.bound) for p in (told.probability, told.cautious))
+    score = dict(zip(found.rows, told.scores.score, strict=True))
+    top = [{**row, "memorization": score[row["row"]]} for row in told.suspects.head(TOP_ROWS).to_dict(orient="records")]
+    rate = told.noise.point or Estimate(value=cautious, low=0.0, high=told.noise.bound)
+    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
+    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
+    document = {
+        "schema": SCHEMA,
+        "phasemap": __version__,
+        "options": options.as_json(),
+        "network": {"kind": "predictions"},
+        "data": {
+            "rows": len(found.rows),
+            "judged": int(told.judged.sum()),
+            "on_both_sides": int(told.both.sum()),
+            "classes": {name: int(size) for name, size in zip(found.classes, sizes, strict=True)},
+            "trainings": len(found.trained),
+        },
+        "notices": [],
+        "memorization": {
+            **{name: getattr(parts, name).as_json() for name in type(parts).__slots__},
+            "trainings": len(found.trained),
+            "largest_standard_error": _largest(told.scores.error),
+            "claims_about_single_rows": len(found.trained) >= ENOUGH_TRAININGS,
+        },
+        "suspects": {
+            "file": "suspects.csv",
+            "rows": len(told.suspects),
+            "wrong": int((told.probability >= WRONG_FROM).sum()),
+            "expected_wrong_share": expected,
+            "cautious_wrong_share": cautious,
+            "top": top,
+        },
+        "noise_rate": told.noise.as_json(),
+        "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
+        "calibration": {
+            "expected_error": told.calibration.as_json(),
+            "confidence": told.confidence,
+            "accuracy": told.accuracy,
+        },
+        "cannot_tell": list(UNKNOWN),
+        "headlines": [
+            {
+                "question": "memorizing",
+                "estimate": parts.gap.as_json(),
+                "sentence": memorizes,
+                "harmful_share": harmful,
+            },
+            {
+                "question": "wrong_share",
+                "estimate": rate.as_json(),
+                "sentence": "wrong_share" if told.noise.point is None else "wrong_share_declared",
+                "bound": told.noise.bound,
+                "rate": rate.value,
+                "unit": "percent",
+            },
+            {
+                "question": "calibrated",
+                "estimate": told.calibration.as_json(),
+                "sentence": "overconfident" if told.confidence > told.accuracy else "underconfident",
+                "confidence": told.confidence,
+                "accuracy": told.accuracy,
+            },
+        ],
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _largest(errors: Floats) -> float:
+    return float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan
+
+
+def write_rounds(told: Told, options: Options) -> dict[str, Any]:
+    """Write what predictions alone tell into the audit's folder and return what audit.json holds."""
+    folder, content = options.output, content_of_rounds(told, options)
+    _csv(folder / SUSPECTS, told.suspects)
+    columns = {"row": told.rounds.rows, "memorization": told.scores.score, "standard_error": told.scores.error}
+    _csv(folder / SCORES, pd.DataFrame(columns))
+    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / PAGE, page_html(content, options.language, {}))
+    return content
+
+
 def _scores(found: Findings) -> pd.DataFrame:
     """Return the memorization score of each row that was used, with its standard error."""
     columns = {"row": found.used, "memorization": found.scores.score, "standard_error": found.scores.error}
@@ -265,6 +358,7 @@ def _rows(found: Findings, content: dict[str, Any]) -> dict[int, str]:
     """Return the contents of the rows that the page lists; none unless they were asked for."""
     if not found.options.embed_rows:
         return {}
+    assert found.options.data is not None
     features = read_table(found.options.data, found.options.columns, found.options.encoding).features
     rows = [int(row["row"]) for row in content["suspects"]["top"]]
     if isinstance(features, pd.DataFrame):

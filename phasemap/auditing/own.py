@@ -59,6 +59,7 @@ class OwnTraining:
         path = Path.cwd() / code
         in_file = code.endswith(".py")
         name, folder = (f"{path.name}:{function}", path.resolve().parent) if in_file else (named, Path.cwd())
+        load.cache_clear()  # the code may have been changed since, in a notebook say
         try:
             return cls(name=name, folder=str(folder), source=load(name, str(folder)).source)
         except ProgramError as error:

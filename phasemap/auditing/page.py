@@ -38,7 +38,9 @@ def page_html(content: Content, language: str, rows: Mapping[int, str]) -> str:
         f"default-src 'none'; style-src 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'"
     )
-    title = html.escape(page.say("title", name=Path(content["options"]["data"]).name))
+    title = html.escape(
+        page.say("title", name=Path(content["options"]["data"] or content["options"]["predictions"]).name)
+    )
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">'
@@ -53,7 +55,7 @@ def summary(content: Content, language: str) -> str:
     page = _Page(content, language, {})
     lines = []
     for headline in content["headlines"]:
-        number, interval = page.number(headline["estimate"])
+        number, interval = page.number(headline["estimate"], headline.get("unit", "points"))
         lines.append(f"{page.say(headline['question'])}  {number}{f' ({interval})' if interval else ''}")
         lines.append(f"  {page.sentence(headline)}")
     return "\n".join(lines)
@@ -71,46 +73,54 @@ class _Page:
         return self.texts[code].format(**values)
 
     def body(self) -> str:
-        sections = (
-            self._lead(), self._headlines(), self._notices(), f"<h2>{self.say('evidence')}</h2>",
-            self._decomposition(), self._suspects(), self._self_check(), self._noise(), self._response(),
-            self._learning(), self._exposure(), self._model(), self._decision(), self._stages(), self._foot(),
-        )  # fmt: skip
-        return "\n".join(filter(None, sections))
+        first = [self._lead(), self._headlines(), self._notices()]
+        evidence = f"<h2>{self.say('evidence')}</h2>"
+        if self.content["network"]["kind"] == "predictions":
+            parts = [self._unknown(), evidence, self._decomposition(), self._suspects(), self._noise(),
+                     self._exposure(), self._calibration()]  # fmt: skip
+        else:
+            parts = [evidence, self._decomposition(), self._suspects(), self._self_check(), self._noise(),
+                     self._response(), self._learning(), self._exposure(), self._model(), self._decision(),
+                     self._stages()]  # fmt: skip
+        return "\n".join(filter(None, [*first, *parts, self._foot()]))
 
     # the first screen
 
     def _lead(self) -> str:
-        data = self.content["data"]
+        data, network = self.content["data"], self.content["network"]
+        if network["kind"] == "predictions":
+            values = {**data, "classes": len(data["classes"])}
+            return f'<p class="lead">{html.escape(self.say("lead_predictions", **values))}</p>'
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
         text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
-        network = self.content["network"]
         speaks = self.say(f"speaks_{network['kind']}", name=network.get("name"), width=network.get("width"))
         return f'<p class="lead">{html.escape(f"{text} {speaks}")}</p>'
 
     def _headlines(self) -> str:
         cards = []
         for headline in self.content["headlines"]:
-            number, interval = self.number(headline["estimate"])
+            number, interval = self.number(headline["estimate"], headline.get("unit", "points"))
             cards.append(
                 f'<section class="card"><h2>{self.say(headline["question"])}</h2><p class="number">{number}</p>'
                 f'<p class="interval">{interval}</p><p>{html.escape(self.sentence(headline))}</p></section>'
             )
         return f'<div class="cards">{"".join(cards)}</div>'
 
-    def number(self, estimate: Mapping[str, float | None]) -> tuple[str, str]:
-        """Return an accuracy difference in points, and its interval."""
+    def number(self, estimate: Mapping[str, float | None], unit: str) -> tuple[str, str]:
+        """Return a difference of accuracies in points, or a share in percent, and its interval."""
         if estimate["value"] is None:
             return self.say("no_number"), ""
-        points = self.say("points", value=in_points(estimate["value"]))
-        return points, self.say("range", low=in_points(estimate["low"]), high=in_points(estimate["high"]))
+        range_ = "range" if unit == "points" else "possible"
+        return self.say(unit, value=in_points(estimate["value"])), self.say(
+            range_, low=in_points(estimate["low"]), high=in_points(estimate["high"])
+        )
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
-        response = self.content["corruption_response"]
+        shares = {name: percent(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
+        response = self.content.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
         values = {
+            **shares,
             "harmful": percent(headline.get("harmful_share")),
-            "rate": percent(headline.get("rate")),
-            "bound": percent(headline.get("bound")),
             "spend": money(headline.get("spend")),
             "verify": headline.get("verify"),
             "action": self.actions.get(headline.get("action", ""), ""),
@@ -235,7 +245,18 @@ class _Page:
 
     def _exposure(self) -> str:
         rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
-        return self._section("exposure", self._text("exposure_text", rate=with_interval(rate) + " %"))
+        code = "exposure_threshold" if self.content["exposure"].get("attack") == "threshold" else "exposure_text"
+        return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
+
+    def _calibration(self) -> str:
+        found = self.content["calibration"]
+        shares = {name: percent(found[name]) for name in ("confidence", "accuracy")}
+        text = self._text("calibration_text", error=with_interval(found["expected_error"]), **shares)
+        return self._section("calibration", text)
+
+    def _unknown(self) -> str:
+        items = "".join(f"<li>{html.escape(self.say(f'unknown_{code}'))}</li>" for code in self.content["cannot_tell"])
+        return self._section("unknown", f"<ul>{items}</ul>")
 
     def _model(self) -> str:
         model = self.content["model"]

@@ -1,9 +1,8 @@
-"""The team's own model: its predictions, and the verdict on it or on a training of the team's own."""
+"""The verdict on the team's own model, by its predictions, or on a training of the team's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,11 @@ import pandas as pd
 from phasemap.auditing.estimates import Estimate, Floats, resampled
 from phasemap.auditing.memorization import Answers, decompose
 from phasemap.auditing.preparing import Prepared
-from phasemap.auditing.reading import read_frame
 from phasemap.auditing.suspects import WRONG_FROM
-from phasemap.study.errors import UserError
 
 FEWEST_ROWS = 30  # on either side
 GAP = 0.03  # of accuracy between trained and held-out rows, from which on a model memorizes
 MANY_WRONG = 0.05  # expected share of wrong labels from which on labels are to be mended
-SUM_TOLERANCE = 0.01
-TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 VERDICTS = ("keep", "retrain", "fix_labels", "not_enough_evidence")
 
 
@@ -35,40 +30,6 @@ class Verdict:
     fitted_suspects: float  # share of trained rows with a probably wrong label that are answered by that label
     repeated_suspects: float  # the same share of such rows that were held out
     expected_wrong: float  # share of wrong labels by the audit's probabilities
-
-
-def read_predictions(path: Path, data: Prepared) -> pd.DataFrame:
-    """Read a model's predictions: row, trained, and one column of probabilities for each class.
-
-    Returns row, trained (bool) and predicted (class). UserError names what doesn't match the rows.
-    """
-    if not path.is_file():
-        raise UserError(f"--predictions {path} is not there; allowed: a .csv or .parquet table")
-    frame = read_frame(path)
-    frame.columns = frame.columns.map(str)
-    missing = [name for name in ("row", "trained", *data.classes) if name not in frame]
-    if missing:
-        wanted = ", ".join(data.classes[:10])
-        raise UserError(
-            f"{path} has no column '{missing[0]}'; allowed: row, trained, and a probability for each class ({wanted})"
-        )
-    n = len(data.labels)
-    rows = pd.to_numeric(frame["row"], errors="coerce")
-    wrong = frame["row"][~rows.isin(np.arange(n))]
-    if len(wrong):
-        raise UserError(f"{path} names the row {wrong.iloc[0]}, but the data have the rows 0 to {n - 1}: other data?")
-    if rows.duplicated().any():
-        raise UserError(f"{path} has the row {int(rows[rows.duplicated()].iloc[0])} twice; allowed: each row once")
-    trained = frame["trained"].astype(str).str.lower().map(TRUTH)
-    if trained.isna().any():
-        found = frame["trained"][trained.isna()].iloc[0]
-        raise UserError(f"{path}: trained is {found!r} in a row; allowed: true or false")
-    chances = frame[list(data.classes)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    with np.errstate(invalid="ignore"):
-        odd = ~((chances >= 0).all(axis=1) & (np.abs(chances.sum(axis=1) - 1) < SUM_TOLERANCE))
-    if odd.any():
-        raise UserError(f"{path}: the probabilities of row {int(rows[odd].iloc[0])} don't add up to 1")
-    return pd.DataFrame({"row": rows.astype(int), "trained": trained.astype(bool), "predicted": chances.argmax(axis=1)})
 
 
 def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats) -> Verdict:
