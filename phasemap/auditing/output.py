@@ -323,7 +323,7 @@ def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
             {
                 "question": "calibrated",
                 "estimate": told.calibration.as_json(),
-                "sentence": "overconfident" if told.confidence > told.accuracy else "underconfident",
+                "sentence": "calibrated",
                 "confidence": told.confidence,
                 "accuracy": told.accuracy,
             },

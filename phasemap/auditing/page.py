@@ -68,6 +68,7 @@ class _Page:
         self.content, self.language, self.rows = content, language, rows
         found = texts(language)
         self.texts, self.actions = found["page"], found["actions"]
+        self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
 
     def say(self, code: str, **values: Any) -> str:
         return self.texts[code].format(**values)
@@ -75,7 +76,7 @@ class _Page:
     def body(self) -> str:
         first = [self._lead(), self._headlines(), self._notices()]
         evidence = f"<h2>{self.say('evidence')}</h2>"
-        if self.content["network"]["kind"] == "predictions":
+        if self.alone:
             parts = [self._unknown(), evidence, self._decomposition(), self._suspects(), self._noise(),
                      self._exposure(), self._calibration()]  # fmt: skip
         else:
@@ -88,7 +89,7 @@ class _Page:
 
     def _lead(self) -> str:
         data, network = self.content["data"], self.content["network"]
-        if network["kind"] == "predictions":
+        if self.alone:
             values = {**data, "classes": len(data["classes"])}
             return f'<p class="lead">{html.escape(self.say("lead_predictions", **values))}</p>'
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
@@ -152,7 +153,7 @@ class _Page:
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
         rows = [(self.say(name), with_interval(found[name])) for name in names]
         single = self._text(
-            "single_rows",
+            "single_rows_unknown" if found["largest_standard_error"] is None else "single_rows",
             error=f"{found['largest_standard_error'] or 0:.2f}",
             trainings=found["trainings"],
             allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
@@ -162,7 +163,7 @@ class _Page:
     def _suspects(self) -> str:
         found = self.content["suspects"]
         shares = {name: percent(found[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
-        text = self._text("suspects_text", wrong=found["wrong"], **shares)
+        text = self._text(f"suspects_text{self.alone}", wrong=found["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
         for row in found["top"]:
@@ -183,7 +184,8 @@ class _Page:
         noise = self.content["noise_rate"]
         point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
         bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
-        return self._section("noise_rate", bound + self._text(f"basis_{noise['basis']}", point=point))
+        code = f"basis_{noise['basis']}{self.alone if noise['point'] is None else ''}"
+        return self._section("noise_rate", bound + self._text(code, point=point))
 
     def _response(self) -> str:
         found = self.content["corruption_response"]

@@ -124,6 +124,9 @@ def test_the_command_writes_a_page_that_says_what_it_can_not_tell(tmp_path, lang
     }
     page = (tmp_path / "out" / "audit.html").read_text()
     assert page.count('class="card"') == 3
+    assert "--verify-sheet" not in page
+    assert "The advice" not in page
+    assert content["memorization"]["largest_standard_error"] is None
     assert ("What these answers can" in page) == (language == "en")
     assert "{" not in re.sub(r"<style>.*?</style>", "", page, flags=re.S)
     declared = json.loads(run(*words, "--noise-model", "even", "--json").stdout)["noise_rate"]
