@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.decision import Decision, decide
+from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
 from phasemap.auditing.effort import (
     MOST_ROWS,
     Effort,
@@ -43,7 +43,6 @@ from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
 from phasemap.auditing.response import Response, measure_response
 from phasemap.auditing.trainings import Network, Rows, Trainer, Training, trial_table
-from phasemap.auditing.verdict import Verdict, judge_predictions, judge_trainings
 from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
 from phasemap.study.errors import UserError

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from small_data import blobs, frame_of, table_of
 
+from phasemap.auditing.decision import judge_trainings
 from phasemap.auditing.effort import choose_own_effort
 from phasemap.auditing.own import OwnTraining
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.trainings import half_of
-from phasemap.auditing.verdict import judge_trainings
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study

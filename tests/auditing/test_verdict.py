@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from small_data import blobs, frame_of, table_of
 
+from phasemap.auditing.decision import judge_predictions
 from phasemap.auditing.predictions import read_predictions
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.verdict import judge_predictions
 from phasemap.study.errors import UserError
 
 
