@@ -14,7 +14,7 @@ BAD = {
     "misspelt key": (
         SMALL.replace("width", "widht"),
         "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, heads, "
-        "mlp_factor, weight_tying (did you mean width?)  ({file}:4)",
+        "mlp_factor, weight_tying, output_scale (did you mean width?)  ({file}:4)",
     ),
     "key in the wrong section": (
         SMALL.replace("{steps: 60}", "{steps: 60, width: 3}"),
@@ -175,9 +175,41 @@ BAD = {
         SMALL.replace("modulus: 7", "dataset: mnist5k"),
         "task.dataset is given, but task.kind is modular_addition; it belongs to images  ({file}:3)",
     ),
+    "a table that is no operation": (
+        SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1, 2.5]]"),
+        "task.table[1][1] = 2.5 is no element; allowed: a whole number from 0 to 1  ({file}:3)",
+    ),
+    "a ragged table": (
+        SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1]]"),
+        "task.table[1] has 1 numbers; allowed: 2, as in the first row  ({file}:3)",
+    ),
+    "division by a modulus that is no prime": (
+        SMALL.replace("modular_addition, modulus: 7", "operation, table: division, modulus: 8"),
+        "task.modulus = 8 is no prime, as table division needs; allowed: 2, 3, 5, 7, 11, 13, ...  ({file}:3)",
+    ),
+    "more relevant bits than bits": (
+        SMALL.replace("modular_addition, modulus: 7", "sparse_parity, n_bits: 12, k_bits: 13, n_samples: 100"),
+        "task.k_bits = 13 is more than task.n_bits 12; allowed: up to 12  ({file}:3)",
+    ),
+    "a temperature of a loss that has none": (
+        SMALL.replace("{steps: 60}", "{steps: 60, temperature: 2}"),
+        "training.temperature is given, but training.loss is mse; it belongs to cross_entropy or stablemax  ({file}:5)",
+    ),
+    "an intervention after the horizon": (
+        SMALL + "interventions: [{at: 60, repair: 0.5}]\n",
+        "interventions.repair_at = 60 is not before the end of the training; allowed: up to 59  ({file}:11)",
+    ),
+    "an intervention of two kinds": (
+        SMALL + "interventions: [{at: 30, repair: 0.5, corrupt: 0.1}]\n",
+        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt",
+    ),
+    "an intervention without a step": (
+        SMALL + "interventions: [{repair: 0.5}]\n",
+        "interventions.repair_at is missing; allowed with repair: the step after which it happens  ({file}:11)",
+    ),
     "a Transformer on images": (
         SMALL.replace("modular_addition, modulus: 7", "images").replace("width: 16", "kind: transformer"),
-        "model.kind = transformer works on modular tasks; allowed with task.kind images: mlp  ({file}:4)",
+        "model.kind = transformer works on modular tasks and operations; allowed with task.kind images: mlp",
     ),
     "no training image": (
         SMALL.replace("modular_addition, modulus: 7", "images").replace("0.6", "0.0001"),

@@ -206,14 +206,14 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decision=decide(
             response, learning, cautious, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
         ),
-        verdict=_verdict(job, inputs, answers, cautious),
+        verdict=_verdict(job, inputs, answers, probability, expected=min(float(cautious.mean()), noise.bound)),
     )
 
 
-def _verdict(job: _Job, inputs: _Inputs, answers: Answers, wrong: Floats) -> Verdict | None:
+def _verdict(job: _Job, inputs: _Inputs, answers: Answers, wrong: Floats, *, expected: float) -> Verdict | None:
     if inputs.predictions is not None:
-        return judge_predictions(inputs.predictions, job.data, wrong)
-    return None if isinstance(inputs.training, Network) else judge_trainings(answers, wrong[job.used])
+        return judge_predictions(inputs.predictions, job.data, wrong, expected)
+    return None if isinstance(inputs.training, Network) else judge_trainings(answers, wrong[job.used], expected)
 
 
 def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Planted:

@@ -118,7 +118,7 @@ def decide(
     return Decision(
         action=_verdict({action: worth(action, second) for action in chosen}, net),
         spend=spend,
-        gains={action: of_draws(float(np.median(gain)), gain) for action, gain in gains.items()},
+        gains={action: of_draws(float(np.median(gain)), gain).within(-1.0, 1.0) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
         flips=_flips(whole, labels, spend, prices, actions),
         prices=prices,
@@ -212,11 +212,15 @@ class Verdict:
     gap: Estimate
     fitted_suspects: float  # share of trained rows with a probably wrong label that are answered by that label
     repeated_suspects: float  # the same share of such rows that were held out
-    expected_wrong: float  # share of wrong labels by the audit's probabilities
+    expected_wrong: float  # share of wrong labels that the advice rests on
 
 
-def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats) -> Verdict:
-    """Judge one trained model by its answers; intervals here are over rows, since there is one training only."""
+def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats, expected: float) -> Verdict:
+    """Judge one trained model by its answers; intervals here are over rows, since there is one training only.
+
+    ``wrong`` (n,) are the probabilities by which suspects are counted, ``expected`` is the share of wrong labels that
+    advice rests on.
+    """
     rows = predictions["row"].to_numpy()
     right = predictions["predicted"].to_numpy() == data.labels[rows]
     trained, suspect = predictions["trained"].to_numpy(), wrong[rows] >= WRONG_FROM
@@ -229,7 +233,7 @@ def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats) 
         gap,
         accuracies=(_mean(inside), _mean(outside)),
         suspects=(_mean(right[trained & suspect]), _mean(right[~trained & suspect])),
-        expected=float(wrong.mean()),
+        expected=expected,
     )
 
 
@@ -240,15 +244,18 @@ def _gap_over_rows(inside: Floats, outside: Floats) -> Estimate:
     return Estimate(value=float(inside.mean() - outside.mean()), low=float(low), high=float(high))
 
 
-def judge_trainings(answers: Answers, wrong: Floats) -> Verdict:
-    """Judge a training that was repeated on complementary halves by its answers; the gap's interval is over rounds."""
+def judge_trainings(answers: Answers, wrong: Floats, expected: float) -> Verdict:
+    """Judge a training that was repeated on complementary halves by its answers; the gap's interval is over rounds.
+
+    ``wrong`` and ``expected`` as in ``judge_predictions``.
+    """
     parts, suspect = decompose(answers, wrong), wrong >= WRONG_FROM
     return _judged(
         "program",
         parts.gap,
         accuracies=(parts.train_accuracy.value, parts.held_out_accuracy.value),
         suspects=(_mean(answers.right[answers.trained & suspect]), _mean(answers.right[~answers.trained & suspect])),
-        expected=float(wrong.mean()),
+        expected=expected,
     )
 
 

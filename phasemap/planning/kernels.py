@@ -16,6 +16,9 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.study.errors import UserError
 from phasemap.study.names import BATCHED_KERNEL, FUSED_KERNEL, GENERAL_KERNEL, PLAIN_KERNEL
+from phasemap.study.networks import CLOSED_FORM
+
+FACTORS = ("output_scale", "temperature")  # of the scores in the loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +72,15 @@ def mixture(trials: pd.DataFrame) -> str | None:
 
 def check_card_kernels(folder: RunFolder) -> None:
     """Raise UserError if GPUs trained a run's networks by another kernel than this release's for such networks."""
-    columns = ["status", "device", "kernel", "task", "model", "depth", "norm"]
+    columns = ["status", "device", "kernel", "task", "model", "depth", "norm", "loss", *FACTORS]
     table = read_shards(folder, columns, skip_damaged=True)
     on_gpus = pc.and_(pc.not_equal(table["status"], "failed"), pc.starts_with(table["device"], "cuda"))
     kinds = table.filter(on_gpus).select(columns[2:]).group_by(columns[2:]).aggregate([])
     for kind in kinds.to_pylist():
         batched = kind["model"] == "mlp" and kind["depth"] == 2 and kind["norm"] == "none"
-        now = BATCHED_KERNEL if batched and kind["task"].startswith("modular") else GENERAL_KERNEL
+        batched = batched and kind["loss"] in CLOSED_FORM and all(kind[name] == 1 for name in FACTORS)
+        tokens = kind["task"].startswith(("modular", "operation"))
+        now = BATCHED_KERNEL if batched and tokens else GENERAL_KERNEL
         if kind["kernel"] != now:
             raise UserError(
                 f"GPUs trained networks of this run by the kernel {kind['kernel'] or 'functional'}, but this release "

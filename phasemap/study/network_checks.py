@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from phasemap.study.combinations import Found, together, values_of
-from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, scaled_steps
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.spec import Study
 
@@ -18,6 +18,7 @@ def check_networks(study: Study) -> Iterator[Found]:
     """Yield (path, message) for networks and trainings that can't be."""
     yield from _batches(study)
     yield from _precisions(study)
+    yield from _interventions(study)
     if isinstance(study, OwnStudy) and study.parts.get("model"):
         return
     yield from _depths(study)
@@ -65,8 +66,13 @@ def has_cyclic_order(task: str, modulus: int) -> bool:
     the nonzero tokens of a prime modulus.
     """
     if task == "modular_multiplication":
-        return modulus >= 3 and all(modulus % d for d in range(2, math.isqrt(modulus) + 1))
+        return modulus >= 3 and is_prime(modulus)
     return task == "modular_addition"
+
+
+def is_prime(number: int) -> bool:
+    """Whether a whole number is a prime."""
+    return number >= 2 and all(number % d for d in range(2, math.isqrt(number) + 1))
 
 
 def _depths(study: Study) -> Iterator[Found]:
@@ -93,6 +99,24 @@ def _batches(study: Study) -> Iterator[Found]:
     for path, scale in values_of(study, "scale_to_batch"):
         if scale is not None and not sizes:
             yield path, f"= {scale} scales nothing with batch_size full; allowed: leave it out, or give a batch_size"
+
+
+def _interventions(study: Study) -> Iterator[Found]:
+    """Yield interventions without a step or an amount, and those that come when the training has ended."""
+    for kind in INTERVENTIONS:
+        at = f"{kind}_at"
+        if at not in study.declared:
+            continue
+        amounts = [amount for _, amount in values_of(study, kind)]
+        for path, step in values_of(study, at):
+            if step is None and any(amounts):
+                yield path, f"is missing; allowed with {kind}: the step after which it happens"
+            if step is not None and not any(amounts):
+                yield path, f"= {step}, but nothing is to {kind}; allowed: leave it out, or an amount above 0"
+        for (path, step), *length in together(study, at, "steps", "batch_size", "scale_to_batch"):
+            horizon = scaled_steps(*(value for _, value in length))
+            if step is not None and step >= horizon:
+                yield path, f"= {step} is not before the end of the training; allowed: up to {horizon - 1}"
 
 
 def _precisions(study: Study) -> Iterator[Found]:

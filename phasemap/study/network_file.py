@@ -10,7 +10,8 @@ from typing import Any
 from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.networks import NETWORK_SETTINGS, SECTIONS
+from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SECTIONS
+from phasemap.study.operations import TABLES, wrong_table
 from phasemap.study.own_code import is_reference
 from phasemap.study.own_parts import ROLES
 from phasemap.study.reader import Reader
@@ -19,8 +20,10 @@ from phasemap.study.spec import NetworkStudy, ResourceSpec, Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.values import describe
 
-NAMING_FILES = ("path", "matrix")
+NAMING_FILES = ("path", "matrix", "table")
 """The settings that may name a file."""
+MOST_PLACES = 5
+"""Of one table's mistakes, that many are named."""
 
 
 @dataclass
@@ -28,6 +31,28 @@ class NetworkReader(Reader):
     """Turns a document into a study of networks."""
 
     declared: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        content = self.document.content
+        if isinstance(content, dict) and isinstance(content.get("interventions"), list):
+            content["interventions"] = self._interventions(content["interventions"])
+
+    def _interventions(self, listed: list[Any]) -> dict[str, Any]:
+        """Return a list of interventions, each {at: step, KIND: amount}, as the settings that it stands for."""
+        found: dict[str, Any] = {}
+        for number, one in enumerate(listed):
+            place = ("interventions", number)
+            kinds = [kind for kind in INTERVENTIONS if isinstance(one, dict) and kind in one]
+            if not isinstance(one, dict) or len(kinds) != 1:
+                allowed = "at with a step, and one of " + ", ".join(INTERVENTIONS)
+                self.wrong(place, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
+                continue
+            self.unknown_keys(place, one, ("at", *kinds))
+            if kinds[0] in found:
+                self.wrong(place, f"is a second {kinds[0]}; allowed: one of each kind")
+            found |= {kinds[0]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
+        return found
 
     def study(self, *, data_needed: bool) -> Study:
         """Return the study; StudyError names every mistake in it and, if needed, in the data it names."""
@@ -56,7 +81,7 @@ class NetworkReader(Reader):
         return study
 
     def with_files(self, task: Any) -> Any:
-        """Return a task with absolute paths, and with a matrix in place of its file."""
+        """Return a task with absolute paths, and with a matrix or a table in place of its file."""
         named = {name: self.resolved(("task", name), name, getattr(task, name)) for name in NAMING_FILES}
         return task.model_copy(update=named)
 
@@ -68,16 +93,29 @@ class NetworkReader(Reader):
         return f"{text} (code of yours stands under {'.'.join(ROLES[name])}, in a study for each)"
 
     def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
-        """Make a data file's path absolute, and put a matrix in place of its file; other values stay as they are."""
-        if name not in NAMING_FILES or not isinstance(value, str):
+        """Make a data file's path absolute, and put rows in place of their file; other values stay as they are."""
+        if name not in NAMING_FILES or value is None or (name == "table" and value in TABLES):
             return value
+        if isinstance(value, str):
+            value = self._from_file(path, name, value)
+        return self._operation(path, value) if name == "table" and value is not None else value
+
+    def _from_file(self, path: tuple[Any, ...], name: str, value: str) -> Any:
         if not self.files_allowed:
-            self.wrong(path, "names a file, which a study sent to a service can't; allowed: a matrix by its rows")
+            self.wrong(path, f"names a file, which a study sent to a service can't; allowed: a {name} by its rows")
             return None
         file = absolute(Path(self.document.source).parent, value)
         try:
             return file if name == "path" else read_matrix(file)
         except BadFileError as error:
+            names = f"; or a name: {', '.join(TABLES)}" if name == "table" else ""
             for message in error.messages:
-                self.wrong(path, f"= {error.path}: {message}")
+                self.wrong(path, f"= {error.path}: {message}{names}")
             return None
+
+    def _operation(self, path: tuple[Any, ...], rows: Any) -> Any:
+        """Return the rows of an operation in whole numbers; None, and mistakes, where they are none."""
+        wrong = list(wrong_table(rows))
+        for place, message in wrong[:MOST_PLACES]:
+            self.wrong((*path, *place), message)
+        return None if wrong else tuple(tuple(int(value) for value in row) for row in rows)

@@ -20,11 +20,16 @@ from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
+MODULAR = ("modular_addition", "modular_multiplication")
+
 
 class TaskSpec(Section):
-    """The data set and the kind of label corruption; in a loaded study, ``path`` is absolute and a matrix is rows."""
+    """The data set and the kind of label corruption.
 
-    kind: Literal["modular_addition", "modular_multiplication", "images", "arrays"]
+    In a loaded study ``path`` is absolute, and a matrix or a table from a file is rows.
+    """
+
+    kind: Literal["modular_addition", "modular_multiplication", "images", "arrays", "operation", "sparse_parity"]
     modulus: Annotated[Count, Field(ge=2)] = 97
     corruption_kind: Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"] = "symmetric"
     matrix: str | tuple[tuple[Real, ...], ...] | None = None
@@ -32,6 +37,10 @@ class TaskSpec(Section):
     path: str | None = None
     shift_by: Count = 1
     split: Literal["random", "balanced"] = "random"
+    table: str | tuple[tuple[Any, ...], ...] | None = None
+    n_bits: Count = 40
+    k_bits: Count = 3
+    n_samples: Count = 2000
 
 
 class ModelSpec(Section):
@@ -47,41 +56,92 @@ class ModelSpec(Section):
     heads: Count = 4
     mlp_factor: Count = 4
     weight_tying: bool = False
+    output_scale: Annotated[Real, Field(gt=0)] = 1.0
+
+
+Rate = Annotated[Real, Field(gt=0)]
+Decay = Annotated[Real, Field(ge=0)]
 
 
 class TrainingSpec(Section):
     """Optimizer, loss and horizon; the defaults are the paper's."""
 
     steps: Count = 2000
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
     betas: tuple[Annotated[Real, Field(ge=0, lt=1)], Annotated[Real, Field(ge=0, lt=1)]] = (0.9, 0.98)
     eps: Annotated[Real, Field(gt=0)] = 1e-8
-    learning_rate: Annotated[Real, Field(gt=0)] = 0.01
-    loss: Literal["mse", "cross_entropy"] = "mse"
+    learning_rate: Rate = 0.01
+    loss: Literal["mse", "cross_entropy", "stablemax", "hinge"] = "mse"
     batch_size: Literal["full"] | Count = "full"
     scale_to_batch: Count | None = None
     precision: Literal["full", "tf32", "bf16"] = "full"
+    temperature: Annotated[Real, Field(gt=0)] = 1.0
+    gradient: Literal["raw", "grokfast", "orthogonal"] = "raw"
+    filter_strength: Annotated[Real, Field(ge=0)] = 2.0
+    filter_memory: Annotated[Real, Field(ge=0, lt=1)] = 0.98
+    embedding_learning_rate: Rate | None = None
+    embedding_weight_decay: Decay | None = None
+    readout_learning_rate: Rate | None = None
+    readout_weight_decay: Decay | None = None
 
 
 class FixedSpec(Section):
     """The four settings that studies vary most, where they are not an axis."""
 
     corruption: Annotated[Real, Field(ge=0, le=1)] = 0.0
-    weight_decay: Annotated[Real, Field(ge=0)] = 0.0
+    weight_decay: Decay = 0.0
     dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.0
     data_fraction: Annotated[Real, Field(gt=0, lt=1)] = 0.5
 
+
+class InterventionsSpec(Section):
+    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong.
+
+    ``repair`` is a share of the labels that are wrong by then, ``corrupt`` one of all training labels; repair is first.
+    """
+
+    repair: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    repair_at: Count | None = None
+    corrupt: Annotated[Real, Field(ge=0, le=1)] = 0.0
+    corrupt_at: Count | None = None
+
+
+INTERVENTIONS = ("repair", "corrupt")
 
 SECTIONS: Mapping[str, type[Section]] = {
     "task": TaskSpec,
     "model": ModelSpec,
     "training": TrainingSpec,
+    "interventions": InterventionsSpec,
     "fixed": FixedSpec,
 }
 
 NETWORK_SETTINGS: Mapping[str, Setting] = settings_of(SECTIONS)
 """Every setting by its flat name; the kinds of task and model are called ``task`` and ``model``."""
+
+LATER = (
+    *("precision", "table", "n_bits", "k_bits", "n_samples", "output_scale", "temperature", "gradient"),
+    *("filter_strength", "filter_memory", "embedding_learning_rate", "embedding_weight_decay"),
+    *("readout_learning_rate", "readout_weight_decay", "repair", "repair_at", "corrupt", "corrupt_at"),
+)
+"""Settings that came after the first release: at their default, a study's text and hash are what they were without."""
+
+CLOSED_FORM = ("mse", "cross_entropy")
+"""The losses whose derivative by the scores the explicit kernels know."""
+
+OWNERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "modulus": ("task", (*MODULAR, "operation")),
+    "dataset": ("task", ("images",)),
+    "path": ("task", ("arrays",)),
+    "table": ("task", ("operation",)),
+    **dict.fromkeys(("n_bits", "k_bits", "n_samples"), ("task", ("sparse_parity",))),
+    "matrix": ("corruption_kind", ("asymmetric",)),
+    "shift_by": ("corruption_kind", ("shift",)),
+    "temperature": ("loss", ("cross_entropy", "stablemax")),
+    **dict.fromkeys(("filter_strength", "filter_memory"), ("gradient", ("grokfast",))),
+}
+"""Settings that mean something only beside certain values of another one."""
 
 NETWORK_IDENTITY = Identity(defaults={name: setting.default for name, setting in NETWORK_SETTINGS.items()})
 """Settings at their default are left out, so that a setting added in a later release changes no old id."""
@@ -111,6 +171,10 @@ class NetworkTrial:
     path: str | None
     shift_by: int
     split: str
+    table: str | tuple[tuple[int, ...], ...] | None
+    n_bits: int
+    k_bits: int
+    n_samples: int
     # the network
     model: str
     activation: str
@@ -122,6 +186,7 @@ class NetworkTrial:
     heads: int
     mlp_factor: int
     weight_tying: bool
+    output_scale: float
     # the training
     steps: int
     optimizer: str
@@ -133,6 +198,19 @@ class NetworkTrial:
     batch_size: str | int
     scale_to_batch: int | None
     precision: str
+    temperature: float
+    gradient: str
+    filter_strength: float
+    filter_memory: float
+    embedding_learning_rate: float | None
+    embedding_weight_decay: float | None
+    readout_learning_rate: float | None
+    readout_weight_decay: float | None
+    # in mid-training
+    repair: float
+    repair_at: int | None
+    corrupt: float
+    corrupt_at: int | None
     # what studies vary most
     corruption: float
     weight_decay: float
@@ -165,17 +243,41 @@ class NetworkTrial:
     @property
     def step_size(self) -> float:
         """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
-        return float(self.learning_rate * math.sqrt(batch_share(self.batch_size, self.scale_to_batch)))
+        return self.scaled_rate(self.learning_rate)
+
+    def scaled_rate(self, learning_rate: float) -> float:
+        """Return a learning rate as the optimizer gets it."""
+        return float(learning_rate * math.sqrt(batch_share(self.batch_size, self.scale_to_batch)))
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """The steps after which labels change."""
+        steps = {self.repair_at if self.repair else None, self.corrupt_at if self.corrupt else None}
+        return tuple(sorted(step for step in steps if step is not None))
+
+    @property
+    def scores_factor(self) -> float:
+        """What the network's scores are multiplied by in the loss."""
+        return self.output_scale / self.temperature
+
+    @property
+    def plain_loss(self) -> bool:
+        """Whether the kernels know the derivative of the loss by the scores in closed form."""
+        return self.loss in CLOSED_FORM and self.scores_factor == 1.0
 
     @property
     def explicit(self) -> bool:
         """Whether a closed-form gradient covers the network, which on a CPU is faster than autograd.
 
-        It does for the two-layer MLP without a norm, on full batches with AdamW, and for the Transformer of one block.
+        It does for the two-layer MLP without a norm, on full batches with AdamW or Muon, and for the Transformer of one
+        block; each on MSE or cross entropy.
         """
+        if not self.plain_loss:
+            return False
         if self.model == "transformer":
             return self.depth == 1
-        return self.depth == 2 and self.norm == "none" and self.batch_size == "full" and self.optimizer == "adamw"
+        covered = self.optimizer in ("adamw", "muon")
+        return self.depth == 2 and self.norm == "none" and self.batch_size == "full" and covered
 
 
 def batch_share(batch_size: str | int, scale_to_batch: int | None) -> float:
@@ -198,6 +300,14 @@ VARIES_IN_PACK = frozenset(
         "data_fraction",
         "learning_rate",
         "init_scale",
+        "embedding_learning_rate",
+        "embedding_weight_decay",
+        "readout_learning_rate",
+        "readout_weight_decay",
+        "repair",
+        "repair_at",
+        "corrupt",
+        "corrupt_at",
     }
 )
 """What may differ between the trials of a pack; everything else is its static shape."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.networks import LATER, NETWORK_SETTINGS
 from phasemap.study.parameters import Parameter, parameter_of
 from phasemap.study.program_source import program_name
 from phasemap.study.settings import Setting
@@ -20,11 +20,12 @@ ROLES: Mapping[str, tuple[str, str]] = {
 }
 """The settings that may name code of a user, with their section and key."""
 
+OF_PARTS = tuple(name for name in NETWORK_SETTINGS if name.startswith(("embedding_", "readout_")))
 REPLACED: Mapping[str, tuple[str, ...]] = {
-    "task": ("modulus", "dataset", "path"),
-    "model": tuple(n for n, s in NETWORK_SETTINGS.items() if s.section == "model" and s.key != "kind"),
-    "optimizer": ("momentum", "betas", "eps"),
-    "loss": (),
+    "task": ("modulus", "dataset", "path", "table", "n_bits", "k_bits", "n_samples"),
+    "model": (*(n for n, s in NETWORK_SETTINGS.items() if s.section == "model" and s.key != "kind"), *OF_PARTS),
+    "optimizer": ("momentum", "betas", "eps", *OF_PARTS),
+    "loss": ("temperature",),
 }
 """The settings that mean nothing beside a user's own part, so that its parameters may be called so."""
 
@@ -189,4 +190,5 @@ def built_in_settings(parts: tuple[Part, ...]) -> dict[str, Setting]:
     for part in parts:
         heard = {setting for _, setting in part.hears}
         left |= {*REPLACED[part.role], *(set(MISSED.get(part.role, ())) - heard)}
+        left |= set(part.names) & set(LATER)  # what a run has called so since before there was such a setting
     return {name: setting for name, setting in NETWORK_SETTINGS.items() if name not in left}

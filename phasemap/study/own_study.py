@@ -15,7 +15,7 @@ from phasemap.study.own_parts import Parts
 from phasemap.study.own_trial import OwnTrial
 from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Setting
-from phasemap.study.sizes import facts_of
+from phasemap.study.sizes import SIZED_BY, facts_of
 from phasemap.study.spec import KEYS, NetworkStudy
 
 OWN_KEYS = (*KEYS[:2], "version", *KEYS[2:5], "signature", *KEYS[5:])
@@ -75,7 +75,7 @@ class OwnStudy(NetworkStudy):
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what settings tell of the data of a network."""
         if self.parts.get("task") is None:
-            built_in = {name: NETWORK_SETTINGS[name].default for name in ("modulus", "dataset", "path")}
+            built_in = {name: NETWORK_SETTINGS[name].default for name in SIZED_BY}
             return super().expected_facts({**built_in, **settings})
         size = self.parts.size_of(settings)
         return facts_of(settings, n_examples=size.n_examples, n_classes=size.n_classes)

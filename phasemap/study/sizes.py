@@ -12,10 +12,10 @@ from typing import Any
 from phasemap.study.data_files import read_arrays
 from phasemap.study.names import FACTS
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.operations import Table, table_size
 from phasemap.study.own_parts import DataSize
 from phasemap.study.own_trial import OwnTrial
 
-MODULAR = ("modular_addition", "modular_multiplication")
 PARTS_TOLERANCE = 1e-6
 IMAGES = {"digits": (1797, 64), "mnist5k": (5000, 784)}  # examples and pixels; both have ten classes
 
@@ -31,21 +31,32 @@ class TaskSize:
     tokens: bool
 
 
-def task_size(task: str, *, modulus: int, dataset: str, path: str | None) -> TaskSize:
-    """Return the size of a task's data set; BadFileError if it is in a file that can't be used."""
+SIZED_BY = ("task", "modulus", "dataset", "path", "table", "n_bits", "n_samples")
+"""The settings that the size of a task depends on."""
+
+
+def task_size(settings: Mapping[str, Any]) -> TaskSize:
+    """Return the size of the data set of settings ``SIZED_BY``; BadFileError if it is in a file that can't be used."""
+    task, modulus = settings["task"], settings["modulus"]
     if task == "arrays":
-        found = read_arrays(path or "")
+        found = read_arrays(settings["path"] or "")
         rows, columns = found.features.shape
-        name = Path(path or "").name
+        name = Path(settings["path"] or "").name
         return TaskSize(name=name, n_examples=rows, n_inputs=columns, n_classes=found.n_classes, tokens=False)
-    return _built_in(task, modulus, dataset)
+    if task == "images":
+        rows, columns = IMAGES[settings["dataset"]]
+        return TaskSize(name=settings["dataset"], n_examples=rows, n_inputs=columns, n_classes=10, tokens=False)
+    if task == "sparse_parity":
+        n_bits, rows = settings["n_bits"], settings["n_samples"]
+        return TaskSize(name=f"{n_bits} bits", n_examples=rows, n_inputs=n_bits, n_classes=2, tokens=False)
+    return _of_tokens(settings["table"] if task == "operation" else None, modulus)
 
 
 def trial_size(trial: NetworkTrial) -> TaskSize:
     """Return the size of a trial's data set; of a user's own data as it was when the study was read."""
     if isinstance(trial, OwnTrial) and (part := trial.parts.get("task")):
         return own_size(part.name, trial.parts.size_of(trial.values_of(part)))
-    return task_size(trial.task, modulus=trial.modulus, dataset=trial.dataset, path=trial.path)
+    return task_size({name: getattr(trial, name) for name in SIZED_BY})
 
 
 def own_size(name: str, data: DataSize) -> TaskSize:
@@ -58,7 +69,7 @@ def own_size(name: str, data: DataSize) -> TaskSize:
 
 def network_facts(settings: Mapping[str, Any]) -> dict[str, float]:
     """Return what the settings of a network tell of its data before it is trained: the facts, by their names."""
-    size = task_size(settings["task"], modulus=settings["modulus"], dataset=settings["dataset"], path=settings["path"])
+    size = task_size(settings)
     return facts_of(settings, n_examples=size.n_examples, n_classes=size.n_classes)
 
 
@@ -71,17 +82,11 @@ def facts_of(settings: Mapping[str, Any], *, n_examples: int, n_classes: int) ->
 
 
 @lru_cache(maxsize=256)
-def _built_in(task: str, modulus: int, dataset: str) -> TaskSize:
-    if task == "images":
-        rows, columns = IMAGES[dataset]
-        return TaskSize(name=dataset, n_examples=rows, n_inputs=columns, n_classes=10, tokens=False)
-    return TaskSize(
-        name=f"modulus {modulus}",
-        n_examples=modulus * modulus,
-        n_inputs=2 * modulus,
-        n_classes=modulus,
-        tokens=True,
-    )
+def _of_tokens(table: Table | None, modulus: int) -> TaskSize:
+    """Return the size of a table's task, or without one that of all pairs."""
+    pairs, classes = (modulus * modulus, modulus) if table is None else table_size(table, modulus)
+    name = f"modulus {modulus}" if table is None else table if isinstance(table, str) else "the table"
+    return TaskSize(name=name, n_examples=pairs, n_inputs=2 * classes, n_classes=classes, tokens=True)
 
 
 def count(share: float, total: int) -> int:

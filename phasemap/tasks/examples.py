@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from phasemap.study.sizes import count
 from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, rule_labels, wrong_labels
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.splits import split_rows
+from phasemap.tasks.streams import stream
 
 Bools = NDArray[np.bool_]
 
@@ -25,6 +26,7 @@ class Examples:
     given: Ints  # (B,) the labels trained on
     wrong: Bools  # (B,) whether the given label differs from the true one
     rule: Ints  # (M - B,) the held-out examples' wrong labels by the noise's rule, NO_LABEL where there is none
+    n_chosen: int = 0  # how many were given a drawn label, by chance maybe the right one
 
     @property
     def n_corrupted(self) -> int:
@@ -59,4 +61,30 @@ def draw_examples(
         given=given,
         wrong=given != dataset.labels[train],
         rule=rule_labels(dataset, noise)[test],
+        n_chosen=len(chosen),
     )
+
+
+def repaired(examples: Examples, *, seed: int, share: float) -> Examples:
+    """Set a share of the wrong labels right; within a seed a larger share adds to a smaller one's."""
+    wrong = np.flatnonzero(examples.wrong)
+    rank = stream("repair_order", seed, examples.dataset.name).permutation(len(examples.dataset.labels))
+    chosen = wrong[np.argsort(rank[examples.train[wrong]])][: count(share, len(wrong))]
+    return _with_labels(examples, chosen, examples.dataset.labels[examples.train[chosen]])
+
+
+def corrupted(examples: Examples, *, seed: int, share: float, noise: Noise) -> Examples:
+    """Give a share of all training examples wrong labels, of those that have the right ones.
+
+    The order is that of their kind of noise and begins where the corruption from the start ended.
+    """
+    rank = corruption_order(examples.dataset, seed, noise.kind)[examples.train]
+    order = np.roll(np.argsort(rank, kind="stable"), -examples.n_chosen)
+    chosen = order[~examples.wrong[order]][: count(share, len(rank))]
+    return _with_labels(examples, chosen, wrong_labels(examples.dataset, seed, noise)[examples.train[chosen]])
+
+
+def _with_labels(examples: Examples, chosen: Ints, labels: Ints) -> Examples:
+    given = examples.given.copy()
+    given[chosen] = labels
+    return replace(examples, given=given, wrong=given != examples.dataset.labels[examples.train])

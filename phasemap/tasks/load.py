@@ -14,7 +14,8 @@ from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_source import ProgramError
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.images import images
-from phasemap.tasks.modular import modular
+from phasemap.tasks.modular import modular, operation
+from phasemap.tasks.parity import sparse_parity
 
 
 def dataset_of(trial: NetworkTrial) -> Dataset:
@@ -25,6 +26,11 @@ def dataset_of(trial: NetworkTrial) -> Dataset:
         return images(trial.dataset)
     if trial.task == "arrays":
         return _of_arrays(read_arrays(trial.path or ""))
+    if trial.task == "operation":
+        assert trial.table is not None
+        return operation(trial.table, trial.modulus)
+    if trial.task == "sparse_parity":
+        return sparse_parity(trial.n_bits, trial.k_bits, trial.n_samples)
     return modular(trial.task, trial.modulus)
 
 

@@ -29,10 +29,11 @@ from phasemap.training.initial import initial_mlp
 from phasemap.training.inside import Seen
 from phasemap.training.inside_batched import PARTS, BatchedInside, downloaded
 from phasemap.training.losses import LOSSES
-from phasemap.training.networks import named_norms
-from phasemap.training.optimizers import vector_optimizer
+from phasemap.training.networks import TRANSPOSED, named_norms
+from phasemap.training.optimizers import parameters_of
 from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
+from phasemap.training.updates import make_optimizer
 
 
 class BatchedKernel(GroupedKernel):
@@ -89,7 +90,8 @@ class _Population:
         self._table = table.view(-1, self.width)  # (K 3p, N)
         self._embedding, self._readout = table[:, : 2 * self.p], table[:, 2 * self.p :]
         self._to_embedding, self._to_readout = gradient[:, : 2 * self.p], gradient[:, 2 * self.p :]
-        self.optimizers = [vector_optimizer(trials, self.weights)]
+        parameters = parameters_of(dict.fromkeys(PARTS, (self.p, self.width)), TRANSPOSED)
+        self.optimizers = [make_optimizer(trials, self.weights, parameters, vector=True)]
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2)

@@ -23,8 +23,10 @@ from phasemap.training.dropout import DropoutMasks
 from phasemap.training.grouped import GroupedKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.losses import evaluation
-from phasemap.training.optimizers import AdamW, OptimizerSettings
+from phasemap.training.networks import TRANSPOSED
+from phasemap.training.optimizers import parameters_of
 from phasemap.training.recording import Evaluation
+from phasemap.training.updates import make_optimizer
 
 BLOCK_BYTES = 800 * 1024  # hidden units of a block: with the weights, what a core's L2 cache holds
 
@@ -112,7 +114,8 @@ class Network:
         self.gradient = torch.zeros_like(self.weights)
         self.embedding, self.readout = self.weights[: 2 * p], self.weights[2 * p :]
         self._to_readout = self.gradient[2 * p :]
-        self.optimizers = [AdamW(self.weights, OptimizerSettings.of(trial))]
+        parameters = parameters_of(dict.fromkeys(("U", "V", "W"), (p, width)), TRANSPOSED)
+        self.optimizers = [make_optimizer([trial], self.weights, parameters)]
         by_token = np.lexsort(data.inputs[examples.train].T[::-1])
         self._by_token = torch.from_numpy(by_token).to(device)
         inputs = data.inputs[examples.train][by_token]
@@ -133,7 +136,7 @@ class Network:
         self._sums = [_TokenSums(inputs[b.start : b.end], self.gradient, alone=alone) for b in self.training]
 
     def train_step(self, step: int) -> None:
-        """Take one step of full-batch AdamW, counted from 1."""
+        """Take one step on the full batch, counted from 1."""
         embedding, drawn = self.embedding, None
         if self.dropout:
             drawn = self._draw(self.dropout, step)

@@ -21,8 +21,9 @@ from phasemap.training.grouped import GroupedKernel
 from phasemap.training.initial import initial_features_mlp
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import part_norms
-from phasemap.training.optimizers import AdamW, OptimizerSettings
+from phasemap.training.optimizers import parameters_of
 from phasemap.training.recording import Evaluation
+from phasemap.training.updates import make_optimizer
 
 
 class FeaturesKernel(GroupedKernel):
@@ -46,7 +47,8 @@ class _Network:
         shapes = (trial.width, inputs.shape[1]), (data.n_classes, trial.width)
         self.first, self.last = _parts(self.weights, *shapes)
         self._to_first, self._to_last = _parts(self.gradient, *shapes)
-        self.optimizers = [AdamW(self.weights, OptimizerSettings.of(trial))]
+        parameters = parameters_of({"input": shapes[0], "W": shapes[1]})
+        self.optimizers = [make_optimizer([trial], self.weights, parameters)]
         self._rows = block_rows(trial.width, data.n_classes)
         self._blocks = list(_blocks(inputs, examples, self._rows))
         self._inputs = inputs  # (M, F), in the data set's order
@@ -59,7 +61,7 @@ class _Network:
         self._scale = 2.0 / (self.n_train * data.n_classes) if self._mse else 1.0 / self.n_train
 
     def train_step(self, step: int) -> None:
-        """Take one step of full-batch AdamW, counted from 1."""
+        """Take one step on the full batch, counted from 1."""
         self.gradient.zero_()
         numbers = None if self._dropout is None else self._dropout.numbers(step, self.n_train)
         start = 0

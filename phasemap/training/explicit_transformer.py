@@ -23,10 +23,11 @@ from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import LOSSES, evaluation
-from phasemap.training.networks import part_norms
-from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
+from phasemap.training.networks import TRANSPOSED, part_norms
+from phasemap.training.optimizers import parameters_of
 from phasemap.training.recording import Evaluation
 from phasemap.training.transformer import Transformer
+from phasemap.training.updates import make_optimizer
 
 BLOCK_BYTES = 1 << 20  # hidden units of a block: with the weights, what a core's cache holds
 VECTOR = 64  # a multiple of the floats that one round of a vectorized loop takes
@@ -117,9 +118,8 @@ class _Group:
         }
         self._to_flat = _views(self.gradient, shapes)
         self.readout = "E" if self.trial.weight_tying else "W"
-        self.optimizers = [
-            OPTIMIZERS[t.optimizer](w, OptimizerSettings.of(t)) for t, w in zip(trials, self.weights, strict=True)
-        ]
+        parameters = parameters_of(self._shapes, TRANSPOSED)
+        self.optimizers = [make_optimizer([t], w, parameters) for t, w in zip(trials, self.weights, strict=True)]
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         labels = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.pairs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (G, M, 2)

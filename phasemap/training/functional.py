@@ -24,13 +24,13 @@ from phasemap.training.dropout import DropoutMasks
 from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import evaluations, loss_of
-from phasemap.training.networks import build_network, dropout_width, named_weights
-from phasemap.training.optimizers import OPTIMIZERS, Optimizer, OptimizerSettings, vector_optimizer
+from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
+from phasemap.training.optimizers import parameters_of
 from phasemap.training.own_network import OwnMasks, OwnNetwork
-from phasemap.training.own_optimizer import OwnOptimizer
 from phasemap.training.own_probe import probe
 from phasemap.training.precision import any_products
 from phasemap.training.recording import Evaluation
+from phasemap.training.updates import one_each
 
 FREE_SHARE = 0.5  # of a GPU's free memory, for what networks work in: others may start on it at the same moment
 
@@ -69,7 +69,7 @@ class _Group:
         drops = masked_calls(first, self.module)
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = self._unflatten(self.gradient)
-        self.optimizers = _optimizers(trials, self.weights, list(self.shapes.values()))
+        self.optimizers = one_each(trials, self.weights, parameters_of(self.shapes, TRANSPOSED))
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
@@ -236,21 +236,6 @@ class _DeviceDraws:
         del rows  # they are as many each step
         assert self._masks is not None
         return self._masks.kept(step) * self._masks.scale
-
-
-def _optimizers(trials: Sequence[NetworkTrial], weights: torch.Tensor, shapes: Sequence[torch.Size]) -> list[Optimizer]:
-    """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches.
-
-    A user's own has one instance for each network on any device.
-    """
-    own = [trial for trial in trials if isinstance(trial, OwnTrial) and trial.parts.get("optimizer")]
-    if own:
-        return [OwnOptimizer(trial, row, shapes) for trial, row in zip(own, weights.split(1), strict=True)]
-    kind = OPTIMIZERS[trials[0].optimizer]
-    if weights.device.type == "cpu":
-        rows = weights.split(1)
-        return [kind(row, OptimizerSettings.of(t)) for row, t in zip(rows, trials, strict=True)]
-    return [vector_optimizer(trials, weights)]
 
 
 def at_once(trial: NetworkTrial, rows: int, device: torch.device) -> int | None:

@@ -26,16 +26,38 @@ def cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(scores, targets, reduction="none")
 
 
+def stablemax(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return each example's cross entropy by stablemax (Prieto et al. 2501.04697): (B,) from scores (B, C).
+
+    In place of exp(x) stands x + 1 from 0 on, and 1 / (1 - x) below.
+    """
+    logs = torch.where(scores < 0, -torch.log1p(-scores.clamp(max=0)), torch.log1p(scores.clamp(min=0)))
+    return F.cross_entropy(logs, targets, reduction="none")
+
+
+def hinge(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return each example's hinge loss with margin 1 to the best other class: (B,) from scores (B, C).
+
+    (Crammer and Singer 2001; of two classes max(0, 1 - y f) with f the difference of their scores.)
+    """
+    at_target = scores.gather(1, targets[:, None])[:, 0]
+    others = scores.scatter(1, targets[:, None], -torch.inf).amax(dim=1)
+    return torch.clamp(1 + others - at_target, min=0)
+
+
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy}
+LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy, "stablemax": stablemax, "hinge": hinge}
 
 
 def loss_of(trial: NetworkTrial) -> Loss:
-    """Return a trial's loss: phasemap's, or a user's with its settings."""
+    """Return a trial's loss of its network's scores: phasemap's, or a user's with its settings."""
     part = trial.parts.get("loss") if isinstance(trial, OwnTrial) else None
     if part is None or not isinstance(trial, OwnTrial):
-        return LOSSES[trial.loss]
-    return partial(code_of(part), **trial.values_of(part))
+        loss = LOSSES[trial.loss]
+    else:
+        loss = partial(code_of(part), **trial.values_of(part))
+    factor = trial.scores_factor
+    return loss if factor == 1.0 else lambda scores, targets: loss(scores * factor, targets)
 
 
 def evaluation(predicted: torch.Tensor, losses: torch.Tensor, n_train: int, norms: Mapping[str, float]) -> Evaluation:

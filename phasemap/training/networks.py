@@ -88,7 +88,7 @@ def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch
     network = build_network(trial, data)
     if isinstance(network, OwnNetwork):
         return network.loaded(weights)
-    state = {name: value.t() if name in TRANSPOSED else value for name, value in weights.items()}
+    state = {name: value.t() if name in SHOWN_TRANSPOSED else value for name, value in weights.items()}
     network.load_state_dict(cast(dict[str, Any], state))
     return network
 
@@ -96,12 +96,14 @@ def load_weights(trial: NetworkTrial, data: Dataset, weights: Mapping[str, torch
 def named_weights(parts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return a network's parameters as they are written in formulas: U and V as (N, p), an input layer as (N, F)."""
     return {
-        name.removeprefix(INSIDE): value.t() if name in TRANSPOSED and value.ndim == 2 else value
+        name.removeprefix(INSIDE): value.t() if name in SHOWN_TRANSPOSED and value.ndim == 2 else value
         for name, value in parts.items()
     }
 
 
-TRANSPOSED = ("U", "V", "input")
+SHOWN_TRANSPOSED = ("U", "V", "input")
+TRANSPOSED = (*SHOWN_TRANSPOSED, "E")
+"""The matrices that are kept as (inputs, outputs); a Transformer's E is written so in formulas too."""
 
 
 def dropout_width(trial: NetworkTrial) -> int:

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.examples import Examples
 from phasemap.tasks.streams import stream_key
 from phasemap.training.functional import HostDraws, trained_parameters, untrained_tensors
 from phasemap.training.grouped import GroupedKernel
 from phasemap.training.losses import evaluation, loss_of
-from phasemap.training.networks import build_network, dropout_width, named_weights, part_norms
-from phasemap.training.optimizers import OPTIMIZERS, Optimizer, OptimizerSettings, saved
-from phasemap.training.own_optimizer import OwnOptimizer
+from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights, part_norms
+from phasemap.training.optimizers import Optimizer, parameters_of, saved
 from phasemap.training.recording import Evaluation
+from phasemap.training.updates import make_optimizer
 
 
 class OneByOneKernel(GroupedKernel):
@@ -54,12 +53,12 @@ class _Single:
         self.network = build_network(trial, data).to(device)
         self._trained = trained_parameters(self.network)
         self.weights = torch.cat([p.detach().reshape(-1) for p in self._trained.values()])[None]
-        shapes = [p.shape for p in self._trained.values()]
-        places = self.weights[0].split([shape.numel() for shape in shapes])
+        shapes = {name: p.shape for name, p in self._trained.items()}
+        places = self.weights[0].split([shape.numel() for shape in shapes.values()])
         for parameter, place in zip(self._trained.values(), places, strict=True):
             parameter.data = place.view(parameter.shape)
         self.untrained = untrained_tensors(self.network)
-        self.optimizers: list[Optimizer] = [_optimizer(trial, self.weights, shapes)]
+        self.optimizers: list[Optimizer] = [make_optimizer([trial], self.weights, parameters_of(shapes, TRANSPOSED))]
         order = np.concatenate([examples.train, examples.test])
         self._inputs = torch.from_numpy(data.inputs[order]).to(device)
         self._targets = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]])).to(device)
@@ -98,9 +97,3 @@ class _Single:
         """Return the network's weights and buffers."""
         del index
         return named_weights({name: one.detach() for name, one in (self._trained | self.untrained).items()})
-
-
-def _optimizer(trial: NetworkTrial, weights: torch.Tensor, shapes: Sequence[torch.Size]) -> Optimizer:
-    if isinstance(trial, OwnTrial) and trial.parts.get("optimizer"):
-        return OwnOptimizer(trial, weights, shapes)
-    return OPTIMIZERS[trial.optimizer](weights, OptimizerSettings.of(trial))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,14 +13,41 @@ from phasemap.study.networks import NetworkTrial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a network, as it stands in the flat row of its weights, in order."""
+
+    name: str
+    shape: tuple[int, ...]
+    transposed: bool = False  # a matrix (inputs, outputs), where others are (outputs, inputs)
+
+    @property
+    def size(self) -> int:
+        """The number of its weights."""
+        return math.prod(self.shape)
+
+
+def parameters_of(shapes: Mapping[str, Sequence[int]], transposed: Collection[str] = ()) -> tuple[Parameter, ...]:
+    """Name a network's parameters by their shapes, in order; ``transposed`` matrices are stored so."""
+    return tuple(Parameter(name=n, shape=tuple(s), transposed=n in transposed) for n, s in shapes.items())
+
+
+def views(flat: torch.Tensor, parameters: Sequence[Parameter]) -> list[torch.Tensor]:
+    """View K networks' weights, or what stands beside them, as parameters: each (K, ...)."""
+    rows = flat.view(-1, sum(one.size for one in parameters))
+    parts = rows.split([one.size for one in parameters], dim=1)
+    return [part.view(len(rows), *one.shape) for part, one in zip(parts, parameters, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSettings:
-    """Learning rate and weight decay are numbers, or (K, 1) tensors for K networks in one tensor."""
+    """Learning rate and weight decay are numbers, or tensors: (K, 1) for K networks, or a number for each weight."""
 
     learning_rate: float | torch.Tensor
     weight_decay: float | torch.Tensor
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     momentum: float = 0.9
+    parameters: tuple[Parameter, ...] = ()  # where an optimizer treats them apart
 
     @classmethod
     def of(cls, trial: NetworkTrial) -> OptimizerSettings:
@@ -150,17 +178,6 @@ class SGD:
         self.velocity.copy_(state["velocity"])
 
 
-def vector_optimizer(trials: Sequence[NetworkTrial], weights: torch.Tensor) -> AdamW | SGD:
-    """Make one optimizer for K networks in flat weights (K, P), each with its own learning rate and weight decay."""
-    rates = torch.tensor([[t.step_size] for t in trials], dtype=torch.float32, device=weights.device)
-    decays = torch.tensor([[t.weight_decay] for t in trials], dtype=torch.float32, device=weights.device)
-    settings = replace(OptimizerSettings.of(trials[0]), learning_rate=rates, weight_decay=decays)
-    return OPTIMIZERS[trials[0].optimizer](weights, settings)
-
-
 def saved(values: torch.Tensor) -> torch.Tensor:
     """Return a copy for a checkpoint, on the CPU: it may be read where the device is another, or none."""
     return values.to("cpu", copy=True)
-
-
-OPTIMIZERS: dict[str, type[AdamW | SGD]] = {"adamw": AdamW, "adam": Adam, "sgd": SGD}

@@ -40,6 +40,7 @@ class Surroundings:
     save: Callable[[bytes], None] | None = None
     saved: bytes | None = None
     save_seconds: float = SAVE_SECONDS
+    save_end: bool = False  # also the state after the last step
 
 
 @dataclass(kw_only=True)
@@ -138,7 +139,7 @@ class TrialContext:
         for step in range(first, n + 1):
             yield step
             self.surroundings.on_progress(step / n)
-            if state is not None and self.save_due:
+            if state is not None and (self.save_due or (step == n and self.surroundings.save_end)):
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:

@@ -128,7 +128,7 @@ def test_a_classifier_is_refitted_and_judged_by_its_answers(tmp_path, name, verd
     points, labels, wrong = blobs(600, flips=0.2)
     data, training = prepare(table_of(frame_of(points, labels))), OwnTraining.of(name)
     rows, study, folder = trained(training, tmp_path, data, np.arange(600), 8)
-    found = judge_trainings(training.answers(folder, study, rows), wrong * 1.0)
+    found = judge_trainings(training.answers(folder, study, rows), wrong * 1.0, wrong.mean())
     assert found.verdict.startswith(verdict)
     assert (found.fitted_suspects > 0.95) == (verdict == "retrain")
     assert (found.fitted_suspects < 0.1) == (verdict == "fix")

@@ -24,7 +24,7 @@ def predictions_of(data, answers, trained):
 
 def judged(data, table, wrong, path):
     table.to_csv(path, index=False)
-    return judge_predictions(read_predictions(path, data), data, wrong * 1.0)
+    return judge_predictions(read_predictions(path, data), data, wrong * 1.0, wrong.mean())
 
 
 def test_predictions_that_repeat_what_was_trained_get_another_verdict_than_those_that_do_not(noisy, tmp_path):

@@ -135,7 +135,11 @@ OTHER: dict[str, Any] = {
     "activation": "relu", "width": 128, "depth": 3, "norm": "layer", "init_scale": 0.25, "init": "lazy", "heads": 2,
     "mlp_factor": 2, "weight_tying": True, "steps": 500, "optimizer": "sgd", "momentum": 0.5, "betas": (0.9, 0.999),
     "eps": 1e-6, "learning_rate": 0.003, "loss": "cross_entropy", "batch_size": 64, "scale_to_batch": 256,
-    "precision": "tf32", "corruption": 0.35, "weight_decay": 5.0, "dropout": 0.3, "data_fraction": 0.75,
+    "precision": "tf32", "table": "S3", "n_bits": 20, "k_bits": 2, "n_samples": 500, "output_scale": 2.0,
+    "temperature": 0.5, "gradient": "grokfast", "filter_strength": 5.0, "filter_memory": 0.9,
+    "embedding_learning_rate": 0.001, "embedding_weight_decay": 1.0, "readout_learning_rate": 0.002,
+    "readout_weight_decay": 2.0, "repair": 0.5, "repair_at": 100, "corrupt": 0.1, "corrupt_at": 200,
+    "corruption": 0.35, "weight_decay": 5.0, "dropout": 0.3, "data_fraction": 0.75,
 }  # fmt: skip
 """A value of each setting that is not its default. A setting that is added gets one here."""
 

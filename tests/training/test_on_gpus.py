@@ -8,8 +8,9 @@ from oracle import Oracle, drawn_on_device
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.functional import FunctionalKernel, _DeviceDraws
 from phasemap.training.graphs import SWITCH
-from phasemap.training.optimizers import OPTIMIZERS, OptimizerSettings
+from phasemap.training.optimizers import OptimizerSettings, parameters_of
 from phasemap.training.population import examples_of, steady_arithmetic, train_pack
+from phasemap.training.updates import OPTIMIZERS
 
 RATES, DECAYS = (0.01, 0.003, 0.02), (0.0, 1.0, 5.0)
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: CUDA graphs are not tried")
@@ -20,11 +21,15 @@ def test_networks_in_one_tensor_move_as_each_would_alone(name):
     start, gradients = torch.randn(3, 40), torch.randn(30, 3, 40)
     together, alone = start.clone(), start.clone()
     rates, decays = (torch.tensor(values)[:, None] for values in (RATES, DECAYS))
-    vector = OPTIMIZERS[name](together, OptimizerSettings(learning_rate=rates, weight_decay=decays))
-    single = [
-        OPTIMIZERS[name](alone[i : i + 1], OptimizerSettings(learning_rate=RATES[i], weight_decay=DECAYS[i]))
-        for i in range(3)
+    parameters = parameters_of({"W": (7, 5), "gain": (5,)})
+    vector = OPTIMIZERS[name](
+        together, OptimizerSettings(learning_rate=rates, weight_decay=decays, parameters=parameters)
+    )
+    settings = [
+        OptimizerSettings(learning_rate=rate, weight_decay=decay, parameters=parameters)
+        for rate, decay in zip(RATES, DECAYS, strict=True)
     ]
+    single = [OPTIMIZERS[name](alone[i : i + 1], settings[i]) for i in range(3)]
     number = torch.zeros((), dtype=torch.float64)
     for step, gradient in enumerate(gradients, start=1):
         vector.step(gradient, number.fill_(step))

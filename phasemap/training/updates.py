@@ -1,0 +1,104 @@
+"""How trials update their weights: the optimizer and what its gradient goes through first, as their settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_parts import OF_PARTS
+from phasemap.study.own_trial import OwnTrial
+from phasemap.training.gradients import Grokfast, Orthogonal
+from phasemap.training.muon import Muon
+from phasemap.training.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerSettings, Parameter
+from phasemap.training.own_optimizer import OwnOptimizer
+
+OPTIMIZERS: dict[str, Callable[[torch.Tensor, OptimizerSettings], Optimizer]] = {
+    "adamw": AdamW,
+    "adam": Adam,
+    "sgd": SGD,
+    "muon": Muon,
+}
+
+EMBEDDING = ("U", "V", "input", "E")
+READOUT = ("W",)
+"""The parameters that ``embedding_...`` and ``readout_...`` settings are of, by their names; a tied one embeds."""
+
+
+def make_optimizer(
+    trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], *, vector: bool = False
+) -> Optimizer:
+    """Make what updates the weights of the given networks, which stand in one tensor one after the other.
+
+    A single network's rates are numbers where all its weights share them, unless they are to be a ``vector``: then a
+    step's number may be a tensor. A user's optimizer is for one network.
+    """
+    first = trials[0]
+    if isinstance(first, OwnTrial) and first.parts.get("optimizer"):
+        optimizer: Optimizer = OwnOptimizer(first, weights, [torch.Size(one.shape) for one in parameters])
+    else:
+        optimizer = OPTIMIZERS[first.optimizer](weights, _settings(trials, weights, parameters, vector))
+    if first.gradient == "grokfast":
+        return Grokfast(optimizer, weights, strength=first.filter_strength, memory=first.filter_memory)
+    return Orthogonal(optimizer, weights, parameters) if first.gradient == "orthogonal" else optimizer
+
+
+def one_each(trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter]) -> list[Optimizer]:
+    """Make the optimizers of flat weights (K, P): on a CPU one a network, fused; else one for all, in few launches.
+
+    A user's own has one instance for each network on any device.
+    """
+    own = isinstance(trials[0], OwnTrial) and trials[0].parts.get("optimizer")
+    if own or weights.device.type == "cpu":
+        return [make_optimizer([trial], row, parameters) for trial, row in zip(trials, weights.split(1), strict=True)]
+    return [make_optimizer(trials, weights, parameters, vector=True)]
+
+
+def _settings(
+    trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], vector: bool
+) -> OptimizerSettings:
+    shared = replace(OptimizerSettings.of(trials[0]), parameters=tuple(parameters))
+    if not any(_by_part(trial) for trial in trials):
+        if not vector:
+            return shared
+        rates = [[trial.step_size] for trial in trials]
+        decays = [[trial.weight_decay] for trial in trials]
+    else:
+        rates = [[_rate(trial, one.name) for one in parameters] for trial in trials]
+        decays = [[_decay(trial, one.name) for one in parameters] for trial in trials]
+    return replace(
+        shared,
+        learning_rate=_per_weight(rates, weights, parameters),
+        weight_decay=_per_weight(decays, weights, parameters),
+    )
+
+
+def _per_weight(values: list[list[float]], weights: torch.Tensor, parameters: Sequence[Parameter]) -> torch.Tensor:
+    """Return values of K networks (K, 1) as they are, and those of their parameters once for each weight."""
+    table = torch.tensor(values, dtype=torch.float32, device=weights.device)
+    if table.shape[1] == 1:
+        return table
+    sizes = torch.tensor([one.size for one in parameters], device=weights.device)
+    return table.repeat_interleave(sizes, dim=1).view(weights.shape)
+
+
+def _by_part(trial: NetworkTrial) -> bool:
+    return any(getattr(trial, name) is not None for name in OF_PARTS)
+
+
+def _rate(trial: NetworkTrial, name: str) -> float:
+    rate = _own(trial, name, "learning_rate")
+    return trial.step_size if rate is None else trial.scaled_rate(rate)
+
+
+def _decay(trial: NetworkTrial, name: str) -> float:
+    decay = _own(trial, name, "weight_decay")
+    return trial.weight_decay if decay is None else decay
+
+
+def _own(trial: NetworkTrial, name: str, setting: str) -> float | None:
+    part = "embedding" if name in EMBEDDING else "readout" if name in READOUT else None
+    value: float | None = getattr(trial, f"{part}_{setting}") if part else None
+    return value
