@@ -1,5 +1,6 @@
 """How well audits find wrong labels, beside cleanlab's confident learning; and whether their advice pays.
 
+    python benchmarks/audit.py peers           Data-OOB, AUM, cartography, kNN-Shapley, SimiFeat, cleanlab on 14 sets
     python benchmarks/audit.py ranking         planted flips on digits, breast_cancer, wine and 5,000 MNIST images
     python benchmarks/audit.py raters          vaderSentiment's lexicon: one of ten ratings as label, consensus as truth
     python benchmarks/audit.py decision        cases built to have a known best action: regret against the oracle
@@ -17,12 +18,13 @@ import warnings
 
 from audit_decision import decision
 from audit_memorization import memorization
+from audit_peers import ALL_SETS, peers
 from audit_ranking import KINDS, RATES, SETS, ranking, raters
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["ranking", "raters", "decision", "memorization"])
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("part", choices=["peers", "ranking", "raters", "decision", "memorization"])
+    parser.add_argument("--sets", help="default: all of the part")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
     parser.add_argument("--draws", type=int, help="default: 20 for the small sets, 5 for the large one and the raters")
@@ -36,5 +38,8 @@ if __name__ == "__main__":
     parser.add_argument("--oracle", type=int, default=12)
     parser.add_argument("--subsets", type=int, default=60)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    parser.add_argument("--only-table", action="store_true", help="of peers: print what is there, measure nothing")
     chosen = parser.parse_args()
-    {"ranking": ranking, "raters": raters, "decision": decision, "memorization": memorization}[chosen.part](chosen)
+    chosen.sets = chosen.sets or ",".join(ALL_SETS if chosen.part == "peers" else SETS)
+    parts = {"peers": peers, "ranking": ranking, "raters": raters, "decision": decision, "memorization": memorization}
+    parts[chosen.part](chosen)

@@ -10,8 +10,8 @@ from audit_ranking import flip, load
 from common import report
 from scipy.stats import spearmanr
 
-from phasemap.auditing.answers import probabilities
 from phasemap.auditing.memorization import scores
+from phasemap.auditing.trainings import probabilities
 from phasemap.tasks.dataset import Dataset
 
 ROWS, RATE = 80, 0.1

@@ -20,11 +20,11 @@ import pandas as pd
 import torch
 
 from phasemap.auditing import suspects
-from phasemap.auditing.answers import Answers, Weights, collect, probabilities
+from phasemap.auditing.memorization import Answers, collect
 from phasemap.auditing.noise import best_error
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
-from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, make_study, write_rows
+from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, Weights, in_chunks, make_study, probabilities, write_rows
 from phasemap.study.spec import Trial
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
@@ -114,7 +114,11 @@ def _together(data: Dataset, jobs: Sequence[Job]) -> Iterator[Weights]:
 def answers(data: Dataset, trainings: int, fraction: float = HALF) -> Answers:
     """Train networks on balanced subsets and collect what they answer, as an audit does."""
     jobs = [job_of(data, seed, fraction=fraction)[0] for seed in range(trainings)]
-    return collect(data, ((job.train, weights) for job, weights in zip(jobs, train(data, jobs), strict=True)))
+    every = np.arange(len(data.labels))
+    answered = (
+        (np.isin(every, job.train), in_chunks(w, data.inputs)) for job, w in zip(jobs, train(data, jobs), strict=True)
+    )
+    return collect(data.labels, data.n_classes, answered)
 
 
 def accuracy(weights: Weights, inputs: np.ndarray, labels: np.ndarray) -> float:

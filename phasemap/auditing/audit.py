@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,13 +14,19 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.answers import Answers, Floats, Weights, mean_probabilities
-from phasemap.auditing.decision import Decision, decide
-from phasemap.auditing.estimates import Estimate
+from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
+from phasemap.auditing.effort import (
+    MOST_ROWS,
+    Effort,
+    choose_effort,
+    choose_own_effort,
+    kept_effort,
+    sample,
+)
+from phasemap.auditing.estimates import Estimate, Floats
 from phasemap.auditing.learning import LearningCurve, measure_learning
-from phasemap.auditing.memorization import Decomposition, Scores, decompose, exposure, scores
+from phasemap.auditing.memorization import Answers, Decomposition, Scores, decompose, exposure, scores
 from phasemap.auditing.messages import Notice
-from phasemap.auditing.models import Verdict, judge_estimator, judge_predictions, load_estimator, read_predictions
 from phasemap.auditing.noise import (
     FEWEST_RATERS,
     NoiseRate,
@@ -30,28 +37,17 @@ from phasemap.auditing.noise import (
     read_verified,
 )
 from phasemap.auditing.options import Options
+from phasemap.auditing.own import OwnTraining
+from phasemap.auditing.predictions import read_predictions
 from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
 from phasemap.auditing.response import Response, measure_response
-from phasemap.auditing.trainings import (
-    Effort,
-    Rows,
-    Trainer,
-    answers_of,
-    choose_effort,
-    kept_effort,
-    make_study,
-    sample,
-    weights_of,
-    write_rows,
-)
+from phasemap.auditing.trainings import Network, Rows, Trainer, Training, trial_table
 from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.tasks.dataset import Ints
-
-OUTSIDE_NETWORKS = 40  # that are asked about rows beyond the sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,22 +84,36 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
 
     if find_spec("sklearn") is None:
         raise UserError("an audit needs scikit-learn; pip install 'phasemap[audit]'")
+    assert options.data is not None
     table = read_table(options.data, options.columns, options.encoding)
     data = prepare(table)
     inputs = _check_inputs(options, data)
-    _make_output(options.output)
-    effort = kept_effort(
-        options.output / "effort.json", _key(options, data), choose_effort(data, options.budget_minutes, cores)
-    )
-    used = sample(data, effort.rows)
-    notices = (*data.notices, *_sampled(data, used, effort))
-    for notice in notices:
-        say(f"noticed: {notice.text(options.language)}")
-    trainer = Trainer(folder=options.output / "trainings", start=start_runner, quiet=quiet)
+    make_output(options.output)
+    trainer = Trainer(folder=options.output / "trainings", training=inputs.training, start=start_runner, quiet=quiet)
     try:
+        effort = kept_effort(
+            options.output / "effort.json",
+            _key(options, data, inputs.training),
+            lambda: _effort(options, data, trainer, cores),
+        )
+        used = sample(data, effort.rows)
+        notices = (*data.notices, *_sampled(data, used, effort))
+        for notice in notices:
+            say(f"noticed: {notice.text(options.language)}")
         return _measure(_Job(options, table, data, effort, used, notices, trainer, say), inputs)
     finally:
         trainer.close()
+
+
+def _effort(options: Options, data: Prepared, trainer: Trainer, cores: int) -> Effort:
+    """Choose what is trained; of a training of the user's own two are timed first, on a half of the rows each."""
+    if isinstance(trainer.training, Network):
+        return choose_effort(data, options.budget_minutes, cores)
+    used = sample(data, MOST_ROWS)
+    rows = trainer.training.rows(trainer.folder, data, used, data.labels[used])
+    study = trainer.training.study("first", rows, seeds=2, axes={"corruption": [0.0]}, question="", keep=True)
+    seconds = trial_table(trainer.run(study), study)["train_seconds"].min()
+    return choose_own_effort(len(used), float(seconds), options.budget_minutes, cores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ class _Inputs:
 
     verified: Verified | None
     predictions: pd.DataFrame | None
-    estimator: object | None
+    training: Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,33 +136,35 @@ class _Job:
     trainer: Trainer
     say: Callable[[str], None]
 
-    @property
-    def rows(self) -> Rows:
-        groups = None if self.data.groups is None else self.data.groups[self.used]
-        return write_rows(self.trainer.folder, self.data.inputs[self.used], self.data.labels[self.used], groups)
+    def rows(self, labels: Ints) -> Rows:
+        return self.trainer.training.rows(self.trainer.folder, self.data, self.used, labels)
 
     def train(self, name: str, rows: Rows, seeds: int, question: str) -> tuple[Answers, RunFolder, Study]:
-        study = make_study(name, rows, seeds=seeds, axes={"corruption": [0.0]}, question=question, keep_weights=True)
+        training = self.trainer.training
+        study = training.study(name, rows, seeds=seeds, axes={"corruption": [0.0]}, question=question, keep=True)
         folder = self.trainer.run(study)
-        return answers_of(folder, study), folder, study
+        return training.answers(folder, study, rows), folder, study
 
 
 def _check_inputs(options: Options, data: Prepared) -> _Inputs:
     n, n_raters = len(data.labels), len(options.columns.raters)
     if 0 < n_raters < FEWEST_RATERS:
         raise UserError(f"--rater is given {n_raters} times; allowed: {FEWEST_RATERS} raters or more")
-    if options.predictions is not None and options.estimator is not None:
-        raise UserError("--predictions and --estimator are both given; allowed: one of them")
+    if options.predictions is not None and options.program is not None:
+        raise UserError("--predictions and --program are both given; allowed: one of them")
+    if options.regularizer is not None and options.program is not None:
+        raise UserError("--regularizer is for the audit's own network; what --program names is trained as it is")
     check_sheet_size(options.verify_sheet, n)
     return _Inputs(
         verified=None if options.verified is None else read_verified(options.verified, data.classes, n),
         predictions=None if options.predictions is None else read_predictions(options.predictions, data),
-        estimator=None if options.estimator is None else load_estimator(options.estimator),
+        training=Network() if options.program is None else OwnTraining.of(options.program),
     )
 
 
 def _measure(job: _Job, inputs: _Inputs) -> Findings:
-    options, effort, rows, data = job.options, job.effort, job.rows, job.data
+    options, effort, data = job.options, job.effort, job.data
+    rows = job.rows(data.labels[job.used])
     job.say(f"1/4 {effort.trainings} trainings on complementary halves of {len(job.used)} rows")
     answers, folder, study = job.train("scores", rows, effort.trainings, "Which rows are memorized?")
     job.say(f"2/4 {effort.plantings * effort.planted_trainings} trainings with planted flips")
@@ -161,12 +173,12 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized = np.full(len(data.labels), np.nan)
     found_scores = scores(answers)
     memorized[job.used] = found_scores.score
-    networks = list(weights_of(folder, study, OUTSIDE_NETWORKS))
-    found = _every_row(job, rows, answers, near, networks, planted.neighbourhood)
-    job.say("3/4 trainings with labels corrupted on purpose")
-    response = measure_response(job.trainer, rows, options.regularizer, n_rounds=effort.rounds)
-    job.say("4/4 trainings on rising numbers of rows")
+    ask = partial(job.trainer.training.of_others, folder, study, rows)
+    found = _every_row(job, rows, answers, near, ask, planted.neighbourhood)
+    job.say("3/4 trainings on rising numbers of rows")
     learning = measure_learning(job.trainer, rows, seeds=effort.learning_seeds)
+    job.say("4/4 trainings with labels corrupted on purpose")
+    response = measure_response(job.trainer, rows, options.regularizer or "weight_decay", n_rounds=effort.rounds)
     bound = best_error(answers.held_out, rows.labels, response.clean_errors())
     trained = found.of_rows(job.used)
     clear = suspects.clear_rate(trained, rows.labels)
@@ -194,17 +206,14 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decision=decide(
             response, learning, cautious, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
         ),
-        verdict=_verdict(job, inputs, rows, probability, expected=min(float(cautious.mean()), noise.bound)),
+        verdict=_verdict(job, inputs, answers, probability, expected=min(float(cautious.mean()), noise.bound)),
     )
 
 
-def _verdict(job: _Job, inputs: _Inputs, rows: Rows, wrong: Floats, *, expected: float) -> Verdict | None:
+def _verdict(job: _Job, inputs: _Inputs, answers: Answers, wrong: Floats, *, expected: float) -> Verdict | None:
     if inputs.predictions is not None:
         return judge_predictions(inputs.predictions, job.data, wrong, expected)
-    if inputs.estimator is not None:
-        cache = job.options.output / "estimator"
-        return judge_estimator(inputs.estimator, rows, wrong[job.used], expected, job.say, cache)
-    return None
+    return None if isinstance(inputs.training, Network) else judge_trainings(answers, wrong[job.used], expected)
 
 
 def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Planted:
@@ -212,7 +221,7 @@ def _planted(job: _Job, rows: Rows, answers: Answers, near: Ints) -> suspects.Pl
     copies = []
     for number in range(job.effort.plantings):
         labels, flips = suspects.plant(rows.labels, answers.held_out, number)
-        copy = write_rows(job.trainer.folder, rows.inputs, labels, rows.groups)
+        copy = job.rows(labels)
         seen, _, _ = job.train(f"planted{number}", copy, job.effort.planted_trainings, "Are planted flips found?")
         copies.append(suspects.Copy(labels=labels, planted=flips, held_out=seen.held_out))
     return suspects.Planted.of(copies, near)
@@ -223,17 +232,17 @@ def _every_row(
     rows: Rows,
     answers: Answers,
     near: Ints,
-    networks: Sequence[Weights],
+    ask: Callable[[np.ndarray], np.ndarray],
     neighbourhood: suspects.Neighbourhood,
 ) -> suspects.Evidence:
-    """Weigh the evidence about every row of the data; some networks are asked about those that were not used."""
+    """Weigh the evidence about every row of the data; some trainings are asked about those that were not used."""
     data, used = job.data, job.used
     found = suspects.evidence(answers.held_out, rows.labels, near, answers.held_out, rows.labels, neighbourhood)
     rest = np.setdiff1d(np.arange(len(data.labels)), used)
     if not len(rest):
         return found
-    job.say(f"asking {len(networks)} networks about the other {len(rest)} rows")
-    own = mean_probabilities(data.inputs[rest], networks)
+    job.say(f"asking about the other {len(rest)} rows")
+    own = ask(data.inputs[rest])
     around = suspects.neighbours(rows.inputs, data.inputs[rest])
     other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels, neighbourhood)
     back = np.argsort(np.concatenate([used, rest]))
@@ -254,17 +263,22 @@ def _sampled(data: Prepared, used: Ints, effort: Effort) -> list[Notice]:
     return [Notice(code="subsampled", values=values)]
 
 
-def _key(options: Options, data: Prepared) -> str:
-    """Name the data and the budget, which decide what is trained."""
+def _key(options: Options, data: Prepared, training: Training) -> str:
+    """Name the data, the budget and what is trained, which decide how much is."""
     digest = hashlib.sha256(data.inputs.tobytes() + data.labels.tobytes())
-    return f"{digest.hexdigest()[:16]} {options.budget_minutes:g}"
+    own = f" {training.source}" if isinstance(training, OwnTraining) else ""
+    return f"{digest.hexdigest()[:16]} {options.budget_minutes:g}{own}"
 
 
-def _make_output(path: Path) -> None:
+def make_output(path: Path) -> None:
     """Make the output folder; UserError unless it is new, empty, or an audit's."""
     if path.exists() and not path.is_dir():
         raise UserError(f"-o {path} is a file; allowed: a folder")
-    if path.is_dir() and any(path.iterdir()) and not (path / "effort.json").exists():
+    if (
+        path.is_dir()
+        and any(path.iterdir())
+        and not any((path / name).exists() for name in ("effort.json", "trainings", "audit.json"))
+    ):
         raise UserError(
             f"-o {path} holds other things than an audit; allowed: a new or empty folder, or an audit's own"
         )

@@ -1,4 +1,4 @@
-"""Where to spend: actions compared at equal total budget, each by a slope that was measured on this data."""
+"""What to do: actions compared at equal total budget, by slopes that were measured; and the verdict on a model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from phasemap.auditing.answers import Floats
-from phasemap.auditing.estimates import Estimate, of_draws
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
 from phasemap.auditing.learning import DRAWS, LearningCurve
+from phasemap.auditing.memorization import Answers, decompose
 from phasemap.auditing.options import Prices
+from phasemap.auditing.preparing import Prepared
 from phasemap.auditing.response import Response
+from phasemap.auditing.suspects import WRONG_FROM
 
 ACTIONS = ("nothing", "regularize", "clean_suspects", "clean_random", "collect")
 FREE = ("nothing", "regularize")
@@ -103,19 +106,21 @@ def decide(
     spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
     first, second, whole = (_slopes(response, learning, half, seen) for half in (0, 1, None))
 
+    actions = tuple(a for a in ACTIONS if a != "regularize" or len(response.levels) > 1)
+
     def worth(action: str, slopes: Slopes) -> Floats:
         return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
 
-    chosen = sorted(ACTIONS, key=lambda action: float(worth(action, first).mean()), reverse=True)
+    chosen = sorted(actions, key=lambda action: float(worth(action, first).mean()), reverse=True)
     chosen = chosen[: chosen.index("nothing")]
-    gains = {action: _gain(action, whole, labels, spend, prices) for action in ACTIONS}
-    net = {action: worth(action, whole) for action in ACTIONS}
+    gains = {action: _gain(action, whole, labels, spend, prices) for action in actions}
+    net = {action: worth(action, whole) for action in actions}
     return Decision(
         action=_verdict({action: worth(action, second) for action in chosen}, net),
         spend=spend,
         gains={action: of_draws(float(np.median(gain)), gain).within(-1.0, 1.0) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
-        flips=_flips(whole, labels, spend, prices),
+        flips=_flips(whole, labels, spend, prices, actions),
         prices=prices,
         visibility=seen,
     )
@@ -169,7 +174,9 @@ def _net(gain: Floats, action: str, spend: float, prices: Prices) -> Floats:
     return gain * prices.value_error * prices.volume - (0.0 if action in FREE else spend)
 
 
-def _flips(slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> list[dict[str, Any]]:
+def _flips(
+    slopes: Slopes, labels: Reviews, spend: float, prices: Prices, actions: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return the best action over budgets and ratios of costs, and whether it is clearly better than nothing."""
     cells = []
     for ratio in RATIOS:
@@ -181,8 +188,102 @@ def _flips(slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> lis
             relabel_error=prices.relabel_error,
         )
         for times in BUDGETS:
-            net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in ACTIONS}
-            best = max(ACTIONS, key=lambda action: net[action].mean())
+            net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in actions}
+            best = max(actions, key=lambda action: net[action].mean())
             clear = best == "nothing" or bool(np.quantile(net[best], 1 - LEVEL) > 0)
             cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": clear})
     return cells
+
+
+FEWEST_ROWS = 30  # on either side
+GAP = 0.03  # of accuracy between trained and held-out rows, from which on a model memorizes
+MANY_WRONG = 0.05  # expected share of wrong labels from which on labels are to be mended
+VERDICTS = ("keep", "retrain", "fix_labels", UNCLEAR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found of the model in use, and what to do with it."""
+
+    verdict: str  # one of VERDICTS
+    source: str  # predictions | program
+    trained_accuracy: float
+    held_out_accuracy: float
+    gap: Estimate
+    fitted_suspects: float  # share of trained rows with a probably wrong label that are answered by that label
+    repeated_suspects: float  # the same share of such rows that were held out
+    expected_wrong: float  # share of wrong labels that the advice rests on
+
+
+def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats, expected: float) -> Verdict:
+    """Judge one trained model by its answers; intervals here are over rows, since there is one training only.
+
+    ``wrong`` (n,) are the probabilities by which suspects are counted, ``expected`` is the share of wrong labels that
+    advice rests on.
+    """
+    rows = predictions["row"].to_numpy()
+    right = predictions["predicted"].to_numpy() == data.labels[rows]
+    trained, suspect = predictions["trained"].to_numpy(), wrong[rows] >= WRONG_FROM
+    inside, outside = right[trained], right[~trained]
+    gap = Estimate(value=np.nan, low=np.nan, high=np.nan)
+    if min(len(inside), len(outside)) >= FEWEST_ROWS:
+        gap = _gap_over_rows(inside.astype(float), outside.astype(float))
+    return _judged(
+        "predictions",
+        gap,
+        accuracies=(_mean(inside), _mean(outside)),
+        suspects=(_mean(right[trained & suspect]), _mean(right[~trained & suspect])),
+        expected=expected,
+    )
+
+
+def _gap_over_rows(inside: Floats, outside: Floats) -> Estimate:
+    draws = resampled(lambda rows: float(inside[rows].mean()), len(inside))
+    others = resampled(lambda rows: float(outside[rows].mean()), len(outside), seed=1)
+    low, high = np.quantile(draws - others, [0.025, 0.975])
+    return Estimate(value=float(inside.mean() - outside.mean()), low=float(low), high=float(high))
+
+
+def judge_trainings(answers: Answers, wrong: Floats, expected: float) -> Verdict:
+    """Judge a training that was repeated on complementary halves by its answers; the gap's interval is over rounds.
+
+    ``wrong`` and ``expected`` as in ``judge_predictions``.
+    """
+    parts, suspect = decompose(answers, wrong), wrong >= WRONG_FROM
+    return _judged(
+        "program",
+        parts.gap,
+        accuracies=(parts.train_accuracy.value, parts.held_out_accuracy.value),
+        suspects=(_mean(answers.right[answers.trained & suspect]), _mean(answers.right[~answers.trained & suspect])),
+        expected=expected,
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _judged(
+    source: str, gap: Estimate, *, accuracies: tuple[float, float], suspects: tuple[float, float], expected: float
+) -> Verdict:
+    """Decide by where the gap's interval lies, then by what the labels are like.
+
+    A model whose gap is above 3 points for certain memorizes: retrain it with regularization. One whose gap is below
+    for certain does not: then mend the labels if 5 % of them or more are expected to be wrong, else keep it.
+    """
+    if not np.isfinite(gap.low) or gap.low <= GAP <= gap.high:
+        verdict = UNCLEAR
+    elif gap.low > GAP:
+        verdict = "retrain"
+    else:
+        verdict = "fix_labels" if expected >= MANY_WRONG else "keep"
+    return Verdict(
+        verdict=verdict,
+        source=source,
+        trained_accuracy=accuracies[0],
+        held_out_accuracy=accuracies[1],
+        gap=gap,
+        fitted_suspects=suspects[0],
+        repeated_suspects=suspects[1],
+        expected_wrong=expected,
+    )

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from phasemap.auditing.estimates import Estimate, of_draws, of_shares
-from phasemap.auditing.trainings import Rows, Trainer, make_study, trial_table
+from phasemap.auditing.trainings import Rows, Trainer, trial_table
 
 FRACTIONS = (0.0625, 0.125, 0.25, 0.5, 0.75, 0.875)
 FEWEST_TRAINED = 20
@@ -62,7 +62,7 @@ def measure_learning(trainer: Trainer, rows: Rows, *, seeds: int) -> LearningCur
     """Train on rising fractions of the rows, groups whole and classes balanced."""
     classes = len(np.unique(rows.labels))
     enough = [f for f in FRACTIONS if f * len(rows.labels) >= max(FEWEST_TRAINED, 2 * classes)]
-    study = make_study(
+    study = trainer.training.study(
         "learning", rows, seeds=seeds, axes={"data_fraction": enough}, question="What would more rows bring?"
     )
     trials = trial_table(trainer.run(study), study)

@@ -1,4 +1,4 @@
-"""Memorization scores of rows, the decomposition of training accuracy that they give, and what an outsider can tell.
+"""What many trainings answer to every row; from it memorization, what accuracy is made of, what an outsider can tell.
 
 The score (Feldman & Zhang 2020, arXiv 2008.03703, equation 1) is the probability that a network answers a row by its
 given label when it was trained on it, minus that when it was held out. Over balanced complementary halves its mean is
@@ -11,16 +11,53 @@ audit's own trainings, all but those of the attacked network's round.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
-from phasemap.auditing.answers import Answers, Floats
-from phasemap.auditing.estimates import Estimate, of_rounds, of_shares
+from phasemap.auditing.estimates import Estimate, Floats, of_rounds, of_shares
+from phasemap.tasks.dataset import Ints
+
+Bools = NDArray[np.bool_]
 
 ENOUGH_TRAININGS = 200
 """Trainings from which on claims about single rows are made (half of them per side: errors of at most 0.07)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The answers of T trainings to n rows with C classes, against the labels that they were given."""
+
+    trained: Bools  # (T, n) whether the row was trained on
+    right: Bools  # (T, n) whether the answer is the given label
+    log_odds: NDArray[np.float32]  # (T, n) log p / (1 - p) of the given label
+    held_out: NDArray[np.float32]  # (n, C) mean probabilities of the trainings that had not seen the row
+
+
+def collect(labels: Ints, n_classes: int, trainings: Iterable[tuple[Bools, NDArray[np.float32]]]) -> Answers:
+    """Put together what trainings answer to all n rows: each which rows it saw (n,), and log probabilities (n, C)."""
+    n, every = len(labels), np.arange(len(labels))
+    trained, right, odds = [], [], []
+    sums = np.zeros((n, n_classes), dtype=np.float32)
+    counts = np.zeros(n, dtype=np.float32)
+    for inside, logs in trainings:
+        given = logs[every, labels].astype(np.float64)
+        trained.append(inside)
+        right.append(logs.argmax(axis=1) == labels)
+        odds.append(log_odds(given).astype(np.float32))
+        sums[~inside] += np.exp(logs[~inside])
+        counts += ~inside
+    with np.errstate(invalid="ignore"):
+        held_out = sums / counts[:, None]
+    return Answers(trained=np.array(trained), right=np.array(right), log_odds=np.array(odds), held_out=held_out)
+
+
+def log_odds(log_probability: Floats) -> Floats:
+    """Return log p / (1 - p) from log p, finite also where p rounds to 1 (Carlini et al. 2022, section VI-A)."""
+    return log_probability - np.log(np.maximum(-np.expm1(log_probability), 1e-12))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +125,7 @@ def _parts(answers: Answers, pair: slice, wrong: Floats) -> tuple[float, float, 
 FALSE_POSITIVES = 0.01
 FEWEST_SHADOWS = 64  # networks on a side, below which one variance serves all rows (the paper's section VI-C)
 FEWEST_ROUNDS = 4
+FEWEST_SIDES = 3  # trainings that saw a row, and as many that did not: one of them is attacked
 MOST_ROUNDS = 50  # attacked
 LEAST_DEVIATION = 1e-6
 
@@ -99,6 +137,21 @@ def exposure(answers: Answers) -> Estimate:
         return of_shares([])
     members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
     return of_shares([_attacked(answers, pair, members, others) for pair in found[:MOST_ROUNDS]])
+
+
+def attack(answers: Answers) -> tuple[Estimate, str]:
+    """Return the exposure of trainings on any subsets, a mean over them, and by which attack.
+
+    LiRA where each row has three trainings or more on either side, else a threshold on the log-odds (Yeom et al. 2018,
+    arXiv 1709.01604), which tells less.
+    """
+    inside, n = answers.trained.sum(axis=0), len(answers.trained)
+    if min(inside.min(), (n - inside).min()) >= FEWEST_SIDES:
+        members, others = _Sums.of(answers, answers.trained), _Sums.of(answers, ~answers.trained)
+        return of_shares([_attacked(answers, slice(t, t + 1), members, others) for t in range(n)]), "lira"
+    mixed = [t for t in range(n) if 0 < answers.trained[t].sum() < answers.trained.shape[1]]
+    found = [true_positive_rate(answers.log_odds[t].astype(np.float64), answers.trained[t]) for t in mixed]
+    return of_shares(found), "threshold"
 
 
 @dataclass(frozen=True, slots=True)

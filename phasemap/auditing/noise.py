@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.answers import Floats
-from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
 from phasemap.auditing.reading import Table, read_frame
 from phasemap.results.folder import write_text
@@ -113,6 +112,12 @@ class NoiseRate:
         """The lowest and highest share that may be."""
         return (0.0, self.bound) if self.point is None else (self.point.low, self.point.high)
 
+    @classmethod
+    def declared(cls, bound: float, clear: Estimate) -> NoiseRate:
+        """Return the rate of clear rows as that of all, as declared, within the bound."""
+        value, low, high = (min(end, bound) for end in (clear.value, clear.low, clear.high))
+        return cls(bound=bound, point=Estimate(value=value, low=low, high=high), basis="declared_model")
+
     def as_json(self) -> dict[str, Any]:
         """Return what audit.json holds."""
         point = None if self.point is None else self.point.as_json()
@@ -201,8 +206,7 @@ def noise_rate(
         codes = rater_codes(table.raters, data.classes)
         return NoiseRate(bound=bound, point=from_raters(data.labels, codes, data.n_classes), basis="raters")
     if declared is not None:
-        value, low, high = (min(end, bound) for end in (declared.value, declared.low, declared.high))
-        return NoiseRate(bound=bound, point=Estimate(value=value, low=low, high=high), basis="declared_model")
+        return NoiseRate.declared(bound, declared)
     return NoiseRate(bound=bound, point=None, basis="none")
 
 

@@ -44,18 +44,18 @@ class Prices:
 class Options:
     """One audit: the data, and what is to be done with them."""
 
-    data: Path
+    data: Path | None  # None: predictions alone
     columns: Columns
     output: Path
     encoding: str = "utf-8"
     budget_minutes: float = 5.0
     language: str = "en"
-    regularizer: str = "weight_decay"
+    regularizer: str | None = None  # of the small network; None: weight decay
     noise_model: str | None = None
     verify_sheet: int | None = None
     verified: Path | None = None
     predictions: Path | None = None
-    estimator: str | None = None
+    program: str | None = None  # what is trained, in place of the small network
     embed_rows: bool = False
     prices: Prices = field(default_factory=Prices)
 

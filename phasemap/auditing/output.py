@@ -14,13 +14,16 @@ import pandas as pd
 
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.decision import ACTIONS, UNCLEAR, Decision
-from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
+from phasemap.auditing.decision import UNCLEAR, Decision
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
 from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
+from phasemap.auditing.options import Options
 from phasemap.auditing.page import page_html
+from phasemap.auditing.predictions import Told
 from phasemap.auditing.reading import read_table
+from phasemap.auditing.response import AS_IT_IS
 from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
 from phasemap.results.folder import write_text
@@ -30,7 +33,6 @@ AHEAD = (1.0, 1.5, 2.0, 4.0)  # times the rows, on the learning curve
 TOP_ROWS = 25  # on the page
 SCORE_BINS = 20
 VERIFY_ROWS = 100
-PAID = tuple(action for action in ACTIONS if action != "nothing")
 
 
 def content_of(found: Findings) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def content_of(found: Findings) -> dict[str, Any]:
         "options": found.options.as_json(),
         "data": _data(found),
         "notices": [notice.as_json() for notice in found.notices],
-        "network": {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current},
+        "network": _network(found),
         "memorization": _memorization(found),
         "suspects": {
             "file": "suspects.csv",
@@ -70,6 +72,13 @@ def content_of(found: Findings) -> dict[str, Any]:
     document["stages"] = _stages(found)
     plain: dict[str, Any] = _plain(document)
     return plain
+
+
+def _network(found: Findings) -> dict[str, Any]:
+    """Say what was trained: what the user named, or the audit's own network."""
+    if found.options.program is not None:
+        return {"kind": "own", "name": found.options.program}
+    return {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current}
 
 
 def _data(found: Findings) -> dict[str, Any]:
@@ -122,7 +131,7 @@ def _response(found: Findings) -> dict[str, Any]:
     columns = ["corruption", response.regularizer, "phase", "subphase"]
     accuracies = ["test_accuracy", "memorized_accuracy", "recovered_accuracy"]
     return {
-        "regularizer": response.regularizer,
+        "regularizer": None if response.regularizer == AS_IT_IS else response.regularizer,
         "current": response.current,
         "recommended": response.recommended,
         "gain": response.gain.as_json(),
@@ -130,12 +139,8 @@ def _response(found: Findings) -> dict[str, Any]:
         "generalized_from": response.generalized,
         "curve": response.curve(response.current),
         "map": response.points[columns + accuracies].to_dict(orient="records"),
-        "run": f"trainings/{next(iter(_response_folder(found)))}",
+        "run": f"trainings/{response.run}",
     }
-
-
-def _response_folder(found: Findings) -> list[str]:
-    return sorted(path.name for path in (found.options.output / "trainings").glob("response-*"))
 
 
 def _next_sizes(learning: LearningCurve) -> list[dict[str, Any]]:
@@ -169,7 +174,8 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
-    best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)
+    done = [action for action in decision.net if action != "nothing"]
+    best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
     return [
         {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": memorizes, "harmful_share": harmful},
         {
@@ -251,6 +257,97 @@ def write_findings(found: Findings) -> dict[str, Any]:
     return content
 
 
+UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
+
+
+def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
+    """Return what audit.json holds of an audit of predictions alone."""
+    found, parts = told.rounds, told.decomposition
+    sizes = np.bincount(found.labels, minlength=len(found.classes))
+    expected, cautious = (min(float(p.mean()), told.noise.bound) for p in (told.probability, told.cautious))
+    score = dict(zip(found.rows, told.scores.score, strict=True))
+    top = [{**row, "memorization": score[row["row"]]} for row in told.suspects.head(TOP_ROWS).to_dict(orient="records")]
+    rate = told.noise.point or Estimate(value=cautious, low=0.0, high=told.noise.bound)
+    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
+    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
+    document = {
+        "schema": SCHEMA,
+        "phasemap": __version__,
+        "options": options.as_json(),
+        "network": {"kind": "predictions"},
+        "data": {
+            "rows": len(found.rows),
+            "judged": int(told.judged.sum()),
+            "on_both_sides": int(told.both.sum()),
+            "classes": {name: int(size) for name, size in zip(found.classes, sizes, strict=True)},
+            "trainings": len(found.trained),
+        },
+        "notices": [],
+        "memorization": {
+            **{name: getattr(parts, name).as_json() for name in type(parts).__slots__},
+            "trainings": len(found.trained),
+            "largest_standard_error": _largest(told.scores.error),
+            "claims_about_single_rows": len(found.trained) >= ENOUGH_TRAININGS,
+        },
+        "suspects": {
+            "file": "suspects.csv",
+            "rows": len(told.suspects),
+            "wrong": int((told.probability >= WRONG_FROM).sum()),
+            "expected_wrong_share": expected,
+            "cautious_wrong_share": cautious,
+            "top": top,
+        },
+        "noise_rate": told.noise.as_json(),
+        "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
+        "calibration": {
+            "expected_error": told.calibration.as_json(),
+            "confidence": told.confidence,
+            "accuracy": told.accuracy,
+        },
+        "cannot_tell": list(UNKNOWN),
+        "headlines": [
+            {
+                "question": "memorizing",
+                "estimate": parts.gap.as_json(),
+                "sentence": memorizes,
+                "harmful_share": harmful,
+            },
+            {
+                "question": "wrong_share",
+                "estimate": rate.as_json(),
+                "sentence": "wrong_share" if told.noise.point is None else "wrong_share_declared",
+                "bound": told.noise.bound,
+                "rate": rate.value,
+                "unit": "percent",
+            },
+            {
+                "question": "calibrated",
+                "estimate": told.calibration.as_json(),
+                "sentence": "calibrated",
+                "confidence": told.confidence,
+                "accuracy": told.accuracy,
+            },
+        ],
+    }
+    plain: dict[str, Any] = _plain(document)
+    return plain
+
+
+def _largest(errors: Floats) -> float:
+    return float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan
+
+
+def write_rounds(told: Told, options: Options) -> dict[str, Any]:
+    """Write what predictions alone tell into the audit's folder and return what audit.json holds."""
+    folder, content = options.output, content_of_rounds(told, options)
+    _csv(folder / SUSPECTS, told.suspects)
+    columns = {"row": told.rounds.rows, "memorization": told.scores.score, "standard_error": told.scores.error}
+    _csv(folder / SCORES, pd.DataFrame(columns))
+    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / PAGE, page_html(content, options.language, {}))
+    return content
+
+
 def _scores(found: Findings) -> pd.DataFrame:
     """Return the memorization score of each row that was used, with its standard error."""
     columns = {"row": found.used, "memorization": found.scores.score, "standard_error": found.scores.error}
@@ -261,6 +358,7 @@ def _rows(found: Findings, content: dict[str, Any]) -> dict[int, str]:
     """Return the contents of the rows that the page lists; none unless they were asked for."""
     if not found.options.embed_rows:
         return {}
+    assert found.options.data is not None
     features = read_table(found.options.data, found.options.columns, found.options.encoding).features
     rows = [int(row["row"]) for row in content["suspects"]["top"]]
     if isinstance(features, pd.DataFrame):

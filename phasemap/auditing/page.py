@@ -21,6 +21,7 @@ from phasemap.auditing.charts import (
     with_interval,
 )
 from phasemap.auditing.messages import texts
+from phasemap.auditing.response import AS_IT_IS
 from phasemap.phases.marks import MARKS
 from phasemap.phases.strokes import STROKES
 
@@ -37,7 +38,9 @@ def page_html(content: Content, language: str, rows: Mapping[int, str]) -> str:
         f"default-src 'none'; style-src 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'"
     )
-    title = html.escape(page.say("title", name=Path(content["options"]["data"]).name))
+    title = html.escape(
+        page.say("title", name=Path(content["options"]["data"] or content["options"]["predictions"]).name)
+    )
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">'
@@ -52,7 +55,7 @@ def summary(content: Content, language: str) -> str:
     page = _Page(content, language, {})
     lines = []
     for headline in content["headlines"]:
-        number, interval = page.number(headline["estimate"])
+        number, interval = page.number(headline["estimate"], headline.get("unit", "points"))
         lines.append(f"{page.say(headline['question'])}  {number}{f' ({interval})' if interval else ''}")
         lines.append(f"  {page.sentence(headline)}")
     return "\n".join(lines)
@@ -65,53 +68,64 @@ class _Page:
         self.content, self.language, self.rows = content, language, rows
         found = texts(language)
         self.texts, self.actions = found["page"], found["actions"]
+        self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
 
     def say(self, code: str, **values: Any) -> str:
         return self.texts[code].format(**values)
 
     def body(self) -> str:
-        sections = (
-            self._lead(), self._headlines(), self._notices(), f"<h2>{self.say('evidence')}</h2>",
-            self._decomposition(), self._suspects(), self._self_check(), self._noise(), self._response(),
-            self._learning(), self._exposure(), self._model(), self._decision(), self._stages(), self._foot(),
-        )  # fmt: skip
-        return "\n".join(filter(None, sections))
+        first = [self._lead(), self._headlines(), self._notices()]
+        evidence = f"<h2>{self.say('evidence')}</h2>"
+        if self.alone:
+            parts = [self._unknown(), evidence, self._decomposition(), self._suspects(), self._noise(),
+                     self._exposure(), self._calibration()]  # fmt: skip
+        else:
+            parts = [evidence, self._decomposition(), self._suspects(), self._self_check(), self._noise(),
+                     self._response(), self._learning(), self._exposure(), self._model(), self._decision(),
+                     self._stages()]  # fmt: skip
+        return "\n".join(filter(None, [*first, *parts, self._foot()]))
 
     # the first screen
 
     def _lead(self) -> str:
-        data = self.content["data"]
+        data, network = self.content["data"], self.content["network"]
+        if self.alone:
+            values = {**data, "classes": len(data["classes"])}
+            return f'<p class="lead">{html.escape(self.say("lead_predictions", **values))}</p>'
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
         text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
-        return f'<p class="lead">{html.escape(text)}</p>'
+        speaks = self.say(f"speaks_{network['kind']}", name=network.get("name"), width=network.get("width"))
+        return f'<p class="lead">{html.escape(f"{text} {speaks}")}</p>'
 
     def _headlines(self) -> str:
         cards = []
         for headline in self.content["headlines"]:
-            number, interval = self.number(headline["estimate"])
+            number, interval = self.number(headline["estimate"], headline.get("unit", "points"))
             cards.append(
                 f'<section class="card"><h2>{self.say(headline["question"])}</h2><p class="number">{number}</p>'
                 f'<p class="interval">{interval}</p><p>{html.escape(self.sentence(headline))}</p></section>'
             )
         return f'<div class="cards">{"".join(cards)}</div>'
 
-    def number(self, estimate: Mapping[str, float | None]) -> tuple[str, str]:
-        """Return an accuracy difference in points, and its interval."""
+    def number(self, estimate: Mapping[str, float | None], unit: str) -> tuple[str, str]:
+        """Return a difference of accuracies in points, or a share in percent, and its interval."""
         if estimate["value"] is None:
             return self.say("no_number"), ""
-        points = self.say("points", value=in_points(estimate["value"]))
-        return points, self.say("range", low=in_points(estimate["low"]), high=in_points(estimate["high"]))
+        range_ = "range" if unit == "points" else "possible"
+        return self.say(unit, value=in_points(estimate["value"])), self.say(
+            range_, low=in_points(estimate["low"]), high=in_points(estimate["high"])
+        )
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
-        response = self.content["corruption_response"]
+        shares = {name: percent(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
+        response = self.content.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
         values = {
+            **shares,
             "harmful": percent(headline.get("harmful_share")),
-            "rate": percent(headline.get("rate")),
-            "bound": percent(headline.get("bound")),
             "spend": money(headline.get("spend")),
             "verify": headline.get("verify"),
             "action": self.actions.get(headline.get("action", ""), ""),
-            "regularizer": response["regularizer"].replace("_", " "),
+            "regularizer": (response["regularizer"] or "").replace("_", " "),
             "current": f"{response['current']:g}",
             "recommended": f"{response['recommended']:g}",
         }
@@ -139,7 +153,7 @@ class _Page:
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
         rows = [(self.say(name), with_interval(found[name])) for name in names]
         single = self._text(
-            "single_rows",
+            "single_rows_unknown" if found["largest_standard_error"] is None else "single_rows",
             error=f"{found['largest_standard_error'] or 0:.2f}",
             trainings=found["trainings"],
             allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
@@ -149,7 +163,7 @@ class _Page:
     def _suspects(self) -> str:
         found = self.content["suspects"]
         shares = {name: percent(found[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
-        text = self._text("suspects_text", wrong=found["wrong"], **shares)
+        text = self._text(f"suspects_text{self.alone}", wrong=found["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
         for row in found["top"]:
@@ -170,7 +184,8 @@ class _Page:
         noise = self.content["noise_rate"]
         point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
         bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
-        return self._section("noise_rate", bound + self._text(f"basis_{noise['basis']}", point=point))
+        code = f"basis_{noise['basis']}{self.alone if noise['point'] is None else ''}"
+        return self._section("noise_rate", bound + self._text(code, point=point))
 
     def _response(self) -> str:
         found = self.content["corruption_response"]
@@ -183,28 +198,32 @@ class _Page:
                 line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
             )
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
-        regularizer = found["regularizer"].replace("_", " ")
+        regularizer = (found["regularizer"] or "").replace("_", " ")
+        code = "response_stay" if found["recommended"] == found["current"] else "response_advice"
         advice = self._text(
-            "response_stay" if found["recommended"] == found["current"] else "response_advice",
+            code if regularizer else "response_own",
             regularizer=regularizer,
             recommended=f"{found['recommended']:g}",
             current=f"{found['current']:g}",
             gain=with_interval(found["gain"]),
         )
         text = self._text("response_text", loss=with_interval(found["loss_per_noise"], 1, 2))
-        heading = self.say("map", regularizer=regularizer, level=percent(found["generalized_from"]))
+        heading = self.say(
+            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(found["generalized_from"])
+        )
         title = f"<h4>{html.escape(heading)}</h4>"
         return self._section("response", text + chart + advice + title + self._map(found))
 
     def _map(self, found: Content) -> str:
-        name = found["regularizer"]
+        name = found["regularizer"] or AS_IT_IS
         rates = sorted({cell["corruption"] for cell in found["map"]})
         levels = sorted({cell[name] for cell in found["map"]}, reverse=True)
         cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
         rows = []
         for level in levels:
             marks = "".join(phase_cell(cells[rate, level]) for rate in rates)
-            rows.append(f"<tr><th scope='row'>{name.replace('_', ' ')} {level:g}</th>{marks}</tr>")
+            head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
+            rows.append(f"<tr><th scope='row'>{head}</th>{marks}</tr>")
         heads = "".join(f"<th scope='col'>{100 * rate:.0f} %</th>" for rate in rates)
         used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
         legend = "".join(
@@ -228,7 +247,18 @@ class _Page:
 
     def _exposure(self) -> str:
         rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
-        return self._section("exposure", self._text("exposure_text", rate=with_interval(rate) + " %"))
+        code = "exposure_threshold" if self.content["exposure"].get("attack") == "threshold" else "exposure_text"
+        return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
+
+    def _calibration(self) -> str:
+        found = self.content["calibration"]
+        shares = {name: percent(found[name]) for name in ("confidence", "accuracy")}
+        text = self._text("calibration_text", error=with_interval(found["expected_error"]), **shares)
+        return self._section("calibration", text)
+
+    def _unknown(self) -> str:
+        items = "".join(f"<li>{html.escape(self.say(f'unknown_{code}'))}</li>" for code in self.content["cannot_tell"])
+        return self._section("unknown", f"<ul>{items}</ul>")
 
     def _model(self) -> str:
         model = self.content["model"]

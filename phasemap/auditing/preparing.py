@@ -31,6 +31,7 @@ class Prepared:
     classes: tuple[str, ...]  # (C,) as in the file
     groups: Ints | None  # (n,) rows of one group are never split; None where each row is its own
     notices: tuple[Notice, ...]
+    source: str = ""  # the file
 
     @property
     def n_classes(self) -> int:
@@ -55,6 +56,7 @@ def prepare(table: Table) -> Prepared:
         classes=tuple(map(str, classes)),
         groups=groups,
         notices=(*notices, *more, *_sorted(labels)),
+        source=table.source,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing.estimates import Estimate, of_rounds, of_shares
-from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Rows, Trainer, make_study, trial_table
+from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Network, Rows, Trainer, Training, trial_table
 from phasemap.diagram.tables import derive
 from phasemap.study.spec import PhaseRule, Study
 
@@ -21,7 +21,8 @@ LEVELS: Mapping[str, tuple[float, ...]] = {
     "dropout": (0.0, 0.2, 0.5),
     "width": (32, WIDTH, 512),
 }
-CURRENT: Mapping[str, float] = {"weight_decay": WEIGHT_DECAY, "dropout": 0.0, "width": WIDTH}
+CURRENT: Mapping[str, float] = {"weight_decay": WEIGHT_DECAY, "dropout": 0.0, "width": WIDTH, "as_it_is": 0.0}
+AS_IT_IS = "as_it_is"  # in the place of a regularizer: the one level of a training of the user's own
 SLOPE_UP_TO = 0.25  # of added noise: the slope at small rates is what cleaning acts on
 GENERALIZED_SHARE = 0.9  # of the way from chance to the best held-out accuracy without added noise
 
@@ -30,12 +31,13 @@ GENERALIZED_SHARE = 0.9  # of the way from chance to the best held-out accuracy 
 class Response:
     """The robustness curves of the data: held-out, memorized and recovered accuracy over rate and regularization."""
 
-    regularizer: str
+    regularizer: str  # of LEVELS, or AS_IT_IS
     current: float
     recommended: float
     trials: pd.DataFrame  # one row a training: round, corruption, the regularizer, effective rate and accuracies
     points: pd.DataFrame  # one row a cell of the map, with its phase
     generalized: float  # the held-out accuracy from which on a cell counts as generalizing
+    run: str = ""  # the name of the map's study
 
     def curve(self, level: float) -> list[dict[str, Any]]:
         """Return the accuracies over the rates at one level of the regularizer."""
@@ -94,26 +96,19 @@ class Response:
         return of_rounds(self.gains(self.recommended, self.rounds[1::2]))
 
 
-def measure_response(
-    trainer: Trainer, rows: Rows, regularizer: str, *, n_rounds: int, rates: Sequence[float] = RATES
-) -> Response:
+def measure_response(trainer: Trainer, rows: Rows, regularizer: str, *, n_rounds: int) -> Response:
     """Train over rates of corruption and levels of a regularizer, and label the map by thresholds above chance.
 
     The map has few rounds; its row at the current level and its column without corruption, which decisions rest on,
-    have ``n_rounds``.
+    have ``n_rounds``. A training of the user's own has no regularizer that is known: it is trained as it is.
     """
-    current, levels = CURRENT[regularizer], LEVELS[regularizer]
-    question = "What do wrong labels do, and which regularization bears them?"
-
-    def study_of(name: str, rates: Sequence[float], at: Sequence[float], number: int) -> Study:
-        axes = {"corruption": rates, regularizer: at}
-        return make_study(name, rows, seeds=2 * number, axes=axes, question=question)
-
-    study = study_of("response", RATES, levels, min(n_rounds, MAP_ROUNDS))
-    others = [study_of("rates", RATES[1:], [current], n_rounds), study_of("levels", RATES[:1], levels, n_rounds)]
+    if not isinstance(trainer.training, Network):
+        regularizer = AS_IT_IS
+    study, *others = _studies(trainer.training, rows, regularizer, n_rounds)
     folder = trainer.run(study)
     tables = [trial_table(folder, study), *(trial_table(trainer.run(other), other) for other in others)]
-    trials = _rounds_of(pd.concat(tables, ignore_index=True)).drop_duplicates("trial_id", ignore_index=True)
+    found = [table.assign(**{AS_IT_IS: CURRENT[AS_IT_IS]}) for table in tables]
+    trials = _rounds_of(pd.concat(found, ignore_index=True)).drop_duplicates("trial_id", ignore_index=True)
     clean = trials[trials["corruption"] == 0].groupby(regularizer)["test_accuracy"].mean()
     chance = float(np.bincount(rows.labels).max() / len(rows.labels))
     level = chance + GENERALIZED_SHARE * max(float(clean.max()) - chance, 0.0)
@@ -124,10 +119,29 @@ def measure_response(
         current=CURRENT[regularizer],
         recommended=CURRENT[regularizer],
         trials=trials,
-        points=derive(folder, labelled).points,
+        points=derive(folder, labelled).points.assign(**{AS_IT_IS: CURRENT[AS_IT_IS]}),
         generalized=level,
+        run=study.name,
     )
     return with_recommendation(response)
+
+
+def _studies(training: Training, rows: Rows, regularizer: str, n_rounds: int) -> list[Study]:
+    """Return the study of the map, and those with more rounds of a part of it."""
+
+    def study_of(name: str, rates: Sequence[float], at: Sequence[float], number: int) -> Study:
+        axes = {"corruption": rates} | ({} if regularizer == AS_IT_IS else {regularizer: at})
+        question = "What do wrong labels do, and which regularization bears them?"
+        return training.study(name, rows, seeds=2 * number, axes=axes, question=question)
+
+    if regularizer == AS_IT_IS:
+        return [study_of("response", RATES, [], n_rounds)]
+    current, levels = [CURRENT[regularizer]], LEVELS[regularizer]
+    return [
+        study_of("response", RATES, levels, min(n_rounds, MAP_ROUNDS)),
+        study_of("rates", RATES[1:], current, n_rounds),
+        study_of("levels", RATES[:1], levels, n_rounds),
+    ]
 
 
 def _labelled(study: Study, level: float) -> Study:

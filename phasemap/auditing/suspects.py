@@ -26,8 +26,8 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from phasemap.auditing.answers import Bools, Floats
-from phasemap.auditing.estimates import Estimate, of_draws, resampled, share
+from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled, share
+from phasemap.auditing.memorization import Bools
 from phasemap.tasks.dataset import Ints
 
 NEIGHBOURS = 10

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from phasemap.cli.run import interrupt_on_terminate
 from phasemap.cli.shared import guarded, json_option, log_to_stderr, print_result, verbose_option
+from phasemap.study.errors import UserError
 
 MONEY = click.FloatRange(min=0, min_open=True)
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--label", metavar="COLUMN", required=True, help="The labels: a column; for arrays a name or a .npy file."
 )
@@ -29,8 +31,8 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--cost", metavar="COLUMN", help="What the review of each row costs.")
 @click.option("--drop", metavar="COLUMN", multiple=True, help="A column to leave out.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
-@click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]), default="weight_decay",
-              show_default=True, help="The second axis of the map, beside corruption.")  # fmt: skip
+@click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]),
+              help="The second axis of the map, beside corruption; default weight_decay.")  # fmt: skip
 @click.option("--noise-model", type=click.Choice(["even"]),
               help="Declare that wrong labels are as common among clear rows as among the others.")  # fmt: skip
 @click.option(
@@ -40,8 +42,11 @@ MONEY = click.FloatRange(min=0, min_open=True)
     help="Write a sheet for a person to check.",
 )
 @click.option("--verified", type=click.Path(path_type=Path), help="A sheet that a person has checked.")
-@click.option("--predictions", type=click.Path(path_type=Path), help="Your model's table: row, trained, probabilities.")
-@click.option("--estimator", metavar="MODULE:CLASS", help="Your model (scikit-learn API), to be refitted on subsets.")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), help="Your model's probabilities of rows, trained on or not."
+)
+@click.option("--program", "--estimator", "program", metavar="CODE:NAME",
+              help="Your training in place of the small network: FILE.PY:FUNCTION or MODULE:CLASSIFIER.")  # fmt: skip
 @click.option("--embed-rows", is_flag=True, help="Put the contents of the most suspect rows into the page.")
 @click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of one row's review.")
 @click.option("--cost-example", type=MONEY, default=5.0, show_default=True, help="Cost of one more labelled row.")
@@ -61,14 +66,44 @@ def audit(*, verbose: bool, **settings: Any) -> None:
     """Audit DATA: what is memorized, which labels are wrong, where to spend.
 
     DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
-    command continues an audit that was interrupted.
+    command continues an audit that was interrupted. Without DATA, --predictions of two or more trainings are audited.
     """
     if verbose:
         log_to_stderr()
-    guarded(_audit, **settings)
+    guarded(_audit, given=_given(), **settings)
 
 
-def _audit(*, as_json: bool, **settings: Any) -> None:
+ALONE = ("label", "predictions", "output", "lang", "noise_model", "as_json", "verbose")
+"""The options of an audit of predictions alone."""
+
+
+def _given() -> list[str]:
+    """Return the options that were given."""
+    context = click.get_current_context()
+    return [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+
+
+def _check_alone(given: list[str], predictions: Path | None) -> None:
+    """UserError where there are no data, and something is asked for that needs them."""
+    if predictions is None:
+        raise UserError("DATA is missing; allowed: a file of labelled data, or --predictions of two or more trainings")
+    options = {option.name: option.opts[0] for option in audit.params}
+    needing = [options[name] for name in given if name not in ALONE]
+    if needing:
+        raise UserError(f"{needing[0]} needs DATA: an audit of predictions alone has no features and trains nothing")
+
+
+def _audit_alone(options: Any) -> Any:
+    from phasemap.auditing.audit import make_output
+    from phasemap.auditing.output import write_rounds
+    from phasemap.auditing.predictions import read_rounds, tell
+
+    rounds = read_rounds(options.predictions, options.columns.label)
+    make_output(options.output)
+    return write_rounds(tell(rounds, declared=options.noise_model is not None), options)
+
+
+def _audit(*, as_json: bool, given: list[str], **settings: Any) -> None:
     from phasemap.auditing.audit import audit as run_audit
     from phasemap.auditing.output import write_findings
     from phasemap.auditing.page import summary
@@ -76,11 +111,16 @@ def _audit(*, as_json: bool, **settings: Any) -> None:
     from phasemap.running.retries import storage_errors
 
     starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
+    if settings["data"] is None:
+        _check_alone(given, settings["predictions"])
     options = _options(settings)
     interrupt_on_terminate()
     cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
     with storage_errors(RunFolder(options.output)):
-        content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
+        if options.data is None:
+            content = _audit_alone(options)
+        else:
+            content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
     text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
     print_result(content, text, as_json=as_json)
 
@@ -98,11 +138,11 @@ def _options(settings: dict[str, Any]) -> Any:
         cost=settings.pop("cost"),
         drop=settings.pop("drop"),
     )
-    data: Path = settings.pop("data")
+    data: Path | None = settings.pop("data")
     return Options(
         data=data,
         columns=columns,
-        output=settings.pop("output") or Path(f"{data.stem}-audit"),
+        output=settings.pop("output") or Path(f"{(data or settings['predictions']).stem}-audit"),
         language=settings.pop("lang"),
         budget_minutes=settings.pop("budget"),
         prices=Prices(**prices),

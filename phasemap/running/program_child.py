@@ -128,7 +128,7 @@ def load_program(work: Work) -> Callable[..., Any]:
             )
         os.chdir(folder)
         sys.path.insert(0, str(path.parent))
-        _import_libraries(b"".join(file.read_bytes() for file in source_files(path)))
+        import_libraries(path)
     try:
         return import_program(place, folder)
     except ProgramError as error:
@@ -148,9 +148,9 @@ def _folder(program: Program, host: str) -> Path:
     )
 
 
-def _import_libraries(text: bytes) -> None:
-    """Import torch before the first trial is seeded, also for a program that imports it later."""
-    if LIBRARIES.search(text):
+def import_libraries(path: Path) -> None:
+    """Import torch before a trial is seeded, also for a program that imports it later."""
+    if LIBRARIES.search(b"".join(file.read_bytes() for file in source_files(path))):
         import_torch()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap.study.conditions import Kind
 from phasemap.tasks.streams import stream, stream_key
 from phasemap.training.program_labels import Corrupted, corrupted, scored
+from phasemap.training.program_rows import AuditedRows
 from phasemap.training.program_state import (
     dumped,
     loaded,
@@ -26,6 +27,7 @@ from phasemap.training.program_values import checked_number, checked_step, check
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 SAVE_SECONDS = 20.0
 
@@ -53,7 +55,8 @@ class Record:
 class TrialContext:
     """One trial, as its program sees it.
 
-    ``settings`` are the resolved values by name, ``device`` is where to train (``cpu``, ``cuda``).
+    ``settings`` are the resolved values by name, ``device`` is where to train (``cpu``, ``cuda``). ``rows`` are what an
+    audit gives it to train on; None in a study, where programs have data of their own.
     """
 
     def __init__(
@@ -64,11 +67,13 @@ class TrialContext:
         device: str = "cpu",
         quantities: Mapping[str, Kind] | None = None,
         surroundings: Surroundings = Surroundings(),
+        rows: AuditedRows | None = None,
     ) -> None:
-        self.seed, self.settings, self.device = seed, dict(settings), device
+        self.seed, self.settings, self.device, self.rows = seed, dict(settings), device, rows
         self.record = Record()
+        self.surroundings = surroundings
+        self.answers: NDArray[np.float32] | None = None  # (n, C) to the rows of an audit
         self._quantities = dict(quantities or {})  # none: the first report tells
-        self._surroundings = surroundings
         self._streams: dict[str, np.random.Generator] = {}
         self._torch_streams: dict[str, torch.Generator] = {}
         self._saved = loaded(surroundings.saved) if surroundings.saved else None
@@ -133,8 +138,8 @@ class TrialContext:
         first = self._continue(state) if state is not None else 1
         for step in range(first, n + 1):
             yield step
-            self._surroundings.on_progress(step / n)
-            if state is not None and (self.save_due or (step == n and self._surroundings.save_end)):
+            self.surroundings.on_progress(step / n)
+            if state is not None and (self.save_due or (step == n and self.surroundings.save_end)):
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:
@@ -162,14 +167,14 @@ class TrialContext:
     @property
     def save_due(self) -> bool:
         """Whether ``save`` would keep a state now: for one that takes long to put together."""
-        surroundings = self._surroundings
+        surroundings = self.surroundings
         return surroundings.save is not None and time.monotonic() - self._last_save >= surroundings.save_seconds
 
     def _keep(self, content: Mapping[str, Any]) -> None:
-        assert self._surroundings.save is not None
+        assert self.surroundings.save is not None
         record = {"steps": self.record.steps, "curves": self.record.curves, "facts": self.record.facts}
         states = random_states(self._streams, self._torch_streams)
-        self._surroundings.save(dumped({**content, "record": record, "random": states}))
+        self.surroundings.save(dumped({**content, "record": record, "random": states}))
         self._last_save = time.monotonic()
 
     def _resume(self, saved: Mapping[str, Any]) -> None:
@@ -220,6 +225,15 @@ class TrialContext:
     ) -> dict[str, float]:
         """Return the five accuracies, for ``report``; predictions are classes (B,) or scores (B, C)."""
         return scored(labels, train_predictions, test_predictions, test_labels)
+
+    def answer(self, predictions: Any, classes: Sequence[int] | None = None) -> None:
+        """Answer every row of an audit, by classes (n,) or probabilities (n, C); ``classes`` names some columns' (K,).
+
+        ValueError for what is neither, and in a study, which asks for none.
+        """
+        if self.rows is None:
+            raise ValueError("answer: only audits have rows that ask for answers; in a study: trial.report")
+        self.answers = self.rows.probabilities(predictions, classes)
 
     def close(self) -> None:
         """Remove the trial's folder."""

@@ -62,7 +62,7 @@ def corrupted(
         raise ValueError(f"corrupt: kind {kind} looks at the inputs; needed: inputs=...")
     if kind == "asymmetric" and (np.zeros(0) if matrix is None else np.asarray(matrix)).shape != (n_classes, n_classes):
         raise ValueError(f"corrupt: kind asymmetric needs matrix of shape ({n_classes}, {n_classes})")
-    features = np.zeros((len(truth), 1), np.float32) if inputs is None else _array(inputs).reshape(len(truth), -1)
+    features = np.zeros((len(truth), 1), np.float32) if inputs is None else array_of(inputs).reshape(len(truth), -1)
     data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
     rows = None if matrix is None else tuple(tuple(map(float, row)) for row in matrix)
     noise = Noise(kind=kind, matrix=rows, shift_by=shift_by)
@@ -81,7 +81,7 @@ def scored(labels: Corrupted, train: Any, test: Any, test_labels: Any) -> dict[s
     for what, found, known in (("train", trained, labels.truth), ("test", held_out, truth)):
         if len(found) != len(known):
             raise ValueError(f"score: {len(found)} {what} predictions for {len(known)} labels")
-    given, wrong = _array(labels.given), _array(labels.wrong)
+    given, wrong = array_of(labels.given), array_of(labels.wrong)
     right, as_given = trained == labels.truth, trained == given
     return {
         "train_accuracy": _share(as_given),
@@ -96,19 +96,20 @@ def _share(hits: NDArray[np.bool_]) -> float:
     return float(hits.mean()) if len(hits) else math.nan
 
 
-def _array(values: Any) -> NDArray[Any]:
+def array_of(values: Any) -> NDArray[Any]:
+    """Return an array, or a tensor on any device, as an array."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 
 def _labels(values: Any) -> NDArray[np.int64]:
-    found = _array(values)
+    found = array_of(values)
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu":
         raise ValueError(f"labels of shape {found.shape} and type {found.dtype}; allowed: whole numbers (B,)")
     return found.astype(np.int64)
 
 
 def _classes(values: Any) -> NDArray[np.int64]:
-    found = _array(values)
+    found = array_of(values)
     return found.argmax(axis=1) if found.ndim == 2 else found.astype(np.int64)
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from small_data import blobs
 
-from phasemap.auditing.answers import collect, log_odds, mean_probabilities, probabilities
-from phasemap.auditing.trainings import Trainer, answers_of, make_study, weights_of, write_rows
+from phasemap.auditing.memorization import collect, log_odds
+from phasemap.auditing.trainings import Network, Trainer, make_study, probabilities, write_rows
 from phasemap.results.inside import read_weights
 from phasemap.running.local import LocalRunner
 from phasemap.study.trials import expand
@@ -21,12 +21,12 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
     rows = write_rows(folder, points.astype(np.float32), labels, None)
     study = make_study("scores", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
-    return study, Trainer(folder=folder, start=LocalRunner, quiet=True).run(study)
+    return study, Trainer(folder=folder, start=LocalRunner, quiet=True).run(study), rows
 
 
 def test_answers_are_those_of_the_trained_modules(trained):
-    study, folder = trained
-    answers, trials = answers_of(folder, study), list(expand(study))
+    study, folder, rows = trained
+    answers, trials = Network().answers(folder, study, rows), list(expand(study))
     data = dataset_of(trials[0])
     expected = []
     for trial in trials:
@@ -45,16 +45,16 @@ def test_answers_are_those_of_the_trained_modules(trained):
 
 
 def test_rows_beyond_the_sample_get_the_mean_of_the_networks(trained):
-    study, folder = trained
+    study, folder, rows = trained
     asked = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    weights = list(weights_of(folder, study, 3))
+    weights = [read_weights(folder, trial.trial_id) for trial in expand(study)]
     expected = np.mean([np.exp(probabilities(w, asked)) for w in weights], axis=0)
-    np.testing.assert_allclose(mean_probabilities(asked, weights), expected, rtol=1e-5)
+    np.testing.assert_allclose(Network().of_others(folder, study, rows, asked), expected, rtol=1e-5)
     np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
 
 
 def test_training_again_trains_nothing_and_answers_the_same(trained):
-    study, folder = trained
+    study, folder, _ = trained
     before = {path: path.stat().st_mtime_ns for path in folder.shards.iterdir()}
 
     def no_runner():
@@ -70,13 +70,11 @@ def test_log_odds_are_finite_for_sure_answers():
 
 
 def test_a_network_is_counted_where_it_was_not_trained():
-    points, labels, _ = blobs(60)
-    from phasemap.tasks.dataset import Dataset
-
-    data = Dataset(name="d", inputs=points.astype(np.float32), labels=labels, n_classes=3)
-    weights = {"input": np.zeros((2, 4), dtype=np.float32), "W": np.zeros((3, 2), dtype=np.float32)}
-    found = collect(data, [(np.arange(30), weights), (np.arange(30, 60), weights)])
-    np.testing.assert_allclose(found.held_out, 1 / 3, atol=1e-6)
+    labels, first = np.arange(60) % 3, np.arange(60) < 30
+    surer = np.log(np.tile([0.5, 0.3, 0.2], (60, 1)))
+    found = collect(labels, 3, [(first, surer), (~first, np.full((60, 3), np.log(1 / 3)))])
+    np.testing.assert_allclose(found.held_out[first], 1 / 3, atol=1e-6)
+    np.testing.assert_allclose(found.held_out[~first], np.exp(surer[~first]), atol=1e-6)
     assert (found.trained.sum(axis=0) == 1).all()
 
 
@@ -85,7 +83,8 @@ def test_rows_of_a_group_are_trained_on_together_or_not_at_all(tmp_path):
     groups = np.random.default_rng(0).integers(17, size=60)
     rows = write_rows(tmp_path, points.astype(np.float32), labels, groups)
     study = make_study("grouped", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
-    answers = answers_of(Trainer(folder=tmp_path, start=LocalRunner, quiet=True).run(study), study)
+    folder = Trainer(folder=tmp_path, start=LocalRunner, quiet=True).run(study)
+    answers = Network().answers(folder, study, rows)
     for group in np.unique(groups):
         inside = answers.trained[:, groups == group]
         assert (inside == inside[:, :1]).all()

@@ -12,8 +12,7 @@ from small_data import blobs, frame_of, options_of
 
 from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
-from phasemap.auditing.decision import decide
-from phasemap.auditing.models import judge_predictions
+from phasemap.auditing.decision import decide, judge_predictions
 from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phasemap.auditing.effort import FULL_TRAININGS, Effort, choose_effort, half_seconds, kept_effort, sample
 from phasemap.auditing.preparing import Prepared
-from phasemap.auditing.trainings import FULL_TRAININGS, Effort, choose_effort, half_seconds, kept_effort, sample
 
 
 def data_of(n, n_features=64, n_classes=5, groups=None):
@@ -54,7 +54,7 @@ def test_a_sample_keeps_the_shares_of_classes_and_at_least_two_of_each():
 
 def test_an_audit_goes_on_with_the_effort_that_it_began_with(tmp_path):
     path = tmp_path / "effort.json"
-    first = kept_effort(path, "data 5", Effort(rows=100, trainings=40))
-    assert kept_effort(path, "data 5", Effort(rows=100, trainings=200)) == first
-    assert kept_effort(path, "other 5", Effort(rows=100, trainings=200)).trainings == 200
+    first = kept_effort(path, "data 5", lambda: Effort(rows=100, trainings=40))
+    assert kept_effort(path, "data 5", lambda: Effort(rows=100, trainings=200)) == first
+    assert kept_effort(path, "other 5", lambda: Effort(rows=100, trainings=200)).trainings == 200
     assert json.loads(path.read_text())["key"] == "other 5"

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from phasemap.auditing.answers import Answers
-from phasemap.auditing.memorization import exposure, true_positive_rate
+from phasemap.auditing.memorization import Answers, exposure, true_positive_rate
 
 
 def answers_with(effect, rounds=20, n=400):

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from small_data import blobs, frame_of, table_of
 
-from phasemap.auditing.models import judge_estimator, judge_predictions, load_estimator, read_predictions
+from phasemap.auditing.decision import judge_predictions
+from phasemap.auditing.predictions import read_predictions
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.trainings import write_rows
 from phasemap.study.errors import UserError
 
 
@@ -15,39 +15,6 @@ from phasemap.study.errors import UserError
 def noisy():
     points, labels, wrong = blobs(600, flips=0.2)
     return prepare(table_of(frame_of(points, labels))), wrong
-
-
-@pytest.fixture
-def rows(noisy, tmp_path):
-    data, _ = noisy
-    return write_rows(tmp_path, data.inputs, data.labels, data.groups)
-
-
-def quiet(text):
-    """Say nothing."""
-
-
-def test_an_overfitted_and_a_regularized_estimator_get_different_verdicts(noisy, rows, tmp_path):
-    _, wrong = noisy
-    tree = judge_estimator(
-        load_estimator("sklearn.tree:DecisionTreeClassifier"), rows, wrong * 1.0, 0.2, quiet, tmp_path
-    )
-    bayes = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 1.0, 0.2, quiet, tmp_path)
-    assert tree.verdict == "retrain"
-    assert tree.fitted_suspects > 0.95
-    assert bayes.verdict == "fix_labels"
-    assert bayes.fitted_suspects < 0.1
-    clean = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 0.0, 0.0, quiet, tmp_path)
-    assert clean.verdict == "keep"
-
-
-def test_a_refit_that_was_kept_is_not_repeated(noisy, rows, tmp_path):
-    _, wrong = noisy
-    estimator = load_estimator("sklearn.naive_bayes:GaussianNB")
-    first = judge_estimator(estimator, rows, wrong * 1.0, 0.2, quiet, tmp_path / "kept")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
-    assert judge_estimator(estimator, rows, wrong * 1.0, 0.2, quiet, tmp_path / "kept") == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()} == kept
 
 
 def predictions_of(data, answers, trained):
@@ -93,17 +60,3 @@ def test_predictions_that_do_not_match_the_rows_are_refused(noisy, tmp_path, spo
     spoil(predictions_of(data, data.labels, True)).to_csv(path, index=False)
     with pytest.raises(UserError, match=message):
         read_predictions(path, data)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("sklearn.tree", "is no module:Class"),
-        ("sklearn.tree:Nothing", "can't be built: AttributeError"),
-        ("nowhere:Model", "can't be built: ModuleNotFoundError"),
-        ("collections:Counter", "is no scikit-learn estimator"),
-    ],
-)
-def test_an_estimator_that_is_none_is_refused(name, message):
-    with pytest.raises(UserError, match=message):
-        load_estimator(name)
