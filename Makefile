@@ -11,7 +11,7 @@ FAST = study planning/test_packs.py tasks phases diagram representations test_ar
   figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \
   running/test_slots.py running/test_tokens.py running/test_ray_feed.py auditing/test_reading.py auditing/test_effort.py
 
-.PHONY: demo adapters test test-slow test-changed fast lint bench search-maps chaos reproduction clean
+.PHONY: demo adapters test test-slow test-changed fast docs lint bench search-maps chaos reproduction clean
 
 demo: $(VENV)/.demo
 	$(BIN)/phasemap run studies/quickstart.yaml
@@ -33,6 +33,10 @@ test-slow: $(VENV)/.dev
 # The slow tests whose record in tests/slow.json is missing or no longer true.
 test-changed: $(VENV)/.dev
 	$(BIN)/python tests/slow.py changed -- $(WORKERS)
+
+# The site, in site/: it is read without a network, and a dead link or anchor fails the build.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -68,3 +72,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.adapters: $(VENV)/.dev
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,adapters]'
 	touch $@
+
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@ $(VENV)/.demo

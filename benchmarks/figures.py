@@ -19,7 +19,7 @@ from synthetic import SEEDS, write_synthetic
 import phasemap as pm
 from phasemap.api import Run
 from phasemap.figures.static import FORMATS, save_figure
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.study.file import load_resolved, parse_study
 from phasemap.study.yaml_lines import parse_document
 

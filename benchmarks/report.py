@@ -21,7 +21,7 @@ from common import report
 from synthetic import write_synthetic
 
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.study.file import load_resolved
 
 

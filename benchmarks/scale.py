@@ -24,7 +24,7 @@ import phasemap as pm
 from phasemap.diagram.tables import derive
 from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.study.file import load_resolved, parse_study
 from phasemap.study.yaml_lines import parse_document
 

@@ -17,7 +17,7 @@ from phasemap._version import __version__
 if TYPE_CHECKING:
     from phasemap import sweeps
     from phasemap.adapters.tune import tune_callback
-    from phasemap.api import label, load_network, relabel, run
+    from phasemap.api import extend, label, load_network, relabel, run
     from phasemap.maps import PhaseDiagram
     from phasemap.runs import Run, open_run
     from phasemap.search.sampler import BoundarySampler
@@ -38,6 +38,7 @@ _HOMES = {
     "StudyError": "phasemap.study.errors",
     "UnreachableError": "phasemap.study.errors",
     "UserError": "phasemap.study.errors",
+    "extend": "phasemap.api",
     "label": "phasemap.api",
     "load_network": "phasemap.api",
     "linear": "phasemap.study.axes",
@@ -62,6 +63,7 @@ __all__ = [
     "UnreachableError",
     "UserError",
     "__version__",
+    "extend",
     "label",
     "linear",
     "load_network",

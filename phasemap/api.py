@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from phasemap.running.driver import Outcome
     from phasemap.running.runner import Runner
 
-__all__ = ["RULES", "PhaseDiagram", "Run", "execute", "label", "load_network", "open_run", "relabel", "run"]
+__all__ = ["RULES", "PhaseDiagram", "Run", "execute", "extend", "label", "load_network", "open_run", "relabel", "run"]
 
 RULES = BUILT_IN_RULES
 
@@ -95,10 +95,11 @@ def execute(
     retry_failed: bool = False,
     fresh: bool = False,
     accept_source: bool = False,
+    longer: bool = False,
     quiet: bool = False,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
-    """Run a study in a folder and say how it ended; see ``run``."""
+    """Run a study in a folder and say how it ended; see ``run`` and, for ``longer``, ``extend``."""
     from phasemap.running.driver import run_study
 
     def start_runner() -> Runner:
@@ -117,9 +118,43 @@ def execute(
         retry_failed=retry_failed,
         fresh=fresh,
         accept_source=accept_source,
+        longer=longer,
         quiet=quiet,
         on_plan=on_plan,
     )
+
+
+def extend(
+    run: Run | str | Path,
+    steps: int,
+    *,
+    address: str | None = None,
+    cpus: int | None = None,
+    callbacks: Sequence[Any] = (),
+    in_process: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Train a run's networks on to a longer horizon and return the run, which then is of a study with that many steps.
+
+    Needs ``record: [state]`` in its study. What was trained is not trained again; the former trials stay in the run,
+    and ``relabel`` at their horizon reads them. The other arguments are those of ``run``.
+    UserError where the longer curves can't be had so.
+    """
+    from phasemap.running.extension import longer_study
+
+    found = run if isinstance(run, Run) else open_run(run)
+    study = longer_study(found.folder, steps)
+    execute(
+        study,
+        found.folder,
+        address=address,
+        cpus=cpus,
+        callbacks=callbacks,
+        in_process=in_process,
+        longer=True,
+        quiet=quiet,
+    )
+    return Run(found.folder)
 
 
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
@@ -130,7 +165,7 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
     last is kept in the run's study.yaml and with its last execution, until the next relabel or run.
     """
     from phasemap.results.provenance import note_labels
-    from phasemap.running.driver import write_results
+    from phasemap.running.outputs import write_results
     from phasemap.running.retries import storage_errors
 
     own = run.study.phases.model_copy(update={"at_step": None})

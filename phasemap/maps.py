@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
+    from phasemap.figures.spec import FigureSpec
+
 
 class PhaseDiagram:
     """A phase diagram over two axes (or a strip over one), with facets for the others."""
@@ -29,13 +31,31 @@ class PhaseDiagram:
         self.data = diagram
         self._trials = trials  # those behind the points, where these are the run's own
 
-    def plot(self, ax: Axes | None = None, *, metric: str | None = None) -> Any:
-        """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure."""
-        from phasemap.figures.spec import figure_spec
+    def plot(
+        self, ax: Axes | None = None, *, metric: str | None = None, band: bool = False, cells: bool = False
+    ) -> Any:
+        """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure.
+
+        ``band`` draws where each frontier may lie, ``cells`` writes each cell's letter in place of the regions' names.
+        """
         from phasemap.figures.static import draw_any, draw_into
 
-        spec = figure_spec(self.data, metric, self.bands())
+        spec = self.figure(metric, band=band, cells=cells)
         return draw_any(spec) if ax is None else draw_into(ax, spec)
+
+    def figure(self, metric: str | None = None, *, band: bool = False, cells: bool = False) -> FigureSpec:
+        """Describe the diagram's picture as data; see ``plot``."""
+        from phasemap.figures.captions import horizons_of
+        from phasemap.figures.spec import figure_spec
+
+        horizons = None if self._trials is None else horizons_of(self._trials)
+        return figure_spec(self.data, metric, self.bands() if band else (), cells=cells, horizons=horizons)
+
+    def _repr_png_(self) -> bytes:
+        """Show a notebook the picture."""
+        from phasemap.figures.static import png_of
+
+        return png_of(self.figure())
 
     def frontier(self, kind: str | None = None, *, panel: int = 0) -> list[Floats]:
         """Return the lines of one of the rule's frontiers, by default its first, in one panel: each (n, 2) in values.
@@ -79,7 +99,7 @@ class PhaseDiagram:
         return panel
 
     def bands(self) -> tuple[tuple[Band, ...], ...]:
-        """Return the bands that a picture shows in each panel; none with fewer than 3 seeds."""
+        """Return the bands that a picture can show in each panel; none with fewer than 3 seeds."""
         return () if self._trials is None else drawn_bands(self.data, self._trials)
 
     def to_xarray(self) -> xarray.Dataset:

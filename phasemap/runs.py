@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -30,6 +32,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
+from phasemap.study.trials import count_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +56,22 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.place!r})"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what the run is, how far it is, and its default picture."""
+        done = int(self.trials["status"].isin(["ok", "diverged"]).sum())
+        counts = self.trials["subphase"].value_counts()
+        labels = ", ".join(f"{str(name).replace('_', ' ')} {n}" for name, n in counts.items())
+        horizon = self.study.phases.horizon_words
+        words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
+        from phasemap.figures.static import png_of
+
+        picture = b64encode(png_of(self.figure())).decode()
+        name = escape(self.study.name)
+        return (
+            f"<p><strong>{name}</strong> ({escape(words)})</p>"
+            f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
+        )
 
     @cached_property
     def study(self) -> Study:
@@ -173,6 +192,13 @@ class Run:
         frame: pd.DataFrame = pq.read_table(self.folder.neurons).to_pandas()
         return frame
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What ``plot(metric=...)`` may show in a map: labels, quantities, robustness."""
+        from phasemap.figures.spec import metrics_of
+
+        return metrics_of(self.study)
+
     def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | ScatterSpec | Chart:
         """Describe a figure of any kind as data; see ``plot``."""
         return self.requested(FigureRequest.of(kind, **chosen))
@@ -180,16 +206,18 @@ class Run:
     def requested(self, wanted: FigureRequest) -> FigureSpec | ScatterSpec | Chart:
         """Describe the figure that is asked for as data."""
         from phasemap.figures.kinds import check_kind, make_chart
-        from phasemap.figures.spec import figure_spec
 
         check_kind(self.study, wanted.kind, wanted.metric)
         if wanted.kind == PHASES and self.study.scattered:
             from phasemap.figures.scatter import scatter_spec
 
             return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
+        if wanted.kind == PHASES and self._is_line(wanted):
+            from phasemap.figures.curves import over_axis_chart
+
+            return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
-            diagram = self._lay_out(wanted)
-            return figure_spec(diagram.data, wanted.metric, diagram.bands())
+            return self._lay_out(wanted).figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
         return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
 
     def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
@@ -197,13 +225,23 @@ class Run:
 
         ``x``, ``y``, ``facet`` (axes) and ``fix`` (axes with a value) choose what is drawn, by default the first two
         axes of the study and the others as facets. In all kinds but phases each point has a panel (x to the right, y
-        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several.
+        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several. A
+        phase diagram names its regions; ``cells=True`` writes each cell's letter instead, ``band=True`` draws where the
+        frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale.
         ``size`` is one-column or two-column (of a page), by default what the content needs. Matplotlib parameters that
         you have set win over phasemap's style.
         """
         from phasemap.figures.static import draw_any
 
         return draw_any(self.figure(kind, **chosen), size)
+
+    def _is_line(self, wanted: FigureRequest) -> bool:
+        """Tell whether a map would be a strip of one quantity of the trials: it is drawn as a line over its axis."""
+        if wanted.metric not in self.trials or wanted.metric in ("phase", "subphase") or wanted.over(STEP):
+            return False
+        layout = lay_out(self.study, **wanted.axes)
+        alone = layout.x is not None and layout.y is None and not layout.facets and not layout.x.categorical
+        return alone and self.trials[wanted.metric].dtype.kind in "fiu" and self.study.search.kind == "grid"
 
     def _lay_out(self, wanted: FigureRequest) -> PhaseDiagram:
         """Return the diagram, with the column that a metric needs beyond the points' own."""
@@ -214,7 +252,8 @@ class Run:
             study, points = with_steps(study, self.folder)
         elif wanted.metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
-        return PhaseDiagram(make_diagram(study, points, **wanted.axes), None if stepped else self.trials)
+        diagram = make_diagram(study, points, **wanted.axes, by_value=wanted.look.by_value)
+        return PhaseDiagram(diagram, None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file to look at the run in a browser, and return its path."""

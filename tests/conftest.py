@@ -1,6 +1,7 @@
 """What several tests share: small studies that train in a second, and a run of one."""
 
 import dataclasses
+import functools
 import gc
 import os
 import shutil
@@ -99,8 +100,13 @@ def study_of(text=SMALL, **replaced):
 
 def trial_of(**settings):
     """Return one small trial with the given settings."""
-    trial = next(iter(expand(study_of())))
-    return dataclasses.replace(trial, **settings)
+    return dataclasses.replace(_first_trial(), **settings)
+
+
+@functools.cache
+def _first_trial():
+    """Parse the small study once: a test may ask for hundreds of trials."""
+    return next(iter(expand(study_of())))
 
 
 def run_in_process(study, root):

@@ -149,3 +149,19 @@ def test_a_rule_that_cannot_label_a_run_leaves_it_as_it_is(finished, tmp_path):
     with pytest.raises(pm.UserError, match="--at-step 61 is after the end of the training; allowed: up to 60"):
         pm.relabel(run, "doshi2024", at_step=61)
     assert run.folder.study.read_text() == finished[1].study.read_text()
+
+
+def test_a_notebook_shows_runs_diagrams_comparisons_and_claims(run):
+    page = run._repr_html_()
+    assert f"<strong>{run.study.name}</strong>" in page
+    assert 'src="data:image/png;base64,' in page
+    assert run.diagram()._repr_png_().startswith(b"\x89PNG")
+    assert "equal" in run.diff(run)._repr_html_()
+    claims = run.check(["mean(test_accuracy) > 2"])
+    assert "<td>fails</td><td><code>mean(test_accuracy) &gt; 2</code>" in claims._repr_html_()
+
+
+def test_a_run_says_which_metrics_its_map_may_show(run):
+    assert {"phase", "subphase", "robustness", "test_accuracy", "train_loss"} <= set(run.metrics)
+    for metric in ("subphase", "test_accuracy", run.metrics[-2]):
+        run.figure(metric=metric)

@@ -1,12 +1,7 @@
-"""``phasemap check``: exit codes, text, --json, and the page of reproductions that is written from it."""
+"""``phasemap check``: exit codes, text, --json."""
 
 import json
-import runpy
-import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,7 +11,6 @@ from conftest import run_in_process, study_of
 import phasemap as pm
 from phasemap.cli import cli
 
-DOCS = Path(__file__).parent.parent / "docs"
 HOLDS = "area(memorization) + area(generalizes) + area(confusion) + area(forgetting) >= 1"
 FAILS = "max(weight_norm, weight_decay=2) > min(weight_norm, weight_decay=0) + 100"
 CHAIN = "0 <= share(train_accuracy > test_accuracy) <= 1 at corruption=0.3"
@@ -124,72 +118,3 @@ def test_claims_follow_the_labels_at_an_earlier_step(run, tmp_path):
     assert result.verdict == "holds"
     early = pd.read_parquet(copy / "trials.parquet")["test_accuracy"].mean()
     assert pm.open_run(copy).check(["test_accuracy > 0"])[0].left == pytest.approx(early)
-
-
-def reproduction(*arguments):
-    return subprocess.run(
-        [sys.executable, DOCS / "reproduction.py", *map(str, arguments)], capture_output=True, text=True, check=True
-    )
-
-
-def test_the_page_of_reproductions_tells_what_check_found(run, tmp_path):
-    folder = tmp_path / "page" / run.name
-    folder.mkdir(parents=True)
-    content = json.loads(check(run, "--claim", FAILS, "--claim", "median(forgetting_step) < 10", "--json").stdout)
-    content["execution"]["command"] = ["phasemap", "run", "a.yaml", "--set", "axes.dropout=[0]"]  # quoted for a shell
-    (folder / "check.json").write_text(json.dumps(content))
-    (folder / "notes.md").write_text("Looked into by hand.\n")
-    shutil.copy(run / "diagram.png", folder)
-    reproduction(tmp_path / "page.md")
-    text = (tmp_path / "page.md").read_text()
-    assert (
-        "| [Figure 7b](#figure-7b-fig07b_small) | Does \\| it hold? | `fig07b_small` | paper | "
-        "p 7, width 16, depth 2, steps 60, 2 seeds | 2 of 4 | holds partly |" in text
-    )
-    assert "## Figure 7b: fig07b_small\n\nDoes | it hold? **Holds partly.**" in text
-    assert "corruption 0, 0.3, weight decay 0, 2; labelled by memorized_fraction. 8 of 8 trials" in text
-    assert f"| `{HOLDS}` | **holds** | 1 | >= | 1 | 0 [0, 0] | 8 of 8 |  |" in text
-    assert f"| `{FAILS}` | **fails** | {content['claims'][2]['left']:.4g} | > |" in text
-    assert "| **fails** | not reached | < | 10 | not reached [not reached, not reached] | 8 of 8 | forgetting" in text
-    assert "\n\nLooked into by hand.\n" in text
-    assert f"](page/{run.name}/diagram.png)" in text
-    assert f"by `{shlex.join(content['execution']['command'])}`." in text
-    assert (tmp_path / "page" / run.name / "diagram.png").exists()
-
-
-@pytest.mark.parametrize(
-    ("holds", "fails", "undecided", "verdict"),
-    [
-        (3, 0, 0, "holds"),
-        (2, 1, 0, "holds partly"),
-        (2, 0, 1, "holds partly"),
-        (0, 2, 1, "does not hold"),
-        (0, 0, 2, "undecided"),
-        (0, 0, 0, "no claims"),
-    ],
-)
-def test_the_verdict_on_a_figure_sums_its_claims_up(holds, fails, undecided, verdict):
-    page = runpy.run_path(str(DOCS / "reproduction.py"))
-    assert page["verdict"]({"counts": {"holds": holds, "fails": fails, "undecided": undecided}}) == verdict
-
-
-def test_small_versions_stand_behind_their_figure_and_own_studies_last():
-    page = runpy.run_path(str(DOCS / "reproduction.py"))
-    names = ["fig03a_x", "small_fig03a_x", "fig03b_a", "small_fig07a_a", "fig10_x", "small_fig10_x", "modulus"]
-    assert sorted(set(names), key=page["place"]) == names
-    assert [page["kind"](name) for name in names[-3:]] == ["paper", "small", "own"]
-    assert [page["figure"](name) for name in ("small_fig03a_x", "modulus")] == ["Figure 3a", "modulus"]
-
-
-def test_the_committed_page_is_the_one_that_its_folders_make(tmp_path):
-    shutil.copytree(DOCS / "reproduction", tmp_path / "reproduction")
-    reproduction(tmp_path / "reproduction.md")
-    assert (tmp_path / "reproduction.md").read_text() == (DOCS / "reproduction.md").read_text()
-
-
-def test_every_committed_check_is_of_a_study_that_ships_with_the_same_claims():
-    studies = {study.name: study for study in map(pm.load_study, (DOCS.parent / "studies").rglob("*.yaml"))}
-    for path in (DOCS / "reproduction").glob("*/check.json"):
-        content = json.loads(path.read_text())
-        assert content["study"] == path.parent.name
-        assert [claim["claim"] for claim in content["claims"]] == list(studies[content["study"]].claims)

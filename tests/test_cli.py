@@ -135,7 +135,7 @@ def test_a_contradictory_study_is_refused_unless_fresh(place, tmp_path):
     subprocess.run(["cp", "-r", str(place / "runs"), str(tmp_path)], check=True)
     refused = phasemap("run", "small.yaml", "--in-process", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "holds another study of the name small" in refused.stderr
+    assert "holds another study named small" in refused.stderr
     assert "model.width: was 16, is now 8" in refused.stderr
     assert "fixed.data_fraction: was 0.6, is now 0.5" in refused.stderr
     fresh = phasemap("run", "small.yaml", "--in-process", "--fresh", "--json", cwd=tmp_path)
@@ -342,6 +342,9 @@ def test_relabel_changes_labels_and_trains_nothing(place, tmp_path):
     assert "labels at step 3" in phasemap("relabel", run, "--at-step", "3").stdout
     assert "labelled by doshi2024 at step 3 (last record: step 3)" in phasemap("show", run).stdout
     assert yaml.safe_load((run / "study.yaml").read_text())["phases"]["at_step"] == 3
+    assert "labels at step 3" in phasemap("status", run).stdout
+    (listed,) = (line for line in phasemap("list", "--storage", run.parent).stdout.splitlines() if run.name in line)
+    assert "labels at step 3" in listed
     assert before == {path.name: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
 
 
@@ -374,9 +377,17 @@ def test_every_study_that_ships_can_be_cut_into_packs(path):
     assert plan.adaptive or plan.n_missing == plan.n_trials
 
 
-@pytest.mark.parametrize("name", ["adaptive_quickstart", "paper/fig05_batchnorm", "paper/fig16_images_dropout"])
-def test_plan_measures_networks_of_every_kind(name, tmp_path):
-    done = phasemap("plan", STUDIES / f"{name}.yaml", "--storage", tmp_path, "--json")
+@pytest.mark.parametrize(
+    ("name", "smaller"),
+    [
+        ("adaptive_quickstart", ["model.width=32"]),
+        ("paper/fig05_batchnorm", ["model.width=32", "task.modulus=23"]),
+        ("paper/fig16_images_dropout", ["model.width=32", "axes.data_fraction=[0.2]"]),
+    ],
+)
+def test_plan_measures_networks_of_every_kind(name, smaller, tmp_path):
+    options = [word for setting in smaller for word in ("--set", setting)]
+    done = phasemap("plan", STUDIES / f"{name}.yaml", "--storage", tmp_path, "--json", *options)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["core_hours"] > 0
 
@@ -385,6 +396,55 @@ def test_init_writes_a_study_that_plans(tmp_path):
     assert phasemap("init", "my study.yaml", cwd=tmp_path).returncode == 0
     done = phasemap("plan", "my study.yaml", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["study"] == "my_study"
+
+
+def test_studies_lists_what_ships_and_init_copies_one_with_its_data(tmp_path):
+    listed = json.loads(phasemap("studies", "--json").stdout)
+    assert {row["name"] for row in listed} == {
+        path.relative_to(STUDIES).with_suffix("").as_posix() for path in STUDIES.rglob("*.yaml")
+    }
+    assert all(row["summary"] and len(row["summary"]) < 300 for row in listed)
+    assert phasemap("init", "--from", "quickstart", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "quickstart.yaml").read_bytes() == (STUDIES / "quickstart.yaml").read_bytes()
+    again = phasemap("init", "--from", "quickstart", cwd=tmp_path)
+    assert (again.returncode, "quickstart.yaml exists already" in again.stderr) == (2, True)
+    assert phasemap("init", "mine.yaml", "--from", "beyond/structured_noise", cwd=tmp_path).returncode == 0
+    assert phasemap("plan", "mine.yaml", cwd=tmp_path).returncode == 0  # its matrix came with it
+    wrong = phasemap("init", "--from", "quickstarts", cwd=tmp_path)
+    assert "--from quickstarts is not a study that ships with phasemap (did you mean quickstart?)" in wrong.stderr
+
+
+def test_init_of_a_program_writes_a_study_and_a_function_that_run(tmp_path):
+    assert phasemap("init", "--program", cwd=tmp_path).returncode == 0
+    jsonschema.validate(yaml.safe_load((tmp_path / "study.yaml").read_text()), json.loads(phasemap("schema").stdout))
+    small = ["--set", "axes.learning_rate=[0.1]", "--set", "axes.corruption=[0, 0.2]", "--set", "seeds=1"]
+    done = phasemap("run", "study.yaml", "--in-process", *small, "--set", "fixed.steps=5", cwd=tmp_path)
+    assert (done.returncode, "2 trained, 0 reused, 0 failed" in done.stdout) == (0, True), done.stderr
+
+
+def completed(place, words):
+    """Return what a shell offers for the last of some words."""
+    environment = {**os.environ, "_PHASEMAP_COMPLETE": "zsh_complete", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    done = subprocess.run(
+        [sys.executable, "-m", "phasemap"], cwd=place, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()[1::3]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("phasemap show ru", "runs/small"),
+        ("phasemap show --storage runs sm", "small"),
+        ("phasemap plot runs/small -x corr", "corruption"),
+        ("phasemap plot runs/small --fix weight_decay=", "weight_decay=0"),
+        ("phasemap plot runs/small --metric test_l", "test_loss"),
+        ("phasemap init --from quick", "quickstart"),
+    ],
+)
+def test_a_shell_completes_runs_axes_fixes_metrics_and_studies(place, words, offered):
+    assert offered in completed(place, words)
 
 
 def test_the_study_of_a_run_is_written_resolved(place):

@@ -36,7 +36,7 @@ ROOMS = {"phases", "tasks", "representations", "training", "auditing"}
 ALLOWED = {
     "study/names.py": "the names",
     "study/networks.py": "the program",
-    "study/writing.py": "the commented study for a start",
+    "study/templates.py": "the commented study for a start",
     "study/spec.py": "the built-in rules' labels",
     "study/programs.py": "the accuracies that a user's program may record",
     "study/program_study.py": "when the built-in rules apply to a user's program",

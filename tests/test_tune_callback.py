@@ -109,7 +109,7 @@ def test_mistakes_show_before_anything_is_trained(finished):
         pm.tune_callback("x", ["lr"], quantities={"loss": "loss"}, phases={"labels": labels})
     with pytest.raises(pm.UserError, match="name = 'no name!' is not allowed"):
         pm.tune_callback("no name!", ["lr"], quantities={"loss": "loss"})
-    with pytest.raises(pm.UserError, match="made by no tune_callback"):
+    with pytest.raises(pm.UserError, match="not made by tune_callback"):
         pm.tune_callback("small", ["lr"], storage=finished[1].path.parent)
 
 

@@ -18,7 +18,7 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.remote import is_remote
 from phasemap.results.schema import named, shard_schema
 from phasemap.results.shards import read_shards, write_shard
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.running.program_objectives import numbers_of, valid_name
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import OtherStudyError, UserError
@@ -228,7 +228,9 @@ class TuneRun(tune.Callback):
         """Go on with a run that another fit has begun: the Tuner was restored, or has further trials."""
         study = load_resolved(self._folder.study)
         if not isinstance(study, ProgramStudy) or not _is_ours(study):
-            raise OtherStudyError(self._folder.name, ["the run was made by no tune_callback"])
+            raise OtherStudyError(
+                self._folder.name, ["the run was not made by tune_callback"], "another name or storage"
+            )
         schema = shard_schema(study)
         self._program = study.program.partition(":")[2]
         self._kinds = self._kinds or dict(study.signature.quantities)

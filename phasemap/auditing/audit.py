@@ -194,16 +194,16 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decision=decide(
             response, learning, cautious, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
         ),
-        verdict=_verdict(job, inputs, rows, cautious),
+        verdict=_verdict(job, inputs, rows, probability, expected=min(float(cautious.mean()), noise.bound)),
     )
 
 
-def _verdict(job: _Job, inputs: _Inputs, rows: Rows, wrong: Floats) -> Verdict | None:
+def _verdict(job: _Job, inputs: _Inputs, rows: Rows, wrong: Floats, *, expected: float) -> Verdict | None:
     if inputs.predictions is not None:
-        return judge_predictions(inputs.predictions, job.data, wrong)
+        return judge_predictions(inputs.predictions, job.data, wrong, expected)
     if inputs.estimator is not None:
         cache = job.options.output / "estimator"
-        return judge_estimator(inputs.estimator, rows, wrong[job.used], job.say, cache)
+        return judge_estimator(inputs.estimator, rows, wrong[job.used], expected, job.say, cache)
     return None
 
 

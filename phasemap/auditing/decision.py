@@ -113,7 +113,7 @@ def decide(
     return Decision(
         action=_verdict({action: worth(action, second) for action in chosen}, net),
         spend=spend,
-        gains={action: of_draws(float(np.median(gain)), gain) for action, gain in gains.items()},
+        gains={action: of_draws(float(np.median(gain)), gain).within(-1.0, 1.0) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
         flips=_flips(whole, labels, spend, prices),
         prices=prices,

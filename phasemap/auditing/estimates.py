@@ -24,6 +24,11 @@ class Estimate:
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> Estimate:
+        """Return the estimate cut to what its quantity can be; undefined numbers stay so."""
+        value, low, high = (min(max(number, least), most) for number in (self.value, self.low, self.high))
+        return Estimate(value=value, low=low, high=high)
+
     def as_json(self) -> dict[str, float | None]:
         """Return plain numbers, null where undefined."""
         return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
@@ -45,8 +50,7 @@ def of_rounds(values: ArrayLike) -> Estimate:
 
 def of_shares(values: ArrayLike) -> Estimate:
     """Return the mean of a share (an accuracy, a rate) over rounds, with an interval that stays within 0 and 1."""
-    found = of_rounds(values)
-    return Estimate(value=found.value, low=max(found.low, 0.0), high=min(found.high, 1.0))
+    return of_rounds(values).within(0.0, 1.0)
 
 
 def of_draws(value: float, draws: ArrayLike) -> Estimate:

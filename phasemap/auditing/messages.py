@@ -10,8 +10,6 @@ from typing import Any
 
 import yaml
 
-LANGUAGES = ("en", "ja")
-
 
 @lru_cache(maxsize=2)
 def texts(language: str) -> Mapping[str, Mapping[str, str]]:

@@ -44,7 +44,7 @@ class Verdict:
     gap: Estimate
     fitted_suspects: float  # share of trained rows with a probably wrong label that are answered by that label
     repeated_suspects: float  # the same share of such rows that were held out
-    expected_wrong: float  # share of wrong labels by the audit's probabilities
+    expected_wrong: float  # share of wrong labels that the advice rests on
 
 
 def read_predictions(path: Path, data: Prepared) -> pd.DataFrame:
@@ -81,8 +81,12 @@ def read_predictions(path: Path, data: Prepared) -> pd.DataFrame:
     return pd.DataFrame({"row": rows.astype(int), "trained": trained.astype(bool), "predicted": chances.argmax(axis=1)})
 
 
-def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats) -> Verdict:
-    """Judge one trained model by its answers; intervals here are over rows, since there is one training only."""
+def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats, expected: float) -> Verdict:
+    """Judge one trained model by its answers; intervals here are over rows, since there is one training only.
+
+    ``wrong`` (n,) are the probabilities by which suspects are counted, ``expected`` is the share of wrong labels that
+    advice rests on.
+    """
     rows = predictions["row"].to_numpy()
     right = predictions["predicted"].to_numpy() == data.labels[rows]
     trained, suspect = predictions["trained"].to_numpy(), wrong[rows] >= WRONG_FROM
@@ -95,7 +99,7 @@ def judge_predictions(predictions: pd.DataFrame, data: Prepared, wrong: Floats) 
         gap,
         accuracies=(_mean(inside), _mean(outside)),
         suspects=(_mean(right[trained & suspect]), _mean(right[~trained & suspect])),
-        expected=float(wrong.mean()),
+        expected=expected,
     )
 
 
@@ -125,8 +129,13 @@ def load_estimator(name: str) -> Any:
     return estimator
 
 
-def judge_estimator(estimator: Any, rows: Rows, wrong: Floats, say: Callable[[str], None], cache: Path) -> Verdict:
-    """Refit the model on complementary halves and judge it by its answers; refits that were kept are not repeated."""
+def judge_estimator(
+    estimator: Any, rows: Rows, wrong: Floats, expected: float, say: Callable[[str], None], cache: Path
+) -> Verdict:
+    """Refit the model on complementary halves and judge it by its answers; refits that were kept are not repeated.
+
+    ``wrong`` and ``expected`` as in ``judge_predictions``.
+    """
     n_classes = int(rows.labels.max()) + 1
     dataset = Dataset(
         name=rows.path.stem, inputs=rows.inputs, labels=rows.labels, n_classes=n_classes, groups=rows.groups
@@ -150,7 +159,7 @@ def judge_estimator(estimator: Any, rows: Rows, wrong: Floats, say: Callable[[st
         of_rounds(by_round[:, 0] - by_round[:, 1]),
         accuracies=(float(by_round[:, 0].mean()), float(by_round[:, 1].mean())),
         suspects=(_mean(by_round[:, 2]), _mean(by_round[:, 3])),
-        expected=float(wrong.mean()),
+        expected=expected,
     )
 
 

@@ -166,7 +166,7 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
     parts, decision = found.decomposition, found.decision
     rate = found.noise.point.value if found.noise.point is not None else cautious
-    cost = of_rounds(found.response.losses() * rate / decision.visibility**2)
+    cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
     memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     best = decision.action if decision.action in PAID else max(PAID, key=lambda name: decision.net[name].value)

@@ -234,9 +234,7 @@ def check(copies: Planted, rate: float) -> SelfCheck:
 def _over_flips(values: np.ndarray) -> Estimate:
     """Return the mean over planted flips, within 0 and 1."""
     draws = resampled(lambda drawn: float(values[drawn].mean()), len(values))
-    found = of_draws(float(values.mean()), draws)
-    value, low, high = (float(np.clip(v, 0.0, 1.0)) for v in (found.value, found.low, found.high))
-    return Estimate(value=value, low=low, high=high)
+    return of_draws(float(values.mean()), draws).within(0.0, 1.0)
 
 
 def suspect_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,10 @@ import pandas as pd
 from phasemap.auditing.answers import Answers, Weights, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.diagram.tables import derive
-from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder, write_text, write_whole
 from phasemap.results.inside import read_weights
-from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
-from phasemap.running.runner import Event, More, Runner
-from phasemap.running.worker import Workload
+from phasemap.running.runner import Runner
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.networks import FixedSpec, ModelSpec, TaskSpec, TrainingSpec
@@ -30,7 +28,6 @@ from phasemap.study.trials import expand, networks
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
-from phasemap.training.cards import Card
 from phasemap.training.costs import LAUNCH_SECONDS, OPERATIONS_PER_SECOND
 
 WIDTH, STEPS, WEIGHT_DECAY = 128, 150, 5.0
@@ -97,7 +94,7 @@ class Trainer:
     def run(self, study: Study) -> RunFolder:
         """Train what is missing of a study and return its folder; UserError if nothing of it could be trained."""
         folder = RunFolder(self.folder / study.name)
-        outcome = run_study(study, folder, lambda: _Borrowed(self._started()), quiet=self.quiet)
+        outcome = run_study(study, folder, lambda: nullcontext(self._started()), quiet=self.quiet, picture=False)
         if outcome.failures and len(outcome.failures) >= outcome.n_trained + outcome.n_reused:
             error = trial_table(folder, study)["error"].dropna().iloc[0]
             raise UserError(f"no network could be trained: {error}")
@@ -113,30 +110,6 @@ class Trainer:
         if self._runner is None:
             self._runner = self.start()
         return self._runner
-
-
-class _Borrowed:
-    """A runner that stays open between studies."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.name, self.slots = runner.name, runner.slots
-
-    def choose_device(self, choice: DeviceChoice) -> str:
-        device = self._runner.choose_device(choice)
-        self.slots = self._runner.slots
-        return device
-
-    def card(self) -> Card | None:
-        return self._runner.card()
-
-    def run(
-        self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
-    ) -> None:
-        self._runner.run(packs, workload, tell, more)
-
-    def close(self) -> None:
-        """Leave it to its owner."""
 
 
 def trial_table(folder: RunFolder, study: Study) -> pd.DataFrame:

@@ -16,10 +16,10 @@ from phasemap.cli.jobs import cancel, logs, status, submit
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
 from phasemap.cli.report import report
-from phasemap.cli.run import plan, run
+from phasemap.cli.run import extend, plan, run
 from phasemap.cli.serve import serve
 from phasemap.cli.shared import EXIT_INTERRUPTED
-from phasemap.cli.studies import init, schema
+from phasemap.cli.studies import init, schema, studies
 from phasemap.cli.tables import bundle, export, relabel
 
 
@@ -31,15 +31,18 @@ def cli() -> None:
     A study (a YAML file) goes in; its trials are trained on Ray, labelled, and merged into a phase diagram.
 
     \b
-    Start:  phasemap init my_study.yaml
-            phasemap run my_study.yaml
-            phasemap show runs/my_study
+    Start:  phasemap init --from quickstart      (phasemap studies lists what ships; init alone writes a new study)
+            phasemap run quickstart.yaml
+            phasemap show runs/quickstart
+
+    Completion of commands, runs, axes and metrics:  eval "$(_PHASEMAP_COMPLETE=bash_source phasemap)"
+    (or zsh_source; fish: _PHASEMAP_COMPLETE=fish_source phasemap | source)
     """
 
 
 COMMANDS = (
-    run, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel, export,
-    bundle, schema, init, audit, serve, import_command,
+    run, extend, plan, submit, status, logs, cancel, list_command, show, plot, report, diff, check, replay, relabel,
+    export, bundle, studies, init, schema, audit, serve, import_command,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -16,33 +16,42 @@ MONEY = click.FloatRange(min=0, min_open=True)
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--label", metavar="COLUMN", required=True, help="The column (of arrays: name or .npy file) of labels.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default NAME-audit here.")
-@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for trainings.")
+@click.option(
+    "--label", metavar="COLUMN", required=True, help="The labels: a column; for arrays a name or a .npy file."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default ./NAME-audit.")
+@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for training.")
 @click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The page's language.")
-@click.option("--group", metavar="COLUMN", help="Rows of one group are never split.")
-@click.option("--time", metavar="COLUMN", help="Rows are split by blocks of time.")
-@click.option("--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; three or more of them.")
+@click.option("--group", metavar="COLUMN", help="Rows with the same value stay on one side of every split.")
+@click.option("--time", metavar="COLUMN", help="Split rows by blocks of time.")
+@click.option("--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; at least three raters.")
 @click.option("--verified-label", metavar="COLUMN", help="True labels, empty where a row was not verified.")
 @click.option("--cost", metavar="COLUMN", help="What the review of each row costs.")
 @click.option("--drop", metavar="COLUMN", multiple=True, help="A column to leave out.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
 @click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]), default="weight_decay",
-              show_default=True, help="What the map of corruption is drawn over.")  # fmt: skip
+              show_default=True, help="The second axis of the map, beside corruption.")  # fmt: skip
 @click.option("--noise-model", type=click.Choice(["even"]),
-              help="Declare that rows that are clear are labelled wrongly as often as others.")  # fmt: skip
-@click.option("--verify-sheet", metavar="ROWS", type=click.IntRange(min=1), help="Write a sheet to be checked.")
-@click.option("--verified", type=click.Path(path_type=Path), help="A sheet that was checked.")
-@click.option("--predictions", type=click.Path(path_type=Path), help="Your model's row, trained, probabilities.")
-@click.option("--estimator", metavar="MODULE:CLASS", help="Your model (scikit-learn API), refitted on subsets.")
+              help="Declare that wrong labels are as common among clear rows as among the others.")  # fmt: skip
+@click.option(
+    "--verify-sheet",
+    metavar="ROWS",
+    type=click.IntRange(min=1),
+    help="Write a sheet for a person to check.",
+)
+@click.option("--verified", type=click.Path(path_type=Path), help="A sheet that a person has checked.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Your model's table: row, trained, probabilities.")
+@click.option("--estimator", metavar="MODULE:CLASS", help="Your model (scikit-learn API), to be refitted on subsets.")
 @click.option("--embed-rows", is_flag=True, help="Put the contents of the most suspect rows into the page.")
 @click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of one row's review.")
 @click.option("--cost-example", type=MONEY, default=5.0, show_default=True, help="Cost of one more labelled row.")
 @click.option("--value-error", type=MONEY, default=1.0, show_default=True, help="Value of one wrong answer avoided.")
-@click.option("--volume", type=MONEY, default=100_000.0, show_default=True, help="Answers the model will give.")
+@click.option(
+    "--volume", type=MONEY, default=100_000.0, show_default=True, help="How many answers the model will give."
+)
 @click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
               help="Share of reviews that end with a wrong label.")  # fmt: skip
-@click.option("--spend", type=MONEY, help="The total budget to decide about; default a tenth of the rows, reviewed.")
+@click.option("--spend", type=MONEY, help="The total budget to decide about; default: a tenth of the rows reviewed.")
 @click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")

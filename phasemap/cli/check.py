@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import EXIT_FAILED, common, print_result
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SCALE = ("task", "modulus", "model", "width", "depth", "steps")
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @click.option("--claim", "more", metavar="TEXT", multiple=True, help="Test a further claim that the study lacks.")
 def check(run: str, storage: str | None, as_json: bool, more: tuple[str, ...]) -> None:

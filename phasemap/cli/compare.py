@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import EXIT_FAILED, common, print_result
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ MOST_ROWS = 20
 
 
 @click.command()
-@click.argument("run_a")
-@click.argument("run_b")
+@click.argument("run_a", shell_complete=complete_run)
+@click.argument("run_b", shell_complete=complete_run)
 @common
 @click.option("--fail-on-change", is_flag=True, help="Exit with 1 unless the runs are equal within the seeds' noise.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="html (tables and picture), png, svg or pdf.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import common, counts, print_result, set_option, summary, words
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @server_option
 def status(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
@@ -146,7 +147,8 @@ def status(run: str, storage: str | None, as_json: bool, address: str | None) ->
     else:
         content = _run_content(run, storage)
         lines = [f"{content['name']}: {content['state']}, {content['n_done']}/{content['n_trials']} trials"]
-        lines += [words(content["phase_counts"]), f"results: {content['run']}"]
+        horizon = f"labels at step {content['at_step']}" if content["at_step"] is not None else ""
+        lines += [words(content["phase_counts"]), horizon, f"results: {content['run']}"]
     print_result(content, "\n".join(line for line in lines if line), as_json=as_json)
 
 
@@ -181,11 +183,12 @@ def _run_content(run: str, storage: str | None) -> dict[str, Any]:
         "n_trials": count_trials(found.study),
         "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
         "phase_counts": counts(found, "phase"),
+        "at_step": found.study.phases.at_step,
     }
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @server_option
 @click.option("--follow", is_flag=True, help="With --address: show what comes, and end with the run's exit code.")
@@ -212,7 +215,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @server_option
 def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, complete_run
 from phasemap.cli.shared import common, counts, print_result, search_words, words
-from phasemap.figures import KINDS, PHASES, SIZES
+from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
     from phasemap.api import Run
@@ -40,6 +42,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
                 "n_trials": count_trials(found.study),
                 "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
                 "phase_counts": counts(found, "phase"),
+                "at_step": found.study.phases.at_step,
                 "last_outcome": executions[-1]["outcome"] if executions else None,
                 "last_started": executions[-1]["started"] if executions else None,
             }
@@ -53,11 +56,12 @@ def _list_line(row: Mapping[str, Any]) -> str:
     if "error" in row:
         return f"{row['name']:<24} {row['error'].splitlines()[0]}"
     done = f"{row['n_done']}/{row['n_trials']} trials"
-    return f"{row['name']:<24} {done}  {row['last_outcome']}  {words(row['phase_counts'])}"
+    horizon = f" (labels at step {row['at_step']})" if row["at_step"] is not None else ""
+    return f"{row['name']:<24} {done}  {row['last_outcome']}  {words(row['phase_counts'])}{horizon}"
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 def show(run: str, storage: str | None, as_json: bool) -> None:
     """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
@@ -169,13 +173,38 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
-@click.option("-x", metavar="AXIS", help="The axis to the right; default the study's first.")
-@click.option("-y", metavar="AXIS", help="The axis up; default the study's second. 'step' is an axis too.")
-@click.option("--facet", metavar="AXIS", multiple=True, help="Axes that vary between panels; default the others.")
-@click.option("--fix", metavar="AXIS=VALUE", multiple=True, help="Hold an axis at one of its values.")
-@click.option("--metric", metavar="NAME", help="phase, subphase (default of phases) or the name of a quantity.")
+@click.option(
+    "-x", metavar="AXIS", shell_complete=complete_axis, help="The axis to the right; default the study's first."
+)
+@click.option(
+    "-y",
+    metavar="AXIS",
+    shell_complete=complete_axis,
+    help="The axis up; default the study's second. 'step' is an axis too.",
+)
+@click.option(
+    "--facet",
+    metavar="AXIS",
+    multiple=True,
+    shell_complete=complete_axis,
+    help="Axes that vary between panels; default the others.",
+)
+@click.option(
+    "--fix", metavar="AXIS=VALUE", multiple=True, shell_complete=complete_fix, help="Hold an axis at one of its values."
+)
+@click.option(
+    "--metric",
+    metavar="NAME",
+    shell_complete=complete_metric,
+    help="phase, subphase (default of phases) or the name of a quantity.",
+)
+@click.option("--band", is_flag=True, help="Of phases: draw where each frontier may lie (90 %).")
+@click.option("--cells", is_flag=True, help="Of phases: each cell's letter in place of the regions' names.")
+@click.option(
+    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Of phases: value draws axes true to scale."
+)
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
 @click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
@@ -216,6 +245,8 @@ def plot(
     held = dict(read_assignment(text, "--fix") for text in fix)
     spec = found.figure(kind, metric=metric, fix=held, **axes)
     save_figure(spec, path, size)
+    for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
+        click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

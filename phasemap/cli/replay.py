@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import EXIT_FAILED, common, duration, print_result
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.argument("trial_id")
 @common
 def replay(run: str, trial_id: str, storage: str | None, as_json: bool) -> None:
     """Train one trial of RUN alone again, and compare its curve with the stored one.
 
-    TRIAL_ID may be cut to its first 6 or more digits. The curve is met to the bit; or within tolerance: the same phase,
-    and every quantity within 0.1 % over the first 50 steps; or not, and then the command ends with 1. A diverged trial
-    is met if it diverges after the same recorded step.
+    The first 6 digits of TRIAL_ID are enough. The curve may be identical to the bit, equal within tolerance (the same
+    phase, and every quantity within 0.1 % over the first 50 steps), or different; then the exit code is 1. A diverged
+    trial is equal if it diverges after the same recorded step.
     """
     from phasemap.api import open_run
 
@@ -39,10 +40,10 @@ def _text(done: Replay) -> str:
 
     found = done.comparison
     words = {
-        "bit": "the stored curve is met to the bit",
-        "tolerance": f"the stored curve is met within tolerance (relative {TOLERANCE:g} over the first {EARLY_STEPS} "
+        "bit": "identical to the stored curve, to the bit",
+        "tolerance": f"equal to the stored curve within tolerance (relative {TOLERANCE:g} over the first {EARLY_STEPS} "
         "steps, and the same phase)",
-        "not_met": "the stored curve is NOT met",
+        "not_met": "NOT equal to the stored curve",
     }
     lines = [f"trial {done.trial}: {words[found.verdict]}"]
     lines.append(f"stored: {_ending(found.stored)}; replayed: {_ending(found.replayed)}, in {duration(done.seconds)}")

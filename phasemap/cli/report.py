@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import common, print_result
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="An .html file; default NAME.html here.")
 def report(run: str, storage: str | None, as_json: bool, output: Path | None) -> None:

@@ -16,9 +16,17 @@ import click
 from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, search_words, set_option, summary
 
 if TYPE_CHECKING:
+    from phasemap.api import Run
     from phasemap.planning.plan import Plan
     from phasemap.results.folder import RunFolder
+    from phasemap.running.driver import Outcome
     from phasemap.study.spec import Study
+
+address_option = click.option(
+    "--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine."
+)
+cpus_option = click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
+in_process_option = click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 
 UNKNOWN = "unknown until the first trial"  # what a program would take
 
@@ -27,9 +35,9 @@ UNKNOWN = "unknown until the first trial"  # what a program would take
 @click.argument("study", type=click.Path(path_type=Path))
 @common
 @set_option
-@click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
-@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
-@click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
+@address_option
+@cpus_option
+@in_process_option
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
 @click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
 @click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
@@ -64,21 +72,55 @@ def run(
         accept_source=accept_source,
         on_plan=partial(_tell_plan, loaded),
     )
-    done = Run(folder)
+    _tell_outcome(loaded, Run(folder), outcome, as_json=as_json)
+
+
+@click.command()
+@click.argument("run")
+@common
+@click.option("--steps", type=click.IntRange(min=1), required=True, help="The new number of steps.")
+@address_option
+@cpus_option
+@in_process_option
+def extend(
+    run: str, storage: str | None, as_json: bool, steps: int, address: str | None, cpus: int | None, in_process: bool
+) -> None:
+    """Train the networks of RUN on to more steps, from where they ended; needs record: [state] in its study."""
+    from phasemap.api import Run, execute
+    from phasemap.results.folder import find_run
+    from phasemap.running.extension import longer_study
+
+    folder = find_run(run, storage)
+    study = longer_study(folder, steps)
+    interrupt_on_terminate()
+    outcome = execute(
+        study,
+        folder,
+        address=address,
+        cpus=cpus,
+        in_process=in_process,
+        longer=True,
+        on_plan=partial(_tell_plan, study),
+    )
+    _tell_outcome(study, Run(folder), outcome, as_json=as_json)
+
+
+def _tell_outcome(study: Study, done: Run, outcome: Outcome, *, as_json: bool) -> None:
+    """Say how a run ended, and end with its exit code."""
     for trial_id in outcome.failures:
         error = done.trials.set_index("trial_id").at[trial_id, "error"]
         click.echo(f"failed: trial {trial_id}: {error}", err=True)
     if outcome.mixture:
         click.echo(outcome.mixture, err=True)
     content = {
-        "run": folder.place,
+        "run": done.place,
         "n_trials": outcome.n_trials,
         "n_trained": outcome.n_trained,
         "n_reused": outcome.n_reused,
         "failures": list(outcome.failures),
         "phase_counts": counts(done, "phase"),
     }
-    if loaded.search.kind != "grid":
+    if study.search.kind != "grid":
         content |= {"expected_wrong": done.expected_wrong, "map": search_words(done)}
     print_result(content, summary(content), as_json=as_json)
     sys.exit(EXIT_FAILED if outcome.failures else 0)
@@ -106,6 +148,8 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     else:
         text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
     click.echo(f"{study.name}: {text} ({core_time})", err=True)
+    if plan.former:
+        click.echo(f"{len(plan.left)} of them go on from the end of a shorter training", err=True)
     for notice in _notices(plan):
         click.echo(notice, err=True)
     if plan.packs and plan.kernel.notice:
@@ -164,6 +208,9 @@ def plan(
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
         f"estimated: {_estimated(known, most)}{_on_cards(made, cost)}"
     )
+    if made.state_bytes:
+        content["state_bytes"] = made.state_bytes
+        text += f"\nend states (record: state): {made.state_bytes / 1e9:.2g} GB of the storage"
     if notices := _notices(made):
         content["notices"] = notices
     changed = [f"changed: {change}" for change in made.changes]

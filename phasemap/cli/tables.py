@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from phasemap.cli.complete import complete_run
 from phasemap.cli.shared import common, counts, print_result, words
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a file like a study's phases.")
 @click.option("--at-step", type=click.IntRange(min=1), help="Label as if the training had ended at this step.")
@@ -41,7 +42,7 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
 @click.option(
@@ -78,7 +79,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, output: Pat
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @common
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a .zip file.")
 def bundle(run: str, storage: str | None, as_json: bool, output: Path) -> None:

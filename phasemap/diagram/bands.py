@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, panel_rows
-from phasemap.diagram.frontier import Floats, MapFrontier, crossings_along, surface
+from phasemap.diagram.frontier import Floats, MapFrontier, crossings_along, drawn_at, surface
 from phasemap.diagram.seeds import SeedMaps, resamples
 from phasemap.phases.built_in import WINS_COLUMN
 
@@ -115,6 +115,8 @@ def row_band(
     rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
     axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
     found = row_crossings(maps, rows, axis, other, frontier)
+    from scipy.special import stdtrit  # here: loading it takes longer than drawing most maps
+
     half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
     first, last = axis.edges[[0, -1]]
     low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
@@ -136,7 +138,7 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
     """
     grid = diagram.panels[panel].grid
     axis = diagram.x if along == "x" else diagram.y
-    off = ndtri((1 + level) / 2) * np.where(grid["inferred"].astype(bool), 1.0, 0.0)
+    off = NormalDist().inv_cdf((1 + level) / 2) * np.where(grid["inferred"].astype(bool), 1.0, 0.0)
     surfaces = []
     for sign in (0.0, -1.0, 1.0):
         columns = dict(grid)
@@ -153,6 +155,60 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
         ends[:, number] = _nearest(found[1:, r], place[number], edge)
     low, high = np.minimum(ends.min(axis=0), place), np.maximum(ends.max(axis=0), place)
     return Band(kind=frontier.name, along=along, row=row, place=place, low=low, high=high)
+
+
+ROWS_BETWEEN = 6  # places between two rows at which a ribbon's smooth sides are drawn
+
+
+def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
+    """Return a band as outlines (n, 2) in positions: one smooth ribbon along the frontier wherever rows follow another.
+
+    Rows at which the frontier is not drawn are left out. Values of a categorical axis have a box each.
+    """
+    other = diagram.y if band.along == "x" else diagram.x
+    places = np.stack([band.place, other.positions[band.row]], axis=1)
+    places = places if band.along == "x" else places[:, ::-1]
+    kept = drawn_at(diagram.named(band.kind), diagram.panels[panel].grid, diagram.x, diagram.y, places)
+    found = []
+    for chain in _chains(band, kept, joined=not other.axis.categorical):
+        rows, last = band.row[chain], len(other.positions) - 1
+        # inside the map a ribbon ends at its last row; one that is cut by the grid's edge goes on to it
+        ends = (rows[0] == 0 or len(rows) == 1, rows[-1] == last or len(rows) == 1)
+        at = np.concatenate([other.edges[rows[:1]], other.positions[rows], other.edges[rows[-1:] + 1]])
+        sides = [np.pad(side[chain], 1, mode="edge") for side in (band.low, band.high)]
+        cut = slice(0 if ends[0] else 1, None if ends[1] else -1)
+        at, sides = at[cut], [side[cut] for side in sides]
+        if len(chain) > 1:
+            smooth = np.linspace(0, len(at) - 1, (len(at) - 1) * ROWS_BETWEEN + 1)
+            sides = [_smooth(at, side, smooth) for side in sides]
+            at = np.interp(smooth, np.arange(len(at)), at)
+        low, high = (np.stack([side, at], axis=1) for side in sides)
+        outline = np.concatenate([low, high[::-1]])
+        found.append(outline if band.along == "x" else outline[:, ::-1])
+    return found
+
+
+def _chains(band: Band, kept: NDArray[np.bool_], *, joined: bool) -> list[list[int]]:
+    """Return which of a band's crossings follow one another from row to row: those that are nearest to each other."""
+    chains: list[list[int]] = []
+    for row in dict.fromkeys(band.row.tolist()):
+        here = np.flatnonzero((band.row == row) & kept)
+        ends = [chain for chain in chains if joined and band.row[chain[-1]] == row - 1]
+        apart = np.abs(band.place[here][:, None] - band.place[[chain[-1] for chain in ends]][None])
+        for number, crossing in enumerate(here.tolist()):
+            nearest = int(apart[number].argmin()) if ends else 0
+            if ends and apart[:, nearest].argmin() == number:
+                ends[nearest].append(crossing)
+            else:
+                chains.append([crossing])
+    return chains
+
+
+def _smooth(at: Floats, side: Floats, places: Floats) -> Floats:
+    """Return a side of a ribbon at places between its rows, by cubic pieces that go beyond no row's value."""
+    from scipy.interpolate import PchipInterpolator  # takes half a second, and few pictures have a ribbon
+
+    return np.asarray(PchipInterpolator(at, side)(np.interp(places, np.arange(len(at)), at)))
 
 
 def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
 
 from phasemap.diagram.claim_bounds import range_of, step_of
-from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides
+from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides, link_words
 from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
 from phasemap.study.claims import Claim
 from phasemap.study.spec import Study
@@ -54,12 +55,29 @@ class ClaimResult:
         return self.deciding.interval if self.deciding else None
 
 
-def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> list[ClaimResult]:
+class ClaimResults(list[ClaimResult]):
+    """What a run says about its claims; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        """Show each claim, its verdict, and the numbers behind it."""
+        rows = [
+            f"<tr><td>{result.verdict}</td><td><code>{escape(result.text)}</code></td><td>{_reasons(result)}</td></tr>"
+            for result in self
+        ]
+        return f"<table><tr><th>verdict</th><th>claim</th><th>why</th></tr>{''.join(rows)}</table>"
+
+
+def _reasons(result: ClaimResult) -> str:
+    words = [link_words(link, result.n_seeds) for link in result.links]
+    return "<br>".join(escape(text) for text in (*words, result.reason) if text)
+
+
+def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> ClaimResults:
     """Test claims on a table of trials, seed by seed."""
     if not claims:
-        return []
+        return ClaimResults()
     grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
-    return [_check(grid, soon, claim) for claim in claims]
+    return ClaimResults(_check(grid, soon, claim) for claim in claims)
 
 
 def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,16 @@ class Comparison:
     same: Sameness  # which of the trials are the same networks in both runs
     diagram_a: Diagram
     diagram_b: Diagram
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the verdict, why, and how labels went over into each other."""
+        told = "".join(f"<li>{escape(text)}</li>" for text in self.differences)
+        tables = "".join(
+            f"<p>{level}: {self.name_a} down, {self.name_b} to the right</p>{found.counts.to_html()}"
+            for level, found in self.transitions.items()
+        )
+        verdict = f"{self.name_a} and {self.name_b}: {self.verdict}"
+        return f"<p><strong>{escape(verdict)}</strong></p><p>{escape(self.reason)}</p><ul>{told}</ul>{tables}"
 
     @property
     def equal(self) -> bool:
@@ -200,7 +211,7 @@ def _decide(
         text = f"{n} points have another label, but with one seed a side nothing can be told beyond noise"
         return ("undecided", text, None, None) if n else ("equal", "every point has the same label", None, None)
     beyond = int((points["adjusted"] < LEVEL).sum())
-    words = f"whole seeds dealt out anew: {_p(p_seeds)}; labels dealt out within each point: {_p(p_map)}"
+    words = f"whole seeds permuted between the runs: {_p(p_seeds)}; labels permuted within each point: {_p(p_map)}"
     if beyond or max(p_seeds, p_map) < LEVEL:
         return "changed", f"{words}; {_single_points(beyond, points)}", p_seeds, p_map
     return "equal within noise", f"{words}; a change has both below {LEVEL:g}", p_seeds, p_map

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.axes import Axis
+from phasemap.study.axes import Axis, Scale
 
 Floats = NDArray[np.float64]
 
@@ -19,10 +19,18 @@ Floats = NDArray[np.float64]
 class Coordinates:
     """The positions of an axis's values: the value itself (linear), its logarithm (log) or its rank (ordinal).
 
-    Numbers stand in rising order, other values in the order of the study. Neighbours are one cell apart.
+    Numbers stand in rising order, other values in the order of the study. Neighbours are one cell apart, unless
+    unevenly spaced numbers are drawn true to scale (``by_value``).
     """
 
     axis: Axis
+    by_value: bool = False
+
+    @property
+    def scale(self) -> Scale:
+        """The scale on which the values are drawn."""
+        uneven = self.axis.scale == "ordinal" and not self.axis.categorical
+        return "linear" if self.by_value and uneven and len(self.axis.values) > 1 else self.axis.scale
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -32,9 +40,9 @@ class Coordinates:
     @property
     def positions(self) -> Floats:
         """The positions (n,) of the values."""
-        if self.axis.scale == "linear":
+        if self.scale == "linear":
             return np.asarray(self.values, dtype=float)
-        if self.axis.scale == "log":
+        if self.scale == "log":
             return np.log10(np.asarray(self.values, dtype=float))
         return np.arange(len(self.values), dtype=float)
 
@@ -43,16 +51,16 @@ class Coordinates:
         """The borders (n + 1,) of the cells around the positions."""
         centers = self.positions
         if len(centers) == 1:
-            half = 0.5 if self.axis.scale == "ordinal" or centers[0] == 0 else 0.05 * abs(centers[0])
+            half = 0.5 if self.scale == "ordinal" or centers[0] == 0 else 0.05 * abs(centers[0])
             return np.asarray([centers[0] - half, centers[0] + half])
         middles = (centers[1:] + centers[:-1]) / 2
         return np.concatenate([[2 * centers[0] - middles[0]], middles, [2 * centers[-1] - middles[-1]]])
 
     def to_values(self, positions: Floats) -> Floats:
         """Turn positions into values of the axis; of a categorical one the rank is returned."""
-        if self.axis.scale == "linear":
+        if self.scale == "linear":
             return positions
-        if self.axis.scale == "log":
+        if self.scale == "log":
             return np.asarray(10**positions)
         if not self.axis.categorical:
             return np.interp(positions, np.arange(len(self.values)), np.asarray(self.values, dtype=float))

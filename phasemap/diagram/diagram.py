@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.frontier import Floats, MapFrontier, frontier_lines, map_frontiers, surface
+from phasemap.diagram.frontier import Floats, MapFrontier, frontier_lines, inside_bound, map_frontiers, surface
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError, did_you_mean
 from phasemap.study.spec import Study
@@ -56,7 +56,8 @@ class Diagram:
         At each value of a categorical axis crossings are marked on their own, never joined to those of another.
         """
         z, level = surface(frontier, panel.grid, self.x, self.y)
-        return frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
+        lines = frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
+        return [piece for line in lines for piece in inside_bound(line, frontier, panel.grid, self.x, self.y)]
 
     def named(self, name: str | None = None) -> MapFrontier:
         """Return the frontier of a name, by default the first; UserError if there is none."""
@@ -128,12 +129,16 @@ def make_diagram(
     y: str | None = None,
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
+    by_value: bool = False,
 ) -> Diagram:
-    """Lay points out over two axes as ``lay_out`` chooses them; UserError also where no axis is left to draw."""
+    """Lay points out over two axes as ``lay_out`` chooses them; UserError also where no axis is left to draw.
+
+    ``by_value`` places unevenly spaced numbers true to scale, and not one cell apart.
+    """
     layout = lay_out(study, x=x, y=y, fix=fix, facet=facet)
     if layout.x is None:
         raise UserError("no axis is left to draw; allowed: leave at least one axis free")
-    across, along = Coordinates(layout.x), Coordinates(layout.y or STRIP)
+    across, along = Coordinates(layout.x, by_value), Coordinates(layout.y or STRIP, by_value)
     names = [axis.name for axis in layout.facets]
     panels = tuple(
         _panel(study, points, across, along, {**layout.fixed, **dict(zip(names, values, strict=True))}, layout.fixed)

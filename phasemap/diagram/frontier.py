@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED, TESTED, WINS_COLUMN
 from phasemap.study.conditions import Kind, constant
 from phasemap.study.recorded import Recorded
-from phasemap.study.rule import Rule
+from phasemap.study.rule import Frontier, Rule
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
@@ -38,12 +38,19 @@ class MapFrontier:
     level: float  # 0 where there is one
     kind: Kind  # of the scale on which both sides are compared
     tested: bool = False  # whether WINS_COLUMN tells the sides
+    bound: MapFrontier | None = None  # the line on one side of which this one is drawn
+    above: bool = True  # which side of it that is
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of points that decide on which side these are."""
         pair = (self.quantity,) if self.against is None else (self.quantity, self.against)
         return (*pair, WINS_COLUMN) if self.tested else pair
+
+    @property
+    def drawn_columns(self) -> tuple[str, ...]:
+        """The columns of points that decide where it is drawn."""
+        return self.columns if self.bound is None else (*self.columns, *self.bound.columns)
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -63,25 +70,32 @@ def map_frontiers(study: Study) -> tuple[MapFrontier, ...]:
 
 def frontiers_of(rule: Rule, recorded: Recorded) -> tuple[MapFrontier, ...]:
     """Return the frontiers of a rule over what is recorded."""
-    kinds: Mapping[str, Kind] = {**dict(rule.quantities), **recorded.quantities}
     found = []
     for declared in rule.frontiers:
-        against = declared.against
-        level = 0.0 if against else constant(declared.level, dict(rule.parameters))
-        kind = kinds[declared.quantity] if against is None or kinds[against] == kinds[declared.quantity] else "number"
-        tested = declared.name == TESTED and against is not None and kind == "accuracy"
-        if level is not None:
-            found.append(
-                MapFrontier(
-                    name=declared.name,
-                    quantity=declared.quantity,
-                    against=against,
-                    level=level,
-                    kind=kind,
-                    tested=tested and {N_CORRUPTED, N_CLASSES} <= set(recorded.facts),
-                )
-            )
+        line = _line(declared, rule, recorded)
+        if line is not None:
+            counted = {N_CORRUPTED, N_CLASSES} <= set(recorded.facts)
+            tested = line.name == TESTED and line.against is not None and line.kind == "accuracy" and counted
+            found.append(replace(line, tested=tested, **_side(declared, rule, recorded)))
     return tuple(found)
+
+
+def _line(declared: Frontier, rule: Rule, recorded: Recorded) -> MapFrontier | None:
+    """Return a line as maps draw it; None where its level has no value."""
+    kinds: Mapping[str, Kind] = {**dict(rule.quantities), **recorded.quantities}
+    against = declared.against
+    level = 0.0 if against else constant(declared.level, dict(rule.parameters))
+    if level is None:
+        return None
+    kind = kinds[declared.quantity] if against is None or kinds[against] == kinds[declared.quantity] else "number"
+    return MapFrontier(name=declared.name, quantity=declared.quantity, against=against, level=level, kind=kind)
+
+
+def _side(declared: Frontier, rule: Rule, recorded: Recorded) -> dict[str, Any]:
+    """Return the line that bounds another, and the side of it on which that is drawn."""
+    if declared.bound is None or declared.where is None:
+        return {}
+    return {"bound": _line(declared.bound, rule, recorded), "above": declared.where.comparison in (">", ">=")}
 
 
 def saturation(level: float) -> float:
@@ -206,6 +220,66 @@ def frontier_lines(x: Coordinates, y: Coordinates, z: Floats, level: float, *, t
         across, z = extended(across, x.edges, z, axis=1)
         up, z = extended(up, y.edges, z, axis=0)
     return contour(across, up, z, level)
+
+
+def inside_bound(
+    line: Floats, frontier: MapFrontier, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates
+) -> list[Floats]:
+    """Return the pieces (n, 2), in positions, of a line that lie where its frontier is drawn."""
+    return [line] if frontier.bound is None else _pieces(line, _side_at(frontier, columns, x, y, line))
+
+
+def drawn_at(
+    frontier: MapFrontier, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates, places: Floats
+) -> NDArray[np.bool_]:
+    """Tell at which places (n, 2), in positions, a frontier is drawn."""
+    if frontier.bound is None:
+        return np.ones(len(places), dtype=bool)
+    return np.asarray(_side_at(frontier, columns, x, y, places) >= 0)
+
+
+def _side_at(
+    frontier: MapFrontier, columns: Mapping[str, NDArray[Any]], x: Coordinates, y: Coordinates, places: Floats
+) -> Floats:
+    """Return how far places (n, 2) lie beyond the line that bounds a frontier, on its scale; negative: not drawn."""
+    assert frontier.bound is not None
+    z, level = height(frontier.bound, {name: np.asarray(columns[name]) for name in frontier.bound.columns})
+    return interpolated((z - level) * (1 if frontier.above else -1), x.positions, y.positions, places)
+
+
+def _pieces(line: Floats, side: Floats) -> list[Floats]:
+    """Return the pieces of a line (n, 2) along which ``side`` (n,), taken as straight between its places, is >= 0."""
+    pieces: list[list[Floats]] = [[]]
+    for number, (place, value) in enumerate(zip(line, side, strict=True)):
+        if number and np.isfinite(value - side[number - 1]) and (value < 0) != (side[number - 1] < 0):
+            share = side[number - 1] / (side[number - 1] - value)
+            pieces[-1].append(line[number - 1] + share * (place - line[number - 1]))
+        if value >= 0:
+            pieces[-1].append(place)
+        elif pieces[-1]:
+            pieces.append([])
+    return [np.asarray(piece) for piece in pieces if len(piece) > 1]
+
+
+def interpolated(z: Floats, across: Floats, up: Floats, places: Floats) -> Floats:
+    """Return a map z (ny, nx) at places (n, 2): bilinear, and outside of the outer positions as it is there."""
+    columns, right = _between_two(across, places[:, 0])
+    rows, above = _between_two(up, places[:, 1])
+    next_column, next_row = np.minimum(columns + 1, len(across) - 1), np.minimum(rows + 1, len(up) - 1)
+    low, high = (_mixed(z[row, columns], z[row, next_column], right) for row in (rows, next_row))
+    return _mixed(low, high, above)
+
+
+def _between_two(positions: Floats, places: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Return the last position (n,) up to each place, and which share of the way to the next the place lies."""
+    low = np.clip(np.searchsorted(positions, places, side="right") - 1, 0, max(len(positions) - 2, 0))
+    gap = positions[np.minimum(low + 1, len(positions) - 1)] - positions[low]
+    return low, np.clip(np.divide(places - positions[low], gap, out=np.zeros_like(places), where=gap > 0), 0, 1)
+
+
+def _mixed(low: Floats, high: Floats, share: Floats) -> Floats:
+    """Return what lies a share of the way between two numbers, also where the one that does not count is NaN."""
+    return np.where(share <= 0, low, np.where(share >= 1, high, low + share * (high - low)))
 
 
 def _marks(along: Coordinates, rows: Coordinates, z: Floats, level: float) -> list[tuple[float, float]]:

@@ -13,8 +13,8 @@ from phasemap.diagram.points import point_labels, point_table
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import labelled_rows, recorded_steps
-from phasemap.results.merge import curves_of, merge_rows, trial_frame
+from phasemap.results.labelled import merged_rows, recorded_steps
+from phasemap.results.merge import curves_of, trial_frame
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
@@ -40,7 +40,7 @@ def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
 
 def _points_at(study: Study, folder: RunFolder, step: int) -> pd.DataFrame:
     """Return the points of the trials that were trained that far."""
-    rows = merge_rows(labelled_rows(folder, study, step, reached=True))
+    rows = merged_rows(folder, study, step, reached=True)
     return point_table(study, trial_frame(rows))
 
 

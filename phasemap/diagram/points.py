@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
 from phasemap.diagram.statistics import generalization_wins
@@ -113,7 +113,7 @@ def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.n
     Newcombe 1998, method 3, operation by operation as in ``scipy.stats.binomtest``, which takes a second to import.
     """
     n = np.where(n_seeds > 1, n_seeds, np.nan)
-    share, z = agreeing / n, ndtri(0.975)
+    share, z = agreeing / n, NormalDist().inv_cdf(0.975)
     width = 2 * (n + z**2)
     centre = (2 * n * share + z**2) / width
     reach = z / width * np.sqrt(4 * n * share * (1 - share) + z**2)

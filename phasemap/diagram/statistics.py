@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
 
 SIGNIFICANCE = 0.05
 AT_CHANCE = 0.1  # of the way from chance to 1: collapsed networks answer constants, which favours some labels a little
@@ -25,6 +24,8 @@ def generalization_wins(
     """
     share = np.maximum(recovered, memorized) / np.maximum(corrupted, 1)
     above_chance = (share - chance) / np.maximum(1 - chance, 1e-12) > AT_CHANCE
+    from scipy.special import bdtr  # here: what is shown from stored tables needs it not
+
     p_value = np.minimum(1.0, 2 * bdtr(np.minimum(recovered, memorized), recovered + memorized, 0.5))
     told = (corrupted > 0) & above_chance & (p_value < SIGNIFICANCE)
     return np.where(told, np.where(recovered > memorized, WINS, LOSES), UNDETERMINED)

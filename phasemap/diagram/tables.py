@@ -14,7 +14,7 @@ from phasemap.diagram.points import point_table
 from phasemap.results.curves import write_curves
 from phasemap.results.folder import RunFolder
 from phasemap.results.inside import read_inside
-from phasemap.results.labelled import labelled_rows
+from phasemap.results.labelled import merged_rows
 from phasemap.results.merge import merge_rows, select_rows, trial_frame
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shards
@@ -35,7 +35,7 @@ class Tables:
 def derive(folder: RunFolder, study: Study | None = None) -> Tables:
     """Merge a run's shards and label them by the study's rule."""
     study = study or load_resolved(folder.study)
-    rows = merge_rows(labelled_rows(folder, study))
+    rows = merged_rows(folder, study)
     trials = trial_frame(select_rows(rows, grid_ids(study)))
     return Tables(study=study, trials=trials, points=point_table(study, trials))
 

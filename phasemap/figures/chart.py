@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
-from phasemap.figures.spec import cell_marks, held_words, left_out_words, setting_words
+from phasemap.figures.captions import (
+    held_words,
+    horizons_of,
+    label_words,
+    left_out_words,
+    sentences,
+    setting_words,
+)
+from phasemap.figures.spec import cell_marks
 from phasemap.phases.strokes import Stroke, readable
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
@@ -204,7 +212,7 @@ def outer_axes(layout: Layout, *, with_x: bool = True) -> list[Axis]:
 
 
 def grid_of(axes: Sequence[Axis], columns: int | None = None) -> Grid:
-    """Return one place a combination of axis values, the last axis's along the columns.
+    """Return one place a combination of axis values: the last axis's to the right, the one before it up.
 
     With ``columns`` every place fills a whole row of so many panels. What would not fit into MOST_PANELS is left out.
     """
@@ -215,7 +223,9 @@ def grid_of(axes: Sequence[Axis], columns: int | None = None) -> Grid:
     elif len(axes) > 1:
         values[-1] = values[-1][:MOST_COLUMNS]
         columns = len(values[-1])
-        most = MOST_PANELS // columns * columns
+        rows = MOST_PANELS // columns
+        most = rows * columns
+        values[-2] = values[-2][: rows if len(axes) == 2 else None][::-1]  # from below, as in the map
     else:
         columns, most = min(total, 4), MOST_PANELS
     names = [axis.name for axis in axes]
@@ -268,7 +278,7 @@ def _verdict(mark: str, found: pd.DataFrame) -> str:
 def chart_subtitle(frames: Frames, layout: Layout, grid: Grid, seeds: str) -> str:
     """Say in one line what all panels share; ``seeds`` says how several seeds are shown."""
     n_seeds = len(frames.study.seeds)
-    text = [*setting_words(frames.study, layout.fixed), "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"]
-    if grid.left_out:
-        text.append(left_out_words(len(grid.places), grid.left_out))
-    return ", ".join(text)
+    told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
+    labels = label_words(frames.study, horizons_of(frames.trials))
+    cut = left_out_words(len(grid.places), grid.left_out) if grid.left_out else ""
+    return sentences(", ".join([*setting_words(frames.study, layout.fixed), told]), labels, cut)

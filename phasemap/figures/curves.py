@@ -10,13 +10,17 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Layout
+from phasemap.figures import PHASES
+from phasemap.figures.captions import held_words, source_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
     Cell,
     Chart,
     ChartPanel,
+    Dots,
     Event,
     Frames,
+    Grid,
     Series,
     cell_at,
     cells_of,
@@ -25,7 +29,6 @@ from phasemap.figures.chart import (
     outer_axes,
     pooled,
 )
-from phasemap.figures.spec import held_words
 from phasemap.phases.built_in import (
     ALL_NORMS,
     EXTRACTED,
@@ -33,13 +36,14 @@ from phasemap.phases.built_in import (
     column_kinds,
     shown_quantities,
 )
-from phasemap.phases.strokes import STROKES, quantity_strokes, readable, strokes, time_strokes
+from phasemap.phases.strokes import OKABE_ITO, STROKES, Stroke, quantity_strokes, readable, strokes, time_strokes
 from phasemap.study.conditions import Kind
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
 KINDS: dict[Kind, str] = {"accuracy": "accuracies", "loss": "losses", "number": "quantities"}
 """The kinds of quantities, in the order in which they are drawn, and what several are called."""
+MOST_VALUES = 14  # of an axis that all have a tick
 SEEDS = "mean; bands: smallest to largest"
 SEEDS_OF_CURVES = f"{SEEDS}; vertical lines: median"
 
@@ -185,6 +189,43 @@ def _metric_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
         subtitle=chart_subtitle(frames, layout, grid, SEEDS),
         panels=panels,
         columns=grid.columns,
+    )
+
+
+def over_axis_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
+    """Describe a quantity over the only axis of a map: the mean over the seeds, their range, and each of them."""
+    assert layout.x is not None
+    values = np.asarray(Coordinates(layout.x).values, dtype=float)
+    rows = pd.concat([cell_at(frames, layout, {layout.x.name: value}).rows(frames.trials) for value in layout.x.values])
+    line = pooled(Stroke(label="mean of the seeds", colour=OKABE_ITO[0], marker="o"), rows, layout.x.name, metric)
+    known = rows.dropna(subset=metric)
+    dots = Dots(
+        stroke=Stroke(label="one seed", colour=OKABE_ITO[4], marker="x"),
+        x=known[layout.x.name].to_numpy(dtype=float),
+        y=known[metric].to_numpy(dtype=float),
+    )
+    kind = column_kinds(frames.study).get(metric, "number")
+    several = len(frames.study.seeds) > 1
+    panel = ChartPanel(
+        title="",
+        x_label=readable(layout.x.name),
+        y_label=readable(metric),
+        series=(line,) if line else (),
+        dots=(dots,) if several and len(known) else (),
+        x_scale="log" if layout.x.scale == "log" else "linear",
+        y_scale="log" if kind == "loss" else "linear",
+        x_ticks=tuple(values) if len(values) <= MOST_VALUES else (),
+        y_limits=ACCURACY_LIMITS if kind == "accuracy" else None,
+        note="" if line else "nothing to draw",
+    )
+    return Chart(
+        kind=PHASES,
+        metric=metric,
+        title=f"{frames.study.name}: {readable(metric)}",
+        subtitle=chart_subtitle(frames, layout, Grid(places=({},), columns=1, left_out=0), "band: smallest to largest"),
+        panels=(panel,),
+        columns=1,
+        source=source_words(frames.study),
     )
 
 

@@ -21,14 +21,19 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.compare import Comparison
 from phasemap.diagram.diagram import first_panels, panel_rows
+from phasemap.figures.captions import sentences, wrapped
 from phasemap.figures.panel import (
     FRAME,
+    LINE_WIDTH,
     STRIP_EDGES,
+    Size,
+    draw_lines,
     draw_panel,
     fill_cells,
-    frontier_handles,
     inside,
     label_handle,
+    line_style,
+    placed_names,
     set_up_axes,
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
@@ -38,6 +43,8 @@ from phasemap.phases.marks import Mark, marks_of
 from phasemap.results.folder import write_text, written
 from phasemap.study.spec import PhaseRule
 
+OF_A: dict[str, Any] = {"color": "#9a9a9a", "linewidth": 4.0, "zorder": 4, "solid_capstyle": "butt"}
+OF_B: dict[str, Any] = {"color": "black", "linewidth": 1.2}
 SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
 """Each kind of difference and its colour."""
@@ -63,8 +70,8 @@ def difference_spec(found: Comparison) -> DifferenceSpec:
     kind, letter = _cells(found)
     rows = [panel_rows(a.study, a.x, a.y, {**a.fixed, **panel.facet}) for panel in a.panels]
     return DifferenceSpec(
-        title=f"A: {found.name_a}, B: {found.name_b}: {found.verdict}",
-        subtitle="; ".join([*found.differences, found.reason]),
+        title=f"A, {found.name_a}, and B, {found.name_b}: {found.verdict}",
+        subtitle=sentences(found.reason, "; ".join(found.differences)),
         names=(f"A: {found.name_a}", f"B: {found.name_b}"),
         a=figure_spec(a),
         b=replace(figure_spec(b), marks=_marks(a.study.phases, b.study.phases)),
@@ -96,16 +103,16 @@ def draw_difference(spec: DifferenceSpec) -> Figure:
     """Draw the three columns with one legend."""
     n, nx, ny = len(spec.a.panels), len(spec.a.x.ticks), len(spec.a.y.ticks) if spec.a.y else 1
     width, height = min(max(0.3 * nx, 2.0), 3.6), min(max(0.3 * ny, 0.5), 3.2)
-    cell = (72 * width / nx, 72 * height / ny)
+    size = (72 * width, 72 * height)
     with in_style():
         handles = _handles(spec)
         tall = max(n * (height + 0.5) + 1.3, 0.22 * len(handles) + 1.0)
         figure = Figure(figsize=(3 * (width + 0.3) + 2.6, tall), layout="constrained")
         grid = figure.subplots(n, 3, squeeze=False, sharex=True, sharey=True)
         for row, axes in enumerate(grid):
-            draw_panel(axes[0], spec.a, spec.a.panels[row], cell)
-            draw_panel(axes[1], spec.b, spec.b.panels[row], cell)
-            _draw_cells(axes[2], spec, row, cell)
+            for ax, one in zip(axes, (spec.a, spec.b), strict=False):
+                draw_panel(ax, one, one.panels[row], size, placed_names(one, one.panels[row], size))
+            _draw_cells(axes[2], spec, row, size)
             for ax, name in zip(axes, (*spec.names, "difference"), strict=True):
                 ax.set_title("\n".join(filter(None, [name if row == 0 else "", spec.a.panels[row].title])))
                 ax.set_xlabel(spec.a.x.label if row == n - 1 else "")
@@ -115,23 +122,21 @@ def draw_difference(spec: DifferenceSpec) -> Figure:
     return figure
 
 
-def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, cell: tuple[float, float]) -> None:
-    """Draw one panel of differences, with A's frontiers thin and grey below B's."""
+def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, size: Size) -> None:
+    """Draw one panel of differences, with A's frontiers wide and light below B's, so that both are seen as one."""
     x, y = spec.a.x, spec.a.y
     y_edges, y_scale = (y.edges, y.scale) if y else (STRIP_EDGES, "ordinal")
     for kind, colour in COLOURS.items():
         cells = np.argwhere(spec.kinds[row] == kind)
         if len(cells):
             fill_cells(ax, x.edges, y_edges, cells, facecolor=colour, hatch="////" if kind == ALONE else "")
-    size = min(8.0, 0.33 * min(cell))
+    letters = min(8.0, 0.33 * size[0] / len(x.ticks), 0.33 * size[1] / (len(y_edges) - 1))
     for j, i in np.argwhere(spec.letters[row] != ""):
         place = inside(x.scale, x.edges[i : i + 2], 0.5), inside(y_scale, y_edges[j : j + 2], 0.5)
-        ax.text(*place, spec.letters[row][j, i], ha="center", va="center", fontsize=size, zorder=6)
-    for one, colour, line_width in ((spec.a, "#666666", 1.0), (spec.b, "black", 1.8)):
-        for line in one.panels[row].lines:
-            style = next(style for kind, _, style in one.frontiers if kind == line.kind)
-            ax.plot(*line.points.T, color=colour, linewidth=line_width, linestyle=style)
-    set_up_axes(ax, spec.a, "", cell)
+        ax.text(*place, spec.letters[row][j, i], ha="center", va="center", fontsize=letters, zorder=6)
+    draw_lines(ax, spec.a, spec.a.panels[row], OF_A)
+    draw_lines(ax, spec.b, spec.b.panels[row], OF_B)
+    set_up_axes(ax, spec.a, size)
 
 
 def _handles(spec: DifferenceSpec) -> list[Any]:
@@ -144,10 +149,15 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
         for kind, colour in COLOURS.items()
         if counts[kind]
     ]
-    frontiers = {frontier[0]: frontier for one in (spec.b, spec.a) for frontier in one.frontiers}
-    handles += frontier_handles(frontiers.values())
+    looks = {frontier[0]: frontier for one in (spec.b, spec.a) for frontier in one.frontiers}
+    for _, meaning, style in looks.values():
+        look: dict[str, Any] = {"color": "black", "linewidth": LINE_WIDTH, "linestyle": line_style(style)}
+        handles.append(Line2D([], [], label=wrapped(meaning, 24), **look))
     if spec.a.frontiers:
-        handles.append(Line2D([], [], color="#666666", linewidth=1.0, label="thin: those of A"))
+        sides = Line2D(
+            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbelow those of B"
+        )
+        handles.append(sides)
     return handles
 
 

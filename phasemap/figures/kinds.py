@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from phasemap.diagram.diagram import Layout
 from phasemap.figures import KINDS, PHASES
+from phasemap.figures.captions import source_words
 from phasemap.figures.chart import Chart, Frames
 from phasemap.figures.curves import curve_metrics, curves_chart, norms_chart
 from phasemap.figures.neurons import IPR_METRICS, ipr_chart, logits_chart, neurons_chart
 from phasemap.figures.pruning import pruning_chart, pruning_metrics
-from phasemap.figures.spec import source_words
 from phasemap.study.errors import UserError
 from phasemap.study.spec import NetworkStudy, Study
 

@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from phasemap.figures.captions import wrapped
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
-from phasemap.figures.spec import wrapped
 from phasemap.figures.style import add_legend, below_inches, write_title
 from phasemap.phases.strokes import Stroke
 
 LEGEND_INCHES = 2.1
+FEW_PANELS = 4  # that have room for minor ticks
 LEGEND_CHARACTERS = 26
 LETTER_GAP = 0.05  # of the panel's width: letters of close events are moved apart
 MARKERS_A_LINE = 6
@@ -42,6 +43,8 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
             continue
         panel = chart.panels[place]
         _draw_panel(ax, panel)
+        if len(chart.panels) > FEW_PANELS:
+            ax.minorticks_off()  # too dense in small panels, and half of the time of drawing them
         ax.set_title(titles[place], pad=14 if any(event.letter for event in panel.events) else 6)
         lowest = not chart.shared or place + chart.columns >= len(chart.panels)
         ax.set_xlabel(panel.x_label if lowest else "")

@@ -21,7 +21,8 @@ from phasemap.study.errors import UnreachableError, UserError
 
 ASSETS = Path(__file__).parent / "assets"
 PAGE_SCRIPTS = (
-    "data.js", "draw.js", "words.js", "choosers.js", "legend.js", "cell.js", "table.js", "card.js", "page.js",
+    "data.js", "names.js", "draw.js", "words.js", "choosers.js", "legend.js", "cell.js", "table.js", "card.js",
+    "page.js",
 )  # fmt: skip
 """What draws a run, in the order in which they are loaded; the service loads them too."""
 
@@ -50,9 +51,9 @@ def report_html(content: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
-def body_html() -> str:
-    """Return the places that the scripts fill, for every page that shows a run."""
-    return _asset("body.html")
+def body_html(title: str = "") -> str:
+    """Return the places that the scripts fill, for every page that shows a run; the title may be there at once."""
+    return _asset("body.html").replace('<h1 id="name"></h1>', f'<h1 id="name">{html.escape(title)}</h1>')
 
 
 def check_page(path: Path) -> None:

@@ -1,71 +1,77 @@
-"""Draw one map of a phase diagram: its cells, bands and frontiers, and the legend's entries."""
+"""Draw one map of a phase diagram: its cells, ribbons and frontiers, the names of its regions, and its ticks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.font_manager import FontProperties
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.spec import AxisSpec, BandSpec, FigureSpec, PanelSpec, wrapped
-from phasemap.phases.marks import Mark
+from phasemap.figures.regions import Form, Placed, dense, place_names, regions_of
+from phasemap.figures.spec import AxisSpec, FigureSpec, PanelSpec
+from phasemap.figures.style import LINE, font_size, text_width
+from phasemap.phases.marks import Mark, contrast
+from phasemap.phases.strokes import LineStyle, dashes
 from phasemap.study.conditions import Kind
 
-MOST_TICKS = 12
-NOTES = {
-    "split": (".", "seeds disagree"),
-    "lost": ("x", "some seeds failed or diverged"),
-    "partial": ("o", "some seeds not trained yet"),
-}
-"""The sign in a cell's corner and what it says."""
-SMALLEST_LETTER = 2.5  # points
+MOST_TICKS = 40  # of an axis; of more values every n-th has one
+SIGNS = {"split": ".", "lost": "x", "partial": "o"}
+SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
 LINES, ABOVE_LINES = 5, 6  # what is drawn over what
-SMALLEST_IN_GAP = 8.0  # points: for smaller letters too little would be left of a frontier, and it runs below them
+LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
-INFERRED_INK = "#444444"
+GRID_FROM = 5.0  # points: smaller cells have no border
 STRIP_EDGES = np.asarray([-0.5, 0.5])
-BAND: dict[str, Any] = {"facecolor": "white", "alpha": 0.5, "edgecolor": "none"}
+RIBBON: dict[str, Any] = {"facecolor": "white", "alpha": 0.55, "edgecolor": "none", "zorder": 2.5}
+MEASURED: dict[str, Any] = {"marker": ".", "markersize": 2.6, "color": "#222222", "linestyle": "", "markeredgewidth": 0}
+
+Size = tuple[float, float]
+"""The width and height of a panel, in points."""
 
 
-def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: tuple[float, float]) -> Any:
-    """Draw one map into axes, with cells of about so many points, and return its image if its cells show a quantity."""
-    y_edges = spec.y.edges if spec.y else STRIP_EDGES
+def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: Sequence[Placed]) -> Any:
+    """Draw one map into axes of a size, with its names, and return its image if its cells show a quantity."""
+    y_edges = _y_edges(spec)
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
     bare = _bare(panel)
-    size = min(9.0, 0.52 * min(cell))
+    cell = min(size[0] / len(spec.x.ticks), size[1] / (len(y_edges) - 1))
+    border = {"linewidth": 0.6 if cell >= GRID_FROM else 0.0}
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
-                fill_cells(ax, spec.x.edges, y_edges, cells, **look)
-    for row, column in np.argwhere(bare):
-        mark, inferred = spec.marks[str(panel.marks[row, column])], bool(panel.inferred[row, column])
-        _write_letter(ax, _inside_cell(spec, y_edges, row, column, 0.5), mark, size, inferred=inferred)
+                fill_cells(ax, spec.x.edges, y_edges, cells, **{**border, **look})
     if panel.values is None:
-        _draw_notes(ax, spec, panel, y_edges, size)
+        _draw_signs(ax, spec, panel, y_edges, cell)
     for band in panel.bands:
-        _draw_band(ax, spec, band, y_edges)
-    lettered = bare & np.vectorize(lambda name: bool(spec.marks[name].letter) and size >= SMALLEST_IN_GAP)(panel.marks)
-    scales = (spec.x.scale, _y_scale(spec))
+        ax.add_patch(PathPatch(Outline(band.points), **RIBBON))
+    draw_lines(ax, spec, panel, {"path_effects": [withStroke(linewidth=2.8, foreground="white")]} if image else {})
+    for placed in names:
+        _write_name(ax, spec, panel, placed, size)
+    set_up_axes(ax, spec, size)
+    return image
+
+
+def draw_lines(ax: Axes, spec: FigureSpec, panel: PanelSpec, look: dict[str, Any]) -> None:
+    """Draw a panel's frontiers."""
     for line in panel.lines:
         style = next(style for kind, _, style in spec.frontiers if kind == line.kind)
-        halo = [withStroke(linewidth=3.6, foreground="white")]
-        drawn = with_gaps(line.points, scales, (spec.x.edges, y_edges), lettered, cell, 0.5 * size + 1)
-        ax.plot(*drawn.T, color="black", linewidth=1.8, linestyle=style, path_effects=halo, zorder=LINES)
-    set_up_axes(ax, spec, panel.title, cell)
-    return image
+        look = {"color": "black", "linewidth": LINE_WIDTH, "zorder": LINES, **look}
+        ax.plot(*line.points.T, linestyle=line_style(style), label=line.kind, **look)
+
+
+def line_style(style: LineStyle) -> Any:
+    """Return a style as matplotlib has it."""
+    return (0, dashes(style)) if dashes(style) else "solid"
 
 
 def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
@@ -88,8 +94,8 @@ def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) ->
 
 
 def inferred_look(mark: Mark) -> dict[str, Any]:
-    """Return how points that were inferred are filled: lighter, and hatched in their own colour."""
-    return {"facecolor": mark.light, "edgecolor": mark.colour, "hatch": "//", "linewidth": 0.0, "hatch_linewidth": 0.5}
+    """Return how points that were inferred are filled: lighter, and sparsely hatched in their own colour."""
+    return {"facecolor": mark.light, "edgecolor": mark.colour, "hatch": "/", "linewidth": 0.0, "hatch_linewidth": 0.5}
 
 
 def _box(across: Any, up: Any) -> Outline:
@@ -112,75 +118,177 @@ def _y_scale(spec: FigureSpec) -> str:
     return spec.y.scale if spec.y else "ordinal"
 
 
-def _write_letter(ax: Axes, place: tuple[float, float], mark: Mark, size: float, *, inferred: bool) -> None:
-    if not mark.letter or size < SMALLEST_LETTER:
-        return
-    behind = mark.light if inferred else "white"
-    halo = [withStroke(linewidth=2.5, foreground=behind)] if mark.hatch or inferred else None
-    family = FontProperties().get_name()  # svg files name every family of a list, in every letter
-    look: dict[str, Any] = {
-        "family": family,
-        "fontsize": size,
-        "color": INFERRED_INK if inferred else mark.ink,
-        "path_effects": halo,
-        "clip_on": True,
-        "zorder": ABOVE_LINES,
-    }
-    ax.text(*place, mark.letter.lower() if inferred else mark.letter, ha="center", va="center", **look)
+def _y_edges(spec: FigureSpec) -> Floats:
+    return spec.y.edges if spec.y else STRIP_EDGES
 
 
-def _draw_notes(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, size: float) -> None:
-    """Put a sign into the corner of cells whose seeds disagree or are not all there, one line of markers a sign."""
+def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell: float) -> None:
+    """Put a quiet sign into the corner of cells whose seeds disagree or are not all there; a dot where measured."""
     inks = np.vectorize(lambda name: spec.marks[name].ink)(panel.marks)
-    for note, (sign, _) in NOTES.items():
+    size = min(2.4, 0.2 * cell)
+    for note, sign in SIGNS.items():
         for ink in np.unique(inks):
             cells = np.argwhere((panel.notes == note) & (inks == ink))
             if len(cells):
-                places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.85) for row, column in cells])
-                ax.plot(*places.T, linestyle="", color=ink, markeredgewidth=0.7, **_sign(sign, size * 0.4))
+                places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.86) for row, column in cells])
+                look: dict[str, Any] = {
+                    "fillstyle": "none" if sign == "o" else "full",
+                    "markeredgewidth": 0.6,
+                    "zorder": 3,
+                }
+                wide = size * (1.9 if sign == "." else 1.2)
+                ax.plot(*places.T, linestyle="", color=ink, alpha=0.75, marker=sign, markersize=wide, **look)
+    if panel.inferred.any() and len(cells := np.argwhere(~panel.inferred & (panel.marks != "missing"))):
+        places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.5) for row, column in cells])
+        ax.plot(*places.T, **{**MEASURED, "markersize": min(2.6, 0.3 * cell)})
 
 
-def _sign(sign: str, size: float) -> dict[str, Any]:
-    return {"marker": sign, "markersize": size, "fillstyle": "none" if sign == "o" else "full"}
+def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]:
+    """Place what is written into a panel of a size: each region's name, or each cell's letter."""
+    across, up = _in_points(spec.x.scale, spec.x.edges, size[0]), _in_points(_y_scale(spec), _y_edges(spec), size[1])
+    bare = _bare(panel)
+    if spec.cells:
+        return [
+            _letter(spec.marks[panel.marks[row, column]], across[column : column + 2], up[row : row + 2],
+                    inferred=bool(panel.inferred[row, column]))
+            for row, column in np.argwhere(bare)
+        ]  # fmt: skip
+    lines = [
+        _places_in_points(spec, line.points, (across, up), size)
+        for line in panel.lines
+        if np.isfinite(line.points).all()
+    ]
+    signs = np.argwhere(panel.notes != "") if panel.values is None else np.empty((0, 2), dtype=int)
+    corners = [(across[i] + 0.86 * (across[i + 1] - across[i]), up[j] + 0.86 * (up[j + 1] - up[j])) for j, i in signs]
+    busy = np.concatenate([*map(dense, lines), np.asarray(corners).reshape(-1, 2), np.empty((0, 2))])
+    regions = [region for region in regions_of(np.where(bare, panel.marks, "")) if region.mark]
+    return place_names(regions, (across, up), lambda name: _forms(spec.marks[name]), busy)
 
 
-def _draw_band(ax: Axes, spec: FigureSpec, band: BandSpec, y_edges: Any) -> None:
-    """Lighten what a frontier's band covers in each row (or column) that it crosses."""
-    boxes = []
-    for row, low, high in zip(band.row, band.low, band.high, strict=True):
-        across: Any = (low, high) if band.along == "x" else spec.x.edges[row : row + 2]
-        up: Any = y_edges[row : row + 2] if band.along == "x" else (low, high)
-        boxes.append(_box(across, up))
-    ax.add_patch(PathPatch(Outline.make_compound_path(*boxes), zorder=2.5, **BAND))
+def _in_points(scale: str, edges: Floats, length: float, values: Floats | None = None) -> Floats:
+    """Return where values, by default the cells' borders, lie on an axis of a length."""
+    on = np.log if scale == "log" else np.asarray
+    low, high = on(edges[[0, -1]])
+    return np.asarray((on(edges if values is None else values) - low) / (high - low) * length)
 
 
-def set_up_axes(ax: Axes, spec: FigureSpec, title: str, cell: tuple[float, float]) -> None:
-    """Set a map's scales, limits, ticks and title."""
+def _places_in_points(spec: FigureSpec, line: Floats, ends: tuple[Floats, Floats], size: Size) -> Floats:
+    across = _in_points(spec.x.scale, spec.x.edges, size[0], line[:, 0])
+    return np.stack([across, _in_points(_y_scale(spec), _y_edges(spec), size[1], line[:, 1])], axis=1)
+
+
+def _letter(mark: Mark, across: Floats, up: Floats, *, inferred: bool) -> Placed:
+    least = min(across[1] - across[0], up[1] - up[0])
+    letter = mark.letter.lower() if inferred else mark.letter
+    share = min(9.0, 0.52 * least) / font_size()
+    form = Form(
+        text=letter if share * font_size() >= SMALLEST_LETTER else "", width=0, height=0, share=share, whole=False
+    )
+    return Placed(mark=mark.name, form=form, x=float(across.mean()), y=float(up.mean()))
+
+
+def _forms(mark: Mark) -> list[Form]:
+    """Return the ways to write a label: its name in one line or more, also a little smaller, else its letter."""
+    words = mark.title.split()
+    splits = [" ".join(words), *(_split(words, at) for at in range(1, len(words))), "\n".join(words)]
+    texts = sorted(dict.fromkeys(splits), key=lambda text: text.count("\n"))
+    found = []
+    for share in (1.0, 0.85):
+        if font_size(share) >= SMALLEST_NAME:
+            found += [_form(text, share) for text in texts]
+    return found + ([_form(mark.letter, 1.0, whole=False)] if mark.letter else [])
+
+
+def _split(words: Sequence[str], at: int) -> str:
+    return "\n".join((" ".join(words[:at]), " ".join(words[at:])))
+
+
+def _form(text: str, share: float, *, whole: bool = True) -> Form:
+    size = font_size(share)
+    lines = text.count("\n") + 1
+    return Form(
+        text=text, width=text_width(text, size), height=size * (1.0 + 1.1 * (lines - 1)), share=share, whole=whole
+    )
+
+
+def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, size: Size) -> None:
+    if not placed.form.text:
+        return
+    mark = spec.marks[placed.mark]
+    lighter = bool((panel.inferred & (panel.marks == placed.mark)).any())
+    look: dict[str, Any] = {
+        "family": FontProperties().get_name(),  # svg files name every family of a list, in every letter
+        "fontsize": font_size(placed.form.share),
+        "linespacing": 0.95,
+        "color": _ink([mark.colour, mark.light] if lighter else [mark.colour]),
+        "zorder": ABOVE_LINES,
+        "bbox": {"facecolor": mark.colour, "edgecolor": "none", "pad": 1.0} if mark.hatch else None,
+    }
+    where = placed.x / size[0], placed.y / size[1]
+    ax.text(*where, placed.form.text, ha="center", va="center", transform=ax.transAxes, **look)
+
+
+def _ink(grounds: Sequence[str]) -> str:
+    """Return black or white, whichever is readable on all grounds."""
+    return max(("#000000", "#ffffff"), key=lambda ink: min(contrast(ink, ground) for ground in grounds))
+
+
+def set_up_axes(ax: Axes, spec: FigureSpec, size: Size) -> None:
+    """Set a map's scales, limits, frame and ticks."""
     if spec.x.scale == "log":
         ax.set_xscale("log")
     if spec.y and spec.y.scale == "log":
         ax.set_yscale("log")
     ax.set_xlim(spec.x.edges[0], spec.x.edges[-1])
-    y_edges = spec.y.edges if spec.y else STRIP_EDGES
+    y_edges = _y_edges(spec)
     ax.set_ylim(y_edges[0], y_edges[-1])
-    longest = max(map(len, spec.x.tick_labels))
-    slanted = longest > 5 and len(spec.x.tick_labels) > 5
-    letters = mpl.rcParams["font.size"] * (1.3 if slanted else 0.55 * longest + 0.4)
-    _ticks(ax.xaxis, spec.x, letters / cell[0])
+    ax.spines[:].set_visible(True)
+    ax.spines[:].set_zorder(ABOVE_LINES)
+    slanted = slants(spec.x, size[0])
+    _ticks(ax.xaxis, spec.x, size[0], [1.2 * font_size()] * len(spec.x.ticks) if slanted else _label_widths(spec.x))
     if slanted:
         ax.tick_params(axis="x", labelrotation=45)
     if spec.y:
-        _ticks(ax.yaxis, spec.y, 1.2 * mpl.rcParams["font.size"] / cell[1])
+        _ticks(ax.yaxis, spec.y, size[1], [LINE * font_size()] * len(spec.y.ticks))
     else:
         ax.set_yticks([])
-    ax.set_title(title)
 
 
-def _ticks(axis: Any, spec: AxisSpec, cells_a_label: float) -> None:
-    """Label as many cells as have room, at most about MOST_TICKS."""
-    every = max(-(-len(spec.ticks) // MOST_TICKS), math.ceil(cells_a_label))
-    axis.set_ticks(spec.ticks[::every], labels=spec.tick_labels[::every])
-    axis.set_ticks([], minor=True)
+def slants(axis: AxisSpec, length: float) -> bool:
+    """Tell whether the labels of an axis to the right are slanted: texts that don't fit side by side."""
+    numbers = all(label.replace(".", "").replace("-", "").replace("e", "").isdigit() for label in axis.tick_labels)
+    return not numbers and sum(_label_widths(axis)) + 4 * len(axis.ticks) > length
+
+
+def _label_widths(axis: AxisSpec) -> list[float]:
+    return [text_width(label, font_size()) + 4 for label in axis.tick_labels]
+
+
+def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) -> None:
+    """Mark the values, and label those that have room."""
+    at = _in_points(spec.scale, spec.edges, length, spec.ticks)
+    every = -(-len(at) // MOST_TICKS)
+    if len(at) > 1 and np.ptp(np.diff(at)) < 0.02 * length / len(at):  # evenly spaced labels stay evenly spaced
+        every = max(every, math.ceil(max(widths) / (at[1] - at[0])))
+        shown = set(range(0, len(at), every))
+    else:
+        shown = set(_without_overlap(at, widths))
+    labels = [label if number in shown else "" for number, label in enumerate(spec.tick_labels)]
+    kept = [number for number in range(len(at)) if number in shown or len(at) <= MOST_TICKS]
+    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept])
+    axis.set_ticks(spec.minor if len(spec.minor) and length / len(spec.minor) > 2 else [], minor=True)
+
+
+def _without_overlap(at: Floats, widths: Sequence[float]) -> list[int]:
+    """Return which labels are written: the last value's, then from the first on all that touch no other."""
+    last, shown = len(at) - 1, []
+    end = -math.inf
+    for number in range(last):
+        free = at[number] - widths[number] / 2 >= end and at[number] + widths[number] / 2 <= at[last] - widths[last] / 2
+        if free:
+            shown.append(number)
+            end = at[number] + widths[number] / 2
+    return [*shown, last]
 
 
 def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
@@ -195,87 +303,15 @@ def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
     return Normalize(float(finite.min()), float(finite.max()))
 
 
-def map_handles(spec: FigureSpec) -> list[Any]:
-    """Return the legend's entries: labels with counts, signs, frontiers and their band."""
-    labelled = spec.panels[0].values is None
+def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Patch]:
+    """Return the legend's entries, the labels; none where each of them is named in full somewhere in the figure."""
     seen = {name for panel in spec.panels for name in panel.marks[_bare(panel)].tolist()}
-    handles: list[Any] = [
-        label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend if entry.mark.name in seen
-    ]
-    inferred = sum(entry.inferred for entry in spec.legend)
-    if inferred and labelled:
-        most = max(spec.legend, key=lambda entry: entry.inferred).mark
-        handles.append(Patch(label=f"    inferred ({inferred})", **inferred_look(most)))
-    notes = {note for panel in spec.panels for note in panel.notes.ravel() if note} if labelled else set()
-    for note, (sign, text) in NOTES.items():
-        if note in notes:
-            handles.append(Line2D([], [], color="black", linestyle="", label=text, **_sign(sign, 4)))
-    handles += frontier_handles(spec.frontiers)
-    if any(panel.bands for panel in spec.panels):
-        handles.append(Patch(facecolor="#dddddd", edgecolor=FRAME, linewidth=0.4, label=wrapped(spec.band_words, 22)))
-    return handles
+    named = {placed.mark for one in names for placed in one if placed.form.whole}
+    return [] if seen <= named else [label_handle(entry.mark) for entry in spec.legend if entry.mark.name in seen]
 
 
-def label_handle(mark: Mark, count: str = "") -> Patch:
+def label_handle(mark: Mark) -> Patch:
     """Return the legend's entry of one label."""
-    text = f"{mark.letter or ' '}  {mark.title}{count}"
-    return Patch(facecolor=mark.colour, edgecolor=FRAME, hatch=mark.hatch, label=text, linewidth=0.4)
-
-
-def _whole_sides(meaning: str) -> str:
-    """Break a frontier's meaning, but not between the two sides that are equal on it."""
-    return wrapped(meaning.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), 22)
-
-
-def frontier_handles(frontiers: Iterable[tuple[str, str, Any]]) -> list[Line2D]:
-    """Return the legend's entries of frontiers."""
-    return [
-        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=_whole_sides(meaning))
-        for _, meaning, style in frontiers
-    ]
-
-
-SAMPLES = 32  # of a line within a cell's width
-
-
-def with_gaps(
-    points: Floats,
-    scales: tuple[str, str],
-    edges: tuple[Floats, Floats],
-    lettered: NDArray[np.bool_],
-    cell: tuple[float, float],
-    radius: float,
-) -> Floats:
-    """Return a line (n, 2) that is broken, by NaN, where it would come nearer than ``radius`` points to a letter.
-
-    ``lettered`` (ny, nx) are the cells with a letter in their middle, ``cell`` their size in points, ``scales`` and
-    ``edges`` those of x and y. What is drawn stays on the line: straight on each axis's own scale.
-    """
-    placed = np.column_stack([_on(scale, values) for scale, values in zip(scales, points.T, strict=True)])
-    x_edges, y_edges = (_on(scale, values) for scale, values in zip(scales, edges, strict=True))
-    widths = np.array([np.diff(x_edges).min(), np.diff(y_edges).min()])
-    pieces = []
-    for start, end in pairwise(placed):
-        cells = np.nan_to_num(np.abs((end - start) / widths)).max()
-        dense = start + np.linspace(0, 1, 2 + int(SAMPLES * cells))[:, None] * (end - start)
-        (columns, across), (rows, up) = _in_cells(x_edges, dense[:, 0]), _in_cells(y_edges, dense[:, 1])
-        near = lettered[rows, columns] & (np.hypot(across * cell[0], up * cell[1]) < radius)
-        ends = np.flatnonzero(near[1:] != near[:-1])
-        dense[near] = np.nan
-        pieces.append(dense[np.unique([0, *ends, *(ends + 1), len(dense) - 1])])
-    broken = np.concatenate(pieces or [placed])
-    return np.column_stack([_off(scale, values) for scale, values in zip(scales, broken.T, strict=True)])
-
-
-def _on(scale: str, values: Floats) -> Floats:
-    return np.log(values) if scale == "log" else np.asarray(values, dtype=float)
-
-
-def _off(scale: str, values: Floats) -> Floats:
-    return np.exp(values) if scale == "log" else values
-
-
-def _in_cells(edges: Floats, values: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """Return the nearest cell of each value (n,), and how far from its middle it lies, in widths of the cell."""
-    cells = np.clip(np.searchsorted(edges, values) - 1, 0, len(edges) - 2)
-    return cells, (values - edges[cells]) / np.diff(edges)[cells] - 0.5
+    text = f"{mark.letter}  {mark.title}".strip()
+    look = {"edgecolor": FRAME, "hatch": mark.hatch, "linewidth": 0.4}
+    return Patch(facecolor=mark.colour, label=text, **look)  # type: ignore[arg-type]

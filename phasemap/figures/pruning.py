@@ -10,6 +10,7 @@ import pandas as pd
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Layout
+from phasemap.figures.captions import held_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
     NOT_RECORDED,
@@ -28,7 +29,6 @@ from phasemap.figures.chart import (
     pooled,
 )
 from phasemap.figures.curves import SEEDS
-from phasemap.figures.spec import held_words
 from phasemap.phases.built_in import NEEDED_NEURONS as NEEDED
 from phasemap.phases.built_in import PRUNED_LOSSES, shown_quantities
 from phasemap.phases.strokes import STROKES, Stroke, readable

@@ -21,13 +21,13 @@ from phasemap.diagram.horizon import chosen_steps, labels_over_steps
 from phasemap.diagram.points import mean_columns
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
+from phasemap.figures.captions import horizons_of, label_words, setting_words
 from phasemap.figures.curves import KINDS
 from phasemap.figures.page import LEVELS, NONE, ZERO, packed, scale_for, scale_of
-from phasemap.figures.panel import NOTES
 from phasemap.figures.report_card import study_card
 from phasemap.figures.report_curves import trial_curves, trial_rows
 from phasemap.figures.report_lines import GRID, frontier_bands, frontier_lines
-from phasemap.figures.spec import LABEL_METRICS, cell_marks, first_metric, frontier_looks, setting_words
+from phasemap.figures.spec import LABEL_METRICS, NOTES, cell_marks, first_metric, frontier_looks
 from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
@@ -73,7 +73,7 @@ def report_payload(
     content = {
         "name": study.name,
         "question": study.question,
-        "setting": ", ".join(setting_words(study, {})),
+        "setting": ", ".join([*setting_words(study, {}), label_words(study, horizons_of(tables.trials))]),
         "made_by": f"phasemap {__version__}",
         "axes": [_axis(axis) for axis in study.axes],
         "seeds": list(study.seeds),
@@ -157,7 +157,7 @@ def _page(study: Study) -> dict[str, Any]:
         "labels": list(LABEL_METRICS) if study.phases.labels else [],
         "first": first_metric(study),
         "kinds": KINDS,
-        "notes": {note: words for note, (_, words) in NOTES.items()},
+        "notes": NOTES,
         "most_panels": MOST_PANELS,
         "codes": {"none": NONE, "zero": ZERO, "levels": LEVELS},
         "verdicts": VERDICT_WORDS if any(frontier.tested for frontier in map_frontiers(study)) else {},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from phasemap.diagram.bands import Band, drawn_bands
+from phasemap.diagram.bands import drawn_bands, ribbons
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import Diagram, Panel, make_diagram
 from phasemap.diagram.frontier import Floats, map_frontiers
@@ -39,7 +39,7 @@ def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, An
     first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
     rows, parts = [], [np.zeros((0, 2))]
     frontiers = map_frontiers(study)
-    columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.columns))
+    columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.drawn_columns))
     for step, frame in list(enumerate(frames))[first:]:
         texts = {name: object for name in columns if name == WINS_COLUMN}  # cheaper to cut into panels than strings
         grid = frame[columns].astype(texts)
@@ -80,9 +80,6 @@ def shares(diagram: Diagram, line: Floats) -> Floats:
     return np.clip(np.stack(shares, axis=1), 0, 1)
 
 
-THINNEST = 0.004  # of a panel: what is narrower is not seen beside its line
-
-
 def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, last_step: int) -> dict[str, Any]:
     """Return the outlines of the bands at the last step, in the form of ``frontier_lines``; of a grid none."""
     pairs = axis_pairs(study)
@@ -94,44 +91,14 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
     for number, (x, y) in enumerate(pairs):
         facets = [name for name in study.axis_names if name not in (x, y)]
         diagram = make_diagram(study, points, x=x, y=y, facet=facets)
-        for panel, bands in zip(diagram.panels, drawn_bands(diagram, trials), strict=True):
-            for band, outline in itertools.chain.from_iterable(_outlines(diagram, band) for band in bands):
-                rows.append((number, last_step, names.index(band.kind), panel_number(diagram, panel), len(outline)))
-                parts.append(outline)
+        for place, bands in enumerate(drawn_bands(diagram, trials)):
+            panel = panel_number(diagram, diagram.panels[place])
+            for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, place, one)):
+                rows.append((number, last_step, names.index(band.kind), panel, len(outline)))
+                parts.append(shares(diagram, outline))
     return {
         "pairs": pairs,
         "first_step": last_step,
         "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
         "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
     }
-
-
-def _outlines(diagram: Diagram, band: Band) -> Iterator[tuple[Band, Floats]]:
-    """Yield the outline (n, 2), in shares of the panel, of each run of rows that a band covers without a gap.
-
-    Values of a categorical axis are no rows that follow one another: each has its own outline.
-    """
-    axis, other = (diagram.x, diagram.y) if band.along == "x" else (diagram.y, diagram.x)
-    wide = (band.high - band.low) / (axis.edges[-1] - axis.edges[0]) > THINNEST
-    boxes = [
-        (int(row), low, high)
-        for row, low, high, drawn in zip(band.row, band.low, band.high, wide, strict=True)
-        if drawn
-    ]
-    for run in _runs(boxes) if not other.axis.categorical else ([box] for box in boxes):
-        low = [(at, edge) for row, at, _ in run for edge in other.edges[row : row + 2]]
-        high = [(at, edge) for row, _, at in run for edge in other.edges[row : row + 2]]
-        outline = np.asarray([*low, *reversed(high)])
-        yield band, shares(diagram, outline if band.along == "x" else outline[:, ::-1])
-
-
-def _runs(boxes: list[tuple[int, float, float]]) -> Iterator[list[tuple[int, float, float]]]:
-    """Cut boxes (row, low, high), in rising rows, into runs of following rows that overlap."""
-    run: list[tuple[int, float, float]] = []
-    for box in boxes:
-        if run and not (box[0] == run[-1][0] + 1 and box[1] <= run[-1][2] and run[-1][1] <= box[2]):
-            yield run
-            run = []
-        run.append(box)
-    if run:
-        yield run

@@ -17,6 +17,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Layout, lay_out
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
+from phasemap.figures.captions import held_words, setting_words, source_words
 from phasemap.figures.panel import colour_scale, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
@@ -24,10 +25,7 @@ from phasemap.figures.spec import (
     FigureSpec,
     LegendEntry,
     PanelSpec,
-    held_words,
     label_states,
-    setting_words,
-    source_words,
 )
 from phasemap.figures.style import add_legend, below_inches, write_title
 from phasemap.phases.built_in import column_kinds
@@ -157,7 +155,7 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
     """Draw all panels with one legend: beside them, or below where the figure's width is given."""
     columns = min(len(spec.panels), 4 if page is None else 2)
     rows = -(-len(spec.panels) // columns)
-    handles = [label_handle(entry.mark, f" ({entry.count})") for entry in spec.legend]
+    handles = [label_handle(entry.mark) for entry in spec.legend]
     handles = handles if spec.panels[0].values is None else []
     if page is None:
         size = (columns * 4.6 + 2.6, max(rows * (3.9 if spec.y else 1.4) + 0.9, 0.24 * len(handles) + 1.0))
@@ -236,6 +234,7 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     return FigureSpec(
         title=spec.title,
         subtitle=spec.subtitle,
+        key=(),
         metric="subphase",
         metric_kind="number",
         x=x,
@@ -245,7 +244,6 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
         columns=1,
         legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
         frontiers=(),
-        band_words="",
         source=spec.source,
     )
 
@@ -258,7 +256,7 @@ def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
         labels = tuple(show_value(value) for value in axis.values)
         ticks = np.arange(len(axis.values), dtype=float)
         return AxisSpec(
-            label=readable(axis.name), scale="ordinal", edges=edges, ticks=ticks, tick_labels=labels
+            label=readable(axis.name), scale="ordinal", edges=edges, ticks=ticks, tick_labels=labels, minor=np.empty(0)
         ), at.astype(int)
     log = axis.scale == "log"
     at = np.log10(at) if log else at
@@ -268,5 +266,7 @@ def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
     centres = (edges[1:] + edges[:-1]) / 2
     shown = 10**centres if log else centres
     labels = tuple(f"{value:.2g}" for value in shown)
-    found = AxisSpec(label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels)
+    found = AxisSpec(
+        label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels, minor=np.empty(0)
+    )
     return found, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)

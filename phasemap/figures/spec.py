@@ -1,36 +1,52 @@
-"""Figures as data: what is drawn in each cell, along each axis and in the legend; drawing adds nothing to it."""
+"""Maps as data: what is drawn in each cell, along each axis and in the legend; drawing adds nothing to it."""
 
 from __future__ import annotations
 
-import textwrap
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.bands import LEVEL, Band
+from phasemap.diagram.bands import LEVEL, Band, ribbons
 from phasemap.diagram.coordinates import Coordinates, show_value
-from phasemap.diagram.diagram import STEP, Diagram, Panel
+from phasemap.diagram.diagram import Diagram, Panel
 from phasemap.diagram.frontier import Floats, MapFrontier
 from phasemap.diagram.points import mean_columns
+from phasemap.figures.captions import (
+    ROBUST,
+    Horizons,
+    caption,
+    held_words,
+    label_words,
+    left_out_words,
+    seed_words,
+    sentences,
+    source_words,
+)
 from phasemap.phases.built_in import column_kinds
 from phasemap.phases.marks import Mark, marks_of
-from phasemap.phases.strokes import LineStyle, frontier_styles, frontier_words, readable
+from phasemap.phases.strokes import LineStyle, frontier_styles, frontier_words, readable, style_words
 from phasemap.study.axes import Scale
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ROBUSTNESS
-from phasemap.study.spec import NetworkStudy, Study
-from phasemap.study.writing import study_hash
+from phasemap.study.spec import Study
 
 LABEL_METRICS = ("subphase", "phase")
-
-SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
-OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
+NOTES = {
+    "split": "seeds disagree",
+    "lost": "some seeds failed or diverged",
+    "partial": "some seeds not trained yet",
+}
+"""What the sign in a cell's corner says."""
+SIGN_WORDS = {"split": "dot in a corner", "lost": "cross in a corner", "partial": "ring in a corner"}
+MOST_HEADS = 8  # columns of panels that have one head each
+MOST_MINOR = 60  # ticks between the values of an axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,7 @@ class AxisSpec:
     edges: Floats  # (n + 1,)
     ticks: Floats  # (n,)
     tick_labels: tuple[str, ...]
+    minor: Floats  # (m,): even steps of the value where the ticks' own are uneven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +70,16 @@ class LineSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BandSpec:
-    """Where a frontier may lie in each row (c,), or column, that it crosses, in the numbers that are drawn."""
-
-    kind: str
-    along: Literal["x", "y"]
-    row: NDArray[np.int64]
-    low: Floats
-    high: Floats
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSpec:
     """One map of a figure; arrays are (ny, nx)."""
 
     title: str
     marks: NDArray[np.object_]  # names of the figure's marks
     values: Floats | None  # the quantity, where the metric is one
-    notes: NDArray[np.object_]  # "" or what a corner dot says: seeds disagree, some failed
+    notes: NDArray[np.object_]  # "" or a key of NOTES
     inferred: NDArray[np.bool_]  # what a search did not measure
     lines: tuple[LineSpec, ...]
-    bands: tuple[BandSpec, ...] = ()
+    bands: tuple[LineSpec, ...] = ()  # the outline of the ribbon in which a frontier may lie
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,7 @@ class FigureSpec:
 
     title: str
     subtitle: str
+    key: tuple[str, ...]  # what lines and signs mean, in words
     metric: str
     metric_kind: Kind  # of a quantity: which decides its colours
     x: AxisSpec
@@ -100,8 +107,9 @@ class FigureSpec:
     columns: int
     legend: tuple[LegendEntry, ...]
     frontiers: tuple[tuple[str, str, LineStyle], ...]  # kind, meaning, line style
-    band_words: str  # what the bands hold
     source: str  # the study that was drawn, with its hash
+    cells: bool = False  # whether each cell has its letter, and not each region its name
+    heads: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # of rows and columns, in place of the panels' titles
 
 
 def first_metric(study: Study) -> str:
@@ -109,20 +117,38 @@ def first_metric(study: Study) -> str:
     return LABEL_METRICS[0] if study.phases.labels else next(iter(study.recorded.quantities))
 
 
-def figure_spec(diagram: Diagram, metric: str | None = None, bands: Sequence[Sequence[Band]] = ()) -> FigureSpec:
-    """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown."""
+def figure_spec(
+    diagram: Diagram,
+    metric: str | None = None,
+    bands: Sequence[Sequence[Band]] = (),
+    *,
+    cells: bool = False,
+    horizons: Horizons | None = None,
+) -> FigureSpec:
+    """Describe a diagram's picture, with the frontiers' bands in each panel; UserError if the metric is unknown.
+
+    ``horizons`` are the steps at which the trials behind the points were labelled.
+    """
     metric = metric or first_metric(diagram.study)
     _check_metric(diagram, metric)
     # a band over a quantity would change its colours
     drawn_bands = (bands if metric in LABEL_METRICS else ()) or ((),) * len(diagram.panels)
-    panels = tuple(_panel(diagram, *both, metric) for both in zip(diagram.panels, drawn_bands, strict=True))
+    panels = tuple(_panel(diagram, number, drawn_bands[number], metric) for number in range(len(diagram.panels)))
     counts = Counter(name for panel in panels for name in panel.marks.ravel().tolist())
     inferred = Counter(name for panel in panels for name in panel.marks[panel.inferred].tolist())
     drawn = {line.kind for panel in panels for line in panel.lines}
     marks = marks_of(diagram.study.phases)
+    quantity = None if metric in LABEL_METRICS else metric
+    frontiers = tuple(look for look in frontier_looks(diagram.frontiers) if look[0] in drawn)
+    title, settings = caption(
+        diagram.study, diagram.fixed, seed_words(diagram.study, quantity), readable(quantity or "")
+    )
+    cut = left_out_words(len(diagram.panels), diagram.left_out) if diagram.left_out else ""
+    robust = ROBUST if metric == ROBUSTNESS else ""
     return FigureSpec(
-        title=diagram.study.name,
-        subtitle=setting_line(diagram, metric),
+        title=title,
+        subtitle=sentences(", ".join(settings), label_words(diagram.study, horizons, quantity), robust, cut),
+        key=_key(diagram.study, panels, frontiers, labelled=quantity is None),
         metric=metric,
         metric_kind=column_kinds(diagram.study).get(metric, "number"),
         x=_axis(diagram.x),
@@ -135,10 +161,27 @@ def figure_spec(diagram: Diagram, metric: str | None = None, bands: Sequence[Seq
             for name, mark in marks.items()
             if counts[name]
         ),
-        frontiers=tuple(look for look in frontier_looks(diagram.frontiers) if look[0] in drawn),
-        band_words=f"{100 * LEVEL:.0f} % band of the frontier {_band_of(diagram.study)}",
+        frontiers=frontiers,
         source=source_words(diagram.study),
+        cells=cells,
+        heads=_heads(diagram),
     )
+
+
+def _key(
+    study: Study, panels: Sequence[PanelSpec], frontiers: Sequence[tuple[str, str, LineStyle]], *, labelled: bool
+) -> tuple[str, ...]:
+    """Say what each kind of line and sign of a figure means."""
+    found = [f"{style_words(style)}: {meaning}" for _, meaning, style in frontiers]
+    if any(panel.bands for panel in panels):
+        over = "over the seeds" if study.search.kind == "grid" else "where it is inferred"
+        found.append(f"ribbon: {100 * LEVEL:.0f} % band of a frontier {over}")
+    if not labelled:
+        return tuple(found)
+    if any(panel.inferred.any() for panel in panels):
+        found += ["hatched: inferred by the search", "dot in the middle: measured"]
+    seen = {note for panel in panels for note in panel.notes.ravel().tolist()}
+    return (*found, *(f"{SIGN_WORDS[note]}: {words}" for note, words in NOTES.items() if note in seen))
 
 
 def frontier_looks(frontiers: Sequence[MapFrontier]) -> tuple[tuple[str, str, LineStyle], ...]:
@@ -154,18 +197,12 @@ def _check_metric(diagram: Diagram, metric: str) -> None:
         raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
     numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
     if metric not in (*LABEL_METRICS, *numbers):
-        known = (*LABEL_METRICS, *mean_columns(diagram.study), ROBUSTNESS)
-        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(known)}")
+        raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(metrics_of(diagram.study))}")
 
 
-def _band_of(study: Study) -> str:
-    return "over seeds" if study.search.kind == "grid" else "where it is inferred"
-
-
-def source_words(study: Study) -> str:
-    """Name a study and its hash, for a file's metadata; ``step`` is no axis of the study itself."""
-    study = study.model_copy(update={"axes": tuple(axis for axis in study.axes if axis.name != STEP)})
-    return f"study {study.name}, hash {study_hash(study)}"
+def metrics_of(study: Study) -> tuple[str, ...]:
+    """Return what a map of a study may show: labels, means of quantities, robustness."""
+    return (*LABEL_METRICS, *mean_columns(study), ROBUSTNESS)
 
 
 def cell_marks(panel: Panel, metric: str) -> NDArray[np.object_]:
@@ -183,74 +220,18 @@ def label_states(points: Mapping[str, NDArray[Any]], metric: str) -> NDArray[np.
     return np.where(pd.isna(labels), state.astype(object), labels)
 
 
-def setting_line(diagram: Diagram, metric: str) -> str:
-    """Say in one line what all points of a diagram share."""
-    text = [*setting_words(diagram.study, diagram.fixed), _seed_words(diagram.study, metric)]
-    if diagram.left_out:
-        text.append(left_out_words(len(diagram.panels), diagram.left_out))
-    return ", ".join(text)
-
-
-def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
-    """Name the settings that all points of a figure share, the fixed axes among them."""
-    settings = {**study.settings(), **fixed}
-    if not isinstance(study, NetworkStudy):
-        told = {name: value for name, value in study.settings().items() if value != study.declared[name].default}
-        horizon = [study.phases.horizon_words] if study.phases.at_step is not None else []
-        return [*(f"{readable(name)} {show_value(value)}" for name, value in {**told, **fixed}.items()), *horizon]
-    text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
-    source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
-    text += [f"{word} {show_value(settings[source])}"] if source in settings else []
-    text += [f"width {settings['width']}"] if "width" in settings else []
-    shown = {"task", source, "width"}
-    names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption", "corruption_kind")
-    shown |= set(names)
-    for name in names:
-        default = name in OFTEN_OFF and settings.get(name) in (0, "symmetric")
-        if name in settings and (name in fixed or not default):
-            value = show_value(settings[name])
-            text.append(_in_words(name, value))
-    if STEP not in study.axis_names and study.phases.at_step is not None:
-        text.append(study.phases.horizon_words)
-    return text + [f"{readable(name)} {show_value(value)}" for name, value in fixed.items() if name not in shown]
-
-
-def left_out_words(n_panels: int, left_out: int) -> str:
-    """Say that a figure with very many panels was cut."""
-    return f"the first {n_panels} of {n_panels + left_out} panels"
-
-
-def _in_words(name: str, value: str) -> str:
-    if name in ("activation", "loss"):
-        return readable(value)
-    return f"{value} steps" if name == "steps" else f"{readable(name)} {value}"
-
-
-def held_words(held: Mapping[str, Any]) -> str:
-    """Name the values at which a panel's axes are held."""
-    return ", ".join(f"{readable(name)} {show_value(value)}" for name, value in held.items())
-
-
-def _seed_words(study: Study, metric: str) -> str:
-    """Say how many seeds a map has, and what is drawn of several."""
-    if len(study.seeds) == 1:
-        return "1 seed: no spread known"
-    seeds = f"{'' if study.search.kind == 'grid' else 'up to '}{len(study.seeds)} seeds"
-    if metric == ROBUSTNESS:  # a share of labels, and no seed's own
-        return seeds
-    return f"{seeds} (majority)" if metric in LABEL_METRICS else f"mean of {seeds}"
-
-
-def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -> PanelSpec:
-    lines = []
-    for frontier in diagram.frontiers:
-        for line in diagram.frontier_positions(panel, frontier, to_frame=True):
-            lines.append(
-                LineSpec(
-                    kind=frontier.name,
-                    points=np.stack([_drawn(diagram.x, line[:, 0]), _drawn(diagram.y, line[:, 1])], 1),
-                )
-            )
+def _panel(diagram: Diagram, number: int, bands: Sequence[Band], metric: str) -> PanelSpec:
+    panel = diagram.panels[number]
+    lines = [
+        LineSpec(kind=frontier.name, points=_drawn_places(diagram, line))
+        for frontier in diagram.frontiers
+        for line in diagram.frontier_positions(panel, frontier, to_frame=True)
+    ]
+    outlines = [
+        LineSpec(kind=band.kind, points=_drawn_places(diagram, outline))
+        for band in bands
+        for outline in ribbons(diagram, number, band)
+    ]
     values = None if metric in LABEL_METRICS else panel.grid[metric].astype(float)
     return PanelSpec(
         title=held_words(panel.facet),
@@ -259,14 +240,13 @@ def _panel(diagram: Diagram, panel: Panel, bands: Sequence[Band], metric: str) -
         notes=_notes(panel, diagram.study),
         inferred=panel.grid["inferred"].astype(bool),
         lines=tuple(lines),
-        bands=tuple(_band(diagram, band) for band in bands),
+        bands=tuple(outlines),
     )
 
 
-def _band(diagram: Diagram, band: Band) -> BandSpec:
-    axis = diagram.x if band.along == "x" else diagram.y
-    low, high = _drawn(axis, band.low), _drawn(axis, band.high)
-    return BandSpec(kind=band.kind, along=band.along, row=band.row, low=low, high=high)
+def _drawn_places(diagram: Diagram, line: Floats) -> Floats:
+    """Turn places (n, 2) in positions into the numbers that are drawn."""
+    return np.stack([_drawn(diagram.x, line[:, 0]), _drawn(diagram.y, line[:, 1])], axis=1)
 
 
 def _notes(panel: Panel, study: Study) -> NDArray[np.object_]:
@@ -284,26 +264,46 @@ def _notes(panel: Panel, study: Study) -> NDArray[np.object_]:
 
 def _drawn(axis: Coordinates, positions: Floats) -> Floats:
     """Turn positions into the numbers that are drawn: values on a log axis, else the positions."""
-    return np.asarray(10**positions) if axis.axis.scale == "log" else positions
+    return np.asarray(10**positions) if axis.scale == "log" else positions
 
 
 def _axis(axis: Coordinates) -> AxisSpec:
     return AxisSpec(
         label=readable(axis.axis.name),
-        scale=axis.axis.scale,
+        scale=axis.scale,
         edges=_drawn(axis, axis.edges),
         ticks=_drawn(axis, axis.positions),
         tick_labels=tuple(show_value(value) for value in axis.values),
+        minor=_minor(axis),
     )
+
+
+def _minor(axis: Coordinates) -> Floats:
+    """Return where even steps of the value lie between the ticks of unevenly spaced numbers.
+
+    Where these stand one cell apart, the steps crowd where a cell spans much, as on a logarithmic axis.
+    """
+    values = np.asarray(axis.values, dtype=float) if not axis.axis.categorical else np.zeros(1)
+    if axis.axis.scale != "ordinal" or len(values) < 3:
+        return np.empty(0)
+    sizes = [one * 10.0**power for power in range(-12, 13) for one in (1, 2, 5)]
+    least, whole = np.diff(values).min(), values[-1] - values[0]
+    step = next((size for size in sizes if size >= 0.99 * least and whole / size <= MOST_MINOR), whole)
+    steps = np.arange(np.ceil(values[0] / step), np.floor(values[-1] / step) + 1) * step
+    return np.asarray(steps if axis.scale == "linear" else np.interp(steps, values, axis.positions))
 
 
 def _columns(sizes: Sequence[int], n_panels: int) -> int:
     """Return the panels per row: the last facet's values if there are two facets, else at most four."""
     if len(sizes) == 2:
-        return min(sizes[1], 8)
+        return min(sizes[1], MOST_HEADS)
     return min(n_panels, 4)
 
 
-def wrapped(text: str, width: int) -> str:
-    """Break a text into lines of at most ``width`` characters."""
-    return "\n".join(textwrap.wrap(text, width)) if text else ""
+def _heads(diagram: Diagram) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the heads of rows and columns, where these are the values of two facets."""
+    sizes = [len(axis.values) for axis in diagram.facets]
+    if len(sizes) != 2 or sizes[1] > MOST_HEADS:
+        return (), ()
+    rows, columns = (tuple(held_words({axis.name: value}) for value in axis.values) for axis in diagram.facets)
+    return tuple(itertools.islice(rows, -(-len(diagram.panels) // sizes[1]))), columns

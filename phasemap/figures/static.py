@@ -1,8 +1,10 @@
-"""Draw figures with matplotlib: png, svg or pdf."""
+"""Draw figures with matplotlib: the layout of maps, and files as png, svg or pdf."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from phasemap._version import __version__
+from phasemap.figures.captions import sentences
 from phasemap.figures.chart import Chart
 from phasemap.figures.lines import draw_chart
-from phasemap.figures.panel import draw_panel, map_handles
+from phasemap.figures.panel import Size, draw_panel, map_handles, placed_names, slants
 from phasemap.figures.scatter import ScatterSpec, draw_scatter
 from phasemap.figures.spec import FigureSpec
-from phasemap.figures.style import add_legend, below_inches, in_style, width_inches, write_title
+from phasemap.figures.style import (
+    LINE,
+    SMALL,
+    fitted,
+    font_size,
+    in_style,
+    text_height,
+    text_width,
+    width_inches,
+    write_lines,
+)
 from phasemap.phases.strokes import readable
 from phasemap.results.folder import write_whole, written
 from phasemap.study.errors import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
-CELL_INCHES = 0.34
-MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 4}
+MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 8}
+PAGE = 7.1  # inches: a wider figure could not be read when it is printed on a page
+CELL = (36.0, 33.0)  # points: the size of a map's cells, where there is room
+LARGEST, SMALLEST, NARROWEST = (390.0, 300.0), (150.0, 36.0), 300.0  # points: of a panel, and of a figure's width
+GAP, EDGE = 9.0, 8.0  # points between panels, and around all
 
 
 def check_format(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
@@ -54,6 +70,14 @@ def write_figure(figure: Figure, path: Path, title: str, source: str) -> None:
         write_whole(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
 
 
+def png_of(spec: FigureSpec | ScatterSpec | Chart) -> bytes:
+    """Draw a figure as a PNG in memory, as notebooks show it."""
+    buffer = BytesIO()
+    with in_style(None):
+        draw_any(spec).savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
 def draw_any(spec: FigureSpec | ScatterSpec | Chart, size: str | None = None) -> Figure:
     """Draw a phase diagram or a chart in the project's style, or in what the user has set instead."""
     width = width_inches(size)
@@ -63,49 +87,167 @@ def draw_any(spec: FigureSpec | ScatterSpec | Chart, size: str | None = None) ->
         return draw_chart(spec, width) if isinstance(spec, Chart) else draw(spec, width)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """What stands around the panels, in points: ticks and labels, heads, a colour bar."""
+
+    left: float
+    right: float
+    bottom: float
+    head: float  # above the first row of panels
+    gap: float  # between rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Legend:
+    """The labels of a map, in columns below the panels or beside them; sizes in points, 0 where it is not."""
+
+    handles: Sequence[Any]
+    columns: int
+    beside: float
+    below: float
+
+    @classmethod
+    def of(cls, handles: Sequence[Any], across: float, page: float | None) -> Legend:
+        """Choose where a legend stands: beside panels that leave room on a page, else below."""
+        if not handles:
+            return cls(handles=(), columns=1, beside=0.0, below=0.0)
+        wide = max(text_width(handle.get_label(), font_size()) for handle in handles) + 3.4 * font_size()
+        if page is None and across + wide <= 72 * PAGE:
+            return cls(handles=handles, columns=1, beside=wide + GAP, below=0.0)
+        columns = max(1, min(len(handles), int((across - EDGE) / wide)))
+        rows = -(-len(handles) // columns)
+        return cls(handles=handles, columns=columns, beside=0.0, below=rows * 1.5 * font_size() + GAP)
+
+    def add(self, figure: Figure, left: float, right: float, top: float) -> None:
+        """Write the legend: below from the left, or beside from the top."""
+        if not self.handles:
+            return
+        wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+        place = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
+        look = {"borderpad": 0.0, "borderaxespad": 0.0, "handlelength": 1.6, "columnspacing": 1.2}
+        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=place, ncols=self.columns, **look)
+
+
 def draw(spec: FigureSpec, page: float | None = None) -> Figure:
-    """Draw all panels of a figure with one legend: beside them, or below where the figure's width is given."""
-    if page is not None:
-        spec = replace(spec, columns=min(spec.columns, MOST_COLUMNS_IN_WIDTH[page]))
+    """Draw all panels of a figure; its labels have a legend where not all regions bear their names."""
+    if page is not None and spec.columns > MOST_COLUMNS_IN_WIDTH[page]:
+        spec = replace(spec, columns=MOST_COLUMNS_IN_WIDTH[page], heads=((), ()))
+    size = panel_size(spec, page)
+    margins = margins_of(spec, size)
+    names = [placed_names(spec, panel, size) for panel in spec.panels]
+    across = margins.left + spec.columns * (size[0] + GAP) - GAP + margins.right
+    legend = Legend.of(map_handles(spec, names), across, page)
+    width = 72 * page if page else max(across + legend.beside, NARROWEST)
+    room = width - margins.left - EDGE
+    title, subtitle = fitted(spec.title, room, font_size()), fitted(spec.subtitle, room, font_size(SMALL))
+    key = fitted(sentences("; ".join(spec.key)), room, font_size(SMALL))
+    above = EDGE + text_height(title, font_size()) + text_height(subtitle, font_size(SMALL)) + margins.head + 2
+    noted = text_height(key, font_size(SMALL))
     rows = -(-len(spec.panels) // spec.columns)
-    nx, ny = len(spec.x.ticks), len(spec.y.ticks) if spec.y else 1
-    handles = map_handles(spec)
-    if page is None:
-        width = min(max(CELL_INCHES * nx, 2.2), 5.2)
-        height = min(max(CELL_INCHES * ny, 0.5), 4.6)
-        tall = max(rows * (height + 0.42) + 1.15, 0.24 * len(handles) + 1.0)
-        figure = Figure(figsize=(spec.columns * (width + 0.35) + 2.9, tall), layout="constrained")
-    else:
-        width = (page - 0.55) / spec.columns - 0.1
-        height = min(max(width / nx * ny, 0.3), 1.1 * width)
-        figure = Figure(figsize=(page, rows * (height + 0.3) + below_inches(page, len(handles))), layout="constrained")
-    shown = 0.8 * width if page and spec.panels[0].values is not None else width  # the colour bar takes the rest
-    grid = figure.subplots(rows, spec.columns, squeeze=False, sharex=True, sharey=True)
-    image: Any = None
-    for place, ax in enumerate(grid.flat):
-        if place >= len(spec.panels):
-            ax.set_axis_off()
-            continue
-        image = draw_panel(ax, spec, spec.panels[place], (72 * shown / nx, 72 * height / ny))
-        ax.set_xlabel(spec.x.label if place + spec.columns >= len(spec.panels) else "")
-        ax.xaxis.set_tick_params(labelbottom=place + spec.columns >= len(spec.panels))
-        ax.set_ylabel(spec.y.label if spec.y and place % spec.columns == 0 else "")
-    write_title(figure, spec.title, spec.subtitle)
-    if image is not None and spec.panels[0].values is not None:
-        figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
-    add_legend(figure, handles, page)
+    high = rows * (size[1] + margins.gap) - margins.gap
+    height = above + high + margins.bottom + noted + legend.below + EDGE
+    figure = Figure(figsize=(width / 72, height / 72))
+    write_lines(figure, [title, subtitle], margins.left, height - EDGE)
+    write_lines(figure, ["", key], margins.left, EDGE + legend.below + noted)
+    corner = (margins.left, height - above)
+    axes = [_add_axes(figure, spec, number, size, margins, corner) for number in range(len(spec.panels))]
+    for ax, panel, placed in zip(axes, spec.panels, names, strict=True):
+        image = draw_panel(ax, spec, panel, size, placed)
+    _label_axes(figure, spec, axes, size, margins)
+    if image is not None:
+        _add_colours(figure, spec, image, (across - margins.right + _head_width(spec) + GAP, corner[1]), high)
+    legend.add(figure, margins.left, across + GAP, corner[1])
     return figure
 
 
+def panel_size(spec: FigureSpec, page: float | None) -> Size:
+    """Return the size of a panel: what the figure's width leaves, or smaller where the cells need no more."""
+    nx, ny = len(spec.x.ticks), len(spec.y.ticks) if spec.y else 1
+    margins = margins_of(spec, (LARGEST[0] / spec.columns, LARGEST[1]))
+    room = (72 * (page or PAGE) - margins.left - margins.right + GAP) / spec.columns - GAP
+    width = min(max(CELL[0] * nx, SMALLEST[0]), LARGEST[0], room) if page is None else room
+    height = width / nx * ny * CELL[1] / CELL[0]
+    return width, min(max(height, SMALLEST[1] if spec.y else CELL[1]), LARGEST[1], 1.05 * width)
+
+
+def margins_of(spec: FigureSpec, size: Size) -> Margins:
+    """Measure what stands around panels of a size."""
+    line = LINE * font_size()
+    labels = max((text_width(label, font_size()) for label in spec.y.tick_labels), default=0.0) if spec.y else 0.0
+    longest = max(text_width(label, font_size()) for label in spec.x.tick_labels)
+    ticks = 0.75 * longest + line if slants(spec.x, size[0]) else line
+    title = line + 2 if any(panel.title for panel in spec.panels) else 0.0
+    bar = 5.5 * font_size() + 14 if spec.panels[0].values is not None else 0.0
+    return Margins(
+        left=EDGE + labels + (8 + line if spec.y else 0.0),
+        right=EDGE + _head_width(spec) + max(bar, 0.5 * text_width(spec.x.tick_labels[-1], font_size()) - 4),
+        bottom=ticks + line + 8,
+        head=title,
+        gap=GAP + (0.0 if spec.heads[1] else title),
+    )
+
+
+def _head_width(spec: FigureSpec) -> float:
+    return LINE * font_size() + 3 if spec.heads[0] else 0.0
+
+
+def _add_axes(
+    figure: Figure, spec: FigureSpec, number: int, size: Size, margins: Margins, corner: tuple[float, float]
+) -> Axes:
+    """Add one panel's axes; ``corner`` is the upper left one of the first panel."""
+    row, column = divmod(number, spec.columns)
+    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    left = corner[0] + column * (size[0] + GAP)
+    bottom = corner[1] - row * (size[1] + margins.gap) - size[1]
+    return figure.add_axes((left / wide, bottom / high, size[0] / wide, size[1] / high))
+
+
+def _label_axes(figure: Figure, spec: FigureSpec, axes: Sequence[Axes], size: Size, margins: Margins) -> None:
+    """Label ticks at the left and at the bottom only, and the axes and the values of two facets once."""
+    rows, columns = spec.heads
+    for number, (ax, panel) in enumerate(zip(axes, spec.panels, strict=True)):
+        lowest = number + spec.columns >= len(axes)
+        ax.tick_params(labelbottom=lowest, labelleft=number % spec.columns == 0)
+        title = panel.title if not columns else columns[number] if number < len(columns) else ""
+        if title:
+            ax.set_title(fitted(title, size[0] + GAP, font_size()) if len(spec.panels) == 1 else title, pad=3)
+        if rows and number % spec.columns == spec.columns - 1:
+            look: dict[str, Any] = {"rotation": -90, "ha": "left", "va": "center", "transform": ax.transAxes}
+            ax.text(1 + 3 / size[0], 0.5, rows[number // spec.columns], **look)
+    if len(axes) == 1:
+        axes[0].set_xlabel(spec.x.label)
+        axes[0].set_ylabel(spec.y.label if spec.y else "")
+        return
+    boxes = [ax.get_position() for ax in axes]
+    middle = (min(box.x0 for box in boxes) + max(box.x1 for box in boxes)) / 2
+    lowest_edge = min(box.y0 for box in boxes)
+    below = (margins.bottom - 4) / 72 / figure.get_figheight()
+    figure.text(middle, lowest_edge - below, spec.x.label, ha="center", va="bottom")
+    if spec.y:
+        centre = (lowest_edge + max(box.y1 for box in boxes)) / 2
+        left = EDGE / 72 / figure.get_figwidth()
+        figure.text(left, centre, spec.y.label, rotation=90, ha="left", va="center")
+
+
+def _add_colours(figure: Figure, spec: FigureSpec, image: Any, corner: tuple[float, float], high: float) -> None:
+    """Add a colour bar to the right of the panels; ``corner`` is its upper left one."""
+    wide, tall = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    length = min(max(high, 60.0), 260.0)
+    box = (corner[0] / wide, (corner[1] - length) / tall, 9.0 / wide, length / tall)
+    figure.colorbar(image, cax=figure.add_axes(box), label=readable(spec.metric))
+
+
 def draw_into(ax: Axes, spec: FigureSpec) -> Axes:
-    """Draw a figure of one panel into axes, with its legend beside them; UserError for several panels."""
+    """Draw a figure of one panel into axes, with a legend beside them if needed; UserError for several panels."""
     if len(spec.panels) != 1:
         raise UserError(f"the diagram has {len(spec.panels)} panels; allowed in one axes: 1 (fix the other axes)")
     box = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
-    rows, columns = spec.panels[0].marks.shape
-    draw_panel(ax, spec, spec.panels[0], (72 * box.width / columns, 72 * box.height / rows))
+    size = (72 * box.width, 72 * box.height)
+    names = placed_names(spec, spec.panels[0], size)
+    draw_panel(ax, spec, spec.panels[0], size, names)
     ax.set_xlabel(spec.x.label)
     ax.set_ylabel(spec.y.label if spec.y else "")
-    handles = map_handles(spec)
-    ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize="small")
+    if handles := map_handles(spec, [names]):
+        ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize="small")
     return ax

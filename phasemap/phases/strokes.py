@@ -6,9 +6,9 @@ import itertools
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-LineStyle = Literal["solid", "dashed", "dashdot", "dotted"]
+LineStyle = str
+"""solid, dashed, dotted, dashdot, or dashdotN: a dash and N dots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,9 @@ STROKES = {
     "mean_ipr": Stroke(label="mean IPR", colour="#cc79a7", marker="P"),
     "train_loss": Stroke(label="train loss", colour="#d55e00", marker="o"),
     "test_loss": Stroke(label="test loss", colour="#0072b2", style="dashed", marker="s"),
-    "u": Stroke(label="U", colour="#0072b2", marker="o"),
-    "v": Stroke(label="V", colour="#e69f00", style="dashed", marker="s"),
-    "w": Stroke(label="W", colour="#009e73", style="dashdot", marker="^"),
+    "u": Stroke(label="U, from the first token", colour="#0072b2", marker="o"),
+    "v": Stroke(label="V, from the second token", colour="#e69f00", style="dashed", marker="s"),
+    "w": Stroke(label="W, to the output", colour="#009e73", style="dashdot", marker="^"),
     "weight_norm": Stroke(label="all weights", colour="#000000", style="dotted", marker="D"),
 }
 """The lines of built-in quantities, the same in every figure."""
@@ -96,8 +96,21 @@ def frontier_styles(names: Iterable[str]) -> dict[str, LineStyle]:
     """Return the line style of each frontier: those of built-in names are fixed, others have what is free."""
     names = list(names)
     taken = {FRONTIER_STYLES[name] for name in names if name in FRONTIER_STYLES}
-    free = itertools.cycle([style for style in STYLES if style not in taken] or STYLES)
+    more = (f"dashdot{dots}" for dots in itertools.count(2))
+    free = (style for style in itertools.chain(STYLES, more) if style not in taken)
     return {name: FRONTIER_STYLES[name] if name in FRONTIER_STYLES else next(free) for name in names}
+
+
+def dashes(style: LineStyle) -> tuple[float, ...]:
+    """Return the lengths of a style's marks and gaps, in widths of the line; none of a solid one."""
+    dots = int(style.removeprefix("dashdot") or 1) if style.startswith("dashdot") else 0
+    return {"solid": (), "dashed": (4.0, 2.2), "dotted": (1.0, 1.8)}.get(style, (5.0, 1.8) + (1.0, 1.8) * dots)
+
+
+def style_words(style: LineStyle) -> str:
+    """Name a style in a sentence."""
+    dots = style.removeprefix("dashdot")
+    return f"a dash and {dots} dots" if dots.isdigit() else style.replace("dashdot", "dash-dotted")
 
 
 def frontier_words(name: str, quantity: str, against: str | None, level: float) -> str:

@@ -36,7 +36,7 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     busy = [0.0] * slots
     for pack in plan.packs:  # in their order, each to the slot that is free first
         first = busy.index(min(busy))
-        busy[first] += sum(map(calibration.seconds, pack.trials)) + PACK_SECONDS
+        busy[first] += plan.pack_seconds(pack, calibration) + PACK_SECONDS
     largest = max(_pack_bytes(pack, plan) for pack in plan.packs)
     return {
         "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,18 +18,22 @@ from phasemap.planning.kernels import KernelChoice, choose_kernel
 from phasemap.planning.on_cards import Room, estimate_on_cards, gpus_each
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import labelled_rows
-from phasemap.results.merge import merge_rows, select_rows, trial_frame
+from phasemap.results.labelled import merged_rows
+from phasemap.results.merge import select_rows, trial_frame
+from phasemap.results.schema import shard_schema
 from phasemap.results.shards import failed_ids, finished_ids, read_shards
 from phasemap.search.grid import coarse_to_fine
-from phasemap.study.changes import changes, contradictions
+from phasemap.study.changes import changes, contradictions, ways_out
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
+from phasemap.study.longer import STEPS, can_go_on, former_trial
+from phasemap.study.names import STATE
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import ResourceSpec, Study, Trial
-from phasemap.study.trials import count_trials, expand, grid_ids
+from phasemap.study.trials import count_trials, expand, grid_ids, networks
+from phasemap.training.costs import state_bytes
 
 FIRST_PACK = 4  # trials of a program of which nothing is known
 MOST_PROGRAMS = 256  # trials of a program in a pack
@@ -49,6 +53,8 @@ class Plan:
     program: bool = False  # a user's program trains them
     trial_seconds: float = math.nan  # of a program's stored trials, the usual ones
     room: Room | None = None  # of each pack on a GPU; None on CPUs
+    former: tuple[int, ...] = ()  # numbers of steps of the run's shorter trials, falling
+    left: Mapping[str, float] = field(default_factory=dict)  # of trials that go on: the share of their steps to come
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
     modelled: str | None = None  # why a search models the labels themselves, where it does
 
@@ -59,7 +65,18 @@ class Plan:
 
     def core_seconds(self, calibration: Calibration) -> float:
         """Estimate one core's time for all packs."""
-        return sum(calibration.seconds(trial) for pack in self.packs for trial in pack.trials)
+        return sum(self.pack_seconds(pack, calibration) for pack in self.packs)
+
+    def pack_seconds(self, pack: Pack, calibration: Calibration) -> float:
+        """Estimate one core's time for a pack."""
+        return sum(calibration.seconds(trial) * self.left.get(trial.trial_id, 1.0) for trial in pack.trials)
+
+    @property
+    def state_bytes(self) -> int | None:
+        """Estimate what the end states of the trials to train take of the storage; None of a program's, or of none."""
+        if self.program or STATE not in self.record:
+            return None
+        return sum(state_bytes(trial) for pack in self.packs for trial in networks(pack.trials))
 
     def gpus_per_pack(self, resources: ResourceSpec) -> float:
         """Return what each pack gets of a GPU."""
@@ -103,8 +120,36 @@ def make_plan(
         wanted = [trial for trial in trials if trial.trial_id in failed]
     packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder), room=room)
     n_reused = sum(trial.trial_id in done for trial in trials)
-    by = _by_program(study, folder)
-    return Plan(packs=packs, n_trials=len(trials), n_reused=n_reused, changes=changes, room=room, **by)
+    former = former_steps(study, folder) if folder else ()
+    return Plan(
+        packs=packs,
+        n_trials=len(trials),
+        n_reused=n_reused,
+        changes=changes,
+        room=room,
+        former=former,
+        left=_shares_left(study, folder, packs, former) if folder and former else {},
+        **_by_program(study, folder),
+    )
+
+
+def former_steps(study: Study, folder: RunFolder) -> tuple[int, ...]:
+    """Return the smaller numbers of steps of a run's stored trials, which its own may go on from, falling."""
+    if not can_go_on(study):
+        return ()
+    stored = read_shards(folder, [STEPS], schema=shard_schema(study), skip_damaged=True)[STEPS]
+    return tuple(sorted((n for n in pc.unique(stored).to_pylist() if n < study.setting(STEPS)), reverse=True))
+
+
+def _shares_left(study: Study, folder: RunFolder, packs: Sequence[Pack], former: Sequence[int]) -> dict[str, float]:
+    """Return of each trial whose shorter one's end is kept which share of its steps is to come."""
+    kept, found = folder.names(folder.states), {}
+    for trial in networks(trial for pack in packs for trial in pack.trials):
+        for before in (former_trial(study, trial, steps) for steps in former):
+            if folder.state_file(before.trial_id).name in kept:
+                found[trial.trial_id] = 1 - before.horizon / trial.horizon
+                break
+    return found
 
 
 def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
@@ -174,7 +219,7 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
 
 def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     """Return the rows of a study's trials that a run's folder has."""
-    rows = merge_rows(labelled_rows(folder, study))
+    rows = merged_rows(folder, study)
     return trial_frame(select_rows(rows, grid_ids(study)))
 
 
@@ -195,17 +240,18 @@ def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
     return list(itertools.islice(trials, left))
 
 
-def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False) -> list[str]:
+def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False, longer: bool = False) -> list[str]:
     """Compare a study with the one that a folder was made by, and return in words what changed.
 
-    OtherStudyError if the two are different experiments; with ``accept_source`` a program's code may be another.
+    OtherStudyError if the two are different experiments; with ``accept_source`` a program's code may be another, with
+    ``longer`` the number of steps.
     """
     if not folder.fetch(folder.study):
         return []
     old = load_resolved(folder.study)
-    wrong = contradictions(old, study, accept_source=accept_source)
+    wrong = contradictions(old, study, accept_source=accept_source, longer=longer)
     if wrong:
-        raise OtherStudyError(study.name, wrong)
+        raise OtherStudyError(study.name, wrong, ways_out(study))
     return list(changes(old, study))
 
 

@@ -97,6 +97,11 @@ class RunFolder:
         return self.path / "weights"
 
     @property
+    def states(self) -> Path:
+        """What trials' trainings can go on from, one file a trial."""
+        return self.path / "states"
+
+    @property
     def neurons(self) -> Path:
         """The derived table of what was recorded inside the networks."""
         return self.path / "neurons.parquet"
@@ -133,6 +138,10 @@ class RunFolder:
         """The final weights of one trial."""
         return self.weights / f"{trial_id}.npz"
 
+    def state_file(self, trial_id: str) -> Path:
+        """What one trial's training can go on from."""
+        return self.states / f"{trial_id}.pt"
+
     def checkpoint(self, pack_id: str) -> Path:
         """The checkpoint of one pack."""
         return self.checkpoints / f"{pack_id}.pt"
@@ -151,6 +160,12 @@ class RunFolder:
         if self.remote:
             self.remote.download_all(self._key(folder), folder)
         return folder.is_dir() and any(folder.iterdir())
+
+    def names(self, folder: Path) -> set[str]:
+        """List the names of a folder's files; none of them is fetched."""
+        if self.remote:
+            return self.remote.names(self._key(folder))
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
     def write(self, path: Path, write: Callable[[Path], None]) -> None:
         """Write a file whole or not at all; see ``write_whole``."""

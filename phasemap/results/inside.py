@@ -32,7 +32,7 @@ INSIDE_SCHEMA = pa.schema(
 
 
 def write_inside(folder: RunFolder, pack_id: str, results: Sequence[TrialResult]) -> None:
-    """Write what was recorded inside a pack's networks, and the weights that are kept; nothing if there is nothing."""
+    """Write what was recorded inside a pack's networks, and their weights and states that are kept, if any are."""
     tables = [_table(result.trial.trial_id, pack_id, record) for result in results for record in result.inside]
     if tables:
         whole = pa.concat_tables(tables)
@@ -41,6 +41,8 @@ def write_inside(folder: RunFolder, pack_id: str, results: Sequence[TrialResult]
         if result.weights is not None:
             parts = dict(result.weights)
             folder.write(folder.weights_file(result.trial.trial_id), lambda path, p=parts: np.savez(path, **p))  # type: ignore[misc]
+        if result.state is not None:
+            folder.write_bytes(folder.state_file(result.trial.trial_id), result.state)
 
 
 def read_inside(folder: RunFolder, trials: pd.DataFrame) -> pa.Table:

@@ -20,10 +20,12 @@ from phasemap._version import __version__
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.terms import kept_terms, term_quantities
 from phasemap.results.folder import RunFolder, write_whole
-from phasemap.results.merge import steps_in, trial_rows, trial_schema
+from phasemap.results.merge import merge_rows, steps_in, trial_rows, trial_schema
 from phasemap.results.schema import role_of, shard_schema
 from phasemap.results.shards import batches, read_shards, reread_if_replaced, shard_files, shard_pieces, shard_stamp
+from phasemap.study.longer import STEPS, can_go_on, former_ids
 from phasemap.study.spec import Study
+from phasemap.study.trials import grid_ids
 
 BATCH_ROWS = 4096  # labelled at once, because a few cost as much as thousands: some megabytes of curves
 LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a rule says
@@ -43,6 +45,38 @@ def labelled_rows(folder: RunFolder, study: Study, at_step: int | None = None, *
         return reread_if_replaced(lambda: _all(_label(stamped(folder), study, at_step, reached=reached), study))
     path = folder.cache / f"labels-{_cache_key(study)}.parquet"
     return reread_if_replaced(lambda: _labelled_by_cache(folder, study, path))
+
+
+def merged_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+    """Return ``labelled_rows`` with one row a trial; at a step at which shorter trials ended, theirs in its place."""
+    rows = merge_rows(labelled_rows(folder, study, at_step, reached=reached))
+    at_step = study.phases.at_step if at_step is None else at_step
+    return rows if at_step is None else _with_former(rows, study, at_step)
+
+
+def _with_former(rows: pa.Table, study: Study, steps: int) -> pa.Table:
+    """Put trials that were trained for so many steps, whose curves end in a window, in the place of their longer ones.
+
+    They get the ids and steps of these.
+    """
+    if not can_go_on(study) or study.setting(STEPS) == steps or study.setting("scale_to_batch"):
+        return rows
+    shorter = pc.equal(rows[STEPS], steps)
+    if not pc.any(shorter).as_py():
+        return rows
+    former, ids = pa.array(former_ids(study, steps)), pa.array(grid_ids(study))
+    place = pc.index_in(rows["trial_id"], value_set=former)
+    taken = pc.is_valid(place)
+    pack = pc.index_in(ids.take(place), value_set=rows["trial_id"].combine_chunks())
+    changed = {
+        "trial_id": pc.if_else(taken, ids.take(place), rows["trial_id"]),
+        STEPS: pc.if_else(taken, study.setting(STEPS), rows[STEPS]),
+        "pack_id": pc.coalesce(rows["pack_id"].combine_chunks().take(pack), rows["pack_id"]),
+    }
+    for name, column in changed.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
+    replaced = pc.and_(pc.invert(taken), pc.is_in(rows["trial_id"], value_set=changed["trial_id"].filter(taken)))
+    return rows.filter(pc.invert(replaced))
 
 
 def stamped(folder: RunFolder) -> dict[str, Path]:

@@ -65,6 +65,11 @@ class Remote:
             if path not in wanted and path.name[0] != ".":
                 path.unlink(missing_ok=True)
 
+    def names(self, folder: str) -> set[str]:
+        """List the names of the files in a folder."""
+        with self._at() as (fs, root):
+            return {Path(file["name"]).name for file in _files(fs, f"{root}/{folder}")}
+
     def list(self) -> list[str]:
         """List the folders in this one by name."""
         with self._at() as (fs, root):

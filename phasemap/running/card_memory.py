@@ -70,7 +70,7 @@ def train_in_parts(pack: Pack, sizes: Sizes, train: Train, on_progress: Callable
         if len(part.trials) > sizes.most(part):
             waiting[:0] = split(part)
             continue
-        results = _if_it_fits(part, train, _within(on_progress, done, len(part.trials), len(pack.trials)))
+        results = _if_it_fits(part, train, within(on_progress, done, len(part.trials), len(pack.trials)))
         if results is None:
             sizes.remember(part)
             waiting[:0] = split(part)
@@ -80,7 +80,7 @@ def train_in_parts(pack: Pack, sizes: Sizes, train: Train, on_progress: Callable
     return parts
 
 
-def _within(on_progress: Callable[[float], None], done: int, n: int, total: int) -> Callable[[float], None]:
+def within(on_progress: Callable[[float], None], done: int, n: int, total: int) -> Callable[[float], None]:
     """Return what tells a part's progress as its pack's."""
     return lambda share: on_progress((done + share * n) / total)
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from phasemap.diagram.bands import drawn_bands
-from phasemap.diagram.diagram import first_panels, make_diagram
-from phasemap.diagram.tables import Tables, derive, write_tables
-from phasemap.figures.scatter import ScatterSpec, scatter_spec
-from phasemap.figures.spec import FigureSpec, figure_spec
-from phasemap.figures.static import save_figure
+from phasemap.diagram.tables import Tables, derive
 from phasemap.planning.kernels import check_card_kernels, mixture
-from phasemap.planning.packs import Pack, split
+from phasemap.planning.packs import Pack
 from phasemap.planning.plan import Plan, check_budget, check_folder, make_plan
 from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
@@ -26,15 +21,16 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
+from phasemap.running.attempts import Attempts
 from phasemap.running.cards import check_precisions, planned_room
 from phasemap.running.devices import DeviceChoice
+from phasemap.running.outputs import write_results
 from phasemap.running.progress import Progress
 from phasemap.running.retries import retry, storage_errors
 from phasemap.running.run_log import RunLog
 from phasemap.running.runner import Event, Failed, Finished, Runner
 from phasemap.running.telling import told_before, told_by_first, untold
 from phasemap.running.worker import Workload, store_failure
-from phasemap.search.completed import completed
 from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.program_study import ProgramTrial
 from phasemap.study.spec import NetworkStudy, Study
@@ -47,9 +43,10 @@ if TYPE_CHECKING:
 MERGE_SECONDS = 60.0
 MERGE_SHARE = 0.05  # of the driver's time, at most
 CURVES_WHILE_RUNNING = 10_000  # trials; the long table of more is written at the end only
-ATTEMPTS = 2  # of a pack as it is, before it is split
-NODE_LOSSES = 10  # that a pack survives before one of them counts as its own failure
 IDLE_ROUNDS = 3
+
+StartRunner = Callable[[], AbstractContextManager[Runner]]
+"""Starts a runner, where there is something to train; the context decides when it ends."""
 
 logger = logging.getLogger("phasemap")
 
@@ -68,23 +65,24 @@ class Outcome:
 def run_study(
     study: Study,
     folder: RunFolder,
-    start_runner: Callable[[], Runner],
+    start_runner: StartRunner,
     *,
     retry_failed: bool = False,
     fresh: bool = False,
     accept_source: bool = False,
+    longer: bool = False,
     quiet: bool = False,
+    picture: bool = True,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
 
-    With ``accept_source`` what a program trained counts as trained by its present code.
-
-    ``on_plan`` is told what there is to do before anything is done. UserError and UnreachableError for what can't be
-    run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
-    exception goes on.
+    With ``accept_source`` what a program trained counts as trained by its present code; with ``longer`` the study may
+    have another number of steps than the run; without ``picture`` none is drawn. ``on_plan`` is told what there is to
+    do before anything is done. UserError and UnreachableError for what can't be run come before anything is changed. On
+    KeyboardInterrupt the tables are made from what is finished, and the exception goes on.
     """
-    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source)
+    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
     study = study if fresh else told_before(study, folder)
     with storage_errors(folder):
         folder.create()
@@ -98,7 +96,8 @@ def run_study(
                         plan = planned(room=planned_room(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
-                        return _run_locked(study, folder, plan, planned, lock, start_runner, fresh=fresh, quiet=quiet)
+                        run = _Run(study, folder, plan, lock, quiet, picture)
+                        return _run_locked(run, planned, start_runner, fresh=fresh)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
                         logger.warning(
@@ -110,27 +109,12 @@ def run_study(
                 folder.remove_if_empty()
 
 
-def _run_locked(
-    study: Study,
-    folder: RunFolder,
-    plan: Plan,
-    planned: Callable[..., Plan],
-    lock: Lock,
-    start_runner: Callable[[], Runner],
-    *,
-    fresh: bool,
-    quiet: bool,
-) -> Outcome:
+def _run_locked(run: _Run, planned: Callable[..., Plan], start_runner: StartRunner, *, fresh: bool) -> Outcome:
     """Run a plan, or the one that ``planned`` makes for the GPUs of the runner, where these are not this machine's."""
-    runner = start_runner() if plan.packs else None
-    try:
-        run = _Run(study, folder, plan, lock, quiet)
+    with start_runner() if run.plan.packs else nullcontext() as runner:
         if runner is not None:
             _settle_device(run, runner, planned, fresh=fresh)
         return _run_with(runner, run, fresh=fresh)
-    finally:
-        if runner is not None:
-            runner.close()
 
 
 def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan], *, fresh: bool) -> None:
@@ -180,57 +164,6 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         return run.execute(runner)
 
 
-def write_results(folder: RunFolder, study: Study, *, curves: bool = True) -> Tables:
-    """Make a run's derived tables (the long table of curves only where it is wanted) and its default picture."""
-    tables = completed(derive(folder, study))
-    write_tables(folder, tables, curves=curves)
-    save_figure(_picture(study, tables), folder.diagram)
-    folder.publish(folder.diagram)
-    return tables
-
-
-def _picture(study: Study, tables: Tables) -> FigureSpec | ScatterSpec:
-    """Return a run's default picture; of a study without labels the map of its first quantity."""
-    labelled = bool(study.phases.labels)
-    metric = "subphase" if labelled else next(iter(study.recorded.quantities), "subphase")
-    if study.scattered:
-        return scatter_spec(study, tables.points, metric=metric)
-    diagram = first_panels(make_diagram(study, tables.points))
-    return figure_spec(diagram, metric, drawn_bands(diagram, tables.trials))
-
-
-class _Retries:
-    """How often packs failed in a run, and what is tried next."""
-
-    def __init__(self) -> None:
-        self._attempts: Counter[str] = Counter()
-        self._losses: Counter[str] = Counter()
-        self._alone: set[str] = set()  # what may have failed for the memory that other packs took
-
-    def next(self, pending: Mapping[str, Pack]) -> tuple[list[Pack], bool]:
-        """Return the packs to train together, and at last each that is to be alone, with whether it is."""
-        together = [pack for name, pack in pending.items() if name not in self._alone]
-        return (together, False) if together else (list(pending.values())[:1], bool(pending))
-
-    def after(self, pack: Pack, failed: Failed) -> list[Pack]:
-        """Return what to train after a failure: the pack from its checkpoint, again, halved, alone, or nothing more."""
-        name = pack.pack_id
-        self._losses[name] += failed.cause == "node"
-        if failed.outside or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
-            logger.warning("pack %s goes on, a %s failed: %s", name, failed.cause, failed.error)
-            return [pack]
-        self._attempts[name] += 1
-        logger.warning("pack %s failed (attempt %d): %s", name, self._attempts[name], failed.error)
-        if self._attempts[name] < ATTEMPTS:
-            return [pack]
-        if len(pack.trials) > 1:
-            return split(pack)
-        if failed.cause == "memory" and name not in self._alone:
-            self._alone.add(name)
-            return [pack]
-        return []
-
-
 @dataclass
 class _Run:
     study: Study
@@ -238,6 +171,7 @@ class _Run:
     plan: Plan
     lock: Lock
     quiet: bool
+    picture: bool
     device: str = "cpu"  # that all packs train on, or any
     source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
     trained: int = 0
@@ -293,7 +227,7 @@ class _Run:
         devices, core_hours = [], 0.0
         try:
             curves = trained or not self.folder.fetch(self.folder.curves)
-            tables = retry(lambda: write_results(self.folder, self.study, curves=curves))
+            tables = retry(lambda: write_results(self.folder, self.study, curves=curves, picture=self.picture))
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
             devices = sorted(set(tables.trials["device"].dropna()))
             core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600
@@ -310,9 +244,10 @@ class _Run:
             study=self.study,
             device=self.device,
             fused=self.plan.kernel.fused,
+            former=self.plan.former,
         )
         pending = {} if self.source else {pack.pack_id: pack for pack in self.plan.packs}
-        retries, idle = _Retries(), 0
+        attempts, idle = Attempts(), 0
 
         def tell(event: Event) -> None:
             self._take(event, pending, progress)
@@ -326,7 +261,7 @@ class _Run:
         while pending or more():
             before, trained = len(pending), self.trained
             self.failures = {}
-            packs, alone = retries.next(pending)
+            packs, alone = attempts.next(pending)
             if self.source and not alone:
                 runner.run(packs, workload, tell, more)
             else:
@@ -341,7 +276,7 @@ class _Run:
                 raise UnreachableError(refused[0])
             for pack_id, failed in self.failures.items():
                 pack = pending.pop(pack_id)
-                again = retries.after(pack, failed)
+                again = attempts.after(pack, failed)
                 pending |= {one.pack_id: one for one in again}
                 if not again:
                     self._give_up(pack, failed, workload, progress)
@@ -369,7 +304,8 @@ class _Run:
         """Make the tables while the run goes on, and again after a minute, or later where making them takes long."""
         started = time.monotonic()
         try:
-            write_results(self.folder, self.study, curves=self.plan.n_trials <= CURVES_WHILE_RUNNING)
+            curves = self.plan.n_trials <= CURVES_WHILE_RUNNING
+            write_results(self.folder, self.study, curves=curves, picture=self.picture)
             self.folder.publish(self.folder.log)
         except (OSError, UnreachableError) as error:  # the tables are not the truth: made again in a minute
             logger.warning("the tables were not written: %s", error)

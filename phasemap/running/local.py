@@ -7,13 +7,13 @@ from typing import Literal
 
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice, usual_device
-from phasemap.running.runner import Advanced, Event, Failed, Finished, More
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More, Runner
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import NoDeviceError, UnreachableError
 from phasemap.training.cards import Card, card_here
 
 
-class LocalRunner:
+class LocalRunner(Runner):
     """The runner of this process; see ``Runner`` for the contract."""
 
     name = "in-process"

@@ -39,14 +39,11 @@ def _measured(study: Study, folder: RunFolder) -> str:
     trials = [trial for pack in packs[:1] for trial in pack.trials if isinstance(trial, ProgramTrial)]
     if not trials or not isinstance(study, ProgramStudy):
         return "nothing to measure: all trials are there"
-    runner = LocalRunner()
-    try:
+    with LocalRunner() as runner:
         device = runner.choose_device(DeviceChoice(wanted=study.resources.device))
         resources = study.resources.model_copy(update={"max_trial_minutes": MEASURE_MINUTES})
         limited = study.model_copy(update={"resources": resources})
         (result,) = train_programs(limited, trials[:1], device=device, attempts=1)
-    finally:
-        runner.close()
     if result.status == "failed":
         return f"trial {trials[0]} was not measured: {result.error}"
     pack = make_pack(trials[:1])

@@ -60,6 +60,7 @@ class Order:
     settings: dict[str, Any]
     saved: bytes | None
     save_seconds: float = SAVE_SECONDS
+    save_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,9 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
             send(("state", content))
 
     started = time.perf_counter()
-    surroundings = Surroundings(on_progress=on_progress, save=save, save_seconds=order.save_seconds)
+    surroundings = Surroundings(
+        on_progress=on_progress, save=save, save_seconds=order.save_seconds, save_end=order.save_end
+    )
     context = _context(work, order, surroundings)
     seed_all(stream_key("program:libraries", order.seed))
     status, error = _call(function, work.program, context)

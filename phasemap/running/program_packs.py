@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from phasemap.results.folder import RunFolder
 from phasemap.running.program_child import Ended, Order, Work
@@ -29,6 +29,7 @@ class Kept:
 
     folder: RunFolder
     source: str  # of the program: what was saved by other code is no state of this one
+    ends: bool = False  # whether the last state of a trial is kept for ever
 
     def read(self, trial: ProgramTrial) -> tuple[Ended | None, bytes | None]:
         """Return how a trial ended, or the state that it saved last."""
@@ -46,6 +47,12 @@ class Kept:
         with suppress(OSError):
             head = b"%s %s\n" % (kind, self.source.encode())
             self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content)
+
+    def keep_end(self, trial: ProgramTrial) -> None:
+        """Keep the state that a finished trial saved last, if it saved any."""
+        _, content = self.read(trial)
+        if content is not None:
+            self.folder.write_bytes(self.folder.state_file(trial.trial_id), content)
 
 
 def train_programs(
@@ -74,8 +81,16 @@ def train_programs(
         before, state = kept.read(trial) if kept else (None, None)
         if before is None:
             told = _told(trial, kept, lambda share, number=number: on_progress((number + share) / len(trials)))  # type: ignore[misc]
-            order = Order(seed=trial.seed, settings=trial.settings, saved=state, save_seconds=save_seconds)
+            order = Order(
+                seed=trial.seed,
+                settings=trial.settings,
+                saved=state,
+                save_seconds=save_seconds,
+                save_end=kept is not None and kept.ends,
+            )
             before = _run(trial, order, told, work=work, threads=threads, limit=limit, kept=kept, attempts=attempts)
+            if kept and kept.ends and before.status == "ok":
+                kept.keep_end(trial)
             if kept and before.status != "failed" and number + 1 < len(trials):
                 kept.write(trial, RESULT, json.dumps(asdict(before)).encode())
         results.append(_result(study, trial, before, device))
@@ -117,7 +132,7 @@ def _run(
                     error=f"{'twice: ' if attempts > 1 else ''}{error}",
                 )
             saved = kept.read(trial)[1] if kept else None
-            order = Order(seed=order.seed, settings=order.settings, saved=saved, save_seconds=order.save_seconds)
+            order = replace(order, saved=saved)
         except BaseException:  # interrupted: what the process does now is of no use
             end_process()
             raise

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.local import describe_error
-from phasemap.running.runner import Event, Failed, More
+from phasemap.running.runner import Event, Failed, More, Runner
 from phasemap.running.slots import Node, Share, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.worker import Workload, train_and_store
@@ -49,7 +49,7 @@ QUIET = {
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # how Ray is told that its node's address is 127.0.0.1
 
 
-class RayRunner:
+class RayRunner(Runner):
     """The runner on Ray Tune; see ``Runner`` for the contract.
 
     Without an address Ray is started on this machine, reachable from this machine only and with a token of its own,

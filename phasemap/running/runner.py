@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Self
 
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
@@ -51,27 +52,37 @@ More = Callable[[], "list[Pack] | None"]
 Event = Advanced | Finished | Failed
 
 
-class Runner(Protocol):
-    """Trains packs, several at once.
+class Runner(ABC):
+    """Trains packs, several at once, within its ``with`` block, which ends every process that was started.
 
     ``run`` returns when it will do no more. It tells ``Finished`` or ``Failed`` at most once for a pack; a pack of
     which it told neither was not trained to its end, and may be given again. Events arrive in the caller's thread.
-    KeyboardInterrupt passes through; what is stored by then is kept. ``close`` ends every process that was started.
+    KeyboardInterrupt passes through; what is stored by then is kept.
     """
 
     name: str
     slots: int
 
+    @abstractmethod
     def choose_device(self, choice: DeviceChoice) -> str:
         """Settle which kind of device all packs of a run train on, and return it; UserError if it can't be had."""
 
+    @abstractmethod
     def card(self) -> Card | None:
         """Return a GPU of those that packs get; None where there is none, or it can't be looked at."""
 
+    @abstractmethod
     def run(
         self, packs: Sequence[Pack], workload: Workload, tell: Callable[[Event], None], more: More | None = None
     ) -> None:
         """Train packs in their order, and then those that ``more`` gives."""
 
+    @abstractmethod
     def close(self) -> None:
         """End what was started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -19,9 +19,11 @@ from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
-from phasemap.running.card_memory import Part, Sizes, train_in_parts
+from phasemap.running.card_memory import Part, Sizes, train_in_parts, within
+from phasemap.running.going_on import Starts, by_start, starts_of
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
+from phasemap.study.names import STATE
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
@@ -37,6 +39,7 @@ class Workload:
     study: Study
     device: str
     fused: bool = False  # whether the fused kernel is used, where the worker has it
+    former: tuple[int, ...] = ()  # numbers of steps of the run's shorter trials, which its own go on from; falling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +92,32 @@ def _train(pack: Pack, workload: Workload, on_progress: Callable[[float], None])
     if isinstance(workload.study, ProgramStudy):
         from phasemap.running.program_packs import Kept, train_programs
 
-        kept = Kept(folder=workload.folder, source=workload.study.signature.source)
+        kept = Kept(folder=workload.folder, source=workload.study.signature.source, ends=STATE in workload.study.record)
         results = train_programs(
             workload.study, _programs(pack), device=workload.device, kept=kept, on_progress=on_progress
         )
         return [Part(pack=pack, results=results)]
-    return train_in_parts(pack, _sizes(workload), partial(_train_networks, workload=workload), on_progress)
+    starts = starts_of(pack, workload.study, workload.folder, workload.former)
+    train = partial(_train_networks, workload=workload, starts=starts)
+    parts: list[Part] = []
+    for one in by_start(pack, starts):
+        done = sum(len(part.results) for part in parts)
+        progress = within(on_progress, done, len(one.trials), len(pack.trials))
+        parts += train_in_parts(one, _sizes(workload), train, progress)
+    return parts
 
 
 def _programs(pack: Pack) -> list[ProgramTrial]:
     return [trial for trial in pack.trials if isinstance(trial, ProgramTrial)]
 
 
-def _train_networks(pack: Pack, on_progress: Callable[[float], None], workload: Workload) -> list[TrialResult]:
-    """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure."""
+def _train_networks(
+    pack: Pack, on_progress: Callable[[float], None], workload: Workload, starts: Starts
+) -> list[TrialResult]:
+    """Train a pack from its last checkpoint, if it has one; a checkpoint is a cache, so its loss is no failure.
+
+    Else it goes on from ``starts``, which are of all its trials or of none.
+    """
     from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
@@ -125,10 +140,12 @@ def _train_networks(pack: Pack, on_progress: Callable[[float], None], workload: 
         raise NoDeviceError(f"{socket.gethostname()}: {lacks}")
     kernel = partial(make_kernel, fused=workload.fused)
     train = partial(train_pack, networks(pack.trials), device=device, record=workload.study.record, kernel=kernel)
-    try:
-        return train(hooks=hooks)
-    except CheckpointError:
-        return train(hooks=replace(hooks, saved=None))
+    first = [starts[trial.trial_id] for trial in pack.trials if trial.trial_id in starts]
+    for begin in (first, ()):  # which may be of another kernel
+        for saved in (hooks.saved, None):
+            with suppress(CheckpointError):
+                return train(hooks=replace(hooks, saved=saved), starts=begin)
+    raise AssertionError
 
 
 def _saved(folder: RunFolder, checkpoint: Path) -> bytes | None:

@@ -14,7 +14,7 @@ from phasemap._version import __version__
 from phasemap.figures.page import PAGE_SCRIPTS, body_html
 from phasemap.serving.params import COOKIE, Name, caller_of, check_origin, client_of, refuse, service_of
 from phasemap.serving.tokens import SESSION_SECONDS, SUBMIT
-from phasemap.study.writing import template
+from phasemap.study.templates import template
 
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
@@ -53,7 +53,7 @@ async def show_runs(request: Request) -> Response:
 @router.get("/runs/{name}")
 async def show_run(name: Name, request: Request) -> Response:
     """Show one run."""
-    return _page(request, "run.html", run=name, report_body=body_html(), report_scripts=PAGE_SCRIPTS)
+    return _page(request, "run.html", run=name, report_body=body_html(title=name), report_scripts=PAGE_SCRIPTS)
 
 
 @router.get("/compare")
@@ -104,7 +104,7 @@ async def log_in(request: Request) -> Response:
     service.audit("login", caller, client, outcome="in" if caller else "refused")
     if caller is None:
         service.metrics.refused.labels("login").inc()
-        page = _render("login.html", next=there, problem="This token is not known here, or its time is over.")
+        page = _render("login.html", next=there, problem="This token is unknown here or has expired.")
         page.status_code = 401
         return page
     answer = RedirectResponse(there, 303)

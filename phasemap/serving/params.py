@@ -123,7 +123,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         503: "not now",
     }.items()
 }
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Refusal, "description": "contradicts what the run is"}}
 
 
 def body_of(kind: str, description: str) -> dict[int | str, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phasemap.study.changes_of_programs import WAYS_OUT
 from phasemap.study.own_parts import Part
 from phasemap.study.own_study import OwnStudy
 
@@ -46,10 +45,10 @@ def _name(part: Part | None) -> str:
 def _parameters(place: str, old: Part, new: Part) -> Iterator[str]:
     for name in new.names:
         if name not in old.names:
-            yield f"{place}: {name} is a new parameter; allowed: another version in the study (its trials are new ones)"
+            yield f"{place}: {name} is a new parameter"
     for name in old.names:
         if name not in new.names:
-            yield f"{place}: {name} is a parameter no more"
+            yield f"{place}: {name} is no longer a parameter"
 
 
 def _sources(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
@@ -58,7 +57,7 @@ def _sources(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
         if before[place].source != part.source:
             yield (
                 f"the source of {place} ({part.reference}) changed ({before[place].source} to {part.source}) "
-                f"under version {new.parts.version}; {WAYS_OUT}"
+                f"under version {new.parts.version}"
             )
 
 
@@ -67,5 +66,5 @@ def _data(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
     for size in new.parts.data:
         if before.get(size.values, size.digest) != size.digest:
             values = ", ".join(f"{name} {value}" for name, value in size.values)
-            yield f"the content of the data changed{f' for {values}' if values else ''}; {WAYS_OUT}"
+            yield f"the content of the data changed{f' for {values}' if values else ''}"
             return

@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from phasemap.study.parameters import Parameter
 from phasemap.study.program_study import ProgramStudy
 
-WAYS_OUT = (
-    "allowed: another version in the study (its trials are new ones), phasemap run --accept-source (what is "
-    "trained counts as the changed program's), or --fresh (moves the run aside)"
-)
+CHANGED_CODE = "of changed code: another version (its trials are new) or --accept-source (trained trials count as its)"
 
 
 def program_contradictions(old: ProgramStudy, new: ProgramStudy, *, accept_source: bool = False) -> list[str]:
@@ -24,7 +21,7 @@ def program_contradictions(old: ProgramStudy, new: ProgramStudy, *, accept_sourc
     for name, parameter in after.items():
         if name not in before and parameter.since is None:
             found.append(f"{name} is a new parameter; allowed: since={{'{name}': {new.version}}} in pm.program")
-    found += [f"{name} is a parameter no more" for name, one in before.items() if name not in after and not one.since]
+    found += [f"{name} is no longer a parameter" for name, one in before.items() if name not in after and not one.since]
     return found
 
 
@@ -40,11 +37,11 @@ def _source(old: ProgramStudy, new: ProgramStudy) -> Iterator[str]:
     before, after = _by_name(old), _by_name(new)
     for name in (name for name in after if name in before and not new.signature.open):
         if before[name].default != after[name].default:
-            yield f"the default of {name}: was {before[name].default}, is now {after[name].default}; {WAYS_OUT}"
+            yield f"the default of {name}: was {before[name].default}, is now {after[name].default}"
     if old.signature.source != new.signature.source:
         yield (
             f"the program's source changed ({old.signature.source} to {new.signature.source}) "
-            f"under version {new.version}; {WAYS_OUT}"
+            f"under version {new.version}"
         )
 
 

@@ -17,8 +17,6 @@ Kind = Literal["accuracy", "loss", "number"]
 REDUCTIONS = ("last", "first", "min", "max", "median", "earlier")
 """The functions that make one number of a quantity's curve."""
 
-OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "=": "!=", "!=": "="}
-
 
 @dataclass(frozen=True, slots=True)
 class Value:

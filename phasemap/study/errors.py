@@ -62,12 +62,11 @@ class BadFileError(UserError):
 class OtherStudyError(UserError):
     """The storage has a run of this name, but of another experiment."""
 
-    def __init__(self, name: str, differences: Sequence[str]) -> None:
+    def __init__(self, name: str, differences: Sequence[str], allowed: str) -> None:
         super().__init__(
-            f"the storage holds another study of the name {name}:\n"
+            f"the storage holds another study named {name}:\n"
             + "\n".join(f"  {line}" for line in differences)
-            + "\nallowed: the same task, model, training and fixed values; another name; "
-            "or phasemap run --fresh (moves it aside)"
+            + f"\nallowed: {allowed}"
         )
         self.differences = differences
 

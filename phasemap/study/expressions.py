@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -166,7 +167,7 @@ def terms_in(expression: Expression[T]) -> Iterator[T]:
         yield expression
 
 
-class Reader(Generic[T]):
+class Reader(ABC, Generic[T]):
     """Turns the trees of one text into values; what is wrong is gathered in ``messages``."""
 
     def __init__(self) -> None:
@@ -189,9 +190,9 @@ class Reader(Generic[T]):
             return self.expression(first)
         return self.term(first, rest)
 
+    @abstractmethod
     def term(self, name: Token, arguments: list[Any]) -> Expression[T]:
         """Read a name, or a function with its arguments."""
-        raise NotImplementedError
 
     def number(self, token: Token) -> float:
         """Read a number, rounded as all numbers of a study are."""

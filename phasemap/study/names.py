@@ -48,6 +48,9 @@ BATCHED_KERNEL: Final = "batched"
 GENERAL_KERNEL: Final = "functional"
 """What trains two-layer MLPs on tokens on a GPU, and any other network there."""
 
+STATE: Final = "state"
+"""The record that keeps what a trial's training can go on from."""
+
 GROKKING: Final = ("coexistence", "partial_inversion", "full_inversion", "clean_fit", "undetermined")
 """The subphases of networks that generalize."""
 PHASES: Final = ("memorization", "forgetting", "confusion", "grokking")

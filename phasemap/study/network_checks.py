@@ -105,6 +105,8 @@ def _interventions(study: Study) -> Iterator[Found]:
     """Yield interventions without a step or an amount, and those that come when the training has ended."""
     for kind in INTERVENTIONS:
         at = f"{kind}_at"
+        if at not in study.declared:
+            continue
         amounts = [amount for _, amount in values_of(study, kind)]
         for path, step in values_of(study, at):
             if step is None and any(amounts):

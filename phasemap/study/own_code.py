@@ -21,7 +21,7 @@ from phasemap.study.program_source import (
     place_of,
     source_hash,
 )
-from phasemap.study.signature import SignatureError, parameters_of
+from phasemap.study.signature import SignatureError, parameters_of, unreadable
 
 FIRST: Mapping[str, tuple[str, ...]] = {
     "task": (),
@@ -41,7 +41,8 @@ def imported_part(role: str, reference: str, folder: Path) -> Part:
     """Import a part's code and read its signature; ProgramError and SignatureError where it can't be one."""
     place = place_of(reference)
     function = import_program(place, folder)
-    parameters = parameters_of(_checked(role, function), first=len(FIRST[role]), given=tuple(HEARD[role]))
+    given = (*HEARD[role], *(_left(function) if role == "optimizer" else ()))
+    parameters = parameters_of(_checked(role, function), first=len(FIRST[role]), given=given)
     hears = tuple((name, setting) for name, setting in HEARD[role].items() if name in _names(function))
     return Part(
         role=role,
@@ -51,6 +52,11 @@ def imported_part(role: str, reference: str, folder: Path) -> Part:
         parameters=parameters,
         hears=hears,
     )
+
+
+def _left(function: Any) -> tuple[str, ...]:
+    """Return what of one of torch's own optimizers stays at its default: parameters of types that no setting has."""
+    return unreadable(function) if getattr(function, "__module__", "").startswith("torch.optim") else ()
 
 
 def _source(place: Place, folder: Path, function: Callable[..., Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
-from phasemap.study.names import NO_RULE
+from phasemap.study.names import NO_RULE, STATE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import REFERENCE, ProgramError, place_of
 from phasemap.study.program_study import ProgramResources, ProgramStudy, unknown_to_rules, usual_phases
@@ -63,6 +63,9 @@ class ProgramReader(Reader):
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
         values = self.common(ProgramResources) | {"signature": program, "axes": axes}
+        for index, record in enumerate(values["record"]):
+            if record != STATE and not self.stored:
+                self.wrong(("record", index), f"= {record} looks into phasemap's own networks; allowed: {STATE}")
         values["version"] = self.value(("version",), ProgramStudy.model_fields["version"], content.get("version", 1))
         values["fixed"] = self.fixed(content.get(FIXED), axes)
         self.unquoted()

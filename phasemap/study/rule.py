@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from phasemap.study.conditions import (
+    Comparison,
     Condition,
     Expression,
     Fact,
@@ -39,11 +40,25 @@ class Frontier:
     name: str
     quantity: str
     level: Expression  # a bare quantity, or numbers and parameters
+    where: Comparison | None = None  # of a quantity with such a level: where the line is drawn; by default everywhere
 
     @property
     def against(self) -> str | None:
         """The other quantity, where the level is one."""
         return self.level.quantity if isinstance(self.level, Value) else None
+
+    @property
+    def bound(self) -> Frontier | None:
+        """The line that parts where this one is drawn from where it is not."""
+        if self.where is None:
+            return None
+        assert isinstance(self.where.left, Value)
+        return Frontier(name=self.name, quantity=self.where.left.quantity, level=self.where.right)
+
+    @property
+    def lines(self) -> tuple[Frontier, ...]:
+        """This line and the one that bounds it."""
+        return (self,) if self.bound is None else (self, self.bound)
 
     def __str__(self) -> str:
         return f"{self.quantity} = {self.level}"
@@ -117,9 +132,13 @@ def rule_content(rule: Rule) -> dict[str, Any]:
         "times": {name: str(time) for name, time in rule.times},
         "columns": {name: str(column) for name, column in rule.columns},
         "window": rule.window,
-        "frontiers": {frontier.name: str(frontier) for frontier in rule.frontiers},
+        "frontiers": {frontier.name: _frontier_content(frontier) for frontier in rule.frontiers},
     }
     return {key: value for key, value in content.items() if value not in ({},)}
+
+
+def _frontier_content(frontier: Frontier) -> Any:
+    return str(frontier) if frontier.where is None else {"line": str(frontier), "where": str(frontier.where)}
 
 
 def _label_content(label: Label) -> Any:

@@ -32,6 +32,7 @@ KEYS = ("quantities", "parameters", "labels", "groups", "times", "columns", "win
 MAX_LABELS, MAX_CONDITIONS = 24, 32
 KINDS = ("accuracy", "loss", "number")
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+SIDES = (">=", ">", "<=", "<")
 COLOUR = r"#[0-9a-fA-F]{6}"
 
 
@@ -109,7 +110,8 @@ class RuleReader:
 
     def line(self, frontier: Frontier, rule: Rule) -> None:
         """A frontier lies where its quantities were recorded, and at a number that its quantity can have."""
-        for name in (frontier.quantity, frontier.against):
+        bounds = [(line.quantity, line.against) for line in frontier.lines]
+        for name in dict.fromkeys(name for pair in bounds for name in pair):
             if name is not None and name not in self.recorded:
                 self.wrong(
                     ("frontiers", frontier.name), f"{name} was not recorded; recorded: {', '.join(self.recorded)}"
@@ -319,22 +321,37 @@ class RuleReader:
         return WINDOW if value is None else value
 
     def frontiers(self, content: Any) -> tuple[Frontier, ...]:
-        """Read the lines of the map: a quantity, =, and a number or another quantity."""
-        allowed = "allowed: QUANTITY = NUMBER-or-QUANTITY"
+        """Read the lines of the map: a quantity, =, and a number or another quantity; or with where they are drawn."""
         found = []
-        for name, text in self.mapping("frontiers", content, "a mapping of names to QUANTITY = NUMBER-or-QUANTITY"):
-            condition = self.condition(("frontiers", name), text)
-            if condition is None:
-                continue
-            if not isinstance(condition, Comparison) or condition.comparison != "=":
-                self.wrong(("frontiers", name), f"= '{condition}' is no line; {allowed}")
-            elif not isinstance(condition.left, Value):
-                self.wrong(("frontiers", name), f"= '{condition}' does not start with a quantity; {allowed}")
-            elif not _is_level(condition.right, condition.left):
-                self.wrong(("frontiers", name), f"= '{condition}' has no level for {condition.left}; {allowed}")
-            else:
-                found.append(Frontier(name=name, quantity=condition.left.quantity, level=condition.right))
+        for name, entry in self.mapping("frontiers", content, "a mapping of names to QUANTITY = NUMBER-or-QUANTITY"):
+            path: Path_ = ("frontiers", name)
+            whole = isinstance(entry, dict)
+            for key in entry if whole else ():
+                if key not in ("line", "where"):
+                    self.wrong((*path, key), "is an unknown key; allowed: line, where")
+            line = self.side(path, entry.get("line") if whole else entry, ("=",))
+            where = self.side((*path, "where"), entry["where"], SIDES) if whole and "where" in entry else None
+            if line is not None:
+                quantity = cast(Value, line.left).quantity
+                found.append(Frontier(name=name, quantity=quantity, level=line.right, where=where))
         return tuple(found)
+
+    def side(self, path: Path_, text: Any, comparisons: tuple[str, ...]) -> Comparison | None:
+        """Read a comparison of a quantity with a number or another quantity; None where it is wrong."""
+        allowed = f"allowed: QUANTITY {' or '.join(comparisons)} NUMBER-or-QUANTITY"
+        condition = self.condition(path, text)
+        if condition is None:
+            return None
+        if not isinstance(condition, Comparison) or condition.comparison not in comparisons:
+            what = "is no line" if "=" in comparisons else "is no side of a line"
+            self.wrong(path, f"= '{condition}' {what}; {allowed}")
+        elif not isinstance(condition.left, Value):
+            self.wrong(path, f"= '{condition}' does not start with a quantity; {allowed}")
+        elif not _is_level(condition.right, condition.left):
+            self.wrong(path, f"= '{condition}' has no level for {condition.left}; {allowed}")
+        else:
+            return condition
+        return None
 
 
 def _is_level(level: Expression, quantity: Value) -> bool:

@@ -73,6 +73,18 @@ def parameters_of(
     return tuple(found)
 
 
+def unreadable(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the parameters with a default that no setting can be, as those that may be tensors."""
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        try:
+            _parameter(function, parameter, None)
+        except ValueError:
+            if parameter.default is not inspect.Parameter.empty:
+                found.append(parameter.name)
+    return tuple(found)
+
+
 def _list(names: list[str]) -> str:
     return ", ".join(names) or "none"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Protocol
 
@@ -126,7 +127,7 @@ KEYS = (
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
-Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights"]
+Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights", "state"]
 
 
 class Trial(Protocol):
@@ -149,7 +150,7 @@ class Trial(Protocol):
         """What all trials of a pack must have in common."""
 
 
-class Study(Section):
+class Study(Section, ABC):
     """One study: everything that decides which trials there are and what each of them is.
 
     Which program trains them, and what it can be told, is a subclass's: see ``NetworkStudy``.
@@ -171,27 +172,27 @@ class Study(Section):
         return sorted(cls.model_fields, key=KEYS.index)
 
     @property
+    @abstractmethod
     def declared(self) -> Mapping[str, Setting]:
         """What the study's program can be told: its settings by their flat names."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def recorded(self) -> Recorded:
         """What the study's program records of every trial."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def identity(self) -> Identity:
         """What the ids of the study's trials are made of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def setting(self, name: str) -> Any:
         """Return the value of a setting that is not an axis."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trial(self, settings: Mapping[str, Any], seed: int) -> Trial:
         """Build the trial of fully resolved settings (every name in ``declared``) and a seed."""
-        raise NotImplementedError
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what fully resolved settings tell of a trial's facts before it is trained."""

@@ -1,14 +1,15 @@
-"""Write studies: the resolved file of a run, the commented file for a start, and the JSON schema for editors."""
+"""Write studies: the resolved file of a run, and the JSON schema for editors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from phasemap.study.axes import Axis, AxisRange
+from phasemap.study.conditions import Kind
 from phasemap.study.imported import MEASURED
 from phasemap.study.names import BUILT_IN_RULES
 from phasemap.study.networks import INTERVENTIONS, LATER, NETWORK_SETTINGS, SECTIONS
@@ -19,47 +20,6 @@ from phasemap.study.rule import rule_content
 from phasemap.study.spec import BOUNDARY_ONLY, NetworkStudy, SearchSpec, Study
 from phasemap.study.values import NAME_PATTERN
 from phasemap.study.yaml_lines import CORE_SCALARS
-
-TEMPLATE = """\
-# A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
-name: "{name}"                   # the run's folder is called so
-question: Where does weight decay turn memorization into generalization?
-
-task:
-  kind: modular_addition         # or modular_multiplication, images (dataset: digits), arrays (path: mine.npz)
-  modulus: 31                    # the number of classes; the data set is all modulus^2 pairs
-  corruption_kind: symmetric     # or asymmetric (matrix: file.csv), pair_flip, shift, region, instance
-
-model:                           # f(m, n) = W phi(U e_m + V e_n)
-  activation: square             # or relu
-  width: 128                     # hidden units
-
-training:
-  steps: 1000
-  learning_rate: 0.01
-  loss: mse                      # or cross_entropy
-
-axes:                            # every combination is one point of the map; any trial setting can be an axis
-  corruption: {{start: 0.0, stop: 0.6, num: 7}}        # share of training labels that are corrupted
-  weight_decay: [0, 1, 3, 5, 10, 15, 20, 30]         # or start, stop, num and scale: log
-
-fixed:                           # what is not an axis
-  data_fraction: 0.75            # share of the pairs that is trained on
-  dropout: 0.0
-
-seeds: 3                         # networks per point
-
-phases: {{rule: memorized_fraction, generalized: 0.9, memorized: 0.9}}    # or rule: doshi2024
-
-claims:                          # tested by `phasemap check`: each holds, fails or is undecided over the seeds
-  - area(full_inversion, weight_decay=10) > area(full_inversion, weight_decay=0)
-"""
-
-
-def template(name: str) -> str:
-    """Return a commented study to start from."""
-    return TEMPLATE.format(name=name)
-
 
 WRITTEN_IF_SET = {
     **{(one.section, one.key): one.default for one in (NETWORK_SETTINGS[name] for name in LATER)},
@@ -173,38 +133,73 @@ def study_hash(study: Study) -> str:
 
 
 def json_schema() -> Any:
-    """Return the JSON schema of the study file, for editors and other programs."""
-    schema = NetworkStudy.model_json_schema()
-    definitions = schema.setdefault("$defs", {})
-    properties = schema["properties"] = {key: schema["properties"][key] for key in NetworkStudy.file_keys()}
-    schema["required"] = [key for key in NetworkStudy.file_keys() if key in schema["required"]]
-    schema["description"] = "One study: everything that decides which trials there are and what each of them is."
+    """Return the JSON schema of study files, of networks and of programs, for editors and other programs."""
+    networks, programs = _study_schema(NetworkStudy), _study_schema(ProgramStudy)
     axes = {name: _axis_schema(name) for name in NETWORK_SETTINGS}
-    definitions.pop("Axis", None)
-    definitions["AxisRange"] = AxisRange.model_json_schema()
-    definitions["PhaseRule"] = _phases_schema(definitions["PhaseRule"])
-    properties["axes"] = {
-        "type": "object",
-        "properties": axes,
-        "additionalProperties": False,
-        "minProperties": 1,
-    }
+    networks["properties"]["axes"] |= {"properties": axes, "additionalProperties": False}
     one = {
         "type": "object",
         "properties": {"at": {"type": "integer"}, **{key: {"type": "number"} for key in INTERVENTIONS}},
     }
-    properties["interventions"] = {"anyOf": [properties["interventions"], {"type": "array", "items": one}]}
-    properties["name"] = {"anyOf": [properties["name"], {"type": "integer", "minimum": 0}]}
-    seed_list = {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 0},
-        "minItems": 1,
-        "uniqueItems": True,
+    listed = {"anyOf": [networks["properties"]["interventions"], {"type": "array", "items": one}]}
+    networks["properties"]["interventions"] = listed
+    scalar = {"type": ["number", "string", "boolean", "null"]}
+    values = {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}
+    programs["properties"] |= {
+        "program": {"type": "string", "pattern": "^[^:]+:[^:]+$", "description": "file.py:name or package.module:name"},
+        "quantities": {"type": "object", "additionalProperties": {"enum": list(get_args(Kind))}},
+        "fixed": {"type": "object", "additionalProperties": {"anyOf": [scalar, {"type": "array", "items": scalar}]}},
     }
+    axis = {"anyOf": [values, {"$ref": "#/$defs/AxisRange"}]}
+    programs["properties"]["axes"]["additionalProperties"] = axis
+    programs["required"] = ["name", "program", "axes"]
+    definitions = networks.pop("$defs") | programs.pop("$defs")
+    definitions.pop("Axis", None)
+    definitions |= {"AxisRange": AxisRange.model_json_schema(), "NetworkStudy": networks, "ProgramStudy": programs}
+    definitions["OwnStudy"] = _own_schema(networks, axis)
+    definitions["PhaseRule"] = _phases_schema(definitions["PhaseRule"])
+    return _with_standard_bounds(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "phasemap study",
+            "description": "One study: everything that decides which trials there are and what each of them is.",
+            "if": {"required": ["program"]},
+            "then": {"$ref": "#/$defs/ProgramStudy"},
+            "else": {
+                "if": {"anyOf": [_names_code(section, key) for section, key in ROLES.values()]},
+                "then": {"$ref": "#/$defs/OwnStudy"},
+                "else": {"$ref": "#/$defs/NetworkStudy"},
+            },
+            "$defs": definitions,
+        }
+    )
+
+
+def _study_schema(study: type[NetworkStudy] | type[ProgramStudy]) -> dict[str, Any]:
+    """Return the schema of one kind of study, but for what its axes may be."""
+    schema = study.model_json_schema()
+    known = schema["properties"]
+    properties = schema["properties"] = {key: known[key] for key in study.file_keys() if key in known}
+    schema["required"] = [key for key in properties if key in schema["required"]]
+    properties["axes"] = {"type": "object", "minProperties": 1}
+    properties["name"] = {"anyOf": [properties["name"], {"type": "integer", "minimum": 0}]}
+    seed_list = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
     properties["seeds"] = {"anyOf": [{"type": "integer", "minimum": 1}, seed_list], "default": 1}
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "phasemap study"
-    return _with_standard_bounds(schema)
+    return schema
+
+
+def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of studies with parts of a user, whose settings no schema knows."""
+    anything = {"type": "object"}
+    axes = {"type": "object", "minProperties": 1, "additionalProperties": axis}
+    sections = {"task": anything, "model": anything, "training": anything, "fixed": anything, "axes": axes}
+    return {**networks, "properties": {**networks["properties"], **sections}}
+
+
+def _names_code(section: str, key: str) -> dict[str, Any]:
+    """Return the schema of studies whose part at a place is a user's, as file.py:name or package.module:name."""
+    code = {"properties": {key: {"type": "string", "pattern": ":"}}, "required": [key]}
+    return {"properties": {section: code}, "required": [section]}
 
 
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -216,6 +211,7 @@ def _phases_schema(built_in: dict[str, Any]) -> dict[str, Any]:
     texts = {"type": "object", "additionalProperties": text}
     number = {"type": "number"}
     mark = {"type": "object", "properties": dict.fromkeys(("when", "letter", "colour"), text)}
+    line = {"type": "object", "properties": dict.fromkeys(("line", "where"), text), "required": ["line"]}
     own = {
         "rule": {"type": "string", "pattern": NAME_PATTERN},
         "quantities": {"type": "object", "additionalProperties": {"enum": ["accuracy", "loss", "number"]}},
@@ -225,7 +221,7 @@ def _phases_schema(built_in: dict[str, Any]) -> dict[str, Any]:
         "times": texts,
         "columns": texts,
         "window": {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-        "frontiers": texts,
+        "frontiers": {"type": "object", "additionalProperties": {"anyOf": [text, line]}},
     }
     file = {"rule": {"type": "string", "pattern": r"\.ya?ml$"}}
     rules = {"enum": list(BUILT_IN_RULES), "default": BUILT_IN_RULES[0], "type": "string"}

@@ -18,7 +18,7 @@ from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import Provenance
 from phasemap.results.schema import STATUSES, setting_type, shard_schema
 from phasemap.results.shards import read_shards
-from phasemap.running.driver import write_results
+from phasemap.running.outputs import write_results
 from phasemap.running.retries import storage_errors
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import OtherStudyError, UserError
@@ -88,7 +88,7 @@ def _known_study(folder: RunFolder) -> ImportedStudy | None:
     folder.fetch(folder.measured)
     found = load_resolved(folder.study)
     if not isinstance(found, ImportedStudy):
-        raise OtherStudyError(folder.name, ["the run was trained, and not imported"])
+        raise OtherStudyError(folder.name, ["the run was trained, not imported"], "another run: -o RUN")
     return found
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OPERATIONS_PER_SECOND = 55e9  # of one core in the matrix products of a training
 STEP_SECONDS = {"mlp": 80e-6, "transformer": 0.5e-3}  # of one step beside its matrix products
 LAUNCH_SECONDS = {"mlp": 0.7e-3, "transformer": 3.8e-3}  # of one layer or block's step, without an explicit gradient
+SHARED_LAUNCHES = 16  # networks of a user whose launches are one, as a pack has more of such small ones
 NORM_SECONDS = 18e-9  # of a norm layer's step, a unit of an example
 DROPOUT_FACTOR = 1.3
 RECORDS = 60
@@ -24,6 +25,7 @@ WORKING_COPIES = {"mlp": 5, "transformer": 8, "norm": 24}  # of those units, wit
 LOOKING_COPIES = {"extracted": 5, "pruning": 5, "logits": 3}  # of all examples' units, while that is recorded
 LOOKS = 16  # of the records, at which neurons are looked at
 PRUNED = 3 * 129  # the rows of three pruning curves
+STATE_BYTES = 6_000  # of a kept state beside its weights: the curve, and the file's own
 ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
 CARD_OPERATIONS = {"full": 20e12, "tf32": 80e12, "bf16": 160e12}
 """Operations a second of a GPU's products: an assumption, as the other rates of a card, until a card is measured."""
@@ -41,15 +43,22 @@ def estimated_seconds(trial: NetworkTrial) -> float:
     A step costs three times the operations of an answer. Networks without an explicit gradient spend a constant time on
     each layer's launches (their largest part with minibatches, and shared in a pack), and norm layers a time a unit.
     """
-    size, family = trial_size(trial), _family(trial)
+    size, family = trial_size(trial), "mlp" if _tried(trial) else trial.model
     rows = _rows(trial, size.n_examples)
     operations, units = answer_operations(trial, size), _units(trial)
-    launches = 0.0 if trial.explicit else LAUNCH_SECONDS[family] * trial.depth
+    launches = 0.0 if trial.explicit else _launch_seconds(trial)
     norm = NORM_SECONDS * units if trial.norm != "none" else 0.0
     step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[family]
     record = (operations / OPERATIONS_PER_SECOND + norm / 3) * size.n_examples + launches / 2
     seconds = step * trial.horizon + record * min(RECORDS, trial.horizon)
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
+
+
+def _launch_seconds(trial: NetworkTrial) -> float:
+    """Estimate the seconds of a step's launches: those of a user's layers are shared by the networks of a pack."""
+    if (tried := _tried(trial)) is not None:
+        return LAUNCH_SECONDS["mlp"] * tried.layers / (1 if tried.alone else SHARED_LAUNCHES)
+    return LAUNCH_SECONDS[trial.model] * trial.depth
 
 
 def estimated_bytes(trials: Sequence[NetworkTrial]) -> int:
@@ -90,6 +99,12 @@ def kept_bytes(trial: NetworkTrial) -> int:
     features = 0 if size.tokens else size.n_examples * size.n_inputs
     copies = 5 if trial.explicit else 7  # weights, gradient, moments; the general kernel gathers gradients
     return int(4 * (copies * weight_count(trial, size) + features) + 8 * (6 * size.n_examples + 8 * n_train))
+
+
+def state_bytes(trial: NetworkTrial) -> int:
+    """Estimate what a trial's end state takes: its weights and the optimizer's moments, and a curve."""
+    moments = 1 if trial.optimizer == "sgd" else 2
+    return 4 * (1 + moments) * weight_count(trial, trial_size(trial)) + STATE_BYTES
 
 
 def _working_bytes(trial: NetworkTrial, n_trials: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -87,6 +87,22 @@ class GroupedKernel:
             for optimizer, values in zip(group.optimizers, kept["optimizers"], strict=True):
                 optimizer.load(values)
 
+    def network_states(self, members: Sequence[int]) -> list[dict[str, Any]]:
+        """Return each network's part of ``state``, which knows nothing of its group."""
+        found: dict[int, dict[str, Any]] = {}
+        for group, kept in zip(self.groups, self.state(), strict=True):
+            found |= {member: _part(kept, len(group.members), index) for index, member in enumerate(group.members)}
+        return [found[member] for member in members]
+
+    def put_states(self, states: Mapping[int, Mapping[str, Any]]) -> None:
+        """Continue networks, by their indices into the pack, from what ``network_states`` returned."""
+        every = self.state()
+        for group, kept in zip(self.groups, every, strict=True):
+            for index, member in enumerate(group.members):
+                if member in states:
+                    _put_part(kept, len(group.members), index, states[member])
+        self.load(every)
+
     def _asked(self, members: Sequence[int], ask: Callable[[Group], list[Told]]) -> list[Told]:
         """Ask each group that holds one of the given networks, and return what it tells of these."""
         told: dict[int, Told] = {}
@@ -97,6 +113,35 @@ class GroupedKernel:
     def _groups_of(self, members: Sequence[int]) -> list[Group]:
         wanted = set(members)
         return [group for group in self.groups if wanted.intersection(group.members)]
+
+
+def _part(kept: Mapping[str, Any], networks: int, index: int) -> dict[str, Any]:
+    """Return the part of one of a group's networks in the group's state; its tensors are flat."""
+    each = networks // len(kept["optimizers"])
+    optimizer = kept["optimizers"][index // each]
+    if each > 1 or _flat(optimizer):
+        optimizer = {name: value.view(each, -1)[index % each].clone() for name, value in optimizer.items()}
+    weights = kept["weights"].view(networks, -1)[index].clone()
+    return {**kept, "weights": weights, "optimizers": [optimizer]}
+
+
+def _put_part(kept: dict[str, Any], networks: int, index: int, part: Mapping[str, Any]) -> None:
+    """Put what ``_part`` returned in its place in a group's state."""
+    each = networks // len(kept["optimizers"])
+    (given,) = part["optimizers"]
+    place = kept["optimizers"][index // each]
+    if each > 1 or _flat(place):
+        for name, value in place.items():
+            value.view(each, -1)[index % each] = given[name]
+    else:  # a user's, which has one instance for each network
+        kept["optimizers"][index] = given
+    kept["weights"].view(networks, -1)[index] = part["weights"]
+    kept |= {name: value for name, value in part.items() if name not in ("weights", "optimizers")}
+
+
+def _flat(optimizer: Mapping[str, Any]) -> bool:
+    """Whether an optimizer's state are tensors by name, each with a value a weight."""
+    return all(isinstance(value, torch.Tensor) for value in optimizer.values())
 
 
 def by_training_size(sizes: Sequence[int], at_once: Callable[[int], int]) -> list[list[int]]:

@@ -106,6 +106,15 @@ class Inside:
         self.records.append(InsideRecord(record=record, step=step, series=series, columns=columns))
 
 
+OVER_STEPS = ("ipr", "norms", "extracted")
+"""The records that are made while a network trains; the others are made at its end."""
+
+
+def looked_at(record: str, horizon: int) -> frozenset[int]:
+    """Return the steps at which one of OVER_STEPS is recorded."""
+    return inside_steps(horizon) if record == "ipr" else frozenset(record_steps(horizon))
+
+
 def inside_steps(horizon: int) -> frozenset[int]:
     """Return the recorded steps at which neurons are looked at: the first, about 5 a decade, and the last."""
     return frozenset({*record_steps(horizon)[::EVERY], horizon})

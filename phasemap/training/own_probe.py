@@ -32,6 +32,7 @@ class Probe:
     n_weights: int
     units: int  # of an example, over all layers
     operations: float  # of one answer
+    layers: int  # called for an answer
     dropouts: tuple[tuple[int, float], ...] = ()  # units and rate of each call of nn.Dropout
     alone: str | None = None  # why such networks are trained one after the other; None: all at once
 
@@ -71,7 +72,8 @@ def _probed(kind: _Kind) -> Probe:
         alone = _not_stacked(trial, data, network, inputs, targets, calls)
     return Probe(
         n_weights=n_weights,
-        units=max(1, units),
+        units=max(1, sum(units) // len(inputs)),
+        layers=max(1, len(units)),
         operations=max(operations, 2.0 * n_weights),
         dropouts=() if alone else calls,
         alone=alone,
@@ -80,8 +82,8 @@ def _probed(kind: _Kind) -> Probe:
 
 def _answer(
     trial: OwnTrial, data: Dataset, network: nn.Module, inputs: torch.Tensor
-) -> tuple[torch.Tensor, int, float]:
-    """Return a network's scores, the units of an example and the operations of its answer."""
+) -> tuple[torch.Tensor, list[int], float]:
+    """Return a network's scores, the units of all its layers' answers and the operations of one example's."""
     units: list[int] = []
     leaves = [one for one in network.modules() if not list(one.children())]
     hooks = [leaf.register_forward_hook(lambda _m, _i, out: units.append(_size(out))) for leaf in leaves]
@@ -100,7 +102,7 @@ def _answer(
         found = f"the shape {tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__
         shape = (len(inputs), *data.example_shape)
         raise UserError(f"{_named(trial, data)} answers {found} to inputs {shape}; allowed: the shape {wanted}")
-    return scores, sum(units) // len(inputs), counter.get_total_flops() / len(inputs)
+    return scores, units, counter.get_total_flops() / len(inputs)
 
 
 def _named(trial: OwnTrial, data: Dataset) -> str:

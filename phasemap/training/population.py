@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from phasemap.study.errors import UserError
-from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL
+from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_trial import OwnTrial
 from phasemap.tasks.corruption import noise_of
@@ -35,13 +35,13 @@ from phasemap.training.own_network import OwnNetwork
 from phasemap.training.own_probe import probe
 from phasemap.training.recording import (
     Evaluation,
-    InsideRecord,
     Recorder,
     TrialResult,
     data_facts,
     measure,
     record_steps,
 )
+from phasemap.training.states import Start, dump_end, frozen, source_of, thawed
 
 STRIDE = 50  # steps between two looks at the clock, at most
 LOOK_SECONDS = 5.0  # between two looks, where that is more than one step
@@ -81,6 +81,12 @@ class Kernel(Protocol):
 
     def load(self, state: list[dict[str, Any]]) -> None:
         """Continue from a checkpoint."""
+
+    def network_states(self, members: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what of ``state`` belongs to each of some networks."""
+
+    def put_states(self, states: Mapping[int, Mapping[str, Any]]) -> None:
+        """Continue networks, by their indices, from what ``network_states`` returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,17 +197,19 @@ def train_pack(
     record: Sequence[str] = (),
     hooks: Hooks = Hooks(),
     kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel] = make_kernel,
+    starts: Sequence[Start] = (),
 ) -> list[TrialResult]:
     """Train the trials of one pack from start to end and return their results in the same order.
 
-    ``record`` names what is looked at inside the networks (a study's ``record``).
+    ``record`` names what is looked at inside the networks (a study's ``record``). With ``starts``, one a trial and all
+    at the same step, they go on from there.
     A trial whose loss is not finite at a recorded step is marked ``diverged`` there and stops; no other is touched.
     ValueError if the trials don't share one static shape, CheckpointError if ``hooks.saved`` is not theirs.
     """
     if len({trial.shape for trial in trials}) != 1:
         raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
     with steady_arithmetic():
-        return _Training(trials, device, frozenset(record), hooks, kernel).run()
+        return _Training(trials, device, frozenset(record), hooks, kernel, starts).run()
 
 
 class _Training:
@@ -212,6 +220,7 @@ class _Training:
         record: frozenset[str],
         hooks: Hooks,
         kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel],
+        starts: Sequence[Start],
     ) -> None:
         self.started = time.perf_counter()
         self.trials, self.device, self.record, self.hooks = trials, device, record, hooks
@@ -221,8 +230,10 @@ class _Training:
         self.changes = sorted({step for trial in trials for step in trial.changes})
         self.recorders = [Recorder() for _ in trials]
         self.inside = [Inside(trial=t, examples=e, wanted=record) for t, e in zip(trials, self.examples, strict=True)]
-        self.step = 0
+        self.step = self.first = 0
         self.seconds_before = 0.0
+        if starts:
+            self._go_on(starts)
         if hooks.saved is not None:
             self._load(hooks.saved)
 
@@ -278,6 +289,16 @@ class _Training:
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
 
+    def _go_on(self, starts: Sequence[Start]) -> None:
+        """Put the networks and what was recorded of them where their former trainings ended."""
+        if other := {start.kernel for start in starts} - {self.kernel.name}:
+            raise CheckpointError(f"the kept states are of the kernel {', '.join(other)}, not {self.kernel.name}")
+        self.step = self.first = starts[0].step
+        for inside, start in zip(self.inside, starts, strict=True):
+            inside.records = list(start.inside)
+        self.recorders = [start.recorder for start in starts]
+        self.kernel.put_states({i: start.network for i, start in enumerate(starts) if start.network is not None})
+
     def _dump(self) -> bytes:
         buffer = io.BytesIO()
         state = {
@@ -286,7 +307,7 @@ class _Training:
             "step": self.step,
             "seconds": self._seconds(),
             "recorders": [asdict(recorder) for recorder in self.recorders],
-            "inside": [[_frozen(record) for record in inside.records] for inside in self.inside],
+            "inside": [[frozen(record) for record in inside.records] for inside in self.inside],
             "kernel_name": self.kernel.name,
             "kernel": self.kernel.state(),
         }
@@ -310,23 +331,34 @@ class _Training:
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
             for inside, records in zip(self.inside, state["inside"], strict=True):
-                inside.records = [_thawed(record) for record in records]
+                inside.records = [thawed(record) for record in records]
         except Exception as error:  # whatever a damaged file may raise
             raise CheckpointError(f"the checkpoint can't be used: {error}") from None
         self.seconds_before = state["seconds"]
 
     def _results(self) -> list[TrialResult]:
         """Share the pack's seconds by the steps taken and the examples seen in each."""
-        work = [
-            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.horizon) * len(e.train)
-            for t, r, e in zip(self.trials, self.recorders, self.examples, strict=True)
+        last = [
+            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.horizon)
+            for t, r in zip(self.trials, self.recorders, strict=True)
         ]
+        work = [max(1, step - self.first) * len(e.train) for step, e in zip(last, self.examples, strict=True)]
         seconds = self._seconds()
         ends = dict(zip(self._alive(), self.kernel.ends(self._alive()), strict=True))
-        return [
+        results = [
             self._result(member, seconds * share / sum(work), ends.get(member, Seen()))
             for member, share in enumerate(work)
         ]
+        return self._with_states(results) if STATE in self.record else results
+
+    def _with_states(self, results: Sequence[TrialResult]) -> list[TrialResult]:
+        """Add to results what training goes on from."""
+        networks = dict(zip(self._alive(), self.kernel.network_states(self._alive()), strict=True))
+        states = (
+            dump_end(inside, recorder, self.kernel.name, networks.pop(member, None))
+            for member, (inside, recorder) in enumerate(zip(self.inside, self.recorders, strict=True))
+        )
+        return [replace(result, state=state) for result, state in zip(results, states, strict=True)]
 
     def _result(self, member: int, seconds: float, end: Seen) -> TrialResult:
         recorder, seen, inside = self.recorders[member], self.examples[member], self.inside[member]
@@ -339,7 +371,7 @@ class _Training:
             train_seconds=seconds,
             device=str(self.device),
             kernel=self.kernel.name,
-            texts=_texts(self.trials[member]),
+            texts={"source": source} if (source := source_of(self.trials[member])) else {},
             inside=tuple(inside.records),
         )
         if recorder.diverged:
@@ -368,20 +400,6 @@ def network_of(
     return network.own if isinstance(network, OwnNetwork) else network
 
 
-def _texts(trial: NetworkTrial) -> dict[str, str]:
-    """Return what is told of a trial in words: the hash of a user's code."""
-    return {"source": trial.parts.source} if isinstance(trial, OwnTrial) else {}
-
-
 def _unnamed(name: str) -> str:
     """Return which kernel a checkpoint of a release that named none may be loaded by: all of that time had one form."""
     return PLAIN_KERNEL if name == FUSED_KERNEL else name
-
-
-def _frozen(record: InsideRecord) -> dict[str, Any]:
-    """Put a record into what a checkpoint may hold."""
-    return asdict(record) | {"columns": {name: torch.from_numpy(v) for name, v in record.columns.items()}}
-
-
-def _thawed(saved: dict[str, Any]) -> InsideRecord:
-    return InsideRecord(**saved | {"columns": {name: value.numpy() for name, value in saved["columns"].items()}})

@@ -38,6 +38,7 @@ class Surroundings:
     save: Callable[[bytes], None] | None = None
     saved: bytes | None = None
     save_seconds: float = SAVE_SECONDS
+    save_end: bool = False  # also the state after the last step
 
 
 @dataclass(kw_only=True)
@@ -133,7 +134,7 @@ class TrialContext:
         for step in range(first, n + 1):
             yield step
             self._surroundings.on_progress(step / n)
-            if state is not None and self.save_due:
+            if state is not None and (self.save_due or (step == n and self._surroundings.save_end)):
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:

@@ -131,4 +131,5 @@ class TrialResult:
     kernel: str | None = None  # which one trained it, as in ``Kernel.name``; None if nothing was trained
     inside: tuple[InsideRecord, ...] = ()
     weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept
+    state: bytes | None = None  # from which training can go on, where it is kept
     error: str | None = None

@@ -13,6 +13,7 @@ from small_data import blobs, frame_of, options_of
 from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
 from phasemap.auditing.decision import decide
+from phasemap.auditing.models import judge_predictions
 from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
@@ -74,14 +75,32 @@ def test_what_costs_money_counts_on_the_cautious_probabilities(audited):
     assert content["stages"][1]["expected"] == pytest.approx(np.sort(found.cautious)[-30:].mean())
 
 
-def test_a_model_is_judged_by_the_cautious_probabilities(audited, tmp_path):
-    root, found, _, _ = audited
+def test_a_model_is_judged_on_the_suspects_that_the_page_counts_and_by_the_share_that_advice_rests_on(
+    audited, tmp_path, monkeypatch
+):
+    root, found, content, _ = audited
     chances = pd.DataFrame(np.eye(3)[found.data.labels], columns=list(found.data.classes))
     trained = np.arange(90) % 2 == 0
     chances.assign(row=np.arange(90), trained=trained).to_csv(tmp_path / "predictions.csv", index=False)
     options = options_of(root / "data.csv", root / "out", predictions=tmp_path / "predictions.csv")
-    verdict = audit(options, no_runner, cores=1, quiet=True).verdict
-    assert verdict.expected_wrong == pytest.approx(found.cautious.mean())
+    seen = []
+
+    def watched(predictions, data, wrong, expected):
+        seen.append(wrong)
+        return judge_predictions(predictions, data, wrong, expected)
+
+    monkeypatch.setattr("phasemap.auditing.audit.judge_predictions", watched)
+    again = audit(options, no_runner, cores=1, quiet=True)
+    assert again.verdict.expected_wrong == pytest.approx(content["suspects"]["cautious_wrong_share"])
+    np.testing.assert_allclose(seen[0], found.probability)
+    assert not np.allclose(seen[0], found.cautious)
+
+
+def test_wrong_labels_cost_no_more_than_all_accuracy(audited):
+    _, found, _, _ = audited
+    huge = dataclasses.replace(found, decision=dataclasses.replace(found.decision, visibility=0.01))
+    cost = content_of(huge)["headlines"][1]["estimate"]
+    assert -1 <= cost["low"] <= cost["value"] <= cost["high"] <= 1
 
 
 def test_the_parts_of_training_accuracy_add_up_and_memorized_labels_are_mostly_the_flips(audited):

@@ -29,22 +29,24 @@ def quiet(text):
 
 def test_an_overfitted_and_a_regularized_estimator_get_different_verdicts(noisy, rows, tmp_path):
     _, wrong = noisy
-    tree = judge_estimator(load_estimator("sklearn.tree:DecisionTreeClassifier"), rows, wrong * 1.0, quiet, tmp_path)
-    bayes = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 1.0, quiet, tmp_path)
+    tree = judge_estimator(
+        load_estimator("sklearn.tree:DecisionTreeClassifier"), rows, wrong * 1.0, 0.2, quiet, tmp_path
+    )
+    bayes = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 1.0, 0.2, quiet, tmp_path)
     assert tree.verdict == "retrain"
     assert tree.fitted_suspects > 0.95
     assert bayes.verdict == "fix_labels"
     assert bayes.fitted_suspects < 0.1
-    clean = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 0.0, quiet, tmp_path)
+    clean = judge_estimator(load_estimator("sklearn.naive_bayes:GaussianNB"), rows, wrong * 0.0, 0.0, quiet, tmp_path)
     assert clean.verdict == "keep"
 
 
 def test_a_refit_that_was_kept_is_not_repeated(noisy, rows, tmp_path):
     _, wrong = noisy
     estimator = load_estimator("sklearn.naive_bayes:GaussianNB")
-    first = judge_estimator(estimator, rows, wrong * 1.0, quiet, tmp_path / "kept")
+    first = judge_estimator(estimator, rows, wrong * 1.0, 0.2, quiet, tmp_path / "kept")
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
-    assert judge_estimator(estimator, rows, wrong * 1.0, quiet, tmp_path / "kept") == first
+    assert judge_estimator(estimator, rows, wrong * 1.0, 0.2, quiet, tmp_path / "kept") == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()} == kept
 
 
@@ -55,7 +57,7 @@ def predictions_of(data, answers, trained):
 
 def judged(data, table, wrong, path):
     table.to_csv(path, index=False)
-    return judge_predictions(read_predictions(path, data), data, wrong * 1.0)
+    return judge_predictions(read_predictions(path, data), data, wrong * 1.0, wrong.mean())
 
 
 def test_predictions_that_repeat_what_was_trained_get_another_verdict_than_those_that_do_not(noisy, tmp_path):

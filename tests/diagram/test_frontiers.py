@@ -1,6 +1,7 @@
 """Where frontiers are drawn, and where not: categories, and points at which neither answer wins."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,20 @@ from hypothesis import strategies as st
 from synthetic import synthetic_run
 
 import phasemap as pm
-from phasemap.diagram.bands import drawn_bands, row_crossings
+from phasemap.diagram.bands import drawn_bands, ribbons, row_crossings
+from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram, panel_rows
+from phasemap.diagram.frontier import frontier_lines as contour_lines
+from phasemap.diagram.frontier import frontiers_of, inside_bound
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
 from phasemap.figures.page import unpacked
-from phasemap.figures.report_lines import GRID, _outlines, frontier_lines
+from phasemap.figures.report_lines import GRID, frontier_lines
 from phasemap.figures.spec import figure_spec
+from phasemap.study.axes import Axis
+from phasemap.study.networks import NETWORK_RECORDED
+from phasemap.study.rule_file import parse_rule
+from phasemap.study.yaml_lines import parse_document
 
 DECAYS = [0, 1, 2, 3, 4, 5]
 NORMS = ["none", "batch", "layer"]
@@ -94,9 +102,8 @@ def test_bands_lie_along_the_axis_that_has_an_order(run):
     with pytest.raises(pm.UserError, match="norm has no order, no frontier crosses it; allowed: along='y'"):
         diagram.frontier_band()
     assert list(diagram.frontier_band(along="y")["norm"]) == NORMS
-    outlines = [outline for _, outline in _outlines(diagram.data, bands[0])]
-    wide = [np.ptp(outline[:, 0]) for outline in outlines]
-    assert wide == pytest.approx([1 / 3] * len(wide), abs=1e-6)
+    outlines = ribbons(diagram.data, 0, bands[0])
+    assert [np.ptp(outline[:, 0]) for outline in outlines] == pytest.approx([1.0] * len(bands[0].row))
 
 
 def test_resampled_maps_have_no_crossings_along_categories(run):
@@ -201,3 +208,42 @@ def test_bands_of_a_strip_follow_its_frontier_over_undetermined_points(tmp_path)
     (line,) = diagram.frontier("inversion")
     table = diagram.frontier_band("inversion")
     assert table["crossing"].tolist() == pytest.approx([line[0, 0]])
+
+
+BOUNDED = "labels: {a: otherwise}\nfrontiers: {line: {line: aroma = %r, where: crispness %s %r}}"
+
+
+def bounded(level, side, bound):
+    recorded = replace(NETWORK_RECORDED, quantities={"aroma": "number", "crispness": "number"})
+    text = BOUNDED % (level, side, bound)
+    (found,) = frontiers_of(parse_rule(parse_document(text, "a.yaml"), "a", recorded.quantities), recorded)
+    return found
+
+
+@given(st.floats(-1.5, 1.5), st.sampled_from([">=", ">", "<=", "<"]), st.floats(-1.5, 1.5), st.floats(0, 6.28))
+def test_a_frontier_is_drawn_where_its_rule_says_and_up_to_the_line_that_bounds_it(level, side, bound, turn):
+    x, y = (Coordinates(Axis(name=name, values=tuple(np.linspace(-1, 1, 9)))) for name in "xy")
+    across, up = np.meshgrid(x.positions, y.positions)
+    columns = {"aroma": np.cos(turn) * across + np.sin(turn) * up, "crispness": across}  # planes: straight lines
+    whole = contour_lines(x, y, columns["aroma"], level)
+    frontier = bounded(level, side, bound)
+    pieces = [piece for line in whole for piece in inside_bound(line, frontier, columns, x, y)]
+    sign = 1 if side[0] == ">" else -1
+    for piece in pieces:
+        assert (sign * (piece[:, 0] - bound) >= -1e-9).all()
+    ends = [np.clip(line[:, 0], *((bound, None) if sign == 1 else (None, bound))) for line in whole]
+    lengths = sum(np.abs(np.diff(one)).sum() for one in ends)
+    assert sum(np.abs(np.diff(piece[:, 0])).sum() for piece in pieces) == pytest.approx(lengths, abs=1e-9)
+
+
+def test_the_inversion_line_ends_where_the_network_generalizes_no_more():
+    study = study_of(axes={"corruption": [0.1, 0.2, 0.3, 0.4], "weight_decay": [0, 1, 2, 3]})
+    frame = points(study, test_accuracy=lambda r: 0.99 if r["corruption"] < 0.25 else 0.1)
+    frame["recovered_accuracy"], frame["memorized_accuracy"] = frame["weight_decay"] / 3, 0.5
+    frame["generalization_wins"] = np.where(frame["weight_decay"] > 1.5, W, L)
+    diagram = make_diagram(study, frame)
+    (line,) = diagram.frontier("inversion")
+    assert line[:, 0].min() == pytest.approx(0.1)
+    assert line[:, 0].max() == pytest.approx(diagram.frontier("generalization")[0][:, 0].max())
+    bare = diagram.named("inversion")
+    assert inside_bound(line, replace(bare, bound=None), diagram.panels[0].grid, diagram.x, diagram.y)[0] is line

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.panel import with_gaps
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.phases.marks import MARKS
 from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.errors import UnreachableError, UserError
+from phasemap.study.names import FRONTIERS
 
 STUDY = study_of(
     axes={
@@ -97,86 +97,104 @@ def test_cells_legend_and_axes_are_those_of_the_points(spec):
     assert spec.panels[0].notes[0, 0] == "lost"
 
 
-def test_the_line_below_the_title_says_what_all_points_share(spec):
-    assert (
-        spec.subtitle == "modular addition, p 7, width 16, square, mse, 60 steps, data fraction 0.6, 2 seeds (majority)"
-    )
+def test_title_and_caption_say_task_seeds_rule_and_horizon(spec):
+    assert spec.title == "Modular addition, p 7, 2 seeds a point"
+    settings = "Width 16, x² activation, MSE, 60 steps, data fraction 0.6."
+    assert spec.subtitle == f"{settings} Labels by memorized fraction at the last step."
+    earlier = STUDY.model_copy(update={"phases": STUDY.phases.model_copy(update={"at_step": 50})})
+    told = figure_spec(make_diagram(earlier, points(earlier)), horizons=(48, 48)).subtitle
+    assert told.endswith("Labels by memorized fraction at step 48, the last record up to step 50.")
 
 
 def test_a_quantity_is_drawn_as_its_means():
     diagram = make_diagram(STUDY, points())
-    assert figure_spec(diagram, "test_accuracy").subtitle.endswith("data fraction 0.6, mean of 2 seeds")
-    assert figure_spec(diagram, "phase").subtitle.endswith("data fraction 0.6, 2 seeds (majority)")
+    assert figure_spec(diagram, "test_accuracy").title == "Test accuracy, modular addition, p 7, mean of 2 seeds"
+    assert figure_spec(diagram, "phase").title == "Modular addition, p 7, 2 seeds a point"
     found = figure_spec(diagram, "test_accuracy")
     assert np.array_equal(found.panels[0].values, diagram.panels[0].grid["test_accuracy"])
     with pytest.raises(UserError, match="--metric accuracy is unknown; allowed: subphase, phase, train_accuracy"):
         figure_spec(diagram, "accuracy")
 
 
-def test_a_frontier_is_broken_where_letters_are_in_its_way_and_nowhere_else(spec):
-    through, between = np.array([[0.0, 1.0], [0.2, 1.0]]), np.array([[0.05, 0.1], [0.05, 10.0]])
-    lines = tuple(replace(spec.panels[0].lines[0], points=points) for points in (through, between))
-    figure = draw_any(replace(spec, panels=(replace(spec.panels[0], lines=lines),)))
-    (axes,) = [ax for ax in figure.axes if ax.patches]
-    broken, whole = [drawn for drawn in axes.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
-    assert not np.isnan(whole.get_xydata()).any()
-    drawn = broken.get_xydata()
-    gaps = np.isnan(drawn).any(axis=1)
-    assert len(np.flatnonzero(np.diff(gaps.astype(int)) == 1)) + gaps[0] == 3  # a letter in each of three columns
-    figure.canvas.draw()
-    letters = [t.get_window_extent() for t in axes.texts if np.isclose(t.get_position()[1], 1.0)]
-    assert len(letters) == 3
-    for x, y in axes.transData.transform(drawn[~gaps]):
-        assert not any(box.contains(x, y) for box in letters)
+def frontiers(ax):
+    """Return the lines of frontiers that are drawn into axes."""
+    return [line for line in ax.lines if line.get_label() in FRONTIERS]
 
 
-def test_a_broken_line_stays_straight_on_its_axes_own_scales():
-    edges, lettered = np.array([0.3, 3.0, 30.0]), np.ones((2, 2), dtype=bool)
-    line = np.array([[1.0, 0.0], [10.0, 1.0]])
-    drawn = with_gaps(line, ("log", "ordinal"), (edges, np.array([-0.5, 0.5, 1.5])), lettered, (20.0, 20.0), 5.0)
-    seen = drawn[~np.isnan(drawn[:, 0])]
-    assert len(seen) == 2  # both ends are in letters' way; what is left lies between
-    assert seen[:, 1] == pytest.approx(np.log10(seen[:, 0]))
-    assert 0.15 < seen[0, 1] < seen[1, 1] < 0.85
-
-
-def test_a_map_of_many_cells_keeps_its_whole_frontier():
-    axes = {"corruption": {"start": 0, "stop": 0.9, "num": 31}, "data_fraction": {"start": 0.1, "stop": 0.9, "num": 31}}
-    study = study_of(axes=axes, fixed={})
-    many = figure_spec(make_diagram(study, points(study)))
-    (ax,) = [ax for ax in draw_any(many).axes if ax.patches]
-    frontiers = [drawn for drawn in ax.lines if drawn.get_linewidth() > 1.5 and drawn.get_linestyle() != "None"]
-    assert len(frontiers) == len(many.panels[0].lines) > 0
-    for drawn, line in zip(frontiers, many.panels[0].lines, strict=True):
-        np.testing.assert_allclose(drawn.get_xydata()[[0, -1]], line.points[[0, -1]])
-        assert not np.isnan(drawn.get_xydata()).any()
+@pytest.mark.parametrize("cells", [False, True])
+def test_frontiers_are_whole_lines_without_halo_above_the_cells(spec, cells):
+    figure = draw_any(replace(spec, cells=cells))
+    for ax, panel in zip(figure.axes, spec.panels, strict=True):
+        assert len(frontiers(ax)) == len(panel.lines) > 0
+        for drawn, line in zip(frontiers(ax), panel.lines, strict=True):
+            np.testing.assert_array_equal(drawn.get_xydata(), line.points)
+            assert not drawn.get_path_effects()
+            assert drawn.get_zorder() > max(patch.get_zorder() for patch in ax.patches)
+            assert drawn.is_dashed() == (line.kind == "inversion")
 
 
 def test_the_drawing_shows_what_the_spec_says(spec):
-    figure = draw_any(spec)
+    figure = draw_any(replace(spec, cells=True))
     axes = [ax for ax in figure.axes if ax.patches]
     assert len(axes) == 2
     assert axes[0].get_yscale() == "log"
-    assert axes[0].get_ylabel() == "weight decay"
+    assert {"corruption", "weight decay"} <= {text.get_text() for text in figure.texts}  # once, for both panels
     assert [face for _, _, face in cells(axes[0])] == [MARKS[name].colour for name in spec.panels[0].marks.ravel()]
     letters = [text.get_text() for text in axes[0].texts]
     assert letters == [MARKS[name].letter for name in spec.panels[0].marks.ravel()]
+    figure.canvas.draw()
     for text, ((left, bottom), (right, top), _) in zip(axes[0].texts, cells(axes[0]), strict=True):
-        assert left < text.get_position()[0] < right
-        assert bottom < text.get_position()[1] < top
-    assert axes[0].get_xlabel() == "corruption"
-    thick = [line for line in axes[0].lines if line.get_linewidth() > 1.5]
-    assert len(thick) == len(spec.panels[0].lines) > 0
-    assert min(text.get_zorder() for text in axes[0].texts) > max(line.get_zorder() for line in thick)
-    assert {line.get_linestyle() for line in thick} == {
-        "-" if line.kind == "generalization" else "--" for line in spec.panels[0].lines
-    }
-    legend = [text.get_text() for text in figure.legends[0].texts]
-    assert "seeds disagree" in legend
-    assert any(text.startswith("test accuracy 0.9") for text in legend)
-    assert "C  coexistence (3)" in legend
-    assert "some seeds failed or diverged" in legend
-    assert any("missing (1)" in text for text in legend)
+        x, y = axes[0].transData.inverted().transform(axes[0].transAxes.transform(text.get_position()))
+        assert left < x < right
+        assert bottom < y < top
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        f"{entry.mark.letter}  {entry.mark.title}".strip() for entry in spec.legend
+    ]
+    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    for words in ("Solid: test accuracy 0.9", "cross in a corner: some seeds failed or diverged", "seeds disagree"):
+        assert words in said
+
+
+def test_each_region_is_named_once_and_there_is_no_legend_where_all_are():
+    study = study_of(axes={"corruption": [i / 20 for i in range(11)], "weight_decay": [0, 1, 3, 5, 8]})
+    frame = points(study).assign(n_seeds=2, n_failed=0, n_diverged=0, agreement=1.0, generalization_wins=None)
+    right = frame["corruption"] > 0.22
+    frame["subphase"] = np.where(right, "memorization", "partial_inversion")
+    frame.loc[(frame["corruption"] == 0) & (frame["weight_decay"] == 8), "subphase"] = "memorization"
+    frame["phase"] = np.where(right, "memorization", "grokking")
+    figure = draw_any(figure_spec(make_diagram(study, frame)))
+    (ax,) = figure.axes
+    assert sorted(text.get_text() for text in ax.texts) == ["M", "memorization", "partial inversion"]
+    assert not figure.legends
+    letters = draw_any(figure_spec(make_diagram(study, frame), cells=True))
+    assert [text.get_text() for text in letters.legends[0].get_texts()] == ["P  partial inversion", "M  memorization"]
+
+
+def test_uneven_values_have_steps_between_their_ticks_or_are_drawn_true_to_scale():
+    study = study_of(axes={"corruption": [0, 0.1, 0.2], "weight_decay": [0, 1, 3, 8]})
+    rank, value = (figure_spec(make_diagram(study, points(study), by_value=by_value)) for by_value in (False, True))
+    assert rank.y.ticks.tolist() == [0, 1, 2, 3]
+    assert rank.y.minor == pytest.approx([0, 1, 1.5, 2, 2.2, 2.4, 2.6, 2.8, 3])
+    assert value.y.ticks.tolist() == [0, 1, 3, 8]
+    assert value.y.edges.tolist() == [-0.5, 0.5, 2, 5.5, 10.5]
+    assert value.y.minor.tolist() == list(range(9))
+    assert len(rank.x.minor) == 0
+    for line in rank.panels[0].lines:
+        assert np.isfinite(line.points).all()
+    draw_any(value)
+
+
+def test_two_facets_have_their_heads_once_and_fit_a_page():
+    dropout, scales = [0, 0.1, 0.3, 0.6], [0.5, 1, 2, 4]
+    axes = {"corruption": [i / 10 for i in range(8)], "weight_decay": [0, 3, 6, 10, 15, 20]}
+    study = study_of(axes={**axes, "dropout": dropout, "init_scale": scales})
+    spec = figure_spec(make_diagram(study, points(study)))
+    assert spec.heads == (tuple(f"dropout {v:g}" for v in dropout), tuple(f"init scale {v:g}" for v in scales))
+    figure = draw_any(spec)
+    assert [ax.get_title() for ax in figure.axes] == [*spec.heads[1]] + [""] * 12
+    written = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert [written.count(head) for head in spec.heads[0]] == [1] * 4
+    assert figure.get_figwidth() < 7.5
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
@@ -252,4 +270,4 @@ def test_very_many_panels_are_cut_and_it_is_said():
     study = study_of(axes={"corruption": [0], "weight_decay": [0], "dropout": [i / 100 for i in range(50)]})
     diagram = first_panels(make_diagram(study, points(study)))
     assert len(diagram.panels) == 36
-    assert "the first 36 of 50 panels" in figure_spec(diagram).subtitle
+    assert "The first 36 of 50 panels" in figure_spec(diagram).subtitle

@@ -39,14 +39,15 @@ def as_data(spec):
         "colours": [[MARKS[name].colour for name in row] for row in panel.marks],
         "notes": panel.notes.tolist(),
         "legend": {entry.mark.name: entry.count for entry in spec.legend},
+        "key": list(spec.key),
         "frontiers": [[line.kind, np.round(line.points, 6).tolist()] for line in panel.lines],
-        "bands": [[b.kind, b.along, b.row.tolist(), np.round([b.low, b.high], 6).tolist()] for b in panel.bands],
+        "bands": [[band.kind, np.round(band.points, 6).tolist()] for band in panel.bands],
     }
 
 
 def test_the_figure_of_a_stored_run_is_the_golden_one(band):
     golden = json.loads((DATA / "golden" / "band_figure.json").read_text())
-    found = as_data(band.figure())
+    found = as_data(band.figure(band=True))
     for name in ("frontiers", "bands"):
         for one, other in zip(found.pop(name), golden.pop(name), strict=True):
             assert one[0] == other[0]
@@ -63,7 +64,7 @@ def paper():
     study = study_of(axes=axes, fixed={})
     frame = points(study).assign(generalization_wins=lambda f: np.where(f["corruption"] > 0.4, "loses", "wins"))
     frame["memorized_accuracy"] = frame["corruption"] + 0.1
-    return figure_spec(make_diagram(study, frame))
+    return figure_spec(make_diagram(study, frame), cells=True)
 
 
 @pytest.mark.parametrize("ending", [".svg", ".pdf"])
@@ -112,7 +113,7 @@ def test_what_the_user_has_set_in_matplotlib_wins_and_the_rest_is_ours(band):
     assert theirs.axes[0].xaxis.label.get_fontsize() == 5
     assert ours.axes[0].xaxis.label.get_fontsize() == 9
     for figure in (theirs, ours):
-        assert not figure.axes[0].spines["top"].get_visible()
+        assert figure.axes[0].spines["top"].get_visible()  # a map has a frame on all sides
 
 
 def test_the_style_can_be_loaded_by_name():

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,14 +40,15 @@ def test_a_figure_tells_inferred_points_and_does_not_miss_the_seeds_that_a_searc
     assert sum(entry.count for entry in spec().legend) == len(points)
     assert "partial" not in panel.notes
     assert (panel.notes[panel.inferred] == "").all()
-    assert "where it is inferred" in spec().band_words
+    assert "ribbon: 90 % band of a frontier where it is inferred" in spec().key
+    assert {"hatched: inferred by the search", "dot in the middle: measured"} <= set(spec().key)
     assert {band.kind for band in panel.bands} == {"generalization", "inversion"}
 
 
-def test_inferred_cells_are_lighter_hatched_and_have_small_letters():
-    figure = draw_any(spec())
+def test_inferred_cells_are_lighter_sparsely_hatched_and_measured_ones_have_a_dot():
+    figure = draw_any(replace(spec(), cells=True))
     ax = figure.axes[0]
-    hatched = [patch for patch in ax.patches if patch.get_hatch() == "//"]
+    hatched = [patch for patch in ax.patches if patch.get_hatch() == "/"]
     n_cells = sum(len(patch.get_path().vertices) // 5 for patch in hatched)
     assert n_cells == spec().panels[0].inferred.sum()
     light = {mark.light for mark in MARKS.values()}
@@ -55,7 +57,8 @@ def test_inferred_cells_are_lighter_hatched_and_have_small_letters():
         assert f"#{red:02x}{green:02x}{blue:02x}" in light
     letters = [text.get_text() for text in ax.texts]
     assert sum(letter.islower() for letter in letters) == n_cells
-    assert any("inferred" in text.get_text() for text in figure.legends[0].get_texts())
+    dots = [len(line.get_xdata()) for line in ax.lines if line.get_marker() == "." and line.get_zorder() < 3]
+    assert dots == [int((~spec().panels[0].inferred).sum())]
 
 
 def test_the_terminal_writes_inferred_points_small_and_says_so():

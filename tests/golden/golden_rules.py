@@ -62,7 +62,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "bytes": Rule(why="pages and memory change with scripts and libraries", keys={"bytes": "BYTES"}),
     "met": Rule(
-        why="a replayed curve is met to the bit or within tolerance, and its machine is another",
+        why="a replayed curve is equal to the bit or within tolerance, and its machine is another",
         text=_met,
         keys={"quantities": "DEVIATIONS", "differences": "DIFFERENCES"},
     ),

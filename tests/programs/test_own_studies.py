@@ -3,8 +3,10 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from own_tools import FILES, SHAPES, content, write_own
@@ -17,6 +19,7 @@ from phasemap.study.file import load_resolved, load_study, parse_study
 from phasemap.study.trials import expand, grid_ids
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import parse_document
+from phasemap.training.population import train_pack
 
 
 def mistakes(path, *overrides):
@@ -177,6 +180,19 @@ def test_a_package_s_optimizer_is_one_and_a_module_that_the_service_was_given_to
     document = parse_document(f"{text}task: {{kind: modular_addition}}\n", "sent.yaml")
     sent = parse_study(document, files_allowed=False, programs=("torch.optim:NAdam",))
     assert sent.parts.get("optimizer").source == study.parts.get("optimizer").source
+
+
+def test_torch_s_adam_trains_as_phasemap_s_though_no_setting_can_be_its_betas(tmp_path):
+    task, training = {"kind": "modular_addition", "modulus": 7}, {"steps": 30, "loss": "mse"}
+    own = load_study(write_own(tmp_path, task=task, model=None, training={**training, "optimizer": "torch.optim:Adam"}))
+    assert "betas" not in own.declared
+    assert own.setting("eps") == 1e-8
+    (tmp_path / "other").mkdir()
+    built_in = {**training, "optimizer": "adam", "betas": [0.9, 0.999]}
+    other = load_study(write_own(tmp_path / "other", task=task, model=None, training=built_in))
+    found, expected = (train_pack(list(expand(study))[:2], device=torch.device("cpu")) for study in (own, other))
+    for one, reference in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.curves["train_loss"], reference.curves["train_loss"], rtol=1e-4)
 
 
 def test_all_files_of_a_user_go_to_a_cluster(tmp_path):

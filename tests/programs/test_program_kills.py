@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from processes import alive, children, end, kill, wait_for
 from program_tools import HEAD, write_study
 
+import phasemap as pm
 from phasemap.cli import cli
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
@@ -20,6 +21,7 @@ from phasemap.results.shards import finished_ids
 from phasemap.running.program_packs import Kept, end_process, train_programs
 from phasemap.study.file import load_study
 from phasemap.study.trials import expand
+from phasemap.training.program_state import loaded
 
 CODE = HEAD + textwrap.dedent(
     """
@@ -93,6 +95,23 @@ def test_a_killed_process_goes_on_from_its_state_or_from_the_start(tmp_path, kee
     assert curves(found) == expected
     repeated = len(lines(folder, "steps")) - len(lines(whole, "steps"))
     assert repeated <= 2 if keeps else repeated >= 3
+
+
+def test_the_last_state_of_a_program_is_kept_where_the_study_asks_for_it(tmp_path):
+    path = write_study(tmp_path, CODE, record=["state"], fixed={"pause": 0.0}, seeds=2)
+    assert invoke("run", path, "--storage", tmp_path, "--in-process").exit_code == 0
+    run = pm.open_run(tmp_path / "mine")
+    for _, trial in run.trials.iterrows():
+        state = loaded(run.folder.state_file(trial["trial_id"]).read_bytes())
+        assert state["step"] == 6
+        assert state["state"]["total"] == trial["test_loss"]
+    assert run.folder.names(run.folder.checkpoints) == set()
+    told = invoke("run", write_study(tmp_path, CODE, record=["ipr"]), "--storage", tmp_path)
+    assert told.exit_code == 2
+    assert "record[0] = ipr looks into phasemap's own networks; allowed: state" in told.output
+    told = invoke("extend", run.path, "--steps", 12)
+    assert told.exit_code == 2
+    assert "a program says itself how long it trains" in told.output
 
 
 def test_what_is_kept_needs_no_second_run(tmp_path):

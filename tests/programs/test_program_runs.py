@@ -88,7 +88,9 @@ def test_changed_code_is_refused_under_one_version(tmp_path):
     (tmp_path / "train.py").write_text(CURVE + "# changed\n")
     told = invoke("run", path, *options, code=2)
     assert "the program's source changed (" in told
-    assert "under version 1; allowed: another version in the study" in told
+    assert "under version 1\nallowed: the same program and values; of changed code: another version" in told
+    assert told.count("allowed:") == 1
+    assert "task, model" not in told
     assert "0 trained, 2 reused" in invoke("run", path, *options, "--accept-source")
     assert "0 trained, 2 reused" in invoke("run", path, *options)
     assert "2 trained, 0 reused" in invoke("run", path, *options, "--set", "version=2")
@@ -114,10 +116,10 @@ def test_replay_tells_whether_a_program_keeps_its_word(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")
     trial = open_run(tmp_path / "mine").trials["trial_id"][0]
-    assert "the stored curve is met to the bit" in invoke("replay", tmp_path / "mine", trial)
+    assert "identical to the stored curve, to the bit" in invoke("replay", tmp_path / "mine", trial)
     (tmp_path / "train.py").write_text(CURVE.replace("lr / epoch", "2 * lr / epoch"))
     told = invoke("replay", tmp_path / "mine", trial, code=1)
-    assert "the stored curve is NOT met" in told
+    assert "NOT equal to the stored curve" in told
     assert "trained by the program's source" in told
     (tmp_path / "train.py").unlink()
     assert "has no train.py in" in invoke("replay", tmp_path / "mine", trial, code=3)

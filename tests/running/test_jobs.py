@@ -27,9 +27,9 @@ def cluster():
     made.stop()
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def strangers(cluster):
-    """Drivers with no token and a wrong one: Ray takes 20 s to give up, in which other tests can be done."""
+    """Drivers with no token and a wrong one; the first test asks for them, as Ray takes 20 s to give up."""
     path = cluster.home / "strange.yaml"
     path.write_text(SMALL)
     none = {name: value for name, value in cluster.client_environment.items() if name != "RAY_AUTH_TOKEN"}
@@ -73,7 +73,7 @@ def rows(trials):
 
 
 @pytest.mark.slow(group="clusters")
-def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, study, tmp_path):
+def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, strangers, study, tmp_path):
     path = study(SMALL + "resources: {pack_size: 2}\n", "small")
     done = cluster.run("submit", path, *place(cluster), "--follow", "--json")
     assert done.returncode == 0, done.stderr

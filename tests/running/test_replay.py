@@ -40,7 +40,7 @@ def test_the_command_takes_the_first_digits_and_ends_with_0(finished):
     trial_id = pm.open_run(finished[1].path).trials["trial_id"][3]
     done = call(finished[1], trial_id[:6])
     assert done.exit_code == 0
-    assert f"trial {trial_id} (seed 1): the stored curve is met to the bit" in done.stdout
+    assert f"trial {trial_id} (seed 1): identical to the stored curve, to the bit" in done.stdout
     content = json.loads(call(finished[1], trial_id, "--json").stdout)
     assert content["verdict"] == "bit"
     assert content["stored"] == content["replayed"]
@@ -68,11 +68,14 @@ def test_a_curve_that_is_not_met_ends_with_1_and_names_the_quantity(copy):
     rewrite(copy, "train_loss", lambda value: value * (1 + 1e-6))
     close = call(copy, trial_id)
     assert close.exit_code == 0
-    assert "met within tolerance (relative 0.001 over the first 50 steps, and the same phase)" in close.stdout
+    assert (
+        "equal to the stored curve within tolerance (relative 0.001 over the first 50 steps, and the same phase)"
+        in close.stdout
+    )
     rewrite(copy, "train_loss", lambda value: value * 1.5)
     done = call(copy, trial_id)
     assert done.exit_code == 1
-    assert "the stored curve is NOT met" in done.stdout
+    assert "NOT equal to the stored curve" in done.stdout
     assert "train_loss           largest deviation" in done.stdout
     assert "test_loss" not in done.stdout
     assert json.loads(call(copy, trial_id, "--json").stdout)["quantities"]["train_loss"]["relative_early"] > 0.3
@@ -87,7 +90,7 @@ def test_a_diverged_trial_diverges_again_after_the_same_record(tmp_path):
     assert trials.loc[1e6, "status"] == "diverged"
     done = call(folder, trials.loc[1e6, "trial_id"])
     assert done.exit_code == 0
-    assert "met to the bit" in done.stdout
+    assert "identical to the stored curve, to the bit" in done.stdout
     assert "stored: diverged " in done.stdout
 
 

@@ -181,8 +181,19 @@ def test_pages_fit_a_phone_and_the_dark(browser, service):
         assert found.heard == found.alerts == []
 
 
-def test_the_api_is_described_without_asking_another_site(browser, service):
+def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(browser, service):
     found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    path = next(path for path in PAGES if path.startswith("/runs/"))
+    page = found.page.request.get(found.url + path).text()
+    name = path.removeprefix("/runs/")
+    assert 0 < page.index(f'<h1 id="name">{name}</h1>') < page.index('id="log"')
+    found.context.close()
+
+
+def test_the_api_is_described_without_asking_another_site_and_in_the_dark(browser, service):
+    found = Visitor(browser, service, color_scheme="dark")
     found.go("/login")
     found.log_in()
     found.page.wait_for_selector(".run img")
@@ -190,6 +201,8 @@ def test_the_api_is_described_without_asking_another_site(browser, service):
     found.page.on("request", lambda request: asked.append(request.url))
     found.go("/docs")
     found.page.wait_for_selector('.opblock:has-text("/points")')
+    assert found.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(25, 25, 25)"
+    assert "invert" in found.page.evaluate("getComputedStyle(document.querySelector('#swagger')).filter")
     found.context.close()
     assert all(url.startswith((found.url, "data:")) for url in asked)
     assert found.heard == []

@@ -28,8 +28,9 @@ from phasemap.study.errors import StudyError
 from phasemap.study.expressions import KEYWORDS, MAX_CHARACTERS, Negative, Number, Operation
 from phasemap.study.names import FRONTIERS
 from phasemap.study.spec import PhaseRule
+from phasemap.study.templates import template
 from phasemap.study.values import rounded
-from phasemap.study.writing import dump_study, template
+from phasemap.study.writing import dump_study
 
 WORDS = vocabulary(study_of())
 COLUMNS, LABELS = WORDS.columns, WORDS.labels

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study
 from phasemap.study.file import study_of as given_study
+from phasemap.study.templates import template
 from phasemap.study.trials import grid_ids
-from phasemap.study.writing import dump_study, json_schema, study_content, template
+from phasemap.study.writing import dump_study, json_schema, study_content
 
 
 @pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
@@ -203,14 +204,14 @@ def test_a_name_is_taken_as_it_is_written(name, tmp_path):
     assert study_of(dump_study(study)) == study
     path.write_text(SMALL)
     assert load_study(path, [f"name={name}"]).name == name
-    validate = jsonschema.Draft202012Validator(json_schema()["properties"]["name"]).validate
+    validate = jsonschema.Draft202012Validator(json_schema()["$defs"]["NetworkStudy"]["properties"]["name"]).validate
     validate(yaml.safe_load(f'"{name}"'))
 
 
 def test_a_name_that_is_left_empty_is_missing_and_a_number_is_one_in_the_schema_too(tmp_path):
     (line,) = mistakes(SMALL.replace("name: small", "name:"), tmp_path=tmp_path)
     assert line.startswith("name = empty is not allowed; allowed: letters, digits, - and _")
-    jsonschema.validate(2024, json_schema()["properties"]["name"])
+    jsonschema.validate(2024, json_schema()["$defs"]["NetworkStudy"]["properties"]["name"])
 
 
 def test_a_study_may_be_a_mapping_of_what_python_has():
@@ -225,8 +226,8 @@ def test_a_study_may_be_a_mapping_of_what_python_has():
         given_study(content | {"axes": {"dropout": [0, 1.3]}, "sedes": 3})
     assert str(caught.value).splitlines() == [
         "axes.dropout[1] = 1.3 is not allowed; allowed: a number in [0, 1)  (the given mapping)",
-        "sedes is an unknown key; allowed: name, question, task, model, training, axes, fixed, seeds, phases, record, "
-        "search, resources, claims (did you mean seeds?)  (the given mapping)",
+        "sedes is an unknown key; allowed: name, question, task, model, training, interventions, axes, fixed, seeds, "
+        "phases, record, search, resources, claims (did you mean seeds?)  (the given mapping)",
     ]
 
 

@@ -91,7 +91,7 @@ def phase(steps, values, corruption, n_corrupted):
 
 
 @functools.cache
-def oracle(trial, *, on_device=False):
+def oracle(trial, on_device):
     with steady_arithmetic():
         made = drawn_on_device(Oracle(trial)) if on_device else Oracle(trial)
         return made.curves(), made.examples.n_corrupted
@@ -112,7 +112,7 @@ def test_there_are_at_least_twenty_trials_of_several_phases():
     assert len(TRIALS) >= 20
     seen = set()
     for trial in TRIALS:
-        curves, n_corrupted = oracle(trial)
+        curves, n_corrupted = oracle(trial, False)
         columns = {name: [row[name] for row in curves.values()] for name in QUANTITIES}
         seen.add(phase(list(curves), columns, trial.corruption, n_corrupted)[0])
     assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
@@ -122,7 +122,7 @@ def test_there_are_at_least_twenty_trials_of_several_phases():
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.trial_id)
 def test_a_population_trains_like_one_plain_network(kernel, trial):
     result = kernel_results(kernel)[trial.trial_id]
-    curves, n_corrupted = oracle(trial, on_device=kernel is BatchedKernel and trial.dropout > 0)
+    curves, n_corrupted = oracle(trial, kernel is BatchedKernel and trial.dropout > 0)
     assert result.steps == tuple(curves)
     assert result.facts["n_corrupted"] == n_corrupted
     for name in ("train_loss", "test_loss"):
@@ -140,7 +140,7 @@ def test_every_other_network_trains_like_one_plain_network(name):
     trial = trial_of(trial_id=name, **SMALL | OTHERS[name])
     neighbour = dataclasses.replace(trial, trial_id="neighbour", seed=7, weight_decay=0.0, learning_rate=1e-3)
     result, _ = train_pack([trial, neighbour], device=CPU)
-    curves, n_corrupted = oracle(trial)
+    curves, n_corrupted = oracle(trial, False)
     assert result.steps == tuple(curves)
     assert result.facts["n_corrupted"] == n_corrupted
     for quantity in ("train_loss", "test_loss"):
@@ -156,7 +156,7 @@ def test_networks_of_several_blocks_and_unusual_settings_train_like_one_plain_ne
         trial_id=f"blocks-{dropout}", modulus=29, width=900, steps=12, data_fraction=0.7, corruption=0.3,
         dropout=dropout, learning_rate=0.03, weight_decay=2.0, betas=(0.8, 0.9), eps=1e-3, init_scale=1.5,
     )  # fmt: skip
-    curves, n_corrupted = oracle(trial)
+    curves, n_corrupted = oracle(trial, False)
     for kernel in (ExplicitKernel, FusedKernel, FunctionalKernel):
         (result,) = train_pack([trial], device=CPU, kernel=kernel)
         assert result.facts["n_train"] > 2 * block_rows(900, 29)

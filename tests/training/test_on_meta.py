@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -49,10 +50,23 @@ def a_step(kernel, number, last=2):
     return seen
 
 
+class Usual(NamedTuple):
+    """What a new kernel asked for."""
+
+    kernel: type
+    step: Launches  # the second
+    record: Launches  # thereafter
+    n_records: int
+
+
 @functools.cache
-def usual_step(kind, number):
-    """Return what the second step of a new kernel asked for, once for all tests that look at it."""
-    return a_step(kernel_of(kind, number), number)
+def usual(kind, number):
+    """Look at a new kernel once for all tests."""
+    kernel = kernel_of(kind, number)
+    step = a_step(kernel, number)
+    with Launches() as record:
+        n_records = len(kernel.evaluate(range(number)))
+    return Usual(type(kernel), step, record, n_records)
 
 
 kinds_and_numbers = pytest.mark.parametrize(
@@ -74,14 +88,14 @@ def assert_as_few(seen, fewest):
 
 @kinds_and_numbers
 def test_a_step_has_its_operands_on_one_device(kind, number):
-    seen = usual_step(kind, number)
+    seen = usual(kind, number).step
     print(f"{kind}, {number} networks: {seen.launches} launches a step")
     assert_on_one_device(seen)
 
 
 @kinds_and_numbers
 def test_a_step_neither_waits_nor_copies(kind, number):
-    assert_alone(usual_step(kind, number))
+    assert_alone(usual(kind, number).step)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "minibatches" in kind])
@@ -93,12 +107,12 @@ def test_nor_does_a_step_that_begins_an_epoch(kind):
     assert beginning.operations["aten.sort"] > within.operations["aten.sort"] == 0
 
 
-@pytest.mark.parametrize("number", [1, 8, 64])
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("kind", BATCHED)
 def test_a_step_of_two_layer_networks_takes_few_launches(kind, number):
-    kernel = kernel_of(kind, number)
-    assert isinstance(kernel, BatchedKernel)
-    assert a_step(kernel, number).launches <= (30 if kind == "dropout" else 25)
+    seen = usual(kind, number)
+    assert issubclass(seen.kernel, BatchedKernel)
+    assert seen.step.launches <= (30 if kind == "dropout" else 25)
 
 
 @pytest.mark.parametrize("number", [1, 64])
@@ -109,21 +123,22 @@ def test_a_step_of_two_layer_networks_takes_few_launches(kind, number):
 def test_a_step_of_all_that_two_layer_networks_may_be_takes_few_launches(
     activation, loss, dropout, batch_size, number, monkeypatch
 ):
-    """On the average of twice the steps whose minibatches are made at once."""
+    """Of minibatches on the average of twice the steps for which they are made at once."""
+    steps = 2 if batch_size == "full" else 32
     settings = {"activation": activation, "loss": loss, "dropout": dropout, "batch_size": batch_size}
     monkeypatch.setitem(KINDS, "all", settings)
     kernel = kernel_of("all", number)
     with Launches() as seen:
-        kernel.advance(range(number), 0, 32)
-    print(f"{settings}, {number} networks: {seen.launches / 32} launches a step")
-    assert seen.launches / 32 <= (30 if dropout else 25)
+        kernel.advance(range(number), 0, steps)
+    print(f"{settings}, {number} networks: {seen.launches / steps} launches a step")
+    assert seen.launches / steps <= (30 if dropout else 25)
     assert_on_one_device(seen)
     assert_alone(seen)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_of_many_networks_takes_no_more_launches_than_one_networks(kind):
-    assert_as_few(usual_step(kind, 64), usual_step(kind, 1))
+    assert_as_few(usual(kind, 64).step, usual(kind, 1).step)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,9 +186,8 @@ def test_chunks_by_a_cpus_cache_are_found(monkeypatch):
 
 @kinds_and_numbers
 def test_a_record_takes_a_download_or_two_and_no_wait(kind, number):
-    kernel = kernel_of(kind, number)
-    with Launches() as seen:
-        assert len(kernel.evaluate(range(number))) == number
+    _, _, seen, n_records = usual(kind, number)
+    assert n_records == number
     assert_on_one_device(seen)
     assert (seen.uploads, seen.downloads, seen.waits) == (0, 1 if kind in BATCHED else 2, 0)
 
@@ -209,14 +223,14 @@ RECORD = ("ipr", "neurons", "pruning", "norms", "extracted", "weights")
 def test_a_pack_is_trained_recorded_and_continued(kind):
     """The whole path, with checkpoints that hold records from inside the networks."""
     record = ("norms", "ipr", "weights") if kind == "Transformer" else ("norms",) if "deep" in kind else RECORD
-    trials = [trial_of(trial_id=str(seed), seed=seed, **SMALL | KINDS[kind]) for seed in range(2)]
+    trials = [trial_of(trial_id=str(seed), seed=seed, **SMALL | KINDS[kind] | {"steps": 3}) for seed in range(2)]
     saved: list[bytes] = []
     hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
     with Launches() as seen:
         whole = train_pack(trials, device=META, record=record, hooks=hooks)
-        again = train_pack(trials, device=META, record=record, hooks=Hooks(saved=saved[3]))
+        again = train_pack(trials, device=META, record=record, hooks=Hooks(saved=saved[1]))
     assert_on_one_device(seen)
     for result, continued in zip(whole, again, strict=True):
-        assert (result.status, result.device, result.steps) == ("ok", "meta", (1, 2, 3, 4, 5, 6))
+        assert (result.status, result.device, result.steps) == ("ok", "meta", (1, 2, 3))
         np.testing.assert_equal(continued.curves, result.curves)  # with their NaN
         assert [r.step for r in continued.inside] == [r.step for r in result.inside]

@@ -54,11 +54,16 @@ def test_a_pack_of_many_equals_packs_of_one_to_the_bit(explicit):
         assert by_id(explicit([trial])) == {trial.trial_id: together[trial.trial_id]}
 
 
+@functools.cache
+def mixed_by(kernel):
+    return by_id(train_pack(MIXED, device=CPU, kernel=kernel))
+
+
 @pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel])
 @settings(max_examples=5, deadline=None)
 @given(shuffler=st.randoms(use_true_random=False), size=st.integers(1, 5))
 def test_order_and_size_of_packs_don_t_matter_to_the_bit(kernel, shuffler: random.Random, size):
-    together = by_id(train_pack(MIXED, device=CPU, kernel=kernel))
+    together = mixed_by(kernel)
     order = shuffler.sample(MIXED, len(MIXED))
     apart = {}
     for start in range(0, len(order), size):

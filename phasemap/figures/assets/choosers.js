@@ -26,7 +26,7 @@ const PhaseChoosers = (() => {
         items.push(choose(axis.label, `hold-${axis.name}`, [["all", "each (panels)"], ...values], (value) =>
           this.change({ hold: { ...state.hold, [axis.name]: value === "all" ? "all" : Number(value) } })));
       }
-      items.push(this.slider(), this.filter(quantities, choose));
+      items.push(this.slider(), this.filter(quantities, choose), this.lettering());
       by("controls").append(...items);
       by("controls").addEventListener("submit", (event) => event.preventDefault());
     }
@@ -40,6 +40,13 @@ const PhaseChoosers = (() => {
       });
       return html("div", { class: "choice wide" }, html("label", { for: "step" }, "Step"), range,
         html("output", { id: "step-words", for: "step" }));
+    }
+
+    lettering() {
+      const box = html("input", { id: "cells", type: "checkbox" });
+      box.checked = this.state.cells;
+      box.addEventListener("change", () => this.change({ cells: box.checked }));
+      return html("div", { class: "choice" }, html("label", { for: "cells" }, "A letter in each cell"), box);
     }
 
     filter(quantities, choose) {

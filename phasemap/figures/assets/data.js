@@ -67,6 +67,7 @@ const PhaseData = (() => {
       return model;
     }
 
+    get searched() { return this.content.searched; }
     axis(name) { return this.axes.find((axis) => axis.name === name); }
     quantity(name) { return this.quantities.find((q) => q.name === name); }
     /** Why a trial has no curve. */

@@ -3,7 +3,11 @@
 
 const PhaseDraw = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const DASHES = { solid: "", dashed: "6 3", dashdot: "7 2.5 1.5 2.5", dotted: "1.5 2.5" };
+  /** A line style as lengths of marks and gaps: dashdotN has N dots. */
+  function dashes(style) {
+    const dots = style.startsWith("dashdot") ? Number(style.slice(7) || 1) : 0;
+    return { solid: "", dashed: "7 4", dotted: "1.8 3" }[style] ?? ["8 3", ...Array(dots).fill("1.8 3")].join(" ");
+  }
   const LETTER_FROM = 11, NUMBER_FROM = 26, TICK_GAP = 5;
 
   function svg(name, attributes = {}, ...children) {
@@ -36,9 +40,9 @@ const PhaseDraw = (() => {
       svg("pattern", { id: `hatch-${mark.name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" },
         svg("rect", { width: 6, height: 6, fill: mark.colour }),
         svg("path", { d: drawn[mark.hatch], stroke: "#666", "stroke-width": mark.hatch === "." ? 1.6 : 0.8 })));
-    const inferred = svg("pattern", { id: "hatch-inferred", width: 6, height: 6, patternUnits: "userSpaceOnUse" },
-      svg("rect", { width: 6, height: 6, fill: "#fff", "fill-opacity": 0.5 }),
-      svg("path", { d: "M0 6L6 0", stroke: "#fff", "stroke-width": 1.2 }));
+    const inferred = svg("pattern", { id: "hatch-inferred", width: 12, height: 12, patternUnits: "userSpaceOnUse" },
+      svg("rect", { width: 12, height: 12, fill: "#fff", "fill-opacity": 0.5 }),
+      svg("path", { d: "M0 12L12 0", stroke: "#fff", "stroke-width": 1.4 }));
     return svg("svg", { width: 0, height: 0, "aria-hidden": "true", class: "defs" }, svg("defs", {}, ...patterns, inferred));
   }
   const fillOf = (mark) => (mark.hatch ? `url(#hatch-${mark.name})` : mark.colour);
@@ -58,7 +62,7 @@ const PhaseDraw = (() => {
 
   function lineSample(style, colour = "currentColor") {
     return svg("svg", { width: 30, height: 10, viewBox: "0 0 30 10", "aria-hidden": "true" },
-      svg("path", { d: "M1 5H29", stroke: colour, "stroke-width": 2, "stroke-dasharray": DASHES[style], fill: "none" }));
+      svg("path", { d: "M1 5H29", stroke: colour, "stroke-width": 2, "stroke-dasharray": dashes(style), fill: "none" }));
   }
 
   /** How a quantity becomes a colour: limits over all points, from dark to light. */
@@ -92,7 +96,7 @@ const PhaseDraw = (() => {
     const across_labels = across.values.map((text) => short(text, 9));
     const longest = Math.max(...across_labels.map((text) => text.length));
     const inner = Math.max(60, width - left - 8);
-    const height = Math.min(Math.max((inner / columns) * rows, y ? 90 : 34), Math.max(inner, 120), 480);
+    const height = Math.min(Math.max((inner / columns) * rows * 0.9, y ? 90 : 34), Math.max(0.72 * inner, 120), Math.max(0.62 * innerHeight, 320));
     const turned = longest > 4 && longest * 6.4 + TICK_GAP > inner / Math.min(columns, 8);
     const bottom = turned ? 24 + longest * 5 : 36;
     const root = svg("svg", { width: left + inner + 8, height: height + bottom + 6, "aria-hidden": "true", class: "map" });
@@ -114,11 +118,12 @@ const PhaseDraw = (() => {
     }
     for (const line of model.frontier(model.lines, x, y, view.held, view.step)) {
       const d = path(line.points, px, py);
-      const dash = DASHES[model.content.frontiers.kinds[line.kind].style];
-      root.append(svg("path", { d, class: "line-halo" }),
-        svg("path", { d, class: `line line-${line.kind}`, "stroke-dasharray": dash }));
+      const dash = dashes(model.content.frontiers.kinds[line.kind].style);
+      if (colours) root.append(svg("path", { d, class: "line-halo" }));  // over a quantity's darkest colours, too
+      root.append(svg("path", { d, class: `line line-${line.kind}`, "stroke-dasharray": dash }));
     }
-    root.append(...cells.querySelectorAll(".letter"));  // above the lines, on a piece of their cell's ground
+    root.append(...cells.querySelectorAll(".letter"));  // above the lines
+    if (!colours && !view.cells) root.append(...names(view, point, across.edges.map(px), up.edges.map(py), px, py));
     root.append(svg("rect", { x: left, y: 4, width: inner, height, class: "frame" }));
     ticks(root, across, across_labels, px, height + 4, inner, turned, longest);
     if (y) sideTicks(root, up, labels, py, left, height);
@@ -167,13 +172,32 @@ const PhaseDraw = (() => {
       parent.append(svg("rect", { x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1),
                                   height: Math.max(high - 2 * gap, 0.1), class: "inferred", fill: "url(#hatch-inferred)" }));
     }
-    if (mark.letter && least >= LETTER_FROM) {
-      const look = inferred ? { ...mark, ink: "#222" } : mark;
-      parent.append(letter(look, x, y, Math.min(14, least * 0.52), inferred ? mark.letter.toLowerCase() : mark.letter, inferred ? "none" : fill));
+    if (view.cells && mark.letter && least >= LETTER_FROM) {
+      const look = inferred ? { ...mark, ink: "#000" } : mark;
+      parent.append(letter(look, x, y, Math.min(14, least * 0.52), inferred ? mark.letter.toLowerCase() : mark.letter));
+    }
+    if (!inferred && view.step === model.last && model.searched && mark.status !== "missing") {
+      parent.append(svg("circle", { cx: x, cy: y, r: Math.min(1.6, least * 0.15), fill: "#222", class: "measured" }));
     }
     const note = view.step === model.last && least >= LETTER_FROM ? model.note(point) : null;
     const inset = Math.min(7, least * 0.17);
     if (note) parent.append(sign(note, box.right - inset, box.top + inset, inset * 0.42, mark.ink));
+  }
+
+  /** The regions' names, each once. */
+  function names(view, point, xs, ys, px, py) {
+    const { model } = view;
+    const marks = ys.slice(1).map((_, row) => xs.slice(1).map((_, column) =>
+      view.passes(point(column, row)) ? model.mark(point(column, row), view.step, view.metric) : null));
+    const lines = model.frontier(model.lines, view.x, view.y, view.held, view.step)
+      .map((line) => line.points.map(([a, b]) => [px(a), py(b)]));
+    const name = (mark) => [model.marks[mark].title, model.marks[mark].letter];
+    return PhaseNames.place(marks, xs, ys, name, lines).map(({ mark, form, x, y }) => {
+      const { ink, hatch } = model.marks[mark];
+      const node = svg("text", { x, y, "font-size": form.size, fill: ink, class: hatch ? "name haloed" : "name" });
+      form.lines.forEach((line, i) => node.append(svg("tspan", { x, dy: i ? 1.15 * form.size : -0.575 * form.size * (form.lines.length - 1) }, line)));
+      return node;
+    });
   }
 
   /** The sign in a corner: a dot (seeds disagree), a ring (not all trained), a cross (some lost). */
@@ -255,13 +279,13 @@ const PhaseDraw = (() => {
     for (const time of model.content.step_times) {
       const at = median(shown.map((trial) => trial.times[time.name]));
       if (at === null) continue;
-      root.append(svg("path", { d: `M${px(at)} ${top}v${height}`, class: "time", "stroke-dasharray": DASHES[time.style], "data-time": time.name }));
+      root.append(svg("path", { d: `M${px(at)} ${top}v${height}`, class: "time", "stroke-dasharray": dashes(time.style), "data-time": time.name }));
       root.append(svg("text", { x: px(at), y: top - 4, class: "tick-label" }, time.letter));
     }
     for (const [name, stroke] of Object.entries(strokes)) {
       const known = all.filter((curve) => curve[name].some((value) => value !== null));
       if (!known.length) continue;
-      const look = { stroke: stroke.colour, "stroke-dasharray": DASHES[stroke.style], "data-quantity": name };
+      const look = { stroke: stroke.colour, "stroke-dasharray": dashes(stroke.style), "data-quantity": name };
       if (known.length > 1) for (const curve of known) root.append(svg("path", { ...look, d: trace(curve.steps, curve[name]), class: "seed" }));
       root.append(svg("path", { ...look, d: trace(...mean(known, name)), class: "curve" }));
     }

@@ -44,7 +44,7 @@ const PhaseLegend = (() => {
         const icon = PhaseDraw.svg("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" }, PhaseDraw.sign(note, 7, 7, 3, "currentColor"));
         return html("span", {}, icon, model.words.notes[note]);
       });
-      if (inferred) signs.push(html("span", {}, "light, hatched, small letter: predicted by the search, not measured"));
+      if (inferred) signs.push(html("span", {}, "light, hatched: predicted by the search; dots in the middle: measured"));
       by("frontiers").replaceChildren(...this.frontierKey(), ...signs);
     }
 

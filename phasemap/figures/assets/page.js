@@ -13,7 +13,7 @@ const PhasePage = (() => {
       super();
       this.model = model;
       const names = model.axes.map((axis) => axis.name);
-      this.state = { metric: model.words.first, x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last,
+      this.state = { metric: model.words.first, x: names[0], y: names[1] || null, hold: firstHolds(model), step: model.last, cells: false,
                      off: new Set(), where: null, open: null, seed: "all" };
       this.maps = [];
       document.body.prepend(PhaseDraw.hatches(model.marks));
@@ -82,7 +82,7 @@ const PhasePage = (() => {
       by("cell").hidden = this.state.open === null;
       const room = by("maps").clientWidth;
       const columns = Math.max(1, Math.min(this.shown.length, Math.floor(room / 260), free.length === 2 ? free[1].values.length : 4));
-      const width = Math.min(Math.floor(room / columns) - 12, 720);
+      const width = Math.floor(room / columns) - 12;
       this.maps = this.shown.map((panel) => this.panel(panel, held, free, width));
       by("maps").replaceChildren(...this.maps.map((map) => map.figure));
       this.drawLegend();
@@ -95,7 +95,7 @@ const PhasePage = (() => {
     panel(places, held, free, width) {
       const { model, state } = this;
       const map = PhaseDraw.map({ model, x: state.x, y: state.y, held: { ...held, ...places }, step: state.step,
-                                  metric: state.metric, passes: (point) => this.passes(point), width });
+                                  metric: state.metric, cells: state.cells, passes: (point) => this.passes(point), width });
       const words = free.map((axis) => `${axis.label} ${axis.values[places[axis.name]]}`).join(", ");
       const name = `Map of ${readable(state.metric)}${words ? `, ${words}` : ""}: ${map.columns} by ${map.rows} cells`;
       const box = html("div", { class: "box", tabindex: 0, role: "application", "aria-label": name,

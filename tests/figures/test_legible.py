@@ -1,0 +1,148 @@
+"""Every text of a picture is readable: it touches no other text, leaves neither panel nor figure, and has contrast."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import study_of
+from matplotlib.colors import to_hex
+from test_figures import STUDY, points
+from test_searched import spec as searched
+
+import phasemap as pm
+from phasemap.diagram.diagram import make_diagram
+from phasemap.figures.difference import difference_spec, draw_difference
+from phasemap.figures.spec import figure_spec
+from phasemap.figures.static import draw_any
+from phasemap.figures.style import QUIET
+from phasemap.phases.marks import MARKS, PALETTE, READABLE, contrast
+
+STORED = Path(__file__).parent.parent / "data" / "golden" / "runs"
+GRID = {"corruption": [i / 10 for i in range(8)], "weight_decay": [0, 3, 6, 10, 15, 20]}
+
+
+def facets():
+    study = study_of(axes={**GRID, "dropout": [0, 0.1, 0.3, 0.6], "init_scale": [0.5, 1, 2, 4]})
+    return figure_spec(make_diagram(study, points(study)))
+
+
+def strip():
+    study = study_of(axes={"weight_decay": [0, 1, 3, 8]})
+    return figure_spec(make_diagram(study, points(study)))
+
+
+def categories():
+    study = study_of(axes={"norm": ["none", "batch", "layer"], **GRID})
+    return figure_spec(make_diagram(study, points(study), x="norm", y="weight_decay", fix={"corruption": 0.1}))
+
+
+def wide():
+    study = study_of(axes={"corruption": {"start": 0, "stop": 1, "num": 40}, "weight_decay": list(range(30))})
+    return figure_spec(make_diagram(study, points(study)))
+
+
+def run(name, **chosen):
+    return lambda: pm.open_run(STORED / name).figure(**chosen)
+
+
+PICTURES = {
+    "two facets": facets,
+    "one facet": lambda: figure_spec(make_diagram(STUDY, points())),
+    "letters": lambda: figure_spec(make_diagram(STUDY, points()), cells=True),
+    "true to scale": lambda: figure_spec(make_diagram(STUDY, points(), by_value=True)),
+    "a quantity": lambda: figure_spec(make_diagram(STUDY, points()), "test_accuracy"),
+    "a strip": strip,
+    "categories": categories,
+    "many cells": wide,
+    "a search": searched,
+    "a stored map": run("plane"),
+    "ribbons": run("plane", band=True),
+    "curves": run("mixed", kind="curves"),
+    "norms": run("records", kind="norms"),
+    "ipr": run("records", kind="ipr"),
+    "pruning": run("records", kind="pruning"),
+    "logits": run("records", kind="logits"),
+}
+
+
+def texts(figure):
+    """Return the visible texts of a figure with their boxes in pixels."""
+    import matplotlib.text as mtext
+
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    shown = [text for text in figure.findobj(mtext.Text) if text.get_visible() and text.get_text().strip()]
+    ticks = {id(tick.label2) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_major_ticks()}
+    ends = [(text, text.get_window_extent(renderer)) for text in shown if id(text) not in ticks]
+    return [(text, box) for text, box in ends if box.width > 0 and _drawn(text, figure)]
+
+
+def _drawn(text, figure):
+    """Leave out labels of ticks that lie outside of their axis, which matplotlib keeps but does not draw."""
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if text in (tick.label1, tick.label2):
+                    low, high = sorted(axis.get_view_interval())
+                    return tick.label1.get_visible() and low - 1e-9 <= tick.get_loc() <= high + 1e-9
+    return True
+
+
+@pytest.fixture(scope="module", params=PICTURES, ids=lambda name: name.replace(" ", "_"))
+def figure(request):
+    return draw_any(PICTURES[request.param]())
+
+
+def test_no_text_touches_another_or_leaves_its_panel_or_the_figure(figure):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    found = texts(figure)
+    assert found
+    for text, box in found:
+        assert figure.bbox.x0 - 1 <= box.x0 <= box.x1 <= figure.bbox.x1 + 1, f"{text.get_text()!r} leaves the figure"
+        assert figure.bbox.y0 - 1 <= box.y0 <= box.y1 <= figure.bbox.y1 + 1, f"{text.get_text()!r} leaves the figure"
+    for (one, a), (other, b) in itertools.combinations(found, 2):
+        across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert across < 1.5 or up < 1.5, f"{one.get_text()!r} lies over {other.get_text()!r}"
+    for ax in figure.axes:
+        for text in ax.texts:
+            box, frame = text.get_window_extent(), ax.get_window_extent()
+            if (
+                text.get_transform() == ax.transAxes
+                and 0 < text.get_position()[0] < 1
+                and 0 < text.get_position()[1] < 1
+            ):
+                assert frame.x0 <= box.x0 <= box.x1 <= frame.x1, text.get_text()
+                assert frame.y0 <= box.y0 <= box.y1 <= frame.y1, text.get_text()
+
+
+def test_every_text_has_contrast_with_what_is_behind_it(figure):
+    """The ground of a name is the colour of the cells below the middle of its text."""
+    for ax in figure.axes:
+        for text in ax.texts:
+            x, y = ax.transAxes.transform(text.get_position())
+            grounds = [patch for patch in ax.patches if patch.get_path().contains_point((x, y), patch.get_transform())]
+            ground = to_hex(grounds[-1].get_facecolor()) if grounds else "#ffffff"
+            assert contrast(to_hex(text.get_color()), ground) >= READABLE, text.get_text()
+    for text in [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]:
+        assert contrast(to_hex(text.get_color()), "#ffffff") >= READABLE
+
+
+def test_inks_are_readable_on_all_colours_of_labels():
+    for mark in MARKS.values():
+        assert contrast(mark.ink, mark.colour) >= READABLE
+        assert contrast("#000000", mark.light) >= READABLE
+    assert all(contrast("#000000", colour) >= READABLE for colour in PALETTE)
+    assert contrast(QUIET, "#ffffff") >= READABLE
+
+
+def test_a_comparison_is_legible_and_two_lines_that_coincide_are_seen_as_such():
+    run = pm.open_run(STORED / "plane")
+    found = difference_spec(run.diff(run))
+    figure = draw_difference(found)
+    drawn = [line for line in figure.axes[2].lines if line.get_label() in {"generalization", "inversion"}]
+    assert {line.get_linewidth() for line in drawn} == {4.0, 1.2}
+    assert "equal" in found.title or "same" in found.title
+    assert np.ptp([ax.get_window_extent().width for ax in figure.axes]) < 2
