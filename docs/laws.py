@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from reproduction import Content, axes, claims, cost, scale, table, verdict
+from reproduction import Content, Stored, axes, claims, cost, scale, table, verdict
 
 HERE = Path(__file__).parent
 HEAD = """\
@@ -49,7 +49,7 @@ def section(folder: Path, content: Content) -> str:
     parts = [
         f"## {content['study']}",
         (folder / "source.md").read_text(encoding="utf-8").strip(),
-        f"**Run.** {scale(content)}; {axes(content)}. {cost(content)}",
+        f"**Run.** {scale(content)}; {axes(content)}. {cost(Stored(folder=folder, content=content))}",
         f"**Verdict: {verdict(content)}.** {(folder / 'notes.md').read_text(encoding='utf-8').strip()}",
         claims(content),
         *(

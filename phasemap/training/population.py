@@ -265,6 +265,10 @@ class _Training:
         self._see()
         self.kernel.load(state)
 
+    def _see_if_changed(self) -> None:
+        if any(step <= self.step for step in self.changes):
+            self._see()
+
     def _see(self) -> None:
         """Make the kernel anew, for the labels as they are after the present step."""
         self.examples = [examples_of(trial, self.step) for trial in self.trials]
@@ -299,6 +303,7 @@ class _Training:
         for inside, start in zip(self.inside, starts, strict=True):
             inside.records = list(start.inside)
         self.recorders = [start.recorder for start in starts]
+        self._see_if_changed()
         self.kernel.put_states({i: start.network for i, start in enumerate(starts) if start.network is not None})
 
     def _dump(self) -> bytes:
@@ -328,8 +333,7 @@ class _Training:
                     f"it is of the kernel {state.get('kernel_name', PLAIN_KERNEL)}, not {self.kernel.name}"
                 )
             self.step = state["step"]
-            if any(step <= self.step for step in self.changes):
-                self._see()
+            self._see_if_changed()
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
             for inside, records in zip(self.inside, state["inside"], strict=True):

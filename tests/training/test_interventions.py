@@ -5,6 +5,7 @@ import torch
 from conftest import CPU, trial_of
 
 from phasemap.training.population import Hooks, examples_of, train_pack
+from phasemap.training.states import read_start
 
 NOISY = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.5, "steps": 60}
 
@@ -56,3 +57,15 @@ def test_a_pack_that_is_stopped_before_or_after_an_intervention_goes_on_to_the_s
         result, _ = train_pack(trials, device=CPU, record=("weights",), hooks=Hooks(saved=saved))
         assert result.curves == whole.curves or str(result.curves) == str(whole.curves)
         assert torch.equal(torch.from_numpy(result.weights["W"]), torch.from_numpy(whole.weights["W"]))
+
+
+def test_a_training_that_goes_on_after_an_intervention_is_the_long_one(tmp_path):
+    settings = {"repair": 0.5, "repair_at": 20, "gradient": "grokfast"}
+    former, longer = noisy(**settings, trial_id="former"), noisy(**settings, steps=120, trial_id="longer")
+    (ended,) = train_pack([former], device=CPU, record=("state",))
+    (tmp_path / "end").write_bytes(ended.state)
+    start = read_start(tmp_path / "end", former, longer, ())
+    (on,) = train_pack([longer], device=CPU, record=("weights",), starts=[start])
+    (whole,) = train_pack([longer], device=CPU, record=("weights",))
+    assert str(on.curves) == str(whole.curves)
+    assert np.array_equal(on.weights["W"], whole.weights["W"])
