@@ -73,6 +73,12 @@ class Stored:
         """The study's name."""
         return str(self.content["study"])
 
+    @property
+    def searched(self) -> pd.DataFrame | None:
+        """The points of a search that inferred some of them; None of a grid, or where they are not stored."""
+        points = self.read("points.parquet")
+        return points if points is not None and "inferred" in points and points["inferred"].any() else None
+
     def read(self, name: str) -> Any:
         """Return a file of the folder: text, JSON or a table; None where it is not there."""
         path = self.folder / name
@@ -151,6 +157,8 @@ def told_apart(several: Sequence[Stored]) -> list[str]:
 def judged(stored: Stored) -> str:
     """Return a study's verdict in bold, its claims, and the difference of the first claim whose seeds differ."""
     counts, content = stored.content["counts"], stored.content
+    if stored.searched is not None and counts["undecided"] == sum(counts.values()):
+        return f"**mapped by a search** ({content['n_done']} of {content['n_trials']} trials; too few to test claims)"
     told = f"**{verdict(content)}** ({counts['holds']} of {sum(counts.values())}"
     if content["n_seeds"] == 1:
         return f"{told}; one seed)"
@@ -204,6 +212,7 @@ def section(stored: Stored) -> str:
         f"{kind(stored.name).capitalize()} study: {scale(content)}; {axes(content)}; labelled by {content['rule']}. "
         f"{cost(stored)}",
         claims(content),
+        areas(stored),
         older(content),
         stored.read("notes.md") or "",
         *(
@@ -212,6 +221,20 @@ def section(stored: Stored) -> str:
         ),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def areas(stored: Stored) -> str:
+    """Return the share of each label on a search's map, inferred points too, for each value of the third axis."""
+    points, names = stored.searched, list(stored.content["axes"])
+    if points is None or len(names) < 3:
+        return ""
+    shares = pd.crosstab(points[names[2]], points["subphase"], normalize="index")
+    rows = [
+        [values(value), *(percent(share) for share in row)]
+        for value, row in zip(shares.index, shares.values, strict=True)
+    ]
+    labels = [str(label).replace("_", " ") for label in shares.columns]
+    return "Shares of the map, measured and inferred:\n\n" + table([names[2].replace("_", " "), *labels], rows)
 
 
 def pictures(stored: Stored) -> list[Path]:
@@ -322,8 +345,8 @@ def wall(stored: Stored) -> str:
     ended = [execution for execution in executions if execution.get("ended")]
     seconds = sum((moment(execution["ended"]) - moment(execution["started"])).total_seconds() for execution in ended)
     told = f", {seconds / 3600:.2g} hours of wall time" if ended else ""
-    points = stored.read("points.parquet")
-    if points is None or "inferred" not in points or not points["inferred"].any():
+    points = stored.searched
+    if points is None:
         return told
     inferred = points[points["inferred"].astype(bool)]
     wrong = (1 - inferred["confidence"]).sum() / len(points)

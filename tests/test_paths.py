@@ -12,7 +12,7 @@ PLACES = "work|root|home|farm|tmp|Users|Volumes|mnt|media|data|scratch|private|v
 FOLDERS = re.compile(rf"(?<![\w.~/:}})-])/(?:{PLACES})(?:/[\w.+@~-]+)+")
 OTHERS = re.compile(r"file://+\w[\w./]*|\b[A-Z]:[\\/]+\w+")  # looked for in text only: pictures hold them by chance
 ALLOWED = {
-    "README.md": {"/shared/runs"},
+    "docs/tasks.md": {"/shared/runs"},
     "cluster/README.md": {"/shared/runs", "/shared/runs/quickstart"},
     "cluster/Dockerfile": {"/tmp/phasemap"},  # of the image that it makes
     "cluster/aws.yaml": {"/home/ray/.ray/auth_token"},  # of Ray's images
