@@ -306,11 +306,14 @@ def _without_overlap(at: Floats, widths: Sequence[float]) -> list[int]:
 
 
 def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
-    """Return how values become colours: accuracies from 0 to 1, losses by their logarithm, numbers as they are."""
+    """Return how values become colours: accuracies between tenths, losses by their logarithm, numbers as they are."""
     values = np.concatenate([one.ravel() for one in maps])
     finite = values[np.isfinite(values)]
-    if kind == "accuracy" or not len(finite):
+    if not len(finite):
         return Normalize(0.0, 1.0)
+    if kind == "accuracy":
+        low, high = np.floor(10 * finite.min()) / 10, np.ceil(10 * finite.max()) / 10
+        return Normalize(float(low), float(max(high, low + 0.1)))
     if kind == "loss" and finite.max() > 0:
         positive = finite[finite > 0]
         return LogNorm(float(positive.min()), float(positive.max()), clip=True)

@@ -201,6 +201,15 @@ def frontier_looks(frontiers: Sequence[MapFrontier]) -> tuple[tuple[str, str, Li
     return tuple((f.name, frontier_words(f.name, f.quantity, f.against, f.level), styles[f.name]) for f in frontiers)
 
 
+def _tick_labels(axis: Coordinates) -> tuple[str, ...]:
+    """Write an axis's values; those of a logarithmic range with three digits, where these tell them apart."""
+    if axis.scale == "log":
+        rounded = tuple(show_value(float(f"{value:.3g}")) for value in axis.values)
+        if len(set(rounded)) == len(rounded):
+            return rounded
+    return tuple(show_value(value) for value in axis.values)
+
+
 def _check_metric(diagram: Diagram, metric: str) -> None:
     """UserError unless a metric is a label or a column of numbers of the diagram's points."""
     grid, axes = diagram.panels[0].grid, diagram.study.axis_names
@@ -284,7 +293,7 @@ def _axis(axis: Coordinates) -> AxisSpec:
         scale=axis.scale,
         edges=_drawn(axis, axis.edges),
         ticks=_drawn(axis, axis.positions),
-        tick_labels=tuple(show_value(value) for value in axis.values),
+        tick_labels=_tick_labels(axis),
         minor=_minor(axis),
     )
 
