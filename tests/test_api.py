@@ -126,10 +126,10 @@ def test_labels_at_an_earlier_step_are_kept_and_told(finished, tmp_path):
     assert early.trials.set_index("trial_id")["subphase"].to_dict() == wanted
     assert set(early.trials["horizon"]) == {21}  # the last record before
     assert pm.label(early.curves, early.study.phases)["subphase"].to_dict() == wanted
-    assert "60 steps, data fraction 0.6, labels at step 22" in early.diagram().plot().texts[0].get_text().replace(
-        "\n", " "
-    )
-    assert "labels at step 22" in early.report_content()["setting"]
+    caption = " ".join(text.get_text() for text in early.diagram().plot().texts).replace("\n", " ")
+    assert "Labels by memorized fraction at step 21" in caption
+    told = "labels by memorized fraction at step 21, the last record up to step 22"
+    assert early.report_content()["setting"].endswith(told)
     card = {name: text for section in early.report_content()["card"]["sections"] for name, text in section["rows"]}
     assert card["rule"] == "memorized fraction, labels at step 22"
     assert card["meaning"].startswith("As if the training had ended at step 22, or the last record before it.")

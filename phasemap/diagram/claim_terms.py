@@ -145,7 +145,7 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
 
 
 def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
-    """Return where a seed's frontier crosses the axis, as the diagram draws it; the median of several crossings."""
+    """Return where a seed's frontier crosses the axis, drawn or not; the median of several crossings."""
     if grid.study.scattered:
         raise Unknown(f"{term} needs points on a grid; those of {grid.study.name} lie on none")
     others = {a.name: chosen_values(a, term.conditions)[0] for a in grid.study.axes if a.name != term.along}
@@ -157,7 +157,7 @@ def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
     frontier = next(one for one in map_frontiers(line) if one.name == term.name)
     for name in frontier.columns:
         points.loc[outside, name] = None
-    crossings = [float(c[0, 0]) for c in make_diagram(line, points, x=term.along, fix=others).frontier(term.name)]
+    crossings = make_diagram(line, points, x=term.along, fix=others).crossings(term.name)
     if not crossings:
         raise Unknown(f"the {term.name} frontier does not cross {term.along} at seed {seed}")
     return float(np.median(crossings))

@@ -51,13 +51,22 @@ class Diagram:
         return self.y.axis is STRIP
 
     def frontier_positions(self, panel: Panel, frontier: MapFrontier, *, to_frame: bool = False) -> list[Floats]:
-        """Return a frontier's lines, each (n, 2), in positions; ``to_frame`` extends them to the frame.
+        """Return a frontier's lines (n, 2) where it is drawn, in positions; ``to_frame`` extends them to the frame."""
+        lines = self._whole_lines(panel, frontier, to_frame=to_frame)
+        return [piece for line in lines for piece in inside_bound(line, frontier, panel.grid, self.x, self.y)]
+
+    def _whole_lines(self, panel: Panel, frontier: MapFrontier, *, to_frame: bool) -> list[Floats]:
+        """Return a frontier's lines, also where it is not drawn.
 
         At each value of a categorical axis crossings are marked on their own, never joined to those of another.
         """
         z, level = surface(frontier, panel.grid, self.x, self.y)
-        lines = frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
-        return [piece for line in lines for piece in inside_bound(line, frontier, panel.grid, self.x, self.y)]
+        return frontier_lines(self.x, self.y, z, level, to_frame=to_frame)
+
+    def crossings(self, name: str) -> list[float]:
+        """Return where a frontier crosses the first axis of the first panel, also where it is not drawn."""
+        lines = self._whole_lines(self.panels[0], self.named(name), to_frame=False)
+        return [float(self.x.to_values(line[:1, 0])[0]) for line in lines]
 
     def named(self, name: str | None = None) -> MapFrontier:
         """Return the frontier of a name, by default the first; UserError if there is none."""

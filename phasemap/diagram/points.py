@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from phasemap.results.schema import setting_values
 from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.trials import grid_ids
+
+NORMAL_975 = 1.959963984540054  # the 97.5 % quantile of the normal distribution, as SciPy has it
 
 
 def mean_columns(study: Study) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ def _wilson(agreeing: np.ndarray, n_seeds: np.ndarray) -> tuple[np.ndarray, np.n
     Newcombe 1998, method 3, operation by operation as in ``scipy.stats.binomtest``, which takes a second to import.
     """
     n = np.where(n_seeds > 1, n_seeds, np.nan)
-    share, z = agreeing / n, NormalDist().inv_cdf(0.975)
+    share, z = agreeing / n, NORMAL_975
     width = 2 * (n + z**2)
     centre = (2 * n * share + z**2) / width
     reach = z / width * np.sqrt(4 * n * share * (1 - share) + z**2)

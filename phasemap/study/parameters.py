@@ -50,8 +50,9 @@ class Parameter:
 
     def value_of(self, found: Any) -> Any:
         """Return a value as the program gets it; ValueError where none of the types takes it."""
+        text = isinstance(found, str) and "str" in self.types  # which no number may take
         for kind in TYPES:
-            if kind in self.types:
+            if kind in self.types and not (text and kind in ("int", "float", "bool")):
                 try:
                     return self._as_choice(found) if kind == CHOICE else _as(kind, found, floats=self._floats)
                 except ValueError:

@@ -37,11 +37,11 @@ def test_no_two_lines_of_a_chart_differ_by_their_colour_alone():
 def test_a_point_has_a_panel_with_the_mean_and_the_range_of_its_seeds(run):
     chart = run.figure("curves")
     assert [panel.title.splitlines()[0] for panel in chart.panels] == [
-        "weight decay 0, corruption 0", "weight decay 0, corruption 0.3",
         "weight decay 2, corruption 0", "weight decay 2, corruption 0.3",
+        "weight decay 0, corruption 0", "weight decay 0, corruption 0.3",
     ]  # fmt: skip
     assert chart.columns == 2
-    panel = chart.panels[1]
+    panel = chart.panels[3]
     assert [line.stroke.label for line in panel.series] == [STROKES[name].label for name in ACCURACIES]
     trials = run.trials.query("weight_decay == 0 and corruption == 0.3")
     table = run.curves[run.curves["trial_id"].isin(trials["trial_id"])].pivot(
@@ -61,7 +61,7 @@ def test_uncorrupted_points_have_no_lines_of_corrupted_examples(run):
 
 def test_the_axes_go_where_they_are_sent(run):
     turned = run.figure("curves", x="weight_decay", y="corruption")
-    assert turned.panels[1].title.startswith("corruption 0, weight decay 2\n")
+    assert turned.panels[3].title.startswith("corruption 0, weight decay 2\n")
     fixed = run.figure("curves", fix={"corruption": 0.3})
     assert [panel.title.splitlines()[0] for panel in fixed.panels] == ["weight decay 0", "weight decay 2"]
     assert "corruption 0.3" in fixed.subtitle
@@ -90,7 +90,7 @@ def test_panels_say_which_seeds_were_lost_and_draw_only_the_others(run):
     lost = trials.index[(trials["weight_decay"] == 2) & (trials["corruption"] == 0.3) & (trials["seed"] == 1)]
     trials.loc[lost, ["status", "subphase"]] = ["diverged", None]
     frames = dataclasses.replace(run._frames("curves"), trials=trials)
-    panel = curves_chart(frames, run_layout(run)).panels[3]
+    panel = curves_chart(frames, run_layout(run)).panels[1]
     assert panel.title.endswith("(1 diverged)")
     assert panel.series[0].low is None
 
@@ -101,7 +101,7 @@ def test_points_without_a_trained_network_are_named(run):
     points.loc[0, ["phase", "subphase"]] = None
     trials = run.trials[~((run.trials["weight_decay"] == 0) & (run.trials["corruption"] == 0))]
     frames = dataclasses.replace(run._frames("curves"), points=points, trials=trials)
-    panel = curves_chart(frames, run_layout(run)).panels[0]
+    panel = curves_chart(frames, run_layout(run)).panels[2]
     assert panel.title.endswith("\nfailed")
     assert (panel.series, panel.note) == ((), "nothing to draw")
 
@@ -121,7 +121,9 @@ def test_a_metric_is_one_line_for_each_value_of_the_x_axis(run):
 
 def test_norms_are_those_of_the_parts_and_of_all_weights(run):
     panel = run.figure("norms", fix={"corruption": 0.3}).panels[0]
-    assert [line.stroke.label for line in panel.series] == ["U", "V", "W", "all weights"]
+    assert [line.stroke.label for line in panel.series] == [
+        "U, from the first token", "V, from the second token", "W, to the output", "all weights",
+    ]  # fmt: skip
     u, v, w, whole = (
         line.y for line in run.figure("norms", fix={"corruption": 0.3, "weight_decay": 2}).panels[0].series
     )

@@ -51,7 +51,7 @@ def rows_of(run, record, **held):
 def test_ipr_histograms_hold_all_neurons_of_all_seeds_at_the_first_and_the_last_step(run):
     chart = run.figure("ipr")
     assert len(chart.panels) == 4
-    panel = chart.panels[3]
+    panel = chart.panels[1]
     rows = rows_of(run, "ipr", **ONE)
     mark = run.points.query("corruption == 0.3 and weight_decay == 2")["subphase"].item()
     assert [bars.label for bars in panel.bars] == ["first step", f"last step, {MARKS[mark].title}"]
@@ -108,12 +108,14 @@ def test_one_network_shows_its_extreme_neurons_before_and_after(run):
         ["lowest IPR, step 60", "neuron 5, weights"], ["lowest IPR, step 60", "neuron 5, spectrum"],
     ]  # fmt: skip
     assert chart.columns == 4
-    assert chart.subtitle.endswith("2 seeds (drawn: seed 0)")
+    assert "2 seeds (drawn: seed 0)" in chart.subtitle
     first = run.trials.query("corruption == 0.3 and weight_decay == 2 and seed == 0")["trial_id"].item()
     rows = run.neurons[(run.neurons["trial_id"] == first) & (run.neurons["step"] == 60)]
     rows = rows[rows["series"] == "highest"]
     u, v, w = chart.panels[2].series
-    assert [line.stroke.label for line in (u, v, w)] == ["U", "V", "W"]
+    assert [line.stroke.label for line in (u, v, w)] == [
+        "U, from the first token", "V, from the second token", "W, to the output",
+    ]  # fmt: skip
     assert v.y == pytest.approx(rows["weight_v"].to_numpy())
     spectrum = chart.panels[3].series[0]
     assert spectrum.x.tolist() == [0, 1, 2, 3]
@@ -124,14 +126,14 @@ def test_several_points_show_the_gains_against_the_ipr(gained):
     chart = gained.figure("neurons")
     assert len(chart.panels) == 4
     rows = rows_of(gained, "neurons", **ONE).query("series == 'all' and step == 60")
-    dots = chart.panels[3].dots[0]
+    dots = chart.panels[1].dots[0]
     assert sorted(dots.y) == pytest.approx(sorted(rows["gain"]))
-    assert f"Spearman {spearmanr(rows['ipr'], rows['gain']).statistic:.2f}" in chart.panels[3].title
+    assert f"Spearman {spearmanr(rows['ipr'], rows['gain']).statistic:.2f}" in chart.panels[1].title
     assert gained.figure("neurons", fix=ONE).panels[-1].dots[0].x.size == 16
 
 
 def test_several_points_without_gains_are_a_mistake_that_names_a_point(run):
-    with pytest.raises(UserError, match=r"4 points are chosen; .*--fix weight_decay=0 --fix corruption=0$"):
+    with pytest.raises(UserError, match=r"4 points are chosen; .*--fix weight_decay=2 --fix corruption=0$"):
         run.figure("neurons")
 
 

@@ -79,6 +79,7 @@ SEARCH = "search: {kind: random, budget: 3}\n"
 LOOK = (
     command("--version", json=False),
     command("schema", json=False),
+    command("studies"),
     command("list"),
     command("list --storage nowhere"),
     *(command(f"status {name} --storage runs") for name in NAMES),
@@ -130,6 +131,7 @@ MISTAKES = (
     command("check plane", arguments=("--claim", "area(nothing) > 0.5", "--claim", "mean(test_accuracy >")),
     command("relabel plane --rule nothing"),
     command("relabel plane --at-step 1000"),
+    command("extend plane --steps 1000"),
     command("replay plane abc"),
     command("replay plane 0123456789"),
     command("replay mixed b10f476f"),

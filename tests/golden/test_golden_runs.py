@@ -14,6 +14,7 @@ from golden_tables import CURVES, GOLDEN, VARIANTS, digest, table
 import phasemap as pm
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import finished_ids
+from phasemap.study.networks import LATER
 from phasemap.study.trials import expand, grid_ids
 
 
@@ -60,7 +61,9 @@ def test_tables_that_an_earlier_release_wrote_are_read_as_they_are(name):
             "neurons": digest(run.neurons),
         }
     first = next(iter(VARIANTS))
-    frozen[first]["trials"]["exact"].pop("precision text")  # a later setting, which is filled in where shards are read
+    exact = frozen[first]["trials"]["exact"]
+    for name in [name for name in exact if name.split()[0] in LATER]:
+        exact.pop(name)  # a later setting, which is filled in where shards are read
     wanted = {**frozen[first], CURVES: frozen[CURVES], "neurons": frozen["neurons"]}
     assert not differences(wanted, json.loads(dumped(found)))
 

@@ -255,7 +255,7 @@ def test_a_run_goes_on_with_the_same_code_only(tmp_path):
     refused = run("--set", "axes.width=[2, 3, 4]")
     assert refused.exit_code == 2
     assert "the source of model.kind (nets.py:ConvNet) changed (" in refused.output
-    assert "allowed: another version in the study" in refused.output
+    assert "--accept-source (trained trials count as its)" in refused.output
     assert "1 trained, 2 reused" in run("--set", "axes.width=[2, 3, 4]", "--accept-source").output
     assert "3 trained, 0 reused" in run("--set", "axes.width=[2, 3, 4]", "--set", "version=2").output
     (tmp_path / "shapes.py").write_text(SHAPES.replace("default_rng(0)", "default_rng(1)"))

@@ -60,6 +60,9 @@ class MadeUpStudy(Study):
     def identity(self) -> Identity:
         return Identity(constant={"program": "made up"})
 
+    def setting(self, name: str) -> Any:
+        raise KeyError(name)  # all settings are axes
+
     def trial(self, settings: Mapping[str, Any], seed: int) -> MadeUpTrial:
         return MadeUpTrial(self.identity.trial_id(settings, seed), seed, tuple(settings.items()))
 

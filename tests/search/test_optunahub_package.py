@@ -32,7 +32,9 @@ def test_it_has_the_layout_of_the_registry():
 
 
 def test_the_loader_of_the_registry_loads_it_and_its_example_runs():
-    optunahub = pytest.importorskip("optunahub", reason="make adapters installs it")
+    pytest.importorskip("optunahub.hub", reason="make adapters installs it")  # the folder of that name is no package
+    import optunahub
+
     module = optunahub.load_local_module("samplers/boundary", registry_root=str(REGISTRY))
     assert module.BoundarySampler is pm.BoundarySampler
     spec = importlib.util.spec_from_file_location("optunahub_example", PACKAGE / "example.py")
