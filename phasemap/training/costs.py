@@ -43,10 +43,11 @@ def estimated_seconds(trial: NetworkTrial) -> float:
     A step costs three times the operations of an answer. Networks without an explicit gradient spend a constant time on
     each layer's launches (their largest part with minibatches, and shared in a pack), and norm layers a time a unit.
     """
-    size, family = trial_size(trial), "mlp" if _tried(trial) else trial.model
-    rows = _rows(trial, size.n_examples)
-    operations, units = answer_operations(trial, size), _units(trial)
-    launches = 0.0 if trial.explicit else _launch_seconds(trial)
+    size, tried = trial_size(trial), _tried(trial)
+    rows, family = _rows(trial, size.n_examples), "mlp" if tried else trial.model
+    operations = tried.operations if tried else answer_operations(trial, size)
+    units = tried.units if tried else _units(trial)
+    launches = 0.0 if trial.explicit else _launch_seconds(trial, tried)
     norm = NORM_SECONDS * units if trial.norm != "none" else 0.0
     step = (3 * operations / OPERATIONS_PER_SECOND + norm) * rows + launches + STEP_SECONDS[family]
     record = (operations / OPERATIONS_PER_SECOND + norm / 3) * size.n_examples + launches / 2
@@ -54,9 +55,9 @@ def estimated_seconds(trial: NetworkTrial) -> float:
     return seconds * (DROPOUT_FACTOR if trial.dropout else 1.0)
 
 
-def _launch_seconds(trial: NetworkTrial) -> float:
+def _launch_seconds(trial: NetworkTrial, tried: Probe | None) -> float:
     """Estimate the seconds of a step's launches: those of a user's layers are shared by the networks of a pack."""
-    if (tried := _tried(trial)) is not None:
+    if tried is not None:
         return LAUNCH_SECONDS["mlp"] * tried.layers / (1 if tried.alone else SHARED_LAUNCHES)
     return LAUNCH_SECONDS[trial.model] * trial.depth
 
