@@ -45,7 +45,7 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     if not isinstance(study, NetworkStudy):
         told = {name: value for name, value in study.settings().items() if value != study.declared[name].default}
         return [f"{readable(name)} {show_value(value)}" for name, value in {**told, **fixed}.items()]
-    text = [str(settings["task"]).replace("_", " ")] if "task" in settings else []
+    text = [_task_words(str(settings["task"]))] if "task" in settings else []
     source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
     text += [f"{word} {show_value(settings[source])}"] if source in settings else []
     text += [f"width {settings['width']}"] if "width" in settings else []
@@ -59,7 +59,15 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     return text + [f"{readable(name)} {show_value(value)}" for name, value in fixed.items() if name not in shown]
 
 
+def _task_words(task: str) -> str:
+    """Name a built-in task, or a user's data and the file that they are from."""
+    file, _, name = task.rpartition(":")
+    return f"{readable(name)} of {file}" if file else readable(task)
+
+
 def _in_words(name: str, value: str) -> str:
+    if name == "loss" and ":" in value:
+        return f"loss {readable(value.rpartition(':')[2])}"
     if name in ("activation", "loss"):
         return {"mse": "MSE", "square": "x² activation", "relu": "ReLU"}.get(value, readable(value))
     return f"{value} steps" if name == "steps" else f"{readable(name)} {value}"
