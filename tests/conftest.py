@@ -6,10 +6,14 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores: threads of their own would only wait
+# Byte code is kept, whatever the shell says: else each of the workers and of some 150 processes compiles everything.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 gc.disable()  # until all modules are imported: almost nothing of them is garbage (pytest_collection_finish)
 
@@ -36,7 +40,7 @@ LONG = (  # the longest first; what mostly waits for Rays of its own takes turns
     "planning/test_calibration.py", "running/test_memory.py", "test_cluster_files.py", "test_gpu_benchmark.py",
 )  # fmt: skip
 
-settings.register_profile("steady", deadline=None)  # the machines are shared and noisy
+settings.register_profile("steady", deadline=None, max_examples=50)  # the machines are shared and noisy
 settings.load_profile("steady")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: children would ignore Ctrl-C too
@@ -109,13 +113,13 @@ def _first_trial():
     return next(iter(expand(study_of())))
 
 
-def run_in_process(study, root):
-    """Run a study in this process and return its folder."""
+def run_in_process(study, root, *, picture=False):
+    """Run a study in this process and return its folder; few tests look at its picture."""
     from phasemap.running.driver import run_study
     from phasemap.running.local import LocalRunner
 
     folder = RunFolder(root / study.name)
-    run_study(study, folder, LocalRunner, quiet=True)
+    run_study(study, folder, LocalRunner, quiet=True, picture=picture)
     return folder
 
 

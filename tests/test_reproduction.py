@@ -35,7 +35,7 @@ ENTRY = {
 def run(tmp_path_factory):
     """A run of the small study with a claim."""
     study = study_of(name="fig07b_small", question="Does | it hold?", claims=[HOLDS])
-    return run_in_process(study, tmp_path_factory.mktemp("reproduction")).path
+    return run_in_process(study, tmp_path_factory.mktemp("reproduction"), picture=True).path
 
 
 def write(page):
