@@ -20,7 +20,7 @@ from phasemap.auditing.charts import (
     table_of,
     with_interval,
 )
-from phasemap.auditing.messages import texts
+from phasemap.auditing.options import texts
 from phasemap.auditing.response import AS_IT_IS
 from phasemap.phases.marks import MARKS
 from phasemap.phases.strokes import STROKES

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import phasemap as pm
 from phasemap.cli import cli
-from phasemap.sweeps.outward import WandbWriter, told_trials
+from phasemap.sweeps.outward import WandbWriter, trial_records
 from phasemap.sweeps.tracking import tracking
 
 pytestmark = pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*")
@@ -118,7 +118,7 @@ def test_wandb_gets_an_offline_run_a_trial(folder):
     writer = WandbWriter("tracked", folder / "out")
     seconds = [
         _seconds(lambda trial=trial: writer.write(trial))
-        for trial in told_trials(run.study, run.trials.head(2), run.curves)
+        for trial in trial_records(run.study, run.trials.head(2), run.curves)
     ]
     print(f"wandb: {seconds[-1]:.2f} s a trial")
     found = {path.name.rpartition("-")[2] for path in (folder / "out" / "wandb").glob("offline-run-*")}
