@@ -26,7 +26,7 @@ from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
 from phasemap.results.schema import SWEEP
-from phasemap.search.completed import completed
+from phasemap.search.completed import completed, searched_map
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
@@ -177,7 +177,7 @@ class Run:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:
             raise UserError("\n".join(wrong))
-        return check_claims(study, self.trials, parsed)
+        return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
