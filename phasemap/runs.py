@@ -148,6 +148,15 @@ class Run:
 
         return survival(self.study, self.trials, event, by)
 
+    def hysteresis(self, quantity: str = "test_accuracy", setting: str = "weight_decay") -> pd.DataFrame:
+        """Return per point the area between the way down of a scheduled setting and its way up, with 95 % intervals.
+
+        See ``phasemap.diagram.hysteresis``. UserError where the setting's schedules are no ways up and down.
+        """
+        from phasemap.diagram.hysteresis import hysteresis
+
+        return hysteresis(self.study, self.trials, self.curves, quantity, setting)
+
     def robustness(self) -> pd.DataFrame:
         """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
         at_step, curves = self.study.phases.at_step, self.curves

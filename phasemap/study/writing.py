@@ -41,8 +41,9 @@ def study_content(study: Study) -> dict[str, Any]:
     for (section, key), default in WRITTEN_IF_SET.items():
         if content.get(section, {}).get(key, ...) == default:
             content[section].pop(key)
-    if not content.get("interventions", True):
-        content.pop("interventions")
+    for section in ("schedule", "interventions"):
+        if not content.get(section, True):
+            content.pop(section)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -71,7 +72,9 @@ def _own_content(study: OwnStudy, content: dict[str, Any]) -> dict[str, Any]:
     """Put a user's parts and their settings into the sections, and beside them what is known without their code."""
     content = {"version": study.parts.version, "signature": study.parts.content(), **content}
     for section, model in SECTIONS.items():
-        kept = {one.key for name, one in study.declared.items() if name not in study.axis_names}
+        kept = {
+            one.key for name, one in study.declared.items() if one.section == section and name not in study.axis_names
+        }
         unset = {key for key, one in model.model_fields.items() if one.default is None}
         content[section] = {k: v for k, v in content[section].items() if k in kept and not (k in unset and v is None)}
     for part in study.parts.parts:
