@@ -30,7 +30,7 @@ from phasemap.results.lock import holder_of
 from phasemap.results.provenance import Execution, read_provenance
 from phasemap.results.schema import SWEEP
 from phasemap.results.shards import shard_stamp
-from phasemap.search.completed import completed
+from phasemap.search.completed import completed, searched_map
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
@@ -213,6 +213,15 @@ class Run:
 
         return survival(self.study, self.trials, event, by)
 
+    def hysteresis(self, quantity: str = "test_accuracy", setting: str = "weight_decay") -> pd.DataFrame:
+        """Return per point the area between the way down of a scheduled setting and its way up, with 95 % intervals.
+
+        See ``phasemap.diagram.hysteresis``. UserError where the setting's schedules are no ways up and down.
+        """
+        from phasemap.diagram.hysteresis import hysteresis
+
+        return hysteresis(self.study, self.trials, self.curves, quantity, setting)
+
     def robustness(self) -> pd.DataFrame:
         """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
         at_step, curves = self.study.phases.at_step, self.curves
@@ -242,7 +251,7 @@ class Run:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:
             raise UserError("\n".join(wrong))
-        return check_claims(study, self.trials, parsed)
+        return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
     @Fresh
     @cached_property

@@ -204,7 +204,28 @@ BAD = {
     ),
     "an intervention of two kinds": (
         SMALL + "interventions: [{at: 30, repair: 0.5, corrupt: 0.1}]\n",
-        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt",
+        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt, "
+        "weight_decay, learning_rate",
+    ),
+    "a schedule of an unknown setting": (
+        SMALL + "schedule: {width: {30: 8}}\n",
+        "schedule.width is an unknown key; allowed: weight_decay, learning_rate",
+    ),
+    "a schedule after the horizon": (
+        SMALL + "schedule: {learning_rate: {30: 0.1, 60: 0.01}}\n",
+        "schedule.learning_rate = 60 is not before the end of the training; allowed: up to 59  ({file}:11)",
+    ),
+    "a schedule that is none": (
+        SMALL + "schedule: {learning_rate: {30: 0}}\n",
+        "schedule.learning_rate = a mapping is not allowed; allowed: cosine, or from which steps on it is what, such",
+    ),
+    "a schedule whose start is an axis": (
+        SMALL + "schedule: {weight_decay: {0: 5, 30: 0}}\n",
+        "schedule.weight_decay.0 is given here and as an axis; allowed: leave out step 0, or axes.weight_decay",
+    ),
+    "a setting that is changed without a step": (
+        SMALL + "interventions: [{weight_decay: 2}]\n",
+        "interventions.weight_decay_at is missing; allowed with weight_decay_to: the step after which it happens",
     ),
     "an intervention without a step": (
         SMALL + "interventions: [{repair: 0.5}]\n",

@@ -27,8 +27,10 @@ from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.longer import STEPS, can_go_on, former_trial
 from phasemap.study.names import STATE
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.own_trial import OwnTrial
+from phasemap.study.prefixes import Prefixes
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import count_trials, expand, grid_ids, networks
@@ -68,7 +70,10 @@ class Plan:
 
     def pack_seconds(self, pack: Pack, calibration: Calibration) -> float:
         """Estimate one core's time for a pack."""
-        return sum(calibration.seconds(trial) * self.left.get(trial.trial_id, 1.0) for trial in pack.trials)
+        return sum(
+            calibration.seconds(trial) * self.left.get(trial.trial_id, 1.0) * own
+            for trial, own in zip(pack.trials, _own_shares(pack), strict=True)
+        )
 
     @property
     def state_bytes(self) -> int | None:
@@ -163,6 +168,14 @@ def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
     if isinstance(study, OwnStudy) and study.parts.code:
         kernel = KernelChoice(notice=alone_notice(study))
     return {"record": study.record, "kernel": kernel}
+
+
+def _own_shares(pack: Pack) -> list[float]:
+    """Return each trial's part of the steps that its pack takes, as a share of its own: common ones are taken once."""
+    first = pack.trials[0]
+    if isinstance(first, NetworkTrial) and any(trial.changing for trial in networks(pack.trials)):
+        return [steps / first.horizon for steps in Prefixes(networks(pack.trials)).costs(first.horizon)]
+    return [1.0] * len(pack.trials)
 
 
 def alone_notice(study: OwnStudy) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SECTIONS
+from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, SECTIONS
 from phasemap.study.operations import TABLES, wrong_table
 from phasemap.study.own_code import is_reference
 from phasemap.study.own_parts import ROLES
@@ -41,6 +41,27 @@ class NetworkReader(Reader):
         content = self.document.content
         if isinstance(content, dict) and isinstance(content.get("interventions"), list):
             content["interventions"] = self._interventions(content["interventions"])
+        if isinstance(content, dict) and isinstance(content.get("schedule"), dict):
+            content["schedule"] = {key: self._from_the_start(key, one) for key, one in content["schedule"].items()}
+
+    def _from_the_start(self, key: str, schedule: Any) -> Any:
+        """Return a schedule without step 0: its value there is the setting's own, and goes where that stands."""
+        start = (
+            next((step for step in schedule if str(step).strip() == "0"), None) if isinstance(schedule, dict) else None
+        )
+        if start is None or key not in SCHEDULED:
+            return schedule
+        setting, content = NETWORK_SETTINGS[key], self.document.content
+        section = content.setdefault(setting.section, {})
+        if isinstance(section, dict) and setting.key in section:
+            self.wrong(("schedule", key, start), f"is given here and as {setting.path}; allowed: one of the two")
+        elif isinstance(axes := content.get("axes"), dict) and key in axes:
+            self.wrong(
+                ("schedule", key, start), f"is given here and as an axis; allowed: leave out step 0, or axes.{key}"
+            )
+        elif isinstance(section, dict):
+            section[setting.key] = schedule[start]
+        return {step: value for step, value in schedule.items() if step != start} or None
 
     def _interventions(self, listed: list[Any]) -> dict[str, Any]:
         """Return a list of interventions, each {at: step, KIND: amount}, as the settings that it stands for."""
@@ -53,9 +74,9 @@ class NetworkReader(Reader):
                 self.wrong(place, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
                 continue
             self.unknown_keys(place, one, ("at", *kinds))
-            if kinds[0] in found:
+            if INTERVENTIONS[kinds[0]] in found:
                 self.wrong(place, f"is a second {kinds[0]}; allowed: one of each kind")
-            found |= {kinds[0]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
+            found |= {INTERVENTIONS[kinds[0]]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
         return found
 
     def study(self, *, data_needed: bool) -> Study:

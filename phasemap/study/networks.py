@@ -17,6 +17,7 @@ from pydantic import Field
 from phasemap.study.identity import Identity
 from phasemap.study.names import FACTS, FINALS, QUANTITY_KINDS
 from phasemap.study.recorded import Recorded
+from phasemap.study.schedules import COSINE, DecaySchedule, RateSchedule, scheduled_value, stages
 from phasemap.study.settings import BelongsTo, Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
@@ -137,7 +138,7 @@ class FixedSpec(Section):
 
 
 class InterventionsSpec(Section):
-    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong.
+    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong, or a setting.
 
     ``repair`` is a share of the labels that are wrong by then, ``corrupt`` one of all training labels; repair is first.
     """
@@ -146,14 +147,36 @@ class InterventionsSpec(Section):
     repair_at: Annotated[Count | None, Field(description="the step after which they are")] = None
     corrupt: Annotated[Share, Field(description="share of all training labels that are made wrong")] = 0.0
     corrupt_at: Annotated[Count | None, Field(description="the step after which they are")] = None
+    weight_decay_to: Annotated[NotNegative | None, Field(description="what weight decay becomes")] = None
+    weight_decay_at: Annotated[Count | None, Field(description="the step after which it does")] = None
+    learning_rate_to: Annotated[Positive | None, Field(description="what the learning rate becomes")] = None
+    learning_rate_at: Annotated[Count | None, Field(description="the step after which it does")] = None
 
 
-INTERVENTIONS = ("repair", "corrupt")
+class ScheduleSpec(Section):
+    """How a setting changes in training: ``{800: 0}``, from which step on it is what, or ``cosine``, down to zero.
+
+    Up to the first of these steps it is as it is set elsewhere. The settings are called ``..._schedule``.
+    """
+
+    weight_decay: Annotated[DecaySchedule | None, Field(description="from which step on it is what")] = None
+    learning_rate: Annotated[RateSchedule | None, Field(description="from which step on it is what, or cosine")] = None
+
+
+SCHEDULED = tuple(ScheduleSpec.model_fields)
+"""The settings that may change in training."""
+
+INTERVENTIONS: Mapping[str, str] = {
+    **{kind: kind for kind in ("repair", "corrupt")},
+    **{name: f"{name}_to" for name in SCHEDULED},
+}
+"""What may be changed at a step, with the setting that says to what; the step's is called ``..._at``."""
 
 SECTIONS: Mapping[str, type[Section]] = {
     "task": TaskSpec,
     "model": ModelSpec,
     "training": TrainingSpec,
+    "schedule": ScheduleSpec,
     "interventions": InterventionsSpec,
     "fixed": FixedSpec,
 }
@@ -165,6 +188,7 @@ LATER = (
     *("precision", "table", "n_bits", "k_bits", "n_samples", "output_scale", "temperature", "gradient"),
     *("filter_strength", "filter_memory", "embedding_learning_rate", "embedding_weight_decay"),
     *("readout_learning_rate", "readout_weight_decay", "repair", "repair_at", "corrupt", "corrupt_at"),
+    *(f"{name}_{what}" for name in SCHEDULED for what in ("to", "at", "schedule")),
 )
 """Settings that came after the first release: at their default, a study's text and hash are what they were without."""
 
@@ -235,10 +259,16 @@ class NetworkTrial:
     readout_learning_rate: float | None
     readout_weight_decay: float | None
     # in mid-training
+    weight_decay_schedule: str | None
+    learning_rate_schedule: str | None
     repair: float
     repair_at: int | None
     corrupt: float
     corrupt_at: int | None
+    weight_decay_to: float | None
+    weight_decay_at: int | None
+    learning_rate_to: float | None
+    learning_rate_at: int | None
     # what studies vary most
     corruption: float
     weight_decay: float
@@ -270,8 +300,11 @@ class NetworkTrial:
 
     @property
     def step_size(self) -> float:
-        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
-        return self.scaled_rate(self.learning_rate)
+        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch.
+
+        Where it changes in training, that of the first step.
+        """
+        return self.scaled_rate(self.at_step("learning_rate", 1))
 
     def scaled_rate(self, learning_rate: float) -> float:
         """Return a learning rate as the optimizer gets it."""
@@ -280,8 +313,62 @@ class NetworkTrial:
     @property
     def changes(self) -> tuple[int, ...]:
         """The steps after which labels change."""
-        steps = {self.repair_at if self.repair else None, self.corrupt_at if self.corrupt else None}
-        return tuple(sorted(step for step in steps if step is not None))
+        return tuple(sorted({at for _, at in self._label_changes()}))
+
+    @property
+    def changing(self) -> bool:
+        """Whether anything may change in training."""
+        return bool(_CHANGING(self) != _NEVER)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether learning rate or weight decay change in training."""
+        return any(getattr(self, f"{name}_{what}") is not None for name in SCHEDULED for what in ("schedule", "to"))
+
+    def at_step(self, name: str, step: int) -> float:
+        """Return the learning rate or weight decay of a step, counted from 1."""
+        value, to = getattr(self, name), getattr(self, f"{name}_to")
+        if to is not None and step > getattr(self, f"{name}_at"):
+            return float(to)
+        schedule = getattr(self, f"{name}_schedule")
+        return float(value if schedule is None else scheduled_value(schedule, value, step, self.horizon))
+
+    @property
+    def events(self) -> tuple[tuple[int, str, float], ...]:
+        """What changes in training: after which step which setting, to what; rising. Of a cosine, step 0 alone.
+
+        A repair is left out where no label is ever wrong.
+        """
+        if not self.changing:
+            return ()
+        clean = not self.corruption and not self.corrupt
+        found = [
+            (at, kind, getattr(self, kind)) for kind, at in self._label_changes() if not (clean and kind == "repair")
+        ]
+        for name in SCHEDULED:
+            text, to = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_to")
+            if text == COSINE:
+                found.append((0, name, -1.0))
+            elif text is not None:
+                found += [(at, name, value) for at, value in stages(text)]
+            if to is not None:
+                found.append((getattr(self, f"{name}_at"), f"{name}_to", to))
+        return tuple(sorted(found))
+
+    @property
+    def start(self) -> tuple[Any, ...]:
+        """What trials have in common that are alike up to the first of their ``events``."""
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name not in CHANGES)
+
+    @property
+    def stages(self) -> frozenset[int]:
+        """The steps after which a schedule has a new value, at which curves are recorded too."""
+        texts = (getattr(self, f"{name}_schedule") for name in SCHEDULED)
+        return frozenset(at for text in texts if text is not None for at, _ in stages(text))
+
+    def _label_changes(self) -> list[tuple[str, int]]:
+        steps = [(kind, getattr(self, f"{kind}_at")) for kind in ("repair", "corrupt") if getattr(self, kind)]
+        return [(kind, at) for kind, at in steps if at is not None]
 
     @property
     def scores_factor(self) -> float:
@@ -318,9 +405,20 @@ def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) 
     return max(1, round(steps / batch_share(batch_size, scale_to_batch)))
 
 
-VARIES_IN_PACK = frozenset(
+CHANGES = frozenset(
     {
         "trial_id",
+        *(f"{name}{at}" for name in ("repair", "corrupt") for at in ("", "_at")),
+        *(f"{name}_{what}" for name in SCHEDULED for what in ("to", "at", "schedule")),
+    }
+)
+"""What ``NetworkTrial.events`` tells, and the id: all else tells how a trial starts."""
+
+_CHANGING = attrgetter(*sorted(CHANGES - {"trial_id"}))
+_NEVER = tuple(NETWORK_SETTINGS[name].default for name in sorted(CHANGES - {"trial_id"}))
+
+VARIES_IN_PACK = CHANGES | frozenset(
+    {
         "seed",
         "corruption",
         "weight_decay",
@@ -332,10 +430,6 @@ VARIES_IN_PACK = frozenset(
         "embedding_weight_decay",
         "readout_learning_rate",
         "readout_weight_decay",
-        "repair",
-        "repair_at",
-        "corrupt",
-        "corrupt_at",
     }
 )
 """What may differ between the trials of a pack; everything else is its static shape."""

@@ -74,11 +74,14 @@ class Setting:
 
 
 def settings_of(sections: Mapping[str, type[Section]]) -> dict[str, Setting]:
-    """Return the settings that sections declare, by their flat names: the keys, but a section's name for its kind."""
+    """Return the settings that sections declare, by their flat names: the keys, but a section's name for its kind.
+
+    How a setting changes, in the section ``schedule``, is called by that setting: ``weight_decay_schedule``.
+    """
     declared = {}
     for section, model in sections.items():
         for key, field in model.model_fields.items():
-            name = section if key == "kind" else key
+            name = section if key == "kind" else f"{key}_schedule" if section == "schedule" else key
             declared[name] = Setting(name=name, section=section, key=key, field=field)
     return declared
 

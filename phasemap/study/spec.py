@@ -22,6 +22,7 @@ from phasemap.study.networks import (
     InterventionsSpec,
     ModelSpec,
     NetworkTrial,
+    ScheduleSpec,
     TaskSpec,
     TrainingSpec,
 )
@@ -122,8 +123,8 @@ class ResourceSpec(Section):
 
 
 KEYS = (
-    "name", "question", "task", "model", "training", "interventions", "axes", "fixed", "seeds", "phases", "record",
-    "search", "resources", "claims",
+    "name", "question", "task", "model", "training", "schedule", "interventions", "axes", "fixed", "seeds", "phases",
+    "record", "search", "resources", "claims",
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
@@ -240,6 +241,7 @@ class NetworkStudy(Study):
     task: TaskSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
     interventions: InterventionsSpec = InterventionsSpec()
     fixed: FixedSpec = FixedSpec()
     unused: SkipJsonSchema[tuple[str, ...]] = ()  # settings of others that the files of earlier releases name

@@ -43,8 +43,9 @@ def study_content(study: Study) -> dict[str, Any]:
     for (section, key), default in WRITTEN_IF_SET.items():
         if content.get(section, {}).get(key, ...) == default:
             content[section].pop(key)
-    if not content.get("interventions", True):
-        content.pop("interventions")
+    for section in ("schedule", "interventions"):
+        if not content.get(section, True):
+            content.pop(section)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
