@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from phasemap.results.folder import RunFolder
-from phasemap.sweeps.outward import MlflowWriter, TensorBoardWriter, Told, WandbWriter
+from phasemap.sweeps.outward import MlflowWriter, TensorBoardWriter, TrialRecord, WandbWriter
 from phasemap.sweeps.tracking import tracking
 
 STEPS = 50
@@ -26,7 +26,7 @@ GOALS = {"tensorboard": 20, "mlflow": 100}  # milliseconds
 def told(number):
     """Return a made-up trial."""
     accuracy = {step: step / STEPS for step in range(1, STEPS + 1)}
-    return Told(
+    return TrialRecord(
         trial_id=f"{number:016x}",
         status="ok",
         settings={"lr": 0.1, "wd": 0.5, "opt": "adam", "width": 64, "seed": number},

@@ -94,11 +94,6 @@ def grid_of(text: str | None) -> dict[str, str]:
     return found
 
 
-def counts(run: Run, column: str) -> dict[str, int]:
-    """Count a run's trials by a label."""
-    return {str(name): int(n) for name, n in run.trials[column].dropna().value_counts().items()}
-
-
 def words(counts: Any) -> str:
     """Write counts for people."""
     return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
@@ -130,4 +125,6 @@ def duration(seconds: float) -> str:
 
 def print_result(content: Any, text: str, *, as_json: bool) -> None:
     """Print a command's result: the one JSON document, or text."""
-    click.echo(json.dumps(content) if as_json else text)
+    from phasemap.results.encoding import json_text
+
+    click.echo(json_text(content) if as_json else text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -39,6 +40,13 @@ Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=LARGEST)]
 Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0, le=LARGEST)]
 
 
+@dataclass(frozen=True)
+class Worded:
+    """What a type accepts, in words: beside a type whose own annotation does not say it."""
+
+    words: str
+
+
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
@@ -60,6 +68,8 @@ def allowed(field: FieldInfo | Any) -> str:
 def _alternatives(annotation: Any, metadata: list[Any]) -> list[str]:
     if get_origin(annotation) is Annotated:
         inner, *extra = get_args(annotation)
+        if told := [one.words for one in extra if isinstance(one, Worded)]:
+            return told
         return _alternatives(inner, metadata + list(extra))
     if get_origin(annotation) is Literal:
         names = [str(value) for value in get_args(annotation)]

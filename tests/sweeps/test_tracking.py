@@ -10,7 +10,7 @@ from libraries import need
 
 import phasemap as pm
 from phasemap.cli import cli
-from phasemap.sweeps.outward import MlflowWriter, Told
+from phasemap.sweeps.outward import MlflowWriter, TrialRecord
 from phasemap.sweeps.tracking import tracking
 
 pytestmark = pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*")
@@ -129,7 +129,9 @@ def test_a_run_in_an_object_store_is_refused_before_anything_starts(folder):
 def test_mlflow_gets_many_records_in_as_few_batches_as_it_takes(folder):
     records = {f"q{number}": {step: step / 2 for step in range(300)} for number in range(4)}
     settings = {f"s{number}": number for number in range(150)}
-    trial = Told(trial_id="a1", status="ok", settings=settings, records=records, numbers={}, tags={"phase": "good"})
+    trial = TrialRecord(
+        trial_id="a1", status="ok", settings=settings, records=records, numbers={}, tags={"phase": "good"}
+    )
     writer = MlflowWriter("many", f"sqlite:///{folder}/ml.db", artifacts=folder / "artifacts")
     calls, log = [], writer._client.log_batch
     writer._client.log_batch = lambda *given: calls.append(log(*given))

@@ -10,7 +10,7 @@ from libraries import need
 from sources import N_TRIALS, accuracy
 
 import phasemap as pm
-from phasemap.sweeps.outward import Told, WandbWriter
+from phasemap.sweeps.outward import TrialRecord, WandbWriter
 
 pytestmark = pytest.mark.filterwarnings("default")  # of the library
 STATUS = {"finished": "ok", "failed": "failed", "crashed": "failed", "killed": "stopped", "running": "stopped"}
@@ -76,7 +76,7 @@ def records(path):
 def test_an_offline_run_holds_settings_curves_values_and_state(tmp_path):
     need("wandb")
     curve = {step: step / 10 for step in range(1, 6)}
-    trial = Told(
+    trial = TrialRecord(
         trial_id="a1b2", status="failed", settings={"lr": 0.1, "opt": "adam", "seed": 3}, records={"acc": curve},
         numbers={"acc": 0.5, "size": 7.0}, tags={"phase": "good"},
     )  # fmt: skip
