@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
@@ -57,8 +56,8 @@ Made = TypeVar("Made")
 class Fresh(Generic[Made]):
     """A property of a run that is made once, and again when its study on disk is another one: relabelled, continued."""
 
-    def __init__(self, made: cached_property[Made]) -> None:
-        self.make, self.__doc__ = made.func, made.__doc__
+    def __init__(self, make: Callable[[Run], Made]) -> None:
+        self.make, self.__doc__ = make, make.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -135,13 +134,11 @@ class Run:
         )
 
     @Fresh
-    @cached_property
     def study(self) -> Study:
         """The study as resolved."""
         return load_resolved(self.folder.study)
 
     @Fresh
-    @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
@@ -151,13 +148,11 @@ class Run:
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
     @Fresh
-    @cached_property
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
     @Fresh
-    @cached_property
     def expected_wrong(self) -> float | None:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
         if self.study.search.kind == "grid":
@@ -167,7 +162,6 @@ class Run:
         return expected_wrong(self.study, self.trials)
 
     @Fresh
-    @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
         return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
@@ -254,7 +248,6 @@ class Run:
         return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
     @Fresh
-    @cached_property
     def neurons(self) -> pd.DataFrame:
         """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
 
@@ -399,13 +392,11 @@ class Run:
         return frame
 
     @Fresh
-    @cached_property
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
         return study_rows(self.folder, self.study)
 
     @Fresh
-    @cached_property
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
         return completed(derive(self.folder))
