@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,11 @@ from phasemap.maps import PhaseDiagram
 from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
+from phasemap.results.lock import holder_of
+from phasemap.results.provenance import Execution, read_provenance
 from phasemap.results.schema import SWEEP
-from phasemap.search.completed import completed
+from phasemap.results.shards import shard_stamp
+from phasemap.search.completed import completed, searched_map
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
@@ -47,22 +51,78 @@ if TYPE_CHECKING:
     from phasemap.running.replay import Replay
 
 
+Made = TypeVar("Made")
+
+
+class Fresh(Generic[Made]):
+    """A property of a run that is made once, and again when its study on disk is another one: relabelled, continued."""
+
+    def __init__(self, made: cached_property[Made]) -> None:
+        self.make, self.__doc__ = made.func, made.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: Run, owner: type | None = None) -> Made:
+        stamp = shard_stamp(run.folder.study) if run.folder.study.exists() else ""
+        if run.made_of != stamp:
+            run.made_of, run.made = stamp, {}
+        if self.name not in run.made:
+            run.made[self.name] = self.make(run)
+        made: Made = run.made[self.name]
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How far a run is, and how its last execution went."""
+
+    name: str
+    run: str  # where it is
+    n_trials: int
+    n_done: int
+    phase_counts: Mapping[str, int]
+    at_step: int | None  # at which its trials are labelled, if not at the end of the training
+    state: str | None  # who is at work, or the last outcome
+    last: Execution
+
+
 class Run:
     """A run's results, read from its folder when they are asked for."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.path = folder.path  # of a run in an object store, this process's copy
-        self.place = folder.place
+        self.location = folder.location
+        self.made_of, self.made = "", dict[str, Any]()  # the study's file as it was, and what was made by it
 
     def __repr__(self) -> str:
-        return f"Run({self.place!r})"
+        return f"Run({self.location!r})"
+
+    @property
+    def status(self) -> RunStatus:
+        """How far the run is, and how its last execution went."""
+        holder, last = holder_of(self.folder), (read_provenance(self.folder) or [Execution({})])[-1]
+        at_work = f"at work (process {holder.pid} on {holder.host})" if holder else None
+        return RunStatus(
+            name=self.study.name,
+            run=self.location,
+            n_trials=count_trials(self.study),
+            n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
+            phase_counts=self.counts("phase"),
+            at_step=self.study.phases.at_step,
+            state=at_work or ("lost" if last.outcome == "running" else last.outcome),
+            last=last,
+        )
+
+    def counts(self, label: str) -> dict[str, int]:
+        """Count the trials by their ``phase`` or ``subphase``, the most frequent first."""
+        return {str(name): int(n) for name, n in self.trials[label].dropna().value_counts().items()}
 
     def _repr_html_(self) -> str:
         """Show a notebook what the run is, how far it is, and its default picture."""
-        done = int(self.trials["status"].isin(["ok", "diverged"]).sum())
-        counts = self.trials["subphase"].value_counts()
-        labels = ", ".join(f"{str(name).replace('_', ' ')} {n}" for name, n in counts.items())
+        done = self.status.n_done
+        labels = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.counts("subphase").items())
         horizon = self.study.phases.horizon_words
         words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
         from phasemap.figures.static import png_of
@@ -74,11 +134,13 @@ class Run:
             f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
         )
 
+    @Fresh
     @cached_property
     def study(self) -> Study:
         """The study as resolved."""
         return load_resolved(self.folder.study)
 
+    @Fresh
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
@@ -88,11 +150,13 @@ class Run:
         unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
+    @Fresh
     @cached_property
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
+    @Fresh
     @cached_property
     def expected_wrong(self) -> float | None:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
@@ -102,6 +166,7 @@ class Run:
 
         return expected_wrong(self.study, self.trials)
 
+    @Fresh
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
@@ -186,8 +251,9 @@ class Run:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:
             raise UserError("\n".join(wrong))
-        return check_claims(study, self.trials, parsed)
+        return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
+    @Fresh
     @cached_property
     def neurons(self) -> pd.DataFrame:
         """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
@@ -303,7 +369,6 @@ class Run:
         if self.study.scattered:
             raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.report, Run.plot")
         from phasemap.figures.report import report_payload
-        from phasemap.results.provenance import read_provenance
 
         tables = Tables(study=self.study, trials=self.trials, points=self.points)
         return report_payload(tables, self._rows, read_provenance(self.folder), self.check())
@@ -333,11 +398,13 @@ class Run:
         frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
         return frame
 
+    @Fresh
     @cached_property
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
         return study_rows(self.folder, self.study)
 
+    @Fresh
     @cached_property
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""

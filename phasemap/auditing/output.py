@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,16 @@ from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
 from phasemap.auditing.decision import UNCLEAR, Decision
 from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
-from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
 from phasemap.auditing.options import Options
 from phasemap.auditing.page import page_html
-from phasemap.auditing.predictions import Told
+from phasemap.auditing.predictions import PredictionFindings
 from phasemap.auditing.reading import read_table
-from phasemap.auditing.response import AS_IT_IS
+from phasemap.auditing.response import AS_IT_IS, LearningCurve
 from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
+from phasemap.results.encoding import json_text, plain
 from phasemap.results.folder import write_text
 
 SCHEMA = 1
@@ -70,8 +68,8 @@ def content_of(found: Findings) -> dict[str, Any]:
     }
     document["headlines"] = _headlines(found, cautious)
     document["stages"] = _stages(found)
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    content: dict[str, Any] = plain(document)
+    return content
 
 
 def _network(found: Findings) -> dict[str, Any]:
@@ -223,19 +221,6 @@ def _stages(found: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _plain(value: Any) -> Any:
-    """Turn numpy's numbers, NaN and infinity into what JSON has."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 SUSPECTS, SCORES, RESPONSE, LEARNING, CONTENT, PAGE, SHEET = (
     "suspects.csv", "scores.csv", "corruption_response.csv", "learning_curve.csv", "audit.json", "audit.html",
     "verify_sheet.csv",
@@ -252,7 +237,7 @@ def write_findings(found: Findings) -> dict[str, Any]:
     _csv(folder / LEARNING, found.learning.trials)
     if options.verify_sheet is not None:
         write_sheet(folder / SHEET, found.suspects, options.verify_sheet)
-    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
     write_text(folder / PAGE, page_html(content, options.language, _rows(found, content)))
     return content
 
@@ -260,7 +245,7 @@ def write_findings(found: Findings) -> dict[str, Any]:
 UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
 
 
-def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
+def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Return what audit.json holds of an audit of predictions alone."""
     found, parts = told.rounds, told.decomposition
     sizes = np.bincount(found.labels, minlength=len(found.classes))
@@ -329,21 +314,21 @@ def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
             },
         ],
     }
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    content: dict[str, Any] = plain(document)
+    return content
 
 
 def _largest(errors: Floats) -> float:
     return float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan
 
 
-def write_rounds(told: Told, options: Options) -> dict[str, Any]:
+def write_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Write what predictions alone tell into the audit's folder and return what audit.json holds."""
     folder, content = options.output, content_of_rounds(told, options)
     _csv(folder / SUSPECTS, told.suspects)
     columns = {"row": told.rounds.rows, "memorization": told.scores.score, "standard_error": told.scores.error}
     _csv(folder / SCORES, pd.DataFrame(columns))
-    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
     write_text(folder / PAGE, page_html(content, options.language, {}))
     return content
 

@@ -13,6 +13,7 @@ import pandas as pd
 from phasemap.diagram.claim_bounds import range_of, step_of
 from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides, link_words
 from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
+from phasemap.diagram.map_claims import SearchedMap
 from phasemap.study.claims import Claim
 from phasemap.study.spec import Study
 
@@ -24,7 +25,7 @@ class ClaimResult:
     text: str
     verdict: Verdict
     links: tuple[Link, ...]
-    n_seeds: int  # that the numbers are computed over
+    n_seeds: int  # that the numbers are computed over; 0 over the map of a search
     n_trials: int  # of the chosen trials that ended ``ok``
     n_expected: int  # trials that the claim chooses
     reason: str  # why it is undecided, and what the numbers leave out
@@ -72,12 +73,38 @@ def _reasons(result: ClaimResult) -> str:
     return "<br>".join(escape(text) for text in (*words, result.reason) if text)
 
 
-def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> ClaimResults:
-    """Test claims on a table of trials, seed by seed."""
+def check_claims(
+    study: Study, trials: pd.DataFrame, claims: Sequence[Claim], searched: SearchedMap | None = None
+) -> ClaimResults:
+    """Test claims on a table of trials, seed by seed; over the map of a search, where that can tell."""
     if not claims:
         return ClaimResults()
     grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
-    return ClaimResults(_check(grid, soon, claim) for claim in claims)
+    return ClaimResults(
+        _check_over_map(grid, searched, claim)
+        if searched is not None and searched.tells(claim)
+        else _check(grid, soon, claim)
+        for claim in claims
+    )
+
+
+def _check_over_map(grid: Grid, searched: SearchedMap, claim: Claim) -> ClaimResult:
+    """Test one claim on the map that a search completed."""
+    chosen = functools.reduce(np.logical_or, [grid.chosen(term) for term in claim.terms])
+    links: tuple[Link, ...] = ()
+    try:
+        links, reason = searched.links(claim), searched.note
+    except Unknown as unknown:
+        reason = str(unknown)
+    return ClaimResult(
+        text=claim.text,
+        verdict=_together(links),
+        links=links,
+        n_seeds=0,
+        n_trials=int((chosen & grid.ok).sum()),
+        n_expected=int(chosen.sum()),
+        reason=reason,
+    )
 
 
 def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:

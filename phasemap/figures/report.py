@@ -32,6 +32,7 @@ from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, s
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
 from phasemap.results.merge import steps_in
+from phasemap.results.provenance import Execution
 from phasemap.study.axes import Axis
 from phasemap.study.conditions import Kind
 from phasemap.study.rule_file import rule_of
@@ -48,7 +49,7 @@ UNLABELLED = "unlabelled"  # the mark of a trial that ended, but whose label can
 def report_payload(
     tables: Tables,
     rows: pa.Table | None,
-    executions: Sequence[Mapping[str, Any]] = (),
+    executions: Sequence[Execution] = (),
     claims: Sequence[ClaimResult] = (),
 ) -> dict[str, Any]:
     """Return the content of a run's report, to be written as JSON.

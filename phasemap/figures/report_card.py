@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from phasemap.diagram.claim_links import link_words
@@ -14,6 +14,7 @@ from phasemap.diagram.tables import Tables
 from phasemap.phases.built_in import CITATION, built_in_words
 from phasemap.phases.labelling import rules_differ
 from phasemap.phases.strokes import readable
+from phasemap.results.provenance import Execution
 from phasemap.search.completed import map_words
 from phasemap.study.rule import OTHERWISE, Rule
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
@@ -23,9 +24,7 @@ from phasemap.study.writing import dump_study
 Row = tuple[str, str]
 
 
-def study_card(
-    tables: Tables, executions: Sequence[Mapping[str, Any]], claims: Sequence[ClaimResult]
-) -> dict[str, Any]:
+def study_card(tables: Tables, executions: Sequence[Execution], claims: Sequence[ClaimResult]) -> dict[str, Any]:
     """Return the card: sections of named texts, the claims, and the study file."""
     study = tables.study
     sections = (
@@ -115,33 +114,34 @@ def _trials(tables: Tables) -> list[Row]:
     return [*rows, ("map", map_words(tables))]
 
 
-def _executions(executions: Sequence[Mapping[str, Any]]) -> list[Row]:
+def _executions(executions: Sequence[Execution]) -> list[Row]:
     """Say what made the run: the cost of all executions, and where and with what the last one trained."""
     if not executions:
         return [("provenance", "not recorded")]
-    trained = [execution for execution in executions if execution.get("n_trained")]
-    last = (trained or executions)[-1]
+    trained = [execution for execution in executions if execution.trained]
+    told = (trained or executions)[-1]
+    last = told.content
     git = last.get("git") or {}
     state = f"{git['commit'][:12]}{' with changes' if git.get('changed') else ''}" if git else "none"
-    hours = math.fsum(execution.get("core_hours", 0.0) for execution in executions)
+    hours = math.fsum(execution.core_hours for execution in executions)
     rows = [
         ("cost", f"{hours:.3g} core-hours in {len(executions)} execution{'s' if len(executions) > 1 else ''}"),
         (
             "last that trained",
-            f"{last.get('started', '?')} to {last.get('ended') or 'not ended'}, {last.get('outcome', '?')}",
+            f"{told.started or '?'} to {told.ended or 'not ended'}, {told.outcome or '?'}",
         ),
         ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
-        ("machine", ", ".join(filter(None, (last.get("processor"), last.get("platform"))))),
+        ("machine", ", ".join(filter(None, (told.machine("processor"), told.machine("platform"))))),
         ("devices", ", ".join(last.get("devices") or ["not recorded"])),
-        ("versions", ", ".join(f"{name} {number}" for name, number in last.get("versions", {}).items())),
+        ("versions", ", ".join(f"{name} {number}" for name, number in told.versions.items())),
         ("git commit of the working folder", state),
-        ("hash of the study", str(last.get("study_hash", "?"))),
+        ("hash of the study", told.study_hash or "?"),
     ]
-    if labels := executions[-1].get("labels"):
+    if labels := executions[-1].labels:
         at_step = f" at step {labels['rule']['at_step']}" if "at_step" in labels["rule"] else ""
         rows.append(("labelled again", f"{labels['since']}: {labels['rule']['rule']}{at_step}"))
-    hashes = [e.get("study_hash") for e in executions]
+    hashes = [execution.study_hash for execution in executions]
     return rows if len(set(hashes)) == 1 else [*rows, ("study changed", f"{len(set(hashes))} versions of it were run")]
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pandas as pd
 
+from phasemap.diagram.map_claims import SearchedMap
 from phasemap.diagram.tables import Tables
+from phasemap.study.spec import Study
 
 
 def completed(tables: Tables) -> Tables:
@@ -17,6 +19,16 @@ def completed(tables: Tables) -> Tables:
     from phasemap.search.inference import complete
 
     return complete(tables)
+
+
+def searched_map(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> SearchedMap | None:
+    """Return a search's map with how likely each label is at each point; None where nothing was inferred."""
+    if study.search.kind == "grid" or study.scattered or not points["inferred"].any():
+        return None
+    from phasemap.search.inference import label_probabilities
+
+    likely = label_probabilities(study, trials)
+    return None if likely is None else SearchedMap(study=study, points=points, likely=likely)
 
 
 def map_words(tables: Tables) -> str:

@@ -12,7 +12,6 @@ from phasemap.study.own_study import OwnStudy
 from phasemap.study.schedules import COSINE, stages
 from phasemap.study.spec import Study
 
-OF_TRANSFORMERS = ("heads", "mlp_factor", "weight_tying")
 OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
 
 
@@ -85,14 +84,7 @@ def _depths(study: Study) -> Iterator[Found]:
 
 
 def _heads(study: Study) -> Iterator[Found]:
-    models = {model for _, model in values_of(study, "model")}
-    if models == {"mlp"}:
-        for name in OF_TRANSFORMERS:
-            for path, value in values_of(study, name):
-                if value != NETWORK_SETTINGS[name].default:
-                    yield path, f"= {value} has no effect on an mlp; allowed: leave it out, or model.kind transformer"
-        return
-    for (_, width), (path, heads) in together(study, "width", "heads"):
+    for (_, width), (path, heads) in together(study, "width", "heads") if "heads" in study.declared else ():
         if width % heads:
             yield path, f"= {heads} heads don't divide the width {width}; allowed: a divisor of the width"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
@@ -15,15 +15,19 @@ from phasemap.study.operations import TABLES, wrong_table
 from phasemap.study.own_code import is_reference
 from phasemap.study.own_parts import ROLES
 from phasemap.study.reader import Reader
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Setting, applying
 from phasemap.study.spec import NetworkStudy, ResourceSpec, Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.values import describe
 
+BESIDE = "provenance.json"
+"""What lies beside a run's study file, which may come from a release that wrote the settings of all tasks there."""
 NAMING_FILES = ("path", "matrix", "table")
 """The settings that may name a file."""
 MOST_PLACES = 5
 """Of one table's mistakes, that many are named."""
+
+Found = TypeVar("Found", bound=NetworkStudy)
 
 
 @dataclass
@@ -90,8 +94,7 @@ class NetworkReader(Reader):
         self.overlap(content, axes)
         sections["task"] = self.with_files(sections["task"])
         values = self.common(ResourceSpec) | sections | {"axes": axes}
-        values["phases"] = self.phases(("phases",), content.get("phases", {}))
-        study = NetworkStudy.model_construct(**values)
+        study = self.labelled(NetworkStudy.model_construct(**values), stored=not data_needed)
         reported = frozenset(p.path for p in self.problems)
         for path, message in (
             *check_study(study, reported),
@@ -101,10 +104,35 @@ class NetworkReader(Reader):
         self.stop_if_wrong()
         return study
 
+    def labelled(self, study: Found, *, stored: bool) -> Found:
+        """Return a study with its labels, and what it names of others where an earlier release wrote it."""
+        if stored or Path(self.document.source).with_name(BESIDE).is_file():
+            others = [one for name, one in study.possible.items() if name not in study.declared and study.names(one)]
+            unused = tuple(one.name for one in others if study.values_of(one.name) == (one.default,))
+            study = study.model_copy(update={"unused": unused})
+        rule = self.phases(("phases",), self.document.content.get("phases", {}), settings=study.declared)
+        return study.model_copy(update={"phases": rule})
+
     def with_files(self, task: Any) -> Any:
         """Return a task with absolute paths, and with a matrix or a table in place of its file."""
-        named = {name: self.resolved(("task", name), name, getattr(task, name)) for name in NAMING_FILES}
+        given = {name: value for name in NAMING_FILES if (value := getattr(task, name)) is not None}
+        named = {name: self.resolved(("task", name), name, value) for name, value in given.items()}
         return task.model_copy(update=named)
+
+    def offered(self, path: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
+        """Return what a section, or the axes, may hold in such a study."""
+        there = applying(self.declared, {name: self._taken(one) for name, one in self.declared.items()})
+        if path == ("axes",):
+            return list(there)
+        others = {one.key for name, one in self.declared.items() if path == (one.section,) and name not in there}
+        return [key for key in known if key not in others]
+
+    def _taken(self, setting: Setting) -> list[str]:
+        """Return the words that a setting is in the file, before anything is checked."""
+        axes, section = (self.document.content.get(key) for key in ("axes", setting.section))
+        one = section.get(setting.key, setting.default) if isinstance(section, dict) else setting.default
+        found = axes.get(setting.name, [one]) if isinstance(axes, dict) else [one]
+        return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
 
     def allowed_for(self, name: str, found: Any) -> str:
         """Say what an axis's values may be; code of a user is none."""

@@ -28,7 +28,7 @@ from phasemap.study.networks import (
 )
 from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
-from phasemap.study.settings import Section, Setting
+from phasemap.study.settings import Section, Setting, applying
 from phasemap.study.sizes import network_facts
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
@@ -170,7 +170,7 @@ class Study(Section, ABC):
     @classmethod
     def file_keys(cls) -> list[str]:
         """Return the keys of such a study's file, in the order in which they are written."""
-        return sorted(cls.model_fields, key=KEYS.index)
+        return [key for key in KEYS if key in cls.model_fields]
 
     @property
     @abstractmethod
@@ -244,11 +244,28 @@ class NetworkStudy(Study):
     schedule: ScheduleSpec = ScheduleSpec()
     interventions: InterventionsSpec = InterventionsSpec()
     fixed: FixedSpec = FixedSpec()
+    unused: SkipJsonSchema[tuple[str, ...]] = ()  # settings of others that the files of earlier releases name
+
+    @property
+    def possible(self) -> Mapping[str, Setting]:
+        """What all tasks, networks and trainings can be told, by flat names."""
+        return NETWORK_SETTINGS
 
     @property
     def declared(self) -> Mapping[str, Setting]:
-        """What tasks, networks and their training can be told."""
-        return NETWORK_SETTINGS
+        """What the study's own tasks, networks and trainings can be told."""
+        possible = self.possible
+        owners = dict.fromkeys(one.belongs_to.setting for one in possible.values() if one.belongs_to)
+        known = applying(possible, {name: self.values_of(name) for name in owners})
+        return {name: one for name, one in possible.items() if name in known or name in self.unused}
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """Return the values that a setting takes in the study."""
+        return self.axis(name).values if name in self.axis_names else (self.setting(name),)
+
+    def names(self, setting: Setting) -> bool:
+        """Whether the study's file says anything of a setting."""
+        return setting.name in self.axis_names or setting.key in getattr(self, setting.section).model_fields_set
 
     @property
     def recorded(self) -> Recorded:
@@ -267,8 +284,9 @@ class NetworkStudy(Study):
 
     def trial(self, settings: Mapping[str, Any], seed: int) -> NetworkTrial:
         """Build the trial of fully resolved settings and a seed."""
-        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **settings)
+        whole = {**NETWORK_IDENTITY.defaults, **settings}
+        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **whole)
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what settings tell of the data of a network."""
-        return network_facts(settings)
+        return network_facts({**NETWORK_IDENTITY.defaults, **settings})

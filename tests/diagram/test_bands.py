@@ -36,8 +36,8 @@ def test_90_percent_bands_of_few_seeds_hold_the_frontier_of_20(run, n):
         band = row_band(few, diagram, 0, diagram.named("generalization"), "x", 0.9)
         found = row_crossings(few, rows, diagram.x, diagram.y, diagram.named("generalization"))
         for i, row in enumerate(band.row):
-            true = truth.place[truth.row == row]
-            near = true[np.abs(true - band.place[i]).argmin()]
+            true = truth.crossing[truth.row == row]
+            near = true[np.abs(true - band.crossing[i]).argmin()]
             held.append(band.low[i] <= near <= band.high[i])
             order = np.argsort(found.resampled[:, i])
             ends = np.interp([0.05, 0.95], np.cumsum(found.probability[order]), found.resampled[order, i])

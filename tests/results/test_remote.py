@@ -99,7 +99,7 @@ def test_a_run_in_a_store_ends_with_the_same_trials_and_nothing_else(store, fini
     found = names(fs, f"{uri}/{study.name}")
     assert [name for name in found if not name.startswith("shards/")] == files
     assert len(found) == len(files) + n_shards
-    assert run.place == f"{uri}/small"
+    assert run.location == f"{uri}/small"
 
 
 def test_a_run_in_a_store_continues_and_trains_nothing_twice(store):

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from libraries import need
 
 import phasemap as pm
 from phasemap.cli import cli
-from phasemap.sweeps.outward import WandbWriter, told_trials
+from phasemap.sweeps.outward import WandbWriter, trial_records
 from phasemap.sweeps.tracking import tracking
 
 pytestmark = pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*")
@@ -112,13 +113,13 @@ def _seconds(call):
 
 
 def test_wandb_gets_an_offline_run_a_trial(folder):
-    pytest.importorskip("wandb", reason="is installed by hand: pip install wandb")
+    need("wandb")
     tracked()
     run = pm.open_run("runs/tracked")
     writer = WandbWriter("tracked", folder / "out")
     seconds = [
         _seconds(lambda trial=trial: writer.write(trial))
-        for trial in told_trials(run.study, run.trials.head(2), run.curves)
+        for trial in trial_records(run.study, run.trials.head(2), run.curves)
     ]
     print(f"wandb: {seconds[-1]:.2f} s a trial")
     found = {path.name.rpartition("-")[2] for path in (folder / "out" / "wandb").glob("offline-run-*")}
