@@ -13,6 +13,9 @@ from phasemap.diagram.map_claims import SearchedMap
 from phasemap.diagram.tables import Tables
 from phasemap.study.spec import Study
 
+SURE = 0.9  # the confidence of a point that is inferred well
+MOST_DOUBTFUL = 1 / 3  # of the inferred points may be below; of more, a map is not inferred but guessed
+
 
 def completed(tables: Tables) -> Tables:
     """Return tables whose points without a trial are inferred, where the study has a search."""
@@ -36,7 +39,8 @@ def searched_map(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> Se
 def map_words(tables: Tables) -> str:
     """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong.
 
-    Also how likely an island is missed, and that the labels themselves are modelled, and why, where they are.
+    Also how likely an island is missed; that the labels themselves are modelled, and why, where they are; and that a map
+    can't be inferred, where many points stay in doubt: its border is too rough for their neighbours to tell.
     """
     from phasemap.search.belief import map_belief
 
@@ -48,6 +52,12 @@ def map_words(tables: Tables) -> str:
     if belief is None:
         return text
     text = f"{text}; expected wrong: {100 * belief.expected_wrong:.2g} %{_island_words(tables, trained)}"
+    doubtful = float((points.loc[points["inferred"], "confidence"] < SURE).mean()) if inferred else 0.0
+    if doubtful > MOST_DOUBTFUL:
+        text = (
+            f"{text}; not inferable here from these trials: {100 * doubtful:.0f} % of the inferred points have a "
+            f"confidence below {SURE:g}"
+        )
     return text if belief.instead is None else f"{text}; {modelled_words(belief.instead)}"
 
 
