@@ -5,10 +5,10 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -54,23 +54,20 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-class Fresh(Generic[Made]):
-    """A property of a run that is made once, and again when its study on disk is another one: relabelled, continued."""
+def kept(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
+    """Keep what is made of a run until its study on disk is another one: relabelled, or continued."""
 
-    def __init__(self, made: cached_property[Made]) -> None:
-        self.make, self.__doc__ = made.func, made.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, run: Run, owner: type | None = None) -> Made:
+    @wraps(make)
+    def current(run: Run) -> Made:
         stamp = shard_stamp(run.folder.study) if run.folder.study.exists() else ""
         if run.made_of != stamp:
             run.made_of, run.made = stamp, {}
-        if self.name not in run.made:
-            run.made[self.name] = self.make(run)
-        made: Made = run.made[self.name]
+        if make.__name__ not in run.made:
+            run.made[make.__name__] = make(run)
+        made: Made = run.made[make.__name__]
         return made
+
+    return current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +131,14 @@ class Run:
             f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
         )
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def study(self) -> Study:
         """The study as resolved."""
         return load_resolved(self.folder.study)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
@@ -150,14 +147,14 @@ class Run:
         unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def expected_wrong(self) -> float | None:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
         if self.study.search.kind == "grid":
@@ -166,8 +163,8 @@ class Run:
 
         return expected_wrong(self.study, self.trials)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
         return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
@@ -253,8 +250,8 @@ class Run:
             raise UserError("\n".join(wrong))
         return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def neurons(self) -> pd.DataFrame:
         """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
 
@@ -398,14 +395,14 @@ class Run:
         frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
         return frame
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
         return study_rows(self.folder, self.study)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
         return completed(derive(self.folder))

@@ -9,7 +9,7 @@ import pytest
 from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import synthetic_run
+from synthetic import holding, synthetic_run
 
 import phasemap as pm
 from phasemap.diagram.bands import drawn_bands, ribbons, row_crossings
@@ -17,6 +17,7 @@ from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram, panel_rows
 from phasemap.diagram.frontier import frontier_lines as contour_lines
 from phasemap.diagram.frontier import frontiers_of, inside_bound
+from phasemap.diagram.points import point_table
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
 from phasemap.figures.page import unpacked
@@ -199,10 +200,7 @@ def test_bands_of_a_strip_follow_its_frontier_over_undetermined_points(tmp_path)
     ends = tables.trials["weight_decay"].map({0: 0.05, 4: 0.3, 8: 0.5, 12: 0.8, 16: 0.9})
     trials = tables.trials.assign(recovered_accuracy=ends, memorized_accuracy=1 - ends, n_corrupted=40)
     run = pm.Run(synthetic_run(study, tmp_path / "again"))
-    run.trials = trials
-    from phasemap.diagram.points import point_table
-
-    run.points = point_table(study, trials)
+    holding(run, trials=trials, points=point_table(study, trials))
     assert run.points["generalization_wins"].tolist() == [L, L, U, W, W]
     diagram = run.diagram()
     (line,) = diagram.frontier("inversion")
