@@ -54,12 +54,16 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
+def _stamp(folder: RunFolder) -> str:
+    return shard_stamp(folder.study) if folder.study.exists() else ""
+
+
 def kept(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
     """Keep what is made of a run until its study on disk is another one: relabelled, or continued."""
 
     @wraps(make)
     def current(run: Run) -> Made:
-        stamp = shard_stamp(run.folder.study) if run.folder.study.exists() else ""
+        stamp = _stamp(run.folder)
         if run.made_of != stamp:
             run.made_of, run.made = stamp, {}
         if make.__name__ not in run.made:
@@ -92,6 +96,13 @@ class Run:
         self.path = folder.path  # of a run in an object store, this process's copy
         self.location = folder.location
         self.made_of, self.made = "", dict[str, Any]()  # the study's file as it was, and what was made by it
+
+    @classmethod
+    def of(cls, folder: RunFolder, **made: Any) -> Run:
+        """Return a run some of whose tables, or whose study, are known already."""
+        run = cls(folder)
+        run.made_of, run.made = _stamp(folder), made
+        return run
 
     def __repr__(self) -> str:
         return f"Run({self.location!r})"

@@ -13,13 +13,6 @@ EXAMPLES = 480
 SHARD = 1000
 
 
-def holding(run, **tables):
-    """Return a run that has other tables, or another study, than its folder."""
-    assert run.study  # from here on its study's file is known
-    run.made |= tables
-    return run
-
-
 def synthetic_run(study, root, *, status=lambda number: "ok", error=None):
     """Write a run of ``study`` below ``root``; ``status`` says how the trial of a number ended. Returns its folder."""
     folder = RunFolder(root / study.name)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import holding
 
 import phasemap as pm
 from phasemap.diagram.bands import row_band, row_crossings
@@ -85,7 +84,7 @@ def test_resamples_draw_as_many_seeds_as_there_are(n):
 def test_bands_are_drawn_from_three_seeds_on_and_one_seed_has_none(run):
     for n, drawn in ((1, False), (2, False), (3, True)):
         study = run.study.model_copy(update={"seeds": run.study.seeds[:n]})
-        part = holding(pm.Run(run.folder), study=study, points=run.points)
+        part = pm.Run.of(run.folder, study=study, points=run.points)
         assert bool(part.figure(band=True).panels[0].bands) is drawn
         if n == 1:
             with pytest.raises(pm.UserError, match="has 1 seed: no spread known"):

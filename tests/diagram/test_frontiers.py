@@ -9,7 +9,7 @@ import pytest
 from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import holding, synthetic_run
+from synthetic import synthetic_run
 
 import phasemap as pm
 from phasemap.diagram.bands import drawn_bands, ribbons, row_crossings
@@ -199,8 +199,8 @@ def test_bands_of_a_strip_follow_its_frontier_over_undetermined_points(tmp_path)
     tables = derive(synthetic_run(study, tmp_path))
     ends = tables.trials["weight_decay"].map({0: 0.05, 4: 0.3, 8: 0.5, 12: 0.8, 16: 0.9})
     trials = tables.trials.assign(recovered_accuracy=ends, memorized_accuracy=1 - ends, n_corrupted=40)
-    run = pm.Run(synthetic_run(study, tmp_path / "again"))
-    holding(run, trials=trials, points=point_table(study, trials))
+    folder = synthetic_run(study, tmp_path / "again")
+    run = pm.Run.of(folder, trials=trials, points=point_table(study, trials))
     assert run.points["generalization_wins"].tolist() == [L, L, U, W, W]
     diagram = run.diagram()
     (line,) = diagram.frontier("inversion")

@@ -10,7 +10,6 @@ from conftest import run_in_process, study_of
 from matplotlib.figure import Figure
 from recorded import neuron_frame
 from scipy.stats import spearmanr
-from synthetic import holding
 
 import phasemap as pm
 from phasemap.diagram.diagram import lay_out
@@ -173,7 +172,7 @@ def widths(tmp_path_factory):
     run = pm.open_run(run_in_process(study, tmp_path_factory.mktemp("widths")).path)
     needed = 2 * np.sqrt(run.trials["width"])
     needed[(run.trials["width"] == 64) & (run.trials["seed"] == 1)] = np.nan
-    holding(run, trials=run.trials.assign(needed_neurons=needed))
+    run = pm.Run.of(run.folder, trials=run.trials.assign(needed_neurons=needed))
     neuron_frame(run.trials, p=7, records=("pruning",)).to_parquet(run.folder.neurons)
     return run
 

@@ -8,7 +8,6 @@ import zipfile
 import optuna
 import pandas as pd
 import pytest
-from synthetic import holding
 
 import phasemap as pm
 from phasemap.bundle import write_bundle
@@ -62,7 +61,7 @@ def test_optuna_s_own_plots_draw_it(run):
 def test_failed_and_diverged_trials_fail_in_optuna_too(run):
     trials = run.trials.copy()
     trials.loc[0, "status"] = "diverged"
-    other = holding(pm.Run(run.folder), trials=trials)
+    other = pm.Run.of(run.folder, trials=trials)
     states = [trial.state for trial in other.to_optuna().trials]
     assert states.count(optuna.trial.TrialState.FAIL) == 1
 
