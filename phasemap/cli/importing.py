@@ -54,6 +54,7 @@ def import_command(
 
     The source is only read. Importing again adds what is new and changes nothing else.
     """
+    from phasemap.study.errors import visible
     from phasemap.sweeps.columns import Wanted
     from phasemap.sweeps.importing import import_sweep
     from phasemap.sweeps.sources import Further
@@ -71,7 +72,7 @@ def import_command(
     further = Further(study=study, settings=_names(settings), curves=curves)
     run, done = import_sweep(source, wanted, further)
     for text in done.told:
-        click.echo(text, err=True)
+        click.echo(visible(text), err=True)
     content = {
         "run": run.location,
         "n_trials": done.n_trials,
@@ -92,7 +93,7 @@ def import_command(
     if program is not None:
         storage_of, _, name = run.location.rstrip("/").rpartition("/")
         text += f"\nto go on: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
-    print_result(content, text, as_json=as_json)
+    print_result(content, visible(text, keep="\n"), as_json=as_json)
 
 
 def _names(text: str | None) -> list[str]:

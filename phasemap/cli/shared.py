@@ -66,7 +66,9 @@ def guarded(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _fail(message: str, code: int, *, as_json: bool) -> None:
-    click.echo(f"phasemap: {message}", err=True)
+    from phasemap.study.errors import visible
+
+    click.echo("phasemap: " + visible(message, keep="\n\t"), err=True)
     if as_json:
         click.echo(json.dumps({"error": message, "exit_code": code}))
     sys.exit(code)

@@ -10,6 +10,8 @@ import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from phasemap.study.errors import visible
+
 SIGNIFICANT_DIGITS = 12
 
 
@@ -116,7 +118,7 @@ def describe(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, str):
         text = value if len(value) <= 60 else value[:57] + "..."
-        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
+        return f"'{visible(text)}'"
     if isinstance(value, list):
         return "an empty list" if not value else "a list"
     return yaml.safe_dump(value).removesuffix("\n...\n").strip()

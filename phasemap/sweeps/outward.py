@@ -73,21 +73,16 @@ class MlflowWriter:
 
     def write(self, trial: TrialRecord) -> None:
         """Write one trial as a run that has ended."""
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Metric, Param
 
-        run = self._client.create_run(self._experiment, run_name=trial.trial_id).info.run_id
+        tags = {f"phasemap.{name}": value for name, value in trial.tags.items()}
+        run = self._client.create_run(self._experiment, run_name=trial.trial_id, tags=tags).info.run_id
         records = {**{name: {0: value} for name, value in trial.numbers.items()}, **trial.records}
         metrics = [Metric(name, v, 0, step) for name, values in records.items() for step, v in values.items()]
         params = [Param(name, str(value)) for name, value in trial.settings.items()]
-        tags = [RunTag(f"phasemap.{name}", value) for name, value in trial.tags.items()]
-        for start in range(0, max(len(metrics), len(params), 1), MOST_PARAMS):
-            first = start * (MOST_METRICS // MOST_PARAMS)
-            self._client.log_batch(
-                run,
-                metrics[first : first + MOST_METRICS],
-                params[start : start + MOST_PARAMS],
-                tags if not start else (),
-            )
+        while metrics or params:
+            self._client.log_batch(run, metrics[:MOST_METRICS], params[:MOST_PARAMS])
+            metrics, params = metrics[MOST_METRICS:], params[MOST_PARAMS:]
         self._client.set_terminated(run, MLFLOW_STATES.get(trial.status, "FAILED"))
 
     def write_map(self, picture: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -100,7 +102,11 @@ def _writer(folder: RunFolder, name: str) -> Writer:
         return TensorBoardWriter(folder.path / name)
     if name == "wandb":
         return WandbWriter(folder.name, folder.path)
+    if given := os.environ.get(MLFLOW_URI):
+        return MlflowWriter(folder.name, given)
     folder.path.mkdir(parents=True, exist_ok=True)
-    given = os.environ.get(MLFLOW_URI)
-    artifacts = None if given else folder.path / "mlartifacts"
-    return MlflowWriter(folder.name, given or f"sqlite:///{folder.path.absolute()}/mlflow.db", artifacts=artifacts)
+    database = folder.path / "mlflow.db"
+    writer = MlflowWriter(folder.name, f"sqlite:///{database.absolute()}", artifacts=folder.path / "mlartifacts")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")  # MLflow commits often: fewer waits for the disk
+    return writer

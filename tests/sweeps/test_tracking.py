@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from libraries import need
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -112,7 +113,7 @@ def _seconds(call):
 
 
 def test_wandb_gets_an_offline_run_a_trial(folder):
-    pytest.importorskip("wandb", reason="is installed by hand: pip install wandb")
+    need("wandb")
     tracked()
     run = pm.open_run("runs/tracked")
     writer = WandbWriter("tracked", folder / "out")
