@@ -364,7 +364,7 @@ class Run:
 
         check_page(Path(path))
         if self.study.scattered:
-            from phasemap.figures.scatter_page import write_scatter_page
+            from phasemap.figures.report import write_scatter_page
 
             claims = [(result.text, result.verdict) for result in self.check()]
             write_scatter_page(self.study, self.trials, self.points, claims, Path(path))

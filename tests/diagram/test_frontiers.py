@@ -21,7 +21,7 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
 from phasemap.figures.page import unpacked
-from phasemap.figures.report_lines import GRID, frontier_lines
+from phasemap.figures.report_parts import GRID, frontier_lines
 from phasemap.figures.spec import figure_spec
 from phasemap.study.axes import Axis
 from phasemap.study.networks import NETWORK_RECORDED
