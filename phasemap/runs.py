@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
-    from phasemap.figures.chart import Chart, Frames
+    from phasemap.figures.chart import Chart, ChartTables
     from phasemap.figures.scatter import ScatterSpec
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
@@ -305,12 +305,14 @@ class Run:
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
-            return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
+            return over_axis_chart(self._chart_tables("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
             diagram = self._lay_out(wanted)
             spec = diagram.figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
             return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
-        return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
+        return make_chart(
+            wanted.kind, self._chart_tables(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric
+        )
 
     def _with_off_grid(self, spec: FigureSpec, diagram: PhaseDiagram) -> FigureSpec:
         """Add to a map the trials of an imported sweep that lie between its points."""
@@ -390,15 +392,17 @@ class Run:
 
         return replay_trial(self.folder, self.study, trial_id, quiet=quiet)
 
-    def _frames(self, kind: str) -> Frames:
+    def _chart_tables(self, kind: str) -> ChartTables:
         """Return the tables behind a kind of chart, with only those records that it reads."""
-        from phasemap.figures.chart import Frames
+        from phasemap.figures.chart import ChartTables
         from phasemap.figures.kinds import CHART_KINDS
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
-        return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+        return ChartTables(
+            study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons
+        )
 
     def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
         from phasemap.results.schema import shard_schema
