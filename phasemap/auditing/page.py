@@ -61,14 +61,14 @@ class _Page:
 
     def parts(self) -> dict[str, Any]:
         first = [self._notices(), self._unknown()]
-        methods: list[Callable[[], Section | None]]
+        methods: tuple[Callable[[], Section | None], ...]
         if self.alone:
-            methods = [self._decomposition, self._suspects, self._noise, self._exposure, self._calibration]
+            methods = (self._decomposition, self._suspects, self._noise, self._exposure, self._calibration)
         else:
-            methods = [
+            methods = (
                 *(self._decomposition, self._suspects, self._self_check, self._noise, self._response),
                 *(self._learning, self._exposure, self._model, self._decision, self._stages),
-            ]
+            )
         return {
             "lead": self._lead(),
             "cards": [self._card(headline) for headline in self.found["headlines"]],

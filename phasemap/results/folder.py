@@ -217,12 +217,11 @@ class RunFolder:
         """Make the folder; UnreachableError if it can't be written."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
-            self.shards.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
-            probe.write_bytes(bytes(PROBE_BYTES))
-            self.publish(probe)
-        except OSError as error:
-            raise UnreachableError(f"the storage {self.location} can't be written: {error.strerror or error}") from None
+            with written(f"the storage {self.location}"):
+                self.shards.mkdir(parents=True, exist_ok=True)
+                self.checkpoints.mkdir(exist_ok=True)
+                probe.write_bytes(bytes(PROBE_BYTES))
+                self.publish(probe)
         finally:
             with suppress(OSError):
                 self.remove(probe)
