@@ -5,10 +5,10 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
-    from phasemap.figures.chart import Chart, Frames
+    from phasemap.figures.chart import Chart, ChartTables
     from phasemap.figures.scatter import ScatterSpec
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
@@ -54,23 +54,24 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-class Fresh(Generic[Made]):
-    """A property of a run that is made once, and again when its study on disk is another one: relabelled, continued."""
+def _stamp(folder: RunFolder) -> str:
+    return shard_stamp(folder.study) if folder.study.exists() else ""
 
-    def __init__(self, made: cached_property[Made]) -> None:
-        self.make, self.__doc__ = made.func, made.__doc__
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+def kept(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
+    """Keep what is made of a run until its study on disk is another one: relabelled, or continued."""
 
-    def __get__(self, run: Run, owner: type | None = None) -> Made:
-        stamp = shard_stamp(run.folder.study) if run.folder.study.exists() else ""
+    @wraps(make)
+    def current(run: Run) -> Made:
+        stamp = _stamp(run.folder)
         if run.made_of != stamp:
             run.made_of, run.made = stamp, {}
-        if self.name not in run.made:
-            run.made[self.name] = self.make(run)
-        made: Made = run.made[self.name]
+        if make.__name__ not in run.made:
+            run.made[make.__name__] = make(run)
+        made: Made = run.made[make.__name__]
         return made
+
+    return current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,13 @@ class Run:
         self.path = folder.path  # of a run in an object store, this process's copy
         self.location = folder.location
         self.made_of, self.made = "", dict[str, Any]()  # the study's file as it was, and what was made by it
+
+    @classmethod
+    def of(cls, folder: RunFolder, **made: Any) -> Run:
+        """Return a run some of whose tables, or whose study, are known already."""
+        run = cls(folder)
+        run.made_of, run.made = _stamp(folder), made
+        return run
 
     def __repr__(self) -> str:
         return f"Run({self.location!r})"
@@ -134,14 +142,14 @@ class Run:
             f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
         )
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def study(self) -> Study:
         """The study as resolved."""
         return load_resolved(self.folder.study)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
@@ -150,14 +158,14 @@ class Run:
         unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def expected_wrong(self) -> float | None:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
         if self.study.search.kind == "grid":
@@ -166,8 +174,8 @@ class Run:
 
         return expected_wrong(self.study, self.trials)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
         return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
@@ -253,8 +261,8 @@ class Run:
             raise UserError("\n".join(wrong))
         return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def neurons(self) -> pd.DataFrame:
         """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
 
@@ -297,12 +305,14 @@ class Run:
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
-            return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
+            return over_axis_chart(self._chart_tables("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
             diagram = self._lay_out(wanted)
             spec = diagram.figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
             return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
-        return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
+        return make_chart(
+            wanted.kind, self._chart_tables(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric
+        )
 
     def _with_off_grid(self, spec: FigureSpec, diagram: PhaseDiagram) -> FigureSpec:
         """Add to a map the trials of an imported sweep that lie between its points."""
@@ -356,7 +366,7 @@ class Run:
 
         check_page(Path(path))
         if self.study.scattered:
-            from phasemap.figures.scatter_page import write_scatter_page
+            from phasemap.figures.report import write_scatter_page
 
             claims = [(result.text, result.verdict) for result in self.check()]
             write_scatter_page(self.study, self.trials, self.points, claims, Path(path))
@@ -382,15 +392,17 @@ class Run:
 
         return replay_trial(self.folder, self.study, trial_id, quiet=quiet)
 
-    def _frames(self, kind: str) -> Frames:
+    def _chart_tables(self, kind: str) -> ChartTables:
         """Return the tables behind a kind of chart, with only those records that it reads."""
-        from phasemap.figures.chart import Frames
+        from phasemap.figures.chart import ChartTables
         from phasemap.figures.kinds import CHART_KINDS
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
-        return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+        return ChartTables(
+            study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons
+        )
 
     def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
         from phasemap.results.schema import shard_schema
@@ -398,14 +410,14 @@ class Run:
         frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
         return frame
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
         return study_rows(self.folder, self.study)
 
-    @Fresh
-    @cached_property
+    @property
+    @kept
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
         return completed(derive(self.folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, WIDTH - 28, 10, HEIGHT - 44
@@ -83,18 +83,6 @@ def line_chart(
     marks = [min(y_low + i * step, y_high) for i in range(int((y_high - y_low) / step + 1.5))]
     places = [x_low + i * (x_high - x_low) / (TICKS - 1) for i in range(TICKS)]
     numbers = [10**at if log_x else at for at in places]
-    drawn = [
-        Line(
-            label=line.label,
-            colour=line.colour,
-            dash=line.dash,
-            points=laid(line.points),
-            lower=laid(line.lower),
-            upper=laid(line.upper),
-            band=line.band,
-        )
-        for line in lines
-    ]
     return Chart(
         title=f"{y_label} / {x_label}: " + ", ".join(line.label for line in lines),
         x_label=x_label,
@@ -104,7 +92,9 @@ def line_chart(
             for at, number in zip(places, numbers, strict=True)
         ],
         y_ticks=[(up(mark), f"{mark:.3g}") for mark in marks],
-        lines=drawn,
+        lines=[
+            replace(line, points=laid(line.points), lower=laid(line.lower), upper=laid(line.upper)) for line in lines
+        ],
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.decision import UNCLEAR, Decision
+from phasemap.auditing.decision import GAP, UNCLEAR, Decision
 from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
@@ -170,7 +170,7 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     parts, decision = found.decomposition, found.decision
     rate = found.noise.point.value if found.noise.point is not None else cautious
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
-    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
+    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     done = [action for action in decision.net if action != "nothing"]
     best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
@@ -247,14 +247,9 @@ UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "othe
 
 def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Return what audit.json holds of an audit of predictions alone."""
-    found, parts = told.rounds, told.decomposition
+    found = told.rounds
     sizes = np.bincount(found.labels, minlength=len(found.classes))
     expected, cautious = (min(float(p.mean()), told.noise.bound) for p in (told.probability, told.cautious))
-    score = dict(zip(found.rows, told.scores.score, strict=True))
-    top = [{**row, "memorization": score[row["row"]]} for row in told.suspects.head(TOP_ROWS).to_dict(orient="records")]
-    rate = told.noise.point or Estimate(value=cautious, low=0.0, high=told.noise.bound)
-    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
-    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
@@ -269,7 +264,7 @@ def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, A
         },
         "notices": [],
         "memorization": {
-            **{name: getattr(parts, name).as_json() for name in type(parts).__slots__},
+            **{name: getattr(told.decomposition, name).as_json() for name in type(told.decomposition).__slots__},
             "trainings": len(found.trained),
             "largest_standard_error": _largest(told.scores.error),
             "claims_about_single_rows": len(found.trained) >= ENOUGH_TRAININGS,
@@ -280,42 +275,55 @@ def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, A
             "wrong": int((told.probability >= WRONG_FROM).sum()),
             "expected_wrong_share": expected,
             "cautious_wrong_share": cautious,
-            "top": top,
+            "top": _top_of_rounds(told),
         },
         "noise_rate": told.noise.as_json(),
         "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
-        "calibration": {
-            "expected_error": told.calibration.as_json(),
-            "confidence": told.confidence,
-            "accuracy": told.accuracy,
-        },
+        "calibration": {"expected_error": told.calibration.as_json(), **_sureness(told)},
         "cannot_tell": list(UNKNOWN),
-        "headlines": [
-            {
-                "question": "memorizing",
-                "estimate": parts.gap.as_json(),
-                "sentence": memorizes,
-                "harmful_share": harmful,
-            },
-            {
-                "question": "wrong_share",
-                "estimate": rate.as_json(),
-                "sentence": "wrong_share" if told.noise.point is None else "wrong_share_declared",
-                "bound": told.noise.bound,
-                "rate": rate.value,
-                "unit": "percent",
-            },
-            {
-                "question": "calibrated",
-                "estimate": told.calibration.as_json(),
-                "sentence": "calibrated",
-                "confidence": told.confidence,
-                "accuracy": told.accuracy,
-            },
-        ],
+        "headlines": _headlines_of_rounds(told, cautious),
     }
     content: dict[str, Any] = plain(document)
     return content
+
+
+def _top_of_rounds(told: PredictionFindings) -> list[dict[str, Any]]:
+    score = dict(zip(told.rounds.rows, told.scores.score, strict=True))
+    rows = told.suspects.head(TOP_ROWS).to_dict(orient="records")
+    return [{**row, "memorization": score[row["row"]]} for row in rows]
+
+
+def _sureness(told: PredictionFindings) -> dict[str, float]:
+    return {"confidence": told.confidence, "accuracy": told.accuracy}
+
+
+def _headlines_of_rounds(told: PredictionFindings, cautious: float) -> list[dict[str, Any]]:
+    """Answer the three questions of the first screen."""
+    parts, noise = told.decomposition, told.noise
+    rate = noise.point or Estimate(value=cautious, low=0.0, high=noise.bound)
+    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
+    return [
+        {
+            "question": "memorizing",
+            "estimate": parts.gap.as_json(),
+            "sentence": memorizes,
+            "harmful_share": parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0,
+        },
+        {
+            "question": "wrong_share",
+            "estimate": rate.as_json(),
+            "sentence": "wrong_share" if noise.point is None else "wrong_share_declared",
+            "bound": noise.bound,
+            "rate": rate.value,
+            "unit": "percent",
+        },
+        {
+            "question": "calibrated",
+            "estimate": told.calibration.as_json(),
+            "sentence": "calibrated",
+            **_sureness(told),
+        },
+    ]
 
 
 def _largest(errors: Floats) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class _Page:
 
     def parts(self) -> dict[str, Any]:
         first = [self._notices(), self._unknown()]
+        methods: tuple[Callable[[], Section | None], ...]
         if self.alone:
             methods = (self._decomposition, self._suspects, self._noise, self._exposure, self._calibration)
         else:

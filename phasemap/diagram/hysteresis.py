@@ -15,7 +15,7 @@ from phasemap.study.networks import SCHEDULED
 from phasemap.study.schedules import stages
 from phasemap.study.spec import Study
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 Floats = NDArray[np.float64]
 
 
@@ -72,5 +72,5 @@ def _loop(first: float, schedule: str, curve: pd.DataFrame, quantity: str) -> tu
 
 def _summary(areas: pd.Series) -> dict[str, float]:
     n, mean = len(areas), float(areas.mean())
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * float(areas.std(ddof=1)) / np.sqrt(n) if n > 1 else np.nan
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * float(areas.std(ddof=1)) / np.sqrt(n) if n > 1 else np.nan
     return {"area": mean, "low": mean - half, "high": mean + half, "n_seeds": n}

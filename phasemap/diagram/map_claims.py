@@ -158,7 +158,7 @@ class SearchedMap:
         kept = self.points.assign(**{name: self.points[name].mask(outside) for name in frontier.columns})
         diagram = make_diagram(study, kept, x=term.along, fix=others)
         band = inferred_band(diagram, 0, frontier, "x", CONFIDENCE)
-        if not len(band.place):
+        if not len(band.crossing):
             raise Unknown(f"the {term.name} frontier does not cross {term.along} on the map")
-        value, *ends = (float(np.median(diagram.x.to_values(at))) for at in (band.place, band.low, band.high))
+        value, *ends = (float(np.median(diagram.x.to_values(at))) for at in (band.crossing, band.low, band.high))
         return Range(value=value, low=min(ends), high=max(ends))

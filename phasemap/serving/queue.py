@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from phasemap.planning.plan import check_folder
-from phasemap.results.folder import RunFolder, write_text
+from phasemap.results.folder import RunFolder, write_text, written
 from phasemap.results.lock import Lock, holder_of, locked, process_start
 from phasemap.results.provenance import read_provenance
-from phasemap.study.errors import ConflictError, UnreachableError, UserError
+from phasemap.study.errors import ConflictError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
@@ -196,12 +196,11 @@ class Supervisor:
     def take(self) -> None:
         """Take the storage; UserError while another service has it, UnreachableError if it can't be written."""
         try:
-            self.files.create()
-            self._lock = self._stack.enter_context(locked(self.files.folder))
+            with written(f"the storage {self.root}"):
+                self.files.create()
+                self._lock = self._stack.enter_context(locked(self.files.folder))
         except UserError:
             raise UserError(f"{self.root} is served already; allowed: one service at a time on a storage") from None
-        except OSError as error:
-            raise UnreachableError(f"the storage {self.root} can't be written: {error.strerror or error}") from None
         self._jobs = self.files.read()
 
     def open(self) -> None:

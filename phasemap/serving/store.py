@@ -53,9 +53,7 @@ class Snapshot:
 
     def run(self) -> Run:
         """Return the run as users hold it, with these tables."""
-        run = Run(self.folder)
-        run.study, run.trials, run.points = self.study, self.trials, self.points
-        return run
+        return Run.of(self.folder, study=self.study, trials=self.trials, points=self.points)
 
 
 @dataclass

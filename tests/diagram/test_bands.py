@@ -83,9 +83,8 @@ def test_resamples_draw_as_many_seeds_as_there_are(n):
 
 def test_bands_are_drawn_from_three_seeds_on_and_one_seed_has_none(run):
     for n, drawn in ((1, False), (2, False), (3, True)):
-        part = pm.Run(run.folder)
-        part.study = run.study.model_copy(update={"seeds": run.study.seeds[:n]})
-        part.points = run.points
+        study = run.study.model_copy(update={"seeds": run.study.seeds[:n]})
+        part = pm.Run.of(run.folder, study=study, points=run.points)
         assert bool(part.figure(band=True).panels[0].bands) is drawn
         if n == 1:
             with pytest.raises(pm.UserError, match="has 1 seed: no spread known"):

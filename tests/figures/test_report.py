@@ -19,8 +19,7 @@ from phasemap.diagram.horizon import labels_over_steps
 from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
 from phasemap.figures.page import LEVELS, NONE, ZERO, Scale, packed, report_html, scale_for, script_json, unpacked
 from phasemap.figures.report import picture_order, report_payload
-from phasemap.figures.report_card import rule_words
-from phasemap.figures.report_curves import trial_curves
+from phasemap.figures.report_parts import rule_words, trial_curves
 from phasemap.phases.marks import MARKS
 from phasemap.results.provenance import Execution
 from phasemap.study.names import ACCURACIES

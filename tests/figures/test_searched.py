@@ -11,8 +11,7 @@ from stored_maps import completed, drive, load_map
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.tables import Tables
-from phasemap.figures.report_card import study_card
-from phasemap.figures.report_lines import frontier_bands
+from phasemap.figures.report_parts import frontier_bands, study_card
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
