@@ -39,8 +39,8 @@ def searched_map(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> Se
 def map_words(tables: Tables) -> str:
     """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong.
 
-    Also how likely an island is missed; that the labels themselves are modelled, and why, where they are; and that a map
-    can't be inferred, where many points stay in doubt: its border is too rough for their neighbours to tell.
+    Also how likely an island is missed; that the labels themselves are modelled, and why, where they are; and that a
+    map can't be inferred, where many points stay in doubt: its border is too rough for their neighbours to tell.
     """
     from phasemap.search.belief import map_belief
 
