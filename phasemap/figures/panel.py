@@ -289,7 +289,7 @@ def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) ->
         shown = set(_without_overlap(at, widths))
     labels = [label if number in shown else "" for number, label in enumerate(spec.tick_labels)]
     kept = [number for number in range(len(at)) if number in shown or len(at) <= MOST_TICKS]
-    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept])
+    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept], parse_math=False)
     axis.set_ticks(spec.minor if len(spec.minor) and length / len(spec.minor) > 2 else [], minor=True)
 
 

@@ -32,7 +32,7 @@ class RunFolder:
     remote: Remote | None = None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the run is, as a user named it."""
         return self.remote.uri if self.remote else str(self.path)
 
@@ -217,12 +217,11 @@ class RunFolder:
         """Make the folder; UnreachableError if it can't be written."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
-            self.shards.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
-            probe.write_bytes(bytes(PROBE_BYTES))
-            self.publish(probe)
-        except OSError as error:
-            raise UnreachableError(f"the storage {self.place} can't be written: {error.strerror or error}") from None
+            with written(f"the storage {self.location}"):
+                self.shards.mkdir(parents=True, exist_ok=True)
+                self.checkpoints.mkdir(exist_ok=True)
+                probe.write_bytes(bytes(PROBE_BYTES))
+                self.publish(probe)
         finally:
             with suppress(OSError):
                 self.remove(probe)
@@ -257,7 +256,7 @@ class RunFolder:
                 target = RunFolder(target.path, self.remote.beside(target.name))
                 self.remote.move(target.remote, leave=LOCK_FILES)  # type: ignore[arg-type]
         except OSError as error:
-            raise UnreachableError(f"{self.place} can't be moved aside: {error.strerror or error}") from None
+            raise UnreachableError(f"{self.location} can't be moved aside: {error.strerror or error}") from None
         return target
 
 
@@ -280,8 +279,8 @@ def find_run(run: str | Path, storage: str | Path | None = None) -> RunFolder:
         if candidate.fetch(candidate.study):
             candidate.fetch(candidate.measured)
             return candidate
-    place = next(_candidates(str(run), storage)).place
-    raise UserError(f"{place} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
+    first = next(_candidates(str(run), storage)).location
+    raise UserError(f"{first} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
 
 
 def _candidates(run: str, storage: str | Path | None) -> Iterator[RunFolder]:

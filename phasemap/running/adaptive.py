@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from phasemap.diagram.tables import known_trials
 from phasemap.phases.terms import kept_terms
-from phasemap.planning.on_cards import Room
+from phasemap.planning.on_cards import CardShare
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.work import work_of
 from phasemap.results.folder import RunFolder
@@ -44,7 +44,7 @@ class PackSource:
     study: Study
     folder: RunFolder
     slots: int
-    room: Room | None = None  # of each pack on a GPU; None on CPUs
+    card_share: CardShare | None = None  # of each pack on a GPU; None on CPUs
     search: StudySearch = field(init=False)
     n_done: int = field(init=False)
     labels_modelled: bool = field(init=False, default=False)  # themselves, as was last logged
@@ -60,7 +60,7 @@ class PackSource:
         trials = self.search.ask(self._batch_trials(left)) if left else []
         if not trials:
             return None
-        packs = plan_packs(trials, pack_size=self._pack_trials(trials), room=self.room)
+        packs = plan_packs(trials, pack_size=self._pack_trials(trials), card_share=self.card_share)
         self._tell_model()
         logger.info(
             "%d trials chosen in %d packs; expected wrong: %.2f %% of the map",
@@ -95,14 +95,14 @@ class PackSource:
         seconds = self._trial_seconds()
         longest = TARGET_SECONDS / seconds
         learning = budget_trials(self.study) / (ROUNDS * self.slots)
-        if self.room:  # which trains many networks in about the time of one
+        if self.card_share:  # which trains many networks in about the time of one
             return self.slots * max(1, round(learning))
         per_pack = max(1, round(min(longest, max(learning, SHORTEST_PACK / seconds))))
         return max(self.slots * per_pack, math.ceil(GROWTH * self.n_done))
 
     def _pack_trials(self, trials: Sequence[Trial]) -> int:
         """Return the most trials of a pack, so that a batch fills the slots."""
-        most = len(trials) if self.room else max(1, round(TARGET_SECONDS / self._trial_seconds()))
+        most = len(trials) if self.card_share else max(1, round(TARGET_SECONDS / self._trial_seconds()))
         size = min(most, math.ceil(len(trials) / self.slots))
         wanted = self.study.resources.pack_size
         return size if wanted == "auto" else min(size, wanted)

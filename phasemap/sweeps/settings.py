@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from phasemap.study.errors import UserError
+from phasemap.study.errors import UserError, visible
 from phasemap.study.parameters import Parameter
 from phasemap.study.values import rounded
 
@@ -16,14 +16,19 @@ LARGEST_INT = 2**63
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as one plain value: a list or mapping as JSON text, nothing for what is no number."""
+    """Return a setting as one plain value: a list or mapping as JSON text, nothing for what is no number.
+
+    Control characters of a text are written out: they would act on terminals and be no XML.
+    """
     if hasattr(value, "item") and not isinstance(value, str):
         value = value.item() if getattr(value, "size", 1) == 1 else value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST_INT:
         return float(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return visible(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     try:
         return json.dumps(value, sort_keys=True)

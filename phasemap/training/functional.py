@@ -93,7 +93,10 @@ class _Group:
         )
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
         static = (
-            first.batch_size == "full" and not drops and not isinstance(first, OwnTrial)
+            first.batch_size == "full"
+            and not drops
+            and not isinstance(first, OwnTrial)
+            and not any(trial.scheduled for trial in trials)
         )  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 

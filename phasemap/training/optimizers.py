@@ -51,11 +51,11 @@ class OptimizerSettings:
     parameters: tuple[Parameter, ...] = ()  # where an optimizer treats them apart
 
     @classmethod
-    def of(cls, trial: NetworkTrial) -> OptimizerSettings:
-        """Return the settings of one trial."""
+    def of(cls, trial: NetworkTrial, step: int = 1) -> OptimizerSettings:
+        """Return the settings of one trial at a step."""
         return cls(
-            learning_rate=trial.step_size,
-            weight_decay=trial.weight_decay,
+            learning_rate=trial.scaled_rate(trial.at_step("learning_rate", step)),
+            weight_decay=trial.at_step("weight_decay", step),
             betas=trial.betas,
             eps=trial.eps,
             momentum=trial.momentum,
@@ -75,6 +75,13 @@ class Optimizer(Protocol):
         """Continue from a checkpoint."""
 
 
+class ReadyOptimizer(Optimizer, Protocol):
+    """One of phasemap's own, whose settings may change between steps."""
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on: numbers where they were numbers."""
+
+
 class AdamW:
     """AdamW on one flat tensor of weights, with decoupled weight decay on every weight, as in torch.optim.AdamW.
 
@@ -84,13 +91,17 @@ class AdamW:
 
     def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
         self.weights = weights
-        self.settings = settings
         self.mean = torch.zeros_like(weights)
         self.square = torch.zeros_like(weights)
         self.fused = isinstance(settings.weight_decay, float)
-        self._shrunk = 1 - settings.learning_rate * settings.weight_decay
+        self.set(settings)
         self._scratch = torch.empty(0 if self.fused else weights.shape, device=weights.device)
         self.taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on."""
+        self.settings = settings
+        self._shrunk = 1 - settings.learning_rate * settings.weight_decay
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1.
@@ -185,6 +196,10 @@ class SGD:
         self.weights = weights
         self.settings = settings
         self.velocity = torch.zeros_like(weights)
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on."""
+        self.settings = settings
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place; the number of the step does not matter."""

@@ -28,7 +28,7 @@ class OwnOptimizer:
         assert part is not None
         self.weights, self._shapes = weights, list(shapes)
         make = code_of(part)
-        self._where = f"{part.place} = {part.reference}"
+        self._where = f"{part.key} = {part.reference}"
         self._parameters = [nn.Parameter(view) for view in self._views(weights)]
         self._given: torch.Tensor | None = None
         try:

@@ -93,7 +93,7 @@ def test_ids_are_of_the_names_the_version_all_settings_and_the_seed(tmp_path):
         ("axes.betas=[[0.9, 0.99]]", "axes.betas takes lists, which no axis can have; allowed: training.betas"),
         ("axes.model=[mlp]", "axes.model is code of yours, which no axis varies; allowed: a study for each"),
         ("axes.momentum=[0.9]", "axes.momentum is not a trial setting"),
-        ("task.modulus=7", "task.modulus is an unknown key; allowed: kind, corruption_kind, matrix, shift_by, split"),
+        ("task.modulus=7", "task.modulus is an unknown key; allowed: kind, corruption_kind, split, n, noise"),
         ("task.n=few", "task.n = 'few' is not allowed; allowed: a whole number"),
         ("task.kind=shapes.py:triples", ""),
         ("training.loss=nets.py:ConvNet", "training.loss = nets.py:ConvNet: is a class; allowed: a function"),

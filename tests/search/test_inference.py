@@ -101,7 +101,7 @@ def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
     cell = np.diff(diagram.x.positions).mean()
     held = [
         any(low - 0.3 * cell <= place <= high + 0.3 * cell for low, high in zip(*ends, strict=True))
-        for row, place in zip(true.row, true.place, strict=True)
+        for row, place in zip(true.row, true.crossing, strict=True)
         if len((ends := (band.low[band.row == row], band.high[band.row == row]))[0])
     ]
     assert len(held) >= 6
