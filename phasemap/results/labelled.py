@@ -55,7 +55,7 @@ def merged_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, 
 
 
 def merged_over_steps(folder: RunFolder, study: Study, steps: Iterable[int]) -> Iterator[pa.Table]:
-    """Yield ``merged_rows`` at each step, of the trials that were trained that far; the shards are read once, and kept."""
+    """Yield ``merged_rows`` at each step, of the trials trained that far; the shards are read once, and kept."""
     parts = reread_if_replaced(lambda: list(_batches(stamped(folder), study)))
     for step in steps:
         rows = merge_rows(_all(_labelled(parts, study, step, reached=True), study))
