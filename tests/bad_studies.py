@@ -13,8 +13,8 @@ BAD = {
     "unknown key": (SMALL + "foo: 3\n", "foo is an unknown key; allowed: name, question, task, model,"),
     "misspelt key": (
         SMALL.replace("width", "widht"),
-        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, heads, "
-        "mlp_factor, weight_tying, output_scale (did you mean width?)  ({file}:4)",
+        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, "
+        "output_scale (did you mean width?)  ({file}:4)",
     ),
     "key in the wrong section": (
         SMALL.replace("{steps: 60}", "{steps: 60, width: 3}"),
