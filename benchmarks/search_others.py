@@ -192,29 +192,31 @@ def competition() -> StoredMap:
     return simulated(labels, axes, simulate, 2)
 
 
-def islands(seed: int = 0, side: int = 24, size: int = 3, n: int = 2) -> StoredMap:
+def islands(seed: int = 0, shape: tuple[int, int] = (24, 24), size: int = 3, n: int = 2, seeds: int = 1) -> StoredMap:
     """One smooth border, and n square islands of the other label that nothing around tells of."""
     random = np.random.default_rng([seed, 7])
-    slope, level = random.uniform(-0.5, 0.5), random.uniform(0.25, 0.75) * side
-    corners = [random.integers(0, side - size + 1, 2) for _ in range(n)]
+    slope, level = random.uniform(-0.5, 0.5), random.uniform(0.25, 0.75) * shape[1]
+    corners = [random.integers(0, np.array(shape) - size + 1) for _ in range(n)]
 
     def simulate(at: Settings, random: np.random.Generator) -> dict[str, np.ndarray]:
-        height = (at["y"] - level - slope * (at["x"] - side / 2)) / 2
+        height = (at["y"] - level - slope * (at["x"] - shape[0] / 2)) / 2
         for left, low in corners:
             inside = (at["x"] >= left) & (at["x"] < left + size) & (at["y"] >= low) & (at["y"] < low + size)
             height = np.where(inside, -height, height)
         return {"height": np.tanh(height)}
 
-    axes = {"x": np.arange(float(side)), "y": np.arange(float(side))}
-    return simulated({"above": "height > 0", "below": "otherwise"}, axes, simulate)
+    axes = {"x": np.arange(float(shape[0])), "y": np.arange(float(shape[1]))}
+    return simulated({"above": "height > 0", "below": "otherwise"}, axes, simulate, seeds)
 
 
-def four_axes() -> StoredMap:
-    """Two smooth borders over four axes of nine values each."""
+def four_axes(rough: float = 0.0) -> StoredMap:
+    """Two borders over four axes of nine values each, smooth or with waves."""
 
     def simulate(at: Settings, random: np.random.Generator) -> dict[str, np.ndarray]:
         a, b, c, d = (at[name] for name in "abcd")
-        return {"height": a + 0.6 * b**2 - 0.8 * c * d - 0.35, "depth": np.sin(2 * c) + d - 0.5 * a - 1.1}
+        waves = rough * np.sin(7 * a + 3 * b) * np.cos(6 * c - 4 * d)
+        height, depth = a + 0.6 * b**2 - 0.8 * c * d - 0.35, np.sin(2 * c) + d - 0.5 * a - 1.1
+        return {"height": height + waves, "depth": depth - waves}
 
     labels = {"high": "height > 0 and depth <= 0", "deep": "depth > 0", "low": "otherwise"}
     return simulated(labels, {name: np.linspace(0, 1, 9) for name in "abcd"}, simulate)

@@ -36,7 +36,6 @@ from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import count_trials, expand, grid_ids, networks
 from phasemap.training.costs import state_bytes
 
-FIRST_PACK = 4  # trials of a program of which nothing is known
 MOST_PROGRAMS = 256  # trials of a program in a pack
 FEWEST_PACKS = 32  # that a grid of a program's trials is cut into, so that there is something for every slot
 
@@ -191,7 +190,7 @@ def alone_notice(study: OwnStudy) -> str | None:
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
     """Return the most trials of a pack; None where the estimates of networks decide.
 
-    Of a program: as many as take some seconds, by the stored trials; before there are any, few.
+    Of a program: as many as take some seconds, by the stored trials; a run measures them as it goes.
     """
     size = study.resources.pack_size
     if size != "auto":
@@ -200,7 +199,7 @@ def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
         return None
     seconds = stored_seconds(folder)
     if math.isnan(seconds):
-        return FIRST_PACK
+        return None
     spread = math.ceil(count_trials(study) / FEWEST_PACKS)
     return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
 

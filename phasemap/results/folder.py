@@ -167,19 +167,19 @@ class RunFolder:
             return self.remote.names(self._key(folder))
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
-    def write(self, path: Path, write: Callable[[Path], None]) -> None:
+    def write(self, path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
         """Write a file whole or not at all; see ``write_whole``."""
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, write)
+        write_whole(path, write, durable=durable)
         self.publish(path)
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a text file whole or not at all."""
         self.write_bytes(path, text.encode())
 
-    def write_bytes(self, path: Path, content: bytes) -> None:
+    def write_bytes(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write a binary file whole or not at all."""
-        self.write(path, lambda temporary: _write_bytes(temporary, content))
+        self.write(path, lambda temporary: _write_bytes(temporary, content), durable=durable)
 
     def publish(self, path: Path) -> None:
         """Put a file that was written here where others see it."""
@@ -312,13 +312,17 @@ def list_runs(storage: str | Path | None) -> list[RunFolder]:
     return [folder for folder in folders if folder.fetch(folder.study)]
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, make it durable, and rename it when it is whole."""
+def write_whole(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, make it durable, and rename it when it is whole.
+
+    One that is not durable outlasts every process, but may be lost with the machine.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp{path.suffix}")
     try:
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

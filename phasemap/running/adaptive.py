@@ -23,6 +23,7 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.search.study_map import budget_trials
 from phasemap.search.study_model import usable, why_labels
 from phasemap.search.study_search import StudySearch
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand
 
@@ -107,7 +108,9 @@ class PackSource:
         return size if wanted == "auto" else min(size, wanted)
 
     def _trial_seconds(self) -> float:
-        """Estimate the seconds of a usual trial."""
+        """Return the seconds of a usual trial: of a program those of its trials so far, else an estimate."""
+        if isinstance(self.study, ProgramStudy) and len(self.search.table):
+            return max(float(self.search.table["train_seconds"].median()), 1e-3)
         points = list(itertools.islice(coarse_to_fine(self.study), 8))
         found = [work_of(trial) for trial in expand(self.study, points)]
         return sum(found) / len(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from phasemap.results.shards import trained_devices
 from phasemap.running.attempts import Attempts
 from phasemap.running.cards import check_precisions, planned_card_share
 from phasemap.running.devices import DeviceChoice
+from phasemap.running.measured_packs import MeasuredPacks
 from phasemap.running.outputs import write_results
 from phasemap.running.progress import Progress
 from phasemap.running.retries import retry, storage_errors
@@ -164,6 +166,10 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
             from phasemap.running.adaptive import PackSource
 
             run.source = PackSource(study, folder, runner.slots, run.plan.card_share)
+        elif plan.program and runner is not None and study.resources.pack_size == "auto":
+            trials = [trial for pack in plan.packs for trial in pack.trials]
+            known = [] if math.isnan(plan.trial_seconds) else [plan.trial_seconds]
+            run.source = MeasuredPacks(trials, runner.slots, known)
         return run.execute(runner)
 
 
@@ -177,7 +183,7 @@ class _Run:
     picture: bool
     on_stored: Callable[[Path], None] = lambda _: None
     device: str = "cpu"  # that all packs train on, or any
-    source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
+    source: PackSource | MeasuredPacks | None = None  # where it turns out as it goes which packs there are
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, Failed] = field(default_factory=dict)  # of the round, by pack id

@@ -43,10 +43,10 @@ class Kept:
         return None, None
 
     def write(self, trial: ProgramTrial, kind: bytes, content: bytes) -> None:
-        """Keep something; it is a cache, so its loss is no failure."""
+        """Keep something; it is a cache, so its loss is no failure, and it need not outlast the machine."""
         with suppress(OSError):
             head = b"%s %s\n" % (kind, self.source.encode())
-            self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content)
+            self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content, durable=False)
 
     def keep_end(self, trial: ProgramTrial) -> None:
         """Keep the state that a finished trial saved last, if it saved any."""

@@ -209,5 +209,5 @@ def report_event(result: Mapping[str, Any]) -> Event | None:
     """Turn what a trainable reported into an event."""
     if "shard" not in result:
         return Advanced(pack_id=result["pack_id"], share=result["progress"]) if "progress" in result else None
-    names = ("pack_id", "shard", "phase_counts", "n_ok", "n_diverged", "n_failed")
+    names = ("pack_id", "shard", "phase_counts", "n_ok", "n_diverged", "n_failed", "trial_seconds")
     return Finished(report=PackReport(**{name: result[name] for name in names}))

@@ -358,7 +358,8 @@ class NetworkTrial:
     @property
     def start(self) -> tuple[Any, ...]:
         """What trials have in common that are alike up to the first of their ``events``."""
-        return tuple(getattr(self, f.name) for f in fields(self) if f.name not in CHANGES)
+        found: tuple[Any, ...] = _START(self)
+        return found
 
     @property
     def stages(self) -> frozenset[int]:
@@ -414,6 +415,7 @@ CHANGES = frozenset(
 )
 """What ``NetworkTrial.events`` tells, and the id: all else tells how a trial starts."""
 
+_START = attrgetter(*(f.name for f in fields(NetworkTrial) if f.name not in CHANGES))
 _CHANGING = attrgetter(*sorted(CHANGES - {"trial_id"}))
 _NEVER = tuple(NETWORK_SETTINGS[name].default for name in sorted(CHANGES - {"trial_id"}))
 

@@ -96,17 +96,19 @@ class SearchSpec(Section):
 
     The axes' values are the grid on which the map is wanted. ``budget`` is a share of the grid's trials where it is
     written with a decimal point, else a count. ``metric`` is phases, or the name of a frontier of the rule.
+    ``coverage`` is the share of the trials that go where an island may lie.
     """
 
     kind: Literal["grid", "boundary", "random", "sobol"] = "grid"
     budget: Count | Annotated[Real, Field(gt=0, le=1)] | None = None
     tolerance: Annotated[Real, Field(ge=0, lt=1)] = 0.005
     metric: Metric = WHOLE_MAP
+    coverage: Annotated[Real, Field(ge=0, lt=1)] = 0.0
     seeds_per_point: Literal["auto"] | Count = "auto"
     batch_size: Literal["auto"] | Count = "auto"
 
 
-BOUNDARY_ONLY = ("tolerance", "metric")
+BOUNDARY_ONLY = ("tolerance", "metric", "coverage")
 """The keys of a search that only kind boundary knows."""
 
 

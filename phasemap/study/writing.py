@@ -92,7 +92,7 @@ def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, 
 
 def _search_content(search: SearchSpec) -> dict[str, Any]:
     """Return the keys of a search that its kind knows; a budget that was left out stays so."""
-    content = search.model_dump(mode="json", exclude_none=True)
+    content = search.model_dump(mode="json", exclude_none=True, exclude={"coverage"} if not search.coverage else None)
     if search.kind == "grid":
         return {"kind": "grid"}
     return content if search.kind == "boundary" else {k: v for k, v in content.items() if k not in BOUNDARY_ONLY}

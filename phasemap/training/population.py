@@ -297,12 +297,11 @@ class _Training:
         return [place for place, i in enumerate(self.trained) if not self.recorders[i].diverged]
 
     def _record(self) -> None:
-        alive = self._alive()
-        due = {
-            i: [n for n, to in enumerate(self.leaders) if to == i and self.step in self.recorded[n]]
-            for i in self.trained
-        }
-        asked = [place for place in alive if due[self.trained[place]]]
+        due: dict[int, list[int]] = {}
+        for member, leader in enumerate(self.leaders):
+            if self.step in self.recorded[member]:
+                due.setdefault(leader, []).append(member)
+        asked = [place for place in self._alive() if self.trained[place] in due]
         for place, (evaluation, seen) in zip(asked, self.kernel.record(asked, self.step, self.record), strict=True):
             members = due[self.trained[place]]
             self._add(members, evaluation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from phasemap.tasks.examples import Examples
 RECORDS_PER_DECADE = 19
 
 
+@lru_cache(maxsize=256)
 def record_steps(horizon: int) -> tuple[int, ...]:
     """Return the steps at which a training of ``horizon`` steps is recorded, about 60 for 2,000 steps.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import run_in_process, study_of
 
 import phasemap as pm
 
@@ -28,3 +29,22 @@ def test_made_up_curves_get_their_label(label):
     assert row["subphase"] == label
     assert (row["anti_grokking_step"] > 600) == (label in ("anti_grokking", "forgetting"))
     assert row["lost_accuracy"] == pytest.approx(max(test) - sorted(test[5:])[2])
+
+
+def test_a_network_that_generalized_and_then_learns_wrong_labels_by_heart_anti_groks(tmp_path):
+    """A real training: 40 % of the labels turn wrong after step 250, when it answers all held-out examples."""
+    study = study_of(
+        task={"kind": "modular_addition", "modulus": 23},
+        model={"width": 64},
+        training={"steps": 600},
+        interventions={"corrupt": 0.4, "corrupt_at": 250},
+        axes={"weight_decay": [0.0]},
+        fixed={"data_fraction": 0.7},
+        phases={"rule": str(RULE)},
+        seeds=1,
+    )
+    (row,) = pm.Run(run_in_process(study, tmp_path)).trials.to_dict("records")
+    assert row["subphase"] == "anti_grokking"
+    assert row["train_accuracy"] == 1
+    assert row["anti_grokking_step"] > 250
+    assert row["lost_accuracy"] > 0.5
