@@ -13,7 +13,7 @@ from phasemap.diagram.points import point_labels, point_table
 from phasemap.phases.labelling import needed_of
 from phasemap.phases.rules import phases, subphases
 from phasemap.results.folder import RunFolder
-from phasemap.results.labelled import merged_rows, recorded_steps
+from phasemap.results.labelled import merged_over_steps, recorded_steps
 from phasemap.results.merge import curves_of, trial_frame
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.errors import UserError
@@ -26,22 +26,17 @@ MOST_STEPS = 25
 def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
     """Return a study with the axis ``step`` added, and its points; UserError if nothing was recorded.
 
-    The shards are read once for every step, so that no more than the labels of one step are in memory.
+    At each step they are those of the trials that were trained that far.
     """
     steps = chosen_steps(recorded_steps(folder, grid_ids(study)))
     if len(steps) < 2:
         raise UserError("step can't be an axis: nothing was recorded yet")
     source = AxisRange.model_construct(start=steps[0], stop=steps[-1], num=len(steps), scale="log")
     axis = Axis.model_construct(name=STEP, values=steps, source=source)
-    frames = [_points_at(study, folder, step).assign(step=step) for step in steps]
+    tables = zip(steps, merged_over_steps(folder, study, steps), strict=True)
+    frames = [point_table(study, trial_frame(rows)).assign(step=step) for step, rows in tables]
     points = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
     return study.model_copy(update={"axes": (*study.axes, axis)}), points
-
-
-def _points_at(study: Study, folder: RunFolder, step: int) -> pd.DataFrame:
-    """Return the points of the trials that were trained that far."""
-    rows = merged_rows(folder, study, step, reached=True)
-    return point_table(study, trial_frame(rows))
 
 
 def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:

@@ -41,22 +41,19 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     ok = trials[trials["status"] == "ok"]
 
     labels = point_labels(study, ok, len(points))
-    for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds"):
-        frame[name] = labels[name]
+    columns: dict[str, Any] = {
+        name: labels[name] for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds")
+    }
     for status in ("failed", "diverged", *(["stopped"] if "source_state" in trials else [])):
-        counts = trials[trials["status"] == status].groupby("point").size()
-        frame[f"n_{status}"] = counts.reindex(range(len(points)), fill_value=0).to_numpy(dtype=np.int64)
-    averaged = mean_columns(study)
-    grouped = ok.groupby("point")[list(averaged)]
-    means, deviations = grouped.mean(), grouped.std()
+        of_status = trials["point"].to_numpy()[(trials["status"] == status).to_numpy()]
+        columns[f"n_{status}"] = np.bincount(of_status, minlength=len(points))
+    averaged = list(mean_columns(study))
+    grouped = ok.groupby("point")[averaged]
+    means, deviations = (found.reindex(range(len(points))) for found in (grouped.mean(), grouped.std()))
     for name in averaged:
-        frame[name] = means[name].reindex(range(len(points))).to_numpy(dtype=float)
-        frame[f"{name}_std"] = deviations[name].reindex(range(len(points))).to_numpy(dtype=float)
-    for name, sides in _sides(study, frame, labels).items():
-        frame[name] = sides
-    frame["inferred"] = False
-    frame["confidence"] = np.nan
-    return frame
+        columns |= {name: means[name].to_numpy(dtype=float), f"{name}_std": deviations[name].to_numpy(dtype=float)}
+    frame = pd.DataFrame({**frame, **columns})  # in one go: a column after the other takes half of the time
+    return frame.assign(**_sides(study, frame, labels), inferred=False, confidence=np.nan)
 
 
 def _sides(study: Study, frame: pd.DataFrame, labels: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MOST_TICKS = 40  # of an axis; of more values every n-th has one
 SIGNS = {"split": ".", "lost": "x", "partial": "o"}
 SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
 DOT = 14.0  # area of a measured point in square points
-LINES, ABOVE_LINES = 5, 6  # what is drawn over what
+NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
 GRID_FROM = 5.0  # points: smaller cells have no border
@@ -235,8 +235,8 @@ def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, si
         "fontsize": font_size(placed.form.share),
         "linespacing": 0.95,
         "color": _ink([mark.colour, mark.light] if lighter else [mark.colour]),
-        "zorder": ABOVE_LINES,
-        "bbox": {"facecolor": mark.colour, "edgecolor": "none", "pad": 1.0} if mark.hatch else None,
+        "zorder": NAMES,
+        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},  # over borders
     }
     where = placed.x / size[0], placed.y / size[1]
     ax.text(*where, placed.form.text, ha="center", va="center", transform=ax.transAxes, **look)
@@ -289,7 +289,7 @@ def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) ->
         shown = set(_without_overlap(at, widths))
     labels = [label if number in shown else "" for number, label in enumerate(spec.tick_labels)]
     kept = [number for number in range(len(at)) if number in shown or len(at) <= MOST_TICKS]
-    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept])
+    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept], parse_math=False)
     axis.set_ticks(spec.minor if len(spec.minor) and length / len(spec.minor) > 2 else [], minor=True)
 
 

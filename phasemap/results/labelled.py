@@ -54,6 +54,14 @@ def merged_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, 
     return rows if at_step is None else _with_former(rows, study, at_step)
 
 
+def merged_over_steps(folder: RunFolder, study: Study, steps: Iterable[int]) -> Iterator[pa.Table]:
+    """Yield ``merged_rows`` at each step, of the trials trained that far; the shards are read once, and kept."""
+    parts = reread_if_replaced(lambda: list(_batches(stamped(folder), study)))
+    for step in steps:
+        rows = merge_rows(_all(_labelled(parts, study, step, reached=True), study))
+        yield _with_former(rows, study, step)
+
+
 def _with_former(rows: pa.Table, study: Study, steps: int) -> pa.Table:
     """Put trials that were trained for so many steps, whose curves end in a window, in the place of their longer ones.
 
@@ -111,14 +119,23 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
 def _label(
     shards: dict[str, Path], study: Study, at_step: int | None = None, *, reached: bool = False
 ) -> Iterator[pa.Table]:
-    schema, terms = shard_schema(study), bool(kept_terms(study))
-    needed = {*needed_of(study.phases)[0], *(term_quantities(study.phases) if terms else ())}
-    at_horizon = [field.name for field in schema if role_of(field) != "curve" or field.name in needed]
-    columns = at_horizon if at_step is None else None
-    for rows in batches(_stamped_pieces(shards, columns, schema), BATCH_ROWS):
+    return _labelled(_batches(shards, study, at_horizon=at_step is None), study, at_step, reached=reached)
+
+
+def _batches(shards: dict[str, Path], study: Study, *, at_horizon: bool = False) -> Iterator[pa.Table]:
+    """Read shards in batches; ``at_horizon`` without the curves that no label there is made of."""
+    schema, rule = shard_schema(study), study.phases
+    needed = {*needed_of(rule)[0], *(term_quantities(rule) if kept_terms(study) else ())}
+    columns = [field.name for field in schema if role_of(field) != "curve" or field.name in needed]
+    return batches(_stamped_pieces(shards, columns if at_horizon else None, schema), BATCH_ROWS)
+
+
+def _labelled(parts: Iterable[pa.Table], study: Study, at_step: int | None, *, reached: bool) -> Iterator[pa.Table]:
+    for rows in parts:
         if reached:
             rows = rows.filter(_last_steps(rows) >= at_step)
-        yield trial_rows(rows, study.phases, at_step, terms=terms).append_column(STAMP, rows[STAMP.name])
+        labels = trial_rows(rows, study.phases, at_step, terms=bool(kept_terms(study)))
+        yield labels.append_column(STAMP, rows[STAMP.name])
 
 
 def _last_steps(rows: pa.Table) -> np.ndarray:

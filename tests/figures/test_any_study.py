@@ -20,7 +20,7 @@ from phasemap.diagram.critical import critical
 from phasemap.diagram.diagram import lay_out, make_diagram
 from phasemap.diagram.frontier import frontier_sides, frontiers_of, height, map_frontiers
 from phasemap.diagram.survival import survival
-from phasemap.figures.chart import Frames
+from phasemap.figures.chart import ChartTables
 from phasemap.figures.difference import difference_page
 from phasemap.figures.kinds import make_chart
 from phasemap.figures.page import report_html
@@ -59,7 +59,7 @@ def diagram(study, tables):
 @pytest.fixture(scope="module")
 def frames(study, tables):
     curves = curve_table(shard_rows(study)).to_pandas()
-    return Frames(study=study, trials=tables.trials, points=tables.points, curves=curves, neurons=pd.DataFrame())
+    return ChartTables(study=study, trials=tables.trials, points=tables.points, curves=curves, neurons=pd.DataFrame())
 
 
 def rule(text):
@@ -176,7 +176,7 @@ def test_an_unknown_metric_is_answered_with_the_study_s_own(diagram):
 
 def test_curves_are_those_of_the_quantities_with_the_rule_s_times(study, frames):
     chart = make_chart("curves", frames, lay_out(study, fix={"salt": 0.1}))
-    assert chart.title == "kitchen: accuracies over the training"
+    assert chart.title == "Accuracies over the training, kitchen"
     assert [series.stroke.label for series in chart.panels[5].series] == ["crispness"]
     (event,) = chart.panels[5].events
     assert (event.letter, event.stroke.label) == ("c", "crisp step")
