@@ -12,7 +12,7 @@ from small_data import blobs, frame_of, table_of
 from phasemap.auditing.decision import judge_trainings
 from phasemap.auditing.own import OwnTraining
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.trainings import choose_own_size, half_of
+from phasemap.auditing.trainings import SMALLER, choose_own_size, half_of
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
@@ -42,7 +42,10 @@ def train(trial: pm.TrialContext, *, share: float = 1.0):
 
 
 def run(*words):
-    result = CliRunner().invoke(cli, ["audit", *map(str, words)])
+    """Audit with few trainings: a full effort has 200 of the first kind, which show no more of the way through."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("phasemap.auditing.trainings.SMALLER", SMALLER[-1:])
+        result = CliRunner().invoke(cli, ["audit", *map(str, words)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -54,7 +57,7 @@ def audited(tmp_path_factory):
     points, labels, wrong = blobs(90, flips=0.1)
     frame_of(points, labels).to_csv(root / "data.csv", index=False)
     (root / "mine.py").write_text(MEMORIZES)
-    words = [root / "data.csv", "--label", "label", "-o", root / "out", "--in-process", "--budget", "0.3"]
+    words = [root / "data.csv", "--label", "label", "-o", root / "out", "--in-process", "--budget", "30"]
     result = run(*words, "--program", root / "mine.py:train", "--json")
     assert result.exit_code == 0, result.output
     return root, json.loads(result.stdout), wrong, words
@@ -103,7 +106,7 @@ def test_the_example_is_audited(tmp_path):
     points, labels, _ = blobs(60, flips=0.1)
     frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "train.py").write_text(EXAMPLE.read_text().replace("epochs: int = 60", "epochs: int = 8"))
-    words = ["--label", "label", "-o", tmp_path / "out", "--in-process", "--budget", "0.3"]
+    words = ["--label", "label", "-o", tmp_path / "out", "--in-process", "--budget", "30"]
     result = run(tmp_path / "data.csv", *words, "--program", tmp_path / "train.py:train", "--json")
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
