@@ -19,8 +19,7 @@ committed before its run; learning rates and the like were chosen with seeds 100
 0 to 4. The networks are small (24 elements or fewer, up to 256 hidden units): a claim that fails here is not refuted at
 its author's scale, and one that holds was not shown there. `phasemap check` tests the claims ([how](claims.md)); those
 of a law that was refuted stand as they were written. The machine was too busy to start Ray, so the runs were made in
-one process (`--in-process`). Those whose command does not say so were made by `pm.run(..., in_process=True)`, in a
-script that recorded the command that is named, which does the same. This page is written by `python docs/laws.py`.
+one process. This page is written by `python docs/laws.py`.
 """
 
 

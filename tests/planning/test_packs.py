@@ -5,7 +5,9 @@ import torch
 from conftest import study_of, trial_of
 from torch.utils.flop_counter import FlopCounterMode
 
+from phasemap.planning.calibration import Calibration
 from phasemap.planning.packs import TARGET_SECONDS, plan_packs
+from phasemap.planning.plan import make_plan
 from phasemap.planning.work import PACK_BYTES
 from phasemap.study.sizes import trial_size
 from phasemap.study.trials import expand
@@ -102,3 +104,11 @@ def test_records_from_inside_take_the_memory_of_one_networks_units_and_of_all_ro
     rows = looking_bytes([trial], ("ipr", "norms"))
     assert looking_bytes([trial] * 8, ("ipr", "norms")) == 8 * rows
     assert looking_bytes([trial] * 8, ("ipr", "norms", "extracted")) < 8 * rows + 5.1 * units
+
+
+def test_steps_that_several_trials_begin_with_are_planned_once():
+    axes = {"weight_decay_schedule": [{20: 0}, {40: 0}, {40: 1}]}  # of 60 steps
+    plan = make_plan(study_of(axes=axes, fixed={"weight_decay": 5.0}, seeds=2), None)
+    (pack,) = plan.packs
+    alone = estimated_seconds(pack.trials[0])
+    assert plan.core_seconds(Calibration()) == pytest.approx(2 * alone * (20 + 40 + 20 + 20 + 20) / 60)
