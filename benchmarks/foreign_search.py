@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from common import report
-from search import Known, chooser
+from search import Known, by_model, chooser
 
 import phasemap as pm
 from phasemap.diagram.tables import known_trials
@@ -69,7 +69,8 @@ def described(full: StoredMap) -> dict[str, object]:
 def searched(full: StoredMap, method: str, seed: int) -> dict[str, float]:
     """Let a method choose the budget's trials, and compare its map with the full one."""
     known = Known(full, seed)
-    take, say = chooser(known, method, seed, BUDGET)
+    take, own = chooser(known, method.removesuffix("_model"), seed, BUDGET)
+    say = by_model if method.endswith("_model") else own
     n = round(BUDGET * known.taken.size)
     while (left := n - int(known.taken.sum())) > 0:
         take(min(BATCH, left))
