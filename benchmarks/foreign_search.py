@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from common import report
-from search import Known, by_model, chooser
+from search import Known, by_model, by_nearest, chooser
 
 import phasemap as pm
 from phasemap.diagram.tables import known_trials
@@ -35,6 +35,8 @@ from stored_maps import StoredMap
 FOLDER = Path(__file__).parent / "foreign"
 NAMES = ("cnn", "trees", "ecosystem")
 BUDGET, BATCH = 0.15, 8
+METHODS = {"ours": ("ours", by_model), "random_model": ("random", by_model), "random": ("random", by_nearest)}
+"""How trials are chosen, and what says what the other points are."""
 LEFT_OUT = ["pack_id", "host", "device", "kernel", "source", "error"]
 
 
@@ -69,8 +71,8 @@ def described(full: StoredMap) -> dict[str, object]:
 def searched(full: StoredMap, method: str, seed: int) -> dict[str, float]:
     """Let a method choose the budget's trials, and compare its map with the full one."""
     known = Known(full, seed)
-    take, own = chooser(known, method.removesuffix("_model"), seed, BUDGET)
-    say = by_model if method.endswith("_model") else own
+    chosen, say = METHODS[method]
+    take, _ = chooser(known, chosen, seed, BUDGET)
     n = round(BUDGET * known.taken.size)
     while (left := n - int(known.taken.sum())) > 0:
         take(min(BATCH, left))
@@ -98,7 +100,7 @@ def main() -> None:
             store(name, chosen.storage)
         full = load(name)
         maps[name] = described(full)
-        for method in ("ours", "random_model", "random"):
+        for method in METHODS:
             rows = pd.DataFrame([searched(full, method, seed) for seed in range(chosen.searches)])
             found.append({"map": name, "method": method, **rows.mean(), "least_agreed": rows["agreed"].min()})
             print(pd.DataFrame(found[-1:]).round(4).to_string(index=False), file=sys.stderr, flush=True)

@@ -69,8 +69,9 @@ def test_a_map_without_order_is_said_not_to_be_inferable():
     study = full.searched(kind="boundary").study
     assert "not inferable" not in map_words(Tables(study=study, trials=trials, points=points))
     mixed = full.trials.copy()
-    values = ["phase", "subphase", *SHOWN]
-    mixed[values] = mixed[values].sample(frac=1, random_state=0).to_numpy()
+    order = np.random.default_rng(0).permutation(len(mixed))
+    for name in ("phase", "subphase", *SHOWN):
+        mixed[name] = mixed[name].to_numpy()[order]
     some = mixed.sample(len(trials), random_state=1)
     words = map_words(Tables(study=study, trials=some, points=completed(StoredMap(full.study, mixed), some)))
     assert re.search(r"; not inferable here from these trials: \d+ % of the inferred points have a confidence", words)
