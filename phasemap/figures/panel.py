@@ -236,7 +236,8 @@ def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, si
         "linespacing": 0.95,
         "color": _ink([mark.colour, mark.light] if lighter else [mark.colour]),
         "zorder": NAMES,
-        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},  # covers cells' borders
+        # covers the borders of the cells
+        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},
     }
     where = placed.x / size[0], placed.y / size[1]
     ax.text(*where, placed.form.text, ha="center", va="center", transform=ax.transAxes, **look)
