@@ -54,6 +54,17 @@ PICTURES = (
     ("grid", "The map that they let expect", "plot sweep --grid lr=24:log,wd=24:log"),
     ("difference", "Two runs and where they differ", "diff quickstart quickstart_at_200"),
 )  # fmt: skip
+REPORT = """\
+## The report in a browser
+
+    phasemap report quickstart
+
+![The report](images/report.png)
+
+| dark | on a phone |
+|---|---|
+| ![The report in the dark](images/report_dark.png) | ![The report on a phone](images/report_phone.png) |
+"""  # screenshots by Chromium, 1280 and 500 pixels wide
 RUNS = ("quickstart", "quickstart_at_200", "adaptive_quickstart", "small_fig29_width", "sweep", "records")
 
 
@@ -68,7 +79,7 @@ def main(runs: Path, *, before: bool = False) -> None:
         if result.exit_code and not before:
             sys.exit(f"{command}: {result.output}")
     if not before:
-        parts = [HEAD, *(section(*picture) for picture in PICTURES)]
+        parts = [HEAD, *(section(*picture) for picture in PICTURES), REPORT]
         (HERE / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
 
 
