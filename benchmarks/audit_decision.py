@@ -14,9 +14,8 @@ from audit_networks import Job, accuracy, asked, data_set, job_of, judged, kept,
 from common import report
 
 from phasemap.auditing.decision import FREE, decide
-from phasemap.auditing.learning import FRACTIONS, LearningCurve
 from phasemap.auditing.options import Prices
-from phasemap.auditing.response import LEVELS, RATES, Response, with_recommendation
+from phasemap.auditing.response import FRACTIONS, LEVELS, RATES, LearningCurve, Response, with_recommendation
 from phasemap.auditing.trainings import WEIGHT_DECAY
 from phasemap.tasks.dataset import Dataset
 

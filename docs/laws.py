@@ -16,11 +16,11 @@ HEAD = """\
 
 Claims of this field, each as a study in [studies/laws](../studies/laws) that anybody can run. A law's claims were
 committed before its run; learning rates and the like were chosen with seeds 100 and 101, and the verdicts are of seeds
-0 to 4. The networks are small (24 elements or fewer, up to 128 hidden units): a claim that fails here is not refuted at
+0 to 4. The networks are small (24 elements or fewer, up to 256 hidden units): a claim that fails here is not refuted at
 its author's scale, and one that holds was not shown there. `phasemap check` tests the claims ([how](claims.md)); those
-of a law that was refuted stand as they were written. The runs were made in one process, without Ray
-(`pm.run(..., in_process=True)`), because the machine was too busy to start it; the script that did so recorded the
-command that is named, which does the same. This page is written by `python docs/laws.py`.
+of a law that was refuted stand as they were written. The machine was too busy to start Ray, so the runs were made in
+one process (`--in-process`). Those whose command does not say so were made by `pm.run(..., in_process=True)`, in a
+script that recorded the command that is named, which does the same. This page is written by `python docs/laws.py`.
 """
 
 

@@ -157,9 +157,9 @@ def told_apart(several: Sequence[Stored]) -> list[str]:
 def judged(stored: Stored) -> str:
     """Return a study's verdict in bold, its claims, and the difference of the first claim whose seeds differ."""
     counts, content = stored.content["counts"], stored.content
-    if stored.searched is not None and counts["undecided"] == sum(counts.values()):
-        return f"**mapped by a search** ({content['n_done']} of {content['n_trials']} trials; too few to test claims)"
     told = f"**{verdict(content)}** ({counts['holds']} of {sum(counts.values())}"
+    if stored.searched is not None:
+        return f"{told}; a search of {content['n_done']} of {content['n_trials']} trials)"
     if content["n_seeds"] == 1:
         return f"{told}; one seed)"
     differ = [claim for claim in content["claims"] if claim["interval"] and len(set(claim["interval"])) > 1]

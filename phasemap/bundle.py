@@ -54,7 +54,7 @@ def _gather(run: Run, folder: Path) -> list[str]:
         if run.folder.fetch(path):
             shutil.copyfile(path, folder / path.name)
     if executions := read_provenance(run.folder):
-        text = json.dumps(executions, indent=2) + "\n"
+        text = json.dumps([execution.content for execution in executions], indent=2) + "\n"
         (folder / run.folder.provenance.name).write_text(text, encoding="utf-8")
     names = sorted(path.name for path in folder.iterdir())
     sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import cached_property
+from dataclasses import dataclass
+from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,11 @@ from phasemap.maps import PhaseDiagram
 from phasemap.phases.terms import kept_terms, term_column
 from phasemap.results.curves import read_curves
 from phasemap.results.folder import RunFolder, find_run
+from phasemap.results.lock import holder_of
+from phasemap.results.provenance import Execution, read_provenance
 from phasemap.results.schema import SWEEP
-from phasemap.search.completed import completed
+from phasemap.results.shards import shard_stamp
+from phasemap.search.completed import completed, searched_map
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
 from phasemap.study.errors import UserError
@@ -41,10 +45,47 @@ if TYPE_CHECKING:
 
     from phasemap.diagram.compare import Comparison
     from phasemap.diagram.critical import Critical
-    from phasemap.figures.chart import Chart, Frames
+    from phasemap.figures.chart import Chart, ChartTables
     from phasemap.figures.scatter import ScatterSpec
     from phasemap.figures.spec import FigureSpec
     from phasemap.running.replay import Replay
+
+
+Made = TypeVar("Made")
+
+
+def _stamp(folder: RunFolder) -> str:
+    return shard_stamp(folder.study) if folder.study.exists() else ""
+
+
+def kept(make: Callable[[Run], Made]) -> Callable[[Run], Made]:
+    """Keep what is made of a run until its study on disk is another one: relabelled, or continued."""
+
+    @wraps(make)
+    def current(run: Run) -> Made:
+        stamp = _stamp(run.folder)
+        if run.made_of != stamp:
+            run.made_of, run.made = stamp, {}
+        if make.__name__ not in run.made:
+            run.made[make.__name__] = make(run)
+        made: Made = run.made[make.__name__]
+        return made
+
+    return current
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How far a run is, and how its last execution went."""
+
+    name: str
+    run: str  # where it is
+    n_trials: int
+    n_done: int
+    phase_counts: Mapping[str, int]
+    at_step: int | None  # at which its trials are labelled, if not at the end of the training
+    state: str | None  # who is at work, or the last outcome
+    last: Execution
 
 
 class Run:
@@ -53,16 +94,43 @@ class Run:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.path = folder.path  # of a run in an object store, this process's copy
-        self.place = folder.place
+        self.location = folder.location
+        self.made_of, self.made = "", dict[str, Any]()  # the study's file as it was, and what was made by it
+
+    @classmethod
+    def of(cls, folder: RunFolder, **made: Any) -> Run:
+        """Return a run some of whose tables, or whose study, are known already."""
+        run = cls(folder)
+        run.made_of, run.made = _stamp(folder), made
+        return run
 
     def __repr__(self) -> str:
-        return f"Run({self.place!r})"
+        return f"Run({self.location!r})"
+
+    @property
+    def status(self) -> RunStatus:
+        """How far the run is, and how its last execution went."""
+        holder, last = holder_of(self.folder), (read_provenance(self.folder) or [Execution({})])[-1]
+        at_work = f"at work (process {holder.pid} on {holder.host})" if holder else None
+        return RunStatus(
+            name=self.study.name,
+            run=self.location,
+            n_trials=count_trials(self.study),
+            n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
+            phase_counts=self.counts("phase"),
+            at_step=self.study.phases.at_step,
+            state=at_work or ("lost" if last.outcome == "running" else last.outcome),
+            last=last,
+        )
+
+    def counts(self, label: str) -> dict[str, int]:
+        """Count the trials by their ``phase`` or ``subphase``, the most frequent first."""
+        return {str(name): int(n) for name, n in self.trials[label].dropna().value_counts().items()}
 
     def _repr_html_(self) -> str:
         """Show a notebook what the run is, how far it is, and its default picture."""
-        done = int(self.trials["status"].isin(["ok", "diverged"]).sum())
-        counts = self.trials["subphase"].value_counts()
-        labels = ", ".join(f"{str(name).replace('_', ' ')} {n}" for name, n in counts.items())
+        done = self.status.n_done
+        labels = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.counts("subphase").items())
         horizon = self.study.phases.horizon_words
         words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
         from phasemap.figures.static import png_of
@@ -74,12 +142,14 @@ class Run:
             f'<img alt="the phase diagram of {name}" style="max-width: 100%" src="data:image/png;base64,{picture}">'
         )
 
-    @cached_property
+    @property
+    @kept
     def study(self) -> Study:
         """The study as resolved."""
         return load_resolved(self.folder.study)
 
-    @cached_property
+    @property
+    @kept
     def trials(self) -> pd.DataFrame:
         """One row a trial; columns that an earlier release did not know are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
@@ -88,12 +158,14 @@ class Run:
         unknown: dict[str, Any] = {**finals, "kernel": None, "label_reason": None}
         return frame.assign(**{name: value for name, value in unknown.items() if name not in frame})
 
-    @cached_property
+    @property
+    @kept
     def points(self) -> pd.DataFrame:
         """The phase diagram as a table: one row a point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
-    @cached_property
+    @property
+    @kept
     def expected_wrong(self) -> float | None:
         """The share of a search's points that would get another label if every trial were trained; None of a grid."""
         if self.study.search.kind == "grid":
@@ -102,7 +174,8 @@ class Run:
 
         return expected_wrong(self.study, self.trials)
 
-    @cached_property
+    @property
+    @kept
     def curves(self) -> pd.DataFrame:
         """The curves in long form: trial_id, step, quantities (and status, corruption, n_corrupted, for ``label``)."""
         return self._read(self.folder.curves, lambda tables: self._read_curves(tables.trials["trial_id"].tolist()))
@@ -148,6 +221,15 @@ class Run:
 
         return survival(self.study, self.trials, event, by)
 
+    def hysteresis(self, quantity: str = "test_accuracy", setting: str = "weight_decay") -> pd.DataFrame:
+        """Return per point the area between the way down of a scheduled setting and its way up, with 95 % intervals.
+
+        See ``phasemap.diagram.hysteresis``. UserError where the setting's schedules are no ways up and down.
+        """
+        from phasemap.diagram.hysteresis import hysteresis
+
+        return hysteresis(self.study, self.trials, self.curves, quantity, setting)
+
     def robustness(self) -> pd.DataFrame:
         """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
         at_step, curves = self.study.phases.at_step, self.curves
@@ -177,9 +259,10 @@ class Run:
                 wrong += [f"the claim {text[:60]!r}: {message}" for message in error.messages]
         if wrong:
             raise UserError("\n".join(wrong))
-        return check_claims(study, self.trials, parsed)
+        return check_claims(study, self.trials, parsed, searched_map(study, self.trials, self.points))
 
-    @cached_property
+    @property
+    @kept
     def neurons(self) -> pd.DataFrame:
         """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
 
@@ -222,12 +305,14 @@ class Run:
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
-            return over_axis_chart(self._frames("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
+            return over_axis_chart(self._chart_tables("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
             diagram = self._lay_out(wanted)
             spec = diagram.figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
             return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
-        return make_chart(wanted.kind, self._frames(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric)
+        return make_chart(
+            wanted.kind, self._chart_tables(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric
+        )
 
     def _with_off_grid(self, spec: FigureSpec, diagram: PhaseDiagram) -> FigureSpec:
         """Add to a map the trials of an imported sweep that lie between its points."""
@@ -281,7 +366,7 @@ class Run:
 
         check_page(Path(path))
         if self.study.scattered:
-            from phasemap.figures.scatter_page import write_scatter_page
+            from phasemap.figures.report import write_scatter_page
 
             claims = [(result.text, result.verdict) for result in self.check()]
             write_scatter_page(self.study, self.trials, self.points, claims, Path(path))
@@ -294,7 +379,6 @@ class Run:
         if self.study.scattered:
             raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.report, Run.plot")
         from phasemap.figures.report import report_payload
-        from phasemap.results.provenance import read_provenance
 
         tables = Tables(study=self.study, trials=self.trials, points=self.points)
         return report_payload(tables, self._rows, read_provenance(self.folder), self.check())
@@ -308,15 +392,17 @@ class Run:
 
         return replay_trial(self.folder, self.study, trial_id, quiet=quiet)
 
-    def _frames(self, kind: str) -> Frames:
+    def _chart_tables(self, kind: str) -> ChartTables:
         """Return the tables behind a kind of chart, with only those records that it reads."""
-        from phasemap.figures.chart import Frames
+        from phasemap.figures.chart import ChartTables
         from phasemap.figures.kinds import CHART_KINDS
 
         wanted = pc.field("record").isin(CHART_KINDS[kind].records)
         path = self.folder.neurons
         neurons = pq.read_table(path, filters=wanted).to_pandas() if self.folder.fetch(path) else pd.DataFrame()
-        return Frames(study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons)
+        return ChartTables(
+            study=self.study, trials=self.trials, points=self.points, curves=self.curves, neurons=neurons
+        )
 
     def _read_curves(self, trial_ids: list[str]) -> pd.DataFrame:
         from phasemap.results.schema import shard_schema
@@ -324,12 +410,14 @@ class Run:
         frame: pd.DataFrame = read_curves(self.folder, trial_ids, shard_schema(self.study)).to_pandas()
         return frame
 
-    @cached_property
+    @property
+    @kept
     def _rows(self) -> pa.Table:
         """The trials with their curves as lists, from the shards, not labelled."""
         return study_rows(self.folder, self.study)
 
-    @cached_property
+    @property
+    @kept
     def _derived(self) -> Tables:
         """The tables made from the shards, without writing them."""
         return completed(derive(self.folder))

@@ -13,8 +13,8 @@ BAD = {
     "unknown key": (SMALL + "foo: 3\n", "foo is an unknown key; allowed: name, question, task, model,"),
     "misspelt key": (
         SMALL.replace("width", "widht"),
-        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, heads, "
-        "mlp_factor, weight_tying, output_scale (did you mean width?)  ({file}:4)",
+        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, output_scale "
+        "(did you mean width?)  ({file}:4)",
     ),
     "key in the wrong section": (
         SMALL.replace("{steps: 60}", "{steps: 60, width: 3}"),
@@ -101,7 +101,7 @@ BAD = {
     ),
     "heads of an mlp": (
         SMALL.replace("width: 16", "heads: 2"),
-        "model.heads = 2 has no effect on an mlp; allowed: leave it out, or model.kind transformer",
+        "model.heads = 2 means nothing with model.kind mlp; allowed: leave it out, or model.kind transformer",
     ),
     "norm of a transformer": (
         SMALL.replace("width: 16", "kind: transformer, norm: batch"),
@@ -165,15 +165,17 @@ BAD = {
     ),
     "a file for a task without": (
         SMALL.replace("modulus: 7", "path: a.npz"),
-        "task.path is given, but task.kind is modular_addition; it belongs to arrays  ({file}:3)",
+        "means nothing with task.kind modular_addition; allowed: leave it out, or task.kind arrays  ({file}:3)",
     ),
     "modulus of images": (
         SMALL.replace("modular_addition", "images"),
-        "task.modulus is given, but task.kind is images; it belongs to modular_addition or modular_multiplication",
+        "task.modulus = 7 means nothing with task.kind images; allowed: leave it out, or task.kind modular_addition, "
+        "modular_multiplication or operation  ({file}:3)",
     ),
     "data set of a task without": (
         SMALL.replace("modulus: 7", "dataset: mnist5k"),
-        "task.dataset is given, but task.kind is modular_addition; it belongs to images  ({file}:3)",
+        "task.dataset = 'mnist5k' means nothing with task.kind modular_addition; allowed: leave it out, or task.kind "
+        "images  ({file}:3)",
     ),
     "a table that is no operation": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1, 2.5]]"),
@@ -181,7 +183,7 @@ BAD = {
     ),
     "a ragged table": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1]]"),
-        "task.table[1] has 1 numbers; allowed: 2, as in the first row  ({file}:3)",
+        "task.table[1] has 1 number; allowed: 2, as in the first row  ({file}:3)",
     ),
     "division by a modulus that is no prime": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: division, modulus: 8"),
@@ -193,7 +195,8 @@ BAD = {
     ),
     "a temperature of a loss that has none": (
         SMALL.replace("{steps: 60}", "{steps: 60, temperature: 2}"),
-        "training.temperature is given, but training.loss is mse; it belongs to cross_entropy or stablemax  ({file}:5)",
+        "training.temperature = 2.0 means nothing with training.loss mse; allowed: leave it out, or training.loss "
+        "cross_entropy or stablemax  ({file}:5)",
     ),
     "an intervention after the horizon": (
         SMALL + "interventions: [{at: 60, repair: 0.5}]\n",
@@ -201,7 +204,28 @@ BAD = {
     ),
     "an intervention of two kinds": (
         SMALL + "interventions: [{at: 30, repair: 0.5, corrupt: 0.1}]\n",
-        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt",
+        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt, "
+        "weight_decay, learning_rate",
+    ),
+    "a schedule of an unknown setting": (
+        SMALL + "schedule: {width: {30: 8}}\n",
+        "schedule.width is an unknown key; allowed: weight_decay, learning_rate",
+    ),
+    "a schedule after the horizon": (
+        SMALL + "schedule: {learning_rate: {30: 0.1, 60: 0.01}}\n",
+        "schedule.learning_rate = 60 is not before the end of the training; allowed: up to 59  ({file}:11)",
+    ),
+    "a schedule that is none": (
+        SMALL + "schedule: {learning_rate: {30: 0}}\n",
+        "schedule.learning_rate = a mapping is not allowed; allowed: cosine, or from which steps on it is what, such",
+    ),
+    "a schedule whose start is an axis": (
+        SMALL + "schedule: {weight_decay: {0: 5, 30: 0}}\n",
+        "schedule.weight_decay.0 is given here and as an axis; allowed: leave out step 0, or axes.weight_decay",
+    ),
+    "a setting that is changed without a step": (
+        SMALL + "interventions: [{weight_decay: 2}]\n",
+        "interventions.weight_decay_at is missing; allowed with weight_decay_to: the step after which it happens",
     ),
     "an intervention without a step": (
         SMALL + "interventions: [{repair: 0.5}]\n",
@@ -221,7 +245,8 @@ BAD = {
     ),
     "a matrix for another kind": (
         SMALL.replace("modulus: 7", "modulus: 2, corruption_kind: region, matrix: [[1, 0], [0, 1]]"),
-        "task.matrix is given, but task.corruption_kind is region; it belongs to asymmetric  ({file}:3)",
+        "task.matrix = a list means nothing with task.corruption_kind region; allowed: leave it out, or "
+        "task.corruption_kind asymmetric  ({file}:3)",
     ),
     "a matrix of the wrong size": (
         SMALL.replace("modulus: 7", "modulus: 3, corruption_kind: asymmetric, matrix: [[1, 0], [0, 1]]"),
@@ -249,7 +274,8 @@ BAD = {
     ),
     "a shift for another kind": (
         SMALL.replace("modulus: 7", "modulus: 7, shift_by: 2"),
-        "task.shift_by is given, but task.corruption_kind is symmetric; it belongs to shift  ({file}:3)",
+        "task.shift_by = 2 means nothing with task.corruption_kind symmetric; allowed: leave it out, or "
+        "task.corruption_kind shift  ({file}:3)",
     ),
     "a shift too far": (
         SMALL.replace("modulus: 7", "modulus: 7, corruption_kind: shift, shift_by: 7"),

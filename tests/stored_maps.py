@@ -62,8 +62,8 @@ class StoredMap:
 
     @cached_property
     def agreed(self):
-        """Points whose seeds have the same phase."""
-        return (self.points["agreement"] == 1).to_numpy()
+        """Points whose seeds have the same phase; all where there is one seed."""
+        return (self.points["agreement"].fillna(1) == 1).to_numpy()
 
     @cached_property
     def boundary(self):
@@ -130,6 +130,8 @@ def displacement(full: StoredMap, points: pd.DataFrame, kind: str) -> float:
 
     Each crossing of either map counts with its distance to the other's nearest on the same line, at most FAR.
     """
+    if kind not in {one.name for one in map_frontiers(full.study)}:
+        return np.nan
     distances, n_true = [], 0
     for axis in range(len(full.target.shape)):
         one, other = (_crossings(full, frame, kind, axis) for frame in (full.points, points))

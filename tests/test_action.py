@@ -1,4 +1,4 @@
-"""The GitHub Action: it follows the syntax of composite actions, and its steps do here what they do there."""
+"""The GitHub Action: it meets GitHub's schema, and its steps do here what they do there."""
 
 import os
 import re
@@ -60,34 +60,37 @@ def run_steps(inputs, folder):
     return outputs, done
 
 
-def test_it_follows_the_syntax_of_a_composite_action():
-    # https://docs.github.com/en/actions/reference/workflows-and-actions/metadata-syntax
-    assert set(ACTION) <= {"name", "description", "author", "branding", "inputs", "outputs", "runs"}
-    assert {"name", "description", "runs"} <= set(ACTION)
-    for name, one in ACTION["inputs"].items():
-        assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name)
-        assert set(one) <= {"description", "required", "default", "deprecationMessage"}
-        assert isinstance(one["description"], str)
-        assert isinstance(one.get("default", ""), str)
-    assert set(ACTION["runs"]) == {"using", "steps"}
-    assert ACTION["runs"]["using"] == "composite"
-    ids = [step["id"] for step in ACTION["runs"]["steps"] if "id" in step]
-    assert len(ids) == len(set(ids))
-    for step in ACTION["runs"]["steps"]:
-        assert set(step) <= {"name", "id", "if", "shell", "env", "run", "working-directory"}
-        assert step["shell"] == "bash"  # every run step of a composite action needs one
-        assert not EXPRESSION.search(step["run"]), "an input in a script's text could be run"
-    for one in ACTION["outputs"].values():
-        assert set(one) == {"description", "value"}
+def meets(kind, path):
+    """Hold a file against GitHub's schema, which check-jsonschema carries from schemastore; nothing is fetched."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.github-{kind}", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_meets_githubs_schema_of_actions(tmp_path):
+    assert meets("actions", ROOT / "action.yml") == (True, "ok -- validation done\n")
+    (tmp_path / "action.yml").write_text((ROOT / "action.yml").read_text().replace("shell: bash", "shall: bash", 1))
+    met, told = meets("actions", tmp_path / "action.yml")
+    assert not met
+    assert "'shall' was unexpected" in told
+
+
+def test_what_it_refers_to_is_there_and_no_input_stands_in_the_text_of_a_script():
+    steps = ACTION["runs"]["steps"]
+    ids = [step["id"] for step in steps if "id" in step]
     for expression in EXPRESSION.findall((ROOT / "action.yml").read_text()):
         kind, _, name = expression.removesuffix(" != ''").partition(".")
         assert name in ACTION["inputs"] if kind == "inputs" else name.split(".")[0] in ids
+    assert not any(EXPRESSION.search(step["run"]) for step in steps)
 
 
-def test_the_guide_names_every_input_and_its_example_is_a_workflow():
+def test_the_guide_names_every_input_and_its_example_is_a_workflow(tmp_path):
     text = (ROOT / "docs" / "reviews.md").read_text()
     assert re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE) == list(ACTION["inputs"])
-    workflow = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    (tmp_path / "workflow.yml").write_text(example)
+    assert meets("workflows", tmp_path / "workflow.yml") == (True, "ok -- validation done\n")
+    workflow = yaml.safe_load(example)
     (step,) = [step for step in workflow["jobs"]["diagram"]["steps"] if "phasemap@" in step.get("uses", "")]
     assert set(step["with"]) <= set(ACTION["inputs"])
 

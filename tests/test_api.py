@@ -165,3 +165,14 @@ def test_a_run_says_which_metrics_its_map_may_show(run):
     assert {"phase", "subphase", "robustness", "test_accuracy", "train_loss"} <= set(run.metrics)
     for metric in ("subphase", "test_accuracy", run.metrics[-2]):
         run.figure(metric=metric)
+
+
+def test_a_run_that_is_held_shows_the_rule_by_which_it_was_labelled_since(finished, tmp_path):
+    shutil.copytree(finished[1].path, tmp_path / "small")
+    held = pm.open_run(tmp_path / "small")
+    assert held.study.phases.rule == "memorized_fraction"
+    assert set(held.trials["rule"]) == {"memorized_fraction"}
+    pm.relabel(pm.open_run(held.path), "doshi2024")
+    assert held.study.phases.rule == "doshi2024"
+    assert set(held.trials["rule"]) == {"doshi2024"}
+    assert held.trials is held.trials

@@ -1,14 +1,13 @@
 """The examples, as a user runs them, and what phasemap adds to each one's code."""
 
-import os
 import runpy
 import shutil
 from difflib import SequenceMatcher
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from libraries import need
 
 from phasemap.cli import cli
 from phasemap.running.program_packs import end_process
@@ -33,16 +32,6 @@ UNCHANGED = ("ray_tune", "optuna_objective")
 MOST_LINES = 12
 
 
-def need(libraries):
-    """Skip where a library of the extra ``adapters`` is missing; fail where PHASEMAP_REQUIRE_ADAPTERS is 1."""
-    lacking = [name for name in libraries if find_spec(name) is None]
-    if lacking:
-        message = f"{', '.join(lacking)} missing (pip install 'phasemap[adapters]', or make adapters)"
-        if os.environ.get("PHASEMAP_REQUIRE_ADAPTERS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-
-
 @pytest.fixture(autouse=True)
 def no_process_left():
     yield
@@ -58,7 +47,7 @@ def phasemap(*arguments):
 @pytest.mark.filterwarnings("default")  # those of the libraries' own imports
 @pytest.mark.parametrize("name", SMALLER)
 def test_an_example_runs_and_its_run_is_a_map(name, tmp_path):
-    need(LIBRARIES.get(name, ()))
+    need(*LIBRARIES.get(name, ()))
     study = shutil.copytree(EXAMPLES / name, tmp_path / name) / "study.yaml"
     smaller = [part for value in SMALLER[name] for part in ("--set", value)]
     run, other = tmp_path / "runs" / name, tmp_path / "others" / name
@@ -78,7 +67,7 @@ def test_an_example_runs_and_its_run_is_a_map(name, tmp_path):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", [name for name in SMALLER if name not in UNCHANGED])
 def test_the_code_runs_without_phasemap_too(name, tmp_path, monkeypatch, capsys):
-    need(LIBRARIES.get(name, ()))
+    need(*LIBRARIES.get(name, ()))
     monkeypatch.chdir(tmp_path)
     assert "phasemap" not in (EXAMPLES / name / "plain.py").read_text()
     train = runpy.run_path(str(EXAMPLES / name / "plain.py"))["train"]

@@ -95,15 +95,15 @@ def test_the_cost_of_a_search_comes_from_its_provenance_and_points(run, tmp_path
     assert ", 1.5 hours of wall time; 2 of 4 points inferred, 10 % of the map expected to be wrong, ended " in text
 
 
-def test_a_search_with_too_few_trials_for_claims_shows_the_shares_of_its_map(run, tmp_path):
+def test_a_search_says_how_many_trials_its_claims_rest_on_and_shows_the_shares_of_its_map(run, tmp_path):
     folder, content = store(run, tmp_path / "page.md")
-    content |= {"counts": {"holds": 0, "fails": 0, "undecided": 1}, "axes": {"x": [0, 1], "y": [0, 1], "decay": [0, 5]}}
+    content |= {"counts": {"holds": 2, "fails": 0, "undecided": 0}, "axes": {"x": [0, 1], "y": [0, 1], "decay": [0, 5]}}
     (folder / "check.json").write_text(json.dumps(content))
     rows = {"decay": [0, 0, 5, 5], "subphase": ["memorization", "full_inversion", "forgetting", "forgetting"]}
     pd.DataFrame(rows | {"inferred": [True, False, True, True], "confidence": 0.9}).to_parquet(
         folder / "points.parquet"
     )
-    assert "**mapped by a search** (8 of 8 trials; too few to test claims)" in write(tmp_path / "page.md")
+    assert "**holds** (2 of 2; a search of 8 of 8 trials)" in write(tmp_path / "page.md")
     text = (folder.parent / "fig07b-small.md").read_text()
     assert "| decay | forgetting | full inversion | memorization |" in text
     assert "| 0 | 0 % | 50 % | 50 % |\n| 5 | 100 % | 0 % | 0 % |" in text

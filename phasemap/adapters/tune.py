@@ -129,7 +129,7 @@ class TuneRun(tune.Callback):
         try:
             write()
         except Exception as error:  # a Tuner's training is worth more than its record
-            logger.warning("%s: %s was not written: %s", self._folder.place, what, error)
+            logger.warning("%s: %s was not written: %s", self._folder.location, what, error)
 
     def _ended(self, trial: Any, status: str, error: str | None = None) -> None:
         self._program = self._program or valid_name(trial.trainable_name)
@@ -196,7 +196,7 @@ class TuneRun(tune.Callback):
         longest = max((one.steps[-1] for one in [*self._trained, *self._stopped] if one.steps), default=0)
         whole = [one for one in self._stopped if one.status != "ok" or one.steps[-1] == longest]
         if len(whole) < len(self._stopped):
-            count, place = len(self._stopped) - len(whole), self._folder.place
+            count, place = len(self._stopped) - len(whole), self._folder.location
             logger.warning("%s lacks %d trials that were stopped before step %d", place, count, longest)
         self._stopped = []
         self._write(whole)

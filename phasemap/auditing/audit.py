@@ -15,18 +15,8 @@ import pandas as pd
 
 from phasemap.auditing import suspects
 from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
-from phasemap.auditing.effort import (
-    MOST_ROWS,
-    Effort,
-    choose_effort,
-    choose_own_effort,
-    kept_effort,
-    sample,
-)
 from phasemap.auditing.estimates import Estimate, Floats
-from phasemap.auditing.learning import LearningCurve, measure_learning
 from phasemap.auditing.memorization import Answers, Decomposition, Scores, decompose, exposure, scores
-from phasemap.auditing.messages import Notice
 from phasemap.auditing.noise import (
     FEWEST_RATERS,
     NoiseRate,
@@ -36,13 +26,25 @@ from phasemap.auditing.noise import (
     noise_rate,
     read_verified,
 )
-from phasemap.auditing.options import Options
+from phasemap.auditing.options import Notice, Options
 from phasemap.auditing.own import OwnTraining
 from phasemap.auditing.predictions import read_predictions
 from phasemap.auditing.preparing import Prepared, prepare
 from phasemap.auditing.reading import Table, read_table
-from phasemap.auditing.response import Response, measure_response
-from phasemap.auditing.trainings import Network, Rows, Trainer, Training, trial_table
+from phasemap.auditing.response import LearningCurve, Response, measure_learning, measure_response
+from phasemap.auditing.trainings import (
+    MOST_ROWS,
+    AuditSize,
+    Network,
+    Rows,
+    Trainer,
+    Training,
+    choose_own_size,
+    choose_size,
+    kept_size,
+    sample,
+    trial_table,
+)
 from phasemap.results.folder import RunFolder, written
 from phasemap.running.runner import Runner
 from phasemap.study.errors import UserError
@@ -57,7 +59,7 @@ class Findings:
     options: Options
     data: Prepared
     used: Ints  # rows that were trained on and tested with
-    effort: Effort
+    effort: AuditSize
     notices: tuple[Notice, ...]
     answers: Answers
     scores: Scores  # of the rows used
@@ -91,7 +93,7 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
     make_output(options.output)
     trainer = Trainer(folder=options.output / "trainings", training=inputs.training, start=start_runner, quiet=quiet)
     try:
-        effort = kept_effort(
+        effort = kept_size(
             options.output / "effort.json",
             _key(options, data, inputs.training),
             lambda: _effort(options, data, trainer, cores),
@@ -105,15 +107,15 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
         trainer.close()
 
 
-def _effort(options: Options, data: Prepared, trainer: Trainer, cores: int) -> Effort:
+def _effort(options: Options, data: Prepared, trainer: Trainer, cores: int) -> AuditSize:
     """Choose what is trained; of a training of the user's own two are timed first, on a half of the rows each."""
     if isinstance(trainer.training, Network):
-        return choose_effort(data, options.budget_minutes, cores)
+        return choose_size(data, options.budget_minutes, cores)
     used = sample(data, MOST_ROWS)
     rows = trainer.training.rows(trainer.folder, data, used, data.labels[used])
     study = trainer.training.study("first", rows, seeds=2, axes={"corruption": [0.0]}, question="", keep=True)
     seconds = trial_table(trainer.run(study), study)["train_seconds"].min()
-    return choose_own_effort(len(used), float(seconds), options.budget_minutes, cores)
+    return choose_own_size(len(used), float(seconds), options.budget_minutes, cores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class _Job:
     options: Options
     table: Table
     data: Prepared
-    effort: Effort
+    effort: AuditSize
     used: Ints
     notices: tuple[Notice, ...]
     trainer: Trainer
@@ -256,7 +258,7 @@ def _costs(table: Table) -> Floats | None:
     return None if table.cost is None else table.cost.to_numpy(dtype=float)
 
 
-def _sampled(data: Prepared, used: Ints, effort: Effort) -> list[Notice]:
+def _sampled(data: Prepared, used: Ints, effort: AuditSize) -> list[Notice]:
     if len(used) == len(data.labels):
         return []
     values = {"rows": len(data.labels), "used": len(used), "points": round(100 * effort.row_precision, 1)}

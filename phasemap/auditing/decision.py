@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
-from phasemap.auditing.learning import DRAWS, LearningCurve
 from phasemap.auditing.memorization import Answers, decompose
 from phasemap.auditing.options import Prices
 from phasemap.auditing.preparing import Prepared
-from phasemap.auditing.response import Response
+from phasemap.auditing.response import DRAWS, LearningCurve, Response
 from phasemap.auditing.suspects import WRONG_FROM
 
 ACTIONS = ("nothing", "regularize", "clean_suspects", "clean_random", "collect")
@@ -24,7 +23,7 @@ RATIOS = (0.3, 1.0, 3.0, 10.0, 30.0)  # cost of a new row / cost of a review
 UNCLEAR = "not_enough_evidence"
 DEFAULT_SHARE = 0.1  # of the rows, reviewed once: the budget where none is given
 LEAST_VISIBILITY = 0.4
-LEVEL = 0.9  # of the interval that must exclude zero
+CONFIDENCE = 0.9  # of the interval that must exclude zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -129,9 +128,9 @@ def decide(
 def _verdict(valued: Mapping[str, Floats], net: Mapping[str, Floats]) -> str:
     """Take the first action that the other half confirms; else nothing, if it is known that nothing can be gained."""
     for action, value in valued.items():
-        if np.quantile(value, 1 - LEVEL) > 0:
+        if np.quantile(value, 1 - CONFIDENCE) > 0:
             return action
-    highest = max(float(np.quantile(value, LEVEL)) for action, value in net.items() if action != "nothing")
+    highest = max(float(np.quantile(value, CONFIDENCE)) for action, value in net.items() if action != "nothing")
     return "nothing" if not valued and highest <= 0 else UNCLEAR
 
 
@@ -190,7 +189,7 @@ def _flips(
         for times in BUDGETS:
             net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in actions}
             best = max(actions, key=lambda action: net[action].mean())
-            clear = best == "nothing" or bool(np.quantile(net[best], 1 - LEVEL) > 0)
+            clear = best == "nothing" or bool(np.quantile(net[best], 1 - CONFIDENCE) > 0)
             cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": clear})
     return cells
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 DRAWS = 1000
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ def of_rounds(values: ArrayLike) -> Estimate:
     error = float(stats.sem(found)) if len(found) > 1 else math.nan
     if not error > 0:
         return Estimate(value=mean, low=mean if error == 0 else math.nan, high=mean if error == 0 else math.nan)
-    low, high = stats.t.interval(LEVEL, len(found) - 1, loc=mean, scale=error)
+    low, high = stats.t.interval(CONFIDENCE, len(found) - 1, loc=mean, scale=error)
     return Estimate(value=mean, low=float(low), high=float(high))
 
 
@@ -59,7 +59,7 @@ def of_draws(value: float, draws: ArrayLike) -> Estimate:
     found = found[np.isfinite(found)]
     if not len(found):
         return Estimate(value=value, low=math.nan, high=math.nan)
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)))
 
 
@@ -74,5 +74,5 @@ def share(hits: int, n: int) -> Estimate:
     if not n:
         return Estimate(value=math.nan, low=0.0, high=1.0)
     found = stats.binomtest(hits, n)
-    interval = found.proportion_ci(LEVEL, method="exact")
+    interval = found.proportion_ci(CONFIDENCE, method="exact")
     return Estimate(value=hits / n, low=float(interval.low), high=float(interval.high))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,18 @@ import pandas as pd
 
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
-from phasemap.auditing.decision import UNCLEAR, Decision
+from phasemap.auditing.decision import GAP, UNCLEAR, Decision
 from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
-from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.memorization import ENOUGH_TRAININGS
 from phasemap.auditing.noise import write_sheet
 from phasemap.auditing.options import Options
 from phasemap.auditing.page import page_html
-from phasemap.auditing.predictions import Told
+from phasemap.auditing.predictions import PredictionFindings
 from phasemap.auditing.reading import read_table
-from phasemap.auditing.response import AS_IT_IS
+from phasemap.auditing.response import AS_IT_IS, LearningCurve
 from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
+from phasemap.results.encoding import json_text, plain
 from phasemap.results.folder import write_text
 
 SCHEMA = 1
@@ -70,8 +68,8 @@ def content_of(found: Findings) -> dict[str, Any]:
     }
     document["headlines"] = _headlines(found, cautious)
     document["stages"] = _stages(found)
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    content: dict[str, Any] = plain(document)
+    return content
 
 
 def _network(found: Findings) -> dict[str, Any]:
@@ -172,7 +170,7 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     parts, decision = found.decomposition, found.decision
     rate = found.noise.point.value if found.noise.point is not None else cautious
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
-    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
+    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
     harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     done = [action for action in decision.net if action != "nothing"]
     best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
@@ -223,19 +221,6 @@ def _stages(found: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _plain(value: Any) -> Any:
-    """Turn numpy's numbers, NaN and infinity into what JSON has."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 SUSPECTS, SCORES, RESPONSE, LEARNING, CONTENT, PAGE, SHEET = (
     "suspects.csv", "scores.csv", "corruption_response.csv", "learning_curve.csv", "audit.json", "audit.html",
     "verify_sheet.csv",
@@ -252,7 +237,7 @@ def write_findings(found: Findings) -> dict[str, Any]:
     _csv(folder / LEARNING, found.learning.trials)
     if options.verify_sheet is not None:
         write_sheet(folder / SHEET, found.suspects, options.verify_sheet)
-    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
     write_text(folder / PAGE, page_html(content, options.language, _rows(found, content)))
     return content
 
@@ -260,16 +245,11 @@ def write_findings(found: Findings) -> dict[str, Any]:
 UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
 
 
-def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
+def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Return what audit.json holds of an audit of predictions alone."""
-    found, parts = told.rounds, told.decomposition
+    found = told.rounds
     sizes = np.bincount(found.labels, minlength=len(found.classes))
     expected, cautious = (min(float(p.mean()), told.noise.bound) for p in (told.probability, told.cautious))
-    score = dict(zip(found.rows, told.scores.score, strict=True))
-    top = [{**row, "memorization": score[row["row"]]} for row in told.suspects.head(TOP_ROWS).to_dict(orient="records")]
-    rate = told.noise.point or Estimate(value=cautious, low=0.0, high=told.noise.bound)
-    memorizes = "memorizing" if parts.gap.low > 0.03 else "hardly_memorizing" if parts.gap.high <= 0.03 else "maybe"
-    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
@@ -284,7 +264,7 @@ def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
         },
         "notices": [],
         "memorization": {
-            **{name: getattr(parts, name).as_json() for name in type(parts).__slots__},
+            **{name: getattr(told.decomposition, name).as_json() for name in type(told.decomposition).__slots__},
             "trainings": len(found.trained),
             "largest_standard_error": _largest(told.scores.error),
             "claims_about_single_rows": len(found.trained) >= ENOUGH_TRAININGS,
@@ -295,55 +275,68 @@ def content_of_rounds(told: Told, options: Options) -> dict[str, Any]:
             "wrong": int((told.probability >= WRONG_FROM).sum()),
             "expected_wrong_share": expected,
             "cautious_wrong_share": cautious,
-            "top": top,
+            "top": _top_of_rounds(told),
         },
         "noise_rate": told.noise.as_json(),
         "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
-        "calibration": {
-            "expected_error": told.calibration.as_json(),
-            "confidence": told.confidence,
-            "accuracy": told.accuracy,
-        },
+        "calibration": {"expected_error": told.calibration.as_json(), **_sureness(told)},
         "cannot_tell": list(UNKNOWN),
-        "headlines": [
-            {
-                "question": "memorizing",
-                "estimate": parts.gap.as_json(),
-                "sentence": memorizes,
-                "harmful_share": harmful,
-            },
-            {
-                "question": "wrong_share",
-                "estimate": rate.as_json(),
-                "sentence": "wrong_share" if told.noise.point is None else "wrong_share_declared",
-                "bound": told.noise.bound,
-                "rate": rate.value,
-                "unit": "percent",
-            },
-            {
-                "question": "calibrated",
-                "estimate": told.calibration.as_json(),
-                "sentence": "calibrated",
-                "confidence": told.confidence,
-                "accuracy": told.accuracy,
-            },
-        ],
+        "headlines": _headlines_of_rounds(told, cautious),
     }
-    plain: dict[str, Any] = _plain(document)
-    return plain
+    content: dict[str, Any] = plain(document)
+    return content
+
+
+def _top_of_rounds(told: PredictionFindings) -> list[dict[str, Any]]:
+    score = dict(zip(told.rounds.rows, told.scores.score, strict=True))
+    rows = told.suspects.head(TOP_ROWS).to_dict(orient="records")
+    return [{**row, "memorization": score[row["row"]]} for row in rows]
+
+
+def _sureness(told: PredictionFindings) -> dict[str, float]:
+    return {"confidence": told.confidence, "accuracy": told.accuracy}
+
+
+def _headlines_of_rounds(told: PredictionFindings, cautious: float) -> list[dict[str, Any]]:
+    """Answer the three questions of the first screen."""
+    parts, noise = told.decomposition, told.noise
+    rate = noise.point or Estimate(value=cautious, low=0.0, high=noise.bound)
+    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
+    return [
+        {
+            "question": "memorizing",
+            "estimate": parts.gap.as_json(),
+            "sentence": memorizes,
+            "harmful_share": parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0,
+        },
+        {
+            "question": "wrong_share",
+            "estimate": rate.as_json(),
+            "sentence": "wrong_share" if noise.point is None else "wrong_share_declared",
+            "bound": noise.bound,
+            "rate": rate.value,
+            "unit": "percent",
+        },
+        {
+            "question": "calibrated",
+            "estimate": told.calibration.as_json(),
+            "sentence": "calibrated",
+            **_sureness(told),
+        },
+    ]
 
 
 def _largest(errors: Floats) -> float:
     return float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan
 
 
-def write_rounds(told: Told, options: Options) -> dict[str, Any]:
+def write_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Write what predictions alone tell into the audit's folder and return what audit.json holds."""
     folder, content = options.output, content_of_rounds(told, options)
     _csv(folder / SUSPECTS, told.suspects)
     columns = {"row": told.rounds.rows, "memorization": told.scores.score, "standard_error": told.scores.error}
     _csv(folder / SCORES, pd.DataFrame(columns))
-    write_text(folder / CONTENT, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
     write_text(folder / PAGE, page_html(content, options.language, {}))
     return content
 

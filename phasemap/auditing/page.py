@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.auditing.charts import (
-    in_points,
-    line_chart,
-    line_of,
-    money,
-    percent,
-    phase_cell,
-    stacked_bar,
-    table_of,
-    with_interval,
-)
-from phasemap.auditing.messages import texts
+from markupsafe import Markup
+
+from phasemap.auditing.charts import in_points, line_chart, line_of, money, percent, stacked_bar, with_interval
+from phasemap.auditing.options import texts
 from phasemap.auditing.response import AS_IT_IS
-from phasemap.phases.marks import MARKS
+from phasemap.figures.page import digest_of, read_asset, render
+from phasemap.phases.marks import MARKS, Mark
 from phasemap.phases.strokes import STROKES
 
+HERE = Path(__file__).parent
 BLUE, GREEN, RED = "#0072b2", "#009e73", "#d55e00"
 Content = Mapping[str, Any]
+Part = tuple[str, Any]
+"""What kind of part it is, and its content, as the template draws it."""
+Section = tuple[str, tuple[Part, ...]]
 
 
 def page_html(content: Content, language: str, rows: Mapping[int, str]) -> str:
     """Return the page of what audit.json holds; ``rows`` are contents of rows to show, none unless asked for."""
     page = _Page(content, language, rows)
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8").strip()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = read_asset(HERE / "page.css")
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; style-src-attr 'unsafe-inline'; "
+        f"default-src 'none'; style-src '{digest_of(style)}'; style-src-attr 'unsafe-inline'; "
         "base-uri 'none'; form-action 'none'"
     )
-    title = html.escape(
-        page.say("title", name=Path(content["options"]["data"] or content["options"]["predictions"]).name)
-    )
-    return (
-        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{style}</style></head>\n<body><main><h1>{title}</h1>\n{page.body()}"
-        "</main></body></html>\n"
-    )
+    data = Path(content["options"]["data"] or content["options"]["predictions"]).name
+    values = {"language": language, "policy": policy, "style": Markup(style), "title": page.say("title", name=data)}
+    return render(HERE / "page.html", **values, **page.parts())
 
 
 def summary(content: Content, language: str) -> str:
@@ -65,7 +51,7 @@ class _Page:
     """Writes the parts of one page in one language."""
 
     def __init__(self, content: Content, language: str, rows: Mapping[int, str]) -> None:
-        self.content, self.language, self.rows = content, language, rows
+        self.found, self.language, self.rows = content, language, rows
         found = texts(language)
         self.texts, self.actions = found["page"], found["actions"]
         self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
@@ -73,39 +59,40 @@ class _Page:
     def say(self, code: str, **values: Any) -> str:
         return self.texts[code].format(**values)
 
-    def body(self) -> str:
-        first = [self._lead(), self._headlines(), self._notices()]
-        evidence = f"<h2>{self.say('evidence')}</h2>"
+    def parts(self) -> dict[str, Any]:
+        first = [self._notices(), self._unknown()]
+        methods: tuple[Callable[[], Section | None], ...]
         if self.alone:
-            parts = [self._unknown(), evidence, self._decomposition(), self._suspects(), self._noise(),
-                     self._exposure(), self._calibration()]  # fmt: skip
+            methods = (self._decomposition, self._suspects, self._noise, self._exposure, self._calibration)
         else:
-            parts = [evidence, self._decomposition(), self._suspects(), self._self_check(), self._noise(),
-                     self._response(), self._learning(), self._exposure(), self._model(), self._decision(),
-                     self._stages()]  # fmt: skip
-        return "\n".join(filter(None, [*first, *parts, self._foot()]))
+            methods = (
+                *(self._decomposition, self._suspects, self._self_check, self._noise, self._response),
+                *(self._learning, self._exposure, self._model, self._decision, self._stages),
+            )
+        return {
+            "lead": self._lead(),
+            "cards": [self._card(headline) for headline in self.found["headlines"]],
+            "first": list(filter(None, first)),
+            "evidence": self.say("evidence"),
+            "sections": [section for method in methods if (section := method())],
+            "foot": self.say("made_with_rows" if self.rows else "made", version=self.found["phasemap"]),
+        }
 
     # the first screen
 
     def _lead(self) -> str:
-        data, network = self.content["data"], self.content["network"]
+        data, network = self.found["data"], self.found["network"]
         if self.alone:
-            values = {**data, "classes": len(data["classes"])}
-            return f'<p class="lead">{html.escape(self.say("lead_predictions", **values))}</p>'
+            return self.say("lead_predictions", **{**data, "classes": len(data["classes"])})
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
         text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
-        speaks = self.say(f"speaks_{network['kind']}", name=network.get("name"), width=network.get("width"))
-        return f'<p class="lead">{html.escape(f"{text} {speaks}")}</p>'
+        code = f"speaks_{network['kind']}"
+        return f"{text} {self.say(code, name=network.get('name'), width=network.get('width'))}"
 
-    def _headlines(self) -> str:
-        cards = []
-        for headline in self.content["headlines"]:
-            number, interval = self.number(headline["estimate"], headline.get("unit", "points"))
-            cards.append(
-                f'<section class="card"><h2>{self.say(headline["question"])}</h2><p class="number">{number}</p>'
-                f'<p class="interval">{interval}</p><p>{html.escape(self.sentence(headline))}</p></section>'
-            )
-        return f'<div class="cards">{"".join(cards)}</div>'
+    def _card(self, headline: Mapping[str, Any]) -> dict[str, str]:
+        number, interval = self.number(headline["estimate"], headline.get("unit", "points"))
+        question, sentence = self.say(headline["question"]), self.sentence(headline)
+        return {"question": question, "number": number, "interval": interval, "sentence": sentence}
 
     def number(self, estimate: Mapping[str, float | None], unit: str) -> tuple[str, str]:
         """Return a difference of accuracies in points, or a share in percent, and its interval."""
@@ -118,7 +105,7 @@ class _Page:
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
         shares = {name: percent(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
-        response = self.content.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
+        response = self.found.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
         values = {
             **shares,
             "harmful": percent(headline.get("harmful_share")),
@@ -133,21 +120,21 @@ class _Page:
 
     # the evidence
 
-    def _notices(self) -> str:
-        if not self.content["notices"]:
-            return ""
+    def _notices(self) -> Section | None:
+        if not self.found["notices"]:
+            return None
         templates = texts(self.language)["notices"]
-        items = "".join(f"<li>{html.escape(templates[n['code']].format(**n))}</li>" for n in self.content["notices"])
-        return self._section("noticed", f"<ul>{items}</ul>")
+        items = [templates[n["code"]].format(**n) for n in self.found["notices"]]
+        return self._section("noticed", ("list", items))
 
-    def _section(self, code: str, content: str, **values: Any) -> str:
-        return f"<section><h3>{html.escape(self.say(code, **values))}</h3>{content}</section>"
+    def _section(self, code: str, *parts: Part, **values: Any) -> Section:
+        return self.say(code, **values), parts
 
-    def _text(self, code: str, **values: Any) -> str:
-        return f"<p>{html.escape(self.say(code, **values))}</p>"
+    def _text(self, code: str, **values: Any) -> Part:
+        return "text", self.say(code, **values)
 
-    def _decomposition(self) -> str:
-        found = self.content["memorization"]
+    def _decomposition(self) -> Section:
+        found = self.found["memorization"]
         parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
         bar = stacked_bar([(self.say(name), colour, 100 * found[name]["value"]) for name, colour in parts])
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
@@ -158,10 +145,11 @@ class _Page:
             trainings=found["trainings"],
             allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
         )
-        return self._section("decomposition", self._text("decomposition_text") + bar + table_of([], rows) + single)
+        table: Part = ("table", ((), rows))
+        return self._section("decomposition", self._text("decomposition_text"), ("bar", bar), table, single)
 
-    def _suspects(self) -> str:
-        found = self.content["suspects"]
+    def _suspects(self) -> Section:
+        found = self.found["suspects"]
         shares = {name: percent(found[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
         text = self._text(f"suspects_text{self.alone}", wrong=found["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
@@ -172,23 +160,23 @@ class _Page:
             cells += [self.say(row["kind"]), score]
             rows.append([*cells, self.rows[row["row"]]] if self.rows else cells)
         heads = [self.say(name) for name in ([*names, "content"] if self.rows else names)]
-        return self._section("suspects", text + table_of(heads, rows))
+        return self._section("suspects", text, ("table", (heads, rows)))
 
-    def _self_check(self) -> str:
-        check = self.content["self_check"]
+    def _self_check(self) -> Section:
+        check = self.found["self_check"]
         values = {"planted": check["planted"], "auc": with_interval(check["auc"], 1, 3)}
         code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
         return self._section("self_check", self._text(code, **values, found=with_interval(check["found"]) + " %"))
 
-    def _noise(self) -> str:
-        noise = self.content["noise_rate"]
+    def _noise(self) -> Section:
+        noise = self.found["noise_rate"]
         point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
         bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
         code = f"basis_{noise['basis']}{self.alone if noise['point'] is None else ''}"
-        return self._section("noise_rate", bound + self._text(code, point=point))
+        return self._section("noise_rate", bound, self._text(code, point=point))
 
-    def _response(self) -> str:
-        found = self.content["corruption_response"]
+    def _response(self) -> Section:
+        found = self.found["corruption_response"]
         lines = []
         for name in ("test_accuracy", "memorized_accuracy", "recovered_accuracy"):
             cells = [cell for cell in found["curve"] if cell[name]["value"] is not None]
@@ -211,29 +199,23 @@ class _Page:
         heading = self.say(
             "map" if regularizer else "map_own", regularizer=regularizer, level=percent(found["generalized_from"])
         )
-        title = f"<h4>{html.escape(heading)}</h4>"
-        return self._section("response", text + chart + advice + title + self._map(found))
+        return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(found))
 
-    def _map(self, found: Content) -> str:
+    def _map(self, found: Content) -> Part:
         name = found["regularizer"] or AS_IT_IS
         rates = sorted({cell["corruption"] for cell in found["map"]})
         levels = sorted({cell[name] for cell in found["map"]}, reverse=True)
         cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
         rows = []
         for level in levels:
-            marks = "".join(phase_cell(cells[rate, level]) for rate in rates)
             head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
-            rows.append(f"<tr><th scope='row'>{head}</th>{marks}</tr>")
-        heads = "".join(f"<th scope='col'>{100 * rate:.0f} %</th>" for rate in rates)
+            rows.append((head, [_phase_cell(cells[rate, level]) for rate in rates]))
         used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
-        legend = "".join(
-            f'<li><span class="key" style="--c:{mark.colour}"></span>{mark.letter} {mark.title}</li>'
-            for mark in map(MARKS.__getitem__, used)
-        )
-        return f'<table class="map"><tr><td></td>{heads}</tr>{"".join(rows)}</table><ul class="legend">{legend}</ul>'
+        legend = [(mark.colour, f"{mark.letter} {mark.title}") for mark in map(MARKS.__getitem__, used)]
+        return "map", ([f"{100 * rate:.0f} %" for rate in rates], rows, legend)
 
-    def _learning(self) -> str:
-        found = self.content["learning_curve"]
+    def _learning(self) -> Section:
+        found = self.found["learning_curve"]
         lines = []
         for label, colour, style, part in (
             ("measured", BLUE, "solid", "points"),
@@ -243,27 +225,28 @@ class _Page:
             values = [point["accuracy"] for point in found[part]]
             lines.append(line_of(self.say(label), colour, style, sizes, values, band=part == "next"))
         chart = line_chart(lines, x_label=self.say("rows_axis"), y_label=self.say("accuracy_axis"), log_x=True)
-        return self._section("learning", self._text("learning_text") + chart)
+        return self._section("learning", self._text("learning_text"), ("chart", chart))
 
-    def _exposure(self) -> str:
-        rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
-        code = "exposure_threshold" if self.content["exposure"].get("attack") == "threshold" else "exposure_text"
+    def _exposure(self) -> Section:
+        rate = self.found["exposure"]["true_positive_rate_at_1_percent"]
+        code = "exposure_threshold" if self.found["exposure"].get("attack") == "threshold" else "exposure_text"
         return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
 
-    def _calibration(self) -> str:
-        found = self.content["calibration"]
+    def _calibration(self) -> Section:
+        found = self.found["calibration"]
         shares = {name: percent(found[name]) for name in ("confidence", "accuracy")}
         text = self._text("calibration_text", error=with_interval(found["expected_error"]), **shares)
         return self._section("calibration", text)
 
-    def _unknown(self) -> str:
-        items = "".join(f"<li>{html.escape(self.say(f'unknown_{code}'))}</li>" for code in self.content["cannot_tell"])
-        return self._section("unknown", f"<ul>{items}</ul>")
+    def _unknown(self) -> Section | None:
+        if not self.alone:
+            return None
+        return self._section("unknown", ("list", [self.say(f"unknown_{code}") for code in self.found["cannot_tell"]]))
 
-    def _model(self) -> str:
-        model = self.content["model"]
+    def _model(self) -> Section | None:
+        model = self.found["model"]
         if model is None:
-            return ""
+            return None
         verdict = self.say(f"verdict_{model['verdict']}", expected=percent(model["expected_wrong"]))
         values = {
             "trained": percent(model["trained_accuracy"]),
@@ -272,12 +255,10 @@ class _Page:
             "fitted": percent(model["fitted_suspects"]),
             "repeated": percent(model["repeated_suspects"]),
         }
-        return self._section(
-            "model", f"<p><strong>{html.escape(verdict)}</strong></p>" + self._text("model_text", **values)
-        )
+        return self._section("model", ("strong", verdict), self._text("model_text", **values))
 
-    def _decision(self) -> str:
-        found = self.content["decision"]
+    def _decision(self) -> Section:
+        found = self.found["decision"]
         prices = {
             name: f"{value:,g}" for name, value in found["prices"].items() if name != "spend" and value is not None
         }
@@ -287,22 +268,22 @@ class _Page:
             (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
             for name, row in found["actions"].items()
         ]
-        table = table_of([self.say("action"), self.say("gain"), self.say("net")], rows)
+        table: Part = ("table", ([self.say("action"), self.say("gain"), self.say("net")], rows))
         ratios = list(dict.fromkeys(cell["ratio"] for cell in found["map"]))
         budgets = list(dict.fromkeys(cell["budget"] for cell in found["map"]))
         cells = {(cell["budget"], cell["ratio"]): cell for cell in found["map"]}
         flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
-        flip = table_of([self.say("ratio"), *(money(budget) for budget in budgets)], flips)
-        body = self._text("decision_text", **prices) + table + self._text("flip") + flip
-        return self._section("decision", body, spend=money(found["spend"]))
+        flip: Part = ("table", ([self.say("ratio"), *(money(budget) for budget in budgets)], flips))
+        text = self._text("decision_text", **prices)
+        return self._section("decision", text, table, self._text("flip"), flip, spend=money(found["spend"]))
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]
         return name if cell["clear"] else f"({name})"
 
-    def _stages(self) -> str:
+    def _stages(self) -> Section:
         items = []
-        for stage in self.content["stages"]:
+        for stage in self.found["stages"]:
             values = {name: value for name, value in stage.items() if name not in ("stage", "passed")}
             code = f"stage_{stage['stage']}"
             if "passed" in stage:
@@ -312,9 +293,11 @@ class _Page:
             for name in ("break_even", "expected"):
                 values[name] = percent(values.get(name))
             values["spend"] = money(values.get("spend"))
-            items.append(f"<li>{html.escape(self.say(code, **values))}</li>")
-        return self._section("stages", f"<ol>{''.join(items)}</ol>")
+            items.append(self.say(code, **values))
+        return self._section("stages", ("steps", items))
 
-    def _foot(self) -> str:
-        code = "made_with_rows" if self.rows else "made"
-        return f"<footer>{html.escape(self.say(code, version=self.content['phasemap']))}</footer>"
+
+def _phase_cell(cell: Mapping[str, Any]) -> tuple[Mark, str]:
+    """Return what a cell of the phase map shows: its mark and its held-out accuracy."""
+    accuracy = "" if cell["test_accuracy"] is None else f"{100 * cell['test_accuracy']:.0f}"
+    return MARKS.get(cell["subphase"] or "missing", MARKS["missing"]), accuracy

@@ -40,7 +40,7 @@ class Rounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Told:
+class PredictionFindings:
     """What answers tell without features."""
 
     rounds: Rounds
@@ -173,7 +173,7 @@ def _probabilities(path: Path, frame: pd.DataFrame, classes: Sequence[str]) -> n
     return chances
 
 
-def tell(found: Rounds, *, declared: bool = False) -> Told:
+def tell(found: Rounds, *, declared: bool = False) -> PredictionFindings:
     """Tell what answers can without features; with ``declared`` clear rows are as often labelled wrongly as others."""
     logs = np.log(np.clip(found.probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)).astype(np.float32)
     answers = collect(found.labels, len(found.classes), zip(found.trained, logs, strict=True))
@@ -193,7 +193,7 @@ def tell(found: Rounds, *, declared: bool = False) -> Told:
     table = suspects.suspect_table(evidence, probability, memorized.score[judged], labels, found.classes)
     sure, right = found.probabilities.max(axis=2)[~found.trained], answers.right[~found.trained]
     exposed, how = attack(answers)
-    return Told(
+    return PredictionFindings(
         rounds=found,
         judged=judged,
         both=both,

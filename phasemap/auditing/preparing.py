@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.auditing.messages import Notice
+from phasemap.auditing.options import Notice
 from phasemap.auditing.reading import Table
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from phasemap.cli.shared import EXIT_FAILED, common, print_result
 
 if TYPE_CHECKING:
     from phasemap.api import Run
-    from phasemap.diagram.claim_links import Link
     from phasemap.diagram.claims import ClaimResult
 
 VERDICTS = ("holds", "fails", "undecided")
@@ -72,9 +70,9 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     study, executions = found.study, read_provenance(found.folder)
     told = [name for name in SCALE if name in study.declared] or list(study.declared)
     values = {name: [value for _, value in values_of(study, name)] for name in told}
-    trained = [execution for execution in executions if execution.get("n_trained")]
+    trained = [execution for execution in executions if execution.trained]
     return {
-        "run": portable_path(found.place),  # the document is kept with papers and pages
+        "run": portable_path(found.location),  # the document is kept with papers and pages
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,
@@ -84,44 +82,16 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
         "n_seeds": len(study.seeds),
         "n_trials": count_trials(study),
         "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
-        "core_hours": round(sum(execution["core_hours"] for execution in executions), 6),
-        "execution": (trained or executions)[-1] if executions else None,  # the last that trained
+        "core_hours": round(sum(execution.core_hours for execution in executions), 6),
+        "execution": (trained or executions)[-1].content if executions else None,  # the last that trained
         "counts": _counts(results),
         "claims": [_claim(result) for result in results],
     }
 
 
 def _claim(result: ClaimResult) -> dict[str, Any]:
-    return {
-        "claim": result.text,
-        "verdict": result.verdict,
-        "left": _finite(result.left),
-        "right": _finite(result.right),
-        "difference": _finite(result.difference),
-        "interval": _interval(result.interval),
-        "n_seeds": result.n_seeds,
-        "n_trials": result.n_trials,
-        "n_expected": result.n_expected,
-        "reason": result.reason,
-        "links": [_link(link) for link in result.links],
-    }
-
-
-def _link(link: Link) -> dict[str, Any]:
-    return {
-        "left": _finite(link.left),
-        "comparison": link.comparison,
-        "right": _finite(link.right),
-        "difference": _finite(link.difference),
-        "interval": _interval(link.interval),
-        "verdict": link.verdict,
-    }
-
-
-def _interval(interval: tuple[float, float] | None) -> list[float | None] | None:
-    return None if interval is None else [_finite(end) for end in interval]
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity: a step time that is not reached is null, and the reason says so."""
-    return value if value is not None and math.isfinite(value) else None
+    """Return a claim's result; a number that is not known is null, and the reason says why."""
+    names = ("verdict", "left", "right", "difference", "interval", "n_seeds", "n_trials", "n_expected", "reason")
+    of_links = ("left", "comparison", "right", "difference", "interval", "verdict")
+    links = [{name: getattr(link, name) for name in of_links} for link in result.links]
+    return {"claim": result.text, **{name: getattr(result, name) for name in names}, "links": links}

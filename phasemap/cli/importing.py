@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from phasemap.cli.shared import common, counts, grid_of, print_result, words
+from phasemap.cli.shared import common, grid_of, print_result, words
 
 
 @click.command("import")
@@ -54,6 +54,7 @@ def import_command(
 
     The source is only read. Importing again adds what is new and changes nothing else.
     """
+    from phasemap.study.errors import visible
     from phasemap.sweeps.columns import Wanted
     from phasemap.sweeps.importing import import_sweep
     from phasemap.sweeps.sources import Further
@@ -71,28 +72,28 @@ def import_command(
     further = Further(study=study, settings=_names(settings), curves=curves)
     run, done = import_sweep(source, wanted, further)
     for text in done.told:
-        click.echo(text, err=True)
+        click.echo(visible(text), err=True)
     content = {
-        "run": run.place,
+        "run": run.location,
         "n_trials": done.n_trials,
         "n_new": done.n_new,
         "n_changed": done.n_changed,
         "statuses": dict(done.statuses),
         "skipped": dict(done.skipped),
         "told": list(done.told),
-        "phase_counts": counts(run, "phase"),
+        "phase_counts": run.counts("phase"),
     }
     changed = f", {done.n_changed} changed" if done.n_changed else ""
     skipped = f"; skipped: {skipped_words(done.skipped)}" if done.skipped else ""
     labels = f"; {words(content['phase_counts'])}" if content["phase_counts"] else ""
     text = (
         f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
-        f"tables and diagram.png: {run.place}"
+        f"tables and diagram.png: {run.location}"
     )
     if program is not None:
-        storage_of, _, name = run.place.rstrip("/").rpartition("/")
-        text += f"\nto go on: phasemap run {run.place}/study.yaml" + (f" --storage {storage_of}" if name else "")
-    print_result(content, text, as_json=as_json)
+        storage_of, _, name = run.location.rstrip("/").rpartition("/")
+        text += f"\nto go on: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
+    print_result(content, visible(text, keep="\n"), as_json=as_json)
 
 
 def _names(text: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import complete_run
-from phasemap.cli.shared import common, counts, print_result, set_option, summary, words
+from phasemap.cli.shared import common, print_result, set_option, summary, words
 
 if TYPE_CHECKING:
     from phasemap.running.jobs import Job, JobServer
@@ -165,26 +165,10 @@ def _last_line(log: str) -> str:
 
 def _run_content(run: str, storage: str | None) -> dict[str, Any]:
     from phasemap.api import open_run
-    from phasemap.results.lock import holder_of
-    from phasemap.results.provenance import read_provenance
-    from phasemap.study.trials import count_trials
 
-    found = open_run(run, storage)
-    holder, executions = holder_of(found.folder), read_provenance(found.folder)
-    last = executions[-1]["outcome"] if executions else None
-    return {
-        "name": found.study.name,
-        "run": found.place,
-        "state": f"at work (process {holder.pid} on {holder.host})"
-        if holder
-        else "lost"
-        if last == "running"
-        else last,
-        "n_trials": count_trials(found.study),
-        "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
-        "phase_counts": counts(found, "phase"),
-        "at_step": found.study.phases.at_step,
-    }
+    status = open_run(run, storage).status
+    names = ("name", "run", "state", "n_trials", "n_done", "phase_counts", "at_step")
+    return {name: getattr(status, name) for name in names}
 
 
 @click.command()
@@ -232,5 +216,5 @@ def cancel(run: str, storage: str | None, as_json: bool, address: str | None) ->
 
         found = open_run(run, storage)
         pid = interrupt_holder(found.folder)
-        content, text = {"run": found.place, "pid": pid}, f"{found.study.name}: process {pid} was interrupted"
+        content, text = {"run": found.location, "pid": pid}, f"{found.study.name}: process {pid} was interrupted"
     print_result(content, text, as_json=as_json)

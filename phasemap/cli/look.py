@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, complete_run
-from phasemap.cli.shared import common, counts, grid_of, print_result, search_words, words
+from phasemap.cli.shared import common, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
@@ -28,23 +27,21 @@ def list_command(storage: str | None, as_json: bool) -> None:
     """List the runs of a storage."""
     from phasemap.api import Run
     from phasemap.results.folder import check_storage, list_runs
-    from phasemap.results.provenance import read_provenance
     from phasemap.study.errors import UserError
-    from phasemap.study.trials import count_trials
 
     check_storage(storage)
     rows = []
     for folder in list_runs(storage):
-        row: dict[str, Any] = {"name": folder.name, "run": folder.place}
+        row: dict[str, Any] = {"name": folder.name, "run": folder.location}
         try:
-            found, executions = Run(folder), read_provenance(folder)
+            status = Run(folder).status
             row |= {
-                "n_trials": count_trials(found.study),
-                "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
-                "phase_counts": counts(found, "phase"),
-                "at_step": found.study.phases.at_step,
-                "last_outcome": executions[-1]["outcome"] if executions else None,
-                "last_started": executions[-1]["started"] if executions else None,
+                "n_trials": status.n_trials,
+                "n_done": status.n_done,
+                "phase_counts": status.phase_counts,
+                "at_step": status.at_step,
+                "last_outcome": status.last.outcome,
+                "last_started": status.last.started,
             }
         except UserError as error:  # one bad folder must not hide the others
             row["error"] = str(error)
@@ -67,6 +64,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
     from phasemap.api import open_run
     from phasemap.phases.labelling import rules_differ
+    from phasemap.results.encoding import records
     from phasemap.study.trials import count_trials
 
     found = open_run(run, storage)
@@ -74,11 +72,11 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     bad = trials[trials["status"].isin(["failed", "diverged"])]
     differ = rules_differ(trials)
     content = {
-        "run": found.place,
+        "run": found.location,
         "n_trials": count_trials(found.study),
         "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
-        "phase_counts": counts(found, "phase"),
-        "subphase_counts": counts(found, "subphase"),
+        "phase_counts": found.counts("phase"),
+        "subphase_counts": found.counts("subphase"),
         "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
         "n_measured_points": int((points["n_seeds"] > 0).sum()),
@@ -89,8 +87,8 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
         "unlabelled": _reasons(trials),
         "at_step": found.study.phases.at_step,
         "last_record": None if trials["horizon"].isna().all() else int(trials["horizon"].max()),
-        "unfinished": _records(bad[["trial_id", "status", "error"]]),
-        "slowest": _records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
+        "unfinished": records(bad[["trial_id", "status", "error"]]),
+        "slowest": records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
     }
     if as_json:
         print_result(content, "", as_json=True)
@@ -154,16 +152,14 @@ def _at_step(content: Mapping[str, Any]) -> str:
 
 def _slow(trials: Any, axes: Sequence[str]) -> Any:
     """Return the trials that took many times what others of their size took, the slowest first."""
+    from phasemap.results.encoding import records
+
     like = [name for name in axes if name not in SAME_COST]
     seconds = trials["train_seconds"]
     groups = [trials[name].astype(str) for name in like] or [trials["status"].isna()]
     usual = seconds.groupby(groups).transform("median")
     slow = trials.assign(usual=usual)[(seconds > SLOW_TIMES * usual) & (seconds > usual + SLOW_SECONDS)]
-    return _records(slow.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds", "usual"]])
-
-
-def _records(frame: Any) -> Any:
-    return json.loads(frame.to_json(orient="records"))
+    return records(slow.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds", "usual"]])
 
 
 def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from phasemap.cli.shared import EXIT_FAILED, common, counts, duration, print_result, search_words, set_option, summary
+from phasemap.cli.shared import EXIT_FAILED, common, duration, print_result, search_words, set_option, summary
 
 if TYPE_CHECKING:
     from phasemap.api import Run
@@ -135,12 +135,12 @@ def _tell_outcome(study: Study, done: Run, outcome: Outcome, *, as_json: bool) -
     if outcome.mixture:
         click.echo(outcome.mixture, err=True)
     content = {
-        "run": done.place,
+        "run": done.location,
         "n_trials": outcome.n_trials,
         "n_trained": outcome.n_trained,
         "n_reused": outcome.n_reused,
         "failures": list(outcome.failures),
-        "phase_counts": counts(done, "phase"),
+        "phase_counts": done.counts("phase"),
     }
     if study.search.kind != "grid":
         content |= {"expected_wrong": done.expected_wrong, "map": search_words(done)}
@@ -159,10 +159,10 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     calibration = plan.calibration() if plan.program else Calibration()
     seconds = plan.core_seconds(calibration)
     core_time = f"time {UNKNOWN}" if math.isnan(seconds) else f"about {duration(seconds)} of one core"
-    if plan.room and plan.packs:
+    if plan.card_share and plan.packs:
         hours = estimate(plan, study.resources, os.cpu_count() or 1, Calibration())["gpu_hours"]
-        source = "" if plan.room.measured(plan.packs) else ", by assumed rates: see phasemap plan"
-        core_time = f"about {duration(3600 * hours)} of {plan.room.card}{source}"
+        source = "" if plan.card_share.measured(plan.packs) else ", by assumed rates: see phasemap plan"
+        core_time = f"about {duration(3600 * hours)} of {plan.card_share.card}{source}"
     if study.record:
         core_time += ", and what record takes: see phasemap plan"
     if plan.adaptive:
@@ -198,7 +198,7 @@ def plan(
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
-    from phasemap.running.cards import room_for_plan
+    from phasemap.running.cards import card_share_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
@@ -207,7 +207,8 @@ def plan(
     if measure:
         _measure(loaded, folder)
     changes = check_folder(loaded, folder)
-    made = make_plan(loaded, folder, changes=changes, room=room_for_plan(loaded, folder, gpu_memory)).measured()
+    share = card_share_for_plan(loaded, folder, gpu_memory)
+    made = make_plan(loaded, folder, changes=changes, card_share=share).measured()
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
     n_grid = count_trials(loaded)
     known = {name: None if math.isnan(value) else value for name, value in cost.items()}
@@ -222,8 +223,8 @@ def plan(
         "changes": made.changes,
         **known,
     }
-    if made.room:
-        content |= {"card": str(made.room.card), "measured": made.room.measured(made.packs)}
+    if made.card_share:
+        content |= {"card": str(made.card_share.card), "measured": made.card_share.measured(made.packs)}
     most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
@@ -265,11 +266,11 @@ def _measure(study: Study, folder: RunFolder) -> None:
 
 def _on_cards(made: Plan, cost: Mapping[str, float]) -> str:
     """Say what a plan takes of GPUs, and what that rests on."""
-    if made.room is None or not made.packs:
+    if made.card_share is None or not made.packs:
         return ""
-    source = "measured" if made.room.measured(made.packs) else "by assumed rates: not measured on such a GPU"
+    source = "measured" if made.card_share.measured(made.packs) else "by assumed rates: not measured on such a GPU"
     return (
-        f"\non {made.room.card}: {cost['gpu_hours']:.3g} GPU-hours, "
+        f"\non {made.card_share.card}: {cost['gpu_hours']:.3g} GPU-hours, "
         f"{cost['gpu_memory_bytes'] / 1e9:.3g} GB of its memory ({source})"
     )
 

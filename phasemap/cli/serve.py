@@ -9,7 +9,7 @@ import click
 
 from phasemap.cli.shared import guarded
 
-NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdangerous", "prometheus_client", "jinja2")
+NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdangerous", "prometheus_client")
 
 
 @click.command()

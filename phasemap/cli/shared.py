@@ -66,7 +66,9 @@ def guarded(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _fail(message: str, code: int, *, as_json: bool) -> None:
-    click.echo(f"phasemap: {message}", err=True)
+    from phasemap.study.errors import visible
+
+    click.echo("phasemap: " + visible(message, keep="\n\t"), err=True)
     if as_json:
         click.echo(json.dumps({"error": message, "exit_code": code}))
     sys.exit(code)
@@ -90,11 +92,6 @@ def grid_of(text: str | None) -> dict[str, str]:
             raise UserError(f"--grid {part} is not allowed; allowed: AXIS=N or AXIS=N:log, with commas between")
         found[name.strip()] = asked.strip()
     return found
-
-
-def counts(run: Run, column: str) -> dict[str, int]:
-    """Count a run's trials by a label."""
-    return {str(name): int(n) for name, n in run.trials[column].dropna().value_counts().items()}
 
 
 def words(counts: Any) -> str:
@@ -128,4 +125,6 @@ def duration(seconds: float) -> str:
 
 def print_result(content: Any, text: str, *, as_json: bool) -> None:
     """Print a command's result: the one JSON document, or text."""
-    click.echo(json.dumps(content) if as_json else text)
+    from phasemap.results.encoding import json_text
+
+    click.echo(json_text(content) if as_json else text)

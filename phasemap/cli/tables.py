@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from phasemap.cli.complete import complete_run
-from phasemap.cli.shared import common, counts, print_result, words
+from phasemap.cli.shared import common, print_result, words
 
 
 @click.command()
@@ -27,11 +27,11 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
     changed = int((after.fillna("") != before.reindex(after.index).fillna("")).sum())
     now = done.study.phases
     content = {
-        "run": done.place,
+        "run": done.location,
         "rule": now.rule,
         "at_step": now.at_step,
         "n_changed": changed,
-        "phase_counts": counts(done, "phase"),
+        "phase_counts": done.counts("phase"),
     }
     after_words = words(content["phase_counts"])
     print_result(

@@ -18,7 +18,7 @@ from phasemap.diagram.seeds import SeedMaps, resamples
 from phasemap.phases.built_in import WINS_COLUMN
 
 FEWEST_SEEDS = 3
-LEVEL = 0.9
+CONFIDENCE = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class RowCrossings:
     """The crossings of a frontier along the rows of one panel, in positions: c of them."""
 
     row: NDArray[np.int64]  # (c,)
-    place: Floats  # (c,) in the map of all seeds
+    crossing: Floats  # (c,) in the map of all seeds
     resampled: Floats  # (R, c) the nearest crossing in each map of resampled seeds; an edge where it left the map
     probability: Floats  # (R,)
     n_seeds: int
@@ -67,18 +67,18 @@ def row_crossings(
     z, level = surface(frontier, {name: values[:, rows] for name, values in merged.items()}, x, y)
     found = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
     row, gap = np.nonzero(np.isfinite(found[0]))
-    place = found[0, row, gap]
+    crossing = found[0, row, gap]
     columns = [
         _nearest(found[1:, r], p, _edge(z[1:, r], level, z[0, r, g] > level, x.edges))
-        for r, g, p in zip(row, gap, place, strict=True)
+        for r, g, p in zip(row, gap, crossing, strict=True)
     ]
     resampled = np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
-    return RowCrossings(row=row, place=place, resampled=resampled, probability=probability, n_seeds=maps.n_seeds)
+    return RowCrossings(row=row, crossing=crossing, resampled=resampled, probability=probability, n_seeds=maps.n_seeds)
 
 
-def _nearest(found: Floats, place: float, otherwise: Floats) -> Floats:
-    """Return the crossing (R,) among found (R, nx - 1) that is nearest to a place."""
-    distance = np.where(np.isfinite(found), np.abs(found - place), np.inf)
+def _nearest(found: Floats, crossing: float, otherwise: Floats) -> Floats:
+    """Return the crossing (R,) among found (R, nx - 1) that is nearest to another one."""
+    distance = np.where(np.isfinite(found), np.abs(found - crossing), np.inf)
     best = distance.argmin(axis=1)
     rows = np.arange(len(found))
     return np.where(np.isfinite(distance[rows, best]), found[rows, best], otherwise)
@@ -99,7 +99,7 @@ class Band:
     kind: str  # the frontier's name
     along: Literal["x", "y"]  # the axis on which the crossings lie; rows stand on the other
     row: NDArray[np.int64]
-    place: Floats
+    crossing: Floats
     low: Floats
     high: Floats
 
@@ -119,15 +119,15 @@ def row_band(
 
     half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
     first, last = axis.edges[[0, -1]]
-    low, high = np.maximum(found.place - half, first), np.minimum(found.place + half, last)
-    return Band(kind=frontier.name, along=along, row=found.row, place=found.place, low=low, high=high)
+    low, high = np.maximum(found.crossing - half, first), np.minimum(found.crossing + half, last)
+    return Band(kind=frontier.name, along=along, row=found.row, crossing=found.crossing, low=low, high=high)
 
 
 def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
     """Return a band in values of the axes: the row's value, the crossing, low and high; one row a crossing."""
     axis, other = (diagram.x, diagram.y) if band.along == "x" else (diagram.y, diagram.x)
     columns = {} if diagram.strip else {other.axis.name: [other.values[row] for row in band.row]}
-    ends = {"crossing": band.place, "low": band.low, "high": band.high}
+    ends = {"crossing": band.crossing, "low": band.low, "high": band.high}
     return pd.DataFrame({**columns, **{name: axis.to_values(place) for name, place in ends.items()}})
 
 
@@ -149,12 +149,12 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
     z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
     found = crossings_along(axis, z, threshold)
     row, gap = np.nonzero(np.isfinite(found[0]))
-    place, ends = found[0, row, gap], np.empty((2, len(row)))
+    crossing, ends = found[0, row, gap], np.empty((2, len(row)))
     for number, (r, g) in enumerate(zip(row, gap, strict=True)):
         edge = _edge(z[1:, r], threshold, z[0, r, g] > threshold, axis.edges)
-        ends[:, number] = _nearest(found[1:, r], place[number], edge)
-    low, high = np.minimum(ends.min(axis=0), place), np.maximum(ends.max(axis=0), place)
-    return Band(kind=frontier.name, along=along, row=row, place=place, low=low, high=high)
+        ends[:, number] = _nearest(found[1:, r], crossing[number], edge)
+    low, high = np.minimum(ends.min(axis=0), crossing), np.maximum(ends.max(axis=0), crossing)
+    return Band(kind=frontier.name, along=along, row=row, crossing=crossing, low=low, high=high)
 
 
 ROWS_BETWEEN = 6  # places between two rows at which a ribbon's smooth sides are drawn
@@ -166,7 +166,7 @@ def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
     Rows at which the frontier is not drawn are left out. Values of a categorical axis have a box each.
     """
     other = diagram.y if band.along == "x" else diagram.x
-    places = np.stack([band.place, other.positions[band.row]], axis=1)
+    places = np.stack([band.crossing, other.positions[band.row]], axis=1)
     places = places if band.along == "x" else places[:, ::-1]
     kept = drawn_at(diagram.named(band.kind), diagram.panels[panel].grid, diagram.x, diagram.y, places)
     found = []
@@ -194,7 +194,7 @@ def _chains(band: Band, kept: NDArray[np.bool_], *, joined: bool) -> list[list[i
     for row in dict.fromkeys(band.row.tolist()):
         here = np.flatnonzero((band.row == row) & kept)
         ends = [chain for chain in chains if joined and band.row[chain[-1]] == row - 1]
-        apart = np.abs(band.place[here][:, None] - band.place[[chain[-1] for chain in ends]][None])
+        apart = np.abs(band.crossing[here][:, None] - band.crossing[[chain[-1] for chain in ends]][None])
         for number, crossing in enumerate(here.tolist()):
             nearest = int(apart[number].argmin()) if ends else 0
             if ends and apart[:, nearest].argmin() == number:
@@ -214,11 +214,13 @@ def _smooth(at: Floats, side: Floats, places: Floats) -> Floats:
 def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
     """Return the bands to draw in each panel: over seeds, from FEWEST_SEEDS on; of a search, over what it inferred."""
     if diagram.study.search.kind != "grid":
-        return _wider(diagram, lambda panel, frontier, along: inferred_band(diagram, panel, frontier, along, LEVEL))
+        return _wider(
+            diagram, lambda panel, frontier, along: inferred_band(diagram, panel, frontier, along, CONFIDENCE)
+        )
     maps = SeedMaps.of(diagram.study, trials)
     if maps.n_seeds < FEWEST_SEEDS:
         return ((),) * len(diagram.panels)
-    return _wider(diagram, lambda panel, frontier, along: row_band(maps, diagram, panel, frontier, along, LEVEL))
+    return _wider(diagram, lambda panel, frontier, along: row_band(maps, diagram, panel, frontier, along, CONFIDENCE))
 
 
 def _wider(

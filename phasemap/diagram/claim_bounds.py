@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from phasemap.diagram.claim_terms import Grid, value_of
+from phasemap.diagram.claim_terms import ExpectedTrials, value_of
 from phasemap.phases.built_in import column_kinds, phase_named
 from phasemap.study.claims import Area, Correlation, Expression, Frontier, Share, Statistic
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
@@ -14,7 +14,7 @@ from phasemap.study.spec import PhaseRule, Study
 ANY = (-math.inf, math.inf)
 
 
-def step_of(grid: Grid, expression: Expression, seed: int) -> float:
+def step_of(grid: ExpectedTrials, expression: Expression, seed: int) -> float:
     """Return the coarsest step in which an expression moves at one seed, to first order; 0 where it has no steps.
 
     An area or a share over n trials is one of 0, 1/n, ..., 1.

@@ -25,16 +25,17 @@ class Link:
     comparison: str
     right: float
     difference: float  # left - right
-    interval: tuple[float, float] | None  # two-sided 95 % interval of the difference; None with one seed
+    # of the difference: two-sided 95 % interval over the seeds, None with one; over a search's map its least and most
+    interval: tuple[float, float] | None
     verdict: Verdict
     coarse_step: float = 0.0  # in which a share moves, where that alone leaves the comparison undecided
 
 
 def link_words(link: Link, n_seeds: int) -> str:
-    """Write a comparison for people, as ``left 0.41 > right 0.02`` only where it holds."""
+    """Write a comparison for people, as ``left 0.41 > right 0.02`` only where it holds; ``n_seeds`` is 0 over a map."""
     between = f" {link.comparison} " if link.verdict == "holds" else ", "
     interval = f" [{link.interval[0]:.4g}, {link.interval[1]:.4g}]" if link.interval else ""
-    seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
+    seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}" if n_seeds else "the map"
     return (
         f"left {link.left:.4g}{between}right {link.right:.4g}, difference {link.difference:.4g}{interval} over {seeds}"
     )
@@ -85,6 +86,19 @@ def compare_sides(left: Floats, comparison: str, right: Floats, possible: Possib
         interval=interval and (rounded(interval[0]), rounded(interval[1])),
         verdict=verdicts[0],
         coarse_step=possible.step if verdicts[0] == "undecided" != verdicts[1] else 0.0,
+    )
+
+
+def compare_ranges(left: tuple[float, float, float], comparison: str, right: tuple[float, float, float]) -> Link:
+    """Compare two sides by what each is (value, least, most)."""
+    low, high = left[1] - right[2], left[2] - right[1]
+    return Link(
+        left=rounded(left[0]),
+        comparison=comparison,
+        right=rounded(right[0]),
+        difference=rounded(left[0] - right[0]),
+        interval=(rounded(low), rounded(high)),
+        verdict=_verdict(comparison, low, high),
     )
 
 

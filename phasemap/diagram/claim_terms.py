@@ -48,7 +48,7 @@ class Unknown(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class ExpectedTrials:
     """Every trial that the study expects, in its order: the row of the table, or the status ``missing``."""
 
     study: Study
@@ -84,7 +84,7 @@ class Grid:
         return self.rows[self.chosen(term) & self.ok & self.defined(term) & at_seed]
 
 
-def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid:
+def expected_trials(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> ExpectedTrials:
     """Lay a table of trials out over the trials that the study expects.
 
     Step times that are not reached are later than the horizon: infinite, or with ``soon`` just after it.
@@ -96,10 +96,10 @@ def make_grid(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> Grid
     times = tuple(name for name, _ in rule_of(study.phases).times)
     for name in times:
         rows[name] = rows[name].astype(float).fillna(late)
-    return Grid(study=study, trials=trials, rows=rows, times=times)
+    return ExpectedTrials(study=study, trials=trials, rows=rows, times=times)
 
 
-def value_of(grid: Grid, expression: Expression, seed: int) -> float:
+def value_of(grid: ExpectedTrials, expression: Expression, seed: int) -> float:
     """Compute an expression on the trials of one seed; Unknown where it has no value."""
     if isinstance(expression, Number):
         return expression.value
@@ -144,7 +144,7 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
     return float(STATISTICS[term.name](values))
 
 
-def _crossing(grid: Grid, term: Frontier, seed: int) -> float:
+def _crossing(grid: ExpectedTrials, term: Frontier, seed: int) -> float:
     """Return where a seed's frontier crosses the axis, drawn or not; the median of several crossings."""
     if grid.study.scattered:
         raise Unknown(f"{term} needs points on a grid; those of {grid.study.name} lie on none")

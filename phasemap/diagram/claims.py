@@ -12,7 +12,8 @@ import pandas as pd
 
 from phasemap.diagram.claim_bounds import range_of, step_of
 from phasemap.diagram.claim_links import Link, Possible, Verdict, compare_sides, link_words
-from phasemap.diagram.claim_terms import Booleans, Grid, Unknown, make_grid, value_of
+from phasemap.diagram.claim_terms import Booleans, ExpectedTrials, Unknown, expected_trials, value_of
+from phasemap.diagram.map_claims import SearchedMap
 from phasemap.study.claims import Claim
 from phasemap.study.spec import Study
 
@@ -24,7 +25,7 @@ class ClaimResult:
     text: str
     verdict: Verdict
     links: tuple[Link, ...]
-    n_seeds: int  # that the numbers are computed over
+    n_seeds: int  # that the numbers are computed over; 0 over the map of a search
     n_trials: int  # of the chosen trials that ended ``ok``
     n_expected: int  # trials that the claim chooses
     reason: str  # why it is undecided, and what the numbers leave out
@@ -72,15 +73,41 @@ def _reasons(result: ClaimResult) -> str:
     return "<br>".join(escape(text) for text in (*words, result.reason) if text)
 
 
-def check_claims(study: Study, trials: pd.DataFrame, claims: Sequence[Claim]) -> ClaimResults:
-    """Test claims on a table of trials, seed by seed."""
+def check_claims(
+    study: Study, trials: pd.DataFrame, claims: Sequence[Claim], searched: SearchedMap | None = None
+) -> ClaimResults:
+    """Test claims on a table of trials, seed by seed; over the map of a search, where that can tell."""
     if not claims:
         return ClaimResults()
-    grid, soon = make_grid(study, trials), make_grid(study, trials, soon=True)
-    return ClaimResults(_check(grid, soon, claim) for claim in claims)
+    grid, soon = expected_trials(study, trials), expected_trials(study, trials, soon=True)
+    return ClaimResults(
+        _check_over_map(grid, searched, claim)
+        if searched is not None and searched.tells(claim)
+        else _check(grid, soon, claim)
+        for claim in claims
+    )
 
 
-def _check(grid: Grid, soon: Grid, claim: Claim) -> ClaimResult:
+def _check_over_map(grid: ExpectedTrials, searched: SearchedMap, claim: Claim) -> ClaimResult:
+    """Test one claim on the map that a search completed."""
+    chosen = functools.reduce(np.logical_or, [grid.chosen(term) for term in claim.terms])
+    links: tuple[Link, ...] = ()
+    try:
+        links, reason = searched.links(claim), searched.note
+    except Unknown as unknown:
+        reason = str(unknown)
+    return ClaimResult(
+        text=claim.text,
+        verdict=_together(links),
+        links=links,
+        n_seeds=0,
+        n_trials=int((chosen & grid.ok).sum()),
+        n_expected=int(chosen.sum()),
+        reason=reason,
+    )
+
+
+def _check(grid: ExpectedTrials, soon: ExpectedTrials, claim: Claim) -> ClaimResult:
     """Test one claim with step times that are not reached as infinite; ``soon`` has them just after the horizon."""
     masks = [grid.chosen(term) for term in claim.terms]
     chosen = functools.reduce(np.logical_or, masks)
@@ -116,7 +143,7 @@ def _together(links: Sequence[Link]) -> Verdict:
     return "holds" if verdicts == {"holds"} else "undecided"
 
 
-def _left_out(grid: Grid, chosen: Booleans) -> list[str]:
+def _left_out(grid: ExpectedTrials, chosen: Booleans) -> list[str]:
     """Say which of the chosen trials have no results, and why."""
     counts = grid.rows.loc[chosen & ~grid.ok, "status"].value_counts()
     if counts.empty:
@@ -125,7 +152,7 @@ def _left_out(grid: Grid, chosen: Booleans) -> list[str]:
     return [f"{chosen.sum() - counts.sum()} of {chosen.sum()} trials are there ({words})"]
 
 
-def _seeds(grid: Grid, masks: Sequence[Booleans]) -> list[int]:
+def _seeds(grid: ExpectedTrials, masks: Sequence[Booleans]) -> list[int]:
     """Return the seeds of which every term has at least half of its trials."""
     for mask in masks:
         if 2 * (mask & grid.ok).sum() < mask.sum():
@@ -139,7 +166,7 @@ def _seeds(grid: Grid, masks: Sequence[Booleans]) -> list[int]:
     return found
 
 
-def _undefined(grid: Grid, claim: Claim) -> list[str]:
+def _undefined(grid: ExpectedTrials, claim: Claim) -> list[str]:
     """Say where a quantity is undefined (e.g. memorized_accuracy where nothing is corrupted)."""
     notes = []
     for term in claim.terms:
@@ -152,7 +179,7 @@ def _undefined(grid: Grid, claim: Claim) -> list[str]:
     return notes
 
 
-def _not_reached(grid: Grid, claim: Claim) -> list[str]:
+def _not_reached(grid: ExpectedTrials, claim: Claim) -> list[str]:
     """Say how many of the step times that a claim looks at are censored."""
     notes = []
     for term in claim.terms:
@@ -169,7 +196,7 @@ def _too_coarse(links: Sequence[Link], n_seeds: int) -> list[str]:
     return [f"undecided at {n_seeds} seeds, because a share moves in steps of {max(steps):.3g}"] if steps else []
 
 
-def _links(grid: Grid, claim: Claim, seeds: Sequence[int]) -> tuple[Link, ...]:
+def _links(grid: ExpectedTrials, claim: Claim, seeds: Sequence[int]) -> tuple[Link, ...]:
     values = np.asarray([[value_of(grid, side, seed) for side in claim.sides] for seed in seeds])  # (S, sides)
     steps = [max(step_of(grid, side, seed) for seed in seeds) for side in claim.sides]
     ranges = [range_of(grid.study, side) for side in claim.sides]

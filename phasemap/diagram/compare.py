@@ -22,7 +22,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 SAME_LABELS = "every point has the same labels in both runs"
 DIVERGED = "diverged"
 LEVELS = ("phase", "subphase")
@@ -95,7 +95,7 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     points = _point_table(aligned, outcome_a, outcome_b, both, counts)
     same = sameness(aligned, both)
     verdict, reason, p_seeds, p_map = _decide_labels(points, same) if same.whole else _decide(points, *counts)
-    points["beyond_noise"] = (points["adjusted"] < LEVEL) if verdict == "changed" else False
+    points["beyond_noise"] = (points["adjusted"] < SIGNIFICANCE) if verdict == "changed" else False
     diagram_a = _diagram(a)
     shifts = frontier_shifts(aligned, diagram_a)
     return Comparison(
@@ -210,11 +210,11 @@ def _decide(
         n = int(points["changed"].sum())
         text = f"{n} points have another label, but with one seed a side nothing can be told beyond noise"
         return ("undecided", text, None, None) if n else ("equal", "every point has the same label", None, None)
-    beyond = int((points["adjusted"] < LEVEL).sum())
+    beyond = int((points["adjusted"] < SIGNIFICANCE).sum())
     words = f"whole seeds permuted between the runs: {_p(p_seeds)}; labels permuted within each point: {_p(p_map)}"
-    if beyond or max(p_seeds, p_map) < LEVEL:
+    if beyond or max(p_seeds, p_map) < SIGNIFICANCE:
         return "changed", f"{words}; {_single_points(beyond, points)}", p_seeds, p_map
-    return "equal within noise", f"{words}; a change has both below {LEVEL:g}", p_seeds, p_map
+    return "equal within noise", f"{words}; a change has both below {SIGNIFICANCE:g}", p_seeds, p_map
 
 
 def _p(value: float) -> str:
@@ -223,7 +223,8 @@ def _p(value: float) -> str:
 
 def _single_points(beyond: int, points: pd.DataFrame) -> str:
     if beyond:
-        return f"{beyond} single points changed beyond noise (Fisher's exact test, false discovery rate {LEVEL:.0%})"
+        test = f"Fisher's exact test, false discovery rate {SIGNIFICANCE:.0%}"
+        return f"{beyond} single points changed beyond noise ({test})"
     least = points["p_value"].min()
     return f"no single point can be told by these seeds (smallest exact p-value {least:.2g}), the map as a whole can"
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from phasemap.results.encoding import records
 
 if TYPE_CHECKING:
     from phasemap.diagram.compare import Comparison
@@ -32,12 +31,8 @@ def comparison_content(found: Comparison) -> dict[str, Any]:
             }
             for level, t in found.transitions.items()
         },
-        "changed_points": _records(found.points[found.points["changed"]]),
-        "shifts": _records(found.shifts),
+        "changed_points": records(found.points[found.points["changed"]]),
+        "shifts": records(found.shifts),
         "shifts_paired_over_seeds": list(found.paired_seeds),
         "shifts_are": found.shift_words,
     }
-
-
-def _records(frame: pd.DataFrame) -> Any:
-    return json.loads(frame.to_json(orient="records"))

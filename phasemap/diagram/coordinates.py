@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from phasemap.study.axes import Axis, Scale
 
 Floats = NDArray[np.float64]
+LONGEST_TEXT = 40  # of a value that is a text, where it is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,12 @@ class Coordinates:
 
 
 def show_value(value: Any) -> str:
-    """Write an axis value for a tick or a title: a file by its name, a matrix by its size."""
+    """Write an axis value for a tick or a title: a file by its name, a matrix by its size, a long text cut."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        return Path(value).name if Path(value).is_absolute() else value
+        name = Path(value).name if Path(value).is_absolute() else value
+        return name if len(name) <= LONGEST_TEXT else f"{name[: LONGEST_TEXT - 3]}..."
     if isinstance(value, Sequence) and value and isinstance(value[0], Sequence):
         return f"{len(value)} x {len(value[0])} matrix"
     return str(list(value)) if isinstance(value, Sequence) else str(value)

@@ -22,7 +22,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
-LEVEL = 0.9
+CONFIDENCE = 0.9
 TEN_TO_NINETY = 2 * np.log(9)  # a logistic curve takes so many of its scales from 10 % to 90 %
 UNITS = {"linear": "difference", "log": "factor", "ordinal": "cells"}
 
@@ -143,7 +143,7 @@ def _fit(shown: Floats, along: Coordinates, event: str) -> Critical:
         fits = np.asarray([_logistic(x, *np.split(one, 2)) for one in different])[which]  # (R, 2)
         fits[:, 1] = np.abs(fits[:, 1])
         variance = probability @ (fits - probability @ fits) ** 2
-        half = stdtrit(n - 1, (1 + LEVEL) / 2) * np.sqrt(variance * n / (n - 1))
+        half = stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance * n / (n - 1))
         half = np.maximum(half, _resolution(x, hits.sum(axis=0), counts.sum(axis=0)))
     places = along.to_values(np.clip([location, location - half[0], location + half[0]], x[0], x[-1]))
     widths = TEN_TO_NINETY * np.maximum(np.asarray([0, -half[1], half[1]]) + abs(scale), 0.0)

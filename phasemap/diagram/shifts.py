@@ -103,10 +103,10 @@ def _shift_rows(
         there = np.flatnonzero(b.row == a.row[i])
         if not len(there):
             continue
-        j = there[np.abs(b.place[there] - a.place[i]).argmin()]
+        j = there[np.abs(b.crossing[there] - a.crossing[i]).argmin()]
         half = _student(a, i, b, j) if paired else _welch(error_a[i], a.n_seeds, error_b[j], b.n_seeds)
-        shift = b.place[j] - a.place[i]
-        ends = axis.to_values(np.asarray([a.place[i], b.place[j]]))
+        shift = b.crossing[j] - a.crossing[i]
+        ends = axis.to_values(np.asarray([a.crossing[i], b.crossing[j]]))
         row: dict[str, Any] = {other.axis.name: other.values[a.row[i]]} if other else {}
         rows.append({"kind": kind, **row, "a": ends[0], "b": ends[1], **_in_values(axis.axis.scale, shift, half)})
     return pd.DataFrame(rows)

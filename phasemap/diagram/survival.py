@@ -13,7 +13,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 
 
 def survival(study: Study, trials: pd.DataFrame, event: str | None = None, by: str | None = None) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def _curve(rows: pd.DataFrame, event: str) -> pd.DataFrame:
     found = ecdf(CensoredData(uncensored=times[~late], right=horizon[late])).sf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no interval where the share is 1 or 0
-        interval = found.confidence_interval(LEVEL, method="log-log")
+        interval = found.confidence_interval(CONFIDENCE, method="log-log")
     return pd.DataFrame(
         {
             "step": found.quantiles,

@@ -20,6 +20,7 @@ Horizons = tuple[int, int]
 """The first and the last step at which a figure's trials were labelled."""
 
 SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
+SCHEDULES = ("weight_decay_schedule", "learning_rate_schedule")
 OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
 ROBUST = "the share of other thresholds, windows, horizons and seeds that keep a point's label"
 
@@ -57,6 +58,9 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
         default = name in OFTEN_OFF and settings.get(name) in (0, "symmetric")
         if name in settings and (name in fixed or not default):
             text.append(_in_words(name, show_value(settings[name])))
+    changing = [name for name in SCHEDULES if settings.get(name) is not None]
+    text += [f"{readable(name)} {settings[name]}" for name in changing]
+    shown |= set(changing)
     return text + [f"{readable(name)} {show_value(value)}" for name, value in fixed.items() if name not in shown]
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -141,7 +141,7 @@ LABEL_COLUMNS = ("subphase", "n_seeds", "n_failed", "n_diverged", "inferred")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frames:
+class ChartTables:
     """A run's tables; ``neurons`` holds only what was recorded, and may be empty."""
 
     study: Study
@@ -159,7 +159,7 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class PanelPoint:
     """One point: the values that vary in the figure, its label, and its trials that ended ``ok``."""
 
     held: Mapping[str, Any]
@@ -187,7 +187,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
+class PanelGrid:
     """The values that are held in each panel, row by row."""
 
     places: tuple[Mapping[str, Any], ...]
@@ -211,7 +211,7 @@ def outer_axes(layout: Layout, *, with_x: bool = True) -> list[Axis]:
     return [*layout.facets, *filter(None, [layout.y, layout.x if with_x else None])]
 
 
-def grid_of(axes: Sequence[Axis], columns: int | None = None) -> Grid:
+def grid_of(axes: Sequence[Axis], columns: int | None = None) -> PanelGrid:
     """Return one place a combination of axis values: the last axis's to the right, the one before it up.
 
     With ``columns`` every place fills a whole row of so many panels. What would not fit into MOST_PANELS is left out.
@@ -231,26 +231,26 @@ def grid_of(axes: Sequence[Axis], columns: int | None = None) -> Grid:
     names = [axis.name for axis in axes]
     kept = itertools.islice(itertools.product(*values), most)
     places = tuple(dict(zip(names, point, strict=True)) for point in kept)
-    return Grid(places=places, columns=columns, left_out=total - len(places))
+    return PanelGrid(places=places, columns=columns, left_out=total - len(places))
 
 
-def cells_of(frames: Frames, layout: Layout, grid: Grid) -> tuple[Cell, ...]:
+def cells_of(tables: ChartTables, layout: Layout, grid: PanelGrid) -> tuple[PanelPoint, ...]:
     """Find the trials and the label at each place."""
-    return tuple(cell_at(frames, layout, held) for held in grid.places)
+    return tuple(cell_at(tables, layout, held) for held in grid.places)
 
 
-def cell_at(frames: Frames, layout: Layout, held: Mapping[str, Any]) -> Cell:
+def cell_at(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> PanelPoint:
     """Find the trials and the label of one point."""
-    study = frames.study
+    study = tables.study
     values = {**layout.fixed, **held}
     places = [axis.values.index(values[axis.name]) for axis in study.axes]
     number = int(np.ravel_multi_index(places, [len(axis.values) for axis in study.axes]))
     ids = [trial.trial_id for trial in expand(study, [tuple(values[name] for name in study.axis_names)])]
-    found = frames.trials[frames.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
-    row = {name: frames.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
+    found = tables.trials[tables.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
+    row = {name: tables.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
     mark = str(cell_marks(Panel(facet={}, grid=row), "subphase")[0])
     ok = found[found["status"] == "ok"]
-    return Cell(
+    return PanelPoint(
         held=held,
         mark=mark,
         verdict=_verdict(mark, found),
@@ -275,11 +275,18 @@ def _verdict(mark: str, found: pd.DataFrame) -> str:
     return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
 
 
-def chart_words(frames: Frames, layout: Layout, grid: Grid, what: str, seeds: str) -> dict[str, str]:
+class ChartWords(TypedDict):
+    """The words above a chart's panels."""
+
+    title: str
+    subtitle: str
+
+
+def chart_words(tables: ChartTables, layout: Layout, grid: PanelGrid, what: str, seeds: str) -> ChartWords:
     """Return the title, with ``what`` is drawn, and what all panels share; ``seeds`` says how several are shown."""
-    n_seeds = len(frames.study.seeds)
+    n_seeds = len(tables.study.seeds)
     told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
-    title, settings = caption(frames.study, layout.fixed, "", what)
-    labels = label_words(frames.study, horizons_of(frames.trials))
+    title, settings = caption(tables.study, layout.fixed, "", what)
+    labels = label_words(tables.study, horizons_of(tables.trials))
     cut = left_out_words(len(grid.places), grid.left_out) if grid.left_out else ""
     return {"title": title, "subtitle": sentences(", ".join([*settings, told]), labels, cut)}

@@ -14,13 +14,13 @@ from phasemap.figures import PHASES
 from phasemap.figures.captions import held_words, source_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
-    Cell,
     Chart,
     ChartPanel,
+    ChartTables,
     Dots,
     Event,
-    Frames,
-    Grid,
+    PanelGrid,
+    PanelPoint,
     Series,
     cell_at,
     cells_of,
@@ -48,20 +48,20 @@ SEEDS = "mean; bands: smallest to largest"
 SEEDS_OF_CURVES = f"{SEEDS}; vertical lines: median"
 
 
-def curves_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+def curves_chart(tables: ChartTables, layout: Layout, metric: str | None = None) -> Chart:
     """Describe the accuracies over the steps, one panel a point; or one quantity, one line a value of the x axis.
 
     Where no accuracies are recorded, the losses, else all quantities, are drawn.
     """
     if metric:
-        return _metric_chart(frames, layout, metric)
+        return _metric_chart(tables, layout, metric)
     grid = grid_of(outer_axes(layout))
-    kind, _ = drawn_together(frames.study)
+    kind, _ = drawn_together(tables.study)
     return Chart(
         kind="curves",
         metric=None,
-        **chart_words(frames, layout, grid, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES),
-        panels=tuple(curves_panel(frames, cell) for cell in cells_of(frames, layout, grid)),
+        **chart_words(tables, layout, grid, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES),
+        panels=tuple(curves_panel(tables, cell) for cell in cells_of(tables, layout, grid)),
         columns=grid.columns,
     )
 
@@ -79,11 +79,11 @@ def curve_metrics(study: Study) -> tuple[str, ...]:
     return (*study.recorded.quantities, *inside)
 
 
-def norms_chart(frames: Frames, layout: Layout) -> Chart:
+def norms_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the Frobenius norms of the weights over the steps, one panel a point."""
     grid = grid_of(outer_axes(layout))
-    panels = tuple(_norms_panel(frames, cell) for cell in cells_of(frames, layout, grid))
-    words = chart_words(frames, layout, grid, "weight norms over the training", SEEDS)
+    panels = tuple(_norms_panel(tables, cell) for cell in cells_of(tables, layout, grid))
+    words = chart_words(tables, layout, grid, "weight norms over the training", SEEDS)
     if all(len(panel.series) < 2 for panel in panels):
         words["subtitle"] += " With record: [norms] each parameter has a line."
     return Chart(
@@ -95,16 +95,16 @@ def norms_chart(frames: Frames, layout: Layout) -> Chart:
     )
 
 
-def curves_panel(frames: Frames, cell: Cell) -> ChartPanel:
+def curves_panel(tables: ChartTables, cell: PanelPoint) -> ChartPanel:
     """Describe one point's accuracies, or what is drawn in their place, and step times."""
-    rows = cell.rows(frames.curves)
-    kind, names = drawn_together(frames.study)
-    looks = quantity_strokes(frames.study.recorded.quantities)
+    rows = cell.rows(tables.curves)
+    kind, names = drawn_together(tables.study)
+    looks = quantity_strokes(tables.study.recorded.quantities)
     lines = [pooled(looks[name], rows, "step", name) for name in names]
-    if len(frames.neurons):
-        lines.append(pooled(STROKES[EXTRACTED], cell.rows(_extracted(frames.neurons)), "step", EXTRACTED))
+    if len(tables.neurons):
+        lines.append(pooled(STROKES[EXTRACTED], cell.rows(_extracted(tables.neurons)), "step", EXTRACTED))
     label = "value" if kind == "number" else kind
-    return _over_steps(cell.title, label, lines, _step_times(frames, cell), kind=kind)
+    return _over_steps(cell.title, label, lines, _step_times(tables, cell), kind=kind)
 
 
 def _over_steps(
@@ -128,11 +128,11 @@ def _over_steps(
     )
 
 
-def _step_times(frames: Frames, cell: Cell) -> tuple[Event, ...]:
+def _step_times(tables: ChartTables, cell: PanelPoint) -> tuple[Event, ...]:
     """Return the median step of each event; a seed that has not reached it counts as later than all that have."""
-    rows = cell.rows(frames.trials)
+    rows = cell.rows(tables.trials)
     found = []
-    names = (name for name, _ in rule_of(frames.study.phases).times)
+    names = (name for name, _ in rule_of(tables.study.phases).times)
     for name, (letter, stroke) in time_strokes(names).items():
         median = np.median(rows[name].fillna(np.inf).to_numpy(dtype=float)) if len(rows) else np.inf
         if np.isfinite(median):
@@ -145,11 +145,11 @@ def _extracted(neurons: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns={"value": EXTRACTED})
 
 
-def _norms_panel(frames: Frames, cell: Cell) -> ChartPanel:
-    rows = cell.rows(frames.curves)
+def _norms_panel(tables: ChartTables, cell: PanelPoint) -> ChartPanel:
+    rows = cell.rows(tables.curves)
     lines = [pooled(STROKES[part], rows, "step", name) for name, part in NORM_PARTS.items()]
     if not any(lines):
-        lines = _parameter_norms(cell.rows(frames.neurons)) if len(frames.neurons) else []
+        lines = _parameter_norms(cell.rows(tables.neurons)) if len(tables.neurons) else []
     lines.append(pooled(STROKES[ALL_NORMS], rows, "step", ALL_NORMS))
     return _over_steps(cell.title, "Frobenius norm", lines)
 
@@ -164,36 +164,36 @@ def _parameter_norms(rows: pd.DataFrame) -> list[Series | None]:
     ]
 
 
-def _metric_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
+def _metric_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     """Describe one quantity: a line for each value of the x axis, panels over the other axes."""
-    source = frames.curves
+    source = tables.curves
     if metric == EXTRACTED:
-        frames.recorded("extracted")
-        source = _extracted(frames.neurons)
+        tables.recorded("extracted")
+        source = _extracted(tables.neurons)
     grid = grid_of(outer_axes(layout, with_x=False))
     panels = tuple(
         _over_steps(
             held_words(held),
             readable(metric),
-            _lines_along_x(frames, layout, held, source, metric),
-            kind=column_kinds(frames.study).get(metric, "number"),
+            _lines_along_x(tables, layout, held, source, metric),
+            kind=column_kinds(tables.study).get(metric, "number"),
         )
         for held in grid.places
     )
     return Chart(
         kind="curves",
         metric=metric,
-        **chart_words(frames, layout, grid, f"{readable(metric)} over the training", SEEDS),
+        **chart_words(tables, layout, grid, f"{readable(metric)} over the training", SEEDS),
         panels=panels,
         columns=grid.columns,
     )
 
 
-def over_axis_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
+def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     """Describe a quantity over the only axis of a map: the mean over the seeds, their range, and each of them."""
     assert layout.x is not None
     values = np.asarray(Coordinates(layout.x).values, dtype=float)
-    rows = pd.concat([cell_at(frames, layout, {layout.x.name: value}).rows(frames.trials) for value in layout.x.values])
+    rows = pd.concat([cell_at(tables, layout, {layout.x.name: value}).rows(tables.trials) for value in layout.x.values])
     line = pooled(Stroke(label="mean of the seeds", colour=OKABE_ITO[0], marker="o"), rows, layout.x.name, metric)
     known = rows.dropna(subset=metric)
     dots = Dots(
@@ -201,9 +201,9 @@ def over_axis_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
         x=known[layout.x.name].to_numpy(dtype=float),
         y=known[metric].to_numpy(dtype=float),
     )
-    kind = column_kinds(frames.study).get(metric, "number")
-    whole = Grid(places=({},), columns=1, left_out=0)
-    several = len(frames.study.seeds) > 1
+    kind = column_kinds(tables.study).get(metric, "number")
+    whole = PanelGrid(places=({},), columns=1, left_out=0)
+    several = len(tables.study.seeds) > 1
     panel = ChartPanel(
         title="",
         x_label=readable(layout.x.name),
@@ -219,15 +219,15 @@ def over_axis_chart(frames: Frames, layout: Layout, metric: str) -> Chart:
     return Chart(
         kind=PHASES,
         metric=metric,
-        **chart_words(frames, layout, whole, readable(metric), "band: smallest to largest"),
+        **chart_words(tables, layout, whole, readable(metric), "band: smallest to largest"),
         panels=(panel,),
         columns=1,
-        source=source_words(frames.study),
+        source=source_words(tables.study),
     )
 
 
 def _lines_along_x(
-    frames: Frames, layout: Layout, held: Mapping[str, Any], source: pd.DataFrame, metric: str
+    tables: ChartTables, layout: Layout, held: Mapping[str, Any], source: pd.DataFrame, metric: str
 ) -> list[Series | None]:
     """Return a line for each value of the x axis, or one line where no axis is left."""
     if layout.x is None:
@@ -238,6 +238,6 @@ def _lines_along_x(
         labels = [f"{readable(layout.x.name)} {show_value(value)}" for value in values]
     ordered = layout.x is not None and not layout.x.categorical
     return [
-        pooled(stroke, cell_at(frames, layout, place).rows(source), "step", metric)
+        pooled(stroke, cell_at(tables, layout, place).rows(source), "step", metric)
         for stroke, place in zip(strokes(labels, ordered=ordered), places, strict=True)
     ]

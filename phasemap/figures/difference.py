@@ -7,12 +7,12 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.compare import Comparison
 from phasemap.diagram.diagram import first_panels, panel_rows
 from phasemap.figures.captions import sentences, wrapped
+from phasemap.figures.page import ASSETS, render
 from phasemap.figures.panel import (
     FRAME,
     LINE_WIDTH,
@@ -161,24 +162,6 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
     return handles
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-table {{ border-collapse: collapse; margin: .5rem 0 1.5rem; }}
-th, td {{ border: 1px solid #ccc; padding: .15rem .6rem; text-align: right; font-variant-numeric: tabular-nums; }}
-img {{ max-width: 100%; }}
-</style></head><body>
-<h1>{title}</h1>
-<p>{reason}</p>
-<ul>{facts}</ul>
-<img alt="both phase diagrams and their difference" src="data:image/png;base64,{picture}">
-{tables}
-</body></html>
-"""
-
-
 def save_difference(found: Comparison, path: Path) -> None:
     """Write a comparison as html, or its picture as png, svg or pdf, by the file's ending."""
     check_format(path, (".html", *FORMATS))
@@ -204,12 +187,13 @@ def difference_page(found: Comparison) -> str:
         _table("Points with another label", changed),
         _table("Shift of the frontiers, B - A, with 95 % intervals", found.shifts, found.shift_words),
     ]
-    return PAGE.format(
-        title=escape(f"A: {found.name_a}, B: {found.name_b}: {found.verdict}"),
-        reason=escape(found.reason),
-        facts="".join(f"<li>{escape(fact)}</li>" for fact in facts),
+    return render(
+        ASSETS / "difference.html",
+        title=f"A: {found.name_a}, B: {found.name_b}: {found.verdict}",
+        reason=found.reason,
+        facts=facts,
         picture=base64.b64encode(_png(found)).decode(),
-        tables="\n".join(tables),
+        tables=tables,
     )
 
 
@@ -219,8 +203,7 @@ def _png(found: Comparison) -> bytes:
         return file.getvalue()
 
 
-def _table(title: str, frame: pd.DataFrame, note: str = "") -> str:
+def _table(title: str, frame: pd.DataFrame, note: str = "") -> tuple[str, str, Markup]:
     if frame.empty:
-        return f"<h2>{escape(title)}</h2><p>none</p>"
-    said = f"<p>{escape(note)}</p>" if note else ""
-    return f"<h2>{escape(title)}</h2>{said}{frame.to_html(border=0, float_format='{:.4g}'.format, escape=True)}"
+        return title, "", Markup("<p>none</p>")
+    return title, note, Markup(frame.to_html(border=0, float_format="{:.4g}".format, escape=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from phasemap.diagram.diagram import Layout
 from phasemap.figures import KINDS, PHASES
 from phasemap.figures.captions import source_words
-from phasemap.figures.chart import Chart, Frames
+from phasemap.figures.chart import Chart, ChartTables
 from phasemap.figures.curves import curve_metrics, curves_chart, norms_chart
 from phasemap.figures.neurons import IPR_METRICS, ipr_chart, logits_chart, neurons_chart
 from phasemap.figures.pruning import pruning_chart, pruning_metrics
@@ -57,10 +57,10 @@ def check_kind(study: Study, kind: str, metric: str | None) -> None:
         raise UserError(f"--metric {metric} is unknown to --kind {kind}; allowed: {', '.join(allowed)}")
 
 
-def make_chart(kind: str, frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+def make_chart(kind: str, tables: ChartTables, layout: Layout, metric: str | None = None) -> Chart:
     """Describe one of CHART_KINDS; UserError where the metric or the needed record is missing."""
-    check_kind(frames.study, kind, metric)
-    if not len(frames.trials):
-        raise UserError(f"nothing of {frames.study.name} has been trained yet; allowed: run it first")
+    check_kind(tables.study, kind, metric)
+    if not len(tables.trials):
+        raise UserError(f"nothing of {tables.study.name} has been trained yet; allowed: run it first")
     options = {} if CHART_KINDS[kind].metrics is None else {"metric": metric}
-    return replace(CHART_KINDS[kind].make(frames, layout, **options), source=source_words(frames.study))
+    return replace(CHART_KINDS[kind].make(tables, layout, **options), source=source_words(tables.study))

@@ -179,7 +179,7 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
     if panel.y_limits:
         ax.set_ylim(panel.y_limits)
     if panel.series and panel.x_scale == "linear" and all((series.x % 1 == 0).all() for series in panel.series):
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
     if panel.x_ticks:
         ax.xaxis.set_major_locator(FixedLocator(panel.x_ticks))
         ax.xaxis.set_minor_locator(NullLocator())

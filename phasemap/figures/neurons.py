@@ -9,14 +9,14 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Layout
 from phasemap.figures.chart import (
     NOT_RECORDED,
-    Cell,
     Chart,
     ChartPanel,
+    ChartTables,
     Dots,
     Event,
     Floats,
-    Frames,
-    Grid,
+    PanelGrid,
+    PanelPoint,
     cells_of,
     chart_words,
     common_edges,
@@ -45,34 +45,34 @@ FIRST_MEAN = Stroke(label="mean, first step", colour="#777777", style="dotted")
 LAST_MEAN = Stroke(label="mean, last step", colour="#000000", style="dashed")
 
 
-def ipr_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+def ipr_chart(tables: ChartTables, layout: Layout, metric: str | None = None) -> Chart:
     """Describe the neurons' IPR at the first and the last step, one panel a point, all seeds together.
 
     A single point has a second panel: its accuracies and mean IPR over the steps (the paper's figure 2).
     """
     column = metric or "ipr"
-    rows = frames.recorded("ipr")
+    rows = tables.recorded("ipr")
     grid = grid_of(outer_axes(layout))
-    cells = cells_of(frames, layout, grid)
+    cells = cells_of(tables, layout, grid)
     shown = pd.concat([cell.rows(rows) for cell in cells])[column].to_numpy(dtype=float)
     edges = common_edges(shown) if column == "ipr_relative" else np.linspace(0.0, 1.0, 41)
-    marks = marks_of(frames.study.phases)
+    marks = marks_of(tables.study.phases)
     panels = [_ipr_panel(cell, marks[cell.mark], cell.rows(rows), column, edges) for cell in cells]
     seeds = "their neurons together"
     if len(cells) == 1:
         seeds += f"; lines: {SEEDS_OF_CURVES}"
-        panels.append(_growth_panel(frames, cells[0], cells[0].rows(rows), column))
+        panels.append(_growth_panel(tables, cells[0], cells[0].rows(rows), column))
     return Chart(
         kind="ipr",
         metric=metric,
-        **chart_words(frames, layout, grid, f"{IPR_METRICS[column]} of the neurons", seeds),
+        **chart_words(tables, layout, grid, f"{IPR_METRICS[column]} of the neurons", seeds),
         panels=tuple(panels),
         columns=2 if len(cells) == 1 else grid.columns,
         shared=len(cells) > 1,
     )
 
 
-def _ipr_panel(cell: Cell, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
+def _ipr_panel(cell: PanelPoint, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
     """Describe the histograms of one point."""
     bars, events = [], []
     for end, label, colour, hatch, stroke in (
@@ -93,9 +93,9 @@ def _ipr_panel(cell: Cell, mark: Mark, rows: pd.DataFrame, column: str, edges: F
     )
 
 
-def _growth_panel(frames: Frames, cell: Cell, rows: pd.DataFrame, column: str) -> ChartPanel:
+def _growth_panel(tables: ChartTables, cell: PanelPoint, rows: pd.DataFrame, column: str) -> ChartPanel:
     """Describe the accuracies of a point with the mean IPR over the steps."""
-    panel = curves_panel(frames, cell)
+    panel = curves_panel(tables, cell)
     means = rows.groupby(["trial_id", "step"], as_index=False)[column].mean()
     line = pooled(STROKES[MEAN_IPR], means, "step", column)
     return ChartPanel(
@@ -114,16 +114,16 @@ QUANTITIES = {"weight": ("token", "weight"), "power": ("frequency", "share of th
 NEURON = Stroke(label="a neuron", colour="#555555", marker=".")
 
 
-def neurons_chart(frames: Frames, layout: Layout) -> Chart:
+def neurons_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the extreme neurons of one network; for several points, their gains against the IPR.
 
     UserError for several points whose networks have no norm layer, and so no gains.
     """
-    rows = frames.recorded("neurons")
+    rows = tables.recorded("neurons")
     grid = grid_of(outer_axes(layout))
-    cells = cells_of(frames, layout, grid)
+    cells = cells_of(tables, layout, grid)
     if len(cells) == 1:
-        return _one_network(frames, layout, grid, cells[0], rows)
+        return _one_network(tables, layout, grid, cells[0], rows)
     panels = tuple(_gain_panel(cell.title, cell.rows(rows)) for cell in cells)
     if not any(panel.dots for panel in panels):
         held = " ".join(f"--fix {name}={show_value(value)}" for name, value in cells[0].held.items())
@@ -134,13 +134,13 @@ def neurons_chart(frames: Frames, layout: Layout) -> Chart:
     return Chart(
         kind="neurons",
         metric=None,
-        **chart_words(frames, layout, grid, GAINS, "their neurons together"),
+        **chart_words(tables, layout, grid, GAINS, "their neurons together"),
         panels=panels,
         columns=grid.columns,
     )
 
 
-def _one_network(frames: Frames, layout: Layout, grid: Grid, cell: Cell, rows: pd.DataFrame) -> Chart:
+def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: PanelPoint, rows: pd.DataFrame) -> Chart:
     """Describe a point's first network: highest and lowest neuron, before and after, weights and spectrum."""
     seed, rows = cell.first(rows)
     ends = sorted({int(rows["step"].min()), int(rows["step"].max())})
@@ -154,7 +154,7 @@ def _one_network(frames: Frames, layout: Layout, grid: Grid, cell: Cell, rows: p
     return Chart(
         kind="neurons",
         metric=None,
-        **chart_words(frames, layout, grid, f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"),
+        **chart_words(tables, layout, grid, f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"),
         panels=(*panels, *([gains] if gains.dots else [])),
         columns=2,
         shared=False,
@@ -208,44 +208,44 @@ CORRUPTED, PREFIX = "corrupted", "example-"
 NOTHING_CORRUPTED = "nothing was corrupted"
 
 
-def logits_chart(frames: Frames, layout: Layout) -> Chart:
+def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the corrupted examples' logits, one panel a point, all seeds together.
 
     A single point also has the whole logit vectors of its first network's first examples.
     """
-    counts = frames.trials[N_CORRUPTED].dropna()
+    counts = tables.trials[N_CORRUPTED].dropna()
     if len(counts) and (counts == 0).all():
-        raise UserError(f"{frames.study.name} corrupts no label, and these are logits of wrongly labelled examples")
-    rows = frames.recorded("logits")
+        raise UserError(f"{tables.study.name} corrupts no label, and these are logits of wrongly labelled examples")
+    rows = tables.recorded("logits")
     grid = grid_of(outer_axes(layout))
-    cells = cells_of(frames, layout, grid)
+    cells = cells_of(tables, layout, grid)
     shown = pd.concat([_corrupted(cell, rows) for cell in cells])
     edges = common_edges(shown[list(LOGITS)].to_numpy(dtype=float).ravel())
-    panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, frames)) for cell in cells]
+    panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, tables)) for cell in cells]
     if len(cells) == 1:
         panels += _example_panels(cells[0], rows) if len(shown) else []
     return Chart(
         kind="logits",
         metric=None,
-        **chart_words(frames, layout, grid, OF_CORRUPTED, "their examples together"),
+        **chart_words(tables, layout, grid, OF_CORRUPTED, "their examples together"),
         panels=tuple(panels),
         columns=min(len(panels), 3) if len(cells) == 1 else grid.columns,
         shared=len(cells) > 1,
     )
 
 
-def _corrupted(cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
+def _corrupted(cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
     found = cell.rows(rows)
     return found[found["series"] == CORRUPTED]
 
 
-def _lacking(cell: Cell, frames: Frames) -> str:
+def _lacking(cell: PanelPoint, tables: ChartTables) -> str:
     """Say why a point has no logits of corrupted examples."""
-    counts = cell.rows(frames.trials)[N_CORRUPTED]
+    counts = cell.rows(tables.trials)[N_CORRUPTED]
     return NOTHING_CORRUPTED if len(counts) and (counts == 0).all() else NOT_RECORDED
 
 
-def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats, lacking: str) -> ChartPanel:
+def _logits_panel(cell: PanelPoint, rows: pd.DataFrame, edges: Floats, lacking: str) -> ChartPanel:
     bars = [
         histogram(label, colour, rows[name].to_numpy(dtype=float), edges, hatch)
         for name, (label, colour, hatch) in LOGITS.items()
@@ -259,7 +259,7 @@ def _logits_panel(cell: Cell, rows: pd.DataFrame, edges: Floats, lacking: str) -
     )
 
 
-def _example_panels(cell: Cell, rows: pd.DataFrame) -> list[ChartPanel]:
+def _example_panels(cell: PanelPoint, rows: pd.DataFrame) -> list[ChartPanel]:
     """Describe the logit vectors of the first network that has some."""
     seed, found = cell.first(rows[rows["series"] != CORRUPTED])
     return [_example_panel(found[found["series"] == series], series, seed) for series in sorted(set(found["series"]))]

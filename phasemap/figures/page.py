@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from phasemap.results.folder import write_text, written
@@ -29,31 +31,35 @@ PAGE_SCRIPTS = (
 
 def report_html(content: Mapping[str, Any]) -> str:
     """Return the page: its style and scripts are allowed by their hashes, and nothing else is."""
-    style = _asset("report.css")
-    script = "\n".join(map(_asset, (*PAGE_SCRIPTS, "start.js")))
+    style = read_asset(ASSETS / "report.css")
+    script = "\n".join(read_asset(ASSETS / name) for name in (*PAGE_SCRIPTS, "start.js"))
     policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{digest_of(script)}'; style-src '{digest_of(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    parts = {
-        "policy": policy,
-        "title": html.escape(f"{content['name']}: phase diagram"),
-        "style": style,
-        "body": body_html(),
-        "content": script_json(content),
-        "script": script,
-    }
-    before, *rest = _asset("report.html").split("{{")
-    pieces = [before]
-    for piece in rest:
-        name, _, after = piece.partition("}}")
-        pieces += [parts[name], after]
-    return "".join(pieces)
+    plain = {"policy": policy, "style": style, "content": script_json(content), "script": script}
+    title = f"{content['name']}: phase diagram"
+    return render(ASSETS / "report.html", title=title, **{k: Markup(v) for k, v in plain.items()})
 
 
-def body_html(title: str = "") -> str:
-    """Return the places that the scripts fill, for every page that shows a run; the title may be there at once."""
-    return _asset("body.html").replace('<h1 id="name"></h1>', f'<h1 id="name">{html.escape(title)}</h1>')
+def render(template: Path, **values: Any) -> str:
+    """Fill in a template of Jinja, which stands beside those that it includes; what is no ``Markup`` is escaped."""
+    return environment(template.parent).get_template(template.name).render(**values)
+
+
+@lru_cache
+def environment(folder: Path) -> Environment:
+    """Return what all pages are made with, from the templates of a folder and the parts of a run's page."""
+    found = Environment(
+        loader=FileSystemLoader([folder, ASSETS]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters["at"] = "{:.1f}".format
+    found.filters["path"] = lambda points: " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return found
 
 
 def check_page(path: Path) -> None:
@@ -76,11 +82,12 @@ def script_json(content: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8").strip()
+def read_asset(path: Path) -> str:
+    """Return a style or a script."""
+    return path.read_text(encoding="utf-8").strip()
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     """Return a text's hash as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

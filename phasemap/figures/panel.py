@@ -236,8 +236,7 @@ def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, si
         "linespacing": 0.95,
         "color": _ink([mark.colour, mark.light] if lighter else [mark.colour]),
         "zorder": NAMES,
-        # covers the borders of the cells
-        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},
+        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},  # over borders
     }
     where = placed.x / size[0], placed.y / size[1]
     ax.text(*where, placed.form.text, ha="center", va="center", transform=ax.transAxes, **look)
@@ -290,7 +289,7 @@ def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) ->
         shown = set(_without_overlap(at, widths))
     labels = [label if number in shown else "" for number, label in enumerate(spec.tick_labels)]
     kept = [number for number in range(len(at)) if number in shown or len(at) <= MOST_TICKS]
-    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept])
+    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept], parse_math=False)
     axis.set_ticks(spec.minor if len(spec.minor) and length / len(spec.minor) > 2 else [], minor=True)
 
 

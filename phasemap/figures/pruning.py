@@ -14,11 +14,11 @@ from phasemap.figures.captions import held_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
     NOT_RECORDED,
-    Cell,
     Chart,
     ChartPanel,
+    ChartTables,
     Dots,
-    Frames,
+    PanelPoint,
     Series,
     cell_at,
     cells_of,
@@ -52,27 +52,27 @@ def pruning_metrics(study: Study) -> tuple[str, ...]:
     return (*shown_quantities(study.recorded), *PRUNED_LOSSES)
 
 
-def pruning_chart(frames: Frames, layout: Layout, metric: str | None = None) -> Chart:
+def pruning_chart(tables: ChartTables, layout: Layout, metric: str | None = None) -> Chart:
     """Describe pruning at each point; over the axis ``width``, the number of neurons that are needed.
 
     UserError for Transformers, which have no hidden neurons to silence.
     """
-    _check_model(frames.study, layout)
+    _check_model(tables.study, layout)
     if layout.x is not None and layout.x.name == WIDTH and metric is None:
-        return _needed_chart(frames, layout)
-    rows = frames.recorded("pruning")
+        return _needed_chart(tables, layout)
+    rows = tables.recorded("pruning")
     grid = grid_of(outer_axes(layout), columns=len(ORDERS))
-    columns = shown_quantities(frames.study.recorded) if metric is None else (metric,)
+    columns = shown_quantities(tables.study.recorded) if metric is None else (metric,)
     panels = tuple(
-        _order_panel(cell, _with_share(frames, cell, rows), order, columns)
-        for cell in cells_of(frames, layout, grid)
+        _order_panel(cell, _with_share(tables, cell, rows), order, columns)
+        for cell in cells_of(tables, layout, grid)
         for order in ORDERS
     )
     what = readable(metric) if metric else "accuracies"
     return Chart(
         kind="pruning",
         metric=metric,
-        **chart_words(frames, layout, grid, f"{what} while neurons are pruned", SEEDS),
+        **chart_words(tables, layout, grid, f"{what} while neurons are pruned", SEEDS),
         panels=panels,
         columns=len(ORDERS),
     )
@@ -84,14 +84,14 @@ def _check_model(study: Study, layout: Layout) -> None:
         raise UserError("--kind pruning is not defined for model transformer; allowed: model mlp")
 
 
-def _with_share(frames: Frames, cell: Cell, rows: pd.DataFrame) -> pd.DataFrame:
+def _with_share(tables: ChartTables, cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
     """Add the share of its network's neurons that is pruned."""
-    widths = cell.rows(frames.trials).set_index("trial_id")[WIDTH]
+    widths = cell.rows(tables.trials).set_index("trial_id")[WIDTH]
     found = cell.rows(rows)
     return found.assign(share=found["index"] / found["trial_id"].map(widths).astype(float))
 
 
-def _order_panel(cell: Cell, rows: pd.DataFrame, order: str, columns: tuple[str, ...]) -> ChartPanel:
+def _order_panel(cell: PanelPoint, rows: pd.DataFrame, order: str, columns: tuple[str, ...]) -> ChartPanel:
     rows = rows[rows["series"] == order]
     lines = [pooled(STROKES[name], rows, "share", name, thin=order == "random") for name in columns]
     known = tuple(line for line in lines if line is not None)
@@ -107,24 +107,24 @@ def _order_panel(cell: Cell, rows: pd.DataFrame, order: str, columns: tuple[str,
     )
 
 
-def _needed_chart(frames: Frames, layout: Layout) -> Chart:
+def _needed_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the neurons needed to keep test accuracy at 0.9, over the width (the paper's figure 32)."""
-    if NEEDED not in frames.trials:
-        raise not_recorded(frames.study, "pruning")
+    if NEEDED not in tables.trials:
+        raise not_recorded(tables.study, "pruning")
     grid = grid_of(outer_axes(layout, with_x=False))
     return Chart(
         kind="pruning",
         metric=NEEDED,
-        **chart_words(frames, layout, grid, "neurons needed to keep test accuracy at 0.9 or more", SEEDS),
-        panels=tuple(_needed_panel(frames, layout, held) for held in grid.places),
+        **chart_words(tables, layout, grid, "neurons needed to keep test accuracy at 0.9 or more", SEEDS),
+        panels=tuple(_needed_panel(tables, layout, held) for held in grid.places),
         columns=grid.columns,
     )
 
 
-def _needed_panel(frames: Frames, layout: Layout, held: Mapping[str, Any]) -> ChartPanel:
+def _needed_panel(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> ChartPanel:
     assert layout.x is not None
     widths = Coordinates(layout.x).values
-    trials = pd.concat([cell_at(frames, layout, {**held, WIDTH: width}).rows(frames.trials) for width in widths])
+    trials = pd.concat([cell_at(tables, layout, {**held, WIDTH: width}).rows(tables.trials) for width in widths])
     line = pooled(NEEDED_MEAN, trials, WIDTH, NEEDED)
     known = trials.dropna(subset=NEEDED)
     bound = np.asarray(widths, dtype=float)

@@ -1,9 +1,11 @@
-"""The content of a report as plain data: everything that the page shows, small enough to be sent in one file."""
+"""The content of a report, as its page reads it; and the page of a run whose points lie on no grid."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -23,15 +25,17 @@ from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.captions import horizons_of, label_words, setting_words
 from phasemap.figures.curves import KINDS
-from phasemap.figures.page import LEVELS, NONE, ZERO, packed, scale_for, scale_of
-from phasemap.figures.report_card import study_card
-from phasemap.figures.report_curves import trial_curves, trial_rows
-from phasemap.figures.report_lines import GRID, frontier_bands, frontier_lines
+from phasemap.figures.page import ASSETS, LEVELS, NONE, ZERO, packed, render, scale_for, scale_of
+from phasemap.figures.report_parts import GRID, frontier_bands, frontier_lines, study_card, trial_curves, trial_rows
+from phasemap.figures.scatter import draw_scatter, scatter_spec
 from phasemap.figures.spec import LABEL_METRICS, NOTES, cell_marks, first_metric, frontier_looks
+from phasemap.figures.style import in_style
 from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
+from phasemap.results.folder import write_text, written
 from phasemap.results.merge import steps_in
+from phasemap.results.provenance import Execution
 from phasemap.study.axes import Axis
 from phasemap.study.conditions import Kind
 from phasemap.study.rule_file import rule_of
@@ -48,7 +52,7 @@ UNLABELLED = "unlabelled"  # the mark of a trial that ended, but whose label can
 def report_payload(
     tables: Tables,
     rows: pa.Table | None,
-    executions: Sequence[Mapping[str, Any]] = (),
+    executions: Sequence[Execution] = (),
     claims: Sequence[ClaimResult] = (),
 ) -> dict[str, Any]:
     """Return the content of a run's report, to be written as JSON.
@@ -212,3 +216,35 @@ def _quantity(rows: pd.DataFrame, name: str, kind: Kind) -> dict[str, Any]:
 def _frontier_styles(study: Study) -> dict[str, Any]:
     looks = frontier_looks(map_frontiers(study))
     return {"kinds": [{"label": words, "style": style} for _, words, style in looks]}
+
+
+MOST_MAPS = 8  # quantities that have a picture
+
+
+def write_scatter_page(
+    study: Study, trials: pd.DataFrame, points: pd.DataFrame, claims: Iterable[tuple[str, str]], path: Path
+) -> None:
+    """Write the page, whole or not at all; ``claims`` are texts with their verdicts."""
+    quantities = [name for name in study.recorded.quantities if points[name].notna().any()]
+    metrics = [*(["subphase"] if study.phases.labels else []), *quantities[:MOST_MAPS]]
+    counts = {"Trials": trials["status"], "Labels": trials["subphase"]}
+    tables = [(name, list(column.value_counts().items())) for name, column in counts.items()]
+    text = render(
+        ASSETS / "scatter.html",
+        name=study.name,
+        question=study.question,
+        n_trials=len(trials),
+        n_points=len(points),
+        pictures=[(metric.replace("_", " "), _picture(study, points, metric)) for metric in metrics],
+        tables=[*tables, ("Claims", list(claims))],
+    )
+    with written(path):
+        write_text(path, text)
+
+
+def _picture(study: Study, points: pd.DataFrame, metric: str) -> str:
+    buffer = io.StringIO()
+    with in_style(None):
+        draw_scatter(scatter_spec(study, points, metric=metric)).savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

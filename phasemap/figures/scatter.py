@@ -241,7 +241,7 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
         _set_up(ax.yaxis, ax.set_yscale, spec.y)
     else:
         ax.set_yticks([])
-    ax.set_title(panel.title)
+    ax.set_title(panel.title, parse_math=False)
     if panel.values is not None:
         there = np.isfinite(panel.values)
         norm = colour_scale(spec.metric_kind, [p.values for p in spec.panels if p.values is not None])
@@ -262,7 +262,7 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
 
 def _set_up(axis: Any, set_scale: Any, drawn: Axis) -> None:
     if drawn.categorical:
-        axis.set_ticks(range(len(drawn.values)), labels=[show_value(value) for value in drawn.values])
+        axis.set_ticks(range(len(drawn.values)), labels=[show_value(value) for value in drawn.values], parse_math=False)
     elif drawn.scale == "log":
         set_scale("log")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.bands import LEVEL, Band, ribbons
+from phasemap.diagram.bands import CONFIDENCE, Band, ribbons
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import Diagram, Panel
 from phasemap.diagram.frontier import Floats, MapFrontier
@@ -186,7 +186,7 @@ def _key(
     found = [f"{style_words(style)}: {meaning}" for _, meaning, style in frontiers]
     if any(panel.bands for panel in panels):
         over = "over the seeds" if study.search.kind == "grid" else "where it is inferred"
-        found.append(f"ribbon: {100 * LEVEL:.0f} % band of a frontier {over}")
+        found.append(f"ribbon: {100 * CONFIDENCE:.0f} % band of a frontier {over}")
     if not labelled:
         return tuple(found)
     if any(panel.inferred.any() for panel in panels):

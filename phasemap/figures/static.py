@@ -182,10 +182,11 @@ def _label_axes(figure: Figure, spec: FigureSpec, axes: Sequence[Axes], size: Si
         ax.tick_params(labelbottom=lowest, labelleft=number % spec.columns == 0)
         title = panel.title if not columns else columns[number] if number < len(columns) else ""
         if title:
-            ax.set_title(fitted(title, size[0] + GAP, font_size()) if len(spec.panels) == 1 else title, pad=3)
+            broken = fitted(title, size[0] + GAP, font_size()) if len(spec.panels) == 1 else title
+            ax.set_title(broken, pad=3, parse_math=False)
         if rows and number % spec.columns == spec.columns - 1:
-            look: dict[str, Any] = {"rotation": -90, "ha": "left", "va": "center", "transform": ax.transAxes}
-            ax.text(1 + 3 / size[0], 0.5, rows[number // spec.columns], **look)
+            look: dict[str, Any] = {"rotation": -90, "ha": "left", "va": "center", "parse_math": False}
+            ax.text(1 + 3 / size[0], 0.5, rows[number // spec.columns], transform=ax.transAxes, **look)
     if len(axes) == 1:
         axes[0].set_xlabel(spec.x.label)
         axes[0].set_ylabel(spec.y.label if spec.y else "")

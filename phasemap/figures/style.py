@@ -146,7 +146,7 @@ def write_lines(figure: Figure, lines: Sequence[str], left: float, top: float) -
     wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     for number, line in enumerate(lines):
         size, colour = (font_size(SMALL), QUIET) if number else (font_size(), "black")
-        look: dict[str, Any] = {"fontsize": size, "color": colour, "linespacing": LINE / 1.2}
+        look: dict[str, Any] = {"fontsize": size, "color": colour, "linespacing": LINE / 1.2, "parse_math": False}
         figure.text(left / wide, top / high, line, ha="left", va="top", **look)
         top -= text_height(line, size)
 

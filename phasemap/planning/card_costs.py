@@ -13,7 +13,7 @@ from typing import Any
 
 from phasemap._version import __version__
 from phasemap.planning.calibration import MOST_KINDS
-from phasemap.planning.on_cards import CardCosts, Room, card_key
+from phasemap.planning.on_cards import CardCosts, CardShare, card_key
 from phasemap.planning.packs import Pack
 from phasemap.results.folder import write_text
 from phasemap.study.spec import Trial
@@ -34,23 +34,23 @@ def kept_costs(card: Card) -> CardCosts:
     )
 
 
-def measured_room(packs: Sequence[Pack], room: Room, record: Collection[str] = ()) -> Room:
-    """Return the room with the costs of the kinds that take most of the work, measured where such a card is here.
+def measured_card_share(packs: Sequence[Pack], card_share: CardShare, record: Collection[str] = ()) -> CardShare:
+    """Return the share with the costs of the kinds that take most of the work, measured where such a card is here.
 
     A kind that was measured before is not again. What is too large, or fails, keeps its estimate.
     """
     largest = _largest_packs(packs)
-    missing = {key: trials for key, trials in largest.items() if key not in room.costs.seconds}
-    if not missing or (here := card_here()) is None or here.name != room.card.name:
-        return room
-    seconds, memory = dict(room.costs.seconds), dict(room.costs.memory)
+    missing = {key: trials for key, trials in largest.items() if key not in card_share.costs.seconds}
+    if not missing or (here := card_here()) is None or here.name != card_share.card.name:
+        return card_share
+    seconds, memory = dict(card_share.costs.seconds), dict(card_share.costs.memory)
     for key, trials in missing.items():
         with suppress(MemoryError, RuntimeError):
             seconds[key], memory[key] = _measure(trials, record)
     costs = CardCosts(seconds=seconds, memory=memory)
     with suppress(OSError):  # a cache
-        _keep(room.card, costs)
-    return replace(room, costs=costs)
+        _keep(card_share.card, costs)
+    return replace(card_share, costs=costs)
 
 
 def _measure(trials: Sequence[Trial], record: Collection[str]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phasemap.planning.calibration import Calibration
-from phasemap.planning.on_cards import Room, estimate_on_cards
+from phasemap.planning.on_cards import CardShare, estimate_on_cards
 from phasemap.planning.packs import Pack
 from phasemap.study.trials import networks
 from phasemap.training.costs import estimated_bytes, kept_bytes, looking_bytes
@@ -26,8 +26,8 @@ RAY_BYTES = 780_000_000  # its daemons, and the driver
 
 def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibration) -> dict[str, float]:
     """Estimate wall seconds, core-hours and peak memory (all processes) of a plan on a machine with ``cpus`` CPUs."""
-    if plan.room and plan.packs:
-        return _on_cards(plan, resources, cpus, plan.room)
+    if plan.card_share and plan.packs:
+        return _on_cards(plan, resources, cpus, plan.card_share)
     slots = max(1, int(cpus // resources.cpus_per_pack))
     if resources.max_concurrent != "auto":
         slots = min(slots, resources.max_concurrent)
@@ -48,9 +48,9 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     }
 
 
-def _on_cards(plan: Plan, resources: ResourceSpec, cpus: int, room: Room) -> dict[str, float]:
+def _on_cards(plan: Plan, resources: ResourceSpec, cpus: int, card_share: CardShare) -> dict[str, float]:
     """Estimate a plan on the GPUs of a machine; ``memory_bytes`` is the machine's own."""
-    found = estimate_on_cards(plan.packs, resources, cpus, room)
+    found = estimate_on_cards(plan.packs, resources, cpus, card_share)
     largest = max(sum(map(kept_bytes, networks(pack.trials))) for pack in plan.packs)
     return found | {
         "wall_seconds": found["wall_seconds"] + RAY_START_SECONDS + WORKER_START_SECONDS,

@@ -49,7 +49,7 @@ class CardCosts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class CardShare:
     """What a pack may take of a card: all of it, or the share that ``gpus_per_pack`` gives."""
 
     card: Card
@@ -57,7 +57,7 @@ class Room:
     costs: CardCosts = field(default_factory=CardCosts)
 
     @classmethod
-    def of(cls, card: Card, resources: ResourceSpec, costs: CardCosts) -> Room:
+    def of(cls, card: Card, resources: ResourceSpec, costs: CardCosts) -> CardShare:
         """Return what packs get of a card; a pack trains on one, also where it is given several."""
         gpus = resources.gpus_per_pack
         return cls(card=card, share=1.0 if gpus == "auto" else min(1.0, float(gpus)), costs=costs)
@@ -100,15 +100,17 @@ class Room:
         return 1 / sharing if packs else 1.0
 
 
-def estimate_on_cards(packs: Sequence[Pack], resources: ResourceSpec, cpus: int, room: Room) -> dict[str, float]:
+def estimate_on_cards(
+    packs: Sequence[Pack], resources: ResourceSpec, cpus: int, card_share: CardShare
+) -> dict[str, float]:
     """Estimate wall seconds, GPU-hours and core-hours, and the memory of the fullest card."""
-    gpus = gpus_each(packs, resources, room)
-    slots = max(1, min(int(room.card.count / gpus + 1e-9), int(cpus // resources.cpus_per_pack)))
+    gpus = gpus_each(packs, resources, card_share)
+    slots = max(1, min(int(card_share.card.count / gpus + 1e-9), int(cpus // resources.cpus_per_pack)))
     if resources.max_concurrent != "auto":
         slots = min(slots, resources.max_concurrent)
     on_a_card = min(slots, max(1, int(1 / gpus + 1e-9)))
-    busy, bytes_each = [0.0] * slots, [room.pack_bytes(pack.trials) for pack in packs]
-    seconds = [room.costs.seconds_of(pack.trials) * _slower(pack, on_a_card) for pack in packs]
+    busy, bytes_each = [0.0] * slots, [card_share.pack_bytes(pack.trials) for pack in packs]
+    seconds = [card_share.costs.seconds_of(pack.trials) * _slower(pack, on_a_card) for pack in packs]
     for cost in seconds:  # in their order, each to the slot that is free first
         busy[busy.index(min(busy))] += cost
     return {
@@ -120,9 +122,9 @@ def estimate_on_cards(packs: Sequence[Pack], resources: ResourceSpec, cpus: int,
     }
 
 
-def gpus_each(packs: Sequence[Pack], resources: ResourceSpec, room: Room) -> float:
+def gpus_each(packs: Sequence[Pack], resources: ResourceSpec, card_share: CardShare) -> float:
     """Return what each pack gets of a card, as the study says or as it was chosen."""
-    return room.shared(packs) if resources.gpus_per_pack == "auto" else float(resources.gpus_per_pack)
+    return card_share.shared(packs) if resources.gpus_per_pack == "auto" else float(resources.gpus_per_pack)
 
 
 def _slower(pack: Pack, sharing: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from phasemap.planning.on_cards import Room
+from phasemap.planning.on_cards import CardShare
 from phasemap.planning.work import most_together, work_of
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.spec import Trial
@@ -43,23 +43,26 @@ def plan_packs(
     *,
     done: Collection[str] = (),
     pack_size: int | None = None,
-    room: Room | None = None,
+    card_share: CardShare | None = None,
 ) -> list[Pack]:
     """Cut trials into packs, and leave out those that are done; in their order, but the longest of the rest first.
 
     The cuts don't depend on what is done, so that a run that is continued meets its unfinished packs again, with
-    their checkpoints. ``pack_size`` is an upper limit, kept exactly. With ``room`` on a GPU its memory is the limit,
-    and the trials of a pack have training sets of one size, so that all networks take each step together.
+    their checkpoints. ``pack_size`` is an upper limit, kept exactly. With ``card_share`` its memory is the limit, and
+    the trials of a pack have training sets of one size, so that all networks take each step together.
+    Trials that begin alike stay together where they may, so that what they share is trained once.
     """
     groups: dict[object, list[Trial]] = {}
     position: dict[str, int] = {}
     for number, trial in enumerate(trials):
-        groups.setdefault(_together(trial, on_card=room is not None), []).append(trial)
+        groups.setdefault(_together(trial, on_card=card_share is not None), []).append(trial)
         position[trial.trial_id] = number
     packs = []
     for group in groups.values():
-        size = min(pack_size or len(group), room.most(group)) if room else pack_size or _size_on_cpus(group)
-        for cut in _equal_parts(group, math.ceil(len(group) / size)):
+        upper = pack_size or len(group)
+        most = min(upper, card_share.most(group)) if card_share else pack_size or _most_together(group)
+        size = most if card_share or pack_size else min(most, _size_on_cpus(group))
+        for cut in _cuts(group, size, most):
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:
                 packs.append((position[cut[0].trial_id], make_pack(missing)))
@@ -73,7 +76,36 @@ def _together(trial: Trial, *, on_card: bool) -> object:
 
 def _size_on_cpus(group: Sequence[Trial]) -> int:
     seconds = sum(map(work_of, group)) / len(group)
-    return max(1, min(round(TARGET_SECONDS / seconds), most_together(group)))
+    return max(1, round(TARGET_SECONDS / seconds))
+
+
+def _most_together(group: Sequence[Trial]) -> int:
+    return max(1, most_together(group))
+
+
+def _cuts(group: Sequence[Trial], size: int, most: int) -> list[Sequence[Trial]]:
+    """Cut a group into parts of about ``size``; only where more than ``most`` begin alike are such apart."""
+    families = _families(group)
+    if len(families) == len(group):
+        return _equal_parts(group, math.ceil(len(group) / size))
+    parts: list[list[Trial]] = []
+    for family in families:
+        for piece in _equal_parts(family, math.ceil(len(family) / most)):
+            if parts and len(parts[-1]) + len(piece) <= size:
+                parts[-1].extend(piece)
+            else:
+                parts.append(list(piece))
+    return list(parts)
+
+
+def _families(group: Sequence[Trial]) -> list[list[Trial]]:
+    """Put trials that begin alike together, in order."""
+    if not any(isinstance(trial, NetworkTrial) and trial.changing for trial in group):
+        return [[trial] for trial in group]
+    alike: dict[object, list[Trial]] = {}
+    for trial in group:
+        alike.setdefault(trial.start if isinstance(trial, NetworkTrial) else trial.trial_id, []).append(trial)
+    return list(alike.values())
 
 
 def _shortest_last(packs: Sequence[Pack]) -> list[Pack]:

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from phasemap.diagram.tables import known_trials
 from phasemap.planning.calibration import Calibration, calibrate
-from phasemap.planning.card_costs import measured_room
+from phasemap.planning.card_costs import measured_card_share
 from phasemap.planning.kernels import KernelChoice, choose_kernel
-from phasemap.planning.on_cards import Room, estimate_on_cards, gpus_each
+from phasemap.planning.on_cards import CardShare, estimate_on_cards, gpus_each
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.schema import shard_schema
@@ -27,14 +27,15 @@ from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.longer import STEPS, can_go_on, former_trial
 from phasemap.study.names import STATE
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.own_trial import OwnTrial
+from phasemap.study.prefixes import Prefixes
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import ResourceSpec, Study, Trial
 from phasemap.study.trials import count_trials, expand, grid_ids, networks
 from phasemap.training.costs import state_bytes
 
-FIRST_PACK = 4  # trials of a program of which nothing is known
 MOST_PROGRAMS = 256  # trials of a program in a pack
 FEWEST_PACKS = 32  # that a grid of a program's trials is cut into, so that there is something for every slot
 
@@ -51,7 +52,7 @@ class Plan:
     changes: Sequence[str] = ()  # in words, what the study changes of the run that is there
     program: bool = False  # a user's program trains them
     trial_seconds: float = math.nan  # of a program's stored trials, the usual ones
-    room: Room | None = None  # of each pack on a GPU; None on CPUs
+    card_share: CardShare | None = None  # of each pack on a GPU; None on CPUs
     former: tuple[int, ...] = ()  # numbers of steps of the run's shorter trials, falling
     left: Mapping[str, float] = field(default_factory=dict)  # of trials that go on: the share of their steps to come
     adaptive: bool = False  # a search chooses the packs as it goes: these are as many as it may train
@@ -68,7 +69,10 @@ class Plan:
 
     def pack_seconds(self, pack: Pack, calibration: Calibration) -> float:
         """Estimate one core's time for a pack."""
-        return sum(calibration.seconds(trial) * self.left.get(trial.trial_id, 1.0) for trial in pack.trials)
+        return sum(
+            calibration.seconds(trial) * self.left.get(trial.trial_id, 1.0) * own
+            for trial, own in zip(pack.trials, _own_shares(pack), strict=True)
+        )
 
     @property
     def state_bytes(self) -> int | None:
@@ -79,8 +83,8 @@ class Plan:
 
     def gpus_per_pack(self, resources: ResourceSpec) -> float:
         """Return what each pack gets of a GPU."""
-        if self.room:
-            return gpus_each(self.packs, resources, self.room)
+        if self.card_share:
+            return gpus_each(self.packs, resources, self.card_share)
         return 0.0 if resources.gpus_per_pack == "auto" else float(resources.gpus_per_pack)
 
     def calibration(self) -> Calibration:
@@ -90,11 +94,15 @@ class Plan:
         """
         if self.program:
             return Calibration(stored=self.trial_seconds)
-        return Calibration() if self.room else calibrate(self.packs, self.record, fused=self.kernel.fused)
+        return Calibration() if self.card_share else calibrate(self.packs, self.record, fused=self.kernel.fused)
 
     def measured(self) -> Plan:
         """Measure on this machine's GPU, if the plan is for such a one, what its trials take; its packs stay."""
-        return replace(self, room=measured_room(self.packs, self.room, self.record)) if self.room else self
+        return (
+            replace(self, card_share=measured_card_share(self.packs, self.card_share, self.record))
+            if self.card_share
+            else self
+        )
 
 
 def make_plan(
@@ -103,21 +111,21 @@ def make_plan(
     *,
     retry_failed: bool = False,
     changes: Sequence[str] = (),
-    room: Room | None = None,
+    card_share: CardShare | None = None,
 ) -> Plan:
     """Plan what is missing of a study in a run's folder (None: an empty one); ``retry_failed``: only what failed.
 
-    ``room`` is what a pack may take of a GPU, where packs train on GPUs; UserError if a trial doesn't fit there.
+    ``card_share`` is what a pack may take of a GPU, where packs train on GPUs; UserError if a trial doesn't fit there.
     """
     if study.search.kind != "grid" and not retry_failed:
-        return _adaptive_plan(study, folder, changes, room)
+        return _adaptive_plan(study, folder, changes, card_share)
     trials = list(expand(study, coarse_to_fine(study)))
     done = finished_ids(folder) if folder else set()
     wanted = trials
     if retry_failed:
         failed = failed_ids(folder) if folder else set()
         wanted = [trial for trial in trials if trial.trial_id in failed]
-    packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder), room=room)
+    packs = plan_packs(wanted, done=done, pack_size=pack_size_of(study, folder), card_share=card_share)
     n_reused = sum(trial.trial_id in done for trial in trials)
     former = former_steps(study, folder) if folder else ()
     return Plan(
@@ -125,7 +133,7 @@ def make_plan(
         n_trials=len(trials),
         n_reused=n_reused,
         changes=changes,
-        room=room,
+        card_share=card_share,
         former=former,
         left=_shares_left(study, folder, packs, former) if folder and former else {},
         **_by_program(study, folder),
@@ -161,6 +169,14 @@ def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
     return {"record": study.record, "kernel": kernel}
 
 
+def _own_shares(pack: Pack) -> list[float]:
+    """Return each trial's part of the steps that its pack takes, as a share of its own: common ones are taken once."""
+    first = pack.trials[0]
+    if isinstance(first, NetworkTrial) and any(trial.changing for trial in networks(pack.trials)):
+        return [steps / first.horizon for steps in Prefixes(networks(pack.trials)).costs(first.horizon)]
+    return [1.0] * len(pack.trials)
+
+
 def alone_notice(study: OwnStudy) -> str | None:
     """Say that a user's networks are trained one after the other, and why; None where they are trained at once."""
     from phasemap.training.own_probe import probe
@@ -174,7 +190,7 @@ def alone_notice(study: OwnStudy) -> str | None:
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
     """Return the most trials of a pack; None where the estimates of networks decide.
 
-    Of a program: as many as take some seconds, by the stored trials; before there are any, few.
+    Of a program: as many as take some seconds, by the stored trials; a run measures them as it goes.
     """
     size = study.resources.pack_size
     if size != "auto":
@@ -183,7 +199,7 @@ def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
         return None
     seconds = stored_seconds(folder)
     if math.isnan(seconds):
-        return FIRST_PACK
+        return None
     spread = math.ceil(count_trials(study) / FEWEST_PACKS)
     return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
 
@@ -197,7 +213,9 @@ def stored_seconds(folder: RunFolder | None) -> float:
     return statistics.median(seconds) if seconds else math.nan
 
 
-def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str], room: Room | None) -> Plan:
+def _adaptive_plan(
+    study: Study, folder: RunFolder | None, changes: Sequence[str], card_share: CardShare | None
+) -> Plan:
     """Plan what a search trains at most; which trials they are turns out as it goes."""
     from phasemap.search.study_map import budget_trials
     from phasemap.search.study_model import usable, why_labels
@@ -205,11 +223,11 @@ def _adaptive_plan(study: Study, folder: RunFolder | None, changes: Sequence[str
     done = finished_ids(folder) if folder else set()
     table = known_trials(study, folder) if folder else None
     return Plan(
-        packs=plan_packs(likely_trials(study, table), pack_size=pack_size_of(study, folder), room=room),
+        packs=plan_packs(likely_trials(study, table), pack_size=pack_size_of(study, folder), card_share=card_share),
         n_trials=budget_trials(study),
         n_reused=len(done & set(grid_ids(study))),
         changes=changes,
-        room=room,
+        card_share=card_share,
         adaptive=True,
         modelled=why_labels(study, None if table is None else usable(study, table)),
         **_by_program(study, folder),
@@ -252,7 +270,7 @@ def check_budget(study: Study, plan: Plan) -> None:
     """Refuse a plan that costs more than a study's ``max_core_hours`` or ``max_gpu_hours``, before anything starts."""
     resources = study.resources
     limits = {"core": resources.max_core_hours, "gpu": resources.max_gpu_hours}
-    if plan.room is None:
+    if plan.card_share is None:
         limits.pop("gpu")  # a plan for CPUs takes none
     if not plan.packs or all(limit == "none" for limit in limits.values()):
         return
@@ -264,7 +282,7 @@ def check_budget(study: Study, plan: Plan) -> None:
 
 
 def _hours(resources: ResourceSpec, plan: Plan) -> dict[str, float]:
-    if plan.room is None:
+    if plan.card_share is None:
         return {"core": plan.core_seconds(plan.calibration()) * resources.cpus_per_pack / 3600}
-    found = estimate_on_cards(plan.packs, resources, 1, plan.room)
+    found = estimate_on_cards(plan.packs, resources, 1, plan.card_share)
     return {"core": found["core_hours"], "gpu": found["gpu_hours"]}

@@ -32,7 +32,7 @@ class RunFolder:
     remote: Remote | None = None
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the run is, as a user named it."""
         return self.remote.uri if self.remote else str(self.path)
 
@@ -167,19 +167,19 @@ class RunFolder:
             return self.remote.names(self._key(folder))
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
-    def write(self, path: Path, write: Callable[[Path], None]) -> None:
+    def write(self, path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
         """Write a file whole or not at all; see ``write_whole``."""
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, write)
+        write_whole(path, write, durable=durable)
         self.publish(path)
 
     def write_text(self, path: Path, text: str) -> None:
         """Write a text file whole or not at all."""
         self.write_bytes(path, text.encode())
 
-    def write_bytes(self, path: Path, content: bytes) -> None:
+    def write_bytes(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write a binary file whole or not at all."""
-        self.write(path, lambda temporary: _write_bytes(temporary, content))
+        self.write(path, lambda temporary: _write_bytes(temporary, content), durable=durable)
 
     def publish(self, path: Path) -> None:
         """Put a file that was written here where others see it."""
@@ -217,12 +217,11 @@ class RunFolder:
         """Make the folder; UnreachableError if it can't be written."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
-            self.shards.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
-            probe.write_bytes(bytes(PROBE_BYTES))
-            self.publish(probe)
-        except OSError as error:
-            raise UnreachableError(f"the storage {self.place} can't be written: {error.strerror or error}") from None
+            with written(f"the storage {self.location}"):
+                self.shards.mkdir(parents=True, exist_ok=True)
+                self.checkpoints.mkdir(exist_ok=True)
+                probe.write_bytes(bytes(PROBE_BYTES))
+                self.publish(probe)
         finally:
             with suppress(OSError):
                 self.remove(probe)
@@ -257,7 +256,7 @@ class RunFolder:
                 target = RunFolder(target.path, self.remote.beside(target.name))
                 self.remote.move(target.remote, leave=LOCK_FILES)  # type: ignore[arg-type]
         except OSError as error:
-            raise UnreachableError(f"{self.place} can't be moved aside: {error.strerror or error}") from None
+            raise UnreachableError(f"{self.location} can't be moved aside: {error.strerror or error}") from None
         return target
 
 
@@ -280,8 +279,8 @@ def find_run(run: str | Path, storage: str | Path | None = None) -> RunFolder:
         if candidate.fetch(candidate.study):
             candidate.fetch(candidate.measured)
             return candidate
-    place = next(_candidates(str(run), storage)).place
-    raise UserError(f"{place} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
+    first = next(_candidates(str(run), storage)).location
+    raise UserError(f"{first} is not a run: it has no study.yaml; allowed: a run's folder, or its name with --storage")
 
 
 def _candidates(run: str, storage: str | Path | None) -> Iterator[RunFolder]:
@@ -313,13 +312,17 @@ def list_runs(storage: str | Path | None) -> list[RunFolder]:
     return [folder for folder in folders if folder.fetch(folder.study)]
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, make it durable, and rename it when it is whole."""
+def write_whole(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, make it durable, and rename it when it is whole.
+
+    One that is not durable outlasts every process, but may be lost with the machine.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp{path.suffix}")
     try:
         write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

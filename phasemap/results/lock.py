@@ -116,10 +116,10 @@ def interrupt_holder(folder: RunFolder) -> int:
     """Ask the driver of a run to end, and return its process number; UserError if it can't be asked from here."""
     holder = holder_of(folder)
     if holder is None:
-        raise UserError(f"{folder.place} is not being run")
+        raise UserError(f"{folder.location} is not being run")
     if not holder.here or holder.pid is None:
         raise UserError(
-            f"{folder.place} is being run by process {holder.pid} on {holder.host}; "
+            f"{folder.location} is being run by process {holder.pid} on {holder.host}; "
             "allowed: cancel it there, or by --address the job server that it was submitted to"
         )
     os.kill(holder.pid, signal.SIGTERM)

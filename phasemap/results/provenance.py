@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +19,60 @@ from phasemap.results.commands import typed_command
 from phasemap.results.folder import RunFolder
 from phasemap.study.errors import UserError
 
+MACHINE = ("processor", "platform", "host")
+"""What is known of a machine."""
 PACKAGES = ("torch", "ray", "numpy", "scipy", "pandas", "pyarrow", "numba")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a run, as its file tells it: what an earlier release did not write is None, 0 or empty."""
+
+    content: Mapping[str, Any]
+
+    @property
+    def started(self) -> str | None:
+        """When it started."""
+        return self.content.get("started")
+
+    @property
+    def ended(self) -> str | None:
+        """When it ended; None while it runs, and of one that was killed."""
+        return self.content.get("ended")
+
+    @property
+    def outcome(self) -> str | None:
+        """running, done, failed, interrupted, or lost: one that was killed."""
+        return self.content.get("outcome")
+
+    @property
+    def study_hash(self) -> str | None:
+        """The hash of the study as it was run."""
+        return self.content.get("study_hash")
+
+    @property
+    def core_hours(self) -> float:
+        """What its trainings cost."""
+        return float(self.content.get("core_hours", 0.0))
+
+    @property
+    def trained(self) -> bool:
+        """Whether it trained anything."""
+        return bool(self.content.get("n_trained"))
+
+    @property
+    def labels(self) -> Mapping[str, Any] | None:
+        """By which rule trials were labelled again after it, when and by what command; None where they were not."""
+        return self.content.get("labels")
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions of what trained, by name."""
+        return self.content.get("versions", {})
+
+    def machine(self, what: str) -> str:
+        """Return what is known of the machine that it ran on; empty where nothing is."""
+        return str(self.content.get(what) or "")
 
 
 class Provenance:
@@ -26,7 +80,7 @@ class Provenance:
 
     def __init__(self, folder: RunFolder, *, study_hash: str, runner: str) -> None:
         self._folder = folder
-        self._entries = [_lost(entry) for entry in read_provenance(folder)]
+        self._entries = [_lost(execution) for execution in read_provenance(folder)]
         self._entry: dict[str, Any] = {
             "started": _now(),
             "ended": None,
@@ -56,7 +110,7 @@ class Provenance:
         self._folder.write_text(self._folder.provenance, json.dumps([*self._entries, self._entry], indent=2) + "\n")
 
 
-def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
+def read_provenance(folder: RunFolder) -> list[Execution]:
     """Return a run's executions, the first first; commands of earlier releases as a reader can type them too."""
     if not folder.fetch(folder.provenance):
         return []
@@ -66,14 +120,13 @@ def read_provenance(folder: RunFolder) -> list[dict[str, Any]]:
         raise UserError(
             f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
         ) from None
-    for entry in entries:
-        entry["command"] = typed_command([*map(str, entry.get("command", ()))], _storage(folder))
-    return entries
+    commands = [typed_command([*map(str, entry.get("command", ()))], _storage(folder)) for entry in entries]
+    return [Execution(entry | {"command": command}) for entry, command in zip(entries, commands, strict=True)]
 
 
 def note_labels(folder: RunFolder, rule: Mapping[str, Any]) -> None:
     """Keep with a run's last execution by which rule, when and by what command its trials were labelled again."""
-    entries = read_provenance(folder)
+    entries = [dict(execution.content) for execution in read_provenance(folder)]
     if entries:
         command = typed_command(sys.argv, _storage(folder))
         entries[-1]["labels"] = {"rule": dict(rule), "since": _now(), "command": command}
@@ -84,9 +137,9 @@ def _storage(folder: RunFolder) -> Path | None:
     return None if folder.remote else folder.path.parent
 
 
-def _lost(entry: dict[str, Any]) -> dict[str, Any]:
+def _lost(execution: Execution) -> dict[str, Any]:
     """An earlier execution that still stands as running was killed: the holder of the lock knows that it is gone."""
-    return entry | {"outcome": "lost"} if entry.get("outcome") == "running" else entry
+    return {**execution.content, **({"outcome": "lost"} if execution.outcome == "running" else {})}
 
 
 def surroundings() -> dict[str, Any]:

@@ -192,11 +192,11 @@ def _column(field: pa.Field, stored: str | None, table: pa.Table) -> pa.ChunkedA
 
 
 def _row(pack_id: str, result: TrialResult, schema: pa.Schema, declared: Mapping[str, Setting]) -> dict[str, Any]:
-    trial, quantities = result.trial, named(schema, "curve")
+    trial, quantities, settings = result.trial, named(schema, "curve"), result.trial.settings
     curves = {name: list(result.curves.get(name, ())) for name in quantities}
     return {
         "trial_id": trial.trial_id,
-        **{name: setting_value(declared[name], value) for name, value in trial.settings.items()},
+        **{name: setting_value(setting, settings[name]) for name, setting in declared.items()},
         "seed": trial.seed,
         "status": result.status,
         "error": result.error,

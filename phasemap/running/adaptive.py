@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from phasemap.diagram.tables import known_trials
 from phasemap.phases.terms import kept_terms
-from phasemap.planning.on_cards import Room
+from phasemap.planning.on_cards import CardShare
 from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.work import work_of
 from phasemap.results.folder import RunFolder
@@ -23,6 +23,7 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.search.study_map import budget_trials
 from phasemap.search.study_model import usable, why_labels
 from phasemap.search.study_search import StudySearch
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import Study, Trial
 from phasemap.study.trials import expand
 
@@ -43,7 +44,7 @@ class PackSource:
     study: Study
     folder: RunFolder
     slots: int
-    room: Room | None = None  # of each pack on a GPU; None on CPUs
+    card_share: CardShare | None = None  # of each pack on a GPU; None on CPUs
     search: StudySearch = field(init=False)
     n_done: int = field(init=False)
     labels_modelled: bool = field(init=False, default=False)  # themselves, as was last logged
@@ -59,7 +60,7 @@ class PackSource:
         trials = self.search.ask(self._batch_trials(left)) if left else []
         if not trials:
             return None
-        packs = plan_packs(trials, pack_size=self._pack_trials(trials), room=self.room)
+        packs = plan_packs(trials, pack_size=self._pack_trials(trials), card_share=self.card_share)
         self._tell_model()
         logger.info(
             "%d trials chosen in %d packs; expected wrong: %.2f %% of the map",
@@ -94,20 +95,22 @@ class PackSource:
         seconds = self._trial_seconds()
         longest = TARGET_SECONDS / seconds
         learning = budget_trials(self.study) / (ROUNDS * self.slots)
-        if self.room:  # which trains many networks in about the time of one
+        if self.card_share:  # which trains many networks in about the time of one
             return self.slots * max(1, round(learning))
         per_pack = max(1, round(min(longest, max(learning, SHORTEST_PACK / seconds))))
         return max(self.slots * per_pack, math.ceil(GROWTH * self.n_done))
 
     def _pack_trials(self, trials: Sequence[Trial]) -> int:
         """Return the most trials of a pack, so that a batch fills the slots."""
-        most = len(trials) if self.room else max(1, round(TARGET_SECONDS / self._trial_seconds()))
+        most = len(trials) if self.card_share else max(1, round(TARGET_SECONDS / self._trial_seconds()))
         size = min(most, math.ceil(len(trials) / self.slots))
         wanted = self.study.resources.pack_size
         return size if wanted == "auto" else min(size, wanted)
 
     def _trial_seconds(self) -> float:
-        """Estimate the seconds of a usual trial."""
+        """Return the seconds of a usual trial: of a program those of its trials so far, else an estimate."""
+        if isinstance(self.study, ProgramStudy) and len(self.search.table):
+            return max(float(self.search.table["train_seconds"].median()), 1e-3)
         points = list(itertools.islice(coarse_to_fine(self.study), 8))
         found = [work_of(trial) for trial in expand(self.study, points)]
         return sum(found) / len(found)

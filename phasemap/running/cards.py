@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phasemap.planning.card_costs import kept_costs
-from phasemap.planning.on_cards import Room
+from phasemap.planning.on_cards import CardShare
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
@@ -13,7 +13,7 @@ from phasemap.study.spec import NetworkStudy, Study
 from phasemap.training.cards import Card, card_here, lacking
 
 
-def planned_room(study: Study, trained_on: frozenset[str], card: Card | None) -> Room | None:
+def planned_card_share(study: Study, trained_on: frozenset[str], card: Card | None) -> CardShare | None:
     """Return what packs get of the card that is at hand; None where they train on CPUs, or on any device.
 
     UserError if the card lacks the study's precision, or the run can't be trained on its kind of device.
@@ -31,10 +31,10 @@ def planned_room(study: Study, trained_on: frozenset[str], card: Card | None) ->
             f"({card.name}); allowed: auto, or at most {card.count}"
         )
     check_precisions(study, card)
-    return Room.of(card, resources, kept_costs(card))
+    return CardShare.of(card, resources, kept_costs(card))
 
 
-def room_for_plan(study: Study, folder: RunFolder, gpu_memory: float | None) -> Room | None:
+def card_share_for_plan(study: Study, folder: RunFolder, gpu_memory: float | None) -> CardShare | None:
     """Return what packs would get of this machine's card, or of one of so many GB that stands for another's.
 
     UserError if the study asks for a GPU, or a precision, that isn't there.
@@ -48,7 +48,7 @@ def room_for_plan(study: Study, folder: RunFolder, gpu_memory: float | None) -> 
         if card is None:
             DeviceChoice(wanted=study.resources.device, trained_on=trained_on).resolve(has_gpu=False)
             check_precisions(study, None)
-        return planned_room(study, trained_on, card)
+        return planned_card_share(study, trained_on, card)
     except UserError as error:
         hint = "" if card else "; for a GPU that is elsewhere: phasemap plan --gpu-memory GB"
         raise UserError(f"{error}{hint}") from None

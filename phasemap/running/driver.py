@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
 from phasemap.running.attempts import Attempts
-from phasemap.running.cards import check_precisions, planned_room
+from phasemap.running.cards import check_precisions, planned_card_share
 from phasemap.running.devices import DeviceChoice
+from phasemap.running.measured_packs import MeasuredPacks
 from phasemap.running.outputs import write_results
 from phasemap.running.progress import Progress
 from phasemap.running.retries import retry, storage_errors
@@ -96,7 +98,7 @@ def run_study(
                         kept = None if fresh else folder
                         planned = partial(make_plan, study, kept, retry_failed=retry_failed, changes=changes)
                         card = None if study.resources.device == "cpu" else card_here()
-                        plan = planned(room=planned_room(study, _trained_on(kept), card))
+                        plan = planned(card_share=planned_card_share(study, _trained_on(kept), card))
                         on_plan(plan)
                         check_budget(study, plan)
                         run = _Run(study, folder, plan, lock, quiet, picture, on_stored)
@@ -129,15 +131,15 @@ def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan], *, f
         check_precisions(study, None)
     elif isinstance(study, NetworkStudy) and not fresh:
         check_card_kernels(run.folder)
-    if (run.device == "cuda") == (run.plan.room is not None):
+    if (run.device == "cuda") == (run.plan.card_share is not None):
         return
-    room = planned_room(study, trained_on, runner.card()) if run.device == "cuda" else None
-    if room is None and run.plan.room is None:  # a GPU that can't be looked at: packs as for a CPU
+    card_share = planned_card_share(study, trained_on, runner.card()) if run.device == "cuda" else None
+    if card_share is None and run.plan.card_share is None:  # a GPU that can't be looked at: packs as for a CPU
         return
-    run.plan = planned(room=room)
+    run.plan = planned(card_share=card_share)
     check_budget(study, run.plan)
     runner.choose_device(replace(choice, wanted=run.device, gpus=run.plan.gpus_per_pack(study.resources) or 1.0))
-    logger.info("planned for %s: %d packs", room.card if room else "CPUs", len(run.plan.packs))
+    logger.info("planned for %s: %d packs", card_share.card if card_share else "CPUs", len(run.plan.packs))
 
 
 def _trained_on(folder: RunFolder | None) -> frozenset[str]:
@@ -147,7 +149,7 @@ def _trained_on(folder: RunFolder | None) -> frozenset[str]:
 def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
     study, folder, plan = run.study, run.folder, run.plan
     if fresh and folder.fetch(folder.study):
-        logger.info("moved %s to %s", folder.place, folder.move_aside().place)
+        logger.info("moved %s to %s", folder.location, folder.move_aside().location)
     with RunLog(folder):
         if runner is not None and untold(study):
             study, plan = run.learn(runner)
@@ -163,7 +165,11 @@ def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
         if plan.adaptive and runner is not None:
             from phasemap.running.adaptive import PackSource
 
-            run.source = PackSource(study, folder, runner.slots, run.plan.room)
+            run.source = PackSource(study, folder, runner.slots, run.plan.card_share)
+        elif plan.program and runner is not None and study.resources.pack_size == "auto":
+            trials = [trial for pack in plan.packs for trial in pack.trials]
+            known = [] if math.isnan(plan.trial_seconds) else [plan.trial_seconds]
+            run.source = MeasuredPacks(trials, runner.slots, known)
         return run.execute(runner)
 
 
@@ -177,7 +183,7 @@ class _Run:
     picture: bool
     on_stored: Callable[[Path], None] = lambda _: None
     device: str = "cpu"  # that all packs train on, or any
-    source: PackSource | None = None  # of an adaptive search: which packs there are turns out as it goes
+    source: PackSource | MeasuredPacks | None = None  # where it turns out as it goes which packs there are
     trained: int = 0
     next_merge: float = field(default_factory=lambda: time.monotonic() + MERGE_SECONDS)
     failures: dict[str, Failed] = field(default_factory=dict)  # of the round, by pack id

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 from phasemap.planning.plan import former_steps
 from phasemap.results.folder import RunFolder
-from phasemap.study.combinations import together
+from phasemap.study.combinations import together, values_of
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved, load_study
 from phasemap.study.longer import STEPS, with_horizon
 from phasemap.study.names import STATE
-from phasemap.study.networks import scaled_steps
+from phasemap.study.networks import SCHEDULED, scaled_steps
 from phasemap.study.rule import WINDOW
+from phasemap.study.schedules import COSINE
 from phasemap.study.spec import NetworkStudy, Study
+
+SCHEDULES = {f"{name}_schedule" for name in SCHEDULED}
 
 
 def longer_study(folder: RunFolder, steps: int) -> Study:
@@ -46,6 +49,8 @@ def _refusals(study: Study) -> Iterator[str]:
         yield "a program says itself how long it trains, and what of it depends on that"
     elif STEPS in study.axis_names:
         yield "steps is an axis of it; allowed: further values of that axis, and phasemap run"
+    elif any(value == COSINE for name in SCHEDULES & set(study.declared) for _, value in values_of(study, name)):
+        yield "a cosine schedule depends on the number of steps; allowed: schedules with steps and values"
     elif study.search.kind != "grid":
         yield f"which trials its search ({study.search.kind}) needs depends on the horizon; allowed: search.kind grid"
     elif STATE not in study.record:

@@ -22,7 +22,7 @@ from typing import Any
 
 from phasemap._version import __version__
 from phasemap.running import start
-from phasemap.running.shipping import copy_files, needed_module, shipped_files
+from phasemap.running.shipping import copy_files, needed_modules, shipped_files
 from phasemap.running.tokens import PLACES, find_token
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.spec import Study
@@ -197,7 +197,7 @@ def write_parcel(
                 "phasemap": __version__,
                 "arguments": list(arguments),
                 "needs": NEEDS,
-                "module": needed_module(study),
+                "modules": needed_modules(study),
             }
         ),
         encoding="utf-8",

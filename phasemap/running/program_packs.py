@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from phasemap.results.folder import RunFolder
 from phasemap.running.program_child import Ended, Order, Work
-from phasemap.running.program_process import ProcessEndedError, ProgramProcess, Told
+from phasemap.running.program_process import Callbacks, ProcessEndedError, ProgramProcess
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
 from phasemap.training.program_context import SAVE_SECONDS
 from phasemap.training.recording import TrialResult
@@ -43,10 +43,10 @@ class Kept:
         return None, None
 
     def write(self, trial: ProgramTrial, kind: bytes, content: bytes) -> None:
-        """Keep something; it is a cache, so its loss is no failure."""
+        """Keep something; it is a cache, so its loss is no failure, and it need not outlast the machine."""
         with suppress(OSError):
             head = b"%s %s\n" % (kind, self.source.encode())
-            self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content)
+            self.folder.write_bytes(self.folder.checkpoint(trial.trial_id), head + content, durable=False)
 
     def keep_end(self, trial: ProgramTrial) -> None:
         """Keep the state that a finished trial saved last, if it saved any."""
@@ -80,7 +80,11 @@ def train_programs(
     for number, trial in enumerate(trials):
         before, state = kept.read(trial) if kept else (None, None)
         if before is None:
-            told = _told(trial, kept, lambda share, number=number: on_progress((number + share) / len(trials)))  # type: ignore[misc]
+            callbacks = _callbacks(
+                trial,
+                kept,
+                lambda share, number=number: on_progress((number + share) / len(trials)),  # type: ignore[misc]
+            )
             order = Order(
                 seed=trial.seed,
                 settings=trial.settings,
@@ -88,7 +92,9 @@ def train_programs(
                 save_seconds=save_seconds,
                 save_end=kept is not None and kept.ends,
             )
-            before = _run(trial, order, told, work=work, threads=threads, limit=limit, kept=kept, attempts=attempts)
+            before = _run(
+                trial, order, callbacks, work=work, threads=threads, limit=limit, kept=kept, attempts=attempts
+            )
             if kept and kept.ends and before.status == "ok":
                 kept.keep_end(trial)
             if kept and before.status != "failed" and number + 1 < len(trials):
@@ -98,18 +104,18 @@ def train_programs(
     return results
 
 
-def _told(trial: ProgramTrial, kept: Kept | None, on_progress: Callable[[float], None]) -> Told:
+def _callbacks(trial: ProgramTrial, kept: Kept | None, on_progress: Callable[[float], None]) -> Callbacks:
     def on_state(content: bytes) -> None:
         if kept:
             kept.write(trial, STATE, content)
 
-    return Told(on_progress=on_progress, on_state=on_state)
+    return Callbacks(on_progress=on_progress, on_state=on_state)
 
 
 def _run(
     trial: ProgramTrial,
     order: Order,
-    told: Told,
+    callbacks: Callbacks,
     *,
     work: Work,
     threads: int,
@@ -119,7 +125,7 @@ def _run(
 ) -> Ended:
     for attempt in range(1, attempts + 1):
         try:
-            return process_for(work, threads).run(order, told, limit)
+            return process_for(work, threads).run(order, callbacks, limit)
         except ProcessEndedError as error:
             end_process()
             if attempt == attempts:

@@ -35,7 +35,7 @@ class ProcessEndedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Callbacks:
     """What is told of a trial while it runs."""
 
     on_progress: Callable[[float], None]
@@ -97,7 +97,7 @@ class ProgramProcess:
                 self._output.append(piece[-OUTPUT_BYTES:])
         os.close(output)
 
-    def run(self, order: Order, told: Told, limit: float | None) -> Ended:
+    def run(self, order: Order, callbacks: Callbacks, limit: float | None) -> Ended:
         """Run a trial; ProcessEndedError where its process ends, or it takes longer than ``limit`` seconds."""
         self._connection.send(order)
         deadline = None if limit is None else time.monotonic() + limit
@@ -110,9 +110,9 @@ class ProgramProcess:
                     f"took longer than resources.max_trial_minutes = {(limit or 0) / 60:g}"
                 ) from None
             if word == "progress":
-                told.on_progress(content)
+                callbacks.on_progress(content)
             elif word == "state":
-                told.on_state(content)
+                callbacks.on_state(content)
             else:
                 ended: Ended = content
                 return ended

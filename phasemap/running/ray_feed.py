@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 from phasemap.planning.packs import Pack
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Advanced, Event, Failed, Finished, More
-from phasemap.running.slots import Share
+from phasemap.running.slots import PackSlots
 from phasemap.running.worker import PackReport
 from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
 
@@ -62,12 +62,12 @@ class FreeSlots:
     """How many packs of each kind may be at work: looked at again while nodes come and go."""
 
     def __init__(
-        self, look: Callable[[], list[Share]], limit: Callable[[Sequence[Share]], int], shares: list[Share]
+        self, look: Callable[[], list[PackSlots]], limit: Callable[[Sequence[PackSlots]], int], shares: list[PackSlots]
     ) -> None:
         self._look, self._limit, self._shares = look, limit, shares
         self._next = time.monotonic() + ROOM_SECONDS
 
-    def free(self, running: Counter[tuple[str, float]]) -> Share | None:
+    def free(self, running: Counter[tuple[str, float]]) -> PackSlots | None:
         """Return the kind of pack that may start now, the first that a node has room for; None if none may."""
         if time.monotonic() >= self._next:
             with suppress(UserError):  # every node is gone: the packs at work will tell
@@ -79,7 +79,7 @@ class FreeSlots:
         return fits[0] if fits else self._shares[0]  # a pack that waits is how a cluster is asked to grow
 
 
-def _kind(share: Share) -> tuple[str, float]:
+def _kind(share: PackSlots) -> tuple[str, float]:
     return share.device, share.gpus
 
 
@@ -209,5 +209,5 @@ def report_event(result: Mapping[str, Any]) -> Event | None:
     """Turn what a trainable reported into an event."""
     if "shard" not in result:
         return Advanced(pack_id=result["pack_id"], share=result["progress"]) if "progress" in result else None
-    names = ("pack_id", "shard", "phase_counts", "n_ok", "n_diverged", "n_failed")
+    names = ("pack_id", "shard", "phase_counts", "n_ok", "n_diverged", "n_failed", "trial_seconds")
     return Finished(report=PackReport(**{name: result[name] for name in names}))

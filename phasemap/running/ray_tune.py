@@ -21,7 +21,7 @@ from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed, More, Runner
-from phasemap.running.slots import Node, Share, gives_gpus, share_out
+from phasemap.running.slots import Node, PackSlots, gives_gpus, share_out
 from phasemap.running.tokens import read_mode_again, token_mode
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import UnreachableError, UserError
@@ -131,11 +131,11 @@ class RayRunner(Runner):
             return None
         return replace(card, count=int(sum(node.get("GPU", 0) for node in _nodes())) or 1)
 
-    def _shares(self) -> list[Share]:
+    def _shares(self) -> list[PackSlots]:
         """Look what the cluster's nodes have at this moment for packs."""
         return share_out(_nodes(), self.resources, growing=self._growing)
 
-    def _limit(self, shares: Sequence[Share]) -> int:
+    def _limit(self, shares: Sequence[PackSlots]) -> int:
         """Return how many packs may be at work at once, or asked for where the cluster may grow."""
         fits, limit = sum(share.slots for share in shares), self.resources.max_concurrent
         if limit == "auto":

@@ -15,7 +15,7 @@ from phasemap.planning.packs import make_pack
 from phasemap.results.curve_comparison import Comparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
-from phasemap.results.provenance import read_provenance, surroundings
+from phasemap.results.provenance import MACHINE, Execution, read_provenance, surroundings
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
@@ -141,16 +141,16 @@ def _other_kernel(stored: str | None, used: str | None) -> list[str]:
     return [f"trained by the kernel {stored}, replayed by {used}: equal bits can't be expected"]
 
 
-def _differences(executions: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> list[str]:
+def _differences(executions: Sequence[Execution], now: Mapping[str, Any]) -> list[str]:
     """Say in which libraries and machines the executions that trained differ from this process."""
-    then = [execution for execution in executions if execution.get("n_trained")]
+    then = [execution for execution in executions if execution.trained]
     found = []
     for name, version in now["versions"].items():
-        others = sorted({str(e["versions"][name]) for e in then if name in e.get("versions", {})} - {version})
+        others = sorted({str(e.versions[name]) for e in then if name in e.versions} - {version})
         if others:
             found.append(f"trained with {name} {' and '.join(others)}, replayed with {version}")
-    for what in ("processor", "platform", "host"):
-        others = sorted({str(execution[what]) for execution in then if execution.get(what)} - {now[what]})
+    for what in MACHINE:
+        others = sorted({execution.machine(what) for execution in then} - {now[what], ""})
         if others:
             found.append(f"trained on the {what} {' and '.join(others)}, replayed on {now[what]}")
     return found

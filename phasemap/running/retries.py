@@ -22,7 +22,7 @@ def storage_errors(folder: RunFolder) -> Iterator[None]:
     except UnreachableError:
         raise
     except OSError as error:
-        what = folder.place if folder.remote else error.filename or folder.path
+        what = folder.location if folder.remote else error.filename or folder.path
         raise UnreachableError(f"{what} can't be written or read: {error.strerror or error}") from None
 
 

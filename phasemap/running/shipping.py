@@ -79,12 +79,11 @@ def copy_files(files: Mapping[str, Path], target: Path) -> None:
         shutil.copy(file, target / name)
 
 
-def needed_module(study: Study) -> str | None:
-    """Return the module that must be installed on a cluster for a study; None where its program is sent."""
+def needed_modules(study: Study) -> list[str]:
+    """Return the modules that must be installed on a cluster for a study; those in files are sent."""
+    references: list[str] = []
     if isinstance(study, OwnStudy):
-        places = [place_of(part.reference) for part in study.parts.parts]
-        return next((place.code for place in places if not place.in_file), None)
-    if not isinstance(study, ProgramStudy):
-        return None
-    place = place_of(study.program)
-    return None if place.in_file else place.code
+        references = [part.reference for part in study.parts.parts]
+    elif isinstance(study, ProgramStudy):
+        references = [study.program]
+    return [place.code for place in map(place_of, references) if not place.in_file]

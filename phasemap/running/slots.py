@@ -13,7 +13,7 @@ Node = Mapping[str, float]  # CPU and GPU of one node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class PackSlots:
     """Packs of one kind: where they train, what each gets, and how many fit at once."""
 
     device: str
@@ -22,7 +22,7 @@ class Share:
     slots: int
 
 
-def share_out(nodes: Sequence[Node], resources: ResourceSpec, *, growing: bool = False) -> list[Share]:
+def share_out(nodes: Sequence[Node], resources: ResourceSpec, *, growing: bool = False) -> list[PackSlots]:
     """Share a cluster out among packs: one kind, or with ``device: any`` one on GPUs and one on the CPUs left.
 
     UserError if no pack fits, unless the cluster is ``growing``: then the slots may be none yet.
@@ -45,7 +45,7 @@ def gives_gpus(nodes: Sequence[Node], resources: ResourceSpec) -> bool:
     return any(node.get("GPU", 0) for node in nodes) if gpus == "auto" else gpus > 0
 
 
-def _kinds(nodes: Sequence[Node], resources: ResourceSpec) -> list[Share]:
+def _kinds(nodes: Sequence[Node], resources: ResourceSpec) -> list[PackSlots]:
     cpus, gpus, has_gpu = float(resources.cpus_per_pack), resources.gpus_per_pack, gives_gpus(nodes, resources)
     usual = usual_device(has_gpu=has_gpu)
     device = usual if resources.device == "auto" else resources.device
@@ -60,8 +60,8 @@ def _kinds(nodes: Sequence[Node], resources: ResourceSpec) -> list[Share]:
     return shares
 
 
-def _share(device: str, cpus: float, gpus: float, nodes: Sequence[Node]) -> Share:
-    return Share(device=device, cpus=cpus, gpus=gpus, slots=sum(_fits(node, cpus, gpus) for node in nodes))
+def _share(device: str, cpus: float, gpus: float, nodes: Sequence[Node]) -> PackSlots:
+    return PackSlots(device=device, cpus=cpus, gpus=gpus, slots=sum(_fits(node, cpus, gpus) for node in nodes))
 
 
 def _fits(node: Node, cpus: float, gpus: float) -> int:

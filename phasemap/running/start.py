@@ -37,9 +37,10 @@ def main() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         sys.exit(_refuse(f"the cluster's Python ({sys.executable}) lacks {', '.join(missing)}: {job['needs']}"))
-    if job.get("module") and not there(job["module"]):
-        needed = "needed: the package of the study's program, installed in the Python that runs Ray"
-        sys.exit(_refuse(f"the cluster's Python ({sys.executable}) has no module {job['module']}; {needed}"))
+    missing = [name for name in job["modules"] if not there(name)]
+    if missing:
+        needed = "needed: what the study names of packages, installed in the Python that runs Ray"
+        sys.exit(_refuse(f"the cluster's Python ({sys.executable}) has no module {', '.join(missing)}; {needed}"))
     from importlib.metadata import version
 
     from phasemap._version import __version__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import socket
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from phasemap.planning.packs import Pack
@@ -52,6 +55,7 @@ class PackReport:
     n_ok: int
     n_diverged: int
     n_failed: int
+    trial_seconds: float = math.nan  # usual ones, of those that did not fail
     single: Mapping[str, Any] | None = None  # phase, subphase and final quantities of a pack of one trial
 
     def as_metrics(self) -> dict[str, Any]:
@@ -210,5 +214,11 @@ def _report(pack: Pack, table: pa.Table, workload: Workload) -> PackReport:
         n_ok=statuses["ok"],
         n_diverged=statuses["diverged"],
         n_failed=statuses["failed"],
+        trial_seconds=_usual_seconds(rows),
         single=single,
     )
+
+
+def _usual_seconds(rows: pd.DataFrame) -> float:
+    seconds = rows.loc[rows["status"] != "failed", "train_seconds"].dropna()
+    return statistics.median(seconds) if len(seconds) else math.nan

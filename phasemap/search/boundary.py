@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.search.coverage import covering
 from phasemap.search.labelling import Codes, Labelling
 from phasemap.search.surfaces import Group, Prediction, Surfaces
 from phasemap.search.target import Floats, Places, Target, nearest
@@ -69,6 +71,7 @@ class BoundarySearch:
     n_seeds: int
     seeds_per_point: int
     seed: int = 0
+    coverage: float = 0.0  # share of the trials after the start that go where an island may lie
     coordinates: Floats = field(init=False, repr=False)
     surfaces: Surfaces = field(init=False, repr=False)
 
@@ -128,7 +131,18 @@ class BoundarySearch:
         counts = taken[places].sum(axis=1)
         worth = found.entropy + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
         worth[counts >= self.seeds_per_point] = -np.inf
-        return self._spread(n, places, worth, taken, pending), wrong
+        chosen = self._spread(n, places, worth, taken, pending)
+        return self._covered(chosen, taken) if self.coverage else chosen, wrong
+
+    def _covered(self, chosen: list[tuple[int, int]], taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
+        """Put points where an island may lie in the place of the last that were chosen, as many as are due by now."""
+        before = int(taken.sum())
+        due = math.floor(self.coverage * (before + len(chosen))) - math.floor(self.coverage * before)
+        kept, trained = chosen[: len(chosen) - due], np.asarray(taken.any(axis=1))
+        trained[[place for place, _ in kept]] = True
+        covers = covering(self.target, trained, due, self._random)
+        found = [*kept, *((place, self._next_seed(place, taken)) for place in covers)]
+        return [*found, *chosen[len(found) :]]
 
     def anywhere(self, n: int, taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Return up to n trials at points that are far from all that are taken, before anything is observed."""

@@ -51,6 +51,16 @@ def complete(tables: Tables) -> Tables:
     return replace(tables, points=_filled_in(points, bare, columns))
 
 
+def label_probabilities(study: Study, trials: pd.DataFrame) -> pd.DataFrame | None:
+    """Return how likely each point of a study has each label and each phase; None where nothing is known."""
+    found, names = map_belief(study, trials), names_of(study)
+    if found is None:
+        return None
+    phases = {phase: found.labels.group[:, number] for number, phase in enumerate(names.phases)}
+    labels = {label: found.labels.code[:, number] for number, label in enumerate(names.labels)}
+    return pd.DataFrame(labels | phases)  # a phase may share its name with one of its labels
+
+
 def _filled_in(
     points: pd.DataFrame, bare: NDArray[np.bool_], columns: Mapping[str, NDArray[Any] | None]
 ) -> pd.DataFrame:

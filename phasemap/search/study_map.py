@@ -52,7 +52,7 @@ def seeds_per_point(study: Study) -> int:
 
 def boundary_search(study: Study, seed: int = 0) -> BoundarySearch:
     """Return the search of a study's map, with its random choices by a seed."""
-    return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study), seed)
+    return BoundarySearch(target_of(study), len(study.seeds), seeds_per_point(study), seed, study.search.coverage)
 
 
 def taken_trials(study: Study, trial_ids: Collection[str]) -> NDArray[np.bool_]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasemap.bundle import write_bundle
@@ -23,6 +18,7 @@ from phasemap.figures.page import report_html
 from phasemap.figures.report import SMALL_TRIALS, report_payload
 from phasemap.figures.small import thumbnail_svg
 from phasemap.results.curves import curve_columns
+from phasemap.results.encoding import json_text, records
 from phasemap.results.provenance import read_provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import reread_if_replaced, shard_files, shard_pieces
@@ -37,7 +33,7 @@ def table_page(name: str, stamp: str, frame: pd.DataFrame, offset: int, limit: i
     """Return some rows of a table with the number of all; numbers that are not known are null."""
     rows = frame.iloc[offset : offset + limit].to_json(orient="records", double_precision=15)
     head = {"run": name, "version": stamp, "n_rows": len(frame), "offset": offset, "limit": limit}
-    return f'{json.dumps(head)[:-1]}, "rows": {rows}}}'.encode()
+    return f'{json_text(head)[:-1]}, "rows": {rows}}}'.encode()
 
 
 def chosen_trials(trials: pd.DataFrame, status: str | None, phase: str | None) -> pd.DataFrame:
@@ -52,8 +48,7 @@ def chosen_trials(trials: pd.DataFrame, status: str | None, phase: str | None) -
 def failures(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the first trials that failed, with their errors."""
     failed = trials[trials["status"] == "failed"].head(MOST_FAILURES)
-    found: list[dict[str, Any]] = json.loads(failed[["trial_id", "seed", "error"]].to_json(orient="records"))
-    return found
+    return records(failed[["trial_id", "seed", "error"]])
 
 
 def curve(snapshot: Snapshot, trial_id: str) -> bytes:
@@ -66,9 +61,9 @@ def curve(snapshot: Snapshot, trial_id: str) -> bytes:
         "trial_id": trial_id,
         "status": row["status"],
         "step": row["step"],
-        "quantities": {name: [_number(value) for value in row[name]] for name in snapshot.study.recorded.quantities},
+        "quantities": {name: row[name] for name in snapshot.study.recorded.quantities},
     }
-    return json.dumps(content, allow_nan=False).encode()
+    return json_text(content).encode()
 
 
 def _curve_row(snapshot: Snapshot, trial_id: str, pack_id: str) -> Mapping[str, Any]:
@@ -84,10 +79,6 @@ def _curve_row(snapshot: Snapshot, trial_id: str, pack_id: str) -> Mapping[str, 
     raise UnknownTrialError(f"the curve of trial {trial_id} is not there any more")
 
 
-def _number(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
     """Return what the page draws a run from: a report's content.
 
@@ -101,7 +92,7 @@ def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
     else:
         run = snapshot.run()
         content = run.report_content()
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    return json_text(content, compact=True).encode()
 
 
 def thumbnail(snapshot: Snapshot) -> bytes:
@@ -121,7 +112,7 @@ def picture(run: Run, figure: FigureRequest, ending: str) -> bytes:
 
     spec = run.requested(figure)
     if ending == "json":
-        return json.dumps(_plain(spec), allow_nan=False).encode()
+        return json_text(spec).encode()
     return _written(f"figure.{ending}", partial(save_figure, spec))
 
 
@@ -145,24 +136,3 @@ def _written(name: str, write: Callable[[Path], object]) -> bytes:
         path = Path(folder) / name
         write(path)
         return path.read_bytes()
-
-
-def _plain(value: Any) -> Any:
-    """Turn a figure's data into lists, mappings and numbers; what is not a number becomes null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, np.ndarray | pa.Array):
-        return _plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return _scalar(value)
-    return [_plain(item) for item in value]
-
-
-def _scalar(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return _number(value)
-    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -8,19 +8,16 @@ from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from phasemap._version import __version__
-from phasemap.figures.page import PAGE_SCRIPTS, body_html
+from phasemap.figures.page import PAGE_SCRIPTS, render
 from phasemap.serving.params import COOKIE, Name, caller_of, check_origin, client_of, refuse, service_of
 from phasemap.serving.tokens import SESSION_SECONDS, SUBMIT
 from phasemap.study.templates import template
 
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
-TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
+TEMPLATES = HERE / "templates"
 
 router = APIRouter()
 
@@ -41,7 +38,7 @@ def _page(request: Request, name: str, **values: Any) -> Response:
 
 
 def _render(name: str, **values: Any) -> HTMLResponse:
-    return HTMLResponse(TEMPLATES.get_template(name).render(version=__version__, **values))
+    return HTMLResponse(render(TEMPLATES / name, version=__version__, **values))
 
 
 @router.get("/")
@@ -53,7 +50,7 @@ async def show_runs(request: Request) -> Response:
 @router.get("/runs/{name}")
 async def show_run(name: Name, request: Request) -> Response:
     """Show one run."""
-    return _page(request, "run.html", run=name, report_body=body_html(title=name), report_scripts=PAGE_SCRIPTS)
+    return _page(request, "run.html", run=name, report_scripts=PAGE_SCRIPTS)
 
 
 @router.get("/compare")

@@ -26,9 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from phasemap._version import __version__
 from phasemap.figures.page import ASSETS
 from phasemap.serving import pages
-from phasemap.serving.file_routes import making
 from phasemap.serving.middleware import BodyGuard, HostGuard, Recorder
-from phasemap.serving.run_routes import health, metrics, reading
+from phasemap.serving.routes import health, making, metrics, reading
 from phasemap.serving.schemas import Mistake, Refusal, refusal
 from phasemap.serving.service import PREFIX, Service, Settings
 from phasemap.serving.submissions import changing

@@ -22,11 +22,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from phasemap._version import __version__
-from phasemap.serving.events import Hub, Watcher
-from phasemap.serving.queue import now
+from phasemap.serving.queue import Supervisor, now
 from phasemap.serving.store import Cache, Store
-from phasemap.serving.summaries import STATES, Summaries
-from phasemap.serving.supervisor import Supervisor
+from phasemap.serving.summaries import STATES, Followers, Summaries, Watcher
 from phasemap.serving.tokens import Caller, TokenFile
 from phasemap.study.errors import UserError
 
@@ -158,7 +156,7 @@ class Service:
     pace: Pace = field(init=False, default_factory=Pace)
     cache: Cache = field(init=False, default_factory=Cache)
     drawing: threading.Lock = field(init=False, default_factory=threading.Lock)  # matplotlib's style is global
-    hub: Hub = field(init=False)
+    followers: Followers = field(init=False)
     watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -169,9 +167,9 @@ class Service:
 
     async def open(self) -> None:
         """Take the storage, go on with its queue, and watch it."""
-        self.hub = Hub()
-        self.watcher = Watcher(self.summaries, self.hub, asyncio.get_running_loop())
-        self.metrics.watch(lambda: [run.state for run in self.summaries.all()], lambda: self.hub.followers)
+        self.followers = Followers()
+        self.watcher = Watcher(self.summaries, self.followers, asyncio.get_running_loop())
+        self.metrics.watch(lambda: [run.state for run in self.summaries.all()], lambda: self.followers.followers)
         self.supervisor.on_tick = self.watcher.look
         await asyncio.to_thread(self.supervisor.open)
 

@@ -53,9 +53,7 @@ class Snapshot:
 
     def run(self) -> Run:
         """Return the run as users hold it, with these tables."""
-        run = Run(self.folder)
-        run.study, run.trials, run.points = self.study, self.trials, self.points
-        return run
+        return Run.of(self.folder, study=self.study, trials=self.trials, points=self.points)
 
 
 @dataclass
@@ -75,12 +73,12 @@ class Store:
 
     def folder(self, name: str) -> RunFolder:
         """Return a run's folder; UnknownRunError for any name that is not one of ``names``."""
-        folder = self.place(name)
+        folder = self.folder_of(name)
         if not folder.study.is_file():
             raise UnknownRunError(f"there is no run {name}")
         return folder
 
-    def place(self, name: str) -> RunFolder:
+    def folder_of(self, name: str) -> RunFolder:
         """Return where the run of a name is or would be; UnknownRunError for what can't be a name."""
         if not NAME.fullmatch(name):
             raise UnknownRunError("a run's name has letters, digits, - and _, at most 64")

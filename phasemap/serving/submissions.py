@@ -190,7 +190,7 @@ async def plan_study(caller: Submitter, request: Request, service: Serving) -> P
 def cancel_run(name: Name, caller: Submitter, request: Request, service: Serving) -> Submitted:
     """Interrupt a run, or take it out of the queue; what is finished is kept, and a resume goes on from there."""
     service.summaries.of(name)
-    changed = service.supervisor.cancel(service.store.place(name), caller.name)
+    changed = service.supervisor.cancel(service.store.folder_of(name), caller.name)
     return _changed(service, "cancel", name, caller, request, changed=changed)
 
 
@@ -198,13 +198,13 @@ def cancel_run(name: Name, caller: Submitter, request: Request, service: Serving
 def resume_run(name: Name, caller: Submitter, request: Request, service: Serving) -> Submitted:
     """Queue a run again: what is missing or failed is trained."""
     service.summaries.of(name)
-    changed = service.supervisor.resume(service.store.place(name), caller.name)
+    changed = service.supervisor.resume(service.store.folder_of(name), caller.name)
     return _changed(service, "resume", name, caller, request, changed=changed)
 
 
 def _complete(service: Service, name: str) -> bool:
     """Whether a run ended, so that the same study has nothing left to do; trials that failed are for a resume."""
-    return service.store.place(name).study.is_file() and service.summaries.of(name).state == DONE
+    return service.store.folder_of(name).study.is_file() and service.summaries.of(name).state == DONE
 
 
 def _changed(

@@ -1,30 +1,35 @@
-"""A run in a few numbers: its state, counts and time left, as lists, pages and followers get it."""
+"""A run in a few numbers: its state, counts and time left, as lists, pages and followers get it, and who tells them."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel
+from sse_starlette import ServerSentEvent
 
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import holder_of
-from phasemap.results.provenance import read_provenance
-from phasemap.serving.queue import QueuedRun
+from phasemap.results.provenance import Execution, read_provenance
+from phasemap.serving.queue import QueuedRun, Supervisor
 from phasemap.serving.store import Store, derived_are_fresh
-from phasemap.serving.supervisor import Supervisor
-from phasemap.study.errors import UserError
+from phasemap.study.errors import TooManyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
 
 QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
 STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
+MOST_FOLLOWERS = 200
+CHECK_SECONDS = 5.0
+IDLE = (DONE, STOPPED, FAILED)
+ALL_TICKS = 10  # a run that is started by others is seen after so many ticks
 
 
 class Summary(BaseModel):
@@ -108,14 +113,14 @@ class Summaries:
         return self._found(name)[2]
 
     def _found(self, name: str) -> tuple[QueuedRun | None, RunFolder, str]:
-        job, folder = self.supervisor.job(name), self.store.place(name)
+        job, folder = self.supervisor.job(name), self.store.folder_of(name)
         if job is None or folder.study.is_file():
             folder = self.store.folder(name)
         return job, folder, state_of(folder, job)
 
     def study(self, name: str) -> Study:
         """Return the study of a run or a job."""
-        return self._study(self.store.place(name), self.supervisor.job(name))
+        return self._study(self.store.folder_of(name), self.supervisor.job(name))
 
     def all(self) -> list[Summary]:
         """Summarize all runs, the one that changed last first."""
@@ -181,7 +186,7 @@ class Summaries:
             version = snapshot.stamp
             status, phase = (snapshot.trials[name].tolist() for name in columns)
         statuses, executions = Counter(status), read_provenance(folder)
-        last = executions[-1] if executions else {}
+        last = executions[-1] if executions else Execution({})
         phases = Counter(name for name in phase if isinstance(name, str))
         return {
             "version": version,
@@ -189,10 +194,10 @@ class Summaries:
             "n_failed": statuses["failed"],
             "n_diverged": statuses["diverged"],
             "phase_counts": dict(phases.most_common()),
-            "outcome": last.get("outcome"),
-            "started": last.get("started"),
-            "ended": last.get("ended"),
-            "core_hours": round(sum(execution["core_hours"] for execution in executions), 6),
+            "outcome": last.outcome,
+            "started": last.started,
+            "ended": last.ended,
+            "core_hours": round(sum(execution.core_hours for execution in executions), 6),
         }
 
     def _eta(self, summary: Summary) -> float | None:
@@ -213,3 +218,94 @@ def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
     if job is not None and job.wanted:
         return QUEUED
     return FAILED if job is not None and job.error and not job.cancelled_by else STOPPED
+
+
+@dataclass
+class Followers:
+    """The newest state of each run, numbered as they came in; lives in the event loop."""
+
+    followers: int = 0
+    _latest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _number: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def publish(self, name: str, text: str) -> None:
+        """Take in a run's new state."""
+        if self._latest.get(name, (0, ""))[1] == text:
+            return
+        self._number += 1
+        self._latest[name] = self._number, text
+        self._wake()
+
+    def forget(self, names: set[str]) -> None:
+        """Drop the runs that are not among these any more."""
+        for name in set(self._latest) - names:
+            del self._latest[name]
+
+    def _wake(self) -> None:
+        woken, self._changed = self._changed, asyncio.Event()
+        woken.set()
+
+    def enter(self) -> None:
+        """Count a follower; TooManyError where there are as many as may be."""
+        if self.followers >= MOST_FOLLOWERS:
+            raise TooManyError(f"{MOST_FOLLOWERS} clients follow already; try again later")
+        self.followers += 1
+
+    async def follow(self, name: str | None, allowed: Callable[[], bool]) -> AsyncIterator[ServerSentEvent]:
+        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``."""
+        seen = 0
+        try:
+            while allowed():
+                changed = self._changed
+                news = sorted(
+                    (number, text)
+                    for run, (number, text) in self._latest.items()
+                    if number > seen and name in (None, run)
+                )
+                for number, text in news:
+                    seen = number
+                    yield ServerSentEvent(data=text, event="run", id=str(number))
+                if not news:
+                    try:
+                        await asyncio.wait_for(changed.wait(), CHECK_SECONDS)
+                    except TimeoutError:
+                        continue
+        finally:
+            self.followers -= 1
+
+
+@dataclass
+class Watcher:
+    """Summarizes runs; called by the queue's thread: those under way at every tick, the others less often."""
+
+    summaries: Summaries
+    followers: Followers
+    loop: asyncio.AbstractEventLoop
+    states: dict[str, str] = field(default_factory=dict)
+    _ticks: int = 0
+
+    def look(self) -> None:
+        """Look once at the runs whose turn it is."""
+        names = set(self.summaries.names())
+        everything = self._ticks % ALL_TICKS == 0
+        self._ticks += 1
+        for name in sorted(names):
+            if not everything and self.states.get(name) in IDLE and not self.summaries.wanted(name):
+                continue
+            try:
+                self._tell(self.summaries.of(name))
+            except UserError:  # it was moved away in this moment
+                continue
+        for name in set(self.states) - names:
+            del self.states[name]
+        self._call(lambda: self.followers.forget(names))
+
+    def _tell(self, summary: Summary) -> None:
+        self.states[summary.name] = summary.state
+        text = summary.model_dump_json()
+        self._call(lambda: self.followers.publish(summary.name, text))
+
+    def _call(self, work: Callable[[], None]) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(work)

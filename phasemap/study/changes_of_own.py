@@ -35,7 +35,7 @@ def own_changes(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
 
 
 def _by_place(study: OwnStudy) -> dict[str, Part]:
-    return {part.place: part for part in study.parts.parts}
+    return {part.key: part for part in study.parts.parts}
 
 
 def _name(part: Part | None) -> str:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from phasemap.study.networks import scaled_steps
+from phasemap.study.networks import NETWORK_SETTINGS, scaled_steps
 from phasemap.study.spec import NetworkStudy, Study
 
 Path = tuple[Any, ...]
@@ -18,7 +18,7 @@ def values_of(study: Study, name: str) -> list[tuple[Path, Any]]:
     """Return (path in the file, value) for every value that a setting takes in a study."""
     if name in study.axis_names:
         return [(("axes", name, i), value) for i, value in enumerate(study.axis(name).values)]
-    setting = study.declared[name]
+    setting = study.declared.get(name) or NETWORK_SETTINGS[name]  # of others: what it is for all networks
     return [((setting.section, setting.key), study.setting(name))]
 
 

@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Return text with what has no mark of its own (control characters, changes of direction) as Python writes it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
+
+
 class PhasemapError(Exception):
     """What a user is told in one message, without a traceback; the command line ends with ``exit_code``."""
 

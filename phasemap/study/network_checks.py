@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
-from phasemap.study.combinations import Found, together, values_of
-from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, scaled_steps
+from phasemap.study.combinations import Found, Path, together, values_of
+from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, scaled_steps
 from phasemap.study.own_study import OwnStudy
+from phasemap.study.schedules import COSINE, stages
 from phasemap.study.spec import Study
 
-OF_TRANSFORMERS = ("heads", "mlp_factor", "weight_tying")
 OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
 
 
@@ -19,6 +20,7 @@ def check_networks(study: Study) -> Iterator[Found]:
     yield from _batches(study)
     yield from _precisions(study)
     yield from _interventions(study)
+    yield from _schedules(study)
     if isinstance(study, OwnStudy) and study.parts.get("model"):
         return
     yield from _depths(study)
@@ -82,14 +84,7 @@ def _depths(study: Study) -> Iterator[Found]:
 
 
 def _heads(study: Study) -> Iterator[Found]:
-    models = {model for _, model in values_of(study, "model")}
-    if models == {"mlp"}:
-        for name in OF_TRANSFORMERS:
-            for path, value in values_of(study, name):
-                if value != NETWORK_SETTINGS[name].default:
-                    yield path, f"= {value} has no effect on an mlp; allowed: leave it out, or model.kind transformer"
-        return
-    for (_, width), (path, heads) in together(study, "width", "heads"):
+    for (_, width), (path, heads) in together(study, "width", "heads") if "heads" in study.declared else ():
         if width % heads:
             yield path, f"= {heads} heads don't divide the width {width}; allowed: a divisor of the width"
 
@@ -103,20 +98,40 @@ def _batches(study: Study) -> Iterator[Found]:
 
 def _interventions(study: Study) -> Iterator[Found]:
     """Yield interventions without a step or an amount, and those that come when the training has ended."""
-    for kind in INTERVENTIONS:
+    for kind, amount in INTERVENTIONS.items():
         at = f"{kind}_at"
-        if at not in study.declared:
+        if at not in study.declared or amount not in study.declared:
             continue
-        amounts = [amount for _, amount in values_of(study, kind)]
+        amounts = [value for _, value in values_of(study, amount) if value != NETWORK_SETTINGS[amount].default]
         for path, step in values_of(study, at):
-            if step is None and any(amounts):
-                yield path, f"is missing; allowed with {kind}: the step after which it happens"
-            if step is not None and not any(amounts):
-                yield path, f"= {step}, but nothing is to {kind}; allowed: leave it out, or an amount above 0"
+            if step is None and amounts:
+                yield path, f"is missing; allowed with {amount}: the step after which it happens"
+            if step is not None and not amounts:
+                above = " above 0" if kind == amount else ""
+                yield path, f"= {step}, but there is no {amount}; allowed: leave it out, or an amount{above}"
         for (path, step), *length in together(study, at, "steps", "batch_size", "scale_to_batch"):
-            horizon = scaled_steps(*(value for _, value in length))
-            if step is not None and step >= horizon:
-                yield path, f"= {step} is not before the end of the training; allowed: up to {horizon - 1}"
+            yield from _too_late(path, step, length)
+
+
+def _schedules(study: Study) -> Iterator[Found]:
+    """Yield schedules with changes when the training has ended, and those of a user's optimizer."""
+    for name in SCHEDULED:
+        schedule, to = f"{name}_schedule", f"{name}_to"
+        if schedule not in study.declared or to not in study.declared:
+            continue
+        for (path, text), *length in together(study, schedule, "steps", "batch_size", "scale_to_batch"):
+            yield from _too_late(path, max((at for at, _ in stages(text or COSINE)), default=None), length)
+        for setting in (schedule, to):
+            for path, value in values_of(study, setting):
+                if value is not None and isinstance(study, OwnStudy) and study.parts.get("optimizer"):
+                    yield path, "is of an optimizer of yours; allowed: what training.optimizer names"
+
+
+def _too_late(path: Path, step: int | None, length: list[Any]) -> Iterator[Found]:
+    """Yield a step after which something is to change where no training follows it."""
+    horizon = scaled_steps(*(value for _, value in length))
+    if step is not None and step >= horizon:
+        yield path, f"= {step} is not before the end of the training; allowed: up to {horizon - 1}"
 
 
 def _precisions(study: Study) -> Iterator[Found]:

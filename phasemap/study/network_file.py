@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SECTIONS
+from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, SECTIONS
 from phasemap.study.operations import TABLES, wrong_table
 from phasemap.study.own_code import is_reference
 from phasemap.study.own_parts import ROLES
 from phasemap.study.reader import Reader
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Setting, applying
 from phasemap.study.spec import NetworkStudy, ResourceSpec, Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.values import describe
 
+BESIDE = "provenance.json"
+"""What lies beside a run's study file, which may come from a release that wrote the settings of all tasks there."""
 NAMING_FILES = ("path", "matrix", "table")
 """The settings that may name a file."""
 MOST_PLACES = 5
 """Of one table's mistakes, that many are named."""
+
+Found = TypeVar("Found", bound=NetworkStudy)
 
 
 @dataclass
@@ -37,6 +41,27 @@ class NetworkReader(Reader):
         content = self.document.content
         if isinstance(content, dict) and isinstance(content.get("interventions"), list):
             content["interventions"] = self._interventions(content["interventions"])
+        if isinstance(content, dict) and isinstance(content.get("schedule"), dict):
+            content["schedule"] = {key: self._from_the_start(key, one) for key, one in content["schedule"].items()}
+
+    def _from_the_start(self, key: str, schedule: Any) -> Any:
+        """Return a schedule without step 0: its value there is the setting's own, and goes where that stands."""
+        start = (
+            next((step for step in schedule if str(step).strip() == "0"), None) if isinstance(schedule, dict) else None
+        )
+        if start is None or key not in SCHEDULED:
+            return schedule
+        setting, content = NETWORK_SETTINGS[key], self.document.content
+        section = content.setdefault(setting.section, {})
+        if isinstance(section, dict) and setting.key in section:
+            self.wrong(("schedule", key, start), f"is given here and as {setting.path}; allowed: one of the two")
+        elif isinstance(axes := content.get("axes"), dict) and key in axes:
+            self.wrong(
+                ("schedule", key, start), f"is given here and as an axis; allowed: leave out step 0, or axes.{key}"
+            )
+        elif isinstance(section, dict):
+            section[setting.key] = schedule[start]
+        return {step: value for step, value in schedule.items() if step != start} or None
 
     def _interventions(self, listed: list[Any]) -> dict[str, Any]:
         """Return a list of interventions, each {at: step, KIND: amount}, as the settings that it stands for."""
@@ -49,9 +74,9 @@ class NetworkReader(Reader):
                 self.wrong(place, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
                 continue
             self.unknown_keys(place, one, ("at", *kinds))
-            if kinds[0] in found:
+            if INTERVENTIONS[kinds[0]] in found:
                 self.wrong(place, f"is a second {kinds[0]}; allowed: one of each kind")
-            found |= {kinds[0]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
+            found |= {INTERVENTIONS[kinds[0]]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
         return found
 
     def study(self, *, data_needed: bool) -> Study:
@@ -69,8 +94,7 @@ class NetworkReader(Reader):
         self.overlap(content, axes)
         sections["task"] = self.with_files(sections["task"])
         values = self.common(ResourceSpec) | sections | {"axes": axes}
-        values["phases"] = self.phases(("phases",), content.get("phases", {}))
-        study = NetworkStudy.model_construct(**values)
+        study = self.labelled(NetworkStudy.model_construct(**values), stored=not data_needed)
         reported = frozenset(p.path for p in self.problems)
         for path, message in (
             *check_study(study, reported),
@@ -80,10 +104,35 @@ class NetworkReader(Reader):
         self.stop_if_wrong()
         return study
 
+    def labelled(self, study: Found, *, stored: bool) -> Found:
+        """Return a study with its labels, and what it names of others where an earlier release wrote it."""
+        if stored or Path(self.document.source).with_name(BESIDE).is_file():
+            others = [one for name, one in study.possible.items() if name not in study.declared and study.names(one)]
+            unused = tuple(one.name for one in others if study.values_of(one.name) == (one.default,))
+            study = study.model_copy(update={"unused": unused})
+        rule = self.phases(("phases",), self.document.content.get("phases", {}), settings=study.declared)
+        return study.model_copy(update={"phases": rule})
+
     def with_files(self, task: Any) -> Any:
         """Return a task with absolute paths, and with a matrix or a table in place of its file."""
-        named = {name: self.resolved(("task", name), name, getattr(task, name)) for name in NAMING_FILES}
+        given = {name: value for name in NAMING_FILES if (value := getattr(task, name)) is not None}
+        named = {name: self.resolved(("task", name), name, value) for name, value in given.items()}
         return task.model_copy(update=named)
+
+    def offered(self, path: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
+        """Return what a section, or the axes, may hold in such a study."""
+        there = applying(self.declared, {name: self._taken(one) for name, one in self.declared.items()})
+        if path == ("axes",):
+            return list(there)
+        others = {one.key for name, one in self.declared.items() if path == (one.section,) and name not in there}
+        return [key for key in known if key not in others]
+
+    def _taken(self, setting: Setting) -> list[str]:
+        """Return the words that a setting is in the file, before anything is checked."""
+        axes, section = (self.document.content.get(key) for key in ("axes", setting.section))
+        one = section.get(setting.key, setting.default) if isinstance(section, dict) else setting.default
+        found = axes.get(setting.name, [one]) if isinstance(axes, dict) else [one]
+        return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
 
     def allowed_for(self, name: str, found: Any) -> str:
         """Say what an axis's values may be; code of a user is none."""

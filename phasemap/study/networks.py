@@ -17,10 +17,28 @@ from pydantic import Field
 from phasemap.study.identity import Identity
 from phasemap.study.names import FACTS, FINALS, QUANTITY_KINDS
 from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Section, Setting, settings_of
+from phasemap.study.schedules import COSINE, DecaySchedule, RateSchedule, scheduled_value, stages
+from phasemap.study.settings import BelongsTo, Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
 MODULAR = ("modular_addition", "modular_multiplication")
+
+
+Positive = Annotated[Real, Field(gt=0)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+BelowOne = Annotated[Real, Field(ge=0, lt=1)]
+
+OF_MODULI = BelongsTo("task", (*MODULAR, "operation"))
+OF_OPERATIONS = BelongsTo("task", ("operation",))
+OF_IMAGES = BelongsTo("task", ("images",))
+OF_ARRAYS = BelongsTo("task", ("arrays",))
+OF_PARITY = BelongsTo("task", ("sparse_parity",))
+OF_MATRICES = BelongsTo("corruption_kind", ("asymmetric",))
+OF_SHIFTS = BelongsTo("corruption_kind", ("shift",))
+OF_TRANSFORMERS = BelongsTo("model", ("transformer",))
+OF_TEMPERATURES = BelongsTo("loss", ("cross_entropy", "stablemax"))
+OF_GROKFAST = BelongsTo("gradient", ("grokfast",))
 
 
 class TaskSpec(Section):
@@ -29,90 +47,136 @@ class TaskSpec(Section):
     In a loaded study ``path`` is absolute, and a matrix or a table from a file is rows.
     """
 
-    kind: Literal["modular_addition", "modular_multiplication", "images", "arrays", "operation", "sparse_parity"]
-    modulus: Annotated[Count, Field(ge=2)] = 97
-    corruption_kind: Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"] = "symmetric"
-    matrix: str | tuple[tuple[Real, ...], ...] | None = None
-    dataset: Literal["digits", "mnist5k"] = "digits"
-    path: str | None = None
-    shift_by: Count = 1
-    split: Literal["random", "balanced"] = "random"
-    table: str | tuple[tuple[Any, ...], ...] | None = None
-    n_bits: Count = 40
-    k_bits: Count = 3
-    n_samples: Count = 2000
+    kind: Annotated[
+        Literal["modular_addition", "modular_multiplication", "images", "arrays", "operation", "sparse_parity"],
+        Field(description="the data that are learned"),
+    ]
+    modulus: Annotated[Count, Field(ge=2, description="number p of tokens and classes; all p^2 pairs"), OF_MODULI] = 97
+    corruption_kind: Annotated[
+        Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"],
+        Field(description="which examples get wrong labels, and which labels these are"),
+    ] = "symmetric"
+    matrix: Annotated[
+        str | tuple[tuple[Real, ...], ...] | None,
+        Field(description="row y: the probabilities of the labels that y becomes"),
+        OF_MATRICES,
+    ] = None
+    dataset: Annotated[Literal["digits", "mnist5k"], Field(description="the images"), OF_IMAGES] = "digits"
+    path: Annotated[str | None, Field(description="an .npz file with X and y"), OF_ARRAYS] = None
+    shift_by: Annotated[Count, Field(description="what is added to a wrong label, modulo the classes"), OF_SHIFTS] = 1
+    split: Annotated[
+        Literal["random", "balanced"], Field(description="how examples are parted into training and test set")
+    ] = "random"
+    table: Annotated[
+        str | tuple[tuple[Any, ...], ...] | None,
+        Field(description="the operation by its name, or by its rows"),
+        OF_OPERATIONS,
+    ] = None
+    n_bits: Annotated[Count, Field(description="length of an input"), OF_PARITY] = 40
+    k_bits: Annotated[Count, Field(description="bits whose parity is the label"), OF_PARITY] = 3
+    n_samples: Annotated[Count, Field(description="examples that are drawn"), OF_PARITY] = 2000
 
 
 class ModelSpec(Section):
     """The network; the default is the paper's two-layer MLP with square activation."""
 
-    kind: Literal["mlp", "transformer"] = "mlp"
-    activation: Literal["square", "relu"] = "square"
-    width: Count = 500
-    depth: Count = 2
-    norm: Literal["none", "batch", "layer"] = "none"
-    init_scale: Annotated[Real, Field(gt=0)] = 1.0
-    init: Literal["standard", "lazy"] = "standard"
-    heads: Count = 4
-    mlp_factor: Count = 4
-    weight_tying: bool = False
-    output_scale: Annotated[Real, Field(gt=0)] = 1.0
-
-
-Rate = Annotated[Real, Field(gt=0)]
-Decay = Annotated[Real, Field(ge=0)]
+    kind: Annotated[Literal["mlp", "transformer"], Field(description="the network")] = "mlp"
+    activation: Annotated[Literal["square", "relu"], Field(description="of the hidden units")] = "square"
+    width: Annotated[Count, Field(description="hidden units; of a Transformer the dimension of its embedding")] = 500
+    depth: Annotated[Count, Field(description="layers of weights; of a Transformer its blocks")] = 2
+    norm: Annotated[Literal["none", "batch", "layer"], Field(description="after the activation of an MLP")] = "none"
+    init_scale: Annotated[Positive, Field(description="times the initial weights' standard deviation")] = 1.0
+    init: Annotated[Literal["standard", "lazy"], Field(description="initial weights; lazy: of deep MLPs")] = "standard"
+    heads: Annotated[Count, Field(description="attention heads"), OF_TRANSFORMERS] = 4
+    mlp_factor: Annotated[Count, Field(description="hidden units of a block, over its width"), OF_TRANSFORMERS] = 4
+    weight_tying: Annotated[bool, Field(description="whether the embedding is the readout too"), OF_TRANSFORMERS] = (
+        False
+    )
+    output_scale: Annotated[Positive, Field(description="what the scores are multiplied by in the loss")] = 1.0
 
 
 class TrainingSpec(Section):
     """Optimizer, loss and horizon; the defaults are the paper's."""
 
-    steps: Count = 2000
-    optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
-    momentum: Annotated[Real, Field(ge=0, lt=1)] = 0.9
-    betas: tuple[Annotated[Real, Field(ge=0, lt=1)], Annotated[Real, Field(ge=0, lt=1)]] = (0.9, 0.98)
-    eps: Annotated[Real, Field(gt=0)] = 1e-8
-    learning_rate: Rate = 0.01
-    loss: Literal["mse", "cross_entropy", "stablemax", "hinge"] = "mse"
-    batch_size: Literal["full"] | Count = "full"
-    scale_to_batch: Count | None = None
-    precision: Literal["full", "tf32", "bf16"] = "full"
-    temperature: Annotated[Real, Field(gt=0)] = 1.0
-    gradient: Literal["raw", "grokfast", "orthogonal"] = "raw"
-    filter_strength: Annotated[Real, Field(ge=0)] = 2.0
-    filter_memory: Annotated[Real, Field(ge=0, lt=1)] = 0.98
-    embedding_learning_rate: Rate | None = None
-    embedding_weight_decay: Decay | None = None
-    readout_learning_rate: Rate | None = None
-    readout_weight_decay: Decay | None = None
+    steps: Annotated[Count, Field(description="optimizer steps")] = 2000
+    optimizer: Annotated[Literal["adamw", "adam", "sgd", "muon"], Field(description="the update rule")] = "adamw"
+    momentum: Annotated[BelowOne, Field(description="of SGD and Muon")] = 0.9
+    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="of AdamW, Adam and Muon")] = (0.9, 0.98)
+    eps: Annotated[Positive, Field(description="of AdamW, Adam and Muon")] = 1e-8
+    learning_rate: Annotated[Positive, Field(description="step size of the optimizer")] = 0.01
+    loss: Annotated[Literal["mse", "cross_entropy", "stablemax", "hinge"], Field(description="what is minimized")] = (
+        "mse"
+    )
+    batch_size: Annotated[Literal["full"] | Count, Field(description="examples of a step")] = "full"
+    scale_to_batch: Annotated[
+        Count | None, Field(description="batch size for which steps and learning rate are meant")
+    ] = None
+    precision: Annotated[Literal["full", "tf32", "bf16"], Field(description="of products on a GPU")] = "full"
+    temperature: Annotated[Positive, Field(description="what the scores are divided by"), OF_TEMPERATURES] = 1.0
+    gradient: Annotated[Literal["raw", "grokfast", "orthogonal"], Field(description="what the optimizer is given")] = (
+        "raw"
+    )
+    filter_strength: Annotated[NotNegative, Field(description="weight of the slow gradient"), OF_GROKFAST] = 2.0
+    filter_memory: Annotated[BelowOne, Field(description="memory of the slow gradient"), OF_GROKFAST] = 0.98
+    embedding_learning_rate: Annotated[Positive | None, Field(description="of the first weights, if another one")] = (
+        None
+    )
+    embedding_weight_decay: Annotated[NotNegative | None, Field(description="of the first weights, if another one")] = (
+        None
+    )
+    readout_learning_rate: Annotated[Positive | None, Field(description="of the last weights, if another one")] = None
+    readout_weight_decay: Annotated[NotNegative | None, Field(description="of the last weights, if another one")] = None
 
 
 class FixedSpec(Section):
     """The four settings that studies vary most, where they are not an axis."""
 
-    corruption: Annotated[Real, Field(ge=0, le=1)] = 0.0
-    weight_decay: Decay = 0.0
-    dropout: Annotated[Real, Field(ge=0, lt=1)] = 0.0
-    data_fraction: Annotated[Real, Field(gt=0, lt=1)] = 0.5
+    corruption: Annotated[Share, Field(description="share of the training labels that are made wrong")] = 0.0
+    weight_decay: Annotated[NotNegative, Field(description="decoupled, but for SGD and Adam")] = 0.0
+    dropout: Annotated[BelowOne, Field(description="share of the hidden units that a step leaves out")] = 0.0
+    data_fraction: Annotated[Real, Field(gt=0, lt=1, description="share of the examples that is trained on")] = 0.5
 
 
 class InterventionsSpec(Section):
-    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong.
+    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong, or a setting.
 
     ``repair`` is a share of the labels that are wrong by then, ``corrupt`` one of all training labels; repair is first.
     """
 
-    repair: Annotated[Real, Field(ge=0, le=1)] = 0.0
-    repair_at: Count | None = None
-    corrupt: Annotated[Real, Field(ge=0, le=1)] = 0.0
-    corrupt_at: Count | None = None
+    repair: Annotated[Share, Field(description="share of the wrong labels that are set right")] = 0.0
+    repair_at: Annotated[Count | None, Field(description="the step after which they are")] = None
+    corrupt: Annotated[Share, Field(description="share of all training labels that are made wrong")] = 0.0
+    corrupt_at: Annotated[Count | None, Field(description="the step after which they are")] = None
+    weight_decay_to: Annotated[NotNegative | None, Field(description="what weight decay becomes")] = None
+    weight_decay_at: Annotated[Count | None, Field(description="the step after which it does")] = None
+    learning_rate_to: Annotated[Positive | None, Field(description="what the learning rate becomes")] = None
+    learning_rate_at: Annotated[Count | None, Field(description="the step after which it does")] = None
 
 
-INTERVENTIONS = ("repair", "corrupt")
+class ScheduleSpec(Section):
+    """How a setting changes in training: ``{800: 0}``, from which step on it is what, or ``cosine``, down to zero.
+
+    Up to the first of these steps it is as it is set elsewhere. The settings are called ``..._schedule``.
+    """
+
+    weight_decay: Annotated[DecaySchedule | None, Field(description="from which step on it is what")] = None
+    learning_rate: Annotated[RateSchedule | None, Field(description="from which step on it is what, or cosine")] = None
+
+
+SCHEDULED = tuple(ScheduleSpec.model_fields)
+"""The settings that may change in training."""
+
+INTERVENTIONS: Mapping[str, str] = {
+    **{kind: kind for kind in ("repair", "corrupt")},
+    **{name: f"{name}_to" for name in SCHEDULED},
+}
+"""What may be changed at a step, with the setting that says to what; the step's is called ``..._at``."""
 
 SECTIONS: Mapping[str, type[Section]] = {
     "task": TaskSpec,
     "model": ModelSpec,
     "training": TrainingSpec,
+    "schedule": ScheduleSpec,
     "interventions": InterventionsSpec,
     "fixed": FixedSpec,
 }
@@ -124,24 +188,12 @@ LATER = (
     *("precision", "table", "n_bits", "k_bits", "n_samples", "output_scale", "temperature", "gradient"),
     *("filter_strength", "filter_memory", "embedding_learning_rate", "embedding_weight_decay"),
     *("readout_learning_rate", "readout_weight_decay", "repair", "repair_at", "corrupt", "corrupt_at"),
+    *(f"{name}_{what}" for name in SCHEDULED for what in ("to", "at", "schedule")),
 )
 """Settings that came after the first release: at their default, a study's text and hash are what they were without."""
 
 CLOSED_FORM = ("mse", "cross_entropy")
 """The losses whose derivative by the scores the explicit kernels know."""
-
-OWNERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "modulus": ("task", (*MODULAR, "operation")),
-    "dataset": ("task", ("images",)),
-    "path": ("task", ("arrays",)),
-    "table": ("task", ("operation",)),
-    **dict.fromkeys(("n_bits", "k_bits", "n_samples"), ("task", ("sparse_parity",))),
-    "matrix": ("corruption_kind", ("asymmetric",)),
-    "shift_by": ("corruption_kind", ("shift",)),
-    "temperature": ("loss", ("cross_entropy", "stablemax")),
-    **dict.fromkeys(("filter_strength", "filter_memory"), ("gradient", ("grokfast",))),
-}
-"""Settings that mean something only beside certain values of another one."""
 
 NETWORK_IDENTITY = Identity(defaults={name: setting.default for name, setting in NETWORK_SETTINGS.items()})
 """Settings at their default are left out, so that a setting added in a later release changes no old id."""
@@ -207,10 +259,16 @@ class NetworkTrial:
     readout_learning_rate: float | None
     readout_weight_decay: float | None
     # in mid-training
+    weight_decay_schedule: str | None
+    learning_rate_schedule: str | None
     repair: float
     repair_at: int | None
     corrupt: float
     corrupt_at: int | None
+    weight_decay_to: float | None
+    weight_decay_at: int | None
+    learning_rate_to: float | None
+    learning_rate_at: int | None
     # what studies vary most
     corruption: float
     weight_decay: float
@@ -242,8 +300,11 @@ class NetworkTrial:
 
     @property
     def step_size(self) -> float:
-        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch."""
-        return self.scaled_rate(self.learning_rate)
+        """The optimizer's learning rate: as set, times sqrt(batch size / reference) where it is scaled to a batch.
+
+        Where it changes in training, that of the first step.
+        """
+        return self.scaled_rate(self.at_step("learning_rate", 1))
 
     def scaled_rate(self, learning_rate: float) -> float:
         """Return a learning rate as the optimizer gets it."""
@@ -252,8 +313,63 @@ class NetworkTrial:
     @property
     def changes(self) -> tuple[int, ...]:
         """The steps after which labels change."""
-        steps = {self.repair_at if self.repair else None, self.corrupt_at if self.corrupt else None}
-        return tuple(sorted(step for step in steps if step is not None))
+        return tuple(sorted({at for _, at in self._label_changes()}))
+
+    @property
+    def changing(self) -> bool:
+        """Whether anything may change in training."""
+        return bool(_CHANGING(self) != _NEVER)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether learning rate or weight decay change in training."""
+        return any(getattr(self, f"{name}_{what}") is not None for name in SCHEDULED for what in ("schedule", "to"))
+
+    def at_step(self, name: str, step: int) -> float:
+        """Return the learning rate or weight decay of a step, counted from 1."""
+        value, to = getattr(self, name), getattr(self, f"{name}_to")
+        if to is not None and step > getattr(self, f"{name}_at"):
+            return float(to)
+        schedule = getattr(self, f"{name}_schedule")
+        return float(value if schedule is None else scheduled_value(schedule, value, step, self.horizon))
+
+    @property
+    def events(self) -> tuple[tuple[int, str, float], ...]:
+        """What changes in training: after which step which setting, to what; rising. Of a cosine, step 0 alone.
+
+        A repair is left out where no label is ever wrong.
+        """
+        if not self.changing:
+            return ()
+        clean = not self.corruption and not self.corrupt
+        found = [
+            (at, kind, getattr(self, kind)) for kind, at in self._label_changes() if not (clean and kind == "repair")
+        ]
+        for name in SCHEDULED:
+            text, to = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_to")
+            if text == COSINE:
+                found.append((0, name, -1.0))
+            elif text is not None:
+                found += [(at, name, value) for at, value in stages(text)]
+            if to is not None:
+                found.append((getattr(self, f"{name}_at"), f"{name}_to", to))
+        return tuple(sorted(found))
+
+    @property
+    def start(self) -> tuple[Any, ...]:
+        """What trials have in common that are alike up to the first of their ``events``."""
+        found: tuple[Any, ...] = _START(self)
+        return found
+
+    @property
+    def stages(self) -> frozenset[int]:
+        """The steps after which a schedule has a new value, at which curves are recorded too."""
+        texts = (getattr(self, f"{name}_schedule") for name in SCHEDULED)
+        return frozenset(at for text in texts if text is not None for at, _ in stages(text))
+
+    def _label_changes(self) -> list[tuple[str, int]]:
+        steps = [(kind, getattr(self, f"{kind}_at")) for kind in ("repair", "corrupt") if getattr(self, kind)]
+        return [(kind, at) for kind, at in steps if at is not None]
 
     @property
     def scores_factor(self) -> float:
@@ -290,9 +406,21 @@ def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) 
     return max(1, round(steps / batch_share(batch_size, scale_to_batch)))
 
 
-VARIES_IN_PACK = frozenset(
+CHANGES = frozenset(
     {
         "trial_id",
+        *(f"{name}{at}" for name in ("repair", "corrupt") for at in ("", "_at")),
+        *(f"{name}_{what}" for name in SCHEDULED for what in ("to", "at", "schedule")),
+    }
+)
+"""What ``NetworkTrial.events`` tells, and the id: all else tells how a trial starts."""
+
+_START = attrgetter(*(f.name for f in fields(NetworkTrial) if f.name not in CHANGES))
+_CHANGING = attrgetter(*sorted(CHANGES - {"trial_id"}))
+_NEVER = tuple(NETWORK_SETTINGS[name].default for name in sorted(CHANGES - {"trial_id"}))
+
+VARIES_IN_PACK = CHANGES | frozenset(
+    {
         "seed",
         "corruption",
         "weight_decay",
@@ -304,10 +432,6 @@ VARIES_IN_PACK = frozenset(
         "embedding_weight_decay",
         "readout_learning_rate",
         "readout_weight_decay",
-        "repair",
-        "repair_at",
-        "corrupt",
-        "corrupt_at",
     }
 )
 """What may differ between the trials of a pack; everything else is its static shape."""

@@ -49,7 +49,7 @@ def wrong_table(table: Sequence[Sequence[Any]]) -> Iterator[tuple[tuple[int, ...
     for a, row in enumerate(table):
         if len(row) != len(table[0]) or not 1 <= len(row) <= n:
             allowed = f"{len(table[0])}, as in the first row" if 1 <= len(table[0]) <= n else f"1 to {n}"
-            yield (a,), f"has {len(row)} numbers; allowed: {allowed}"
+            yield (a,), f"has {len(row)} number{'' if len(row) == 1 else 's'}; allowed: {allowed}"
         for b, value in enumerate(row):
             if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(n):
                 yield (a, b), f"= {describe(value)} is no element; allowed: a whole number from 0 to {n - 1}"

@@ -122,7 +122,7 @@ def code_of(part: Part) -> Callable[..., Any]:
             )
         return import_program(place, folder)
     except ProgramError as error:
-        raise UnreachableError(f"{host}: {part.place} {error}") from None
+        raise UnreachableError(f"{host}: {part.key} {error}") from None
 
 
 def _folders(part: Part) -> list[Path]:

@@ -85,8 +85,7 @@ class OwnReader(NetworkReader):
         self.overlap(content, axes)
         sections["task"] = self.with_files(sections["task"])
         values = self.common(ResourceSpec) | sections | {"axes": axes, "own": self.own_values(content, axes)}
-        values["phases"] = self.phases(("phases",), content.get("phases", {}))
-        study = OwnStudy.model_construct(**values, parts=self.parts)
+        study = self.labelled(OwnStudy.model_construct(**values, parts=self.parts), stored=self.stored)
         self.stop_if_wrong()
         study = study.model_copy(update={"parts": self.with_data(study)})
         for path, message in (*check_study(study, frozenset()), *check_task(study, (), data_needed=data_needed)):

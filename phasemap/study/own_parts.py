@@ -20,12 +20,18 @@ ROLES: Mapping[str, tuple[str, str]] = {
 }
 """The settings that may name code of a user, with their section and key."""
 
+
+def _belonging(owner: str) -> tuple[str, ...]:
+    found = ((name, one.belongs_to) for name, one in NETWORK_SETTINGS.items())
+    return tuple(name for name, belongs_to in found if belongs_to and belongs_to.setting == owner)
+
+
 OF_PARTS = tuple(name for name in NETWORK_SETTINGS if name.startswith(("embedding_", "readout_")))
 REPLACED: Mapping[str, tuple[str, ...]] = {
-    "task": ("modulus", "dataset", "path", "table", "n_bits", "k_bits", "n_samples"),
+    "task": _belonging("task"),
     "model": (*(n for n, s in NETWORK_SETTINGS.items() if s.section == "model" and s.key != "kind"), *OF_PARTS),
     "optimizer": ("momentum", "betas", "eps", *OF_PARTS),
-    "loss": ("temperature",),
+    "loss": _belonging("loss"),
 }
 """The settings that mean nothing beside a user's own part, so that its parameters may be called so."""
 
@@ -62,8 +68,8 @@ class Part:
         return tuple(parameter.name for parameter in self.parameters)
 
     @property
-    def place(self) -> str:
-        """Where a study names it."""
+    def key(self) -> str:
+        """Where a study names it: ``model.kind``."""
         return ".".join(ROLES[self.role])
 
     def content(self) -> dict[str, Any]:

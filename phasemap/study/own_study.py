@@ -10,12 +10,12 @@ from pydantic import InstanceOf
 from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.identity import Identity
-from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
+from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_RECORDED
 from phasemap.study.own_parts import Parts
 from phasemap.study.own_trial import OwnTrial
 from phasemap.study.recorded import Recorded
 from phasemap.study.settings import Setting
-from phasemap.study.sizes import SIZED_BY, facts_of
+from phasemap.study.sizes import facts_of
 from phasemap.study.spec import KEYS, NetworkStudy
 
 OWN_KEYS = (*KEYS[:2], "version", *KEYS[2:5], "signature", *KEYS[5:])
@@ -35,8 +35,8 @@ class OwnStudy(NetworkStudy):
         return list(OWN_KEYS)
 
     @property
-    def declared(self) -> Mapping[str, Setting]:
-        """phasemap's settings that apply, and those of the user's parts."""
+    def possible(self) -> Mapping[str, Setting]:
+        """What phasemap's tasks, networks and trainings can be told beside the user's parts, and these."""
         return self.parts.declared
 
     @property
@@ -62,20 +62,17 @@ class OwnStudy(NetworkStudy):
         """Build the trial of fully resolved settings and a seed."""
         owner = self.parts.owner
         apply = {name: value for name, value in settings.items() if name not in owner}
-        others = {name: one.default for name, one in NETWORK_SETTINGS.items() if name not in apply}
         return OwnTrial(
             trial_id=self.identity.trial_id(settings, seed),
             seed=seed,
             parts=self.parts,
             own=tuple((name, settings[name]) for name in owner),
-            **others,
-            **apply,
+            **{**NETWORK_IDENTITY.defaults, **apply},
         )
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what settings tell of the data of a network."""
         if self.parts.get("task") is None:
-            built_in = {name: NETWORK_SETTINGS[name].default for name in SIZED_BY}
-            return super().expected_facts({**built_in, **settings})
+            return super().expected_facts(settings)
         size = self.parts.size_of(settings)
         return facts_of(settings, n_examples=size.n_examples, n_classes=size.n_classes)

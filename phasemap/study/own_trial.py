@@ -40,6 +40,11 @@ class OwnTrial(NetworkTrial):
         return (*shared, static, dropout)
 
     @property
+    def start(self) -> tuple[Any, ...]:
+        """What trials have in common that are alike up to the first of their ``events``: also the parts' settings."""
+        return (*super().start, self.own)
+
+    @property
     def explicit(self) -> bool:
         """Whether a closed-form gradient covers the network: never where a user's code computes a part of it."""
         return not self.parts.code and super().explicit

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def place_of(reference: Any) -> Place:
     return Place(code, function)
 
 
+@lru_cache(maxsize=256)
 def program_name(reference: str) -> str:
     """Return what the ids of a program's trials call it: its file without folders, or its module, and the function."""
     place = place_of(reference)

@@ -58,15 +58,17 @@ class Reader:
             key: self.list_((key,), Study.model_fields[key], content.get(key, [])) for key in ("record", "claims")
         }
 
-    def phases(self, path: tuple[Any, ...], content: Any, *, name: str = OWN) -> PhaseRule:
-        """Read what a study labels by; ``name`` is that of own labels that have none."""
+    def phases(
+        self, path: tuple[Any, ...], content: Any, *, name: str = OWN, settings: Mapping[str, Setting] | None = None
+    ) -> PhaseRule:
+        """Read what a study with ``settings`` labels by; ``name`` is that of own labels that have none."""
         reader = PhasesReader(
             self.document,
             self.section,
             files_allowed=self.files_allowed,
             name=name,
             recorded=self.recorded,
-            settings=self.declared,
+            settings=self.declared if settings is None else settings,
         )
         rule = reader.read(path, content)
         self.problems.extend(reader.problems)
@@ -120,7 +122,8 @@ class Reader:
             if key not in known:
                 self.wrong(
                     (*path, key),
-                    f"is an unknown key; allowed: {', '.join(known)}{self.hint(str(key), known, path)}",
+                    f"is an unknown key; allowed: {', '.join(self.offered(path, known))}"
+                    f"{self.hint(str(key), known, path)}",
                 )
 
     def seeds(self, found: Any) -> tuple[int, ...]:
@@ -232,7 +235,11 @@ class Reader:
 
     def no_setting(self) -> str:
         """Say of an axis that it is no setting, and which there are."""
-        return f"is not a trial setting; allowed: {', '.join(self.declared)}"
+        return f"is not a trial setting; allowed: {', '.join(self.offered(('axes',), list(self.declared)))}"
+
+    def offered(self, path: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
+        """Return which of the known names at a path of the file are told as allowed."""
+        return known
 
     def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
         """Hint at what a misspelt or misplaced key may be meant to be."""

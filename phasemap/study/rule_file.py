@@ -67,7 +67,7 @@ def read_rule(
         thresholds,
         settings,
         recorded.facts,
-        QUANTITY_KINDS if settings is NETWORK_SETTINGS else {},
+        QUANTITY_KINDS if settings.items() <= NETWORK_SETTINGS.items() else {},
     )
     return reader.read(path, content, name), problems
 

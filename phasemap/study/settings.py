@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+@dataclass(frozen=True, slots=True)
+class BelongsTo:
+    """What a setting belongs to: it means something only beside some values of another one, by its flat name."""
+
+    setting: str
+    values: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One trial setting: its flat name, where it stands in the file, and what it accepts."""
+    """One trial setting: its flat name, where it stands in the file, what it accepts and what it belongs to."""
 
     name: str
     section: str
@@ -36,6 +44,16 @@ class Setting:
     def default(self) -> Any:
         """The default value, or None where the file must give one."""
         return None if self.field.is_required() else self.field.default
+
+    @property
+    def text(self) -> str:
+        """What it is, in a few words; empty where nobody said so."""
+        return self.field.description or ""
+
+    @property
+    def belongs_to(self) -> BelongsTo | None:
+        """What it belongs to; None where every study of the program has it."""
+        return next((one for one in self.field.metadata if isinstance(one, BelongsTo)), None)
 
     @property
     def adapter(self) -> TypeAdapter[Any]:
@@ -56,10 +74,22 @@ class Setting:
 
 
 def settings_of(sections: Mapping[str, type[Section]]) -> dict[str, Setting]:
-    """Return the settings that sections declare, by their flat names: the keys, but a section's name for its kind."""
+    """Return the settings that sections declare, by their flat names: the keys, but a section's name for its kind.
+
+    How a setting changes, in the section ``schedule``, is called by that setting: ``weight_decay_schedule``.
+    """
     declared = {}
     for section, model in sections.items():
         for key, field in model.model_fields.items():
-            name = section if key == "kind" else key
+            name = section if key == "kind" else f"{key}_schedule" if section == "schedule" else key
             declared[name] = Setting(name=name, section=section, key=key, field=field)
     return declared
+
+
+def applying(declared: Mapping[str, Setting], values: Mapping[str, Collection[Any]]) -> dict[str, Setting]:
+    """Return the settings that mean something beside the values that those take which others belong to."""
+    return {
+        name: one
+        for name, one in declared.items()
+        if (owner := one.belongs_to) is None or not set(owner.values).isdisjoint(values[owner.setting])
+    }

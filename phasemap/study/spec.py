@@ -22,12 +22,13 @@ from phasemap.study.networks import (
     InterventionsSpec,
     ModelSpec,
     NetworkTrial,
+    ScheduleSpec,
     TaskSpec,
     TrainingSpec,
 )
 from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
-from phasemap.study.settings import Section, Setting
+from phasemap.study.settings import Section, Setting, applying
 from phasemap.study.sizes import network_facts
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
@@ -95,17 +96,19 @@ class SearchSpec(Section):
 
     The axes' values are the grid on which the map is wanted. ``budget`` is a share of the grid's trials where it is
     written with a decimal point, else a count. ``metric`` is phases, or the name of a frontier of the rule.
+    ``coverage`` is the share of the trials that go where an island may lie.
     """
 
     kind: Literal["grid", "boundary", "random", "sobol"] = "grid"
     budget: Count | Annotated[Real, Field(gt=0, le=1)] | None = None
     tolerance: Annotated[Real, Field(ge=0, lt=1)] = 0.005
     metric: Metric = WHOLE_MAP
+    coverage: Annotated[Real, Field(ge=0, lt=1)] = 0.0
     seeds_per_point: Literal["auto"] | Count = "auto"
     batch_size: Literal["auto"] | Count = "auto"
 
 
-BOUNDARY_ONLY = ("tolerance", "metric")
+BOUNDARY_ONLY = ("tolerance", "metric", "coverage")
 """The keys of a search that only kind boundary knows."""
 
 
@@ -122,8 +125,8 @@ class ResourceSpec(Section):
 
 
 KEYS = (
-    "name", "question", "task", "model", "training", "interventions", "axes", "fixed", "seeds", "phases", "record",
-    "search", "resources", "claims",
+    "name", "question", "task", "model", "training", "schedule", "interventions", "axes", "fixed", "seeds", "phases",
+    "record", "search", "resources", "claims",
 )  # fmt: skip
 """The keys of a study file, in the order in which they are written."""
 
@@ -169,7 +172,7 @@ class Study(Section, ABC):
     @classmethod
     def file_keys(cls) -> list[str]:
         """Return the keys of such a study's file, in the order in which they are written."""
-        return sorted(cls.model_fields, key=KEYS.index)
+        return [key for key in KEYS if key in cls.model_fields]
 
     @property
     @abstractmethod
@@ -240,13 +243,31 @@ class NetworkStudy(Study):
     task: TaskSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
     interventions: InterventionsSpec = InterventionsSpec()
     fixed: FixedSpec = FixedSpec()
+    unused: SkipJsonSchema[tuple[str, ...]] = ()  # settings of others that the files of earlier releases name
+
+    @property
+    def possible(self) -> Mapping[str, Setting]:
+        """What all tasks, networks and trainings can be told, by flat names."""
+        return NETWORK_SETTINGS
 
     @property
     def declared(self) -> Mapping[str, Setting]:
-        """What tasks, networks and their training can be told."""
-        return NETWORK_SETTINGS
+        """What the study's own tasks, networks and trainings can be told."""
+        possible = self.possible
+        owners = dict.fromkeys(one.belongs_to.setting for one in possible.values() if one.belongs_to)
+        known = applying(possible, {name: self.values_of(name) for name in owners})
+        return {name: one for name, one in possible.items() if name in known or name in self.unused}
+
+    def values_of(self, name: str) -> tuple[Any, ...]:
+        """Return the values that a setting takes in the study."""
+        return self.axis(name).values if name in self.axis_names else (self.setting(name),)
+
+    def names(self, setting: Setting) -> bool:
+        """Whether the study's file says anything of a setting."""
+        return setting.name in self.axis_names or setting.key in getattr(self, setting.section).model_fields_set
 
     @property
     def recorded(self) -> Recorded:
@@ -265,8 +286,9 @@ class NetworkStudy(Study):
 
     def trial(self, settings: Mapping[str, Any], seed: int) -> NetworkTrial:
         """Build the trial of fully resolved settings and a seed."""
-        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **settings)
+        whole = {**NETWORK_IDENTITY.defaults, **settings}
+        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **whole)
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what settings tell of the data of a network."""
-        return network_facts(settings)
+        return network_facts({**NETWORK_IDENTITY.defaults, **settings})

@@ -11,11 +11,12 @@ from phasemap.study.combinations import Found, together, values_of
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
 from phasemap.study.network_checks import is_prime
-from phasemap.study.networks import MODULAR, NETWORK_SETTINGS, OWNERS
+from phasemap.study.networks import MODULAR, NETWORK_SETTINGS
 from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.sizes import SIZED_BY, TaskSize, count, own_size, parts_of, task_size
-from phasemap.study.spec import Study
+from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.values import describe
 from phasemap.study.yaml_lines import dotted
 
 MOST_CLASSES = 200  # of a transition matrix, which stands in the run's study file in full
@@ -55,29 +56,34 @@ def _placed(study: Study, name: str) -> list[tuple[tuple[Any, ...], Any]]:
 
 
 def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Found]:
-    for name, (owner, owning) in OWNERS.items():
-        unknown = any(path.startswith((NETWORK_SETTINGS[owner].path, f"axes.{owner}")) for path in reported)
-        if unknown or set(_values(study, owner)) & set(owning):
+    """Yield settings that belong to another task, network or training than the study's."""
+    if not isinstance(study, NetworkStudy):
+        return
+    for name, setting in study.possible.items():
+        belongs_to = setting.belongs_to
+        if belongs_to is None or name in study.declared or not study.names(setting):
             continue
-        for path, value in _placed(study, name):
-            if value != NETWORK_SETTINGS[name].default:
-                kinds = ", ".join(map(str, _values(study, owner)))
-                yield (
-                    path,
-                    f"is given, but {NETWORK_SETTINGS[owner].path} is {kinds}; it belongs to {' or '.join(owning)}",
-                )
+        owner = NETWORK_SETTINGS[belongs_to.setting].path
+        if any(path.startswith((owner, f"axes.{belongs_to.setting}")) for path in reported):
+            continue
+        *others, last = belongs_to.values
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        kinds = ", ".join(map(str, study.values_of(belongs_to.setting)))
+        for path, value in values_of(study, name):
+            shown = describe(list(value) if isinstance(value, tuple) else value)
+            yield path, f"= {shown} means nothing with {owner} {kinds}; allowed: leave it out, or {owner} {allowed}"
 
 
 def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
     rows = "rows of numbers, or a .csv or .npy file"
     needed = {"path": "an .npz file with X and y", "matrix": rows, "table": f"one of {', '.join(TABLES)}; {rows}"}
     for name, allowed in needed.items():
-        owner, owning = OWNERS[name]
-        if not set(_values(study, owner)) & set(owning):
-            continue
-        for path, value in values_of(study, name):
-            if value is None and dotted(path) not in reported:
-                yield path, f"is missing; allowed with {NETWORK_SETTINGS[owner].path} {owning[0]}: {allowed}"
+        belongs_to = NETWORK_SETTINGS[name].belongs_to
+        assert belongs_to is not None
+        owner = NETWORK_SETTINGS[belongs_to.setting].path
+        for path, value in _placed(study, name):
+            if value is None and not any(one.startswith(dotted(path)) for one in reported):
+                yield path, f"is missing; allowed with {owner} {belongs_to.values[0]}: {allowed}"
 
 
 def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Found]]:
@@ -199,7 +205,7 @@ def _shifts(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
 
 
 def _matrices(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
-    for path, matrix in values_of(study, "matrix"):
+    for path, matrix in _placed(study, "matrix"):
         if matrix is not None:
             yield from _wrong_rows(path, matrix)
             yield from _wrong_shape(path, matrix, sizes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter
 from pydantic.fields import FieldInfo
+
+from phasemap.study.errors import visible
 
 SIGNIFICANT_DIGITS = 12
 
@@ -37,6 +40,13 @@ Count = Annotated[int, BeforeValidator(_not_boolean), Field(ge=1, le=LARGEST)]
 Natural = Annotated[int, BeforeValidator(_not_boolean), Field(ge=0, le=LARGEST)]
 
 
+@dataclass(frozen=True)
+class Worded:
+    """What a type accepts, in words: beside a type whose own annotation does not say it."""
+
+    words: str
+
+
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
@@ -58,6 +68,8 @@ def allowed(field: FieldInfo | Any) -> str:
 def _alternatives(annotation: Any, metadata: list[Any]) -> list[str]:
     if get_origin(annotation) is Annotated:
         inner, *extra = get_args(annotation)
+        if told := [one.words for one in extra if isinstance(one, Worded)]:
+            return told
         return _alternatives(inner, metadata + list(extra))
     if get_origin(annotation) is Literal:
         names = [str(value) for value in get_args(annotation)]
@@ -106,7 +118,7 @@ def describe(value: Any) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, str):
         text = value if len(value) <= 60 else value[:57] + "..."
-        return f"'{text.encode('unicode_escape').decode() if not text.isprintable() else text}'"
+        return f"'{visible(text)}'"
     if isinstance(value, list):
         return "an empty list" if not value else "a list"
     return yaml.safe_dump(value).removesuffix("\n...\n").strip()

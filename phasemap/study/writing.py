@@ -30,7 +30,9 @@ WRITTEN_IF_SET = {
 
 def study_content(study: Study) -> dict[str, Any]:
     """Return a study as plain values with every default filled in; reading them gives the same study."""
-    dumped = study.model_dump(mode="json", exclude={"axes", "seeds", "signature", "measured", "grid", "parts", "own"})
+    dumped = study.model_dump(
+        mode="json", exclude={"axes", "seeds", "signature", "measured", "grid", "parts", "own", "unused"}
+    )
     content = {key: dumped[key] for key in study.file_keys() if key in dumped}
     if isinstance(study, ProgramStudy):
         content = _program_content(study, content)
@@ -41,8 +43,9 @@ def study_content(study: Study) -> dict[str, Any]:
     for (section, key), default in WRITTEN_IF_SET.items():
         if content.get(section, {}).get(key, ...) == default:
             content[section].pop(key)
-    if not content.get("interventions", True):
-        content.pop("interventions")
+    for section in ("schedule", "interventions"):
+        if not content.get(section, True):
+            content.pop(section)
     if study.phases.at_step is None:
         content["phases"].pop("at_step")
     content["search"] = _search_content(study.search)
@@ -55,32 +58,24 @@ def study_content(study: Study) -> dict[str, Any]:
 
 
 def _network_content(study: Study, content: dict[str, Any]) -> dict[str, Any]:
-    """Leave out of a network's sections the axes, and what is not set."""
-    for name in study.axis_names:
-        setting = study.declared[name]
-        if not (setting.section == "task" and setting.key == "kind"):
-            content[setting.section].pop(setting.key)
-    for section, model in ((name, model) for name, model in SECTIONS.items() if name in content):
-        optional = [k for k, f in model.model_fields.items() if f.default is None and content[section].get(k) is None]
-        for key in optional:
-            content[section].pop(key, None)
+    """Leave out of a network's sections the axes, what belongs to others, and what is not set."""
+    kept = {(one.section, one.key) for name, one in study.declared.items() if name not in study.axis_names}
+    kept.add(("task", "kind"))
+    for section, model in SECTIONS.items():
+        unset = {key for key, one in model.model_fields.items() if one.default is None}
+        found = content[section].items()
+        content[section] = {k: v for k, v in found if (section, k) in kept and not (k in unset and v is None)}
     return content
 
 
 def _own_content(study: OwnStudy, content: dict[str, Any]) -> dict[str, Any]:
     """Put a user's parts and their settings into the sections, and beside them what is known without their code."""
-    content = {"version": study.parts.version, "signature": study.parts.content(), **content}
-    for section, model in SECTIONS.items():
-        kept = {one.key for name, one in study.declared.items() if name not in study.axis_names}
-        unset = {key for key, one in model.model_fields.items() if one.default is None}
-        content[section] = {k: v for k, v in content[section].items() if k in kept and not (k in unset and v is None)}
+    content = {"version": study.parts.version, "signature": study.parts.content(), **_network_content(study, content)}
     for part in study.parts.parts:
         section, key = ROLES[part.role]
         content[section][key] = part.reference
     for name, value in study.own:
         content[study.declared[name].section][name] = list(value) if isinstance(value, tuple) else value
-    if "task" in study.axis_names:
-        content["task"]["kind"] = study.task.kind
     return {key: content[key] for key in study.file_keys() if key in content}
 
 
@@ -97,7 +92,7 @@ def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, 
 
 def _search_content(search: SearchSpec) -> dict[str, Any]:
     """Return the keys of a search that its kind knows; a budget that was left out stays so."""
-    content = search.model_dump(mode="json", exclude_none=True)
+    content = search.model_dump(mode="json", exclude_none=True, exclude={"coverage"} if not search.coverage else None)
     if search.kind == "grid":
         return {"kind": "grid"}
     return content if search.kind == "boundary" else {k: v for k, v in content.items() if k not in BOUNDARY_ONLY}
@@ -130,7 +125,12 @@ def dump_study(study: Study) -> str:
 
 def study_hash(study: Study) -> str:
     """Hash a resolved study into 16 hexadecimal digits."""
-    text = json.dumps(study_content(study), sort_keys=True, separators=(",", ":"))
+    content = study_content(study)
+    if isinstance(study, NetworkStudy):
+        for name, one in study.possible.items():  # as in the texts of releases that wrote the settings of others
+            if name not in study.declared and name not in LATER and one.default is not None:
+                content[one.section][one.key] = one.default
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -145,6 +145,7 @@ def json_schema() -> Any:
     }
     listed = {"anyOf": [networks["properties"]["interventions"], {"type": "array", "items": one}]}
     networks["properties"]["interventions"] = listed
+    networks["allOf"] = _belonging()
     scalar = {"type": ["number", "string", "boolean", "null"]}
     values = {"type": "array", "items": scalar, "minItems": 1, "uniqueItems": True}
     programs["properties"] |= {
@@ -190,12 +191,34 @@ def _study_schema(study: type[NetworkStudy] | type[ProgramStudy]) -> dict[str, A
     return schema
 
 
+def _belonging() -> list[dict[str, Any]]:
+    """Return the schema's conditions on settings that belong to some tasks, networks or trainings only."""
+    found = []
+    for owner in dict.fromkeys(one.belongs_to for one in NETWORK_SETTINGS.values() if one.belongs_to):
+        of = NETWORK_SETTINGS[owner.setting]
+        chosen = {"properties": {of.key: {"enum": list(owner.values)}}, "required": [of.key]}
+        there = [{"properties": {of.section: chosen}, "required": [of.section]}]
+        there.append({"properties": {"axes": {"required": [of.name]}}})
+        if of.default in owner.values:
+            there.append({"properties": {of.section: {"not": {"required": [of.key]}}}})
+        theirs = [one for one in NETWORK_SETTINGS.values() if one.belongs_to == owner]
+        sections = {section: {one.key: False for one in theirs} for section in (theirs[0].section,)}
+        sections["axes"] = {one.name: False for one in theirs}
+        found.append(
+            {
+                "if": {"not": {"anyOf": there}},
+                "then": {"properties": {name: {"properties": keys} for name, keys in sections.items()}},
+            }
+        )
+    return found
+
+
 def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of studies with parts of a user, whose settings no schema knows."""
     anything = {"type": "object"}
     axes = {"type": "object", "minProperties": 1, "additionalProperties": axis}
     sections = {"task": anything, "model": anything, "training": anything, "fixed": anything, "axes": axes}
-    return {**networks, "properties": {**networks["properties"], **sections}}
+    return {**networks, "properties": {**networks["properties"], **sections}, "allOf": []}
 
 
 def _names_code(section: str, key: str) -> dict[str, Any]:

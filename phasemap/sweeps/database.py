@@ -12,6 +12,7 @@ from urllib.parse import quote
 from phasemap.study.errors import UnreachableError, UserError
 
 MAGIC = b"SQLite format 3\0"
+WAL_VERSIONS = b"\2\2"  # to write and to read, in a header
 WAIT_SECONDS = 3.0  # for a lock of another program
 TABLES = {
     "optuna": {"studies", "trials", "trial_params", "trial_values", "trial_intermediate_values"},
@@ -40,7 +41,7 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
     if not is_database(path):
         raise UserError(f"{path} is no SQLite database; allowed: one of Optuna or MLflow")
     try:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro{_unopened(path)}"
         with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS)) as connection:
             connection.execute("PRAGMA query_only = ON")
             yield connection
@@ -52,6 +53,17 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
         raise UserError(f"{path} can't be read: {error}; allowed: a database of Optuna or MLflow") from None
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path} is damaged: {error}; allowed: a database of Optuna or MLflow") from None
+
+
+def _unopened(path: Path) -> str:
+    """Say that nobody writes into a database: one with a write-ahead log that no program has open.
+
+    SQLite would make that log's files to read it, and leave them behind (https://www.sqlite.org/wal.html#readonly).
+    """
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]
+    alone = versions == WAL_VERSIONS and not path.with_name(f"{path.name}-wal").exists()
+    return "&immutable=1" if alone else ""
 
 
 def kind_of_database(path: Path) -> Kind:

@@ -16,12 +16,12 @@ from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 TAGS = ("trial_id", "status", "phase", "subphase", "source_id", "source_state")
-MOST_METRICS, MOST_PARAMS = 1000, 100  # of MLflow's batches
+MOST_METRICS, MOST_PARAMS = 900, 100  # of MLflow's batches, which hold 1,000 of both
 MLFLOW_STATES = {"ok": "FINISHED", "stopped": "KILLED"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class TrialRecord:
     """A trial as other tools are told of it."""
 
     trial_id: str
@@ -32,7 +32,7 @@ class Told:
     tags: Mapping[str, str]
 
 
-def told_trials(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Iterator[Told]:
+def trial_records(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Iterator[TrialRecord]:
     """Yield each trial with its curves."""
     quantities, finals = list(study.recorded.quantities), list(study.recorded.finals)
     groups = {str(name): one for name, one in curves.groupby("trial_id", sort=False)}
@@ -44,7 +44,7 @@ def told_trials(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Ite
                 there = own[own[name].notna()]
                 records[name] = dict(zip(there["step"].tolist(), there[name].tolist(), strict=True))
         settings = {name: row[name] for name in study.declared if not _missing(row[name])}
-        yield Told(
+        yield TrialRecord(
             trial_id=row["trial_id"],
             status=row["status"],
             settings={**settings, "seed": int(row["seed"])},
@@ -71,23 +71,18 @@ class MlflowWriter:
         location = artifacts.absolute().as_uri() if artifacts else None
         self._experiment = known.experiment_id if known else self._client.create_experiment(name, location)
 
-    def write(self, trial: Told) -> None:
+    def write(self, trial: TrialRecord) -> None:
         """Write one trial as a run that has ended."""
-        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.entities import Metric, Param
 
-        run = self._client.create_run(self._experiment, run_name=trial.trial_id).info.run_id
+        tags = {f"phasemap.{name}": value for name, value in trial.tags.items()}
+        run = self._client.create_run(self._experiment, run_name=trial.trial_id, tags=tags).info.run_id
         records = {**{name: {0: value} for name, value in trial.numbers.items()}, **trial.records}
         metrics = [Metric(name, v, 0, step) for name, values in records.items() for step, v in values.items()]
         params = [Param(name, str(value)) for name, value in trial.settings.items()]
-        tags = [RunTag(f"phasemap.{name}", value) for name, value in trial.tags.items()]
-        for start in range(0, max(len(metrics), len(params), 1), MOST_PARAMS):
-            first = start * (MOST_METRICS // MOST_PARAMS)
-            self._client.log_batch(
-                run,
-                metrics[first : first + MOST_METRICS],
-                params[start : start + MOST_PARAMS],
-                tags if not start else (),
-            )
+        while metrics or params:
+            self._client.log_batch(run, metrics[:MOST_METRICS], params[:MOST_PARAMS])
+            metrics, params = metrics[MOST_METRICS:], params[MOST_PARAMS:]
         self._client.set_terminated(run, MLFLOW_STATES.get(trial.status, "FAILED"))
 
     def write_map(self, picture: Path) -> None:
@@ -108,7 +103,7 @@ class TensorBoardWriter:
             raise UserError("tensorboardX is not installed; pip install 'phasemap[sweeps]'") from None
         self._writer, self._hparams, self._target = tensorboardX.SummaryWriter, hparams, target
 
-    def write(self, trial: Told) -> None:
+    def write(self, trial: TrialRecord) -> None:
         """Write one trial."""
         with self._writer(str(self._target / trial.trial_id)) as writer:
             for name, values in trial.records.items():
@@ -143,7 +138,7 @@ class WandbWriter:
         self._start = partial(wandb.init, project=name, dir=str(target), mode="offline", settings=quiet)
         self._image = wandb.Image
 
-    def write(self, trial: Told) -> None:
+    def write(self, trial: TrialRecord) -> None:
         """Write one trial."""
         config = {**trial.settings, **{f"phasemap_{name}": value for name, value in trial.tags.items()}}
         run = self._start(id=trial.trial_id, name=trial.trial_id, config=config)
@@ -173,7 +168,7 @@ def export_mlflow(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, targ
         raise UserError(f"{target} is no local store; allowed: a folder, or sqlite:///FILE")
     try:
         writer = MlflowWriter(study.name, uri, anew=True)
-        for trial in told_trials(study, trials, curves):
+        for trial in trial_records(study, trials, curves):
             writer.write(trial)
     except UserError:
         raise
@@ -189,5 +184,5 @@ def export_to_folder(
         raise UserError(f"{target} exists already; allowed: a new folder")
     with written(target):
         writer = WandbWriter(study.name, target) if wandb else TensorBoardWriter(target)
-        for trial in told_trials(study, trials, curves):
+        for trial in trial_records(study, trials, curves):
             writer.write(trial)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from phasemap.results.schema import LAST, shard_schema
 from phasemap.results.shards import as_stored
+from phasemap.study.errors import visible
 from phasemap.study.program_study import ProgramStudy
 from phasemap.sweeps.columns import Columns
 from phasemap.sweeps.sweep import Curve, SweepTrial
@@ -27,13 +28,13 @@ def shard_rows(columns: Columns, study: ProgramStudy, chosen: Sequence[int], pac
         **{name: [values[number] for number in chosen] for name, values in columns.settings.items()},
         "seed": [columns.seeds[number] for number in chosen],
         "status": [trial.status for trial in trials],
-        "error": [trial.error for trial in trials],
+        "error": _texts(trial.error for trial in trials),
         **{made: [_number(trial.finals.get(name)) for trial in trials] for name, made in columns.finals.items()},
         "train_seconds": [trial.seconds for trial in trials],
         "pack_id": [pack_id] * len(trials),
-        "host": [trial.host for trial in trials],
-        "source_id": [trial.source_id for trial in trials],
-        "source_state": [trial.source_state for trial in trials],
+        "host": _texts(trial.host for trial in trials),
+        "source_id": _texts(trial.source_id for trial in trials),
+        "source_state": _texts(trial.source_state for trial in trials),
         **{f"{LAST}{made}": _lasts(trials, name) for name, (made, _) in columns.quantities.items()},
         "step": steps,
         **{made: curves[name] for name, (made, _) in columns.quantities.items()},
@@ -46,6 +47,10 @@ def _array(values: Any, field: pa.Field, length: int, steps: Sequence[Sequence[i
     if values is None and pa.types.is_list(field.type):  # a quantity that the run has and this source lacks
         values = [[math.nan] * len(recorded) for recorded in steps]
     return pa.nulls(length, field.type) if values is None else pa.array(values, field.type)
+
+
+def _texts(values: Iterable[str | None]) -> list[str | None]:
+    return [value if value is None else visible(value) for value in values]
 
 
 def _number(value: float | None) -> float:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from phasemap.study.errors import UserError
+from phasemap.study.errors import UserError, visible
 from phasemap.study.parameters import Parameter
 from phasemap.study.values import rounded
 
@@ -16,14 +16,19 @@ LARGEST_INT = 2**63
 
 
 def plain(value: Any) -> Any:
-    """Return a setting as one plain value: a list or mapping as JSON text, nothing for what is no number."""
+    """Return a setting as one plain value: a list or mapping as JSON text, nothing for what is no number.
+
+    Control characters of a text are written out: they would act on terminals and be no XML.
+    """
     if hasattr(value, "item") and not isinstance(value, str):
         value = value.item() if getattr(value, "size", 1) == 1 else value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST_INT:
         return float(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return visible(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     try:
         return json.dumps(value, sort_keys=True)
@@ -34,7 +39,7 @@ def plain(value: Any) -> Any:
 def from_texts(values: Sequence[str | None]) -> list[Any]:
     """Read the values of one setting that a source keeps as text: numbers or truths where all are, else text."""
     there = [value for value in values if value is not None and value not in ("None", "null", "nan", "")]
-    for read in (_whole, _number, _truth):
+    for read in (_whole, as_number, _truth):
         known = {value: read(value) for value in set(there)}
         if there and None not in known.values():
             return [known.get(value) if value is not None else None for value in values]
@@ -48,10 +53,11 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def _number(text: str) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return what a text or value says as a number; None where it says none."""
     try:
-        return float(text)
-    except ValueError:
+        return float(value)
+    except (TypeError, ValueError):
         return None
 
 

@@ -62,7 +62,7 @@ def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
         read_frame(path),
         wanted,
         settings=further.settings,
-        curves=read_frame(further.curves) if further.curves else None,
+        curves=read_frame(further.curves, None) if further.curves else None,
         name=path.stem,
         place=str(path),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from phasemap.study.errors import UserError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS
@@ -16,6 +17,7 @@ from phasemap.sweeps.naming import valid
 from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, state_of
 
 IDS = ("source_id", "trial_id", "ID", "run_id", "id")
+MOST_TRIALS = 200_000  # of a table: memory grows with their number
 UNNAMED = "Unnamed: "  # what pandas calls a column without a name: an index
 STATES = ("source_state", "status", "state", "State")
 STEPS = ("step", "_step", "epoch", "iteration", "training_iteration", "global_step")
@@ -26,17 +28,27 @@ DERIVED = frozenset(RESERVED_COLUMNS) - QUANTITY_KINDS.keys()
 """Columns of phasemap's own tables that follow from others."""
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a table from a CSV or Parquet file; UserError where it is none."""
+def read_frame(path: Path, most: int | None = MOST_TRIALS) -> pd.DataFrame:
+    """Read a table from a CSV or Parquet file; UserError where it is none, or has more than ``most`` rows."""
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
+            _check_size(pq.read_metadata(path).num_rows if most else 0, str(path), most)
             return pd.read_parquet(path)
-        frame = pd.read_csv(path, low_memory=False)
+        frame = pd.read_csv(path, low_memory=False, nrows=most and most + 1)  # no more of it is in memory
+        _check_size(len(frame), str(path), most)
         return frame[[name for name in frame if not str(name).startswith(UNNAMED)]]
     except FileNotFoundError:
         raise UserError(f"{path} is no file; allowed: a CSV or Parquet file with one row a trial") from None
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise UserError(f"{path} is no table: {str(error).splitlines()[0][:200]}; allowed: CSV or Parquet") from None
+
+
+def _check_size(n_rows: int, place: str, most: int | None = MOST_TRIALS) -> None:
+    if most and n_rows > most:
+        raise UserError(
+            f"{place} has more than {most} rows; allowed: at most {most} trials, each one row (steps of trials belong "
+            "into a table of their own: --curves)"
+        )
 
 
 def is_wandb(frame: pd.DataFrame) -> bool:
@@ -58,6 +70,7 @@ def sweep_of_table(
 
     ``curves`` has a row for each trial and step: the same column of ids, ``step``, and quantities.
     """
+    _check_size(len(frame), place)
     frame = frame.rename(columns=str)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +19,7 @@ from phasemap.results.shards import read_shard
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
-from phasemap.sweeps.outward import MlflowWriter, TensorBoardWriter, Told, WandbWriter, told_trials
+from phasemap.sweeps.outward import MlflowWriter, TensorBoardWriter, TrialRecord, WandbWriter, trial_records
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 
@@ -27,7 +29,7 @@ logger = logging.getLogger("phasemap")
 class Writer(Protocol):
     """Where trials are logged."""
 
-    def write(self, trial: Told) -> None:
+    def write(self, trial: TrialRecord) -> None:
         """Log one trial."""
 
     def write_map(self, picture: Path) -> None:
@@ -46,7 +48,7 @@ class Tracking:
     def stored(self, shard: Path) -> None:
         """Log the trials of a shard."""
         try:
-            told = self._told(shard)
+            told = self._records(shard)
         except Exception as error:  # logging must harm no run
             self._give_up(list(self._writers), error)
             return
@@ -66,10 +68,10 @@ class Tracking:
             except Exception as error:  # whatever another tool raises
                 self._give_up([name], error)
 
-    def _told(self, shard: Path) -> list[Told]:
+    def _records(self, shard: Path) -> list[TrialRecord]:
         self._study = self._study or load_resolved(self._folder.study)
         rows = read_shard(shard, schema=shard_schema(self._study))
-        return list(told_trials(self._study, trial_table(rows, self._study.phases), long_curves(self._study, rows)))
+        return list(trial_records(self._study, trial_table(rows, self._study.phases), long_curves(self._study, rows)))
 
     def _give_up(self, names: list[str], error: Exception) -> None:
         for name in names:
@@ -91,7 +93,7 @@ def tracking(folder: RunFolder, names: tuple[str, ...]) -> Tracking:
     UserError where a tool is not installed, or the run is in an object store.
     """
     if folder.remote is not None:
-        raise UserError(f"--track logs beside the run; allowed: a local storage, and not {folder.place}")
+        raise UserError(f"--track logs beside the run; allowed: a local storage, and not {folder.location}")
     return Tracking(folder, {name: _writer(folder, name) for name in names})
 
 
@@ -100,7 +102,11 @@ def _writer(folder: RunFolder, name: str) -> Writer:
         return TensorBoardWriter(folder.path / name)
     if name == "wandb":
         return WandbWriter(folder.name, folder.path)
+    if given := os.environ.get(MLFLOW_URI):
+        return MlflowWriter(folder.name, given)
     folder.path.mkdir(parents=True, exist_ok=True)
-    given = os.environ.get(MLFLOW_URI)
-    artifacts = None if given else folder.path / "mlartifacts"
-    return MlflowWriter(folder.name, given or f"sqlite:///{folder.path.absolute()}/mlflow.db", artifacts=artifacts)
+    database = folder.path / "mlflow.db"
+    writer = MlflowWriter(folder.name, f"sqlite:///{database.absolute()}", artifacts=folder.path / "mlartifacts")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")  # MLflow commits often: fewer waits for the disk
+    return writer

@@ -22,7 +22,7 @@ from phasemap.running.outputs import write_results
 from phasemap.running.retries import storage_errors
 from phasemap.search.scattered import gridded_axes
 from phasemap.study.conditions import Kind
-from phasemap.study.errors import OtherStudyError, UserError
+from phasemap.study.errors import OtherStudyError, UserError, visible
 from phasemap.study.file import load_resolved
 from phasemap.study.imported import MEASURED, ImportedReader, ImportedStudy, in_order
 from phasemap.study.program_study import ProgramStudy, usual_phases
@@ -177,7 +177,7 @@ def _write_running(columns: Columns, study: ProgramStudy, folder: RunFolder, run
     path = folder.shard(RUNNING)
     rows = shard_rows(columns, study, running, RUNNING)
     if folder.fetch(path):
-        here = {trial.source_id for trial in columns.trials}  # a trial that got a further setting has another id now
+        here = set(map(visible, (trial.source_id for trial in columns.trials)))  # with a further setting: another id
         old = pq.read_table(path)
         old = old.filter(pa.array([one not in here for one in old["source_id"].to_pylist()], pa.bool_()))
         rows = pa.concat_tables([old, rows], promote_options="default").select(rows.column_names)

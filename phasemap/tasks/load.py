@@ -40,10 +40,10 @@ def _own(trial: OwnTrial, part: Part) -> Dataset:
     try:
         found = load_own(part, tuple(values.items()))
     except ProgramError as error:
-        raise UnreachableError(f"{part.place} = {part.reference}{error}") from None
+        raise UnreachableError(f"{part.key} = {part.reference}{error}") from None
     if found.digest != trial.parts.size_of(values).digest:
         raise UnreachableError(
-            f"{part.place} = {part.reference} loads other data here than when the run was started; needed: a function "
+            f"{part.key} = {part.reference} loads other data here than when the run was started; needed: a function "
             "that returns the same for the same settings, or the run again"
         )
     return _of_own(found)

@@ -25,7 +25,7 @@ from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import GroupedKernel, by_training_size
 from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
-from phasemap.training.optimizers import parameters_of
+from phasemap.training.optimizers import parameters_of, updates
 from phasemap.training.own_network import OwnMasks, OwnNetwork
 from phasemap.training.own_probe import probe
 from phasemap.training.precision import any_products
@@ -70,10 +70,12 @@ class _Group:
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = self._unflatten(self.gradient)
         self.optimizers = one_each(trials, self.weights, parameters_of(self.shapes, TRANSPOSED))
+        self._updates = updates(self.optimizers, self.gradient.split(len(trials) // len(self.optimizers)))
         orders = [np.concatenate([e.train, e.test]) for e in examples]
         targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
         self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
+        self._firsts = len(orders[0]) * torch.arange(len(trials), device=device)[:, None]  # (K, 1)
         self._dropout = bool(drops) or any(trial.dropout for trial in trials if not has_own_network(trial))
         self._loss, self._precision = loss_of(first), first.precision
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
@@ -91,7 +93,10 @@ class _Group:
         )
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
         static = (
-            first.batch_size == "full" and not drops and not isinstance(first, OwnTrial)
+            first.batch_size == "full"
+            and not drops
+            and not isinstance(first, OwnTrial)
+            and not any(trial.scheduled for trial in trials)
         )  # a step reads and writes the same tensors each time
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
@@ -114,17 +119,20 @@ class _Group:
             parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask, self.constants)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
-        rows = self.gradient.split(len(self.weights) // len(self.optimizers))
-        for optimizer, gradient in zip(self.optimizers, rows, strict=True):
-            optimizer.step(gradient, step)
+        for update in self._updates:
+            update(step)
 
     def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the inputs (K, B, ...) and targets (K, B) of one step."""
         rows = self._draws.rows(step)
         if rows is None:
             return self.inputs[:, : self.n_train], self.targets[:, : self.n_train]
-        networks = torch.arange(len(rows), device=rows.device)[:, None]
-        return self.inputs[networks, rows], self.targets[networks, rows]
+        inputs, targets = self.inputs.flatten(0, 1), self.targets.flatten()
+        places = (rows + self._firsts).flatten()  # of examples of all networks
+        return (
+            inputs.index_select(0, places).view(*rows.shape, *inputs.shape[1:]),
+            targets.index_select(0, places).view(rows.shape),
+        )
 
     def _mean_loss(
         self, parts: Parts, inputs: torch.Tensor, targets: torch.Tensor, mask: torch.Tensor | None, constants: Parts

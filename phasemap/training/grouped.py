@@ -12,7 +12,7 @@ from phasemap.training.optimizers import Optimizer, saved
 from phasemap.training.precision import rounding
 from phasemap.training.recording import Evaluation
 
-Told = TypeVar("Told")
+Answer = TypeVar("Answer")
 
 
 class Group(Protocol):
@@ -103,9 +103,9 @@ class GroupedKernel:
                     _put_part(kept, len(group.members), index, states[member])
         self.load(every)
 
-    def _asked(self, members: Sequence[int], ask: Callable[[Group], list[Told]]) -> list[Told]:
+    def _asked(self, members: Sequence[int], ask: Callable[[Group], list[Answer]]) -> list[Answer]:
         """Ask each group that holds one of the given networks, and return what it tells of these."""
-        told: dict[int, Told] = {}
+        told: dict[int, Answer] = {}
         for group in self._groups_of(members):
             told |= dict(zip(group.members, ask(group), strict=True))
         return [told[member] for member in members]

@@ -23,12 +23,12 @@ class Muon:
 
     def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
         self.settings, self.momentum = settings, torch.zeros_like(weights)
+        self._weights = weights
         places = zip(
             settings.parameters,
             views(weights, settings.parameters),
             views(self.momentum, settings.parameters),
-            self._per_parameter(weights, settings.learning_rate),
-            self._per_parameter(weights, settings.weight_decay),
+            *self._rates_and_decays(),
             strict=True,
         )
         self._matrices: list[_Matrix | None] = []
@@ -38,6 +38,22 @@ class Muon:
             self._matrices.append(_Matrix(one, part, momentum, rate, decay, settings) if matrix else None)
             here = replace(settings, learning_rate=rate, weight_decay=decay)
             self._others.append(None if matrix else AdamW(part, here))
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on."""
+        self.settings = settings
+        for matrix, other, rate, decay in zip(self._matrices, self._others, *self._rates_and_decays(), strict=True):
+            if matrix:
+                matrix.set(rate, decay)
+            elif other:
+                other.set(replace(settings, learning_rate=rate, weight_decay=decay))
+
+    def _rates_and_decays(self) -> tuple[list[Any], list[Any]]:
+        settings = self.settings
+        return (
+            self._per_parameter(self._weights, settings.learning_rate),
+            self._per_parameter(self._weights, settings.weight_decay),
+        )
 
     def _per_parameter(self, weights: torch.Tensor, setting: float | torch.Tensor) -> list[Any]:
         """Return a setting for each parameter: a number, or a tensor that goes with it (K, ...)."""
@@ -83,7 +99,11 @@ class _Matrix:
     ) -> None:
         outputs, inputs = reversed(parameter.shape) if parameter.transposed else parameter.shape
         self._weights, self._momentum, self._share = weights, momentum, settings.momentum
-        self._change = rate * max(1.0, outputs / inputs) ** 0.5
+        self._factor = max(1.0, outputs / inputs) ** 0.5
+        self.set(rate, decay)
+
+    def set(self, rate: float | torch.Tensor, decay: float | torch.Tensor) -> None:
+        self._change = rate * self._factor
         self._shrunk = 1 - rate * decay
 
     def step(self, gradient: torch.Tensor) -> None:

@@ -73,7 +73,7 @@ class _Single:
         inputs, targets = self._inputs[chosen], self._targets[chosen]
         mask = self._draws.mask(step, len(targets))[0] if self._masked else None
         with torch.random.fork_rng(devices=self._devices), torch.enable_grad():
-            torch.manual_seed(stream_key("own_draws", self._trial.seed, step) % 2**63)
+            self._seed(step)
             loss = self._loss(self.network(inputs, mask), targets).mean()
             parts = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
         whole = [
@@ -85,10 +85,15 @@ class _Single:
     def _devices(self) -> list[torch.device]:
         return [] if self._device.type == "cpu" else [self._device]
 
+    def _seed(self, step: int) -> None:
+        """Seed what a network may draw from; on a CPU its generator alone, as to seed all takes longer than a step."""
+        seed = torch.default_generator.manual_seed if self._device.type == "cpu" else torch.manual_seed
+        seed(stream_key("own_draws", self._trial.seed, step) % 2**63)
+
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples."""
         with torch.random.fork_rng(devices=self._devices):
-            torch.manual_seed(stream_key("own_draws", self._trial.seed, 0) % 2**63)
+            self._seed(0)
             scores = self.network(self._inputs, None, self.n_train)
         norms = part_norms(self._trained)
         return [evaluation(scores.argmax(dim=1), self._loss(scores, self._targets), self.n_train, norms)]

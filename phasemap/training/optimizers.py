@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -50,11 +51,11 @@ class OptimizerSettings:
     parameters: tuple[Parameter, ...] = ()  # where an optimizer treats them apart
 
     @classmethod
-    def of(cls, trial: NetworkTrial) -> OptimizerSettings:
-        """Return the settings of one trial."""
+    def of(cls, trial: NetworkTrial, step: int = 1) -> OptimizerSettings:
+        """Return the settings of one trial at a step."""
         return cls(
-            learning_rate=trial.step_size,
-            weight_decay=trial.weight_decay,
+            learning_rate=trial.scaled_rate(trial.at_step("learning_rate", step)),
+            weight_decay=trial.at_step("weight_decay", step),
             betas=trial.betas,
             eps=trial.eps,
             momentum=trial.momentum,
@@ -74,6 +75,13 @@ class Optimizer(Protocol):
         """Continue from a checkpoint."""
 
 
+class ReadyOptimizer(Optimizer, Protocol):
+    """One of phasemap's own, whose settings may change between steps."""
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on: numbers where they were numbers."""
+
+
 class AdamW:
     """AdamW on one flat tensor of weights, with decoupled weight decay on every weight, as in torch.optim.AdamW.
 
@@ -83,33 +91,27 @@ class AdamW:
 
     def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
         self.weights = weights
-        self.settings = settings
         self.mean = torch.zeros_like(weights)
         self.square = torch.zeros_like(weights)
-        self._fused = isinstance(settings.weight_decay, float)
+        self.fused = isinstance(settings.weight_decay, float)
+        self.set(settings)
+        self._scratch = torch.empty(0 if self.fused else weights.shape, device=weights.device)
+        self.taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on."""
+        self.settings = settings
         self._shrunk = 1 - settings.learning_rate * settings.weight_decay
-        self._scratch = torch.empty(0 if self._fused else weights.shape, device=weights.device)
-        self._taken = torch.zeros((), device=weights.device)  # torch counts the steps in a tensor
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1.
 
         The step may be a tensor () in float64 too, which a CUDA graph reads anew each time.
         """
-        if self._fused:
-            self._fused_step(gradient, step)
+        if self.fused:
+            fused_adamw([self], [gradient], step)
         else:
             self._vector_step(gradient, step)
-
-    def _fused_step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
-        settings = self.settings
-        assert isinstance(settings.weight_decay, float)
-        torch._fused_adamw_(
-            [self.weights], [gradient], [self.mean], [self.square], [], [self._taken.fill_(step)],
-            amsgrad=False, maximize=False,
-            lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.eps,
-            beta1=settings.betas[0], beta2=settings.betas[1],
-        )  # fmt: skip
 
     def _vector_step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Take the step in eight passes: both corrections for the first steps go into the rate and epsilon."""
@@ -147,6 +149,37 @@ class AdamW:
         self.square.copy_(state["square"])
 
 
+def fused_adamw(together: Sequence[AdamW], gradients: list[torch.Tensor], step: int | torch.Tensor) -> None:
+    """Take the fused steps of optimizers of the same settings in one call, each as it would take it alone."""
+    first = together[0]
+    settings, taken = first.settings, first.taken.fill_(step)
+    assert isinstance(settings.weight_decay, float)
+    torch._fused_adamw_(
+        [one.weights for one in together], gradients, [one.mean for one in together],
+        [one.square for one in together], [], [taken] * len(together), amsgrad=False, maximize=False,
+        lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=settings.eps,
+        beta1=settings.betas[0], beta2=settings.betas[1],
+    )  # fmt: skip
+
+
+Update = Callable[[int | torch.Tensor], None]
+"""Takes a step, whose number it is given, with gradients that stand where they always stand."""
+
+
+def updates(optimizers: Sequence[Optimizer], gradients: Sequence[torch.Tensor]) -> list[Update]:
+    """Return what takes the steps of all optimizers, those of the same settings in one call where they can be."""
+    alike: dict[object, list[AdamW]] = {}
+    places: dict[object, list[torch.Tensor]] = {}
+    found: list[Update] = []
+    for one, gradient in zip(optimizers, gradients, strict=True):
+        if type(one) is AdamW and one.fused:
+            alike.setdefault(one.settings, []).append(one)
+            places.setdefault(one.settings, []).append(gradient)
+        else:
+            found.append(partial(one.step, gradient))
+    return found + [partial(fused_adamw, together, places[key]) for key, together in alike.items()]
+
+
 class Adam(AdamW):
     """Adam (Kingma & Ba, 1412.6980) with L2 regularization in the gradient, as in torch.optim.Adam."""
 
@@ -163,6 +196,10 @@ class SGD:
         self.weights = weights
         self.settings = settings
         self.velocity = torch.zeros_like(weights)
+
+    def set(self, settings: OptimizerSettings) -> None:
+        """Take other settings from the next step on."""
+        self.settings = settings
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place; the number of the step does not matter."""

@@ -135,7 +135,7 @@ def own_network(trial: OwnTrial, data: Dataset) -> OwnNetwork:
     assert part is not None
     make, values = code_of(part), trial.values_of(part)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_key("own_initial_weights", trial.seed) % 2**63)
+        torch.default_generator.manual_seed(stream_key("own_initial_weights", trial.seed) % 2**63)
         try:
             made = make(data.example_shape, data.n_classes, **values)
         except Exception as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,13 +28,14 @@ class OwnOptimizer:
         assert part is not None
         self.weights, self._shapes = weights, list(shapes)
         make = code_of(part)
-        self._where = f"{part.place} = {part.reference}"
+        self._where = f"{part.key} = {part.reference}"
         self._parameters = [nn.Parameter(view) for view in self._views(weights)]
         self._given: torch.Tensor | None = None
         try:
             self._optimizer: Any = make(self._parameters, **trial.values_of(part))
         except Exception as error:
             raise UserError(f"{self._where} can't be made: {last_line(error)}") from None
+        self._step = _bare_step(self._optimizer)
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with a gradient (1, P); the optimizer counts its steps itself."""
@@ -42,7 +44,7 @@ class OwnOptimizer:
             for parameter, part in zip(self._parameters, self._views(gradient), strict=True):
                 parameter.grad = part
             self._given = gradient
-        self._optimizer.step()
+        self._step()
         if any(one.grad is None for one in self._parameters):
             self._given = None
         if self._parameters[0].data_ptr() != self.weights.data_ptr():
@@ -60,6 +62,18 @@ class OwnOptimizer:
     def _views(self, row: torch.Tensor) -> list[torch.Tensor]:
         parts = row[0].detach().split([shape.numel() for shape in self._shapes])
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+
+def _bare_step(optimizer: Any) -> Callable[[], Any]:
+    """Return an optimizer's step without what torch.optim wraps around it for a profiler and for hooks.
+
+    The wrapping takes longer than a small network's update; where hooks are registered it stays.
+    """
+    step = type(optimizer).step
+    hooks = [getattr(optimizer, f"_optimizer_step_{when}_hooks", True) for when in ("pre", "post")]
+    if not getattr(step, "hooked", False) or any(hooks) or "step" in vars(optimizer):
+        return cast(Callable[[], Any], optimizer.step)
+    return partial(step.__wrapped__, optimizer)
 
 
 def _on_cpu(value: Any) -> Any:

@@ -122,11 +122,11 @@ def _check_loss(trial: OwnTrial, scores: torch.Tensor, targets: torch.Tensor) ->
             losses: Any = loss_of(trial)(scores, targets)
     except Exception as error:
         shapes = f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)}"
-        raise UserError(f"{part.place} = {part.reference} fails for {shapes}: {last_line(error)}") from None
+        raise UserError(f"{part.key} = {part.reference} fails for {shapes}: {last_line(error)}") from None
     if not isinstance(losses, torch.Tensor) or losses.shape != targets.shape:
         found = f"the shape {tuple(losses.shape)}" if isinstance(losses, torch.Tensor) else type(losses).__name__
         raise UserError(
-            f"{part.place} = {part.reference} answers {found} to scores {tuple(scores.shape)}; allowed: a loss for "
+            f"{part.key} = {part.reference} answers {found} to scores {tuple(scores.shape)}; allowed: a loss for "
             f"each example, the shape {tuple(targets.shape)}"
         )
 

@@ -18,6 +18,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_trial import OwnTrial
+from phasemap.study.prefixes import Prefixes
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, corrupted, draw_examples, repaired
 from phasemap.tasks.load import dataset_of
@@ -40,6 +41,7 @@ from phasemap.training.recording import (
     data_facts,
     measure,
     record_steps,
+    records_of,
 )
 from phasemap.training.states import Start, dump_end, frozen, source_of, thawed
 
@@ -224,14 +226,16 @@ class _Training:
     ) -> None:
         self.started = time.perf_counter()
         self.trials, self.device, self.record, self.hooks = trials, device, record, hooks
-        self.examples = [examples_of(trial) for trial in trials]
+        self.prefixes = Prefixes(trials)
+        self.changes = sorted({step for trial in trials for step in trial.changes})  # of labels
+        self.recorded = [records_of(trial) for trial in trials]
+        self.looked = frozenset(record_steps(trials[0].horizon))
         self.make_kernel = kernel
-        self.kernel = kernel(trials, self.examples, device)
-        self.changes = sorted({step for trial in trials for step in trial.changes})
         self.recorders = [Recorder() for _ in trials]
-        self.inside = [Inside(trial=t, examples=e, wanted=record) for t, e in zip(trials, self.examples, strict=True)]
         self.step = self.first = 0
         self.seconds_before = 0.0
+        self._settle(0)
+        self.inside = [Inside(trial=t, examples=e, wanted=record) for t, e in zip(trials, self.examples, strict=True)]
         if starts:
             self._go_on(starts)
         if hooks.saved is not None:
@@ -240,7 +244,7 @@ class _Training:
     def run(self) -> list[TrialResult]:
         horizon = self.trials[0].horizon
         last_save, stride = time.perf_counter(), 1
-        for record in record_steps(horizon):
+        for record in sorted(frozenset().union(*self.recorded)):
             while self.step < record and self._alive():
                 began, until = time.perf_counter(), min(record, self.step + stride, *self._changes_to_come())
                 self.kernel.advance(self._alive(), self.step, until)
@@ -248,7 +252,7 @@ class _Training:
                 self.step, stride = until, max(1, min(STRIDE, int(LOOK_SECONDS / max(seconds, 1e-9))))
                 if self.step == record:
                     self._record()
-                if self.step in self.changes:
+                if self.step in self.changes or self.step in self.prefixes.steps:
                     self._change()
                 self.hooks.on_progress(Progress(step=self.step, steps=horizon))
                 if self.hooks.save and time.perf_counter() - last_save >= self.hooks.checkpoint_seconds:
@@ -257,38 +261,70 @@ class _Training:
         return self._results()
 
     def _changes_to_come(self) -> list[int]:
-        return [step for step in self.changes if step > self.step]
+        return [step for step in (*self.changes, *self.prefixes.steps) if step > self.step]
+
+    def _settle(self, step: int) -> None:
+        """Make the kernel of the trials that stand for all others after a step, with the labels as they are then."""
+        self.leaders = self.prefixes.leaders(step)
+        self.trained = sorted(set(self.leaders))  # the places in the pack of the kernel's networks
+        self.examples = [examples_of(trial, step) for trial in self.trials]
+        chosen = [(self.trials[i], self.examples[i]) for i in self.trained]
+        self.kernel = self.make_kernel([trial for trial, _ in chosen], [seen for _, seen in chosen], self.device)
+
+    def _resettle(self, step: int) -> None:
+        """Do so where something has changed since the start."""
+        if any(change <= step for change in (*self.changes, *self.prefixes.steps)):
+            self._settle(step)
+            for inside, examples in zip(self.inside, self.examples, strict=True):
+                inside.examples = examples
 
     def _change(self) -> None:
-        """Go on with the labels as they are after the present step: in a new kernel, from the state of the old."""
-        state = self.kernel.state()
-        self._see()
-        self.kernel.load(state)
+        """Go on with what changes after the present step: in a new kernel, from the states of the old."""
+        if self.step not in self.changes and self.prefixes.leaders(self.step) == self.leaders:
+            return
+        states, leaders = self._states(), self.leaders
+        self._resettle(self.step)
+        here = {place: states.get(leaders[i]) for place, i in enumerate(self.trained)}
+        self.kernel.put_states({place: state for place, state in here.items() if state is not None})
 
-    def _see_if_changed(self) -> None:
-        if any(step <= self.step for step in self.changes):
-            self._see()
-
-    def _see(self) -> None:
-        """Make the kernel anew, for the labels as they are after the present step."""
-        self.examples = [examples_of(trial, self.step) for trial in self.trials]
-        self.kernel = self.make_kernel(self.trials, self.examples, self.device)
-        for inside, examples in zip(self.inside, self.examples, strict=True):
-            inside.examples = examples
+    def _states(self) -> dict[int, dict[str, Any]]:
+        """Return what is kept of the networks that go on, by their places in the pack."""
+        alive = self._alive()
+        return dict(zip((self.trained[i] for i in alive), self.kernel.network_states(alive), strict=True))
 
     def _alive(self) -> list[int]:
-        return [i for i, recorder in enumerate(self.recorders) if not recorder.diverged]
+        """Return those of the kernel's networks that go on."""
+        return [place for place, i in enumerate(self.trained) if not self.recorders[i].diverged]
 
     def _record(self) -> None:
-        members = self._alive()
-        found = self.kernel.record(members, self.step, self.record)
-        for member, (evaluation, seen) in zip(members, found, strict=True):
-            if evaluation.finite:
-                self.recorders[member].add(self.step, measure(self.examples[member], evaluation))
-                if self.record:
-                    self.inside[member].look(self.step, self.kernel.weights(member), seen)
-            else:
-                self.recorders[member].diverged = True
+        due: dict[int, list[int]] = {}
+        for member, leader in enumerate(self.leaders):
+            if self.step in self.recorded[member]:
+                due.setdefault(leader, []).append(member)
+        asked = [place for place in self._alive() if self.trained[place] in due]
+        for place, (evaluation, seen) in zip(asked, self.kernel.record(asked, self.step, self.record), strict=True):
+            members = due[self.trained[place]]
+            self._add(members, evaluation)
+            if self.record and evaluation.finite and self.step in self.looked:
+                self._look(members, place, seen)
+
+    def _add(self, members: Sequence[int], evaluation: Evaluation) -> None:
+        """Add a network's answers to the curves of the trials that it stands for."""
+        if evaluation.finite:
+            measures = measure(self.examples[members[0]], evaluation)
+            for member in members:
+                self.recorders[member].add(self.step, measures)
+            return
+        for member, leader in enumerate(self.leaders):
+            self.recorders[member].diverged |= leader == self.leaders[members[0]]
+
+    def _look(self, members: Sequence[int], place: int, seen: Seen) -> None:
+        """Look inside a network for the trials that it stands for."""
+        first, *others = (self.inside[member] for member in members)
+        before = len(first.records)
+        first.look(self.step, self.kernel.weights(place), seen)
+        for other in others:
+            other.records += first.records[before:]
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
@@ -298,13 +334,12 @@ class _Training:
         if other := {start.kernel for start in starts} - {self.kernel.name}:
             raise CheckpointError(f"the kept states are of the kernel {', '.join(other)}, not {self.kernel.name}")
         self.step = self.first = starts[0].step
-        if any(step <= self.step for step in self.changes):
-            self._see()
+        self._resettle(self.step)
         for inside, start in zip(self.inside, starts, strict=True):
             inside.records = list(start.inside)
         self.recorders = [start.recorder for start in starts]
-        self._see_if_changed()
-        self.kernel.put_states({i: start.network for i, start in enumerate(starts) if start.network is not None})
+        networks = {place: starts[i].network for place, i in enumerate(self.trained)}
+        self.kernel.put_states({place: network for place, network in networks.items() if network is not None})
 
     def _dump(self) -> bytes:
         buffer = io.BytesIO()
@@ -333,7 +368,7 @@ class _Training:
                     f"it is of the kernel {state.get('kernel_name', PLAIN_KERNEL)}, not {self.kernel.name}"
                 )
             self.step = state["step"]
-            self._see_if_changed()
+            self._resettle(self.step)
             self.kernel.load(state["kernel"])
             self.recorders = [Recorder(**recorder) for recorder in state["recorders"]]
             for inside, records in zip(self.inside, state["inside"], strict=True):
@@ -344,29 +379,33 @@ class _Training:
 
     def _results(self) -> list[TrialResult]:
         """Share the pack's seconds by the steps taken and the examples seen in each."""
-        last = [
-            (r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else t.horizon)
-            for t, r in zip(self.trials, self.recorders, strict=True)
-        ]
-        work = [max(1, step - self.first) * len(e.train) for step, e in zip(last, self.examples, strict=True)]
-        seconds = self._seconds()
+        places = {i: place for place, i in enumerate(self.trained)}
         ends = dict(zip(self._alive(), self.kernel.ends(self._alive()), strict=True))
         results = [
-            self._result(member, seconds * share / sum(work), ends.get(member, Seen()))
-            for member, share in enumerate(work)
+            self._result(member, seconds, places[leader], ends.get(places[leader], Seen()))
+            for member, (seconds, leader) in enumerate(zip(self._shares(), self.leaders, strict=True))
         ]
         return self._with_states(results) if STATE in self.record else results
 
+    def _shares(self) -> list[float]:
+        """Return each trial's part of the pack's seconds."""
+        horizon = self.trials[0].horizon
+        costs = self.prefixes.costs(horizon, self.first)
+        last = [r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else horizon for r in self.recorders]
+        taken = [min(cost, max(1, step - self.first)) for cost, step in zip(costs, last, strict=True)]
+        work = [steps * len(e.train) for steps, e in zip(taken, self.examples, strict=True)]
+        return [self._seconds() * share / sum(work) for share in work]
+
     def _with_states(self, results: Sequence[TrialResult]) -> list[TrialResult]:
         """Add to results what training goes on from."""
-        networks = dict(zip(self._alive(), self.kernel.network_states(self._alive()), strict=True))
+        networks = self._states()
         states = (
-            dump_end(inside, recorder, self.kernel.name, networks.pop(member, None))
-            for member, (inside, recorder) in enumerate(zip(self.inside, self.recorders, strict=True))
+            dump_end(inside, recorder, self.kernel.name, networks.get(leader))
+            for inside, recorder, leader in zip(self.inside, self.recorders, self.leaders, strict=True)
         )
         return [replace(result, state=state) for result, state in zip(results, states, strict=True)]
 
-    def _result(self, member: int, seconds: float, end: Seen) -> TrialResult:
+    def _result(self, member: int, seconds: float, place: int, end: Seen) -> TrialResult:
         recorder, seen, inside = self.recorders[member], self.examples[member], self.inside[member]
         result = TrialResult(
             trial=self.trials[member],
@@ -382,7 +421,7 @@ class _Training:
         )
         if recorder.diverged:
             return result
-        weights = self.kernel.weights(member)
+        weights = self.kernel.weights(place)
         kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
         return replace(result, finals=asdict(inside.finals(weights, end)), weights=kept)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import WINDOW_RECORDS, window_start
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.spec import Trial
 from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
@@ -19,6 +21,7 @@ from phasemap.tasks.examples import Examples
 RECORDS_PER_DECADE = 19
 
 
+@lru_cache(maxsize=256)
 def record_steps(horizon: int) -> tuple[int, ...]:
     """Return the steps at which a training of ``horizon`` steps is recorded, about 60 for 2,000 steps.
 
@@ -29,6 +32,11 @@ def record_steps(horizon: int) -> tuple[int, ...]:
     numbers = {round(10 ** (i / RECORDS_PER_DECADE)) for i in range(decades * RECORDS_PER_DECADE + 1)}
     window = np.ceil(np.linspace(window_start(horizon), horizon, WINDOW_RECORDS)).astype(int).tolist()
     return tuple(sorted(step for step in numbers | set(window) if 1 <= step <= horizon))
+
+
+def records_of(trial: NetworkTrial) -> frozenset[int]:
+    """Return the steps at which a trial's curve is recorded: also where a stage of a schedule ends."""
+    return frozenset(record_steps(trial.horizon)) | trial.stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import torch
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_trial import OwnTrial
 from phasemap.training.inside import OVER_STEPS, Inside, looked_at
-from phasemap.training.recording import InsideRecord, Recorder, record_steps
+from phasemap.training.recording import InsideRecord, Recorder, record_steps, records_of
 
 STATE_VERSION = 1
 
@@ -72,7 +72,7 @@ def read_start(path: Path, former: NetworkTrial, trial: NetworkTrial, record: Co
     return Start(
         step=former.horizon,
         kernel=kernel,
-        recorder=_at_steps(recorder, frozenset(record_steps(trial.horizon))),
+        recorder=_at_steps(recorder, records_of(trial)),
         inside=[one for one in inside if one.step in wanted.get(one.record, ())],
         network=network,
     )

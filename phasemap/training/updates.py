@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 
-from phasemap.study.networks import NetworkTrial
+from phasemap.study.networks import SCHEDULED, NetworkTrial
 from phasemap.study.own_parts import OF_PARTS
 from phasemap.study.own_trial import OwnTrial
 from phasemap.training.gradients import Grokfast, Orthogonal
 from phasemap.training.muon import Muon
-from phasemap.training.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerSettings, Parameter
+from phasemap.training.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerSettings, Parameter, ReadyOptimizer
 from phasemap.training.own_optimizer import OwnOptimizer
 
-OPTIMIZERS: dict[str, Callable[[torch.Tensor, OptimizerSettings], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[torch.Tensor, OptimizerSettings], ReadyOptimizer]] = {
     "adamw": AdamW,
     "adam": Adam,
     "sgd": SGD,
@@ -38,11 +40,44 @@ def make_optimizer(
     first = trials[0]
     if isinstance(first, OwnTrial) and first.parts.get("optimizer"):
         optimizer: Optimizer = OwnOptimizer(first, weights, [torch.Size(one.shape) for one in parameters])
+    elif any(trial.scheduled for trial in trials):
+        optimizer = Scheduled(trials, weights, parameters, vector=vector)
     else:
         optimizer = OPTIMIZERS[first.optimizer](weights, _settings(trials, weights, parameters, vector))
     if first.gradient == "grokfast":
         return Grokfast(optimizer, weights, strength=first.filter_strength, memory=first.filter_memory)
     return Orthogonal(optimizer, weights, parameters) if first.gradient == "orthogonal" else optimizer
+
+
+class Scheduled:
+    """An optimizer whose learning rates and weight decays are those of each step, as the trials' schedules say."""
+
+    def __init__(
+        self, trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], *, vector: bool
+    ) -> None:
+        self._settings = partial(_settings, trials, weights, parameters, vector)
+        self._inner = OPTIMIZERS[trials[0].optimizer](weights, self._settings(1))
+        self._trials = [trial for trial in trials if trial.scheduled]
+        self._values = self._at(1)
+
+    def _at(self, step: int) -> list[float]:
+        return [trial.at_step(name, step) for trial in self._trials for name in SCHEDULED]
+
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
+        """Update the weights in place with the gradient of step number ``step``, counted from 1."""
+        assert isinstance(step, int)  # no graph of a step knows rates that change
+        if (values := self._at(step)) != self._values:
+            self._values = values
+            self._inner.set(self._settings(step))
+        self._inner.step(gradient, step)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs, on the CPU: nothing of the schedule, which the step's number tells."""
+        return self._inner.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._inner.load(state)
 
 
 def one_each(trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter]) -> list[Optimizer]:
@@ -57,17 +92,20 @@ def one_each(trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: 
 
 
 def _settings(
-    trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], vector: bool
+    trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], vector: bool, step: int = 1
 ) -> OptimizerSettings:
-    shared = replace(OptimizerSettings.of(trials[0]), parameters=tuple(parameters))
+    shared = replace(OptimizerSettings.of(trials[0], step), parameters=tuple(parameters))
     if not any(_by_part(trial) for trial in trials):
         if not vector:
             return shared
-        rates = [[trial.step_size] for trial in trials]
-        decays = [[trial.weight_decay] for trial in trials]
+        rates = [[trial.scaled_rate(trial.at_step("learning_rate", step))] for trial in trials]
+        decays = [[trial.at_step("weight_decay", step)] for trial in trials]
     else:
-        rates = [[_rate(trial, one.name) for one in parameters] for trial in trials]
-        decays = [[_decay(trial, one.name) for one in parameters] for trial in trials]
+        rates = [
+            [trial.scaled_rate(_of_part(trial, one.name, "learning_rate", step)) for one in parameters]
+            for trial in trials
+        ]
+        decays = [[_of_part(trial, one.name, "weight_decay", step) for one in parameters] for trial in trials]
     return replace(
         shared,
         learning_rate=_per_weight(rates, weights, parameters),
@@ -88,17 +126,8 @@ def _by_part(trial: NetworkTrial) -> bool:
     return any(getattr(trial, name) is not None for name in OF_PARTS)
 
 
-def _rate(trial: NetworkTrial, name: str) -> float:
-    rate = _own(trial, name, "learning_rate")
-    return trial.step_size if rate is None else trial.scaled_rate(rate)
-
-
-def _decay(trial: NetworkTrial, name: str) -> float:
-    decay = _own(trial, name, "weight_decay")
-    return trial.weight_decay if decay is None else decay
-
-
-def _own(trial: NetworkTrial, name: str, setting: str) -> float | None:
+def _of_part(trial: NetworkTrial, name: str, setting: str, step: int) -> float:
+    """Return a parameter's learning rate or weight decay at a step: its part's own, which stays, or that of all."""
     part = "embedding" if name in EMBEDDING else "readout" if name in READOUT else None
     value: float | None = getattr(trial, f"{part}_{setting}") if part else None
-    return value
+    return trial.at_step(setting, step) if value is None else value

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 
 from phasemap.auditing.decision import ACTIONS, Reviews, decide, visibility
-from phasemap.auditing.learning import LearningCurve
 from phasemap.auditing.options import Prices
-from phasemap.auditing.response import Response, with_recommendation
+from phasemap.auditing.response import LearningCurve, Response, with_recommendation
 
 N = 1000
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phasemap.auditing.learning import LearningCurve
+from phasemap.auditing.response import LearningCurve
 
 
 def curve_of(error, noise=0.002, n=1600):

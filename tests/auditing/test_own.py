@@ -10,10 +10,9 @@ from click.testing import CliRunner
 from small_data import blobs, frame_of, table_of
 
 from phasemap.auditing.decision import judge_trainings
-from phasemap.auditing.effort import choose_own_effort
 from phasemap.auditing.own import OwnTraining
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.trainings import half_of
+from phasemap.auditing.trainings import choose_own_size, half_of
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
@@ -195,12 +194,12 @@ def test_the_small_network_s_regularizer_is_none_of_a_program(tmp_path):
 
 
 def test_a_budget_buys_fewer_trainings_of_a_slow_program_and_says_what_the_least_costs():
-    assert choose_own_effort(2000, 0.1, 5.0, 2).trainings == 200
-    slow = choose_own_effort(2000, 4.0, 5.0, 2)
+    assert choose_own_size(2000, 0.1, 5.0, 2).trainings == 200
+    slow = choose_own_size(2000, 4.0, 5.0, 2)
     assert slow.trainings == 16
     assert slow.own_trainings * 4.0 / 2 <= 0.6 * 5 * 60
     with pytest.raises(UserError, match=r"a training takes 60 s, and the smallest audit has 68 .*--budget 57 or more"):
-        choose_own_effort(2000, 60.0, 5.0, 2)
+        choose_own_size(2000, 60.0, 5.0, 2)
 
 
 def test_a_study_asks_for_no_answers():

@@ -36,8 +36,8 @@ def test_90_percent_bands_of_few_seeds_hold_the_frontier_of_20(run, n):
         band = row_band(few, diagram, 0, diagram.named("generalization"), "x", 0.9)
         found = row_crossings(few, rows, diagram.x, diagram.y, diagram.named("generalization"))
         for i, row in enumerate(band.row):
-            true = truth.place[truth.row == row]
-            near = true[np.abs(true - band.place[i]).argmin()]
+            true = truth.crossing[truth.row == row]
+            near = true[np.abs(true - band.crossing[i]).argmin()]
             held.append(band.low[i] <= near <= band.high[i])
             order = np.argsort(found.resampled[:, i])
             ends = np.interp([0.05, 0.95], np.cumsum(found.probability[order]), found.resampled[order, i])
@@ -83,9 +83,8 @@ def test_resamples_draw_as_many_seeds_as_there_are(n):
 
 def test_bands_are_drawn_from_three_seeds_on_and_one_seed_has_none(run):
     for n, drawn in ((1, False), (2, False), (3, True)):
-        part = pm.Run(run.folder)
-        part.study = run.study.model_copy(update={"seeds": run.study.seeds[:n]})
-        part.points = run.points
+        study = run.study.model_copy(update={"seeds": run.study.seeds[:n]})
+        part = pm.Run.of(run.folder, study=study, points=run.points)
         assert bool(part.figure(band=True).panels[0].bands) is drawn
         if n == 1:
             with pytest.raises(pm.UserError, match="has 1 seed: no spread known"):

@@ -17,10 +17,11 @@ from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram, panel_rows
 from phasemap.diagram.frontier import frontier_lines as contour_lines
 from phasemap.diagram.frontier import frontiers_of, inside_bound
+from phasemap.diagram.points import point_table
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
 from phasemap.figures.page import unpacked
-from phasemap.figures.report_lines import GRID, frontier_lines
+from phasemap.figures.report_parts import GRID, frontier_lines
 from phasemap.figures.spec import figure_spec
 from phasemap.study.axes import Axis
 from phasemap.study.networks import NETWORK_RECORDED
@@ -198,11 +199,8 @@ def test_bands_of_a_strip_follow_its_frontier_over_undetermined_points(tmp_path)
     tables = derive(synthetic_run(study, tmp_path))
     ends = tables.trials["weight_decay"].map({0: 0.05, 4: 0.3, 8: 0.5, 12: 0.8, 16: 0.9})
     trials = tables.trials.assign(recovered_accuracy=ends, memorized_accuracy=1 - ends, n_corrupted=40)
-    run = pm.Run(synthetic_run(study, tmp_path / "again"))
-    run.trials = trials
-    from phasemap.diagram.points import point_table
-
-    run.points = point_table(study, trials)
+    folder = synthetic_run(study, tmp_path / "again")
+    run = pm.Run.of(folder, trials=trials, points=point_table(study, trials))
     assert run.points["generalization_wins"].tolist() == [L, L, U, W, W]
     diagram = run.diagram()
     (line,) = diagram.frontier("inversion")

@@ -69,7 +69,7 @@ def test_runs_that_share_no_seed_or_one_are_independent(band, seeds):
         )
     half = _welch(sides[0].standard_error[0], 4, sides[1].standard_error[0], 4)
     row = shift(found)
-    assert row["shift"] == pytest.approx(sides[1].place[0] - sides[0].place[0])
+    assert row["shift"] == pytest.approx(sides[1].crossing[0] - sides[0].crossing[0])
     assert (row["low"], row["high"]) == pytest.approx((row["shift"] - half, row["shift"] + half))
 
 
@@ -88,10 +88,10 @@ def test_paired_intervals_hold_the_shift_of_20_seeds(band, n):
         ]
 
     a, b = crossings(range(20))
-    truth, random, covered = b.place[0] - a.place[0], np.random.default_rng(n), []
+    truth, random, covered = b.crossing[0] - a.crossing[0], np.random.default_rng(n), []
     for _ in range(200):
         a, b = crossings(random.permutation(20)[:n])
-        covered.append(abs(b.place[0] - a.place[0] - truth) <= _student(a, 0, b, 0))
+        covered.append(abs(b.crossing[0] - a.crossing[0] - truth) <= _student(a, 0, b, 0))
     assert np.mean(covered) >= 0.9
 
 

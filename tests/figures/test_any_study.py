@@ -20,7 +20,7 @@ from phasemap.diagram.critical import critical
 from phasemap.diagram.diagram import lay_out, make_diagram
 from phasemap.diagram.frontier import frontier_sides, frontiers_of, height, map_frontiers
 from phasemap.diagram.survival import survival
-from phasemap.figures.chart import Frames
+from phasemap.figures.chart import ChartTables
 from phasemap.figures.difference import difference_page
 from phasemap.figures.kinds import make_chart
 from phasemap.figures.page import report_html
@@ -59,7 +59,7 @@ def diagram(study, tables):
 @pytest.fixture(scope="module")
 def frames(study, tables):
     curves = curve_table(shard_rows(study)).to_pandas()
-    return Frames(study=study, trials=tables.trials, points=tables.points, curves=curves, neurons=pd.DataFrame())
+    return ChartTables(study=study, trials=tables.trials, points=tables.points, curves=curves, neurons=pd.DataFrame())
 
 
 def rule(text):

@@ -74,7 +74,7 @@ def test_step_times_are_medians_that_count_the_seeds_without_one_as_late(run):
     trials = run.trials.copy()
     trials["memorization_step"] = np.where(trials["seed"] == 0, 10.0, 20.0)
     trials["grokking_step"] = np.where(trials["seed"] == 0, 30.0, np.nan)
-    frames = dataclasses.replace(run._frames("curves"), trials=trials)
+    frames = dataclasses.replace(run._chart_tables("curves"), trials=trials)
     events = curves_chart(frames, run_layout(run)).panels[0].events
     assert [(event.letter, event.x) for event in events] == [("m", 15.0)]
 
@@ -89,7 +89,7 @@ def test_panels_say_which_seeds_were_lost_and_draw_only_the_others(run):
     trials = run.trials.copy()
     lost = trials.index[(trials["weight_decay"] == 2) & (trials["corruption"] == 0.3) & (trials["seed"] == 1)]
     trials.loc[lost, ["status", "subphase"]] = ["diverged", None]
-    frames = dataclasses.replace(run._frames("curves"), trials=trials)
+    frames = dataclasses.replace(run._chart_tables("curves"), trials=trials)
     panel = curves_chart(frames, run_layout(run)).panels[1]
     assert panel.title.endswith("(1 diverged)")
     assert panel.series[0].low is None
@@ -100,7 +100,7 @@ def test_points_without_a_trained_network_are_named(run):
     points.loc[0, ["n_seeds", "n_failed", "n_diverged"]] = [0, 2, 0]
     points.loc[0, ["phase", "subphase"]] = None
     trials = run.trials[~((run.trials["weight_decay"] == 0) & (run.trials["corruption"] == 0))]
-    frames = dataclasses.replace(run._frames("curves"), points=points, trials=trials)
+    frames = dataclasses.replace(run._chart_tables("curves"), points=points, trials=trials)
     panel = curves_chart(frames, run_layout(run)).panels[2]
     assert panel.title.endswith("\nfailed")
     assert (panel.series, panel.note) == ((), "nothing to draw")
@@ -135,7 +135,7 @@ def test_norms_are_those_of_the_parts_and_of_all_weights(run):
 
 def test_networks_without_those_parts_show_their_parameters_or_say_how(run):
     curves = run.curves.assign(weight_norm_u=np.nan, weight_norm_v=np.nan, weight_norm_w=np.nan)
-    frames = dataclasses.replace(run._frames("norms"), curves=curves)
+    frames = dataclasses.replace(run._chart_tables("norms"), curves=curves)
     alone = norms_chart(frames, run_layout(run))
     assert [line.stroke.label for line in alone.panels[0].series] == ["all weights"]
     assert "With record: [norms] each parameter has a line" in alone.subtitle

@@ -160,7 +160,7 @@ def test_pruning_draws_a_loss_when_asked_for(run):
 
 def test_transformers_have_nothing_to_prune(run):
     model = run.study.model.model_copy(update={"kind": "transformer"})
-    frames = dataclasses.replace(run._frames("pruning"), study=run.study.model_copy(update={"model": model}))
+    frames = dataclasses.replace(run._chart_tables("pruning"), study=run.study.model_copy(update={"model": model}))
     with pytest.raises(UserError, match="--kind pruning is not defined for model transformer; allowed: model mlp"):
         pruning_chart(frames, lay_out(run.study))
 
@@ -172,7 +172,7 @@ def widths(tmp_path_factory):
     run = pm.open_run(run_in_process(study, tmp_path_factory.mktemp("widths")).path)
     needed = 2 * np.sqrt(run.trials["width"])
     needed[(run.trials["width"] == 64) & (run.trials["seed"] == 1)] = np.nan
-    run.trials = run.trials.assign(needed_neurons=needed)
+    run = pm.Run.of(run.folder, trials=run.trials.assign(needed_neurons=needed))
     neuron_frame(run.trials, p=7, records=("pruning",)).to_parquet(run.folder.neurons)
     return run
 
@@ -195,7 +195,7 @@ def test_pruning_curves_of_each_width_are_drawn_with_y(widths):
 
 
 def test_needed_neurons_that_were_not_recorded_are_a_mistake(widths):
-    frames = dataclasses.replace(widths._frames("pruning"), trials=widths.trials.drop(columns="needed_neurons"))
+    frames = dataclasses.replace(widths._chart_tables("pruning"), trials=widths.trials.drop(columns="needed_neurons"))
     with pytest.raises(UserError, match=r"needed: record: \[pruning\]"):
         pruning_chart(frames, lay_out(widths.study))
 
@@ -213,7 +213,7 @@ def test_logits_are_counted_over_the_corrupted_examples_of_all_seeds(run):
 def test_points_without_corrupted_labels_say_so_and_not_that_nothing_was_recorded(run):
     (panel,) = run.figure("logits", fix={"corruption": 0, "weight_decay": 2}).panels
     assert (panel.note, panel.bars) == ("nothing was corrupted", ())
-    lost = dataclasses.replace(run._frames("logits"), neurons=run.neurons.query("record == 'logits' and False"))
+    lost = dataclasses.replace(run._chart_tables("logits"), neurons=run.neurons.query("record == 'logits' and False"))
     with pytest.raises(UserError, match="holds no record of logits"):
         logits_chart(lost, lay_out(run.study))
     clean = dataclasses.replace(lost, trials=run.trials.assign(n_corrupted=0))

@@ -19,9 +19,9 @@ from phasemap.diagram.horizon import labels_over_steps
 from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
 from phasemap.figures.page import LEVELS, NONE, ZERO, Scale, packed, report_html, scale_for, script_json, unpacked
 from phasemap.figures.report import picture_order, report_payload
-from phasemap.figures.report_card import rule_words
-from phasemap.figures.report_curves import trial_curves
+from phasemap.figures.report_parts import rule_words, trial_curves
 from phasemap.phases.marks import MARKS
+from phasemap.results.provenance import Execution
 from phasemap.study.names import ACCURACIES
 from phasemap.study.spec import PhaseRule
 from phasemap.study.trials import expand
@@ -276,7 +276,7 @@ def test_the_card_names_question_rule_seeds_cost_and_how_to_do_it_again(finished
     }  # fmt: skip
     tables = Tables(study=run.study, trials=run.trials, points=run.points)
     claims = run.check(["mean(test_accuracy) < 9", "mean(test_accuracy) > 2"])
-    card = report_payload(tables, run._rows, [execution], claims)["card"]
+    card = report_payload(tables, run._rows, [Execution(execution)], claims)["card"]
     rows = {name: text for section in card["sections"] for name, text in section["rows"]}
     assert rows["question"] == "none given"
     assert rows["weight decay"] == "0, 2"

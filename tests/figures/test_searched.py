@@ -11,8 +11,7 @@ from stored_maps import completed, drive, load_map
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.tables import Tables
-from phasemap.figures.report_card import study_card
-from phasemap.figures.report_lines import frontier_bands
+from phasemap.figures.report_parts import frontier_bands, study_card
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
@@ -96,11 +95,11 @@ def test_a_band_is_as_wide_as_the_doubt_and_empty_between_measured_points():
     axis = diagram.x if band.along == "x" else diagram.y
     grid = diagram.panels[0].grid["inferred"].astype(bool)
     grid = grid if band.along == "x" else grid.T
-    for row, place, low, high in zip(band.row, band.place, band.low, band.high, strict=True):
+    for row, place, low, high in zip(band.row, band.crossing, band.low, band.high, strict=True):
         left = int(np.searchsorted(axis.positions, place, side="right")) - 1
         if not grid[row, left : left + 2].any():
             assert low == pytest.approx(place)
             assert high == pytest.approx(place)
-    assert (band.low <= band.place).all()
-    assert (band.place <= band.high).all()
+    assert (band.low <= band.crossing).all()
+    assert (band.crossing <= band.high).all()
     assert (band.high > band.low).any()

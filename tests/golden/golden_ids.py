@@ -139,6 +139,8 @@ OTHER: dict[str, Any] = {
     "temperature": 0.5, "gradient": "grokfast", "filter_strength": 5.0, "filter_memory": 0.9,
     "embedding_learning_rate": 0.001, "embedding_weight_decay": 1.0, "readout_learning_rate": 0.002,
     "readout_weight_decay": 2.0, "repair": 0.5, "repair_at": 100, "corrupt": 0.1, "corrupt_at": 200,
+    "weight_decay_schedule": "100: 5, 200: 0", "weight_decay_to": 0.0, "weight_decay_at": 300,
+    "learning_rate_schedule": "cosine", "learning_rate_to": 0.001, "learning_rate_at": 400,
     "corruption": 0.35, "weight_decay": 5.0, "dropout": 0.3, "data_fraction": 0.75,
 }  # fmt: skip
 """A value of each setting that is not its default. A setting that is added gets one here."""

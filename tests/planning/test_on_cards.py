@@ -11,13 +11,13 @@ from conftest import CPU, study_of, trial_of
 from phasemap.cli import cli
 from phasemap.planning import card_costs
 from phasemap.planning.calibration import Calibration
-from phasemap.planning.card_costs import kept_costs, measured_room
+from phasemap.planning.card_costs import kept_costs, measured_card_share
 from phasemap.planning.estimate import estimate
-from phasemap.planning.on_cards import CardCosts, Room, card_key, gpus_each
+from phasemap.planning.on_cards import CardCosts, CardShare, card_key, gpus_each
 from phasemap.planning.packs import make_pack, plan_packs
 from phasemap.planning.plan import check_budget, make_plan
 from phasemap.running import cards
-from phasemap.running.cards import planned_room
+from phasemap.running.cards import planned_card_share
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_study
 from phasemap.study.spec import ResourceSpec
@@ -27,14 +27,14 @@ from phasemap.training.timing import measured_on_card
 
 PAPER = Path(__file__).parents[2] / "studies" / "paper"
 BIG = Card(name="a card of 80 GB", memory=80_000_000_000)
-ROOM = Room(card=BIG)
+ROOM = CardShare(card=BIG)
 P97 = {"modulus": 97, "width": 500, "data_fraction": 0.5}
 
 
 @pytest.fixture(scope="module")
 def figure_3a():
     study = load_study(PAPER / "fig03a_weight_decay.yaml")
-    return study, make_plan(study, None, room=planned_room(study, frozenset(), BIG))
+    return study, make_plan(study, None, card_share=planned_card_share(study, frozenset(), BIG))
 
 
 def test_figure_3a_on_one_card_of_80_gb(figure_3a):
@@ -72,22 +72,22 @@ def test_many_networks_take_hardly_longer_than_one_until_they_fill_the_card():
 def test_a_pack_is_as_large_as_the_memory_allows_and_no_larger_than_asked():
     trials = [trial_of(trial_id=str(i), **P97) for i in range(200)]
     card = dataclasses.replace(BIG, memory=4_000_000_000)
-    packs = plan_packs(trials, room=Room(card=card))
+    packs = plan_packs(trials, card_share=CardShare(card=card))
     assert len(packs) > 1
-    assert all(Room(card=card).pack_bytes(pack.trials) < card.memory for pack in packs)
-    assert {len(pack.trials) for pack in plan_packs(trials, room=ROOM, pack_size=50)} == {50}
-    halves = plan_packs(trials, room=Room(card=card, share=0.5))
+    assert all(CardShare(card=card).pack_bytes(pack.trials) < card.memory for pack in packs)
+    assert {len(pack.trials) for pack in plan_packs(trials, card_share=ROOM, pack_size=50)} == {50}
+    halves = plan_packs(trials, card_share=CardShare(card=card, share=0.5))
     assert len(halves) > 2 * len(packs) - 1
     costs = CardCosts(memory={card_key(trials[0]): 2.0})
-    assert len(plan_packs(trials, room=Room(card=card, costs=costs))) > 1.8 * len(packs)
+    assert len(plan_packs(trials, card_share=CardShare(card=card, costs=costs))) > 1.8 * len(packs)
 
 
 def test_a_network_that_does_not_fit_alone_is_refused():
     small = dataclasses.replace(BIG, name="a small card", memory=900_000_000)
     with pytest.raises(UserError, match=r"alone takes .* GB of a GPU's memory, but a small card \(0.9 GB\) has room"):
-        plan_packs([trial_of(**P97 | {"width": 8000})], room=Room(card=small))
+        plan_packs([trial_of(**P97 | {"width": 8000})], card_share=CardShare(card=small))
     with pytest.raises(UserError, match=r"of which resources\.gpus_per_pack gives 0\.01"):
-        plan_packs([trial_of(**P97)], room=Room(card=BIG, share=0.01))
+        plan_packs([trial_of(**P97)], card_share=CardShare(card=BIG, share=0.01))
 
 
 def test_packs_whose_steps_are_too_short_to_fill_a_card_share_it(figure_3a):
@@ -96,7 +96,7 @@ def test_packs_whose_steps_are_too_short_to_fill_a_card_share_it(figure_3a):
     packs = [make_pack([trial_of(modulus=7, width=16)] * 8)]
     assert gpus_each(packs, ResourceSpec(), ROOM) == 1 / 8
     assert gpus_each(packs, ResourceSpec(gpus_per_pack=0.5), ROOM) == 0.5
-    tight = Room(card=dataclasses.replace(BIG, memory=2_000_000_000))
+    tight = CardShare(card=dataclasses.replace(BIG, memory=2_000_000_000))
     assert gpus_each(packs, ResourceSpec(), tight) == 1 / 2
 
 
@@ -123,7 +123,7 @@ def test_what_a_card_can_not_give_is_refused_before_the_start(resources, trainin
     card = dataclasses.replace(BIG, name="an older card", capability=(7, 0)) if training else BIG
     study = study_of(resources=resources, training={"steps": 5} | training)
     with pytest.raises(UserError, match=message):
-        planned_room(study, frozenset(), card)
+        planned_card_share(study, frozenset(), card)
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_what_a_card_can_not_give_is_refused_before_the_start(resources, trainin
     [({"device": "cpu"}, ()), ({"device": "any"}, ()), ({"gpus_per_pack": 0}, ()), ({}, ("cpu",))],
 )
 def test_packs_of_cpus_are_cut_as_before(resources, trained_on):
-    assert planned_room(study_of(resources=resources), frozenset(trained_on), BIG) is None
+    assert planned_card_share(study_of(resources=resources), frozenset(trained_on), BIG) is None
 
 
 def test_a_run_of_one_kind_of_device_is_not_continued_on_the_other():
     with pytest.raises(UserError, match="device is cuda, but the run's networks were trained on cpu"):
-        planned_room(study_of(resources={"device": "cuda"}), frozenset({"cpu"}), BIG)
+        planned_card_share(study_of(resources={"device": "cuda"}), frozenset({"cpu"}), BIG)
 
 
 def test_what_was_measured_on_a_card_is_kept_for_it_alone(monkeypatch, tmp_path):
@@ -150,17 +150,17 @@ def test_what_was_measured_on_a_card_is_kept_for_it_alone(monkeypatch, tmp_path)
 
     monkeypatch.setattr(card_costs, "_measure", measure)
     packs = [make_pack([trial_of(trial_id=str(i), **P97) for i in range(n)]) for n in (3, 5)]
-    room = measured_room(packs, ROOM)
+    card_share = measured_card_share(packs, ROOM)
     assert asked == [5]
-    assert room.measured(packs)
+    assert card_share.measured(packs)
     assert not ROOM.measured(packs)
-    assert kept_costs(BIG) == room.costs
+    assert kept_costs(BIG) == card_share.costs
     assert kept_costs(dataclasses.replace(BIG, name="another card")) == CardCosts()
-    assert measured_room(packs, Room(card=BIG, costs=kept_costs(BIG))).costs == room.costs
+    assert measured_card_share(packs, CardShare(card=BIG, costs=kept_costs(BIG))).costs == card_share.costs
     assert asked == [5]
     trials = packs[0].trials
-    assert room.costs.seconds_of(trials) == 3 * card_seconds(trials)
-    assert room.pack_bytes(trials) > 1.4 * (ROOM.pack_bytes(trials) - 700_000_000)
+    assert card_share.costs.seconds_of(trials) == 3 * card_seconds(trials)
+    assert card_share.pack_bytes(trials) > 1.4 * (ROOM.pack_bytes(trials) - 700_000_000)
     (path,) = (tmp_path / "phasemap" / "cards").iterdir()
     path.write_text("damaged")
     assert kept_costs(BIG) == CardCosts()
@@ -168,7 +168,7 @@ def test_what_was_measured_on_a_card_is_kept_for_it_alone(monkeypatch, tmp_path)
 
 def test_a_card_that_is_not_here_is_not_measured(monkeypatch):
     monkeypatch.setattr(card_costs, "card_here", lambda: None)
-    assert measured_room([make_pack([trial_of()])], ROOM) is ROOM
+    assert measured_card_share([make_pack([trial_of()])], ROOM) is ROOM
 
 
 def test_measuring_takes_a_pack_through_steps_and_records():

@@ -9,8 +9,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
+from libraries import need
 from program_tools import HEAD
-from test_example_studies import EXAMPLES, need
+from test_example_studies import EXAMPLES
 
 from phasemap.training.program_context import Surroundings, TrialContext
 
@@ -58,7 +59,7 @@ def run(function, saves, quantities, settings, *, go_on=False, most=10**9):
     ],
 )  # fmt: skip
 def test_a_training_that_is_cut_off_goes_on_and_ends_as_the_undisturbed_one(example, libraries, quantities, settings):
-    need(libraries)
+    need(*libraries)
     function = runpy.run_path(str(EXAMPLES / example / "train.py"))["train"]
     whole, reports = run(function, [], quantities, settings)
     saves = []
@@ -70,7 +71,7 @@ def test_a_training_that_is_cut_off_goes_on_and_ends_as_the_undisturbed_one(exam
 
 
 def test_a_tree_of_arrays_comes_back_bit_for_bit():
-    need(("jax",))
+    need("jax")
     import jax
     import jax.numpy as jnp
 

@@ -316,6 +316,29 @@ def test_an_optimizer_must_change_weights_in_place(tmp_path):
         results_of(trials)
 
 
+def test_hooks_of_an_optimizer_are_called(tmp_path):
+    code = textwrap.dedent(
+        """
+        import torch
+
+
+        class Halving(torch.optim.SGD):
+            def __init__(self, params, lr=0.0, halve: bool = False):
+                super().__init__(params, lr=lr)
+                if halve:
+                    self.register_step_post_hook(lambda *_: [p.data.mul_(0.5) for p in self.param_groups[0]["params"]])
+        """
+    )
+    training = {"optimizer": "optim.py:Halving", "steps": 2, "learning_rate": 1e-20}
+    _, trials = own_trials(tmp_path, {"optim.py": code}, training=training, axes={"halve": [False, True]}, seeds=1)
+    kernel = make_kernel(trials, [examples_of(trial) for trial in trials], CPU)
+    before = {name: part.clone() for name, part in kernel.weights(0).items()}
+    kernel.advance([0, 1], 0, 2)
+    for name, part in before.items():
+        torch.testing.assert_close(kernel.weights(0)[name], part)
+        torch.testing.assert_close(kernel.weights(1)[name], part / 4)
+
+
 def test_code_and_data_that_changed_since_the_study_was_read_are_refused_where_it_trains(tmp_path):
     _, (trial, *_) = own_trials(tmp_path)
     part = trial.parts.get("model")

@@ -13,7 +13,7 @@ from own_tools import FILES, SHAPES, content, write_own
 
 from phasemap.api import load_network
 from phasemap.cli import cli
-from phasemap.running.shipping import needed_module, shipped_files
+from phasemap.running.shipping import needed_modules, shipped_files
 from phasemap.study.errors import StudyError
 from phasemap.study.file import load_resolved, load_study, parse_study
 from phasemap.study.trials import expand, grid_ids
@@ -93,7 +93,7 @@ def test_ids_are_of_the_names_the_version_all_settings_and_the_seed(tmp_path):
         ("axes.betas=[[0.9, 0.99]]", "axes.betas takes lists, which no axis can have; allowed: training.betas"),
         ("axes.model=[mlp]", "axes.model is code of yours, which no axis varies; allowed: a study for each"),
         ("axes.momentum=[0.9]", "axes.momentum is not a trial setting"),
-        ("task.modulus=7", "task.modulus is an unknown key; allowed: kind, corruption_kind, matrix, shift_by, split"),
+        ("task.modulus=7", "task.modulus is an unknown key; allowed: kind, corruption_kind, split, n, noise"),
         ("task.n=few", "task.n = 'few' is not allowed; allowed: a whole number"),
         ("task.kind=shapes.py:triples", ""),
         ("training.loss=nets.py:ConvNet", "training.loss = nets.py:ConvNet: is a class; allowed: a function"),
@@ -175,7 +175,7 @@ def test_a_package_s_optimizer_is_one_and_a_module_that_the_service_was_given_to
         write_own(tmp_path, task={"kind": "modular_addition", "modulus": 7}, model=None, training=training)
     )
     assert study.parts.get("optimizer").name == "torch.optim:NAdam"
-    assert needed_module(study) == "torch.optim"
+    assert needed_modules(study) == ["torch.optim"]
     text = yaml.safe_dump({k: v for k, v in content(training=training, model=None).items() if k != "task"})
     document = parse_document(f"{text}task: {{kind: modular_addition}}\n", "sent.yaml")
     sent = parse_study(document, files_allowed=False, programs=("torch.optim:NAdam",))
@@ -198,7 +198,7 @@ def test_torch_s_adam_trains_as_phasemap_s_though_no_setting_can_be_its_betas(tm
 def test_all_files_of_a_user_go_to_a_cluster(tmp_path):
     study = load_study(write_own(tmp_path, {"nets.py": "import helper\n" + FILES["nets.py"], "helper.py": "A = 1\n"}))
     assert set(shipped_files(study)) == {*FILES, "helper.py"}
-    assert needed_module(study) is None
+    assert needed_modules(study) == []
 
 
 @pytest.fixture(scope="module")

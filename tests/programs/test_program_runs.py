@@ -146,7 +146,7 @@ def test_a_program_s_files_go_to_the_cluster_with_its_study(tmp_path):
     parcel.mkdir()
     write_parcel(parcel, study, ["run"], None, shipped_files(study))
     assert load_study(parcel / "study.yaml").signature.source == study.signature.source
-    assert json.loads((parcel / "submission.json").read_text())["module"] is None
+    assert json.loads((parcel / "submission.json").read_text())["modules"] == []
 
 
 def test_too_much_is_not_sent(tmp_path, monkeypatch):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from analytic import analytic_weights
 from conftest import CPU, trial_of
 
-from phasemap.representations.analytic import analytic_weights
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.population import examples_of

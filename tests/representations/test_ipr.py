@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from analytic import analytic_weights
 from conftest import CPU, trial_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.representations.analytic import analytic_weights
 from phasemap.representations.ipr import ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
 from phasemap.training.population import train_pack
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from analytic import analytic_weights
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.representations.analytic import analytic_weights
 from phasemap.representations.extraction import extracted_weights, main_frequencies, spectrum_shares
 from phasemap.representations.ipr import ipr, token_order
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders

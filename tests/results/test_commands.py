@@ -77,4 +77,4 @@ def test_an_execution_is_stored_and_read_with_the_command_that_can_be_typed(tmp_
     (stored,) = json.loads(folder.provenance.read_text())
     assert stored["command"] == wanted
     folder.provenance.write_text(json.dumps([stored | {"command": ["/src/phasemap/__main__.py", *wanted[1:]]}]))
-    assert read_provenance(folder)[0]["command"] == wanted
+    assert read_provenance(folder)[0].content["command"] == wanted

@@ -155,7 +155,7 @@ def test_an_execution_that_was_killed_is_called_lost_by_the_next(tmp_path):
     folder.create()
     Provenance(folder, study_hash="abc", runner="in-process")
     Provenance(folder, study_hash="abc", runner="in-process").end(outcome="done", devices=[], core_hours=0)
-    assert [entry["outcome"] for entry in read_provenance(folder)] == ["lost", "done"]
+    assert [entry.outcome for entry in read_provenance(folder)] == ["lost", "done"]
 
 
 def test_provenance_lists_every_execution(tmp_path):
@@ -163,14 +163,14 @@ def test_provenance_lists_every_execution(tmp_path):
     folder.create()
     for outcome in ("interrupted", "done"):
         execution = Provenance(folder, study_hash="abc", runner="in-process")
-        assert read_provenance(folder)[-1]["outcome"] == "running"
+        assert read_provenance(folder)[-1].outcome == "running"
         execution.end(outcome=outcome, devices=["cpu"], core_hours=0.5, n_trained=3)
     entries = read_provenance(folder)
-    assert [entry["outcome"] for entry in entries] == ["interrupted", "done"]
-    assert entries[0]["versions"]["torch"]
-    assert entries[0]["versions"]["phasemap"]
-    assert entries[1]["n_trained"] == 3
-    assert entries[1]["started"] <= entries[1]["ended"]
+    assert [entry.outcome for entry in entries] == ["interrupted", "done"]
+    assert entries[0].versions["torch"]
+    assert entries[0].versions["phasemap"]
+    assert entries[1].trained
+    assert entries[1].started <= entries[1].ended
 
 
 def test_a_lock_that_the_storage_did_not_let_us_remove_is_no_hindrance_later(tmp_path):

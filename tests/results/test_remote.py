@@ -99,7 +99,7 @@ def test_a_run_in_a_store_ends_with_the_same_trials_and_nothing_else(store, fini
     found = names(fs, f"{uri}/{study.name}")
     assert [name for name in found if not name.startswith("shards/")] == files
     assert len(found) == len(files) + n_shards
-    assert run.place == f"{uri}/small"
+    assert run.location == f"{uri}/small"
 
 
 def test_a_run_in_a_store_continues_and_trains_nothing_twice(store):
@@ -107,7 +107,7 @@ def test_a_run_in_a_store_continues_and_trains_nothing_twice(store):
     pm.run(study_of(seeds=1), storage=uri, in_process=True, quiet=True)
     shards = {name: fs.info(f"{uri}/small/{name}")["ETag"] for name in names(fs, f"{uri}/small") if "shards" in name}
     run = pm.run(study_of(), storage=uri, in_process=True, quiet=True)
-    assert [(e["n_trained"], e["n_reused"]) for e in read_provenance(run.folder)] == [(4, 0), (4, 4)]
+    assert [(e.content["n_trained"], e.content["n_reused"]) for e in read_provenance(run.folder)] == [(4, 0), (4, 4)]
     assert {name: fs.info(f"{uri}/small/{name}")["ETag"] for name in shards} == shards
     assert len(run.trials) == 8
     assert run.folder.log.read_text().count("done") == 2
@@ -144,7 +144,7 @@ def test_a_driver_that_is_killed_leaves_a_run_that_continues(store, finished):
     assert "lock.json" in found
     run = pm.run(study_of(resources={"pack_size": 2}), storage=uri, in_process=True, quiet=True)
     assert comparable(run.trials) == comparable(derive(finished[1]).trials)
-    assert [e["outcome"] for e in read_provenance(run.folder)] == ["lost", "done"]
+    assert [e.outcome for e in read_provenance(run.folder)] == ["lost", "done"]
     assert not [name for name in names(fs, f"{uri}/small") if "lock" in name or "probe" in name]
 
 
@@ -233,7 +233,7 @@ def test_a_damaged_shard_of_a_store_is_set_aside_and_its_trials_are_trained_agai
     fs.pipe_file(f"{uri}/small/{damaged}", b"PAR1 no longer PAR1")
     again = pm.run(study_of(resources={"pack_size": 2}), storage=uri, in_process=True, quiet=True)
     assert comparable(again.trials) == before
-    assert [e["n_trained"] for e in read_provenance(again.folder)] == [8, 2]
+    assert [e.content["n_trained"] for e in read_provenance(again.folder)] == [8, 2]
     assert fs.cat_file(f"{uri}/small/{damaged.replace('shards', 'damaged')}") == b"PAR1 no longer PAR1"
 
 

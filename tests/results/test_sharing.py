@@ -61,8 +61,7 @@ def test_optuna_s_own_plots_draw_it(run):
 def test_failed_and_diverged_trials_fail_in_optuna_too(run):
     trials = run.trials.copy()
     trials.loc[0, "status"] = "diverged"
-    other = pm.Run(run.folder)
-    other.trials = trials
+    other = pm.Run.of(run.folder, trials=trials)
     states = [trial.state for trial in other.to_optuna().trials]
     assert states.count(optuna.trial.TrialState.FAIL) == 1
 

@@ -57,7 +57,7 @@ def test_packs_are_those_of_the_card_wherever_it_is(study, tmp_path, monkeypatch
     assert outcome.n_trained == 12
     assert sizes(folder) == [6, 6]
     assert runner.asked[-1].gpus == 1 / 8  # small packs share the card
-    assert (plans[0].room is None) == (here is None)
+    assert (plans[0].card_share is None) == (here is None)
 
 
 def test_a_card_that_turns_out_not_to_be_there_gives_the_packs_of_cpus(study, tmp_path, monkeypatch):

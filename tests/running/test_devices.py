@@ -88,7 +88,7 @@ def test_a_run_of_gpus_is_not_continued_without_one_unless_any_is_asked_for(tmp_
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
     assert run_study(study_of(resources={"device": "any"}), folder, LocalRunner, quiet=True).n_trained == 4
     assert sorted(derive(folder).trials["device"].unique()) == ["cpu", "cuda:0"]
-    assert read_provenance(folder)[-1]["devices"] == ["cpu", "cuda:0"]
+    assert read_provenance(folder)[-1].content["devices"] == ["cpu", "cuda:0"]
 
 
 @no_gpu

@@ -32,6 +32,7 @@ KINDS = {
     "features": {"task": {"kind": "images"}, "model": {"width": 8}, "fixed": {"data_fraction": 0.1}},
     "general": {"model": {"width": 8, "depth": 3, "norm": "batch"}},
     "interventions": {"model": {"width": 8}, "interventions": {"repair": 0.5, "repair_at": 40}},
+    "schedule": {"model": {"width": 8}, "schedule": {"weight_decay": "33: 0.5"}},
     "muon": {"model": {"width": 8}, "training": {"optimizer": "muon", "gradient": "grokfast"}},
     "minibatches": {"model": {"width": 8}, "training": {"batch_size": 8, "optimizer": "sgd", "learning_rate": 0.05}},
 }
@@ -264,6 +265,7 @@ WRONG = [
     ({}, 61, "so long a training is recorded at step 58, where the run of 60 steps was not; allowed: 65 or more"),
     ({"axes": {"steps": [20, 60], "weight_decay": [0, 2]}, "training": {}}, 240, "steps is an axis"),
     ({"search": {"kind": "random", "budget": 4}}, 240, "depends on the horizon"),
+    ({"schedule": {"learning_rate": "cosine"}}, 240, "a cosine schedule depends on the number of steps"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Studies are submitted to a real Ray of three nodes through its job server, and survive what happens to its parts."""
 
 import json
+import os
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from random import Random
@@ -10,7 +11,7 @@ import pytest
 from chaos import Chaos
 from chaos import rows as without_packs
 from click.testing import CliRunner
-from clusters import Cluster, free_port
+from clusters import ROOT, Cluster, free_port
 from conftest import LONGER, SMALL, run_in_process, study_of
 from processes import end, wait_for
 
@@ -18,6 +19,7 @@ import phasemap as pm
 from phasemap.cli import cli
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
+from phasemap.study.file import load_study
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +137,49 @@ def test_a_run_from_inside_the_cluster_and_a_wheel_of_another_version(cluster, s
     assert other.returncode == 3
     assert "the cluster has phasemap 9.9 (/" in other.stderr
     assert "), but the study was submitted by" in other.stderr
+
+
+PROGRAM = """
+from pathlib import Path
+
+import beside
+
+import phasemap as pm
+
+
+@pm.program(quantities={"test_loss": "loss"})
+def train(trial: pm.TrialContext, *, lr: float):
+    rows = Path(__file__).with_name("data").joinpath("rows.csv").read_text()
+    for step in trial.steps(3):
+        trial.report(step, test_loss=lr * beside.FACTOR * float(rows) / step)
+"""
+
+
+def write_program(folder, program):
+    """Write a study of a program with a module and data beside it, and return its path."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "rows.csv").write_text("2.5")
+    (folder / "beside.py").write_text("FACTOR = 3.0\n")
+    (folder / "own_training.py").write_text(PROGRAM)
+    path = folder / "study.yaml"
+    path.write_text(f"name: sent\nprogram: {program}\naxes: {{lr: [0.1, 0.2, 0.4]}}\nseeds: 2\n")
+    return path
+
+
+@pytest.mark.slow(group="clusters")
+def test_a_program_is_sent_with_its_files_and_one_of_a_package_that_is_not_there_is_refused(cluster, tmp_path):
+    path = write_program(cluster.home / "users", "own_training.py:train")
+    done = cluster.run("submit", path, *place(cluster), "--ship", "data", "--follow", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n_trained"] == 6
+    local = run_in_process(load_study(path), tmp_path)
+    assert without_packs(pm.open_run("sent", cluster.storage).trials) == without_packs(derive(local).trials)
+    installed_here = cluster.client_environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{path.parent}"}
+    package = path.with_name("package.yaml")
+    package.write_text(path.read_text().replace("own_training.py:train", "own_training:train").replace("sent", "other"))
+    refused = cluster.run("submit", package, *place(cluster), "--follow", environment=installed_here)
+    assert refused.returncode == 3
+    assert "has no module own_training; needed: what the study names of packages, installed in the" in refused.stderr
 
 
 class NoJobServer(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from ray.exceptions import ActorDiedError
 
 from phasemap.planning.packs import plan_packs
 from phasemap.running.ray_feed import FreeSlots, PackedPlan, PackFeed, failure
-from phasemap.running.slots import Share
+from phasemap.running.slots import PackSlots
 from phasemap.study.errors import UnreachableError
 from phasemap.study.trials import expand
 
@@ -23,8 +23,8 @@ PACKS = plan_packs(expand(study_of(seeds=5)), pack_size=3)
 
 
 def room_for(cpu, gpu=0, limit=None):
-    shares = [Share(device="cuda", cpus=1, gpus=0.5, slots=gpu)] if gpu else []
-    shares.append(Share(device="cpu", cpus=1, gpus=0, slots=cpu))
+    shares = [PackSlots(device="cuda", cpus=1, gpus=0.5, slots=gpu)] if gpu else []
+    shares.append(PackSlots(device="cpu", cpus=1, gpus=0, slots=cpu))
     return FreeSlots(lambda: shares, lambda found: limit or sum(share.slots for share in found), shares)
 
 

@@ -126,7 +126,7 @@ def test_both_runners_give_the_same_trials(finished, on_ray, tmp_path):
     study, folder = finished
     run = pm.run(study, storage=tmp_path, cpus=2, quiet=True)
     assert comparable(run.trials) == comparable(derive(folder).trials)
-    (execution,) = read_provenance(run.folder)
+    (execution,) = [one.content for one in read_provenance(run.folder)]
     assert execution["runner"] == "Ray Tune"
     assert execution["outcome"] == "done"
     assert execution["n_trained"] == 8

@@ -99,7 +99,7 @@ def test_a_disk_that_fails_stops_the_run_which_continues_when_it_is_mended(disk,
     run_study(STUDY, folder, LocalRunner, quiet=True)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert rows(folder) == undisturbed
-    assert [entry["outcome"] for entry in read_provenance(folder)] == ["lost", "done"]
+    assert [entry.outcome for entry in read_provenance(folder)] == ["lost", "done"]
     assert not list(folder.path.rglob("*.tmp*"))
 
 

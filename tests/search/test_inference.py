@@ -1,13 +1,14 @@
 """What a search did not measure is said to be inferred, with a confidence that means what it says."""
 
 import functools
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored_maps import completed, drive, load_map
+from stored_maps import StoredMap, completed, drive, load_map
 
 from phasemap.diagram.bands import inferred_band
 from phasemap.diagram.diagram import make_diagram
@@ -15,7 +16,8 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.curves import Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
-from phasemap.phases.stand_ins import LABEL_STAND_INS, stand_in_values
+from phasemap.phases.stand_ins import LABEL_STAND_INS, SHOWN, stand_in_values
+from phasemap.search.completed import map_words
 from phasemap.search.inference import complete
 from phasemap.search.labelling import ByRule
 from phasemap.search.modelled import Models
@@ -62,6 +64,18 @@ def test_confidence_is_the_share_of_seeds_that_have_the_phase():
     assert shares[confidence < 0.8].mean() < 0.9
 
 
+def test_a_map_without_order_is_said_not_to_be_inferable():
+    full, trials, points = searched()
+    study = full.searched(kind="boundary").study
+    assert "not inferable" not in map_words(Tables(study=study, trials=trials, points=points))
+    mixed = full.trials.copy()
+    values = ["phase", "subphase", *SHOWN]
+    mixed[values] = mixed[values].sample(frac=1, random_state=0).to_numpy()
+    some = mixed.sample(len(trials), random_state=1)
+    words = map_words(Tables(study=study, trials=some, points=completed(StoredMap(full.study, mixed), some)))
+    assert re.search(r"; not inferable here from these trials: \d+ % of the inferred points have a confidence", words)
+
+
 def test_a_grid_s_points_and_those_that_failed_are_not_inferred():
     full, trials, _ = searched()
     grid = Tables(study=full.study, trials=trials, points=point_table(full.study, trials))
@@ -87,7 +101,7 @@ def test_the_band_holds_the_full_map_s_frontier_where_it_is_inferred():
     cell = np.diff(diagram.x.positions).mean()
     held = [
         any(low - 0.3 * cell <= place <= high + 0.3 * cell for low, high in zip(*ends, strict=True))
-        for row, place in zip(true.row, true.place, strict=True)
+        for row, place in zip(true.row, true.crossing, strict=True)
         if len((ends := (band.low[band.row == row], band.high[band.row == row]))[0])
     ]
     assert len(held) >= 6

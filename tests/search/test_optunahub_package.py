@@ -4,8 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import optuna
-import pytest
 import yaml
+from libraries import need
 
 import phasemap as pm
 
@@ -32,7 +32,7 @@ def test_it_has_the_layout_of_the_registry():
 
 
 def test_the_loader_of_the_registry_loads_it_and_its_example_runs():
-    pytest.importorskip("optunahub.hub", reason="make adapters installs it")  # the folder of that name is no package
+    need("optunahub.hub")  # the folder of that name is no package
     import optunahub
 
     module = optunahub.load_local_module("samplers/boundary", registry_root=str(REGISTRY))

@@ -216,6 +216,27 @@ def test_a_study_can_name_no_file_of_the_machine(client, old, new):
         assert any("names a file, which a study sent to a service can't" in p["message"] for p in found["problems"])
 
 
+@pytest.mark.parametrize("address", ["validate", "plan", ""])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "program: /tmp/mine.py:train",
+        "program: train.py:train",
+        "program: os:system",
+        "task: {kind: load.py:rows}",
+        "task: {kind: modular_addition}\nmodel: {kind: nets.py:Net}",
+        "task: {kind: modular_addition}\ntraining: {optimizer: torch.optim:NAdam}",
+        "task: {kind: modular_addition}\ntraining: {loss: losses.py:mine}",
+    ],
+)
+def test_a_study_can_bring_no_code_and_name_no_module_that_the_service_was_not_given(client, runs, address, code):
+    text = f"name: brought\n{code}\naxes: {{corruption: [0, 0.3]}}\n"
+    found = client.post(f"{API}/studies/{address}".rstrip("/"), content=text, headers={**ANN, **YAML})
+    assert found.status_code == (200 if address == "validate" else 422)
+    assert "would run code of a study that was sent; allowed: a module that the service was started with" in found.text
+    assert not (runs / "brought").exists()
+
+
 # --- bodies
 
 

@@ -17,10 +17,9 @@ import phasemap as pm
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.shards import shard_files
-from phasemap.serving.events import Hub
-from phasemap.serving.queue import QueueFiles
+from phasemap.serving.queue import QueueFiles, Supervisor
 from phasemap.serving.store import Cache, Store
-from phasemap.serving.supervisor import Supervisor
+from phasemap.serving.summaries import Followers
 from phasemap.study.errors import ConflictError, OtherStudyError
 
 API = "/api/v1"
@@ -200,21 +199,21 @@ def test_a_hundred_submits_of_one_study_make_one_job(serve, tmp_path):
 
 def test_followers_get_the_newest_state_and_no_backlog():
     async def follow():
-        hub, got = Hub(), []
-        hub.enter()
+        followers, got = Followers(), []
+        followers.enter()
 
         async def read():
-            async for event in hub.follow(None, lambda: len(got) < 2):
+            async for event in followers.follow(None, lambda: len(got) < 2):
                 got.append(event.data)
                 await asyncio.sleep(0.05)
 
-        hub.publish("a", "1")
+        followers.publish("a", "1")
         reading = asyncio.create_task(read())
         await asyncio.sleep(0.02)
         for number in range(2, 500):
-            hub.publish("a", str(number))
+            followers.publish("a", str(number))
         await asyncio.wait_for(reading, 5)
-        return got, hub.followers
+        return got, followers.followers
 
     with ThreadPoolExecutor(1) as pool:  # a browser's driver may have a loop in this thread
         assert pool.submit(lambda: asyncio.run(follow())).result() == (["1", "499"], 0)

@@ -121,6 +121,16 @@ def test_untouched_packs_keep_their_identity_when_a_run_continues():
     assert rest == packs[1:]
 
 
+def test_trials_that_begin_alike_are_packed_together_unless_they_are_more_than_the_most():
+    axes = {"weight_decay_schedule": [{20: 0}, {20: 1}, {40: 0}], "corruption": [0, 0.3]}
+    study = study_of(axes=axes, fixed={"data_fraction": 0.6, "weight_decay": 5.0}, seeds=2)
+    trials = list(expand(study))
+    for packs in (plan_packs(trials, pack_size=4), plan_packs(trials)):
+        starts = [{trial.start for trial in pack.trials} for pack in packs]
+        assert sum(map(len, starts)) == len({trial.start for trial in trials}) == 4
+    assert {len(pack.trials) for pack in plan_packs(trials, pack_size=2)} == {1, 2}
+
+
 def test_a_pack_is_split_down_to_single_trials():
     (pack,) = plan_packs(expand(study_of()), pack_size=8)
     parts = [pack]

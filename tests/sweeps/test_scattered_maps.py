@@ -41,6 +41,12 @@ def plateaus(seed, x, y):
     return {"acc": 0.5 + 0 * x, "loss": 10 ** (levels + 0.3 * x)}
 
 
+def rough(seed, x, y):
+    """An accuracy with cliffs between three levels, the middle one of which is thin."""
+    levels = np.round(2 * sigmoid(40 * bumps(np.random.default_rng(seed), x, y))) / 2
+    return {"acc": np.clip(levels, 0.05, 0.95), "loss": 0.01 + x * y}
+
+
 RULE = """
 labels: {good: acc >= 0.9 and loss < 0.3, slow: acc >= 0.9, high: loss >= 50, low: loss < 5, middle: otherwise}
 frontiers: {learning: acc = 0.9}
@@ -71,8 +77,14 @@ def calibration_error(confidence, right):
     )
 
 
-@pytest.mark.parametrize("made", [smooth, plateaus])
-@pytest.mark.parametrize("seed", range(3))
+MISSED = pytest.mark.xfail(strict=True, reason="sure of 68 %, right on 94.7 % of them, error .062 (docs/sweeps.md)")
+MAPS = [
+    *((made, seed) for made in (smooth, plateaus) for seed in range(3)),
+    *(pytest.param(rough, seed, marks=[MISSED] if seed == 3 else []) for seed in range(6)),
+]
+
+
+@pytest.mark.parametrize(("made", "seed"), MAPS)
 def test_150_random_points_give_a_map_that_is_right_where_it_is_sure(made, seed, tmp_path):
     run = scattered(made, seed, tmp_path)
     points = inferred_tables(run.folder, run.study, GRID).points

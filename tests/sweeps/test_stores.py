@@ -1,5 +1,6 @@
 """MLflow stores, Ray Tune folders and TensorBoard events, each made by its library."""
 
+import importlib
 import math
 import os
 import pickle
@@ -25,7 +26,7 @@ def settings_of(number):
 
 @pytest.fixture(scope="module", params=["folder", "database"])
 def mlflow_source(request, tmp_path_factory):
-    mlflow = pytest.importorskip("mlflow")
+    import mlflow
     from mlflow.entities import Metric, Param
 
     folder = tmp_path_factory.mktemp("mlflow")
@@ -85,8 +86,7 @@ def write_events(writer_class, folder, number):
 
 @pytest.mark.parametrize("library", ["tensorboardX", "torch.utils.tensorboard"])
 def test_tensorboard_events_equal_the_run(library, tmp_path):
-    pytest.importorskip("tensorboardX" if library == "tensorboardX" else "tensorboard")
-    writer = pytest.importorskip(library).SummaryWriter
+    writer = importlib.import_module(library).SummaryWriter
     made = [write_events(writer, tmp_path / "logs", number) for number in range(N_TRIALS if "X" in library else 20)]
     lost = writer(str(tmp_path / "logs" / "plain"))
     lost.add_scalar("val/acc", 1.0, 1)
@@ -108,10 +108,17 @@ class Hostile:
         return os.system, ("touch hostile-was-here",)
 
 
-@pytest.mark.slow(group="sweeps")
-def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, monkeypatch):
+def tuned(folder, n_trials):
+    """Run a real Tuner; returns its ResultGrid, and a copy of its folder from when three of four trials had begun."""
     import ray
     from ray import tune
+
+    copy = folder / "then" / "mine"
+
+    class Copy(tune.Callback):
+        def on_trial_result(self, iteration, trials, trial, result, **info):
+            if len(trials) > n_trials * 3 // 4 and result["training_iteration"] == 3 and not copy.exists():
+                shutil.copytree(folder / "ray" / "mine", copy)
 
     def objective(config):  # inside, so that it is sent by value: workers can't import tests
         for step in range(1, 7):
@@ -123,25 +130,35 @@ def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, mon
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=place)
     try:
         space = {"lr": tune.loguniform(1e-5, 1e-1), "wd": tune.uniform(0, 1), "opt": {"name": tune.choice(["a", "b"])}}
-        config = tune.TuneConfig(num_samples=12)
-        settings = tune.RunConfig(name="mine", storage_path=str(tmp_path / "ray"), verbose=0)
-        grid = tune.Tuner(objective, param_space=space, tune_config=config, run_config=settings).fit()
+        config = tune.TuneConfig(num_samples=n_trials, reuse_actors=True)
+        settings = tune.RunConfig(name="mine", storage_path=str(folder / "ray"), verbose=0, callbacks=[Copy()])
+        return tune.Tuner(objective, param_space=space, tune_config=config, run_config=settings).fit(), copy
     finally:
         ray.shutdown()
         shutil.rmtree(place, ignore_errors=True)
-    folder = tmp_path / "ray" / "mine"
-    for place in (folder, next(path for path in folder.iterdir() if path.is_dir())):
-        for name in ("params.pkl", "tuner.pkl", "trainable.pkl"):
-            (place / name).write_bytes(pickle.dumps(Hostile()))
+
+
+@pytest.mark.parametrize("n_trials", [16, pytest.param(N_TRIALS, marks=pytest.mark.slow(group="sweeps"))])
+def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(n_trials, tmp_path, monkeypatch):
+    grid, copy = tuned(tmp_path, n_trials)
+    for folder in (tmp_path / "ray" / "mine", copy):
+        for place in (folder, next(path for path in folder.iterdir() if path.is_dir())):
+            for name in ("params.pkl", "tuner.pkl", "trainable.pkl"):
+                (place / name).write_bytes(pickle.dumps(Hostile()))
     monkeypatch.chdir(tmp_path)
+    then = pm.sweeps.from_tune(copy, ["lr", "wd"], run=tmp_path / "tune")
+    unfinished = then.trials[then.trials["status"] == "stopped"]
+    assert set(unfinished["source_state"]) == {"RUNNING"}
     run = pm.sweeps.from_tune(grid, ["lr", "wd"], run=tmp_path / "tune")
     assert not (tmp_path / "hostile-was-here").exists()
     rows = run.trials.set_index("source_id")
-    assert len(rows) == len(grid)
+    assert len(rows) == len(grid) == n_trials
+    assert set(then.trials["trial_id"]) <= set(run.trials["trial_id"])
+    assert (rows.loc[unfinished["source_id"], "source_state"] != "RUNNING").all()
     curves = dict(list(run.curves.groupby("trial_id")))
     for result in grid:
         row = rows.loc[result.metrics["trial_id"]]
-        assert row["status"] == ("failed" if result.error else "ok")
+        assert (row["status"], row["source_state"]) == (("failed", "ERROR") if result.error else ("ok", "TERMINATED"))
         assert (row["lr"], row["wd"]) == (pytest.approx(result.config["lr"]), pytest.approx(result.config["wd"]))
         assert row["opt_name"] == result.config["opt"]["name"]
         frame = result.metrics_dataframe

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from libraries import need
 
 import phasemap as pm
 from phasemap.cli import cli
-from phasemap.sweeps.outward import WandbWriter, told_trials
+from phasemap.sweeps.outward import MlflowWriter, TrialRecord
 from phasemap.sweeps.tracking import tracking
 
 pytestmark = pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*")
@@ -112,15 +113,30 @@ def _seconds(call):
 
 
 def test_wandb_gets_an_offline_run_a_trial(folder):
-    pytest.importorskip("wandb", reason="is installed by hand: pip install wandb")
-    tracked()
+    need("wandb")
+    tracked("wandb")
     run = pm.open_run("runs/tracked")
-    writer = WandbWriter("tracked", folder / "out")
-    seconds = [
-        _seconds(lambda trial=trial: writer.write(trial))
-        for trial in told_trials(run.study, run.trials.head(2), run.curves)
-    ]
-    print(f"wandb: {seconds[-1]:.2f} s a trial")
-    found = {path.name.rpartition("-")[2] for path in (folder / "out" / "wandb").glob("offline-run-*")}
-    assert found == set(run.trials["trial_id"].head(2))
-    assert all(list(path.glob("*.wandb")) for path in (folder / "out" / "wandb").glob("offline-run-*"))
+    found = {path.name.rpartition("-")[2] for path in (run.path / "wandb").glob("offline-run-*")}
+    assert found >= set(run.trials["trial_id"])
+
+
+def test_a_run_in_an_object_store_is_refused_before_anything_starts(folder):
+    done = CliRunner().invoke(cli, ["run", "study.yaml", "--storage", "memory://runs", "--track", "mlflow"])
+    assert done.exit_code == 2
+    assert "--track logs beside the run; allowed: a local storage" in done.output
+
+
+def test_mlflow_gets_many_records_in_as_few_batches_as_it_takes(folder):
+    records = {f"q{number}": {step: step / 2 for step in range(300)} for number in range(4)}
+    settings = {f"s{number}": number for number in range(150)}
+    trial = TrialRecord(
+        trial_id="a1", status="ok", settings=settings, records=records, numbers={}, tags={"phase": "good"}
+    )
+    writer = MlflowWriter("many", f"sqlite:///{folder}/ml.db", artifacts=folder / "artifacts")
+    calls, log = [], writer._client.log_batch
+    writer._client.log_batch = lambda *given: calls.append(log(*given))
+    writer.write(trial)
+    assert len(calls) == 2
+    (run,) = writer._client.search_runs([writer._experiment])
+    assert (len(run.data.params), run.data.tags["phasemap.phase"]) == (150, "good")
+    assert [len(writer._client.get_metric_history(run.info.run_id, name)) for name in records] == [300] * 4

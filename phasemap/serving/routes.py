@@ -1,22 +1,29 @@
-"""The API's routes that read runs, and those about the service itself: health, readiness, metrics."""
+"""The API's routes that only read: runs, pictures and files of them, and the service's own state."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from functools import partial
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 import anyio
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from sse_starlette import EventSourceResponse
+from starlette.background import BackgroundTask
 
 from phasemap._version import __version__
+from phasemap.diagram.compare_content import comparison_content
+from phasemap.figures import FigureRequest
 from phasemap.results.provenance import read_provenance
 from phasemap.serving import content
 from phasemap.serving.params import (
     ERRORS,
+    HEAVY_CHECKS,
     READ_CHECKS,
     TYPES,
     Limit,
@@ -31,8 +38,10 @@ from phasemap.serving.params import (
 from phasemap.serving.queue import tail_of
 from phasemap.serving.schemas import Health, Log, RunDetails, Runs, Table, TrialCurve
 from phasemap.serving.service import LOG_BYTES, PAGE_ROWS, Service
+from phasemap.serving.store import Snapshot
 from phasemap.serving.summaries import RUNNING, STOPPING
 from phasemap.study.writing import dump_study, study_content
+from phasemap.study.yaml_lines import read_assignment
 
 SEND_SECONDS = 20.0  # to take an event; who is slower is let go
 
@@ -50,14 +59,14 @@ def list_runs(service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS) ->
 def get_run(name: Name, service: Serving) -> RunDetails:
     """Return one run: its summary, study, executions, and the first trials that failed."""
     summary = service.summaries.of(name)
-    if not service.store.place(name).study.is_file():
+    if not service.store.folder_of(name).study.is_file():
         study = service.summaries.study(name)
         trials: list[dict[str, Any]] = []
         executions: list[dict[str, Any]] = []
     else:
         snapshot = service.store.snapshot(name)
         study, trials = snapshot.study, content.failures(snapshot.trials)
-        executions = read_provenance(snapshot.folder)
+        executions = [dict(execution.content) for execution in read_provenance(snapshot.folder)]
     return RunDetails(
         summary=summary,
         study=study_content(study),
@@ -114,7 +123,7 @@ def get_curve(name: Name, trial_id: TrialId, request: Request, service: Serving)
 def get_log(name: Name, service: Serving) -> Log:
     """Return the end of a run's log, and of what its process printed."""
     service.summaries.state(name)
-    folder = service.store.place(name)
+    folder = service.store.folder_of(name)
     return Log(log=tail_of(folder.log, LOG_BYTES), output=service.supervisor.files.tail(name))
 
 
@@ -158,8 +167,8 @@ async def follow_all(request: Request, service: Serving) -> Response:
 
 
 def _stream(request: Request, service: Service, name: str | None) -> Response:
-    service.hub.enter()
-    events = service.hub.follow(name, lambda: caller_of(request) is not None)
+    service.followers.enter()
+    events = service.followers.follow(name, lambda: caller_of(request) is not None)
     return EventSourceResponse(events, ping=15, send_timeout=SEND_SECONDS)
 
 
@@ -198,3 +207,97 @@ def _problem(service: Service) -> str | None:
 def read_metrics(service: Serving) -> Response:
     """Return the service's counters for Prometheus."""
     return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+Axis = Annotated[str | None, Query(max_length=64)]
+Axes = Annotated[list[Annotated[str, Query(max_length=200)]], Query(max_length=32)]
+Ending = Literal["png", "svg", "pdf", "json"]
+RunName = Annotated[str, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+making = APIRouter(dependencies=HEAVY_CHECKS, responses=ERRORS, tags=["pictures and files"])
+
+
+def _figure(
+    kind: Annotated[str, Query(max_length=20)] = "phases",
+    x: Axis = None,
+    y: Axis = None,
+    facet: Axes = [],  # noqa: B006
+    fix: Axes = [],  # noqa: B006
+    metric: Axis = None,
+) -> FigureRequest:
+    held = dict(read_assignment(text, "fix") for text in fix)
+    return FigureRequest.of(kind, x=x, y=y, facet=facet, fix=held, metric=metric)
+
+
+@making.get(
+    "/runs/{name}/diagram.{ending}", response_class=Response, responses=body_of("image/png", "the picture, or its data")
+)
+def get_diagram(
+    name: Name,
+    ending: Ending,
+    figure: Annotated[FigureRequest, Depends(_figure)],
+    request: Request,
+    service: Serving,
+) -> Response:
+    """Return the phase diagram or another figure, as ``phasemap plot`` draws it, or its data as JSON.
+
+    ``facet`` and ``fix`` (AXIS=VALUE) may be given several times.
+    """
+    found = service.store.snapshot(name)
+
+    def make() -> bytes:
+        with service.drawing:
+            return content.picture(found.run(), figure, ending)
+
+    return sent_unless_known(request, service, (found.stamp, name, "figure", repr(figure), ending), TYPES[ending], make)
+
+
+@making.get("/runs/{name}/report", response_class=Response, responses=body_of("text/html", "one HTML file"))
+def get_report(name: Name, service: Serving) -> Response:
+    """Return the run's report: one HTML file to save and share."""
+    found = service.store.snapshot(name)
+    body = service.cache.get((found.stamp, name, "report"), lambda: content.report_file(found.run()))
+    headers = {"content-disposition": f'attachment; filename="{name}.html"', "content-security-policy": "sandbox"}
+    return Response(body, media_type="text/html", headers=headers)
+
+
+@making.get("/runs/{name}/bundle", response_class=Response, responses=body_of("application/zip", "a zip file"))
+def get_bundle(name: Name, service: Serving) -> Response:
+    """Return the run's bundle: study, tables, figures, report and checksums in a zip file."""
+    found = service.store.snapshot(name)
+    folder = tempfile.TemporaryDirectory(prefix="phasemap-")
+    try:
+        with service.drawing:
+            path = content.bundle_file(found.run(), FilePath(folder.name))
+    except BaseException:
+        folder.cleanup()
+        raise
+    return FileResponse(
+        path, media_type="application/zip", filename=f"{name}.zip", background=BackgroundTask(folder.cleanup)
+    )
+
+
+def _two(service: Service, a: str, b: str) -> tuple[Snapshot, Snapshot, tuple[Any, ...]]:
+    one, other = service.store.snapshot(a), service.store.snapshot(b)
+    return one, other, (f"{one.stamp}-{other.stamp}", a, b)
+
+
+@making.get("/diff")
+def compare_runs(a: RunName, b: RunName, service: Serving) -> dict[str, Any]:
+    """Compare two runs, as ``phasemap diff --json`` does: which points changed, how far the frontiers moved."""
+    one, other, _ = _two(service, a, b)
+    return comparison_content(one.run().diff(other.run()))
+
+
+@making.get("/diff.{ending}", response_class=Response, responses=body_of("image/png", "the picture"))
+def draw_difference(
+    a: RunName, b: RunName, ending: Literal["png", "svg", "pdf"], request: Request, service: Serving
+) -> Response:
+    """Draw two runs beside each other, and where they differ."""
+    one, other, key = _two(service, a, b)
+
+    def make() -> bytes:
+        with service.drawing:
+            return content.difference_picture(one.run(), other.run(), ending)
+
+    return sent_unless_known(request, service, (*key, ending), TYPES[ending], make)

@@ -1,0 +1,376 @@
+"""The parts of a report: the study card, the curves of trials, and the lines of its maps."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from phasemap.diagram.bands import drawn_bands, ribbons
+from phasemap.diagram.claim_links import link_words
+from phasemap.diagram.claims import ClaimResult
+from phasemap.diagram.coordinates import Coordinates, show_value
+from phasemap.diagram.diagram import Diagram, Panel, make_diagram
+from phasemap.diagram.frontier import Floats, map_frontiers
+from phasemap.diagram.tables import Tables
+from phasemap.figures.page import NONE, Scale, packed, scale_for, scale_of
+from phasemap.phases.built_in import CITATION, WINS_COLUMN, built_in_words
+from phasemap.phases.curves import Curves
+from phasemap.phases.labelling import rules_differ
+from phasemap.phases.marks import marks_of
+from phasemap.phases.strokes import readable
+from phasemap.results.merge import curves_of
+from phasemap.results.provenance import Execution
+from phasemap.search.completed import map_words
+from phasemap.study.conditions import Kind
+from phasemap.study.rule import OTHERWISE, Rule
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study
+from phasemap.study.trials import count_trials
+from phasemap.study.writing import dump_study
+
+Row = tuple[str, str]
+
+
+def study_card(tables: Tables, executions: Sequence[Execution], claims: Sequence[ClaimResult]) -> dict[str, Any]:
+    """Return the card: sections of named texts, the claims, and the study file."""
+    study = tables.study
+    sections = (
+        ("What was asked", [("question", study.question or "none given"), *_axes(study), *_seeds(study)]),
+        ("Setting", _settings(study)),
+        (
+            "Labels",
+            [
+                ("rule", ", ".join(filter(None, [readable(study.phases.rule), study.phases.horizon_words]))),
+                ("meaning", rule_words(study.phases)),
+                *_agreement(tables),
+            ],
+        ),
+        ("Trials", _trials(tables)),
+        ("Executions", _executions(executions)),
+    )
+    return {
+        "sections": [{"title": title, "rows": rows} for title, rows in sections],
+        "claims": [_claim(result) for result in claims],
+        "study_file": dump_study(study),
+        "study_name": f"{study.name}.yaml",
+        "commands": [f"phasemap run {study.name}.yaml", f"phasemap report runs/{study.name}"],
+        "replay": f"phasemap replay runs/{study.name}",
+        "citation": CITATION if study.phases.own is None or isinstance(study, NetworkStudy) else "",
+    }
+
+
+def rule_words(rule: PhaseRule) -> str:
+    """Say in words how a rule labels; of own labels, by their conditions."""
+    words = _own_words(rule.own) if rule.own is not None else built_in_words(rule)
+    if rule.at_step is None:
+        return words
+    return f"As if the training had ended at step {rule.at_step}, or the last record before it. {words}"
+
+
+def _own_words(rule: Rule) -> str:
+    """Write own labels in their order, with the thresholds and the window that they are judged by."""
+    labels = [f"{readable(label.name)}: {OTHERWISE if label.when is None else label.when}" for label in rule.labels]
+    where = [f"{name} = {value:g}" for name, value in rule.parameters]
+    window = f"medians over the last {100 * rule.window:g} % of the steps" if rule.window else "at the last record"
+    return ". ".join(["; ".join(labels), *([", ".join(where)] if where else []), f"Tried in this order, {window}."])
+
+
+def _axes(study: Study) -> list[Row]:
+    found = []
+    for axis in study.axes:
+        values = [show_value(value) for value in Coordinates(axis).values]
+        found.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
+    return found
+
+
+def _ends(values: Sequence[str]) -> str:
+    return f"{len(values)} values from {values[0]} to {values[-1]}"
+
+
+def _seeds(study: Study) -> list[Row]:
+    seeds = list(map(str, study.seeds))
+    return [("seeds", ", ".join(seeds) if len(seeds) <= 24 else _ends(seeds))]
+
+
+def _settings(study: Study) -> list[Row]:
+    """Name the task and the network, and every setting that is not at its default; of other programs all settings."""
+    settings = study.settings()
+    if not isinstance(study, NetworkStudy):
+        return [(readable(name), readable(show_value(value))) for name, value in settings.items()]
+    shown = ("task", "model", "modulus", "width", "depth", "activation", "steps", "optimizer", "learning_rate", "loss")
+    names = [
+        name for name in shown if name in settings and not (name == "modulus" and "modular" not in settings["task"])
+    ]
+    names += [n for n, value in settings.items() if n not in shown and value != study.declared[n].default]
+    return [(readable(name), readable(show_value(settings[name]))) for name in names]
+
+
+def _agreement(tables: Tables) -> list[Row]:
+    differ, known = rules_differ(tables.trials) or (0, 0)
+    return [("the two rules", f"differ on {differ} of {known} trials")] if known else []
+
+
+def _trials(tables: Tables) -> list[Row]:
+    total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
+    known = {"ok": "labelled", "diverged": "diverged", "failed": "failed"}
+    known |= {"stopped": "stopped"} if "stopped" in counts else {}
+    rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]
+    rows.append(("not trained", f"{total - int(counts.sum())} of {total}"))
+    if tables.study.search.kind == "grid":
+        return rows
+    return [*rows, ("map", map_words(tables))]
+
+
+def _executions(executions: Sequence[Execution]) -> list[Row]:
+    """Say what made the run: the cost of all executions, and where and with what the last one trained."""
+    if not executions:
+        return [("provenance", "not recorded")]
+    trained = [execution for execution in executions if execution.trained]
+    told = (trained or executions)[-1]
+    last = told.content
+    git = last.get("git") or {}
+    state = f"{git['commit'][:12]}{' with changes' if git.get('changed') else ''}" if git else "none"
+    hours = math.fsum(execution.core_hours for execution in executions)
+    rows = [
+        ("cost", f"{hours:.3g} core-hours in {len(executions)} execution{'s' if len(executions) > 1 else ''}"),
+        (
+            "last that trained",
+            f"{told.started or '?'} to {told.ended or 'not ended'}, {told.outcome or '?'}",
+        ),
+        ("command", shlex.join(map(str, last.get("command", [])))),
+        ("runner", str(last.get("runner", "?"))),
+        ("machine", ", ".join(filter(None, (told.machine("processor"), told.machine("platform"))))),
+        ("devices", ", ".join(last.get("devices") or ["not recorded"])),
+        ("versions", ", ".join(f"{name} {number}" for name, number in told.versions.items())),
+        ("git commit of the working folder", state),
+        ("hash of the study", told.study_hash or "?"),
+    ]
+    if labels := executions[-1].labels:
+        at_step = f" at step {labels['rule']['at_step']}" if "at_step" in labels["rule"] else ""
+        rows.append(("labelled again", f"{labels['since']}: {labels['rule']['rule']}{at_step}"))
+    hashes = [execution.study_hash for execution in executions]
+    return rows if len(set(hashes)) == 1 else [*rows, ("study changed", f"{len(set(hashes))} versions of it were run")]
+
+
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "verdict": result.verdict,
+        "numbers": [link_words(link, result.n_seeds) for link in result.links],
+        "reason": result.reason,
+    }
+
+
+LEVELS = 1000  # a quantity is kept to three digits of its range
+RECORDS = (48, 32, 24, 16, 12, 8, 5)  # numbers of records that are tried where all are too many
+MOST_TEXTS, LONGEST_TEXT = 100, 500
+
+SAMPLE = 1000  # trials from which the size of all curves is estimated
+
+Integers = NDArray[np.int64]
+Group = tuple[Integers, Curves]
+
+
+def trial_rows(tables: Tables, ids: Sequence[str], step_times: Sequence[str]) -> dict[str, Any]:
+    """Return what is known of the trials of the given ids."""
+    found = tables.trials.set_index("trial_id").reindex(ids)
+    names = list(marks_of(tables.study.phases))
+    status = found["status"].replace("stopped", "missing")  # elsewhere, before its end
+    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", status).fillna("missing")
+    times = found[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
+    scale = scale_for(times)
+    return {
+        "ids": packed(np.frombuffer(bytes.fromhex("".join(ids)), dtype=np.uint8)),
+        "marks": packed(labels.map(names.index).to_numpy(dtype=np.uint8)),
+        "times": {"names": list(step_times), "scale": scale.content(), "codes": packed(scale.encode(times))},
+        **_errors(found["error"]),
+    }
+
+
+def trial_curves(
+    rows: pa.Table | None, kinds: Mapping[str, Kind], ids: Sequence[str], most_bytes: int
+) -> dict[str, Any]:
+    """Return quantities of some kinds over the steps, at all records or at fewer, so that they fit into ``most_bytes``.
+
+    Without ``rows`` there are no curves.
+    """
+    place = {trial_id: number for number, trial_id in enumerate(ids)}
+    groups = [] if rows is None else _groups(rows, tuple(kinds), place)
+    scales = {name: _scale(name, kind, groups) for name, kind in kinds.items()}
+    most = max((len(curves.steps) for _, curves in groups), default=0)
+    for records in (most, *(number for number in RECORDS if number < most)):
+        if _sampled_bytes(groups, scales, records) <= most_bytes:
+            content = _packed_curves(groups, scales, records, len(ids))
+            if len(content["codes"]["data"]) <= most_bytes:
+                return content | {"records": records, "recorded": most}
+    return _packed_curves([], scales, 0, len(ids)) | {"records": 0, "recorded": most}
+
+
+def _scale(name: str, kind: Kind, groups: Sequence[Group]) -> Scale:
+    """Return the scale of a quantity over all curves."""
+    return scale_of(kind, np.concatenate([np.zeros(0), *(curves.values[name].ravel() for _, curves in groups)]))
+
+
+def _errors(errors: pd.Series) -> dict[str, Any]:
+    """Return the distinct error messages, cut, and which trial has which."""
+    texts: dict[str, int] = {}
+    found = []
+    for slot, error in enumerate(errors):
+        if isinstance(error, str):
+            text = error if len(error) <= LONGEST_TEXT else error[:LONGEST_TEXT] + "..."
+            if text in texts or len(texts) < MOST_TEXTS:
+                found.append([slot, texts.setdefault(text, len(texts))])
+    return {"errors": list(texts), "error_of": found}
+
+
+def _groups(rows: pa.Table, names: Sequence[str], place: Mapping[str, int]) -> list[Group]:
+    """Return (slots, curves) for each group of trials that were recorded at the same steps, slots rising."""
+    slots = np.asarray([place[trial_id] for trial_id in rows["trial_id"].to_pylist()], dtype=np.int64)
+    by_slot = np.argsort(slots)
+    groups = curves_of(rows.take(pa.array(by_slot)), names)
+    return [(slots[by_slot][members], curves) for members, curves in groups if len(curves.steps)]
+
+
+def _sampled_bytes(groups: Sequence[Group], scales: Mapping[str, Scale], records: int) -> float:
+    """Estimate the size of packed curves from every n-th trial, a little low: the size itself is tested after it."""
+    total = 0.0
+    for slots, curves in groups:
+        every = -(-len(slots) // SAMPLE)
+        changes = _changes(curves, scales, _kept(curves, records), every)
+        total += len(_planes(changes)["data"]) * len(slots) / -(-len(slots) // every)
+    return 0.97 * total
+
+
+def _packed_curves(groups: Sequence[Group], scales: Mapping[str, Scale], records: int, n_slots: int) -> dict[str, Any]:
+    """Pack the number of each slot's group (NONE without a curve), and the groups' curves one after the other."""
+    grid_of = np.full(n_slots, NONE, dtype=np.uint16)
+    grids, parts = [], [np.zeros(0, dtype=np.uint16)]
+    for number, (slots, curves) in enumerate(groups):
+        grid_of[slots] = number
+        kept = _kept(curves, records)
+        grids.append(curves.steps[kept].tolist())
+        parts.append(_changes(curves, scales, kept))
+    return {
+        "names": list(scales),
+        "scales": {name: scale.content() for name, scale in scales.items()},
+        "levels": LEVELS,
+        "grids": grids,
+        "grid_of": packed(grid_of),
+        "codes": _planes(np.concatenate(parts)),
+    }
+
+
+def _kept(curves: Curves, records: int) -> Integers:
+    """Choose at most so many records, the first and the last among them."""
+    return np.unique(np.linspace(0, len(curves.steps) - 1, records).round().astype(np.int64))
+
+
+def _changes(curves: Curves, scales: Mapping[str, Scale], kept: Integers, every: int = 1) -> NDArray[np.uint16]:
+    """Return the changes of the codes from record to record (modulo 65536), by trial and quantity, flat.
+
+    Changes deflate well: most curves are flat most of the time.
+    """
+    codes = []
+    for name, scale in scales.items():
+        values = curves.values[name][::every][:, kept]
+        codes.append(np.where(np.isfinite(values), np.round(scale.shares(values) * LEVELS), NONE).astype(np.uint16))
+    stacked = np.stack(codes, axis=1)  # (n, quantities, R)
+    return np.asarray(np.diff(stacked, axis=2, prepend=np.uint16(0)).ravel(), dtype=np.uint16)
+
+
+def _planes(codes: NDArray[np.uint16]) -> dict[str, str]:
+    """Pack the low bytes of all codes, then the high ones, which are nearly all equal."""
+    return packed(codes.astype("<u2").view("u1").reshape(-1, 2).T)
+
+
+MOST_PANELS = 4000  # over all pairs of axes and steps; beyond, only the last step has lines
+GRID = 10_000  # positions are whole numbers from 0 to this across a panel
+
+
+def axis_pairs(study: Study) -> list[tuple[str, str | None]]:
+    """Return the pairs of axes that a map can have; one axis has no second."""
+    names = study.axis_names
+    return list(itertools.combinations(names, 2)) if len(names) > 1 else [(names[0], None)]
+
+
+def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
+    """Return the frontiers of the points at each step (``frames``, the last step last), packed.
+
+    ``lines`` has a row (pair, step, kind, panel, n) for each line; ``vertices`` has their x and y, one after the other.
+    Panels are numbered over the other axes in the study's order, values as in the picture.
+    """
+    pairs = axis_pairs(study)
+    panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
+    first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
+    rows, parts = [], [np.zeros((0, 2))]
+    frontiers = map_frontiers(study)
+    columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.drawn_columns))
+    for step, frame in list(enumerate(frames))[first:]:
+        texts = {name: object for name in columns if name == WINS_COLUMN}  # cheaper to cut into panels than strings
+        grid = frame[columns].astype(texts)
+        for number, (x, y) in enumerate(pairs):
+            facets = [name for name in study.axis_names if name not in (x, y)]
+            diagram = make_diagram(study, grid, x=x, y=y, facet=facets)
+            for panel, (code, frontier) in itertools.product(diagram.panels, enumerate(frontiers)):
+                for line in diagram.frontier_positions(panel, frontier, to_frame=True):
+                    rows.append((number, step, code, panel_number(diagram, panel), len(line)))
+                    parts.append(shares(diagram, line))
+    return {
+        "pairs": pairs,
+        "first_step": first,
+        "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
+        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
+    }
+
+
+def no_lines() -> dict[str, Any]:
+    """Return the form of lines without any: what stands where frontiers have no band."""
+    empty = np.zeros(0, dtype=np.uint16)
+    return {"pairs": [], "first_step": 0, "lines": packed(empty), "vertices": packed(empty)}
+
+
+def panel_number(diagram: Diagram, panel: Panel) -> int:
+    """Return a panel's number over the other axes, in the study's order with values as in the picture."""
+    number = 0
+    for axis in diagram.facets:
+        values = Coordinates(axis).values
+        number = number * len(values) + values.index(panel.facet[axis.name])
+    return number
+
+
+def shares(diagram: Diagram, line: Floats) -> Floats:
+    """Return a line's places as shares of the panel, from the left and from below."""
+    ends = [(axis.edges[0], axis.edges[-1]) for axis in (diagram.x, diagram.y)]
+    shares = [(line[:, i] - low) / (high - low) for i, (low, high) in enumerate(ends)]
+    return np.clip(np.stack(shares, axis=1), 0, 1)
+
+
+def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, last_step: int) -> dict[str, Any]:
+    """Return the outlines of the bands at the last step, in the form of ``frontier_lines``; of a grid none."""
+    pairs = axis_pairs(study)
+    panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
+    if study.search.kind == "grid" or panels > MOST_PANELS:
+        return no_lines()
+    rows, parts = [], [np.zeros((0, 2))]
+    names = [frontier.name for frontier in map_frontiers(study)]
+    for number, (x, y) in enumerate(pairs):
+        facets = [name for name in study.axis_names if name not in (x, y)]
+        diagram = make_diagram(study, points, x=x, y=y, facet=facets)
+        for place, bands in enumerate(drawn_bands(diagram, trials)):
+            panel = panel_number(diagram, diagram.panels[place])
+            for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, place, one)):
+                rows.append((number, last_step, names.index(band.kind), panel, len(outline)))
+                parts.append(shares(diagram, outline))
+    return {
+        "pairs": pairs,
+        "first_step": last_step,
+        "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
+        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
+    }
