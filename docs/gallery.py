@@ -1,15 +1,20 @@
 """Draw the gallery: every kind of picture, with its command, as docs/gallery.md and docs/images/gallery/*.png.
 
     python docs/gallery.py RUNS
+    PYTHONPATH=EARLIER python docs/gallery.py RUNS --before   # the same with the code of an earlier checkout
 
-RUNS holds the run of studies/quickstart.yaml; pictures of what is inside networks come from a stored run of the tests.
+RUNS holds the runs of studies/quickstart.yaml, adaptive_quickstart.yaml and paper/small/fig29_width.yaml; pictures of
+what is inside networks come from a stored run of the tests, and a made-up sweep from here.
 """
 
 import shlex
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from click.testing import CliRunner
 
 from phasemap.cli import cli
@@ -21,8 +26,10 @@ HEAD = """\
 # Gallery
 
 Each kind of picture with the command that draws it, made by `python docs/gallery.py RUNS`. `quickstart` is the run of
-`studies/quickstart.yaml`; `records` is a tiny network (p 7, 40 steps) that recorded its inside, too small to mean
-anything. `--size one-column` or `two-column` draws any of them for a page, and `-o FILE.pdf` or `.svg` as vectors.
+`studies/quickstart.yaml`, `adaptive_quickstart` a search, `quickstart_at_200` the labels that quickstart had at step
+200, `sweep` has 160 made-up points; `records` is a tiny network (p 7, 40 steps) that recorded its inside, too small
+to mean anything. `--size one-column` or `two-column` draws any of them for a page, and `-o FILE.pdf` or `.svg` as
+vectors. Where pictures once looked different, the earlier one, of the same run, stands beside it.
 """
 PICTURES = (
     ("diagram", "The phase diagram", "plot quickstart"),
@@ -41,30 +48,71 @@ PICTURES = (
     ("neurons", "The most and the least periodic neuron", "plot records --kind neurons --fix corruption=0.2"),
     ("pruning", "Pruning neurons", "plot records --kind pruning --fix corruption=0.2"),
     ("logits", "Logits of corrupted examples", "plot records --kind logits"),
+    ("inferred", "What a search measured and inferred", "plot adaptive_quickstart"),
+    ("facets", "Further axes as facets", "plot small_fig29_width"),
+    ("scatter", "Points on no grid", "plot sweep"),
+    ("grid", "The map that they let expect", "plot sweep --grid lr=24:log,wd=24:log"),
+    ("difference", "Two runs and where they differ", "diff quickstart quickstart_at_200"),
 )  # fmt: skip
+REPORT = """\
+## The report in a browser
+
+    phasemap report quickstart
+
+![The report](images/report.png)
+
+| dark | on a phone |
+|---|---|
+| ![The report in the dark](images/report_dark.png) | ![The report on a phone](images/report_phone.png) |
+"""  # screenshots by Chromium, 1280 and 500 pixels wide
+RUNS = ("quickstart", "quickstart_at_200", "adaptive_quickstart", "small_fig29_width", "sweep", "records")
 
 
-def main(runs: Path) -> None:
-    """Draw all pictures and write the page."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    parts = [HEAD]
-    for name, title, command in PICTURES:
-        words = [str(place(runs, word)) if number else word for number, word in enumerate(shlex.split(command))]
-        result = CliRunner().invoke(cli, [*words, "-o", str(IMAGES / f"{name}.png")])
-        if not (IMAGES / f"{name}.png").exists():
+def main(runs: Path, *, before: bool = False) -> None:
+    """Draw all pictures and write the page; or those of an earlier checkout, without the page."""
+    folder = IMAGES / "before" if before else IMAGES
+    folder.mkdir(parents=True, exist_ok=True)
+    make_runs(runs)
+    for name, _, command in PICTURES:
+        words = [str(runs / word) if word in RUNS else word for word in shlex.split(command)]
+        result = CliRunner().invoke(cli, [*words, "-o", str(folder / f"{name}.png")])
+        if result.exit_code and not before:
             sys.exit(f"{command}: {result.output}")
-        parts.append(f"## {title}\n\n    phasemap {command}\n\n![{title}](images/gallery/{name}.png)\n")
-    (HERE / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
+    if not before:
+        parts = [HEAD, *(section(*picture) for picture in PICTURES), REPORT]
+        (HERE / "gallery.md").write_text("\n".join(parts), encoding="utf-8")
 
 
-def place(runs: Path, word: str) -> Path | str:
-    """Return the folder of a run that a command names."""
-    if word == "records" and not (runs / word).exists():
-        shutil.copytree(
-            SMALL / word, runs / word
-        )  # looking at a run writes its cache, and what is stored stays as it is
-    return runs / word if word in ("quickstart", "records") else word
+def section(name: str, title: str, command: str) -> str:
+    """Return a picture's part of the page."""
+    now = f"![{title}](images/gallery/{name}.png)"
+    if (IMAGES / "before" / f"{name}.png").exists():
+        then = f"![{title}, before](images/gallery/before/{name}.png)"
+        now = f"| before | now |\n|---|---|\n| {then} | {now} |"
+    return f"## {title}\n\n    phasemap {command}\n\n{now}\n"
+
+
+def make_runs(runs: Path) -> None:
+    """Copy the stored run, as looking at a run writes its cache; and make the sweep up."""
+    if not (runs / "records").exists():
+        shutil.copytree(SMALL / "records", runs / "records")
+    if not (runs / "quickstart_at_200").exists():
+        shutil.copytree(runs / "quickstart", runs / "quickstart_at_200")
+        CliRunner().invoke(cli, ["relabel", str(runs / "quickstart_at_200"), "--at-step", "200"])
+    if (runs / "sweep").exists():
+        return
+    rng = np.random.default_rng(0)
+    lr, wd = 10 ** rng.uniform(-4, 0, 160), 10 ** rng.uniform(-3, 1, 160)
+    test = 1 / (1 + np.exp(-6 * (1.2 - np.abs(np.log10(lr) + 2) - 0.6 * np.abs(np.log10(wd) - 0.2))))
+    table = pd.DataFrame(
+        {"lr": lr, "wd": wd, "train_accuracy": np.maximum(test, (lr < 0.3) * 1.0), "test_accuracy": test}
+    )
+    with tempfile.TemporaryDirectory() as name:
+        table.to_csv(Path(name) / "sweep.csv", index=False)
+        words = ["import", str(Path(name) / "sweep.csv"), "--axes", "lr,wd", "-o", str(runs / "sweep")]
+        if (result := CliRunner().invoke(cli, words)).exit_code:
+            sys.exit(result.output)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), before="--before" in sys.argv)

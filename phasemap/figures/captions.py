@@ -37,7 +37,8 @@ def caption(study: Study, fixed: Mapping[str, Any], seeds: str, what: str = "") 
     told = 2 if isinstance(study, NetworkStudy) and words else 0
     task = words[:told] or [readable(study.name)]
     title = ", ".join(filter(None, [what, *task, seeds]))
-    return title[:1].upper() + title[1:], words[told:]
+    given = not what and (not told or ":" in task[0])
+    return title if given else title[:1].upper() + title[1:], words[told:]  # a name that a user gave stays as it is
 
 
 def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:

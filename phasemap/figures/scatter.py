@@ -204,7 +204,7 @@ def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> Figur
             values=here[spec.metric].to_numpy(dtype=float) if quantity else None,
         )
         panels.append(replace(panel, dots=dots))
-    return replace(spec, panels=tuple(panels), subtitle=f"{len(ok)} trials between the cells, {spec.subtitle}")
+    return replace(spec, panels=tuple(panels), subtitle=f"{len(ok)} trials between the cells. {spec.subtitle}")
 
 
 def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:

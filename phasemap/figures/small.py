@@ -12,6 +12,7 @@ from rich.text import Text
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.page import Scale, scale_of
+from phasemap.figures.regions import rectangles, regions_of
 from phasemap.figures.spec import FigureSpec, PanelSpec, cell_marks, first_metric
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import readable, shade
@@ -58,9 +59,37 @@ def _cell_width(spec: FigureSpec, room: int) -> int:
     return next((size for size in CELLS if size <= min(fits, max(wanted, 3))), 1)
 
 
+def _letters(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], cell: int) -> list[str]:
+    """Return what stands in the rows of a block: each cell's letter, and regions' names over some of them."""
+    marks, inferred = panel.marks[:, list(columns)], panel.inferred[:, list(columns)]
+    found = []
+    for row in range(len(marks)):
+        signs = [spec.marks[name].letter or "·" for name in marks[row]]
+        cells = [sign.lower() if guess else sign for sign, guess in zip(signs, inferred[row], strict=True)]
+        found.append("".join(f"{sign:^{cell}}" for sign in cells))
+    if panel.values is not None or inferred.any() or spec.cells:
+        return found
+    for region in regions_of(marks):
+        name = f" {spec.marks[region.mark].title} "
+        fits = (block for block in _rows(region.cells) if cell * (block[3] - block[2]) >= len(name))
+        if (block := next(fits, None)) is not None:
+            row, _, left, right = block
+            start = cell * left + (cell * (right - left) - len(name)) // 2
+            found[row] = found[row][:start] + name + found[row][start + len(name) :]
+    return found
+
+
+def _rows(cells: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+    """Return the unbroken rows of a region's cells, those in its middle first."""
+    middle = np.flatnonzero(cells.any(axis=1)).mean()
+    rows = [block for block in rectangles(cells) if block[1] == block[0] + 1]
+    return sorted(rows, key=lambda block: abs(block[0] - middle))
+
+
 def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], label: int, cell: int) -> list[Text]:
     """Return one block of a panel: its title, its rows with the largest value on top, and the tick labels."""
     lines = [Text(panel.title, style="bold")] if panel.title else []
+    letters = _letters(spec, panel, columns, cell)
     for row in reversed(range(panel.marks.shape[0])):
         name = spec.y.tick_labels[row][:label] if spec.y else ""
         line = Text(f"{name:>{label}} ")
@@ -69,9 +98,9 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
             if panel.values is not None and np.isfinite(value := panel.values[row, column]):
                 line.append(" " * cell, style=f"on {shade(float(_scale(spec).shares(np.asarray(value))))}")
                 continue
-            inferred = bool(panel.inferred[row, column])
-            letter = mark.letter.lower() if inferred else mark.letter
-            line.append(f"{letter or '·':^{cell}}", style=_style(mark, inferred=inferred))
+            place = cell * (column - columns[0])
+            look = _style(mark, inferred=bool(panel.inferred[row, column]))
+            line.append(letters[row][place : place + cell], style=look)
         lines.append(line)
     ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
     return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]

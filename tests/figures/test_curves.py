@@ -138,7 +138,7 @@ def test_networks_without_those_parts_show_their_parameters_or_say_how(run):
     frames = dataclasses.replace(run._chart_tables("norms"), curves=curves)
     alone = norms_chart(frames, run_layout(run))
     assert [line.stroke.label for line in alone.panels[0].series] == ["all weights"]
-    assert "record: [norms] shows each parameter" in alone.subtitle
+    assert "With record: [norms] each parameter has a line" in alone.subtitle
     rows = [
         {"trial_id": i, "record": "norms", "step": step, "series": name, "value": float(step)}
         for i in run.trials["trial_id"]

@@ -271,3 +271,15 @@ def test_very_many_panels_are_cut_and_it_is_said():
     diagram = first_panels(make_diagram(study, points(study)))
     assert len(diagram.panels) == 36
     assert "The first 36 of 50 panels" in figure_spec(diagram).subtitle
+
+
+def test_the_terminal_names_regions_where_their_names_fit():
+    wide = study_of(axes={"corruption": {"start": 0, "stop": 1, "num": 9}, "weight_decay": [0, 1, 2]})
+    spec = figure_spec(make_diagram(wide, points(wide)))
+    everywhere = replace(spec, panels=(replace(spec.panels[0], marks=np.full((3, 9), "memorization", dtype=object)),))
+    lines = terminal_figure(everywhere, 60).plain.splitlines()[1:4]
+    assert ["memorization" in line for line in lines] == [False, True, False]
+    assert lines[0].count("M") == 9
+    assert lines[1].count("M") < 9
+    lettered = terminal_figure(replace(everywhere, cells=True), 60).plain.splitlines()[1:4]
+    assert all(line.count("M") == 9 for line in lettered)

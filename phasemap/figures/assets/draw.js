@@ -192,12 +192,13 @@ const PhaseDraw = (() => {
     const lines = model.frontier(model.lines, view.x, view.y, view.held, view.step)
       .map((line) => line.points.map(([a, b]) => [px(a), py(b)]));
     const name = (mark) => [model.marks[mark].title, model.marks[mark].letter];
-    return PhaseNames.place(marks, xs, ys, name, lines).map(({ mark, form, x, y }) => {
+    return PhaseNames.place(marks, xs, ys, name, lines).flatMap(({ mark, form, x, y }) => {
       const { ink, hatch, colour } = model.marks[mark];
       const node = svg("text", { x, y, "font-size": form.size, fill: ink, class: hatch ? "name haloed" : "name" });
-      if (!hatch && !model.searched) node.style.stroke = colour;  // covers the cells' borders
       form.lines.forEach((line, i) => node.append(svg("tspan", { x, dy: i ? 1.15 * form.size : -0.575 * form.size * (form.lines.length - 1) }, line)));
-      return node;
+      if (hatch || model.searched) return [node];
+      const box = { x: x - form.wide / 2 - 2, y: y - form.high / 2, width: form.wide + 4, height: form.high };
+      return [svg("rect", { ...box, fill: colour, class: "ground" }), node];  // covers the borders of the cells
     });
   }
 
