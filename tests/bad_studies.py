@@ -13,8 +13,8 @@ BAD = {
     "unknown key": (SMALL + "foo: 3\n", "foo is an unknown key; allowed: name, question, task, model,"),
     "misspelt key": (
         SMALL.replace("width", "widht"),
-        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, "
-        "output_scale (did you mean width?)  ({file}:4)",
+        "model.widht is an unknown key; allowed: kind, activation, width, depth, norm, init_scale, init, output_scale "
+        "(did you mean width?)  ({file}:4)",
     ),
     "key in the wrong section": (
         SMALL.replace("{steps: 60}", "{steps: 60, width: 3}"),
@@ -165,7 +165,7 @@ BAD = {
     ),
     "a file for a task without": (
         SMALL.replace("modulus: 7", "path: a.npz"),
-        "a.npz' means nothing with task.kind modular_addition; allowed: leave it out, or task.kind arrays  ({file}:3)",
+        "means nothing with task.kind modular_addition; allowed: leave it out, or task.kind arrays  ({file}:3)",
     ),
     "modulus of images": (
         SMALL.replace("modular_addition", "images"),

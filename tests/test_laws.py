@@ -2,10 +2,13 @@
 
 import json
 import runpy
+import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from phasemap.study.file import load_study
 
@@ -27,3 +30,17 @@ def test_a_law_is_checked_by_the_claims_of_its_study(path):
     assert [claim["claim"] for claim in content["claims"]] == list(study.claims)
     assert content["n_done"] == content["n_trials"]
     assert len(study.seeds) >= 5
+
+
+@pytest.mark.parametrize("path", LAWS, ids=[path.parent.name for path in LAWS])
+def test_the_commit_that_a_law_was_run_from_is_older_and_holds_its_claims(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    execution = content["execution"]
+    study = f"{execution['git']['commit']}:studies/laws/{path.parent.name}.yaml"
+    stored = subprocess.run(["git", "show", study], cwd=ROOT, capture_output=True, text=True, check=False)
+    if stored.returncode:
+        pytest.skip("this copy has no history")
+    assert yaml.safe_load(stored.stdout)["claims"] == [claim["claim"] for claim in content["claims"]]
+    command = ["git", "show", "--no-patch", "--format=%cI", execution["git"]["commit"]]
+    time = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    assert datetime.fromisoformat(time) < datetime.fromisoformat(execution["started"])

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
 from phasemap.figures.captions import (
+    caption,
     held_words,
     horizons_of,
     label_words,
     left_out_words,
     sentences,
-    setting_words,
 )
 from phasemap.figures.spec import cell_marks
 from phasemap.phases.strokes import Stroke, readable
@@ -275,10 +275,18 @@ def _verdict(mark: str, found: pd.DataFrame) -> str:
     return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
 
 
-def chart_subtitle(tables: ChartTables, layout: Layout, grid: PanelGrid, seeds: str) -> str:
-    """Say in one line what all panels share; ``seeds`` says how several seeds are shown."""
+class ChartWords(TypedDict):
+    """The words above a chart's panels."""
+
+    title: str
+    subtitle: str
+
+
+def chart_words(tables: ChartTables, layout: Layout, grid: PanelGrid, what: str, seeds: str) -> ChartWords:
+    """Return the title, with ``what`` is drawn, and what all panels share; ``seeds`` says how several are shown."""
     n_seeds = len(tables.study.seeds)
     told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
+    title, settings = caption(tables.study, layout.fixed, "", what)
     labels = label_words(tables.study, horizons_of(tables.trials))
     cut = left_out_words(len(grid.places), grid.left_out) if grid.left_out else ""
-    return sentences(", ".join([*setting_words(tables.study, layout.fixed), told]), labels, cut)
+    return {"title": title, "subtitle": sentences(", ".join([*settings, told]), labels, cut)}

@@ -24,7 +24,7 @@ from phasemap.figures.chart import (
     Series,
     cell_at,
     cells_of,
-    chart_subtitle,
+    chart_words,
     grid_of,
     outer_axes,
     pooled,
@@ -60,8 +60,7 @@ def curves_chart(tables: ChartTables, layout: Layout, metric: str | None = None)
     return Chart(
         kind="curves",
         metric=None,
-        title=f"{tables.study.name}: {KINDS[kind]} over the training",
-        subtitle=chart_subtitle(tables, layout, grid, SEEDS_OF_CURVES),
+        **chart_words(tables, layout, grid, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES),
         panels=tuple(curves_panel(tables, cell) for cell in cells_of(tables, layout, grid)),
         columns=grid.columns,
     )
@@ -84,14 +83,13 @@ def norms_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the Frobenius norms of the weights over the steps, one panel a point."""
     grid = grid_of(outer_axes(layout))
     panels = tuple(_norms_panel(tables, cell) for cell in cells_of(tables, layout, grid))
-    subtitle = chart_subtitle(tables, layout, grid, SEEDS)
+    words = chart_words(tables, layout, grid, "weight norms over the training", SEEDS)
     if all(len(panel.series) < 2 for panel in panels):
-        subtitle += "; record: [norms] shows each parameter"
+        words["subtitle"] += " With record: [norms] each parameter has a line."
     return Chart(
         kind="norms",
         metric=None,
-        title=f"{tables.study.name}: weight norms over the training",
-        subtitle=subtitle,
+        **words,
         panels=panels,
         columns=grid.columns,
     )
@@ -185,8 +183,7 @@ def _metric_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     return Chart(
         kind="curves",
         metric=metric,
-        title=f"{tables.study.name}: {readable(metric)} over the training",
-        subtitle=chart_subtitle(tables, layout, grid, SEEDS),
+        **chart_words(tables, layout, grid, f"{readable(metric)} over the training", SEEDS),
         panels=panels,
         columns=grid.columns,
     )
@@ -205,6 +202,7 @@ def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
         y=known[metric].to_numpy(dtype=float),
     )
     kind = column_kinds(tables.study).get(metric, "number")
+    whole = PanelGrid(places=({},), columns=1, left_out=0)
     several = len(tables.study.seeds) > 1
     panel = ChartPanel(
         title="",
@@ -221,10 +219,7 @@ def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     return Chart(
         kind=PHASES,
         metric=metric,
-        title=f"{tables.study.name}: {readable(metric)}",
-        subtitle=chart_subtitle(
-            tables, layout, PanelGrid(places=({},), columns=1, left_out=0), "band: smallest to largest"
-        ),
+        **chart_words(tables, layout, whole, readable(metric), "band: smallest to largest"),
         panels=(panel,),
         columns=1,
         source=source_words(tables.study),

@@ -1,82 +1,169 @@
-"""Draw charts with matplotlib: lines with bands, histograms, dots, and one legend."""
+"""Draw charts with matplotlib: lines with bands, histograms, dots, and one legend.
+
+The layout is computed from measured texts, as that of maps is: solving for it would draw everything twice.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from phasemap.figures.captions import wrapped
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
-from phasemap.figures.style import add_legend, below_inches, write_title
+from phasemap.figures.style import (
+    EDGE,
+    LINE,
+    MOST_COLUMNS_IN_WIDTH,
+    PAGE,
+    SMALL,
+    Legend,
+    fitted,
+    font_size,
+    text_height,
+    text_width,
+    write_lines,
+)
 from phasemap.phases.strokes import Stroke
 
-LEGEND_INCHES = 2.1
+PANEL = 216.0, 0.74  # points: the width of a panel that has room, and its height as a share of the width
+MOST_COLUMNS = 6  # that a page has room for; more make a wider figure
+NARROW = 120.0  # points: a panel of a figure that is wider than a page
+GAP = 11.0  # points between panels that share their axes
 FEW_PANELS = 4  # that have room for minor ticks
 LEGEND_CHARACTERS = 26
-LETTER_GAP = 0.05  # of the panel's width: letters of close events are moved apart
+LETTER_GAP = 7.0  # points: letters of close events are moved apart
 MARKERS_A_LINE = 6
+FEW_DECADES = 20.0  # of less than that many times the lowest value, also ticks between powers of ten are labelled
+MOST_DECADES = 5  # powers of ten with a tick, and one more
+HANDLE = 3.0  # font sizes: the length of a line in the legend
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MATHS = re.compile(r"\\mathdefault|[${}^\\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """What stands around the panels, in points."""
+
+    left: float  # of the first column
+    below: float  # the last row
+    head: float  # above a row: titles, and letters of events
+    across: float  # between columns
+    down: float  # between rows, without heads
 
 
 def draw_chart(chart: Chart, page: float | None = None) -> Figure:
-    """Draw all panels of a chart with one legend: beside them, or below where the figure's width is given."""
+    """Draw all panels of a chart with one legend, beside them where a page has room for it, else below."""
+    if page is not None and chart.columns > MOST_COLUMNS_IN_WIDTH[page]:
+        chart = replace(chart, columns=MOST_COLUMNS_IN_WIDTH[page])
     rows = math.ceil(len(chart.panels) / chart.columns)
-    handles = _handles(chart)
-    width, height = _panel_inches(chart, page)
-    titles = _titles(chart, width)
-    lines = max(title.count("\n") + 1 for title in titles)
-    across, around = chart.columns * (width + 0.35) + LEGEND_INCHES, 0.9
-    if page is not None:
-        across, around = page, below_inches(page, len(handles))
-    size = (across, rows * (height + 0.17 * lines + 0.35) + around)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, chart.columns, squeeze=False, sharex=chart.shared, sharey=chart.shared)
-    for place, ax in enumerate(grid.flat):
-        if place >= len(chart.panels):
-            ax.set_axis_off()
-            continue
-        panel = chart.panels[place]
-        _draw_panel(ax, panel)
+    figure = Figure()
+    axes: list[Axes] = []
+    for panel in chart.panels:
+        shared: dict[str, Any] = {"sharex": axes[0], "sharey": axes[0]} if axes and chart.shared else {}
+        axes.append(figure.add_axes((0.0, 0.0, 1.0, 1.0), label=str(len(axes)), **shared))
+        _draw_panel(axes[-1], panel)
         if len(chart.panels) > FEW_PANELS:
-            ax.minorticks_off()  # too dense in small panels, and half of the time of drawing them
-        ax.set_title(titles[place], pad=14 if any(event.letter for event in panel.events) else 6)
-        lowest = not chart.shared or place + chart.columns >= len(chart.panels)
-        ax.set_xlabel(panel.x_label if lowest else "")
-        ax.xaxis.set_tick_params(labelbottom=lowest)
-        ax.set_ylabel(panel.y_label if not chart.shared or place % chart.columns == 0 else "")
-    for ax, panel in zip(grid.flat, chart.panels, strict=False):
-        _write_letters(ax, panel.events)
-    write_title(figure, chart.title, chart.subtitle)
-    add_legend(figure, handles, page, handle_length=3.0)
+            axes[-1].minorticks_off()  # too dense in small panels, and half of the time of drawing them
+    handles = _handles(chart)
+    margins = _margins(chart, axes, [])
+    beside = Legend.of(handles, 0.0, None, HANDLE).beside
+    width = _panel_width(chart, margins, page, beside)
+    titles = _titles(chart, width)
+    margins = _margins(chart, axes, titles)
+    high = PANEL[1] * width
+    across = margins.left + chart.columns * (width + margins.across) - margins.across + EDGE
+    legend = Legend.of(handles, across, page, HANDLE)
+    whole = 72 * page if page else across + legend.beside
+    room = whole - 2 * EDGE
+    title, subtitle = fitted(chart.title, room, font_size()), fitted(chart.subtitle, room, font_size(SMALL))
+    top = EDGE + text_height(title, font_size()) + text_height(subtitle, font_size(SMALL)) + 4
+    panels = rows * (margins.head + high + margins.down) - margins.down + margins.below
+    height = max(top + panels, top + legend.height) + legend.below + EDGE
+    figure.set_size_inches(whole / 72, height / 72)
+    write_lines(figure, [title, subtitle], EDGE, height - EDGE + 3)
+    for number, (ax, panel) in enumerate(zip(axes, chart.panels, strict=True)):
+        row, column = divmod(number, chart.columns)
+        left = margins.left + column * (width + margins.across)
+        bottom = height - top - row * (margins.head + high + margins.down) - margins.head - high
+        ax.set_position((left / whole, bottom / height, width / whole, high / height))
+        letters = any(event.letter for event in panel.events)
+        ax.set_title(titles[number], pad=font_size() + 4 if letters else 4)
+        _label(ax, chart, number)
+        _write_letters(ax, panel.events, width)
+    if chart.shared and chart.columns > 1:
+        middle = (margins.left + across - EDGE) / 2
+        foot = height - top - panels + 2
+        figure.text(middle / whole, foot / height, chart.panels[0].x_label, ha="center", va="bottom")
+    legend.add(figure, margins.left, across, height - top - margins.head)
     return figure
 
 
-def _panel_inches(chart: Chart, page: float | None) -> tuple[float, float]:
-    """Return the size of a panel: what the page's width leaves, else smaller where there are many."""
-    if page is not None:
-        width = page / chart.columns - 0.35
-        return width, 0.72 * width
-    if chart.columns <= 2:
-        return 3.4, 2.4
-    return (2.4, 1.8) if chart.columns <= 6 else (1.9, 1.4)
+def _label(ax: Axes, chart: Chart, number: int) -> None:
+    """Label a panel's axes: of shared ones those at the border only, and several columns together."""
+    panel = chart.panels[number]
+    lowest = not chart.shared or number + chart.columns >= len(chart.panels)
+    first = not chart.shared or number % chart.columns == 0
+    ax.set_xlabel(panel.x_label if not chart.shared or chart.columns == 1 else "", labelpad=2)
+    ax.set_ylabel(panel.y_label if first else "", labelpad=2)
+    ax.tick_params(labelbottom=lowest, labelleft=first)
+
+
+def _panel_width(chart: Chart, margins: Margins, page: float | None, legend: float) -> float:
+    """Return the width of a panel in points: what a page's width leaves, at most what a panel needs."""
+    if page is None and chart.columns > MOST_COLUMNS:
+        return NARROW
+    rest = margins.left + EDGE + (chart.columns - 1) * margins.across
+    room = 72 * (page or PAGE) - rest
+    if page is None and chart.columns * PANEL[0] + legend <= room:
+        return PANEL[0]
+    return room / chart.columns if page else min(PANEL[0], room / chart.columns)
+
+
+def _margins(chart: Chart, axes: Sequence[Axes], titles: Sequence[str]) -> Margins:
+    """Measure what stands around the panels: labels of ticks and axes, and titles."""
+    line = LINE * font_size()
+    some = axes[:1] if chart.shared else axes
+    left = 12 + line + max(text_width(text, font_size()) for ax in some for text in _tick_labels(ax.yaxis))
+    ends = [text_width(text, font_size()) for text in _tick_labels(axes[0].xaxis)]
+    letters = font_size() if any(event.letter for panel in chart.panels for event in panel.events) else 0.0
+    lines = max((text_height(title, font_size()) for title in titles), default=0.0)
+    below = 2 * line + 8
+    return Margins(
+        left=left,
+        below=below,
+        head=lines + letters + 6,
+        across=max(GAP, max(ends) + 4) if chart.shared else left,
+        down=4.0 if chart.shared else below,
+    )
+
+
+def _tick_labels(axis: Any) -> list[str]:
+    """Return the labels of an axis as they are read."""
+    places = axis.get_majorticklocs()
+    return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(places))]
 
 
 def _titles(chart: Chart, width: float) -> list[str]:
     """Break the titles to the panels' width, between axes rather than within one."""
-    most = int(width * 15)
-    return ["\n".join(_broken(line, most) for line in panel.title.splitlines()) for panel in chart.panels]
+    return ["\n".join(_broken(line, width) for line in panel.title.splitlines()) for panel in chart.panels]
 
 
-def _broken(line: str, most: int) -> str:
-    if len(line) <= most:
+def _broken(line: str, width: float) -> str:
+    if text_width(line, font_size()) <= width:
         return line
-    return "\n".join(wrapped(part, most) for part in line.replace(" (", "\n(").replace(", ", ",\n").splitlines())
+    return "\n".join(
+        fitted(part, width, font_size()) for part in line.replace(" (", "\n(").replace(", ", ",\n").splitlines()
+    )
 
 
 def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
@@ -86,10 +173,13 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
         _draw_series(ax, series, number)
     for dots in panel.dots:
         ax.plot(dots.x, dots.y, linestyle="", **_marker(dots.stroke), zorder=4)
-    ax.set_xscale(panel.x_scale)
-    ax.set_yscale(panel.y_scale)
+    for axis, scale in ((ax.xaxis, panel.x_scale), (ax.yaxis, panel.y_scale)):
+        if scale == "log":
+            _set_log(axis)
     if panel.y_limits:
         ax.set_ylim(panel.y_limits)
+    if panel.series and panel.x_scale == "linear" and all((series.x % 1 == 0).all() for series in panel.series):
+        ax.locator_params(axis="x", integer=True)
     if panel.x_ticks:
         ax.xaxis.set_major_locator(FixedLocator(panel.x_ticks))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -105,6 +195,25 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
         )
     for event in panel.events:
         ax.axvline(event.x, color=event.stroke.colour, linewidth=1.0, linestyle=event.stroke.style, zorder=1.5)
+
+
+def _set_log(axis: Any) -> None:
+    """Make an axis logarithmic, with labels that need no typesetting: 0.01, 1, 100, 10⁵."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    if low > 0 and high / low >= FEW_DECADES:  # of less the ticks between are labelled too
+        axis.set_major_locator(LogLocator(numticks=MOST_DECADES))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    exponent = round(math.log10(value))
+    return (
+        f"{value:g}"
+        if -3 <= exponent <= 4
+        else f"10{exponent}".replace(str(exponent), str(exponent).translate(SUPERSCRIPTS))
+    )
 
 
 def _draw_series(ax: Axes, series: Series, number: int) -> None:
@@ -132,15 +241,19 @@ def _draw_bars(ax: Axes, bars: Bars) -> None:
     ax.stairs(
         bars.heights, bars.edges, fill=True, facecolor=bars.colour, alpha=0.55, hatch=bars.hatch, edgecolor="white"
     )
-    ax.stairs(bars.heights, bars.edges, color=bars.colour, linewidth=1.2)
+    ax.stairs(bars.heights, bars.edges, color=_darker(bars.colour), linewidth=1.0)
 
 
-def _write_letters(ax: Axes, events: Sequence[Event]) -> None:
+def _darker(colour: str) -> Any:
+    return tuple(0.7 * share for share in to_rgb(colour))
+
+
+def _write_letters(ax: Axes, events: Sequence[Event], width: float) -> None:
     """Write the events' letters above the frame, once its limits are known; close ones are moved apart."""
     last = -math.inf
     for event in sorted((event for event in events if event.letter), key=lambda event: event.x):
         across = ax.transAxes.inverted().transform(ax.transData.transform((event.x, 1.0)))[0]
-        last = max(float(across), last + LETTER_GAP)
+        last = max(float(across), last + LETTER_GAP / width)
         ax.text(last, 1.01, event.letter, ha="center", va="bottom", fontsize=8, transform=ax.transAxes)
 
 

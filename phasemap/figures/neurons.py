@@ -18,7 +18,7 @@ from phasemap.figures.chart import (
     PanelGrid,
     PanelPoint,
     cells_of,
-    chart_subtitle,
+    chart_words,
     common_edges,
     grid_of,
     histogram,
@@ -37,7 +37,10 @@ IPR_METRICS = {
     "ipr_no_constant": "IPR without the constant term",
     "ipr_relative": "IPR relative to random weights",
 }
-FIRST_GREY = "#d0d0d0"
+GAINS = "gain of the norm layer and IPR of each neuron, last step"
+OF_CORRUPTED = "logits of the corrupted training examples, last step"
+TWO_NEURONS = "the most and the least periodic neuron"
+FIRST_GREY = "#e0e0e0"
 FIRST_MEAN = Stroke(label="mean, first step", colour="#777777", style="dotted")
 LAST_MEAN = Stroke(label="mean, last step", colour="#000000", style="dashed")
 
@@ -62,8 +65,7 @@ def ipr_chart(tables: ChartTables, layout: Layout, metric: str | None = None) ->
     return Chart(
         kind="ipr",
         metric=metric,
-        title=f"{tables.study.name}: {IPR_METRICS[column]} of the neurons",
-        subtitle=chart_subtitle(tables, layout, grid, seeds),
+        **chart_words(tables, layout, grid, f"{IPR_METRICS[column]} of the neurons", seeds),
         panels=tuple(panels),
         columns=2 if len(cells) == 1 else grid.columns,
         shared=len(cells) > 1,
@@ -132,15 +134,14 @@ def neurons_chart(tables: ChartTables, layout: Layout) -> Chart:
     return Chart(
         kind="neurons",
         metric=None,
-        title=f"{tables.study.name}: gain of the norm layer and IPR of each neuron, last step",
-        subtitle=chart_subtitle(tables, layout, grid, "their neurons together"),
+        **chart_words(tables, layout, grid, GAINS, "their neurons together"),
         panels=panels,
         columns=grid.columns,
     )
 
 
 def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: PanelPoint, rows: pd.DataFrame) -> Chart:
-    """Describe a point's first network: rows of highest and lowest neuron, columns before and after."""
+    """Describe a point's first network: highest and lowest neuron, before and after, weights and spectrum."""
     seed, rows = cell.first(rows)
     ends = sorted({int(rows["step"].min()), int(rows["step"].max())})
     panels = [
@@ -153,10 +154,9 @@ def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: Pan
     return Chart(
         kind="neurons",
         metric=None,
-        title=f"{tables.study.name}: the most and the least periodic neuron ({cell.verdict})",
-        subtitle=chart_subtitle(tables, layout, grid, f"drawn: seed {seed}"),
+        **chart_words(tables, layout, grid, f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"),
         panels=(*panels, *([gains] if gains.dots else [])),
-        columns=2 * len(ends),
+        columns=2,
         shared=False,
     )
 
@@ -227,10 +227,9 @@ def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
     return Chart(
         kind="logits",
         metric=None,
-        title=f"{tables.study.name}: logits of the corrupted training examples, last step",
-        subtitle=chart_subtitle(tables, layout, grid, "their examples together"),
+        **chart_words(tables, layout, grid, OF_CORRUPTED, "their examples together"),
         panels=tuple(panels),
-        columns=min(len(panels), 4) if len(cells) == 1 else grid.columns,
+        columns=min(len(panels), 3) if len(cells) == 1 else grid.columns,
         shared=len(cells) > 1,
     )
 

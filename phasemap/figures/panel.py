@@ -28,7 +28,7 @@ MOST_TICKS = 40  # of an axis; of more values every n-th has one
 SIGNS = {"split": ".", "lost": "x", "partial": "o"}
 SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
 DOT = 14.0  # area of a measured point in square points
-LINES, ABOVE_LINES = 5, 6  # what is drawn over what
+NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
 GRID_FROM = 5.0  # points: smaller cells have no border
@@ -235,8 +235,8 @@ def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, si
         "fontsize": font_size(placed.form.share),
         "linespacing": 0.95,
         "color": _ink([mark.colour, mark.light] if lighter else [mark.colour]),
-        "zorder": ABOVE_LINES,
-        "bbox": {"facecolor": mark.colour, "edgecolor": "none", "pad": 1.0} if mark.hatch else None,
+        "zorder": NAMES,
+        "bbox": None if lighter else {"facecolor": mark.colour, "edgecolor": "none", "pad": 0.5},  # over borders
     }
     where = placed.x / size[0], placed.y / size[1]
     ax.text(*where, placed.form.text, ha="center", va="center", transform=ax.transAxes, **look)

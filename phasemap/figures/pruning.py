@@ -22,7 +22,7 @@ from phasemap.figures.chart import (
     Series,
     cell_at,
     cells_of,
-    chart_subtitle,
+    chart_words,
     grid_of,
     not_recorded,
     outer_axes,
@@ -68,11 +68,11 @@ def pruning_chart(tables: ChartTables, layout: Layout, metric: str | None = None
         for cell in cells_of(tables, layout, grid)
         for order in ORDERS
     )
+    what = readable(metric) if metric else "accuracies"
     return Chart(
         kind="pruning",
         metric=metric,
-        title=f"{tables.study.name}: {readable(metric) if metric else 'accuracies'} while neurons are pruned",
-        subtitle=chart_subtitle(tables, layout, grid, SEEDS),
+        **chart_words(tables, layout, grid, f"{what} while neurons are pruned", SEEDS),
         panels=panels,
         columns=len(ORDERS),
     )
@@ -115,8 +115,7 @@ def _needed_chart(tables: ChartTables, layout: Layout) -> Chart:
     return Chart(
         kind="pruning",
         metric=NEEDED,
-        title=f"{tables.study.name}: neurons needed to keep test accuracy at 0.9 or more",
-        subtitle=chart_subtitle(tables, layout, grid, SEEDS),
+        **chart_words(tables, layout, grid, "neurons needed to keep test accuracy at 0.9 or more", SEEDS),
         panels=tuple(_needed_panel(tables, layout, held) for held in grid.places),
         columns=grid.columns,
     )

@@ -19,8 +19,13 @@ from phasemap.figures.panel import Size, draw_panel, map_handles, placed_names, 
 from phasemap.figures.scatter import ScatterSpec, draw_scatter
 from phasemap.figures.spec import FigureSpec
 from phasemap.figures.style import (
+    EDGE,
+    GAP,
     LINE,
+    MOST_COLUMNS_IN_WIDTH,
+    PAGE,
     SMALL,
+    Legend,
     fitted,
     font_size,
     in_style,
@@ -34,11 +39,8 @@ from phasemap.results.folder import write_whole, written
 from phasemap.study.errors import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
-MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 8}
-PAGE = 7.1  # inches: a wider figure could not be read when it is printed on a page
 CELL = (36.0, 33.0)  # points: the size of a map's cells, where there is room
 LARGEST, SMALLEST, NARROWEST = (390.0, 300.0), (150.0, 36.0), 300.0  # points: of a panel, and of a figure's width
-GAP, EDGE = 9.0, 8.0  # points between panels, and around all
 
 
 def check_format(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
@@ -96,37 +98,6 @@ class Margins:
     bottom: float
     head: float  # above the first row of panels
     gap: float  # between rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Legend:
-    """The labels of a map, in columns below the panels or beside them; sizes in points, 0 where it is not."""
-
-    handles: Sequence[Any]
-    columns: int
-    beside: float
-    below: float
-
-    @classmethod
-    def of(cls, handles: Sequence[Any], across: float, page: float | None) -> Legend:
-        """Choose where a legend stands: beside panels that leave room on a page, else below."""
-        if not handles:
-            return cls(handles=(), columns=1, beside=0.0, below=0.0)
-        wide = max(text_width(handle.get_label(), font_size()) for handle in handles) + 3.4 * font_size()
-        if page is None and across + wide <= 72 * PAGE:
-            return cls(handles=handles, columns=1, beside=wide + GAP, below=0.0)
-        columns = max(1, min(len(handles), int((across - EDGE) / wide)))
-        rows = -(-len(handles) // columns)
-        return cls(handles=handles, columns=columns, beside=0.0, below=rows * 1.5 * font_size() + GAP)
-
-    def add(self, figure: Figure, left: float, right: float, top: float) -> None:
-        """Write the legend: below from the left, or beside from the top."""
-        if not self.handles:
-            return
-        wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-        place = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
-        look = {"borderpad": 0.0, "borderaxespad": 0.0, "handlelength": 1.6, "columnspacing": 1.2}
-        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=place, ncols=self.columns, **look)
 
 
 def draw(spec: FigureSpec, page: float | None = None) -> Figure:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ HINTED = 1.07  # how much wider letters get that are moved to whole pixels (100 
 LINE = 1.3  # the height of a line of text, in font sizes
 SMALL = 0.85  # the size of what is said below a title
 QUIET = "#555555"
+MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 8}
+PAGE = 7.1  # inches: a wider figure could not be read when it is printed on a page
+GAP, EDGE = 9.0, 8.0  # points between panels, and around all
 
 
 def in_style(size: str | None = None) -> AbstractContextManager[None]:
@@ -75,6 +79,52 @@ def fitted(text: str, width: float, size: float) -> str:
 def text_height(text: str, size: float) -> float:
     """Return the height of a text with its line spacing, in points; none of an empty one."""
     return LINE * size * (text.count("\n") + 1) if text else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Legend:
+    """The entries of a figure, in columns below the panels or beside them; sizes in points, 0 where it is not."""
+
+    handles: Sequence[Any]
+    columns: int
+    beside: float
+    below: float
+    handle: float  # the length of a sample, in font sizes
+
+    @property
+    def height(self) -> float:
+        """The height of a legend beside the panels."""
+        return _rows_height(self.handles, 1) if self.beside else 0.0
+
+    @classmethod
+    def of(cls, handles: Sequence[Any], across: float, page: float | None, handle: float = 1.6) -> Legend:
+        """Choose where a legend stands: beside panels that leave room on a page, else below."""
+        if not handles:
+            return cls(handles=(), columns=1, beside=0.0, below=0.0, handle=handle)
+        wide = max(text_width(handle.get_label(), font_size()) for handle in handles) + (1.8 + handle) * font_size()
+        if page is None and across + wide <= 72 * PAGE:
+            return cls(handles=handles, columns=1, beside=wide + GAP, below=0.0, handle=handle)
+        columns = max(1, min(len(handles), int((across - EDGE) / wide)))
+        below = _rows_height(handles, columns) + GAP
+        return cls(handles=handles, columns=columns, beside=0.0, below=below, handle=handle)
+
+    def add(self, figure: Figure, left: float, right: float, top: float) -> None:
+        """Write the legend: below from the left, or beside from the top."""
+        if not self.handles:
+            return
+        wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+        place = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
+        look = {"borderpad": 0.0, "borderaxespad": 0.0, "handlelength": self.handle, "columnspacing": 1.2}
+        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=place, ncols=self.columns, **look)
+
+
+def _rows_height(handles: Sequence[Any], columns: int) -> float:
+    """Return the height of a legend, which fills its columns one after the other."""
+    rows = -(-len(handles) // columns)
+    lines = [handle.get_label().count("\n") + 1 for handle in handles]
+    return (
+        max(sum(lines[start : start + rows]) + 0.2 * rows for start in range(0, len(lines), rows)) * LINE * font_size()
+    )
 
 
 LEGEND_INCHES = 1.6  # the width of a legend's column below the panels

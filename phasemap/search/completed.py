@@ -39,8 +39,8 @@ def searched_map(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> Se
 def map_words(tables: Tables) -> str:
     """Say how many points of a search's map are measured and inferred, and how many are expected to be wrong.
 
-    Also how likely an island is missed; that the labels themselves are modelled, and why, where they are; and that a
-    map can't be inferred, where many points stay in doubt: its border is too rough for their neighbours to tell.
+    Also how likely an island is missed; that a map can't be inferred; and that the labels themselves are modelled, and
+    why, where they are.
     """
     from phasemap.search.belief import map_belief
 
@@ -52,13 +52,18 @@ def map_words(tables: Tables) -> str:
     if belief is None:
         return text
     text = f"{text}; expected wrong: {100 * belief.expected_wrong:.2g} %{_island_words(tables, trained)}"
-    doubtful = float((points.loc[points["inferred"], "confidence"] < SURE).mean()) if inferred else 0.0
-    if doubtful > MOST_DOUBTFUL:
-        text = (
-            f"{text}; not inferable here from these trials: {100 * doubtful:.0f} % of the inferred points have a "
-            f"confidence below {SURE:g}"
-        )
+    text = f"{text}{_doubt_words(points)}"
     return text if belief.instead is None else f"{text}; {modelled_words(belief.instead)}"
+
+
+def _doubt_words(points: pd.DataFrame) -> str:
+    """Say that a map can't be inferred: many points stay in doubt, as where a border is rough at every scale."""
+    confidence = points.loc[points["inferred"].astype(bool), "confidence"]
+    doubtful = float((confidence < SURE).mean()) if len(confidence) else 0.0
+    if doubtful <= MOST_DOUBTFUL:
+        return ""
+    share = f"{100 * doubtful:.0f} % of the inferred points have a confidence below {SURE:g}"
+    return f"; not inferable here from these trials: {share}"
 
 
 def _island_words(tables: Tables, trained: NDArray[np.bool_]) -> str:

@@ -69,6 +69,7 @@ class Bent:
     values: Floats
     heights: Floats
     log: bool = False  # of the logarithm; what is not positive counts as the lowest node
+    kept: tuple[tuple[float, float, float], ...] = ()  # from, to, and the number that all drawn between them are
 
     def there(self, values: Floats) -> Floats:
         """Return the heights of values."""
@@ -76,10 +77,15 @@ class Bent:
 
     def drawn(self, places: Floats) -> Floats:
         """Return the values of heights."""
+        found = self.expected(places)
+        for low, high, number in self.kept:
+            found = np.where((found > low) & (found < high), number, found)
+        return found
+
+    def expected(self, places: Floats) -> Floats:
+        """Return the values of heights, also between numbers that are kept."""
         found = np.interp(places, self.heights, self.values)
         return np.asarray(np.exp(found) if self.log else found)
-
-    expected = drawn
 
     def _inner(self, values: Floats) -> Floats:
         return np.log(np.maximum(values, np.exp(self.values[0]))) if self.log else np.asarray(values, dtype=float)
@@ -100,6 +106,9 @@ def bent_scale(seen: Floats, thresholds: Sequence[float], *, log: bool = False) 
     if not len(seen):
         seen = np.zeros(1)
     about = about if len(about) else np.asarray([np.median(seen)])
+    kept = () if log else tuple(one for number in about if (one := _around(seen, number)))
+    about = np.asarray([*(set(about) - {number for *_, number in kept}), *(e for k in kept for e in k[:2])])
+    about = np.sort(about[np.isfinite(about)])
     low, high = min(seen.min(), about.min()), max(seen.max(), about.max())
     reach = BEYOND * max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-12)
     quantiles = np.quantile(seen, np.linspace(0, 1, NODES))
@@ -109,7 +118,20 @@ def bent_scale(seen: Floats, thresholds: Sequence[float], *, log: bool = False) 
     values = values[(values >= low - reach) & (values <= high + reach)]
     heights = np.mean([_bend(values, one, seen) for one in about], axis=0)
     rising = np.concatenate([[True], np.diff(heights) > 0])
-    return Bent(values=values[rising], heights=heights[rising], log=log)
+    return Bent(values=values[rising], heights=heights[rising], log=log, kept=kept)
+
+
+def _around(seen: Floats, number: float) -> tuple[float, float, float] | None:
+    """Return the middles between a threshold and what was seen next to it, and itself, if it was seen exactly.
+
+    What is 0 where something died out lies on one side of ``q <= 0`` for certain: the border is beside it.
+    """
+    below, above = seen[seen < number], seen[seen > number]
+    if len(below) + len(above) in (0, len(seen)):
+        return None
+    low = (below.max() + number) / 2 if len(below) else -np.inf
+    high = (above.min() + number) / 2 if len(above) else np.inf
+    return float(low), float(high), float(number)
 
 
 def _bend(values: Floats, about: float, seen: Floats) -> Floats:

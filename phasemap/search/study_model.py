@@ -70,9 +70,14 @@ def readings_of(study: Study, metric: str) -> tuple[Reading, ...]:
 
 
 def usable(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials that ended ``ok``; by a built-in rule, those of them that have a label."""
-    ok = trials[trials["status"] == "ok"]
-    return ok[ok["subphase"].notna()] if study.phases.own is None else ok
+    """Return the trials that a model learns from: those that ended ``ok``; by a built-in rule, if they have a label.
+
+    By own labels also those that diverged, which have none, where any ended ``ok``.
+    """
+    if study.phases.own is None:
+        return trials[(trials["status"] == "ok") & trials["subphase"].notna()]
+    ended = trials[trials["status"].isin(("ok", "diverged"))]
+    return ended if (ended["status"] == "ok").any() else ended[:0]
 
 
 def map_model(study: Study, trials: pd.DataFrame, metric: str | None = None) -> MapModel:

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 SMOOTHNESS = 1.5  # of the Matern kernel: continuous with one derivative, and steep where an accuracy jumps
 LENGTHS = (0.7, 40.0)  # cells, and where the fit starts
 FIRST_LENGTH = 3.0
+SMOOTHER = 2.5  # cells: of lengths below, longer ones are as good where the likelihood says so
+NO_WORSE = 1.92  # of the log likelihood: half the 95 % quantile of chi squared with one degree of freedom
 NOISE = (1e-4, 1.0)  # of a seed, as a share of a quantity's variance
 SMALLEST_SPREAD = 0.3  # of a quantity in its model's unit: a flat one must not look rough
 MOST_FITTED = 300  # observations that the lengths are fitted on: a fit costs their number cubed, many times
@@ -91,12 +93,14 @@ class Surfaces:
 
     def _fit(self, coordinates: Floats, scaled: Floats, theta: Floats | None) -> _Lengths:
         chosen = np.random.default_rng(self.seed).permutation(len(scaled))[:MOST_FITTED]
+        at, values = coordinates[chosen], scaled[chosen]
         kernel = _kernel(coordinates.shape[1])
-        if theta is not None:
-            kernel = kernel.clone_with_theta(theta)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: the map is flat along it
-            found = GaussianProcessRegressor(kernel, alpha=1e-6).fit(coordinates[chosen], scaled[chosen])
+        found = _likeliest(kernel if theta is None else kernel.clone_with_theta(theta), at, values)
+        lengths = found.kernel_.k1.k2.length_scale
+        if np.min(lengths) <= LENGTHS[0] * 1.01:  # each row by itself: often an accident of few trials
+            longer = _likeliest(_kernel(coordinates.shape[1], SMOOTHER), at, values)
+            if longer.log_marginal_likelihood_value_ > found.log_marginal_likelihood_value_ - NO_WORSE:
+                found = longer
         return _Lengths(found.kernel_.theta, len(scaled))
 
     def predict(self, coordinates: Floats) -> Prediction:
@@ -129,6 +133,12 @@ class _Lengths:
     fitted_on: int  # observations
 
 
-def _kernel(n_columns: int) -> ConstantKernel:
-    lengths = Matern(np.full(n_columns, FIRST_LENGTH), LENGTHS, nu=SMOOTHNESS)
+def _likeliest(kernel: Any, coordinates: Floats, values: Floats) -> GaussianProcessRegressor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: the map is flat along it
+        return GaussianProcessRegressor(kernel, alpha=1e-6).fit(coordinates, values)
+
+
+def _kernel(n_columns: int, shortest: float = LENGTHS[0]) -> ConstantKernel:
+    lengths = Matern(np.full(n_columns, FIRST_LENGTH), (shortest, LENGTHS[1]), nu=SMOOTHNESS)
     return ConstantKernel(1.0, (1e-2, 1e2)) * lengths + WhiteKernel(0.01, NOISE)

@@ -11,6 +11,8 @@ from typing import ClassVar
 
 def visible(text: str, keep: str = "") -> str:
     """Return text with what has no mark of its own (control characters, changes of direction) as Python writes it."""
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() or one in keep else repr(one)[1:-1] for one in text)
 
 

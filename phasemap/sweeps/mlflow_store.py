@@ -11,7 +11,7 @@ from typing import Any
 
 from phasemap.study.errors import UserError
 from phasemap.sweeps.database import columns_in, database, one_of
-from phasemap.sweeps.settings import from_texts
+from phasemap.sweeps.settings import as_number, from_texts
 from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
 
 STATES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
@@ -107,7 +107,7 @@ def read_folder(folder: Path, experiment: str | None = None) -> Sweep:
 
 def _read_run(folder: Path, meta: Mapping[str, Any]) -> _Run:
     state = str(meta.get("status", ""))
-    start, end = _time(meta.get("start_time")), _time(meta.get("end_time"))
+    start, end = as_number(meta.get("start_time")), as_number(meta.get("end_time"))
     run = _Run(
         identity=str(meta.get("run_id") or meta.get("run_uuid") or folder.name),
         state=STATES.get(int(state), state) if state.isdigit() else state,
@@ -138,13 +138,6 @@ def _files(folder: Path, prefix: str = "") -> Iterable[tuple[str, Path]]:
             yield from _files(path, f"{prefix}{path.name}/")
         elif path.is_file():
             yield f"{prefix}{path.name}", path
-
-
-def _time(text: Any) -> float | None:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.axes import Scale
+from phasemap.study.axes import Scale, is_number
 from phasemap.study.errors import UserError
 from phasemap.sweeps.database import columns_in, database, one_of
 from phasemap.sweeps.sweep import Sweep, SweepTrial, state_of
@@ -200,7 +200,7 @@ def _sweep(name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, 
         if trial.state.lower() == NOT_STARTED:
             skipped["not started"] += 1
             continue
-        numbers = {key: float(value) for key, value in trial.attributes.items() if _is_number(value)}
+        numbers = {key: float(value) for key, value in trial.attributes.items() if is_number(value)}
         texts |= dict.fromkeys(key for key in trial.attributes if key not in numbers)
         status, running = state_of(trial.state)
         trials.append(
@@ -218,7 +218,3 @@ def _sweep(name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, 
         )
     told = (f"user attributes that are no numbers are left out: {', '.join(list(texts)[:10])}",) if texts else ()
     return Sweep(source="optuna", name=name, place=place, trials=trials, skipped=skipped, told=told, scales=scales)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

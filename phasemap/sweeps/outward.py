@@ -16,7 +16,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 
 TAGS = ("trial_id", "status", "phase", "subphase", "source_id", "source_state")
-MOST_METRICS, MOST_PARAMS = 1000, 100  # of MLflow's batches
+MOST_METRICS, MOST_PARAMS = 900, 100  # of MLflow's batches, which hold 1,000 of both
 MLFLOW_STATES = {"ok": "FINISHED", "stopped": "KILLED"}
 
 

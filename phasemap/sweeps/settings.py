@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:
 def from_texts(values: Sequence[str | None]) -> list[Any]:
     """Read the values of one setting that a source keeps as text: numbers or truths where all are, else text."""
     there = [value for value in values if value is not None and value not in ("None", "null", "nan", "")]
-    for read in (_whole, _number, _truth):
+    for read in (_whole, as_number, _truth):
         known = {value: read(value) for value in set(there)}
         if there and None not in known.values():
             return [known.get(value) if value is not None else None for value in values]
@@ -53,10 +53,11 @@ def _whole(text: str) -> int | None:
         return None
 
 
-def _number(text: str) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return what a text or value says as a number; None where it says none."""
     try:
-        return float(text)
-    except ValueError:
+        return float(value)
+    except (TypeError, ValueError):
         return None
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from phasemap.study.axes import is_number
+from phasemap.sweeps.settings import as_number
 from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
 
 PARAMS, RESULT, PROGRESS, ERROR = "params.json", "result.json", "progress.csv", "error.txt"
@@ -90,12 +92,12 @@ def _trial(folder: Path, config: Mapping[str, Any], states: Mapping[str, str]) -
         source_state="ERROR" if error else state,
         running=running,
         curves=_curves(results),
-        seconds=_float(last.get(SECONDS)),
+        seconds=as_number(last.get(SECONDS)),
         host=str(last["hostname"]) if last.get("hostname") else None,
         error=error,
     )
     first = results[0] if results else {}
-    begun = (_float(first.get("timestamp")) or math.inf) - (_float(first.get(SECONDS)) or 0.0)
+    begun = (as_number(first.get("timestamp")) or math.inf) - (as_number(first.get(SECONDS)) or 0.0)
     return (trial.source_id.rpartition("_")[0], trial.source_id, begun), trial
 
 
@@ -122,15 +124,8 @@ def _results(folder: Path) -> list[dict[str, Any]]:
 def _read(text: Any) -> Any:
     if text in ("True", "False"):
         return text == "True"
-    number = _float(text)
+    number = as_number(text)
     return text if number is None else number
-
-
-def _float(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def _error(folder: Path) -> str | None:
@@ -143,8 +138,8 @@ def _error(folder: Path) -> str | None:
 
 
 def _curves(results: list[dict[str, Any]]) -> dict[str, Curve]:
-    names = dict.fromkeys(name for row in results for name, value in row.items() if _is_number(value))
-    steps = [int(_float(row.get(STEP)) or number) for number, row in enumerate(results, 1)]
+    names = dict.fromkeys(name for row in results for name, value in row.items() if is_number(value))
+    steps = [int(as_number(row.get(STEP)) or number) for number, row in enumerate(results, 1)]
     rows = dict(zip(steps, results, strict=True))  # of a step that was repeated, the last
     shared = sorted(rows)
     return {
@@ -154,12 +149,8 @@ def _curves(results: list[dict[str, Any]]) -> dict[str, Curve]:
     }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _value(value: Any) -> float:
-    return float(value) if _is_number(value) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_an_unknown_metric_is_answered_with_the_study_s_own(diagram):
 
 def test_curves_are_those_of_the_quantities_with_the_rule_s_times(study, frames):
     chart = make_chart("curves", frames, lay_out(study, fix={"salt": 0.1}))
-    assert chart.title == "kitchen: accuracies over the training"
+    assert chart.title == "Accuracies over the training, kitchen"
     assert [series.stroke.label for series in chart.panels[5].series] == ["crispness"]
     (event,) = chart.panels[5].events
     assert (event.letter, event.stroke.label) == ("c", "crisp step")

@@ -18,7 +18,7 @@ from phasemap.diagram.tables import Tables
 from phasemap.phases.evaluation import GivenTerms
 from phasemap.phases.labels import label_trials
 from phasemap.phases.stand_ins import LABEL_STAND_INS
-from phasemap.phases.terms import term_column
+from phasemap.phases.terms import kept_terms, term_column
 from phasemap.search.completed import completed, map_words
 from phasemap.search.labelling import ByRule, BySide, OneHot
 from phasemap.search.scales import bent_scale
@@ -179,6 +179,28 @@ def test_of_more_than_eight_terms_the_labels_themselves_are_modelled(n, kind):
 HALF = {"labels": {"up": "a > 0", "down": "otherwise"}}
 
 
+def test_where_trials_diverge_no_label_is_inferred():
+    full = of(HALF, lambda x, y: {"a": x - y}, {"a": "number"}).searched(kind="boundary", budget=0.3)
+    at = full.study.points()
+    x_plus_y = np.repeat([point[0] + point[1] for point in at], len(full.study.seeds))
+    wild = x_plus_y > np.quantile(x_plus_y, 0.6)
+    trials = full.trials.copy()
+    trials.loc[wild, "status"] = "diverged"
+    trials.loc[wild, ["phase", "subphase"]] = None
+    trials.loc[wild, [term_column(term) for term in kept_terms(full.study)]] = np.nan
+    chosen = trials.sample(frac=0.3, random_state=0).sort_index()
+    points = full.points(chosen)
+    lost = np.unique(chosen.index[wild[chosen.index]] // len(full.study.seeds))
+    points.loc[lost, "n_diverged"] = 1
+    found = completed(Tables(study=full.study, trials=chosen, points=points)).points
+    inferred, wild = found["inferred"].to_numpy(dtype=bool), wild[:: len(full.study.seeds)]
+    assert found.loc[inferred & wild, "phase"].isna().mean() > 0.9
+    right = found["phase"] == full.points(full.trials)["phase"]
+    assert right[inferred & ~wild].mean() > 0.85
+    none = chosen[chosen["status"] == "diverged"]
+    assert len(usable(full.study, none)) == 0
+
+
 @pytest.mark.parametrize(("share", "kind"), [(0.05, ByRule), (0.4, OneHot)])
 def test_where_much_is_undefined_the_labels_are_modelled_and_its_points_have_none(share, kind):
     full = of(HALF, lambda x, y: {"a": np.where(x < share, np.nan, x - y)}, {"a": "number"})
@@ -291,3 +313,16 @@ def test_on_a_stored_map_a_rule_of_one_s_own_is_as_good_as_a_built_in_one():
     right = (points["phase"] == own.points["phase"]).to_numpy()
     assert right[own.agreed].mean() >= 0.99
     assert right[own.agreed & own.boundary].mean() >= 0.96
+
+
+def test_a_number_that_is_seen_exactly_at_a_threshold_is_on_one_side_of_it():
+    seen = np.asarray([0.0] * 50 + [0.4, 1.0, 2.5])
+    scale = bent_scale(seen, [0.0])
+    at, near, beside = scale.there(np.asarray([0.0, 0.4, 0.2]))
+    assert at < beside < near
+    assert beside - at > 0.5
+    assert scale.drawn(np.asarray([at - 0.3, at, at + 0.3, beside - 0.01])).tolist() == [0.0] * 4
+    assert scale.drawn(np.asarray([near])) == pytest.approx([0.4])
+    middle = bent_scale(np.asarray([1.0, 2.0, 2.0, 3.0]), [2.0])
+    assert middle.drawn(middle.there(np.asarray([1.0, 1.6, 2.4, 3.0]))) == pytest.approx([1.0, 2.0, 2.0, 3.0])
+    assert bent_scale(np.asarray([1.0, 3.0]), [2.0]).kept == bent_scale(np.zeros(3), [0.0]).kept == ()

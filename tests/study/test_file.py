@@ -226,8 +226,8 @@ def test_a_study_may_be_a_mapping_of_what_python_has():
         given_study(content | {"axes": {"dropout": [0, 1.3]}, "sedes": 3})
     assert str(caught.value).splitlines() == [
         "axes.dropout[1] = 1.3 is not allowed; allowed: a number in [0, 1)  (the given mapping)",
-        "sedes is an unknown key; allowed: name, question, task, model, training, interventions, axes, fixed, seeds, "
-        "phases, record, search, resources, claims (did you mean seeds?)  (the given mapping)",
+        "sedes is an unknown key; allowed: name, question, task, model, training, schedule, interventions, axes, "
+        "fixed, seeds, phases, record, search, resources, claims (did you mean seeds?)  (the given mapping)",
     ]
 
 

@@ -116,6 +116,7 @@ const PhaseDraw = (() => {
     for (const band of model.frontier(model.bands, x, y, view.held, view.step)) {
       root.append(svg("path", { d: path(band.points, px, py, true), class: `band band-${band.kind}` }));
     }
+    if (!colours && !view.cells) root.append(...names(view, point, across.edges.map(px), up.edges.map(py), px, py));
     for (const line of model.frontier(model.lines, x, y, view.held, view.step)) {
       const d = path(line.points, px, py);
       const dash = dashes(model.content.frontiers.kinds[line.kind].style);
@@ -123,7 +124,6 @@ const PhaseDraw = (() => {
       root.append(svg("path", { d, class: `line line-${line.kind}`, "stroke-dasharray": dash }));
     }
     root.append(...cells.querySelectorAll(".letter"));  // above the lines
-    if (!colours && !view.cells) root.append(...names(view, point, across.edges.map(px), up.edges.map(py), px, py));
     root.append(svg("rect", { x: left, y: 4, width: inner, height, class: "frame" }));
     ticks(root, across, across_labels, px, height + 4, inner, turned, longest);
     if (y) sideTicks(root, up, labels, py, left, height);
@@ -193,8 +193,9 @@ const PhaseDraw = (() => {
       .map((line) => line.points.map(([a, b]) => [px(a), py(b)]));
     const name = (mark) => [model.marks[mark].title, model.marks[mark].letter];
     return PhaseNames.place(marks, xs, ys, name, lines).map(({ mark, form, x, y }) => {
-      const { ink, hatch } = model.marks[mark];
+      const { ink, hatch, colour } = model.marks[mark];
       const node = svg("text", { x, y, "font-size": form.size, fill: ink, class: hatch ? "name haloed" : "name" });
+      if (!hatch && !model.searched) node.style.stroke = colour;  // covers the cells' borders
       form.lines.forEach((line, i) => node.append(svg("tspan", { x, dy: i ? 1.15 * form.size : -0.575 * form.size * (form.lines.length - 1) }, line)));
       return node;
     });

@@ -3,7 +3,7 @@
    twin of figures/regions.py. Knows boxes in pixels, not the model. */
 
 const PhaseNames = (() => {
-  const PAD = 3, MOST_REGIONS = 60, MOST_TRIED = 40, LETTER = 13;
+  const PAD = 3, MOST_REGIONS = 60, MOST_TRIED = 40, LETTER = 13, CLEAR = 3;
   const SHARES = [0.5, 0.3, 0.7, 0.12, 0.88, 0, 1];
   const measured = document.createElement("canvas").getContext("2d");
 
@@ -93,7 +93,7 @@ const PhaseNames = (() => {
         for (const a of SHARES) {
           for (const b of SHARES) {
             const x = box.left + PAD + form.wide / 2 + a * free, y = box.top + PAD + form.high / 2 + b * above;
-            const hits = here.filter(([u, v]) => Math.abs(u - x) < form.wide / 2 + 1 && Math.abs(v - y) < form.high / 2 + 1).length;
+            const hits = here.filter(([u, v]) => Math.abs(u - x) < form.wide / 2 + CLEAR && Math.abs(v - y) < form.high / 2 + CLEAR).length;
             if (best === null || hits < best.hits) best = { form, x, y, hits };
             if (!best.hits) return best;
           }
