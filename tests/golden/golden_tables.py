@@ -79,7 +79,7 @@ def make(name: str) -> dict[str, Any]:
     for variant, (rule, step) in VARIANTS.items():
         phases = rule.model_copy(update={"at_step": step})
         tables = completed(derive(folder, run.study.model_copy(update={"phases": phases})))
-        trials = tables.trials.drop(columns=list(NETWORK_SETTINGS)) if content else tables.trials
+        trials = tables.trials.drop(columns=list(NETWORK_SETTINGS), errors="ignore") if content else tables.trials
         content[variant] = {"trials": table(trials, stored), "points": table(tables.points, axes)}
     content[CURVES] = digest(run.curves)
     if folder.neurons.exists():
