@@ -64,6 +64,8 @@ def test_tables_that_an_earlier_release_wrote_are_read_as_they_are(name):
     exact = frozen[first]["trials"]["exact"]
     for name in [name for name in exact if name.split()[0] in LATER]:
         exact.pop(name)  # a later setting, which is filled in where shards are read
+    for name in ("matrix text", "path text"):
+        found["trials"]["exact"].pop(name)  # of other corruptions and tasks, which tables that are made now leave out
     wanted = {**frozen[first], CURVES: frozen[CURVES], "neurons": frozen["neurons"]}
     assert not differences(wanted, json.loads(dumped(found)))
 
