@@ -25,6 +25,21 @@ def children(pid):
     return found
 
 
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+
+
+def listening(pid):
+    """Return the addresses, as /proc writes them, at which a process and its descendants listen."""
+    sockets, rows = set(), []
+    for one in [pid, *children(pid)]:
+        with suppress(OSError):
+            names = [str(entry.readlink()) for entry in Path(f"/proc/{one}/fd").iterdir()]
+            sockets |= {name[8:-1] for name in names if name.startswith("socket:[")}
+    for table in ("tcp", "tcp6"):
+        rows += [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets]
+
+
 def alive(pid):
     """Whether a process runs (a zombie doesn't)."""
     try:

@@ -20,6 +20,7 @@ model: {width: 8}
 training: {steps: 20, learning_rate: RATE}
 axes: {corruption: [0, 0.5], weight_decay: [0, 1]}
 seeds: 2
+resources: {max_concurrent: 1}
 claims: [mean(train_accuracy) > 0]
 """
 

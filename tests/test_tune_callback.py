@@ -33,14 +33,14 @@ def phasemap(*arguments):
     return found.output
 
 
-def fit(space, callback, tmp_path, **run):
+def fit(space, callbacks, tmp_path, **run):
     from ray import tune
 
     tuner = tune.Tuner(
         objective(),
         param_space=space,
         tune_config=tune.TuneConfig(reuse_actors=True),
-        run_config=tune.RunConfig(callbacks=[callback], storage_path=str(tmp_path / "tune"), verbose=0, **run),
+        run_config=tune.RunConfig(callbacks=list(callbacks), storage_path=str(tmp_path / "tune"), verbose=0, **run),
     )
     return tuner.fit()
 
@@ -85,8 +85,11 @@ def test_trials_fail_diverge_repeat_and_are_stopped(tmp_path, caplog):
     from ray import tune
 
     callback = pm.tune_callback("mine", ["lr"], quantities={"loss": "loss", "eval_accuracy": "accuracy"})
-    space = {"lr": tune.grid_search([1, 1, 2.5, 3, 4]), "kind": "a", "layers": [1, 2]}
-    fit(space, callback, tmp_path, stop=stop)
+    space = {"lr": tune.grid_search([1, 1, 2.5, 4, 3]), "kind": "a", "layers": [1, 2]}
+    lacking = pm.tune_callback("lacking", ["depth"])
+    results = fit(space, (callback, lacking), tmp_path, stop=stop)
+    assert len(results.errors) == 1
+    assert "its config has no depth; it has: lr" in caplog.text  # what can't be written harms no trial
     run = open_run("runs/mine")
     found = run.trials.set_index(["lr", "seed"])
     assert found["status"].to_dict() == {(1.0, 0): "ok", (1.0, 1): "ok", (2.5, 0): "diverged", (3.0, 0): "failed"}
@@ -96,7 +99,7 @@ def test_trials_fail_diverge_repeat_and_are_stopped(tmp_path, caplog):
     assert run.curves.groupby("trial_id").size().max() == 4
     assert "lacks 1 trials that were stopped before step 4" in caplog.text
     again = pm.tune_callback("mine", ["lr"])
-    fit({"lr": tune.grid_search([1, 8]), "seed": 5, "kind": "a"}, again, tmp_path, stop={"training_iteration": 4})
+    fit({"lr": tune.grid_search([1, 8]), "seed": 5, "kind": "a"}, (again,), tmp_path, stop={"training_iteration": 4})
     run = open_run("runs/mine")
     assert len(run.trials) == 6
     assert set(run.trials["trial_id"]) >= set(found["trial_id"])
@@ -111,10 +114,3 @@ def test_mistakes_show_before_anything_is_trained(finished):
         pm.tune_callback("no name!", ["lr"], quantities={"loss": "loss"})
     with pytest.raises(pm.UserError, match="not made by tune_callback"):
         pm.tune_callback("small", ["lr"], storage=finished[1].path.parent)
-
-
-def test_what_can_not_be_written_harms_no_trial(tmp_path, caplog):
-    callback = pm.tune_callback("lacking", ["depth"])
-    results = fit({"lr": 1}, callback, tmp_path)
-    assert not results.errors
-    assert "its config has no depth; it has: lr" in caplog.text

@@ -89,19 +89,20 @@ class RayRunner(Runner):
         try:
             if address is None:
                 _listen_on_loopback_only(self._environment)
-                ray.init(
-                    address="local",
-                    num_cpus=cpus or os.cpu_count(),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _temp_dir=self._temporary,
-                )
+                with _without_idle_servers():
+                    ray.init(
+                        address="local",
+                        num_cpus=cpus or os.cpu_count(),
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        _temp_dir=self._temporary,
+                    )
             else:
                 _check_reachable(address)
                 read_mode_again()
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a bare one where the node has not started within 30 s, as on a busy machine
             place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
             raise UnreachableError(f"{place} can't be reached: {describe_error(error)}") from None
         self._own = True
@@ -247,6 +248,31 @@ def _listen_on_loopback_only(saved: dict[str, str | None]) -> None:
     constants = sys.modules.get("ray._private.ray_constants")
     if constants is not None:
         constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _without_idle_servers() -> Iterator[None]:
+    """Leave out what an embedded Ray starts in vain: autoscaler, usage statistics' server, reader of workers' logs.
+
+    ``ray.init`` has no switch for them (2.60), waits for the second before it goes on, and the third costs 1 % of a
+    core as long as Ray runs. A Ray that has other names for them starts them all.
+    """
+    from ray._private.node import Node
+
+    def start_api_server(node: Any, **_: Any) -> None:
+        node._webui_url = ""
+
+    idle = {"start_monitor": lambda _: None, "start_log_monitor": lambda _: None, "start_api_server": start_api_server}
+    started = {name: getattr(Node, name, None) for name in idle}
+    if None not in started.values():
+        for name, nothing in idle.items():
+            setattr(Node, name, nothing)
+    try:
+        yield
+    finally:
+        for name, start in started.items():
+            if start is not None:
+                setattr(Node, name, start)
 
 
 def _set_environment(values: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -1,15 +1,13 @@
 """One contract, run over each runner; then a whole study over each."""
 
 import os
-import subprocess
-import sys
-from contextlib import nullcontext
-from pathlib import Path
+from collections import Counter
 
 import pytest
 import torch
 from conftest import study_of
-from processes import children
+from processes import LOOPBACK, children, listening, wait_for
+from ray import tune
 
 import phasemap as pm
 from phasemap.diagram.tables import derive
@@ -17,7 +15,7 @@ from phasemap.phases.curves import QUANTITIES
 from phasemap.planning.packs import plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
-from phasemap.results.shards import finished_ids, read_shards
+from phasemap.results.shards import finished_ids
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
 from phasemap.running.local import LocalRunner
@@ -31,25 +29,37 @@ from phasemap.study.trials import expand
 TOO_WIDE = 10**9  # its weights alone need hundreds of gigabytes: a failure that is real
 
 
+class Counting(tune.Callback):
+    """A user's own callback: counts what it is told of packs."""
+
+    def __init__(self):
+        self.phases, self.packs, self.singles = Counter(), [], []
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.phases.update(trial.last_result["phase_counts"])
+        self.packs.append(trial.last_result["pack_id"])
+        self.singles.append({"subphase", *QUANTITIES} <= set(trial.last_result))
+
+
 @pytest.fixture(scope="module")
 def on_ray():
-    """One Ray for all tests of this module: what runs while it is there uses it."""
-    made = RayRunner(ResourceSpec(), cpus=2)
+    """One Ray for all tests of this module, begun where Ray was imported before: what runs meanwhile uses it."""
+    before = environment(), set(children(os.getpid()))
+    made = RayRunner(ResourceSpec(), cpus=2, callbacks=[Counting()])
     yield made
     made.close()
+    assert environment() == before[0]
+    wait_for(lambda: set(children(os.getpid())) <= before[1], what="the end of Ray's processes")
+
+
+def environment():
+    return [os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS")]
 
 
 @pytest.fixture(params=["in-process", "ray"])
 def runner(request):
-    """A runner; that on Ray trains one pack at a time unless a test asks for two, since each worker imports PyTorch."""
-    if request.param == "in-process":
-        yield LocalRunner()
-        return
-    on_ray = request.getfixturevalue("on_ray")
-    made = on_ray if request.param == "ray, two at a time" else RayRunner(ResourceSpec(max_concurrent=1))
-    yield made
-    if made is not on_ray:
-        made.close()
+    """A runner; that on Ray trains two packs at a time."""
+    return LocalRunner() if request.param == "in-process" else request.getfixturevalue("on_ray")
 
 
 @pytest.fixture
@@ -72,34 +82,29 @@ def comparable(frame):
     return frame.drop(columns=["train_seconds", "pack_id", "host"]).to_csv(index=False)
 
 
-@pytest.mark.parametrize("runner", ["in-process", "ray, two at a time"], indirect=True)
-def test_every_pack_is_told_once_and_stored(runner, workload):
-    packs = plan_packs(expand(study_of()), pack_size=3)
-    finished, failed = outcomes(runner, packs, workload)
-    assert not failed
-    assert sorted(report.pack_id for report in finished) == sorted(pack.pack_id for pack in packs)
-    assert finished_ids(workload.folder) == {trial.trial_id for trial in expand(study_of())}
-    for report in finished:
-        assert (workload.folder.shards / report.shard).exists()
-        assert sum(report.phase_counts.values()) == report.n_ok
-    assert not list(workload.folder.checkpoints.iterdir())
-
-
-def test_a_pack_that_is_stored_is_reported_again_and_not_trained(runner, workload):
-    packs = plan_packs(expand(study_of()), pack_size=4)
-    first, _ = outcomes(runner, packs, workload)
+def test_packs_are_stored_and_told_once_and_a_failure_with_its_error_also_when_they_are_given_again(runner, workload):
+    trials = expand(study_of(axes={"corruption": [0, 0.3], "width": [16, TOO_WIDE]}, model={}))
+    packs = sorted(plan_packs(trials, pack_size=3), key=lambda pack: pack.trials[0].width)
+    good = [pack for pack in packs if pack.trials[0].width == 16]
+    packs = [*good, packs[-1]]  # one that fails is enough
+    assert len(good) == 2
+    first, (failed,) = outcomes(runner, packs, workload)
+    assert (failed.pack_id, "allocate" in failed.error) == (packs[-1].pack_id, True)
+    assert sorted(report.pack_id for report in first) == sorted(pack.pack_id for pack in good)
+    assert finished_ids(workload.folder) == {trial.trial_id for pack in good for trial in pack.trials}
     written = {path: path.stat().st_mtime_ns for path in workload.folder.shards.iterdir()}
-    second, failed = outcomes(runner, packs, workload)
-    assert not failed
+    assert {path.name for path in written} == {report.shard for report in first}
+    for report in first:
+        assert sum(report.phase_counts.values()) == report.n_ok == len(trials) // 4
+    assert not list(workload.folder.checkpoints.iterdir())
+    second, (failed,) = outcomes(runner, packs, workload)  # what is stored is told again, and not trained
+    assert failed.pack_id == packs[-1].pack_id
     assert sorted(map(repr, second)) == sorted(map(repr, first))
     assert {path: path.stat().st_mtime_ns for path in workload.folder.shards.iterdir()} == written
-
-
-def test_a_pack_that_fails_is_told_with_its_error_and_the_others_finish(runner, workload):
-    packs = plan_packs(expand(study_of(axes={"width": [16, TOO_WIDE]}, model={}, seeds=1)))
-    finished, (failed,) = outcomes(runner, packs, workload)
-    assert [report.n_ok for report in finished] == [1]
-    assert "allocate" in failed.error
+    if isinstance(runner, RayRunner):
+        (told,) = runner.callbacks
+        assert sorted(told.packs) == sorted(2 * [pack.pack_id for pack in good])
+        assert not any(told.singles)
 
 
 def test_a_run_of_gpus_needs_one(runner):
@@ -109,101 +114,36 @@ def test_a_run_of_gpus_needs_one(runner):
             runner.choose_device(DeviceChoice(wanted="auto", trained_on=frozenset({"cuda"})))
 
 
-def test_a_study_ends_with_each_trial_and_names_the_one_that_failed(runner, tmp_path):
-    study = study_of(axes={"width": [16, TOO_WIDE]}, model={}, seeds=1)
-    folder = RunFolder(tmp_path / study.name)
-    outcome = run_study(study, folder, lambda: nullcontext(runner), quiet=True)
-    assert outcome.n_trained == 1
-    trials = derive(folder).trials.set_index("width")
-    assert trials["status"].to_dict() == {16: "ok", TOO_WIDE: "failed"}
+def test_both_runners_end_a_study_with_the_same_trials_and_name_the_one_that_failed(on_ray, tmp_path):
+    axes = {"width": [16, 24, TOO_WIDE]}
+    study = study_of(axes=axes, model={}, seeds=1, resources={"pack_size": 1, "max_concurrent": 1})
+    folder, counting = RunFolder(tmp_path / study.name), Counting()
+    outcome = run_study(study, folder, LocalRunner, quiet=True)
+    run = pm.run(study, storage=tmp_path / "ray", cpus=2, callbacks=[counting], quiet=True)
+    assert outcome.n_trained == 2
+    trials = derive(folder).trials
+    assert comparable(run.trials) == comparable(trials)
+    trials = trials.set_index("width")
+    assert trials["status"].to_dict() == {16: "ok", 24: "ok", TOO_WIDE: "failed"}
     assert outcome.failures == [trials.loc[TOO_WIDE, "trial_id"]]
     assert "allocate" in trials.loc[TOO_WIDE, "error"]
     assert trials.loc[[TOO_WIDE], "phase"].isna().all()
-    assert (folder.diagram).exists()
-
-
-def test_both_runners_give_the_same_trials(finished, on_ray, tmp_path):
-    study, folder = finished
-    run = pm.run(study, storage=tmp_path, cpus=2, quiet=True)
-    assert comparable(run.trials) == comparable(derive(folder).trials)
+    assert folder.diagram.exists()
     (execution,) = [one.content for one in read_provenance(run.folder)]
     assert execution["runner"] == "Ray Tune"
     assert execution["outcome"] == "done"
-    assert execution["n_trained"] == 8
+    assert execution["n_trained"] == 2
     assert execution["core_hours"] == pytest.approx(run.trials["train_seconds"].sum() / 3600, abs=1e-6)
+    assert counting.phases == run.trials["phase"].value_counts().to_dict()
+    assert len(set(counting.packs)) == len(counting.packs) == 2
+    assert all(counting.singles)  # of a pack of one trial all of its quantities
 
 
-def test_a_user_s_own_callback_counts_the_phases_that_show_counts(on_ray, tmp_path):
-    from ray import tune
-
-    class Counting(tune.Callback):
-        def __init__(self):
-            self.phases, self.packs, self.singles = {}, [], []
-
-        def on_trial_complete(self, iteration, trials, trial, **info):
-            for name, n in trial.last_result["phase_counts"].items():
-                self.phases[name] = self.phases.get(name, 0) + n
-            self.packs.append(trial.last_result["pack_id"])
-            self.singles.append({"subphase", *QUANTITIES} <= set(trial.last_result))
-
-    for pack_size, n_packs in ((1, 8), (4, 2)):
-        counting = Counting()
-        resources = {"pack_size": pack_size, "max_concurrent": 1}
-        study = study_of(resources=resources, name=f"callback{pack_size}")
-        run = pm.run(study, storage=tmp_path, cpus=2, callbacks=[counting], quiet=True)
-        assert counting.phases == run.trials["phase"].value_counts().to_dict()
-        assert len(set(counting.packs)) == len(counting.packs) == n_packs
-        assert all(counting.singles) == (pack_size == 1)
-        assert len(read_shards(run.folder)) == 8
-
-
-OPEN_PORTS = """
-import sys, os
-sys.path.insert(0, {tests!r})
-from processes import children
-from phasemap.running.ray_tune import RayRunner
-from phasemap.study.spec import ResourceSpec
-import ray
-runner = RayRunner(ResourceSpec(), cpus=1)
-sockets = set()
-for pid in [os.getpid(), *children(os.getpid())]:
-    try:
-        names = [os.readlink(f"/proc/{{pid}}/fd/{{fd}}") for fd in os.listdir(f"/proc/{{pid}}/fd")]
-    except OSError:
-        continue
-    sockets |= {{name[8:-1] for name in names if name.startswith("socket:[")}}
-listening = []
-for table in ("tcp", "tcp6"):
-    for line in open(f"/proc/net/{{table}}").read().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "0A" and fields[9] in sockets:
-            listening.append(fields[1].split(":")[0])
-runner.close()
-print(len(listening), sorted(set(listening)))
-print(sorted(os.environ.get(n) or "" for n in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")))
-"""
-LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
-
-
-def test_the_embedded_ray_listens_on_loopback_only_and_leaves_no_trace(tmp_path):
-    """Also where Ray was imported before."""
-    code = OPEN_PORTS.format(tests=str(Path(__file__).parents[1]))
-    ours = ("RAY_", "TUNE_", "OMP_")  # another test's runner may have set them
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment["HOME"] = str(tmp_path)
-    before, pipe = set(children(os.getpid())), subprocess.PIPE
-    started = [
-        subprocess.Popen([sys.executable, "-c", first + code], stdout=pipe, text=True, env=environment)
-        for first in ("", "import ray.tune\n")
-    ]
-    for process in started:
-        out, _ = process.communicate(timeout=120)
-        count, _, addresses = out.splitlines()[0].partition(" ")
-        assert int(count) >= 4
-        assert set(eval(addresses)) <= LOOPBACK
-        assert out.splitlines()[1] == "['', '']"
-    assert not (tmp_path / ".ray").exists()
-    assert set(children(os.getpid())) <= before
+def test_the_embedded_ray_listens_on_loopback_only(on_ray):
+    """Also where Ray was imported before; where it was not, see test_kill.py."""
+    addresses = listening(os.getpid())
+    assert len(addresses) >= 4
+    assert set(addresses) <= LOOPBACK
 
 
 def test_a_logger_of_ray_tune_is_refused_before_anything_starts(tmp_path):
