@@ -83,7 +83,7 @@ def comparable(frame):
 
 
 def test_packs_are_stored_and_told_once_and_a_failure_with_its_error_also_when_they_are_given_again(runner, workload):
-    trials = expand(study_of(axes={"corruption": [0, 0.3], "width": [16, TOO_WIDE]}, model={}))
+    trials = list(expand(study_of(axes={"corruption": [0, 0.3], "width": [16, TOO_WIDE]}, model={})))
     packs = sorted(plan_packs(trials, pack_size=3), key=lambda pack: pack.trials[0].width)
     good = [pack for pack in packs if pack.trials[0].width == 16]
     packs = [*good, packs[-1]]  # one that fails is enough
