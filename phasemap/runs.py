@@ -221,7 +221,7 @@ class Run:
 
         return survival(self.study, self.trials, event, by)
 
-    def hysteresis(self, quantity: str = "test_accuracy", setting: str = "weight_decay") -> pd.DataFrame:
+    def hysteresis(self, quantity: str, setting: str) -> pd.DataFrame:
         """Return per point the area between the way down of a scheduled setting and its way up, with 95 % intervals.
 
         See ``phasemap.diagram.hysteresis``. UserError where the setting's schedules are no ways up and down.

@@ -507,7 +507,7 @@ def test_a_run_of_an_earlier_release_goes_on_with_new_shards(place, older, tmp_p
     assert done.returncode == 0, done.stderr
     assert (json.loads(done.stdout)["n_reused"], json.loads(done.stdout)["n_trained"]) == (8, 8)
     trials = pd.read_parquet(tmp_path / "runs/small/trials.parquet")
-    assert set(trials["shift_by"]) == {1}
+    assert "shift_by" not in trials  # it belongs to another corruption
     assert (trials["rule_capture"].notna() == (trials["corruption_kind"] == "pair_flip")).all()
     points = pd.read_parquet(tmp_path / "runs/small/points.parquet")
     assert points["rule_capture_std"].notna().sum() == 4

@@ -29,6 +29,7 @@ from phasemap.study.trials import expand
 
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
 GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known
+QUICKEST = 0.05  # seconds of a program's trial, at least: of quicker ones a search would choose all at once
 SHORTEST_PACK = 0.5  # seconds of work, where a budget allows: Ray Tune needs 0.07 s a pack
 
 logger = logging.getLogger("phasemap")
@@ -110,7 +111,7 @@ class PackSource:
     def _trial_seconds(self) -> float:
         """Return the seconds of a usual trial: of a program those of its trials so far, else an estimate."""
         if isinstance(self.study, ProgramStudy) and len(self.search.table):
-            return max(float(self.search.table["train_seconds"].median()), 1e-3)
+            return max(float(self.search.table["train_seconds"].median()), QUICKEST)
         points = list(itertools.islice(coarse_to_fine(self.study), 8))
         found = [work_of(trial) for trial in expand(self.study, points)]
         return sum(found) / len(found)

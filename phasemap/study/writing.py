@@ -38,7 +38,7 @@ def study_content(study: Study) -> dict[str, Any]:
         content = _program_content(study, content)
     elif isinstance(study, OwnStudy):
         content = _own_content(study, content)
-    else:
+    elif isinstance(study, NetworkStudy):
         content = _network_content(study, content)
     for (section, key), default in WRITTEN_IF_SET.items():
         if content.get(section, {}).get(key, ...) == default:
@@ -218,7 +218,8 @@ def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any
     anything = {"type": "object"}
     axes = {"type": "object", "minProperties": 1, "additionalProperties": axis}
     sections = {"task": anything, "model": anything, "training": anything, "fixed": anything, "axes": axes}
-    return {**networks, "properties": {**networks["properties"], **sections}, "allOf": []}
+    bare = {key: value for key, value in networks.items() if key != "allOf"}  # what belongs to built-in parts
+    return {**bare, "properties": {**networks["properties"], **sections}}
 
 
 def _names_code(section: str, key: str) -> dict[str, Any]:

@@ -394,7 +394,8 @@ class _Training:
         last = [r.steps[-1] if r.diverged and r.steps else 1 if r.diverged else horizon for r in self.recorders]
         taken = [min(cost, max(1, step - self.first)) for cost, step in zip(costs, last, strict=True)]
         work = [steps * len(e.train) for steps, e in zip(taken, self.examples, strict=True)]
-        return [self._seconds() * share / sum(work) for share in work]
+        seconds = self._seconds()
+        return [seconds * share / sum(work) for share in work]
 
     def _with_states(self, results: Sequence[TrialResult]) -> list[TrialResult]:
         """Add to results what training goes on from."""

@@ -35,7 +35,7 @@ def test_the_area_of_a_run_is_that_of_the_ends_of_its_stages(tmp_path):
         seeds=3,
     )
     run = pm.Run(run_in_process(study, tmp_path))
-    found = run.hysteresis("test_loss").set_index("corruption")
+    found = run.hysteresis("test_loss", "weight_decay").set_index("corruption")
     for corruption, rows in run.trials.groupby("corruption"):
         assert found.loc[corruption, "area"] == pytest.approx(rows["loop"].mean())
         assert found.loc[corruption, "n_seeds"] == 3
@@ -43,4 +43,4 @@ def test_the_area_of_a_run_is_that_of_the_ends_of_its_stages(tmp_path):
     with pytest.raises(pm.UserError, match="learning_rate has no schedule"):
         run.hysteresis("test_loss", "learning_rate")
     with pytest.raises(pm.UserError, match="luck is not a quantity"):
-        run.hysteresis("luck")
+        run.hysteresis("luck", "weight_decay")

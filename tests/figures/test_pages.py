@@ -72,7 +72,7 @@ def test_a_map_of_the_paper_s_size_is_a_small_vector_file_with_text_as_text(pape
     path = tmp_path / f"map{ending}"
     save_figure(paper, path)
     content = path.read_bytes()
-    assert len(content) < 200_000
+    assert len(content) < 220_000
     if ending == ".svg":
         assert content.count(b">C</text>") == int((paper.panels[0].marks == "coexistence").sum())
     else:

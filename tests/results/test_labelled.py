@@ -17,7 +17,7 @@ from phasemap.results.curves import curve_columns, read_curves
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import cache_schema, code_digest, labelled_rows, recorded_steps
 from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_frame, trial_rows
-from phasemap.results.schema import SHARD_SCHEMA
+from phasemap.results.schema import SHARD_SCHEMA, shard_schema
 from phasemap.results.shards import read_shards, shard_files, write_shard
 from phasemap.study.spec import PhaseRule
 from phasemap.study.trials import expand, grid_ids
@@ -48,7 +48,8 @@ def folder(stored, tmp_path):
 
 def from_all_rows(folder, rule=RULE, at_step=None):
     """Label as if there were neither a cache nor pieces."""
-    rows = [trial_rows(read_shards(folder).slice(i, 1), rule, at_step) for i in range(len(read_shards(folder)))]
+    whole = read_shards(folder, schema=shard_schema(STUDY))
+    rows = [trial_rows(whole.slice(i, 1), rule, at_step) for i in range(len(whole))]
     return str(merge_rows(pa.concat_tables(rows)).to_pylist())
 
 

@@ -13,6 +13,7 @@ import phasemap as pm
 from phasemap.cli import cli
 from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
+from phasemap.results.provenance import Execution
 from phasemap.results.shards import read_shards
 from phasemap.running.replay import _differences
 from phasemap.running.worker import Workload, store_failure
@@ -135,8 +136,9 @@ def test_other_libraries_and_machines_are_named():
         "host": "here",
     }
     idle = {"n_trained": 0, "versions": {"torch": "0.1"}, "processor": "C"}
-    assert _differences([then, idle], now) == [
+    executions = [Execution(then), Execution(idle)]
+    assert _differences(executions, now) == [
         "trained with torch 1.9, replayed with 2.1",
         "trained on the processor A, replayed on B",
     ]
-    assert _differences([{**then, **now}], now) == []
+    assert _differences([Execution({**then, **now})], now) == []
