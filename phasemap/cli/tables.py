@@ -46,24 +46,23 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 @common
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True,
+    "-o", "--output", "target", type=click.Path(), required=True,
     help="By the ending: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage of the trials, "
     "for its dashboard.",
 )  # fmt: skip
 @click.option("--to", type=click.Choice(["mlflow", "tensorboard", "wandb"]), help="Write the trials for another tool.")
-def export(run: str, storage: str | None, as_json: bool, table: str, output: Path, to: str | None) -> None:
+def export(run: str, storage: str | None, as_json: bool, table: str, target: str, to: str | None) -> None:
     """Write one of a run's tables as csv, parquet or netCDF, or its trials for Optuna, MLflow, TensorBoard or W&B."""
     from phasemap.api import open_run
     from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
 
-    found = open_run(run, storage)
+    found, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
     if to is not None:
         from phasemap.sweeps.outward import export_mlflow, export_to_folder
 
         table = "trials"
         if to == "mlflow":
-            place = str(output).replace("sqlite:/", "sqlite:///") if str(output).startswith("sqlite:") else str(output)
-            export_mlflow(found.study, found.trials, found.curves, place)
+            export_mlflow(found.study, found.trials, found.curves, target)
         else:
             export_to_folder(found.study, found.trials, found.curves, output, wandb=to == "wandb")
     elif output.suffix.lower() == NETCDF:
@@ -75,7 +74,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, output: Pat
     else:
         export_table(getattr(found, table), output)
     frame = getattr(found, table)
-    print_result({"file": str(output), "table": table, "n_rows": len(frame)}, str(output), as_json=as_json)
+    print_result({"file": target, "table": table, "n_rows": len(frame)}, target, as_json=as_json)
 
 
 @click.command()
