@@ -89,14 +89,23 @@ def compare_sides(left: Floats, comparison: str, right: Floats, possible: Possib
     )
 
 
-def compare_ranges(left: tuple[float, float, float], comparison: str, right: tuple[float, float, float]) -> Link:
-    """Compare two sides by what each is (value, least, most)."""
-    low, high = left[1] - right[2], left[2] - right[1]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """What a map says of a side: its value, and the least and the most that it may be."""
+
+    value: float
+    low: float
+    high: float
+
+
+def compare_ranges(left: Range, comparison: str, right: Range) -> Link:
+    """Compare two sides by the ranges that they may be in."""
+    low, high = left.low - right.high, left.high - right.low
     return Link(
-        left=rounded(left[0]),
+        left=rounded(left.value),
         comparison=comparison,
-        right=rounded(right[0]),
-        difference=rounded(left[0] - right[0]),
+        right=rounded(right.value),
+        difference=rounded(left.value - right.value),
         interval=(rounded(low), rounded(high)),
         verdict=_verdict(comparison, low, high),
     )

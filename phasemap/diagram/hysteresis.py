@@ -19,9 +19,7 @@ CONFIDENCE = 0.95
 Floats = NDArray[np.float64]
 
 
-def hysteresis(
-    study: Study, trials: pd.DataFrame, curves: pd.DataFrame, quantity: str, setting: str = "weight_decay"
-) -> pd.DataFrame:
+def hysteresis(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, quantity: str, setting: str) -> pd.DataFrame:
     """Return the area between the way down of a scheduled setting and its way up, with 95 % t-intervals over seeds.
 
     One row a point: the axes, ``area``, ``low``, ``high`` (NaN with one seed) and ``n_seeds``. A stage has the value

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.diagram.bands import inferred_band
-from phasemap.diagram.claim_links import CONFIDENCE, Link, compare_ranges
+from phasemap.diagram.claim_links import CONFIDENCE, Link, Range, compare_ranges
 from phasemap.diagram.claim_terms import Unknown
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.frontier import map_frontiers
@@ -24,21 +24,13 @@ from phasemap.study.spec import Study
 MEAN = "mean"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
-    """What a map says of an expression: its value, and the least and the most that it may be."""
-
-    value: float
-    low: float
-    high: float
-
-    def joined(self, operator: str, other: Range) -> Range:
-        """Apply an operation to both; Unknown where the second may be a zero that divides."""
-        if operator == "/" and other.low <= 0 <= other.high:
-            raise Unknown("divides by what may be zero")
-        operation: Callable[[float, float], float] = OPERATIONS[operator]
-        ends = [operation(*both) for both in itertools.product((self.low, self.high), (other.low, other.high))]
-        return Range(value=operation(self.value, other.value), low=min(ends), high=max(ends))
+def joined(left: Range, operator: str, right: Range) -> Range:
+    """Apply an operation to two ranges; Unknown where the second may be a zero that divides."""
+    if operator == "/" and right.low <= 0 <= right.high:
+        raise Unknown("divides by what may be zero")
+    operation: Callable[[float, float], float] = OPERATIONS[operator]
+    ends = [operation(*both) for both in itertools.product((left.low, left.high), (right.low, right.high))]
+    return Range(value=operation(left.value, right.value), low=min(ends), high=max(ends))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +75,7 @@ class SearchedMap:
         """
         ranges = [self._range_of(side) for side in claim.sides]
         return tuple(
-            compare_ranges((a.value, a.low, a.high), comparison, (b.value, b.low, b.high))
+            compare_ranges(a, comparison, b)
             for (a, b), comparison in zip(itertools.pairwise(ranges), claim.comparisons, strict=True)
         )
 
@@ -95,7 +87,7 @@ class SearchedMap:
             return Range(value=-of.value, low=-of.high, high=-of.low)
         if isinstance(expression, Operation):
             left, right = self._range_of(expression.left), self._range_of(expression.right)
-            return left.joined(expression.operator, right)
+            return joined(left, expression.operator, right)
         if isinstance(expression, Frontier):
             return self._crossing(expression)
         if isinstance(expression, Area):

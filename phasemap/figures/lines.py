@@ -209,11 +209,7 @@ def _set_log(axis: Any) -> None:
 
 def _power(value: float) -> str:
     exponent = round(math.log10(value))
-    return (
-        f"{value:g}"
-        if -3 <= exponent <= 4
-        else f"10{exponent}".replace(str(exponent), str(exponent).translate(SUPERSCRIPTS))
-    )
+    return f"{value:g}" if -3 <= exponent <= 4 else "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
 def _draw_series(ax: Axes, series: Series, number: int) -> None:

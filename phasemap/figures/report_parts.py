@@ -309,7 +309,8 @@ def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, An
     pairs = axis_pairs(study)
     panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
     first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
-    rows, parts = [], [np.zeros((0, 2))]
+    rows: list[tuple[int, ...]] = []
+    parts: list[Floats] = []
     frontiers = map_frontiers(study)
     columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.drawn_columns))
     for step, frame in list(enumerate(frames))[first:]:
@@ -322,18 +323,20 @@ def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, An
                 for line in diagram.frontier_positions(panel, frontier, to_frame=True):
                     rows.append((number, step, code, panel_number(diagram, panel), len(line)))
                     parts.append(shares(diagram, line))
+    return packed_lines(pairs, first, rows, parts)
+
+
+def packed_lines(
+    pairs: Sequence[tuple[str, str | None]], first_step: int, rows: Sequence[tuple[int, ...]], parts: Sequence[Floats]
+) -> dict[str, Any]:
+    """Return lines as the page reads them: five numbers a line (``rows``), and their vertices (n, 2) (``parts``)."""
+    vertices = np.concatenate([np.zeros((0, 2)), *parts])
     return {
         "pairs": pairs,
-        "first_step": first,
+        "first_step": first_step,
         "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
-        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
+        "vertices": packed(np.round(vertices * GRID).astype(np.uint16)),
     }
-
-
-def no_lines() -> dict[str, Any]:
-    """Return the form of lines without any: what stands where frontiers have no band."""
-    empty = np.zeros(0, dtype=np.uint16)
-    return {"pairs": [], "first_step": 0, "lines": packed(empty), "vertices": packed(empty)}
 
 
 def panel_number(diagram: Diagram, panel: Panel) -> int:
@@ -357,8 +360,9 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
     pairs = axis_pairs(study)
     panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
     if study.search.kind == "grid" or panels > MOST_PANELS:
-        return no_lines()
-    rows, parts = [], [np.zeros((0, 2))]
+        return packed_lines([], 0, [], [])
+    rows: list[tuple[int, ...]] = []
+    parts: list[Floats] = []
     names = [frontier.name for frontier in map_frontiers(study)]
     for number, (x, y) in enumerate(pairs):
         facets = [name for name in study.axis_names if name not in (x, y)]
@@ -368,9 +372,4 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
             for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, place, one)):
                 rows.append((number, last_step, names.index(band.kind), panel, len(outline)))
                 parts.append(shares(diagram, outline))
-    return {
-        "pairs": pairs,
-        "first_step": last_step,
-        "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
-        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
-    }
+    return packed_lines(pairs, last_step, rows, parts)

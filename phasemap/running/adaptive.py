@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from phasemap.diagram.tables import known_trials
 from phasemap.phases.terms import kept_terms
 from phasemap.planning.on_cards import CardShare
-from phasemap.planning.packs import TARGET_SECONDS, Pack, plan_packs
+from phasemap.planning.packs import SHORTEST_SECONDS, TARGET_SECONDS, Pack, plan_packs
 from phasemap.planning.work import work_of
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
@@ -30,7 +30,6 @@ from phasemap.study.trials import expand
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from
 GROWTH = 1 / 16  # of what is known, at least, in a batch: choosing costs more the more is known
 QUICKEST = 0.05  # seconds of a program's trial, at least: of quicker ones a search would choose all at once
-SHORTEST_PACK = 0.5  # seconds of work, where a budget allows: Ray Tune needs 0.07 s a pack
 
 logger = logging.getLogger("phasemap")
 
@@ -98,7 +97,7 @@ class PackSource:
         learning = budget_trials(self.study) / (ROUNDS * self.slots)
         if self.card_share:  # which trains many networks in about the time of one
             return self.slots * max(1, round(learning))
-        per_pack = max(1, round(min(longest, max(learning, SHORTEST_PACK / seconds))))
+        per_pack = max(1, round(min(longest, max(learning, SHORTEST_SECONDS / seconds))))
         return max(self.slots * per_pack, math.ceil(GROWTH * self.n_done))
 
     def _pack_trials(self, trials: Sequence[Trial]) -> int:

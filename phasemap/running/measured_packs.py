@@ -7,12 +7,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from phasemap.planning.packs import TARGET_SECONDS, Pack, make_pack
+from phasemap.planning.packs import SHORTEST_SECONDS, TARGET_SECONDS, Pack, make_pack
 from phasemap.planning.plan import MOST_PROGRAMS
 from phasemap.running.worker import PackReport
 from phasemap.study.spec import Trial
 
-SHORTEST_SECONDS = 0.5  # of a pack, against Ray Tune's 0.07 s for each
 LAST = 1000  # trials whose seconds are remembered
 
 

@@ -142,7 +142,8 @@ class BoundarySearch:
         trained[[place for place, _ in kept]] = True
         covers = covering(self.target, trained, due, self._random)
         found = [*kept, *((place, self._next_seed(place, taken)) for place in covers)]
-        return [*found, *chosen[len(found) :]]
+        others = [one for one in chosen[len(kept) :] if one[0] not in covers]  # where no island is left to look for
+        return [*found, *others[: len(chosen) - len(found)]]
 
     def anywhere(self, n: int, taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Return up to n trials at points that are far from all that are taken, before anything is observed."""

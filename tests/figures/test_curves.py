@@ -11,6 +11,7 @@ from phasemap.figures import KINDS
 from phasemap.figures.chart import grid_of
 from phasemap.figures.curves import curves_chart, norms_chart
 from phasemap.figures.kinds import CHART_KINDS
+from phasemap.figures.lines import _power
 from phasemap.phases.strokes import STROKES, strokes
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
@@ -180,3 +181,11 @@ def test_wrong_combinations_say_what_is_allowed(run, kind, options, message):
 def test_records_that_no_study_asked_for_are_a_users_mistake(run):
     with pytest.raises(UserError, match=r"its study has record: \[\]; needed: record: with one of them"):
         run.neurons  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.001, "0.001"), (1.0, "1"), (1e4, "10000"), (1e5, "10⁵"), (1e10, "10¹⁰"), (1e-4, "10⁻⁴"), (1e-10, "10⁻¹⁰")],
+)
+def test_powers_of_ten_are_written_as_such(value, text):
+    assert _power(value) == text

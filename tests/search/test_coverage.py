@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stored_maps import completed, drive, load_map
 
 from phasemap.diagram.tables import Tables
+from phasemap.search.boundary import BoundarySearch
 from phasemap.search.completed import map_words
 from phasemap.search.coverage import covering, island_risk, island_shape
 from phasemap.search.study_map import taken_trials
@@ -77,3 +78,13 @@ def test_a_study_without_coverage_is_written_as_before_and_one_with_it_names_it(
     full = load_map("plane_wd0")
     assert "coverage" not in study_content(full.searched(kind="boundary").study)["search"]
     assert study_content(full.searched(kind="boundary", coverage=0.2).study)["search"]["coverage"] == 0.2
+
+
+def test_a_batch_names_no_point_twice_where_one_island_is_left():
+    target = load_map("plane_wd0").target
+    search = BoundarySearch(target, 2, 2, 0, 1.0)
+    taken = np.ones((len(target), 2), dtype=bool)
+    block = [int(place) for place in np.arange(len(target)).reshape(target.shape)[4:7, 4:7].ravel()]
+    taken[block] = False
+    found = search._covered([(place, 0) for place in block], taken)
+    assert sorted(place for place, _ in found) == block
