@@ -51,7 +51,7 @@ PICTURES = (
     ("inferred", "What a search measured and inferred", "plot adaptive_quickstart"),
     ("facets", "Further axes as facets", "plot small_fig29_width"),
     ("scatter", "Points on no grid", "plot sweep"),
-    ("grid", "The map that they let expect", "plot sweep --grid lr=24:log,wd=24:log"),
+    ("grid", "The map inferred from them", "plot sweep --grid lr=24:log,wd=24:log"),
     ("difference", "Two runs and where they differ", "diff quickstart quickstart_at_200"),
 )  # fmt: skip
 REPORT = """\

@@ -228,7 +228,7 @@ def plot(
     pruning  accuracies, or --metric a loss, while pruning; over -x width the neurons needed  (record: [pruning])
     logits   of the corrupted examples                       (record: [logits])
 
-    Points that lie on no grid are drawn where they were measured, with --grid over the map that they let expect: in
+    Points that lie on no grid are drawn where they were measured, with --grid over the map inferred from them: in
     lighter colours, and white where nothing is known.
 
     In all kinds but phases each point has a panel: -x to the right, -y and --facet down.
