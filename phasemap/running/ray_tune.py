@@ -102,9 +102,9 @@ class RayRunner(Runner):
                 _check_reachable(address)
                 read_mode_again()
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:
+        except Exception as error:  # Ray raises a bare one where its node has not started within 30 s
             if not isinstance(error, (OSError, RuntimeError, ValueError)) and type(error) is not Exception:
-                raise  # a bare one: the node has not started within 30 s, as on a busy machine
+                raise
             place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
             raise UnreachableError(f"{place} can't be reached: {describe_error(error)}") from None
         self._own = True
