@@ -22,7 +22,7 @@ from phasemap.running.devices import DeviceChoice
 from phasemap.running.local import describe_error
 from phasemap.running.runner import Event, Failed, More, Runner
 from phasemap.running.slots import Node, PackSlots, gives_gpus, share_out
-from phasemap.running.tokens import read_mode_again, token_mode
+from phasemap.running.tokens import read_again, token_mode
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.spec import ResourceSpec
@@ -89,6 +89,7 @@ class RayRunner(Runner):
         try:
             if address is None:
                 _listen_on_loopback_only(self._environment)
+                read_again()
                 with _without_idle_servers():
                     ray.init(
                         address="local",
@@ -100,7 +101,7 @@ class RayRunner(Runner):
                     )
             else:
                 _check_reachable(address)
-                read_mode_again()
+                read_again()
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray raises a bare one where its node has not started within 30 s
             if not isinstance(error, (OSError, RuntimeError, ValueError)) and type(error) is not Exception:
@@ -188,8 +189,10 @@ class RayRunner(Runner):
             import ray
 
             ray.shutdown()
-            self._own = False
         _set_environment(self._environment)
+        if self._own:
+            read_again()
+            self._own = False
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
@@ -246,7 +249,8 @@ def _check_reachable(address: str) -> None:
 def _listen_on_loopback_only(saved: dict[str, str | None]) -> None:
     """Give the embedded Ray a token of its own, and keep its ports to this machine also if Ray was imported before."""
     if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        saved |= _set_environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)})  # else Ray writes one into the home folder
+        # Without a token Ray writes one into the home folder; the mode is set by Ray, and must not outlast this Ray.
+        saved |= _set_environment({"RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_AUTH_MODE": None})
     constants = sys.modules.get("ray._private.ray_constants")
     if constants is not None:
         constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]

@@ -28,8 +28,9 @@ def token_mode() -> dict[str, str | None]:
     return {"RAY_AUTH_MODE": "token"} if "RAY_AUTH_MODE" not in os.environ and find_token() else {}
 
 
-def read_mode_again() -> None:
-    """Let Ray see a change of RAY_AUTH_MODE that came after it was imported."""
+def read_again() -> None:
+    """Let Ray see changes of its mode and its token that came after it was imported: it keeps what it read first."""
     raylet = sys.modules.get("ray._raylet")
     if raylet is not None:
-        raylet.Config.initialize("")
+        raylet.Config.initialize("")  # first the mode: a thread that still ends must not look for a token that is gone
+        raylet.AuthenticationTokenLoader.instance().reset_cache()

@@ -1,6 +1,8 @@
 """One contract, run over each runner; then a whole study over each."""
 
 import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -44,12 +46,20 @@ class Counting(tune.Callback):
 @pytest.fixture(scope="module")
 def on_ray():
     """One Ray for all tests of this module, begun where Ray was imported before: what runs meanwhile uses it."""
-    before = environment(), set(children(os.getpid()))
+    before = environment(), set(rays())
     made = RayRunner(ResourceSpec(), cpus=2, callbacks=[Counting()])
     yield made
     made.close()
     assert environment() == before[0]
-    wait_for(lambda: set(children(os.getpid())) <= before[1], what="the end of Ray's processes")
+    try:
+        wait_for(lambda: set(rays()) <= before[1], 60)
+    except TimeoutError:
+        assert [command for pid, command in rays().items() if pid not in before[1]] == []
+
+
+def rays():
+    """Return Ray's processes among those that this one started."""
+    return {pid: command for pid, command in children(os.getpid()).items() if "ray" in command}
 
 
 def environment():
@@ -157,3 +167,26 @@ def test_a_logger_of_ray_tune_is_refused_before_anything_starts(tmp_path):
         with pytest.raises(UserError, match=f"{type(logger).__name__} logs .*packs.*{way}"):
             pm.run(study_of(name="logged"), storage=tmp_path, callbacks=[logger], quiet=True)
     assert not list(tmp_path.iterdir())
+
+
+IN_TURN = """
+import os
+import ray
+from phasemap.running.ray_tune import RayRunner
+from phasemap.study.spec import ResourceSpec
+
+for _ in range(2):
+    runner = RayRunner(ResourceSpec(), cpus=1)
+    assert ray.get(ray.remote(lambda: 1).remote()) == 1
+    runner.close()
+    print([name for name in os.environ if name.startswith("RAY_AUTH")])
+"""
+
+
+def test_embedded_rays_in_one_process_have_each_a_token_of_their_own_and_none_is_left(tmp_path, monkeypatch):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", IN_TURN], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n[]\n", 0), done.stderr
+    assert list(tmp_path.iterdir()) == []
