@@ -63,6 +63,9 @@ class Comparison:
     diagram_a: Diagram
     diagram_b: Diagram
 
+    def __repr__(self) -> str:
+        return f"Comparison({self.name_a!r}, {self.name_b!r}: {self.verdict}; {self.reason})"
+
     def _repr_html_(self) -> str:
         """Show a notebook the verdict, why, and how labels went over into each other."""
         told = "".join(f"<li>{escape(text)}</li>" for text in self.differences)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from phasemap.study.conditions import Kind
 from phasemap.study.marking import Declared, declared_by
-from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
+from phasemap.study.names import ACCURACIES, CORRUPTION, FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter, parameter_of
 from phasemap.study.program_source import (
     ProgramError,
@@ -67,7 +67,7 @@ class Program:
             facts=self.facts,
             finals=self.finals,
             texts=("source_id", "source_state") if self.kind == IMPORTED else ("source",),
-            whole=frozenset(self.facts) - {"corruption_effective"},
+            whole=frozenset(self.facts) - {CORRUPTION, "corruption_effective"},
         )
 
     def content(self) -> dict[str, Any]:
@@ -134,8 +134,13 @@ def read_function(function: Callable[..., Any], reference: str) -> Program:
         kind=kind,
         parameters=parameters,
         quantities=tuple((OBJECTIVE if kind == "optuna" else quantities).items()),  # type: ignore[arg-type]
-        facts=FACTS if "corrupt" in uses else (),
+        facts=_facts(parameters) if "corrupt" in uses else (),
     )
+
+
+def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
+    """Return what ``trial.corrupt`` records: also the share asked for, unless a parameter has its name."""
+    return FACTS if any(one.name == CORRUPTION for one in parameters) else (CORRUPTION, *FACTS)
 
 
 def usual_kind(name: str) -> Kind:

@@ -55,6 +55,23 @@ def test_a_program_that_scores_has_the_paper_s_phases(tmp_path):
     assert "grokking 4" in invoke("relabel", folder, "--rule", labels)
 
 
+@pytest.mark.parametrize("rule", ["memorized_fraction", "doshi2024"])
+def test_the_share_to_corrupt_may_have_a_name_of_its_own(tmp_path, rule):
+    """The paper's rule looks at it: where no setting is called corruption, what the trial asked for is stored."""
+    found = {}
+    for name in ("corruption", "noise"):
+        code = ACCURACIES.replace("corruption: float", f"{name}: float").replace("truth, corruption", f"truth, {name}")
+        (tmp_path / name).mkdir()
+        axes = {"lr": [0.1, 1.0], name: [0.0, 0.5]}
+        path = write_study(tmp_path / name, code, axes=axes, phases={"rule": rule})
+        invoke("run", path, "--storage", tmp_path / name, "--in-process")
+        found[name] = open_run(tmp_path / name / "mine").trials.sort_values(["lr", name])
+    assert found["noise"]["corruption"].tolist() == found["noise"]["noise"].tolist() == [0, 0.5, 0, 0.5]
+    assert found["noise"]["subphase"].tolist() == found["corruption"]["subphase"].tolist()
+    assert found["noise"]["subphase"].nunique() > 1
+    invoke("report", tmp_path / "noise" / "mine", "-o", tmp_path / "report.html")
+
+
 def test_the_program_may_be_gone_when_its_run_is_looked_at(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")
