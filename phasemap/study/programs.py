@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,7 @@ from phasemap.study.program_source import (
     import_program,
     place_of,
     program_name,
+    source_files,
     source_hash,
 )
 from phasemap.study.recorded import Recorded
@@ -173,13 +176,35 @@ def _clashes(parameters: tuple[Parameter, ...], quantities: Mapping[str, Kind]) 
 
 
 def _uses(function: Callable[..., Any]) -> frozenset[str]:
-    """Return which methods of its trial a function's text names; of one without a text none."""
+    """Return which methods of its trial a function calls, ``corrupt`` by a helper too; of one without a text none."""
     first = next(iter(inspect.signature(function).parameters))
     try:
         text = inspect.getsource(function)
     except (OSError, TypeError):
         return frozenset()
-    return frozenset(re.findall(rf"\b{first}\.(score|corrupt)\(", text))
+    path = _file_of_module(function)
+    files = source_files(path) if path and path.is_file() else []  # a notebook's function has none
+    corrupts = {"corrupt"} if _calls(text) & _corrupting(files) else set()
+    return frozenset({*re.findall(rf"\b{first}\.(score)\(", text), *corrupts})
+
+
+def _corrupting(files: Sequence[Path]) -> set[str]:
+    """Return the names of the functions and classes in files that call ``corrupt``, or another one that does."""
+    nodes: list[ast.stmt] = []
+    for file in files:
+        with suppress(SyntaxError, ValueError):  # what a program does not get to need not be right
+            nodes += ast.parse(file.read_bytes()).body
+    calls = {
+        node.name: _calls(ast.unparse(node)) for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    found = {"corrupt"}
+    while more := {name for name, called in calls.items() if called & found} - found:
+        found |= more
+    return found
+
+
+def _calls(text: str) -> set[str]:
+    return set(re.findall(r"(\w+)\(", text))
 
 
 def _file_of_module(function: Callable[..., Any]) -> Path | None:

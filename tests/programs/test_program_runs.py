@@ -72,6 +72,17 @@ def test_the_share_to_corrupt_may_have_a_name_of_its_own(tmp_path, rule):
     invoke("report", tmp_path / "noise" / "mine", "-o", tmp_path / "report.html")
 
 
+def test_a_helper_may_corrupt_the_labels(tmp_path):
+    code = ACCURACIES.replace("import numpy as np\n", "import numpy as np\nfrom noise import noisy\n")
+    code = code.replace("trial.corrupt(truth, corruption)", "noisy(trial, truth, corruption)")
+    (tmp_path / "noise.py").write_text("def noisy(t, truth, share):\n    return t.corrupt(truth, share)\n")
+    axes = {"lr": [0.1, 1.0], "corruption": [0.0, 0.5]}
+    invoke("run", write_study(tmp_path, code, axes=axes), "--storage", tmp_path, "--in-process")
+    trials = open_run(tmp_path / "mine").trials.set_index(["lr", "corruption"])
+    assert trials.loc[(0.1, 0.5), "subphase"] == "full_inversion"
+    assert trials.loc[(0.1, 0.5), "n_corrupted"] > 0
+
+
 def test_the_program_may_be_gone_when_its_run_is_looked_at(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")
