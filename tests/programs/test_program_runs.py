@@ -72,6 +72,34 @@ def test_the_share_to_corrupt_may_have_a_name_of_its_own(tmp_path, rule):
     invoke("report", tmp_path / "noise" / "mine", "-o", tmp_path / "report.html")
 
 
+def test_runs_of_different_programs_are_compared_at_the_settings_that_both_have(tmp_path):
+    further, rule = (
+        CURVE.replace("epochs: int = 3", "epochs: int = 3, width: int = 4"),
+        {"good": "test_loss < 0.2", "poor": "otherwise"},
+    )
+
+    def run(name, code, **content):
+        (tmp_path / f"of_{name}").mkdir()
+        invoke(
+            "run",
+            write_study(tmp_path / f"of_{name}", code, name=name, **content),
+            "--storage",
+            tmp_path,
+            "--in-process",
+        )
+        return tmp_path / name
+
+    first = run("first", CURVE, phases={"labels": rule})
+    told = invoke("diff", first, run("second", further, phases={"labels": rule}))
+    assert "program: train.py:train, whose source differs" in told
+    assert "fixed.width: no such setting and 4" in told
+    third = run("third", further, axes={"width": [1, 2]}, fixed={"lr": 0.1}, phases={"labels": rule})
+    refused = invoke("diff", first, third, code=2)
+    assert "width, an axis of third, is not a setting of first; allowed: runs of the same settings" in refused
+    refused = invoke("diff", first, run("fourth", CURVE), code=2)
+    assert "fourth has no labels, which are what is compared; allowed: runs with labels" in refused
+
+
 def test_a_helper_may_corrupt_the_labels(tmp_path):
     code = ACCURACIES.replace("import numpy as np\n", "import numpy as np\nfrom noise import noisy\n")
     code = code.replace("trial.corrupt(truth, corruption)", "noisy(trial, truth, corruption)")
