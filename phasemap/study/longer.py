@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import NetworkStudy, Study, Trial
+from phasemap.study.spec import NetworkStudy, Study
 
 STEPS = "steps"
 

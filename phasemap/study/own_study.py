@@ -67,7 +67,7 @@ class OwnStudy(NetworkStudy):
             seed=seed,
             parts=self.parts,
             own=tuple((name, settings[name]) for name in owner),
-            **{**NETWORK_IDENTITY.defaults, **apply},
+            values={**NETWORK_IDENTITY.defaults, **apply},
         )
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:

@@ -16,18 +16,13 @@ class OwnTrial(NetworkTrial):
     parts: Parts
     own: tuple[tuple[str, Any], ...]  # the settings of the parts
 
-    def __hash__(self) -> int:
-        return hash(self.trial_id)
-
-    def __str__(self) -> str:
-        """Name the trial as a person would look for it."""
-        return f"{self.trial_id} (seed {self.seed})"
+    __hash__ = NetworkTrial.__hash__
 
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting's value by its flat name."""
         own = dict(self.own)
-        return {name: own[name] if name in own else getattr(self, name) for name in self.parts.declared}
+        return {name: own[name] if name in own else self.values[name] for name in self.parts.declared}
 
     @property
     def shape(self) -> tuple[Any, ...]:

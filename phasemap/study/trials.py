@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from phasemap.study.errors import UserError
+from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import Study
 
 SHORTEST_PREFIX = 6
 """Digits of a trial's id that are enough to ask for it."""
