@@ -107,8 +107,8 @@ class NetworkReader(Reader):
     def labelled(self, study: Found, *, stored: bool) -> Found:
         """Return a study with its labels, and what it names of others where an earlier release wrote it."""
         if stored or Path(self.document.source).with_name(BESIDE).is_file():
-            others = [one for name, one in study.possible.items() if name not in study.declared and study.names(one)]
-            unused = tuple(one.name for one in others if study.values_of(one.name) == (one.default,))
+            others = {name: one for name, one in study.possible.items() if name not in study.declared}
+            unused = tuple(name for name, one in others.items() if study.names(one))
             study = study.model_copy(update={"unused": unused})
         rule = self.phases(("phases",), self.document.content.get("phases", {}), settings=study.declared)
         return study.model_copy(update={"phases": rule})

@@ -37,6 +37,8 @@ OF_PARITY = BelongsTo("task", ("sparse_parity",))
 OF_MATRICES = BelongsTo("corruption_kind", ("asymmetric",))
 OF_SHIFTS = BelongsTo("corruption_kind", ("shift",))
 OF_TRANSFORMERS = BelongsTo("model", ("transformer",))
+OF_MOMENTUM = BelongsTo("optimizer", ("sgd", "muon"))
+OF_ADAM = BelongsTo("optimizer", ("adamw", "adam", "muon"))
 OF_TEMPERATURES = BelongsTo("loss", ("cross_entropy", "stablemax"))
 OF_GROKFAST = BelongsTo("gradient", ("grokfast",))
 
@@ -100,9 +102,9 @@ class TrainingSpec(Section):
 
     steps: Annotated[Count, Field(description="optimizer steps")] = 2000
     optimizer: Annotated[Literal["adamw", "adam", "sgd", "muon"], Field(description="the update rule")] = "adamw"
-    momentum: Annotated[BelowOne, Field(description="of SGD and Muon")] = 0.9
-    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="of AdamW, Adam and Muon")] = (0.9, 0.98)
-    eps: Annotated[Positive, Field(description="of AdamW, Adam and Muon")] = 1e-8
+    momentum: Annotated[BelowOne, Field(description="memory of the direction"), OF_MOMENTUM] = 0.9
+    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="memories of both moments"), OF_ADAM] = (0.9, 0.98)
+    eps: Annotated[Positive, Field(description="what is added to the denominator"), OF_ADAM] = 1e-8
     learning_rate: Annotated[Positive, Field(description="step size of the optimizer")] = 0.01
     loss: Annotated[Literal["mse", "cross_entropy", "stablemax", "hinge"], Field(description="what is minimized")] = (
         "mse"

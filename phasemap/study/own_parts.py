@@ -30,7 +30,7 @@ OF_PARTS = tuple(name for name in NETWORK_SETTINGS if name.startswith(("embeddin
 REPLACED: Mapping[str, tuple[str, ...]] = {
     "task": _belonging("task"),
     "model": (*(n for n, s in NETWORK_SETTINGS.items() if s.section == "model" and s.key != "kind"), *OF_PARTS),
-    "optimizer": ("momentum", "betas", "eps", *OF_PARTS),
+    "optimizer": (*_belonging("optimizer"), *OF_PARTS),
     "loss": _belonging("loss"),
 }
 """The settings that mean nothing beside a user's own part, so that its parameters may be called so."""
