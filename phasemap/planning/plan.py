@@ -64,6 +64,13 @@ class Plan:
         """Count the trials to train."""
         return sum(len(pack.trials) for pack in self.packs)
 
+    @property
+    def pack_words(self) -> str:
+        """Say in how many packs they are trained; of a program that was never timed, that its trials tell."""
+        single = all(len(pack.trials) == 1 for pack in self.packs)
+        untimed = self.program and math.isnan(self.trial_seconds) and single
+        return "one by one until one has ended" if untimed else f"in {len(self.packs)} packs"
+
     def core_seconds(self, calibration: Calibration) -> float:
         """Estimate one core's time for all packs."""
         return sum(self.pack_seconds(pack, calibration) for pack in self.packs)
@@ -191,7 +198,7 @@ def alone_notice(study: OwnStudy) -> str | None:
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
     """Return the most trials of a pack; None where the estimates of networks decide.
 
-    Of a program: as many as take some seconds, by the stored trials; a run measures them as it goes.
+    Of a program: as many as take some seconds, by the stored trials; one where none ended yet, as a run begins.
     """
     size = study.resources.pack_size
     if size != "auto":
@@ -200,7 +207,7 @@ def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
         return None
     seconds = stored_seconds(folder)
     if math.isnan(seconds):
-        return None
+        return 1
     spread = math.ceil(count_trials(study) / FEWEST_PACKS)
     return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
 
