@@ -32,9 +32,9 @@ from phasemap.figures.curves import SEEDS
 from phasemap.phases.built_in import NEEDED_NEURONS as NEEDED
 from phasemap.phases.built_in import PRUNED_LOSSES, shown_quantities
 from phasemap.phases.strokes import STROKES, Stroke, readable
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
+from phasemap.study.trials import values_of
 
 ORDERS = {
     "lowest_first": "lowest IPR first",

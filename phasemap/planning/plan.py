@@ -26,12 +26,11 @@ from phasemap.study.changes import changes, contradictions, ways_out
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.identity import Trial
-from phasemap.study.longer import STEPS, can_go_on, former_trial
 from phasemap.study.names import STATE
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.own_trial import OwnTrial
-from phasemap.study.prefixes import Prefixes
+from phasemap.study.prefixes import STEPS, Prefixes, can_go_on, former_trial
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import ResourceSpec, Study
 from phasemap.study.trials import count_trials, expand, grid_ids, networks

@@ -16,9 +16,8 @@ from pydantic import Field
 
 from phasemap.study.identity import Identity, Trial
 from phasemap.study.names import FACTS, FINALS, QUANTITY_KINDS
-from phasemap.study.recorded import Recorded
 from phasemap.study.schedules import COSINE, DecaySchedule, RateSchedule, scheduled_value, stages
-from phasemap.study.settings import BelongsTo, Section, Setting, settings_of
+from phasemap.study.settings import BelongsTo, Recorded, Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
 MODULAR = ("modular_addition", "modular_multiplication")

@@ -10,12 +10,10 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_study
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UnreachableError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.networks import SECTIONS
-from phasemap.study.own_code import imported_part, is_reference
-from phasemap.study.own_data import load_own
+from phasemap.study.own_code import imported_part, is_reference, load_own
 from phasemap.study.own_parts import (
     ROLES,
     DataSize,
@@ -30,10 +28,11 @@ from phasemap.study.parameters import Parameter
 from phasemap.study.program_source import ProgramError, place_of
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.programs import refuse_code
-from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Recorded
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import ResourceSpec, Study
 from phasemap.study.task_checks import check_task
+from phasemap.study.trials import values_of
 from phasemap.study.values import describe
 
 STAND_INS = {"task": "images", "model": "mlp", "optimizer": "adamw", "loss": "mse"}  # in sections, for a user's part

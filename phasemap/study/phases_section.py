@@ -13,9 +13,8 @@ from phasemap.study.data_files import absolute
 from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
 from phasemap.study.names import BUILT_IN_RULES, NO_RULE
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule, read_rule
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule
 from phasemap.study.values import describe, rounded
 from phasemap.study.yaml_lines import Document, Path_, read_document

@@ -16,8 +16,7 @@ from phasemap.study.identity import Identity, Trial
 from phasemap.study.names import ACCURACIES
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import Program
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule, ResourceSpec, Study
 from phasemap.study.values import Count, Real
 

@@ -22,7 +22,7 @@ from phasemap.study.program_source import (
     program_name,
     source_hash,
 )
-from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
 
 KINDS = ("accuracy", "loss", "number")

@@ -13,8 +13,7 @@ from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.errors import Problem, StudyError, did_you_mean
 from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.phases_section import OWN, PhasesReader
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Section, Setting
+from phasemap.study.settings import Recorded, Section, Setting
 from phasemap.study.spec import PhaseRule, SearchSpec, Study
 from phasemap.study.values import adapter, allowed, describe
 from phasemap.study.yaml_lines import Document

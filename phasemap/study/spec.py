@@ -26,9 +26,8 @@ from phasemap.study.networks import (
     TaskSpec,
     TrainingSpec,
 )
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
-from phasemap.study.settings import Section, Setting, applying
+from phasemap.study.settings import Recorded, Section, Setting, applying
 from phasemap.study.sizes import network_facts
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
