@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.data_files import wrong_features, wrong_labels, wrong_lengths
+from phasemap.study.data_files import wrong_features, wrong_groups, wrong_labels, wrong_lengths
 from phasemap.study.errors import UnreachableError
 from phasemap.study.own_parts import HEARD, DataSize, Part, Parts
 from phasemap.study.program_source import (
@@ -198,10 +198,8 @@ def own_data(load: Callable[..., Any], values: dict[str, Any]) -> OwnData:
     messages = [*wrong_features(x), *wrong_labels(y)]
     if x.ndim and y.ndim == 1:
         messages += wrong_lengths(len(x), len(y))
-    if groups is not None and (groups.ndim != 1 or groups.dtype.kind not in "iubUS" or len(groups) != len(y)):
-        messages.append(
-            f"groups has {groups.dtype} and the shape {groups.shape}; allowed: a whole number or text for each label"
-        )
+    if groups is not None:
+        messages += wrong_groups(groups, len(y))
     if x.dtype.kind == "i" and x.size and x.min() < 0:
         messages.append(f"X holds the token {x.min()}; allowed: whole numbers >= 0, or features in floating point")
     if messages:
