@@ -11,12 +11,12 @@ import pandas as pd
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
 from phasemap.study.networks import NETWORK_SETTINGS
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
+from phasemap.study.trials import values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

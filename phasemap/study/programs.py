@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from phasemap.study.conditions import Kind
+from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.marking import Declared, declared_by
 from phasemap.study.names import ACCURACIES, CORRUPTION, FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter, parameter_of
@@ -25,10 +25,9 @@ from phasemap.study.program_source import (
     source_files,
     source_hash,
 )
-from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
 
-KINDS = ("accuracy", "loss", "number")
 OBJECTIVE = {"value": "number"}  # what an objective of Optuna returns, and reports on the way
 IN_PYTHON = "python"
 """In place of a file or a module: the program was given as a function, and its code goes with the study."""
