@@ -301,6 +301,7 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
         legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
         frontiers=(),
         source=spec.source,
+        cells=True,
     )
 
 

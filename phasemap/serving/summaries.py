@@ -22,7 +22,7 @@ from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.study.errors import TooManyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials
+from phasemap.study.trials import count_trials, trials_of_run
 
 QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
 STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
@@ -143,6 +143,7 @@ class Summaries:
         counts = self._counted(folder)
         for key in set(counts) & set(Summary.model_fields):
             setattr(summary, key, counts[key])
+        summary.n_trials = trials_of_run(study, counts["n_known"])
         if summary.state == STOPPED and counts["outcome"] == "done":
             summary.state = DONE
         summary.eta_seconds = self._eta(summary)
@@ -190,6 +191,7 @@ class Summaries:
         phases = Counter(name for name in phase if isinstance(name, str))
         return {
             "version": version,
+            "n_known": len(status),
             "n_done": statuses["ok"] + statuses["diverged"],
             "n_failed": statuses["failed"],
             "n_diverged": statuses["diverged"],
