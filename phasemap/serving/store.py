@@ -1,4 +1,4 @@
-"""The storage as the service reads it: runs and their tables, kept while their files stay; and what is sent of a run."""
+"""The storage as the service reads it, its tables kept while their files stay the same; and what is sent of a run."""
 
 from __future__ import annotations
 
