@@ -121,7 +121,8 @@ def _train_networks(
 
     Else it goes on from ``starts``, which are of all its trials or of none.
     """
-    from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
+    from phasemap.training.kernel import make_kernel, pick_device
+    from phasemap.training.population import CheckpointError, Hooks, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 
