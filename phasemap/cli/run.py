@@ -198,7 +198,7 @@ def plan(
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
-    from phasemap.running.cards import card_share_for_plan
+    from phasemap.running.devices import card_share_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 

@@ -1,11 +1,13 @@
-"""How far a run is: counts per phase, rate and time left; live on a terminal, else a plain line every 10 s."""
+"""How far a run is: counts per phase, rate and time left, live or every 10 s; and its log, kept beside its results."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from phasemap.planning.packs import Pack
 from phasemap.planning.work import work_of
+from phasemap.results.folder import RunFolder
 from phasemap.running.runner import Advanced, Event, Finished
 from phasemap.study.spec import SearchSpec
 
@@ -130,3 +133,32 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+logger = logging.getLogger("phasemap")
+
+
+class RunLog:
+    """Append the run's messages to its log while it runs."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        folder.fetch(folder.log)
+        self._folder, self._handler = folder, _LogFile(folder.log, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> None:
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.INFO)
+
+    def __exit__(self, *_: object) -> None:
+        logger.removeHandler(self._handler)
+        self._handler.close()
+        with suppress(OSError):
+            self._folder.publish(self._folder.log)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a storage may refuse to take: what matters is told elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the message."""

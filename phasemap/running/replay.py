@@ -88,7 +88,8 @@ def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
 
 def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     """Train the trial in a pack of its own, with a user's present code, and return its shard row."""
-    from phasemap.training.population import Hooks, make_kernel, pick_device, train_pack
+    from phasemap.training.kernel import make_kernel, pick_device
+    from phasemap.training.population import Hooks, train_pack
 
     try:
         device = pick_device(wanted)

@@ -12,11 +12,12 @@ from oracle import Oracle, drawn_on_device
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.rules import subphases
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
 
 KINDS = itertools.product(("square", "relu"), ("mse", "cross_entropy"), (0.0, 0.2))
 SETTINGS = [
