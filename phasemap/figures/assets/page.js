@@ -221,6 +221,7 @@ const PhasePage = (() => {
 
   function heading(content) {
     by("name").append(given(content.name));
+    if (!content.page.labels.length) by("diagram-title").textContent = "Map";
     by("question").append(given(content.question, 300));
     by("setting").append(given(content.setting, 400));
     by("footer").textContent = `Made by ${content.made_by}. This file asks nothing of any other place.`;
