@@ -109,7 +109,8 @@ const PhaseDraw = (() => {
     const height = Math.min(Math.max((inner / columns) * rows * 0.9, y ? 90 : 34), Math.max(0.72 * inner, 120), Math.max(0.62 * innerHeight, 320));
     const turned = longest > 4 && longest * 6.4 + TICK_GAP > inner / Math.min(columns, 8);
     const bottom = turned ? 24 + longest * 5 : 36;
-    const root = svg("svg", { width: left + inner + 8, height: height + bottom + 6, "aria-hidden": "true", class: "map" });
+    const [wide, high] = [left + inner + 8, height + bottom + 6];
+    const root = svg("svg", { width: wide, height: high, viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true", class: "map" });
     const px = (share) => left + share * inner, py = (share) => 4 + (1 - share) * height;
     const point = (column, row) => model.point({ ...view.held, [x]: column, ...(y ? { [y]: row } : {}) });
 
