@@ -81,7 +81,7 @@ def trials_of(number: int, **settings: Any) -> list[NetworkTrial]:
     made = []
     for seed in range(number):
         values = {**NETWORK_IDENTITY.defaults, "task": "modular_addition", "weight_decay": float(seed % 4), **settings}
-        made.append(NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, **values))
+        made.append(NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, values=values))
     return made
 
 

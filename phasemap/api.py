@@ -14,13 +14,13 @@ from phasemap.results.folder import RunFolder, run_folder
 from phasemap.results.lock import locked
 from phasemap.runs import Run, open_run
 from phasemap.study.checks import check_rule
-from phasemap.study.combinations import longest_training
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.file import load_rule, load_study, parse_study, study_of, study_of_function
+from phasemap.study.identity import Trial
 from phasemap.study.names import BUILT_IN_RULES, FUSED_KERNEL
 from phasemap.study.program_study import check_known
-from phasemap.study.spec import PhaseRule, Study, Trial
-from phasemap.study.trials import find_trial, networks
+from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.trials import find_trial, longest_training, networks
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document
 

@@ -7,9 +7,9 @@ from phasemap.planning.on_cards import CardShare
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
 from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.trials import values_of
 from phasemap.training.cards import Card, card_here, lacking
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from phasemap.planning.packs import Pack, make_pack
 from phasemap.results.folder import RunFolder
-from phasemap.study.longer import former_trial
+from phasemap.study.prefixes import former_trial
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
 

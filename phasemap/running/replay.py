@@ -21,13 +21,14 @@ from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.errors import UserError
+from phasemap.study.identity import Trial
 from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.own_code import present_parts
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
 from phasemap.study.programs import present_source
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import Study
 from phasemap.study.trials import find_trial, networks
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.prefixes import Prefixes
 from phasemap.tasks.corruption import noise_of
 from phasemap.tasks.examples import Examples, corrupted, draw_examples, repaired

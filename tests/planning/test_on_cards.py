@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import CPU, study_of, trial_of
+from conftest import CPU, changed, study_of, trial_of
 
 from phasemap.cli import cli
 from phasemap.planning import card_costs
@@ -59,7 +59,7 @@ def test_a_network_of_the_papers_takes_the_memory_of_its_shapes(dropout, megabyt
 )
 def test_what_takes_more_memory_is_estimated_higher(more):
     plain = trial_of(**P97)
-    assert card_bytes(plain) < card_bytes(dataclasses.replace(plain, **more))
+    assert card_bytes(plain) < card_bytes(changed(plain, **more))
 
 
 def test_many_networks_take_hardly_longer_than_one_until_they_fill_the_card():
