@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -198,7 +198,10 @@ class Run:
         """
         from phasemap.diagram.compare import compare  # these three load scipy.stats, which takes a second
 
-        return compare(self.study, self.trials, other.study, other.trials)
+        found = compare(self.study, self.trials, other.study, other.trials)
+        if found.name_a == found.name_b:  # one of them is a copy, perhaps with other labels
+            found = replace(found, name_a=self.folder.name, name_b=other.folder.name)
+        return found
 
     def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
@@ -301,7 +304,7 @@ class Run:
         if wanted.kind == PHASES and self.study.scattered:
             from phasemap.figures.scatter import scatter_spec
 
-            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
+            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric)
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
