@@ -22,7 +22,7 @@ from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.study.errors import TooManyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials, trials_of_run
+from phasemap.study.trials import count_trials
 
 QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
 STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
@@ -147,7 +147,8 @@ class Summaries:
         counts = self._counted(folder)
         for key in set(counts) & set(Summary.model_fields):
             setattr(summary, key, counts[key])
-        summary.n_trials = trials_of_run(study, counts["n_known"])
+        if study.scattered:
+            summary.n_trials = counts["n_known"]
         if summary.state == STOPPED and counts["outcome"] == "done":
             summary.state = DONE
         summary.eta_seconds = self._eta(summary)
