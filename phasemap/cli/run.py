@@ -229,7 +229,7 @@ def _estimated(cost: Mapping[str, float | None], most: str) -> str:
 
 def _measure(study: Study, folder: RunFolder) -> None:
     """Run one trial of a program and say what came of it."""
-    from phasemap.running.measuring import measure
+    from phasemap.running.first_trial import measure
 
     click.echo(measure(study, folder), err=True)
 
