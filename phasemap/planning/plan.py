@@ -261,11 +261,16 @@ def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
 def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False, longer: bool = False) -> list[str]:
     """Compare a study with the one that a folder was made by, and return in words what changed.
 
-    OtherStudyError if the two are different experiments; with ``accept_source`` a program's code may be another, with
-    ``longer`` the number of steps.
+    UserError where a study file of the user lies there; OtherStudyError if the two are different experiments: with
+    ``accept_source`` a program's code may be another, with ``longer`` the number of steps.
     """
     if not folder.fetch(folder.study):
         return []
+    if folder.remote is None and not folder.shards.is_dir():  # which a run has before its study is written
+        raise UserError(
+            f"{folder.study} is the file of a study and would be overwritten: its folder is that of the run; "
+            "allowed: another --storage, or another name"
+        )
     old = load_resolved(folder.study)
     wrong = contradictions(old, study, accept_source=accept_source, longer=longer)
     if wrong:

@@ -96,7 +96,7 @@ class Progress:
         if self.n_failed:
             parts.append(f"failed {self.n_failed}")
         if self.ended:
-            parts.append(f"{self.ended / seconds:.2f} trials/s")
+            parts.append(rate_words(self.ended / seconds))
         share = self._share()
         parts.append(f"{self._eta} {_clock(seconds / share * (1 - share))}" if share > 0.01 else "ETA not known yet")
         return " | ".join(parts)
@@ -116,6 +116,12 @@ class Progress:
         elif time.monotonic() - self._shown >= PLAIN_SECONDS:
             self._shown = time.monotonic()
             self._console.print(self.line(), soft_wrap=True)
+
+
+def rate_words(rate: float) -> str:
+    """Write trials per second for people, in the largest unit of time in which it is a number to read."""
+    unit, seconds = next((pair for pair in (("s", 1), ("min", 60)) if rate * pair[1] >= 1), ("h", 3600))
+    return f"{rate * seconds:.3g} trials/{unit}"
 
 
 def may_stop(search: SearchSpec) -> bool:

@@ -291,13 +291,18 @@ def compare_runs(a: RunName, b: RunName, service: Serving) -> dict[str, Any]:
 
 @making.get("/diff.{ending}", response_class=Response, responses=body_of("image/png", "the picture"))
 def draw_difference(
-    a: RunName, b: RunName, ending: Literal["png", "svg", "pdf"], request: Request, service: Serving
+    a: RunName,
+    b: RunName,
+    ending: Literal["png", "svg", "pdf"],
+    request: Request,
+    service: Serving,
+    columns: Literal["1", "3"] = "3",
 ) -> Response:
-    """Draw two runs beside each other, and where they differ."""
+    """Draw two runs beside each other, or in one column, and where they differ."""
     one, other, key = _two(service, a, b)
 
     def make() -> bytes:
         with service.drawing:
-            return store.difference_picture(one.run(), other.run(), ending)
+            return store.difference_picture(one.run(), other.run(), ending, tall=columns == "1")
 
-    return sent_unless_known(request, service, (*key, ending), TYPES[ending], make)
+    return sent_unless_known(request, service, (*key, ending, columns), TYPES[ending], make)

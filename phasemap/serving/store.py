@@ -23,7 +23,7 @@ from phasemap.diagram.tables import Tables, derive
 from phasemap.figures import FigureRequest
 from phasemap.figures.page import report_html
 from phasemap.figures.report import SMALL_TRIALS, report_payload
-from phasemap.figures.small import thumbnail_svg
+from phasemap.figures.small import scatter_thumbnail, thumbnail_svg
 from phasemap.results.curves import curve_columns
 from phasemap.results.encoding import json_text, records
 from phasemap.results.folder import RunFolder, list_runs, storage_path
@@ -266,6 +266,8 @@ def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
 
 def thumbnail(snapshot: Snapshot) -> bytes:
     """Return a run's map as a small picture."""
+    if snapshot.study.scattered:
+        return scatter_thumbnail(snapshot.study, snapshot.points).encode()
     diagram = first_panels(make_diagram(snapshot.study, snapshot.points))
     return thumbnail_svg(diagram).encode()
 
@@ -285,11 +287,11 @@ def picture(run: Run, figure: FigureRequest, ending: str) -> bytes:
     return _written(f"figure.{ending}", partial(save_figure, spec))
 
 
-def difference_picture(a: Run, b: Run, ending: str) -> bytes:
-    """Draw two runs beside each other, and where they differ."""
+def difference_picture(a: Run, b: Run, ending: str, *, tall: bool = False) -> bytes:
+    """Draw two runs beside each other, and where they differ; ``tall`` one below the other."""
     from phasemap.figures.difference import save_difference
 
-    return _written(f"difference.{ending}", partial(save_difference, a.diff(b)))
+    return _written(f"difference.{ending}", partial(save_difference, a.diff(b), tall=tall))
 
 
 def bundle_file(run: Run, folder: Path) -> Path:
