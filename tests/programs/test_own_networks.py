@@ -16,6 +16,8 @@ from phasemap.training.own_probe import probe
 from phasemap.training.population import Hooks, examples_of, make_kernel, network_of, train_pack
 from phasemap.training.recording import record_steps
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 CPU = torch.device("cpu")
 STEPS = 50
 
