@@ -47,7 +47,7 @@ def test_trials_take_the_seconds_that_were_measured(name, counted):
     started = time.process_time()
     train_pack(trials, device=CPU)
     taken = time.process_time() - started
-    assert sum(map(calibration.seconds, trials)) == pytest.approx(taken, rel=0.25)
+    assert sum(map(calibration.seconds, trials)) == pytest.approx(taken, rel=0.35)
 
 
 def test_a_plan_measures_the_kernel_that_its_run_will_use(monkeypatch):
@@ -79,7 +79,7 @@ def test_what_is_recorded_inside_the_networks_counts_too(counted):
     started = time.process_time()
     train_pack(trials, device=CPU, record=record)
     taken = time.process_time() - started
-    assert sum(map(calibrate(packs, record).seconds, trials)) == pytest.approx(taken, rel=0.25)
+    assert sum(map(calibrate(packs, record).seconds, trials)) == pytest.approx(taken, rel=0.35)
     assert sum(map(calibrate(packs).seconds, trials)) < taken / 2
 
 
