@@ -25,7 +25,7 @@ from phasemap.auditing.noise import best_error
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
 from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, Weights, in_chunks, make_study, probabilities, write_rows
-from phasemap.study.spec import Trial
+from phasemap.study.identity import Trial
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.examples import draw_examples
@@ -86,7 +86,8 @@ def train(data: Dataset, jobs: Sequence[Job]) -> list[Weights]:
 
 def _together(data: Dataset, jobs: Sequence[Job]) -> Iterator[Weights]:
     """Train K networks of one size by the explicit gradient; see phasemap/training/explicit_features.py."""
-    trial = replace(template(), weight_decay=jobs[0].weight_decay)
+    trial = template()
+    trial = replace(trial, values={**trial.values, "weight_decay": jobs[0].weight_decay})
     n, f, c, k, b = trial.width, data.inputs.shape[1], data.n_classes, len(jobs), len(jobs[0].train)
     drawn = [initial_features_mlp(replace(trial, seed=job.seed), f, c) for job in jobs]
     weights = torch.cat(

@@ -22,9 +22,10 @@ from common import report
 
 from phasemap.planning.kernels import fused_available
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
+from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.initial import initial_mlp
-from phasemap.training.population import examples_of, steady_arithmetic
+from phasemap.training.population import steady_arithmetic
 
 if fused_available():
     from phasemap.training.explicit_fused import FusedKernel
@@ -35,7 +36,7 @@ KERNELS = [ExplicitKernel, *([FusedKernel] if fused_available() else [])]
 
 def trial(**settings: object) -> NetworkTrial:
     values = {**NETWORK_IDENTITY.defaults, "task": "modular_addition", **settings}
-    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, 0), seed=0, **values)
+    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, 0), seed=0, values=values)
 
 
 class PlainLoop:
@@ -99,7 +100,10 @@ class Pack:
     """A pack that goes on training by one kernel."""
 
     def __init__(self, base: NetworkTrial, size: int, kernel: type[ExplicitKernel]) -> None:
-        trials = [dataclasses.replace(base, trial_id=str(i), seed=i, weight_decay=float(i % 4)) for i in range(size)]
+        trials = [
+            NetworkTrial(trial_id=str(i), seed=i, values={**base.values, "weight_decay": float(i % 4)})
+            for i in range(size)
+        ]
         self.members, self.done = list(range(size)), 0
         self.kernel = kernel(trials, [examples_of(t) for t in trials], CPU)
         self.seconds(2)  # to warm up
@@ -114,7 +118,10 @@ def measure(base: NetworkTrial, *, pack: int, steps: int, repeats: int) -> dict[
     """Measure one setting: the kernels in turn, with dropout also without it, and the plain loops."""
     packs = {kernel.name: Pack(base, pack, kernel) for kernel in KERNELS}
     if base.dropout:
-        packs |= {f"{k.name} without": Pack(dataclasses.replace(base, dropout=0.0), pack, k) for k in KERNELS}
+        packs |= {
+            f"{k.name} without": Pack(dataclasses.replace(base, values={**base.values, "dropout": 0.0}), pack, k)
+            for k in KERNELS
+        }
     loops = {"loop": PlainLoop(base, apart=True), "concatenated": PlainLoop(base, apart=False)}
     operations = 6 * len(loops["loop"].labels) * base.width * base.modulus
     rows = []

@@ -21,7 +21,7 @@ import torch
 from common import report
 
 from phasemap.study.file import parse_study
-from phasemap.study.longer import former_trial
+from phasemap.study.prefixes import former_trial
 from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.trials import expand, networks
 from phasemap.study.yaml_lines import parse_document

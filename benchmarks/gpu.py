@@ -34,12 +34,14 @@ from phasemap._version import __version__
 from phasemap.phases.labelling import label_frame
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here
 from phasemap.training.costs import card_bytes
 from phasemap.training.graphs import SWITCH
 from phasemap.training.initial import initial_mlp
-from phasemap.training.population import Hooks, Kernel, examples_of, make_kernel, steady_arithmetic, train_pack
+from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.population import Hooks, steady_arithmetic, train_pack
 from phasemap.training.recording import TrialResult, record_steps
 from phasemap.training.timing import wait_for
 
@@ -81,7 +83,7 @@ def trials_of(number: int, **settings: Any) -> list[NetworkTrial]:
     made = []
     for seed in range(number):
         values = {**NETWORK_IDENTITY.defaults, "task": "modular_addition", "weight_decay": float(seed % 4), **settings}
-        made.append(NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, **values))
+        made.append(NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, values=values))
     return made
 
 

@@ -25,7 +25,8 @@ from engine import PlainLoop
 
 import phasemap as pm
 from phasemap.study.file import parse_study
-from phasemap.study.spec import Study, Trial
+from phasemap.study.identity import Trial
+from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
 from phasemap.training.recording import record_steps

@@ -23,9 +23,10 @@ from phasemap.results.folder import RunFolder, write_text
 from phasemap.results.schema import SHARD_SCHEMA, setting_value
 from phasemap.results.shards import as_stored
 from phasemap.study.file import parse_study
+from phasemap.study.identity import Trial
 from phasemap.study.names import FINALS, QUANTITIES
 from phasemap.study.networks import NETWORK_SETTINGS
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 from phasemap.study.yaml_lines import parse_document

@@ -31,6 +31,9 @@ class PhaseDiagram:
         self.data = diagram
         self._trials = trials  # those behind the points, where these are the run's own
 
+    def __repr__(self) -> str:
+        return f"PhaseDiagram({self.data.study.name!r}, x={self.data.x.axis.name!r}, y={self.data.y.axis.name!r})"
+
     def plot(
         self, ax: Axes | None = None, *, metric: str | None = None, band: bool = False, cells: bool = False
     ) -> Any:

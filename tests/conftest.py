@@ -116,7 +116,13 @@ def study_of(text=SMALL, **replaced):
 
 def trial_of(**settings):
     """Return one small trial with the given settings."""
-    return dataclasses.replace(_first_trial(), **settings)
+    return changed(_first_trial(), **settings)
+
+
+def changed(trial, **given):
+    """Return a trial with another id, seed or settings."""
+    own = {name: given.pop(name) for name in ("trial_id", "seed") if name in given}
+    return dataclasses.replace(trial, values={**trial.values, **given}, **own)
 
 
 @functools.cache

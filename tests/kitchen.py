@@ -14,9 +14,8 @@ from phasemap.results.merge import trial_frame, trial_rows
 from phasemap.results.schema import shard_schema
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.identity import Identity
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule, parse_rule
-from phasemap.study.settings import Section, settings_of
+from phasemap.study.settings import Recorded, Section, settings_of
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document

@@ -161,6 +161,11 @@ def test_a_notebook_shows_runs_diagrams_comparisons_and_claims(run):
     assert "<td>fails</td><td><code>mean(test_accuracy) &gt; 2</code>" in claims._repr_html_()
 
 
+def test_a_prompt_shows_one_line_each(run):
+    assert repr(run.diagram()) == "PhaseDiagram('small', x='corruption', y='weight_decay')"
+    assert repr(run.diff(run)).startswith("Comparison('small', 'small': equal; the same 8 networks")
+
+
 def test_a_run_says_which_metrics_its_map_may_show(run):
     assert {"phase", "subphase", "robustness", "test_accuracy", "train_loss"} <= set(run.metrics)
     for metric in ("subphase", "test_accuracy", run.metrics[-2]):

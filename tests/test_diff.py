@@ -75,7 +75,7 @@ def test_the_same_networks_under_two_rules_are_said_to_be_the_same(relabelled, t
     page = tmp_path / "diff.html"
     done = diff(BAND, relabelled, "--fail-on-change", "-o", page)
     assert done.exit_code == 1
-    assert "A band, B band: labelled differently" in done.stdout
+    assert "A band, B doshi: labelled differently" in done.stdout
     assert told in done.stdout
     assert "the labelling has changed, not the networks" in done.stdout
     assert "paired over the 20 seeds of both runs" in done.stdout

@@ -64,8 +64,7 @@ def _block(result: ClaimResult) -> str:
 def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     from phasemap.results.commands import portable_path
     from phasemap.results.provenance import read_provenance
-    from phasemap.study.combinations import values_of
-    from phasemap.study.trials import count_trials
+    from phasemap.study.trials import count_trials, values_of
 
     study, executions = found.study, read_provenance(found.folder)
     told = [name for name in SCALE if name in study.declared] or list(study.declared)

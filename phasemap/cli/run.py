@@ -168,7 +168,7 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     if plan.adaptive:
         text = f"a search of {count_trials(study)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
     else:
-        text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train in {len(plan.packs)} packs"
+        text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train {plan.pack_words}"
     click.echo(f"{study.name}: {text} ({core_time})", err=True)
     if plan.former:
         click.echo(f"{len(plan.left)} of them go on from the end of a shorter training", err=True)
@@ -198,7 +198,7 @@ def plan(
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
-    from phasemap.running.cards import card_share_for_plan
+    from phasemap.running.devices import card_share_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
@@ -225,7 +225,7 @@ def plan(
     }
     if made.card_share:
         content |= {"card": str(made.card_share.card), "measured": made.card_share.measured(made.packs)}
-    most, where = ("", f"in {len(made.packs)} packs") if loaded.search.kind == "grid" else ("at most ", _search(loaded))
+    most, where = ("", made.pack_words) if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
         f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"

@@ -96,7 +96,7 @@ def grid_of(text: str | None) -> dict[str, str]:
 
 def words(counts: Any) -> str:
     """Write counts for people."""
-    return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels yet"
+    return ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()) or "no labels"
 
 
 def search_words(run: Run) -> str:

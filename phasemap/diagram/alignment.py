@@ -11,10 +11,12 @@ import pandas as pd
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.points import point_table
 from phasemap.study.axes import Axis
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
+from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.program_study import ProgramStudy
 from phasemap.study.rule_file import rule_of
-from phasemap.study.spec import PhaseRule, Study
+from phasemap.study.spec import NetworkStudy, PhaseRule, Study
+from phasemap.study.trials import values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +56,18 @@ def align(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd.D
 
 
 def _values(study: Study, name: str) -> list[Any]:
-    return [value for _, value in values_of(study, name)]
+    """Return the values of a setting in a study; none where its program has no such setting."""
+    known = NETWORK_SETTINGS if isinstance(study, NetworkStudy) else ()
+    return [value for _, value in values_of(study, name)] if name in {*study.declared, *known} else []
 
 
 def _common_axis(study_a: Study, study_b: Study, name: str) -> Axis:
     values_a, values_b = _values(study_a, name), _values(study_b, name)
+    for study, other, values in ((study_a, study_b, values_a), (study_b, study_a, values_b)):
+        if not values:
+            raise UserError(
+                f"{name}, an axis of {other.name}, is not a setting of {study.name}; allowed: runs of the same settings"
+            )
     common = [value for value in values_a if value in values_b]
     if not common:
         raise UserError(
@@ -82,17 +91,28 @@ def _side(study: Study, trials: pd.DataFrame, axes: tuple[Axis, ...]) -> Side:
 def _differences(study_a: Study, study_b: Study, axes: Sequence[Axis]) -> Iterator[str]:
     """Yield in words what differs between the studies, beside their names and what was not compared."""
     compared = {axis.name: axis for axis in axes}
+    (program_a, source_a), (program_b, source_b) = _program(study_a), _program(study_b)
+    if program_a != program_b:
+        yield f"program: {program_a} and {program_b}"
+    elif source_a != source_b:
+        yield f"program: {program_a}, whose source differs"
     for name, setting in {**study_b.declared, **study_a.declared}.items():
         values_a, values_b = _values(study_a, name), _values(study_b, name)
         if name in compared:
             if values_a != values_b and set(map(repr, values_a)) != set(map(repr, values_b)):
                 yield f"{name}: compared at {_listed(compared[name].values)} only"
         elif values_a != values_b:
-            yield f"{setting.path}: {show_value(values_a[0])} and {show_value(values_b[0])}"
+            told = (show_value(values[0]) if values else "no such setting" for values in (values_a, values_b))
+            yield f"{setting.path}: {' and '.join(told)}"
     if study_a.phases != study_b.phases:
         yield f"rule: {rule_words(study_a.phases)} and {rule_words(study_b.phases)}"
     if study_a.seeds != study_b.seeds:
         yield f"seeds: {_listed(study_a.seeds)} and {_listed(study_b.seeds)}"
+
+
+def _program(study: Study) -> tuple[str, str]:
+    """Return who trains a study's networks, and the hash of its source."""
+    return (study.program, study.signature.source) if isinstance(study, ProgramStudy) else ("phasemap", "")
 
 
 def rule_words(rule: PhaseRule) -> str:

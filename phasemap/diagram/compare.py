@@ -63,6 +63,9 @@ class Comparison:
     diagram_a: Diagram
     diagram_b: Diagram
 
+    def __repr__(self) -> str:
+        return f"Comparison({self.name_a!r}, {self.name_b!r}: {self.verdict}; {self.reason})"
+
     def _repr_html_(self) -> str:
         """Show a notebook the verdict, why, and how labels went over into each other."""
         told = "".join(f"<li>{escape(text)}</li>" for text in self.differences)
@@ -85,6 +88,12 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     a, b = aligned.a, aligned.b
     outcome_a, outcome_b = ({level: _majority(side, level) for level in LEVELS} for side in (a, b))
     both = pd.notna(outcome_a["subphase"]) & pd.notna(outcome_b["subphase"])
+    for study in (study_a, study_b):
+        if not study.phases.labels:
+            raise UserError(
+                f"{study.name} has no labels, which are what is compared; allowed: runs with labels, which a rule of "
+                "your own gives: phasemap relabel RUN --rule FILE"
+            )
     if not both.any():
         raise UserError(
             f"{study_a.name} and {study_b.name} have no trained point in common; "

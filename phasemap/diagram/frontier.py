@@ -14,9 +14,9 @@ from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED, TESTED, WINS_COLUMN
 from phasemap.study.conditions import Kind, constant
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Frontier, Rule
 from phasemap.study.rule_file import rule_of
+from phasemap.study.settings import Recorded
 from phasemap.study.spec import Study
 
 Floats = NDArray[np.float64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -275,18 +275,25 @@ def _verdict(mark: str, found: pd.DataFrame) -> str:
     return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
 
 
-class ChartWords(TypedDict):
-    """The words above a chart's panels."""
+def chart_of(
+    kind: str,
+    tables: ChartTables,
+    layout: Layout,
+    grid: PanelGrid,
+    panels: Iterable[ChartPanel],
+    what: str,
+    seeds: str,
+    **look: Any,
+) -> Chart:
+    """Return panels as a chart: its title says ``what`` is drawn, its subtitle what all panels share.
 
-    title: str
-    subtitle: str
-
-
-def chart_words(tables: ChartTables, layout: Layout, grid: PanelGrid, what: str, seeds: str) -> ChartWords:
-    """Return the title, with ``what`` is drawn, and what all panels share; ``seeds`` says how several are shown."""
+    ``seeds`` says how several are shown; ``look`` has further fields of the chart.
+    """
     n_seeds = len(tables.study.seeds)
     told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
     title, settings = caption(tables.study, layout.fixed, "", what)
     labels = label_words(tables.study, horizons_of(tables.trials))
     cut = left_out_words(len(grid.places), grid.left_out) if grid.left_out else ""
-    return {"title": title, "subtitle": sentences(", ".join([*settings, told]), labels, cut)}
+    subtitle = sentences(", ".join([*settings, told]), labels, cut)
+    given = {"metric": None, "columns": grid.columns} | look
+    return Chart(kind=kind, title=title, subtitle=subtitle, panels=tuple(panels), **given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from phasemap.figures.chart import (
     Series,
     cell_at,
     cells_of,
-    chart_words,
+    chart_of,
     grid_of,
     outer_axes,
     pooled,
@@ -57,13 +58,8 @@ def curves_chart(tables: ChartTables, layout: Layout, metric: str | None = None)
         return _metric_chart(tables, layout, metric)
     grid = grid_of(outer_axes(layout))
     kind, _ = drawn_together(tables.study)
-    return Chart(
-        kind="curves",
-        metric=None,
-        **chart_words(tables, layout, grid, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES),
-        panels=tuple(curves_panel(tables, cell) for cell in cells_of(tables, layout, grid)),
-        columns=grid.columns,
-    )
+    panels = (curves_panel(tables, cell) for cell in cells_of(tables, layout, grid))
+    return chart_of("curves", tables, layout, grid, panels, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES)
 
 
 def drawn_together(study: Study) -> tuple[Kind, tuple[str, ...]]:
@@ -83,16 +79,10 @@ def norms_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the Frobenius norms of the weights over the steps, one panel a point."""
     grid = grid_of(outer_axes(layout))
     panels = tuple(_norms_panel(tables, cell) for cell in cells_of(tables, layout, grid))
-    words = chart_words(tables, layout, grid, "weight norms over the training", SEEDS)
-    if all(len(panel.series) < 2 for panel in panels):
-        words["subtitle"] += " With record: [norms] each parameter has a line."
-    return Chart(
-        kind="norms",
-        metric=None,
-        **words,
-        panels=panels,
-        columns=grid.columns,
-    )
+    chart = chart_of("norms", tables, layout, grid, panels, "weight norms over the training", SEEDS)
+    if any(len(panel.series) > 1 for panel in panels):
+        return chart
+    return replace(chart, subtitle=f"{chart.subtitle} With record: [norms] each parameter has a line.")
 
 
 def curves_panel(tables: ChartTables, cell: PanelPoint) -> ChartPanel:
@@ -171,7 +161,7 @@ def _metric_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
         tables.recorded("extracted")
         source = _extracted(tables.neurons)
     grid = grid_of(outer_axes(layout, with_x=False))
-    panels = tuple(
+    panels = (
         _over_steps(
             held_words(held),
             readable(metric),
@@ -180,13 +170,8 @@ def _metric_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
         )
         for held in grid.places
     )
-    return Chart(
-        kind="curves",
-        metric=metric,
-        **chart_words(tables, layout, grid, f"{readable(metric)} over the training", SEEDS),
-        panels=panels,
-        columns=grid.columns,
-    )
+    what = f"{readable(metric)} over the training"
+    return chart_of("curves", tables, layout, grid, panels, what, SEEDS, metric=metric)
 
 
 def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
@@ -216,14 +201,8 @@ def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
         y_limits=ACCURACY_LIMITS if kind == "accuracy" else None,
         note="" if line else "nothing to draw",
     )
-    return Chart(
-        kind=PHASES,
-        metric=metric,
-        **chart_words(tables, layout, whole, readable(metric), "band: smallest to largest"),
-        panels=(panel,),
-        columns=1,
-        source=source_words(tables.study),
-    )
+    seeds, source = "band: smallest to largest", source_words(tables.study)
+    return chart_of(PHASES, tables, layout, whole, [panel], readable(metric), seeds, metric=metric, source=source)
 
 
 def _lines_along_x(

@@ -18,7 +18,7 @@ from phasemap.figures.chart import (
     PanelGrid,
     PanelPoint,
     cells_of,
-    chart_words,
+    chart_of,
     common_edges,
     grid_of,
     histogram,
@@ -62,14 +62,8 @@ def ipr_chart(tables: ChartTables, layout: Layout, metric: str | None = None) ->
     if len(cells) == 1:
         seeds += f"; lines: {SEEDS_OF_CURVES}"
         panels.append(_growth_panel(tables, cells[0], cells[0].rows(rows), column))
-    return Chart(
-        kind="ipr",
-        metric=metric,
-        **chart_words(tables, layout, grid, f"{IPR_METRICS[column]} of the neurons", seeds),
-        panels=tuple(panels),
-        columns=2 if len(cells) == 1 else grid.columns,
-        shared=len(cells) > 1,
-    )
+    look = {"metric": metric, "columns": 2 if len(cells) == 1 else grid.columns, "shared": len(cells) > 1}
+    return chart_of("ipr", tables, layout, grid, panels, f"{IPR_METRICS[column]} of the neurons", seeds, **look)
 
 
 def _ipr_panel(cell: PanelPoint, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
@@ -131,13 +125,7 @@ def neurons_chart(tables: ChartTables, layout: Layout) -> Chart:
             f"--kind neurons draws several points only where a norm layer gives each neuron a gain; "
             f"{len(cells) + grid.left_out} points are chosen; allowed: one point, for instance {held}"
         )
-    return Chart(
-        kind="neurons",
-        metric=None,
-        **chart_words(tables, layout, grid, GAINS, "their neurons together"),
-        panels=panels,
-        columns=grid.columns,
-    )
+    return chart_of("neurons", tables, layout, grid, panels, GAINS, "their neurons together")
 
 
 def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: PanelPoint, rows: pd.DataFrame) -> Chart:
@@ -151,14 +139,9 @@ def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: Pan
         for quantity in QUANTITIES
     ]
     gains = _gain_panel(f"all neurons, step {ends[-1]}", rows)
-    return Chart(
-        kind="neurons",
-        metric=None,
-        **chart_words(tables, layout, grid, f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"),
-        panels=(*panels, *([gains] if gains.dots else [])),
-        columns=2,
-        shared=False,
-    )
+    panels += [gains] if gains.dots else []
+    what, seeds = f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"
+    return chart_of("neurons", tables, layout, grid, panels, what, seeds, columns=2, shared=False)
 
 
 def _neuron_panel(rows: pd.DataFrame, series: str, step: int, quantity: str) -> ChartPanel:
@@ -224,14 +207,8 @@ def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
     panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, tables)) for cell in cells]
     if len(cells) == 1:
         panels += _example_panels(cells[0], rows) if len(shown) else []
-    return Chart(
-        kind="logits",
-        metric=None,
-        **chart_words(tables, layout, grid, OF_CORRUPTED, "their examples together"),
-        panels=tuple(panels),
-        columns=min(len(panels), 3) if len(cells) == 1 else grid.columns,
-        shared=len(cells) > 1,
-    )
+    look = {"columns": min(len(panels), 3) if len(cells) == 1 else grid.columns, "shared": len(cells) > 1}
+    return chart_of("logits", tables, layout, grid, panels, OF_CORRUPTED, "their examples together", **look)
 
 
 def _corrupted(cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:

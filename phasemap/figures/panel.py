@@ -152,7 +152,7 @@ def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell
                 }
                 wide = size * (1.9 if sign == "." else 1.2)
                 ax.plot(*places.T, linestyle="", color=ink, alpha=0.75, marker=sign, markersize=wide, **look)
-    if panel.inferred.any() and len(cells := np.argwhere(~panel.inferred & (panel.marks != "missing"))):
+    if len(cells := _measured(panel)):
         places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.5) for row, column in cells])
         ax.plot(*places.T, **{**MEASURED, "markersize": min(2.6, 0.3 * cell)})
 
@@ -172,11 +172,25 @@ def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]
         for line in panel.lines
         if np.isfinite(line.points).all()
     ]
-    signs = np.argwhere(panel.notes != "") if panel.values is None else np.empty((0, 2), dtype=int)
-    corners = [(across[i] + 0.86 * (across[i + 1] - across[i]), up[j] + 0.86 * (up[j + 1] - up[j])) for j, i in signs]
-    busy = np.concatenate([*map(dense, lines), np.asarray(corners).reshape(-1, 2), np.empty((0, 2))])
+    none = np.empty((0, 2), dtype=int)
+    signs = np.argwhere(panel.notes != "") if panel.values is None else none
+    dots = _measured(panel) if panel.values is None else none
+    busy = np.concatenate([*map(dense, lines), _at(signs, across, up, 0.86), _at(dots, across, up, 0.5)])
     regions = [region for region in regions_of(np.where(bare, panel.marks, "")) if region.mark]
     return place_names(regions, (across, up), lambda name: _forms(spec.marks[name]), busy)
+
+
+def _measured(panel: PanelSpec) -> NDArray[np.int64]:
+    """Return the cells (n, 2) of (row, column) that bear the dot of a measured point: those beside inferred ones."""
+    found = np.argwhere(~panel.inferred & (panel.marks != "missing"))
+    return found if panel.inferred.any() else found[:0]
+
+
+def _at(cells: NDArray[np.int64], across: Floats, up: Floats, share: float) -> Floats:
+    """Return places (n, 2) this share of the way through cells (n, 2) of (row, column)."""
+    rows, columns = cells.T
+    wide, high = np.diff(across)[columns], np.diff(up)[rows]
+    return np.stack([across[columns] + share * wide, up[rows] + share * high], axis=1)
 
 
 def _in_points(scale: str, edges: Floats, length: float, values: Floats | None = None) -> Floats:

@@ -22,7 +22,7 @@ from phasemap.figures.chart import (
     Series,
     cell_at,
     cells_of,
-    chart_words,
+    chart_of,
     grid_of,
     not_recorded,
     outer_axes,
@@ -32,9 +32,9 @@ from phasemap.figures.curves import SEEDS
 from phasemap.phases.built_in import NEEDED_NEURONS as NEEDED
 from phasemap.phases.built_in import PRUNED_LOSSES, shown_quantities
 from phasemap.phases.strokes import STROKES, Stroke, readable
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
+from phasemap.study.trials import values_of
 
 ORDERS = {
     "lowest_first": "lowest IPR first",
@@ -63,19 +63,14 @@ def pruning_chart(tables: ChartTables, layout: Layout, metric: str | None = None
     rows = tables.recorded("pruning")
     grid = grid_of(outer_axes(layout), columns=len(ORDERS))
     columns = shown_quantities(tables.study.recorded) if metric is None else (metric,)
-    panels = tuple(
+    panels = (
         _order_panel(cell, _with_share(tables, cell, rows), order, columns)
         for cell in cells_of(tables, layout, grid)
         for order in ORDERS
     )
     what = readable(metric) if metric else "accuracies"
-    return Chart(
-        kind="pruning",
-        metric=metric,
-        **chart_words(tables, layout, grid, f"{what} while neurons are pruned", SEEDS),
-        panels=panels,
-        columns=len(ORDERS),
-    )
+    what = f"{what} while neurons are pruned"
+    return chart_of("pruning", tables, layout, grid, panels, what, SEEDS, metric=metric, columns=len(ORDERS))
 
 
 def _check_model(study: Study, layout: Layout) -> None:
@@ -112,13 +107,9 @@ def _needed_chart(tables: ChartTables, layout: Layout) -> Chart:
     if NEEDED not in tables.trials:
         raise not_recorded(tables.study, "pruning")
     grid = grid_of(outer_axes(layout, with_x=False))
-    return Chart(
-        kind="pruning",
-        metric=NEEDED,
-        **chart_words(tables, layout, grid, "neurons needed to keep test accuracy at 0.9 or more", SEEDS),
-        panels=tuple(_needed_panel(tables, layout, held) for held in grid.places),
-        columns=grid.columns,
-    )
+    panels = (_needed_panel(tables, layout, held) for held in grid.places)
+    what = "neurons needed to keep test accuracy at 0.9 or more"
+    return chart_of("pruning", tables, layout, grid, panels, what, SEEDS, metric=NEEDED)
 
 
 def _needed_panel(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> ChartPanel:

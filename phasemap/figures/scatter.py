@@ -18,7 +18,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.captions import held_words, horizons_of, setting_words, source_words
+from phasemap.figures.captions import caption, held_words, horizons_of, label_words, sentences, source_words
 from phasemap.figures.panel import colour_scale, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
@@ -28,6 +28,7 @@ from phasemap.figures.spec import (
     LegendEntry,
     PanelSpec,
     figure_spec,
+    first_metric,
     label_states,
 )
 from phasemap.figures.style import add_legend, below_inches, write_title
@@ -86,12 +87,13 @@ def scatter_spec(
     y: str | None = None,
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
-    metric: str = "subphase",
+    metric: str | None = None,
 ) -> ScatterSpec:
     """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
 
     Further axes of few values have panels; of others all values are drawn over one another, which the subtitle says.
     """
+    metric = metric or first_metric(study)
     numbers = [name for name in mean_columns(study) if name in points]
     if metric not in (*LABEL_METRICS, *numbers):
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join((*LABEL_METRICS, *numbers))}")
@@ -112,9 +114,10 @@ def scatter_spec(
     shown = tuple(panel for panel in panels if len(panel.x)) or panels[:1]
     counts = Counter(name for panel in shown for name in panel.marks)
     marks = marks_of(study.phases)
+    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric)
     return ScatterSpec(
-        title=study.name,
-        subtitle=_subtitle(study, layout, facets, n_points, len(points)),
+        title=title,
+        subtitle=subtitle,
         metric=metric,
         metric_kind=column_kinds(study).get(metric, "number"),
         x=layout.x,
@@ -132,11 +135,17 @@ def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
     return points
 
 
-def _subtitle(study: Study, layout: Layout, facets: Sequence[Axis], n_points: int, n_drawn: int) -> str:
+def _captions(
+    study: Study, layout: Layout, facets: Sequence[Axis], n_points: tuple[int, int], metric: str
+) -> tuple[str, str]:
+    """Return the title and what is said below it; ``n_points`` are those that there are and those that are drawn."""
     over = [readable(axis.name) for axis in layout.facets if axis not in facets]
-    told = f"{n_points} measured points" if n_drawn == n_points else f"{n_drawn} of {n_points} measured points"
-    text = [told, *setting_words(study, layout.fixed)]
-    return ", ".join([*text, *([f"all values of {' and '.join(over)}"] if over else [])])
+    there, drawn = n_points
+    told = f"{there} measured points" if drawn == there else f"{drawn} of {there} measured points"
+    quantity = None if metric in LABEL_METRICS else metric
+    title, words = caption(study, layout.fixed, told, readable(quantity or ""))
+    words += [f"all values of {' and '.join(over)}"] if over else []
+    return title, sentences(", ".join(words), label_words(study, None, quantity) if quantity is None else "")
 
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
@@ -269,7 +278,7 @@ def _set_up(axis: Any, set_scale: Any, drawn: Axis) -> None:
 
 def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     """Return a map of a few cells, each with what most of its points have: for a look in the terminal."""
-    spec = scatter_spec(study, points)
+    spec = scatter_spec(study, points, metric="subphase")
     x, columns = _bins(spec.x, points[spec.x.name], BINS[0])
     y, rows = _bins(spec.y, points[spec.y.name], BINS[1]) if spec.y else (None, np.zeros(len(points), dtype=int))
     shape = (len(y.ticks) if y else 1, len(x.ticks))
@@ -301,6 +310,7 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
         legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
         frontiers=(),
         source=spec.source,
+        cells=True,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import ACCURACIES, GENERALIZES, PEAKS, ROBUSTNESS
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import rule_of
+from phasemap.study.settings import Recorded
 from phasemap.study.spec import PhaseRule, Study
 
 TESTED = "inversion"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from phasemap.planning.packs import Pack
 from phasemap.planning.work import work_of
-from phasemap.study.spec import Trial
+from phasemap.study.identity import Trial
 from phasemap.study.trials import networks
 
 MOST_KINDS = 4  # those that take most of the work; the others are taken to be as far off

@@ -16,7 +16,7 @@ from phasemap.planning.calibration import MOST_KINDS
 from phasemap.planning.on_cards import CardCosts, CardShare, card_key
 from phasemap.planning.packs import Pack
 from phasemap.results.folder import write_text
-from phasemap.study.spec import Trial
+from phasemap.study.identity import Trial
 from phasemap.study.trials import networks
 from phasemap.training.cards import Card, card_here
 from phasemap.training.costs import card_bytes, card_seconds

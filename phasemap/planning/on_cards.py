@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from phasemap.study.errors import UserError
-from phasemap.study.spec import ResourceSpec, Trial
+from phasemap.study.identity import Trial
+from phasemap.study.spec import ResourceSpec
 from phasemap.study.trials import networks
 from phasemap.training.cards import Card
 from phasemap.training.costs import card_bytes, card_seconds, card_step

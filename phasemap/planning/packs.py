@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from phasemap.planning.on_cards import CardShare
 from phasemap.planning.work import most_together, work_of
+from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import Trial
 
 SHORTEST_SECONDS = 0.5  # of work a pack, where there is enough: Ray Tune needs 0.07 s for each
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy

@@ -25,14 +25,14 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.study.changes import changes, contradictions, ways_out
 from phasemap.study.errors import OtherStudyError, UserError
 from phasemap.study.file import load_resolved
-from phasemap.study.longer import STEPS, can_go_on, former_trial
+from phasemap.study.identity import Trial
 from phasemap.study.names import STATE
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.own_trial import OwnTrial
-from phasemap.study.prefixes import Prefixes
+from phasemap.study.prefixes import STEPS, Prefixes, can_go_on, former_trial
 from phasemap.study.program_study import ProgramStudy
-from phasemap.study.spec import ResourceSpec, Study, Trial
+from phasemap.study.spec import ResourceSpec, Study
 from phasemap.study.trials import count_trials, expand, grid_ids, networks
 from phasemap.training.costs import state_bytes
 
@@ -62,6 +62,13 @@ class Plan:
     def n_missing(self) -> int:
         """Count the trials to train."""
         return sum(len(pack.trials) for pack in self.packs)
+
+    @property
+    def pack_words(self) -> str:
+        """Say in how many packs they are trained; of a program that was never timed, that its trials tell."""
+        single = all(len(pack.trials) == 1 for pack in self.packs)
+        untimed = self.program and math.isnan(self.trial_seconds) and single
+        return "one by one until one has ended" if untimed else f"in {len(self.packs)} packs"
 
     def core_seconds(self, calibration: Calibration) -> float:
         """Estimate one core's time for all packs."""
@@ -190,7 +197,7 @@ def alone_notice(study: OwnStudy) -> str | None:
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
     """Return the most trials of a pack; None where the estimates of networks decide.
 
-    Of a program: as many as take some seconds, by the stored trials; a run measures them as it goes.
+    Of a program: as many as take some seconds, by the stored trials; one where none ended yet, as a run begins.
     """
     size = study.resources.pack_size
     if size != "auto":
@@ -199,7 +206,7 @@ def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:
         return None
     seconds = stored_seconds(folder)
     if math.isnan(seconds):
-        return None
+        return 1
     spread = math.ceil(count_trials(study) / FEWEST_PACKS)
     return max(1, min(MOST_PROGRAMS, spread, round(TARGET_SECONDS / max(seconds, 1e-3))))
 
@@ -254,11 +261,16 @@ def likely_trials(study: Study, table: pd.DataFrame | None) -> list[Trial]:
 def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False, longer: bool = False) -> list[str]:
     """Compare a study with the one that a folder was made by, and return in words what changed.
 
-    OtherStudyError if the two are different experiments; with ``accept_source`` a program's code may be another, with
-    ``longer`` the number of steps.
+    UserError where a study file of the user lies there; OtherStudyError if the two are different experiments: with
+    ``accept_source`` a program's code may be another, with ``longer`` the number of steps.
     """
     if not folder.fetch(folder.study):
         return []
+    if folder.remote is None and not folder.shards.is_dir():  # which a run has before its study is written
+        raise UserError(
+            f"{folder.study} is the file of a study and would be overwritten: its folder is that of the run; "
+            "allowed: another --storage, or another name"
+        )
     old = load_resolved(folder.study)
     wrong = contradictions(old, study, accept_source=accept_source, longer=longer)
     if wrong:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import Trial
 from phasemap.training.costs import estimated_seconds, kept_bytes
 
 PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more

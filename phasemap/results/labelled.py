@@ -23,7 +23,7 @@ from phasemap.results.folder import RunFolder, write_whole
 from phasemap.results.merge import merge_rows, steps_in, trial_rows, trial_schema
 from phasemap.results.schema import role_of, shard_schema
 from phasemap.results.shards import batches, read_shards, reread_if_replaced, shard_files, shard_pieces, shard_stamp
-from phasemap.study.longer import STEPS, can_go_on, former_ids
+from phasemap.study.prefixes import STEPS, can_go_on, former_ids
 from phasemap.study.spec import Study
 from phasemap.study.trials import grid_ids
 

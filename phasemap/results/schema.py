@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import Study
 
 SHARD_VERSION = 2

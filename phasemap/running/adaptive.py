@@ -23,8 +23,9 @@ from phasemap.search.grid import coarse_to_fine
 from phasemap.search.study_map import budget_trials
 from phasemap.search.study_model import usable, why_labels
 from phasemap.search.study_search import StudySearch
+from phasemap.study.identity import Trial
 from phasemap.study.program_study import ProgramStudy
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import Study
 from phasemap.study.trials import expand
 
 ROUNDS = 12  # batches that a budget is cut into, at least, where packs would else be too large to learn from

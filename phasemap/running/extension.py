@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from phasemap.planning.plan import former_steps
 from phasemap.results.folder import RunFolder
-from phasemap.study.combinations import together, values_of
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved, load_study
-from phasemap.study.longer import STEPS, with_horizon
 from phasemap.study.names import STATE
 from phasemap.study.networks import SCHEDULED, scaled_steps
+from phasemap.study.prefixes import STEPS, with_horizon
 from phasemap.study.rule import WINDOW
 from phasemap.study.schedules import COSINE
 from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.trials import together, values_of
 
 SCHEDULES = {f"{name}_schedule" for name in SCHEDULED}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from phasemap.planning.packs import SHORTEST_SECONDS, TARGET_SECONDS, Pack, make_pack
 from phasemap.planning.plan import MOST_PROGRAMS
 from phasemap.running.worker import PackReport
-from phasemap.study.spec import Trial
+from phasemap.study.identity import Trial
 
 LAST = 1000  # trials whose seconds are remembered
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -57,7 +57,7 @@ class Order:
     """One trial to run."""
 
     seed: int
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     saved: bytes | None
     save_seconds: float = SAVE_SECONDS
     save_end: bool = False

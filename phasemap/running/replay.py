@@ -21,13 +21,14 @@ from phasemap.results.shards import read_shards, shard_table
 from phasemap.running.progress import Progress
 from phasemap.running.runner import Advanced
 from phasemap.study.errors import UserError
+from phasemap.study.identity import Trial
 from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.own_code import present_parts
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.own_trial import OwnTrial
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
 from phasemap.study.programs import present_source
-from phasemap.study.spec import Study, Trial
+from phasemap.study.spec import Study
 from phasemap.study.trials import find_trial, networks
 
 
@@ -87,7 +88,8 @@ def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
 
 def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     """Train the trial in a pack of its own, with a user's present code, and return its shard row."""
-    from phasemap.training.population import Hooks, make_kernel, pick_device, train_pack
+    from phasemap.training.kernel import make_kernel, pick_device
+    from phasemap.training.population import Hooks, train_pack
 
     try:
         device = pick_device(wanted)

@@ -22,7 +22,8 @@ from phasemap.search.study_map import (
 )
 from phasemap.search.study_model import usable
 from phasemap.search.target import Floats, Places
-from phasemap.study.spec import Study, Trial
+from phasemap.study.identity import Trial
+from phasemap.study.spec import Study
 
 Cell = tuple[int, int]
 """A point and the number of a seed."""

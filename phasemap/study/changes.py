@@ -1,16 +1,16 @@
-"""How a study may change between two executions of the same run."""
+"""How a study, its program and a user's parts may change between two executions of the same run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phasemap.study.changes_of_own import own_changes, own_contradictions
-from phasemap.study.changes_of_programs import CHANGED_CODE, program_changes, program_contradictions
-from phasemap.study.combinations import values_of
-from phasemap.study.longer import STEPS, can_go_on
+from phasemap.study.own_parts import Part
 from phasemap.study.own_study import OwnStudy
+from phasemap.study.parameters import Parameter
+from phasemap.study.prefixes import STEPS, can_go_on
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.trials import values_of
 
 FRESH = "or phasemap run --fresh (moves it aside)"
 
@@ -95,3 +95,107 @@ def _difference(before: list[object], after: list[object]) -> str:
     parts = [f"added {_show(added)}"] if added else []
     parts += [f"left out {_show(removed)}"] if removed else []
     return "; ".join(parts) or "another order"
+
+
+def own_contradictions(old: OwnStudy, new: OwnStudy, *, accept_source: bool = False) -> list[str]:
+    """List what makes the parts of two studies different experiments under one version."""
+    before, after = _by_place(old), _by_place(new)
+    found = [
+        f"{place}: was {_name(before.get(place))}, is now {_name(after.get(place))}"
+        for place in dict.fromkeys((*before, *after))
+        if _name(before.get(place)) != _name(after.get(place))
+    ]
+    if found or old.parts.version != new.parts.version:
+        return found
+    for place, part in after.items():
+        found += _parameters(place, before[place], part)
+    return found if accept_source else [*found, *_sources(old, new), *_data(old, new)]
+
+
+def own_changes(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
+    """Yield in words what a run's parts change without being another experiment."""
+    if old.parts.version != new.parts.version:
+        yield f"version: was {old.parts.version}, is now {new.parts.version}; all its trials are new"
+        return
+    before = _by_place(old)
+    for place, part in _by_place(new).items():
+        if before[place].source != part.source:
+            yield f"the source of {place}: was {before[place].source}, is now {part.source}"
+
+
+def _by_place(study: OwnStudy) -> dict[str, Part]:
+    return {part.key: part for part in study.parts.parts}
+
+
+def _name(part: Part | None) -> str:
+    return "phasemap's own" if part is None else part.name
+
+
+def _parameters(place: str, old: Part, new: Part) -> Iterator[str]:
+    for name in new.names:
+        if name not in old.names:
+            yield f"{place}: {name} is a new parameter"
+    for name in old.names:
+        if name not in new.names:
+            yield f"{place}: {name} is no longer a parameter"
+
+
+def _sources(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
+    before = _by_place(old)
+    for place, part in _by_place(new).items():
+        if before[place].source != part.source:
+            yield (
+                f"the source of {place} ({part.reference}) changed ({before[place].source} to {part.source}) "
+                f"under version {new.parts.version}"
+            )
+
+
+def _data(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
+    before = {size.values: size.digest for size in old.parts.data}
+    for size in new.parts.data:
+        if before.get(size.values, size.digest) != size.digest:
+            values = ", ".join(f"{name} {value}" for name, value in size.values)
+            yield f"the content of the data changed{f' for {values}' if values else ''}"
+            return
+
+
+CHANGED_CODE = "of changed code: another version (its trials are new) or --accept-source (trained trials count as its)"
+
+
+def program_contradictions(old: ProgramStudy, new: ProgramStudy, *, accept_source: bool = False) -> list[str]:
+    """List what makes two programs different experiments under one version."""
+    if old.signature.name != new.signature.name:
+        return [f"program: was {old.signature.name}, is now {new.signature.name}"]
+    if old.version != new.version:
+        return []
+    found = [] if accept_source else list(_source(old, new))
+    before, after = _by_name(old), _by_name(new)
+    for name, parameter in after.items():
+        if name not in before and parameter.since is None:
+            found.append(f"{name} is a new parameter; allowed: since={{'{name}': {new.version}}} in pm.program")
+    found += [f"{name} is no longer a parameter" for name, one in before.items() if name not in after and not one.since]
+    return found
+
+
+def program_changes(old: ProgramStudy, new: ProgramStudy) -> Iterator[str]:
+    """Yield in words what a run's program changes without being another experiment."""
+    if old.version != new.version:
+        yield f"version: was {old.version}, is now {new.version}; all its trials are new"
+    elif old.signature.source != new.signature.source:
+        yield f"the program's source: was {old.signature.source}, is now {new.signature.source}"
+
+
+def _source(old: ProgramStudy, new: ProgramStudy) -> Iterator[str]:
+    before, after = _by_name(old), _by_name(new)
+    for name in (name for name in after if name in before and not new.signature.open):
+        if before[name].default != after[name].default:
+            yield f"the default of {name}: was {before[name].default}, is now {after[name].default}"
+    if old.signature.source != new.signature.source:
+        yield (
+            f"the program's source changed ({old.signature.source} to {new.signature.source}) "
+            f"under version {new.version}"
+        )
+
+
+def _by_name(study: ProgramStudy) -> dict[str, Parameter]:
+    return {parameter.name: parameter for parameter in study.parameters}

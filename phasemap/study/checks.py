@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
-from phasemap.study.combinations import Found, longest_training
 from phasemap.study.errors import did_you_mean
 from phasemap.study.network_checks import check_networks, check_record
 from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
-from phasemap.study.trials import count_trials
+from phasemap.study.trials import Found, count_trials, longest_training
 
 MAX_TRIALS = 5_000_000
 

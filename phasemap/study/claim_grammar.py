@@ -22,7 +22,7 @@ from phasemap.study.claims import (
     Vocabulary,
     chosen_values,
 )
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import ListedError, did_you_mean
 from phasemap.study.expressions import Number, Reader, UnreadableError, parse, show_literal
 
 if TYPE_CHECKING:
@@ -38,12 +38,8 @@ USAGE = {
 MOST_SHOWN = 12
 
 
-class ClaimError(ValueError):
+class ClaimError(ListedError):
     """All that is wrong with one claim."""
-
-    def __init__(self, messages: Sequence[str]) -> None:
-        self.messages = tuple(messages)
-        super().__init__("; ".join(messages))
 
 
 def parse_claim(text: str, axes: Sequence[Axis], words: Vocabulary) -> Claim:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from phasemap.study.conditions import (
     Term,
     Value,
 )
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import ListedError, did_you_mean
 from phasemap.study.expressions import MAX_CHARACTERS, Number, Reader, Start, UnreadableError, parse
 
 if TYPE_CHECKING:
@@ -41,12 +41,8 @@ USAGE = {
 BOOLEANS = ("either", "both", "negation", "compared")
 
 
-class ConditionError(ValueError):
+class ConditionError(ListedError):
     """All that is wrong with one condition."""
-
-    def __init__(self, messages: Sequence[str]) -> None:
-        self.messages = tuple(messages)
-        super().__init__("; ".join(messages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

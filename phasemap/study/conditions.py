@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast, get_args
 
 from phasemap.study import expressions
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation, terms_in
@@ -13,6 +13,7 @@ from phasemap.study.values import rounded
 
 Kind = Literal["accuracy", "loss", "number"]
 """Of a quantity: in [0, 1], at least 0, or any number."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 REDUCTIONS = ("last", "first", "min", "max", "median", "earlier")
 """The functions that make one number of a quantity's curve."""

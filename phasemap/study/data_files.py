@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.study.errors import BadFileError
-from phasemap.study.values import rounded
+from phasemap.study.values import as_number, rounded
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -80,9 +80,7 @@ def _groups(path: str, n_labels: int) -> NDArray[np.int64] | str | None:
     groups = _array(path, "groups")
     if isinstance(groups, str):
         return groups
-    if groups.ndim != 1 or groups.dtype.kind not in "iubUS" or len(groups) != n_labels:
-        return f"groups has {groups.dtype} and the shape {groups.shape}; allowed: a whole number or text for each label"
-    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    return "".join(wrong_groups(groups, n_labels)) or np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
 def _array(path: str, name: str) -> NDArray[Any] | str:
@@ -144,6 +142,13 @@ def wrong_lengths(n_features: int, n_labels: int) -> list[str]:
     return [f"X has {n_features} examples, y has {n_labels} labels; allowed: equally many"]
 
 
+def wrong_groups(groups: NDArray[Any], n_labels: int) -> list[str]:
+    """Say what is wrong with the groups of examples."""
+    if groups.ndim == 1 and groups.dtype.kind in "iubUS" and len(groups) == n_labels:
+        return []
+    return [f"groups has {groups.dtype} and the shape {groups.shape}; allowed: a whole number or text for each label"]
+
+
 def read_matrix(path: str) -> Matrix:
     """Read rows of numbers from a .csv (commas, no header) or .npy file, rounded as numbers of a study file are.
 
@@ -176,14 +181,6 @@ def _csv_rows(path: str) -> list[list[float]]:
                 if cells:
                     rows.append([float(cell) for cell in cells])
             except ValueError:
-                wrong = next(cell for cell in cells if not _is_number(cell))
+                wrong = next(cell for cell in cells if as_number(cell) is None)
                 raise BadFileError(path, [f"line {line} holds '{wrong[:40]}'; allowed: numbers"]) from None
     return rows
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -58,6 +58,14 @@ class StudyError(UserError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class ListedError(ValueError):
+    """All that is wrong with one text, function or the like: ``messages``."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        self.messages = tuple(messages)
+        super().__init__("; ".join(messages))
+
+
 class BadFileError(UserError):
     """A file that a study names can't be used; ``messages`` holds all that is wrong with it."""
 

@@ -1,4 +1,4 @@
-"""What a trial's id is made of: its program, its settings but for those at a default, and its seed."""
+"""A trial: its program's settings and a seed; and what its id is made of: these but for settings at a default."""
 
 from __future__ import annotations
 
@@ -8,6 +8,32 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training from start to end: a program's, with every setting resolved, and a seed."""
+
+    trial_id: str  # a hash of its program, settings and seed
+    seed: int  # what all its random streams start from
+    values: Mapping[str, Any]  # of its settings, by their flat names
+
+    def __hash__(self) -> int:
+        return hash(self.trial_id)
+
+    def __str__(self) -> str:
+        """Name the trial as a person would look for it."""
+        return f"{self.trial_id} (seed {self.seed})"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting's value by its flat name."""
+        return self.values
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What all trials of a pack must have in common: nothing, where they run one after the other."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

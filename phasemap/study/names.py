@@ -71,6 +71,9 @@ GENERALIZES: Final = "generalizes"
 PEAKS: Final = {"peak_test_accuracy": "test_accuracy"}
 """The largest value of a quantity over the steps, in tables of the built-in rules."""
 
+CORRUPTION: Final = "corruption"
+"""The share of training labels to corrupt: a setting of the built-in tasks, which their rules look at."""
+
 FACTS = ("n_train", "n_corrupted", "n_classes", "corruption_effective")
 """What is known of a trial's data beside its settings."""
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from phasemap.study.combinations import Found, Path, together, values_of
 from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, scaled_steps
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.schedules import COSINE, stages
 from phasemap.study.spec import Study
+from phasemap.study.trials import Found, Path, together, values_of
 
 OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
 

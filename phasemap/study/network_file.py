@@ -85,15 +85,7 @@ class NetworkReader(Reader):
         if not isinstance(content, dict):
             self.wrong((), f"is {describe(content)}, not a mapping of name, task, axes, ...")
             self.stop_if_wrong()
-        self.unknown_keys((), content, NetworkStudy.file_keys())
-        for key in ("name", "task", "axes"):
-            if key not in content:
-                self.wrong((key,), "is missing; name, task and axes are required")
-        sections = {key: self.section((key,), model, content.get(key, {})) for key, model in SECTIONS.items()}
-        axes = self.axes(content.get("axes", {}))
-        self.overlap(content, axes)
-        sections["task"] = self.with_files(sections["task"])
-        values = self.common(ResourceSpec) | sections | {"axes": axes}
+        values = self.values(NetworkStudy.file_keys())
         study = self.labelled(NetworkStudy.model_construct(**values), stored=not data_needed)
         reported = frozenset(p.path for p in self.problems)
         for path, message in (
@@ -104,11 +96,26 @@ class NetworkReader(Reader):
         self.stop_if_wrong()
         return study
 
+    def values(self, known: Sequence[str]) -> dict[str, Any]:
+        """Read what studies of networks say alike, of the ``known`` keys."""
+        content = self.document.content
+        self.unknown_keys((), content, known)
+        self.required("name", "task", "axes")
+        sections = {key: self.settings_of(key) for key in SECTIONS}
+        axes = self.axes(content.get("axes", {}))
+        self.overlap(content, axes)
+        sections["task"] = self.with_files(sections["task"])
+        return self.common(ResourceSpec) | sections | {"axes": axes}
+
+    def settings_of(self, section: str) -> Any:
+        """Read phasemap's settings of a section."""
+        return self.section((section,), SECTIONS[section], self.document.content.get(section, {}))
+
     def labelled(self, study: Found, *, stored: bool) -> Found:
         """Return a study with its labels, and what it names of others where an earlier release wrote it."""
         if stored or Path(self.document.source).with_name(BESIDE).is_file():
-            others = [one for name, one in study.possible.items() if name not in study.declared and study.names(one)]
-            unused = tuple(one.name for one in others if study.values_of(one.name) == (one.default,))
+            others = {name: one for name, one in study.possible.items() if name not in study.declared}
+            unused = tuple(name for name, one in others.items() if study.names(one))
             study = study.model_copy(update={"unused": unused})
         rule = self.phases(("phases",), self.document.content.get("phases", {}), settings=study.declared)
         return study.model_copy(update={"phases": rule})

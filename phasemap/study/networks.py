@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from phasemap.study.identity import Identity
+from phasemap.study.identity import Identity, Trial
 from phasemap.study.names import FACTS, FINALS, QUANTITY_KINDS
-from phasemap.study.recorded import Recorded
 from phasemap.study.schedules import COSINE, DecaySchedule, RateSchedule, scheduled_value, stages
-from phasemap.study.settings import BelongsTo, Section, Setting, settings_of
+from phasemap.study.settings import BelongsTo, Recorded, Section, Setting, settings_of
 from phasemap.study.values import Count, Real
 
 MODULAR = ("modular_addition", "modular_multiplication")
@@ -37,6 +36,8 @@ OF_PARITY = BelongsTo("task", ("sparse_parity",))
 OF_MATRICES = BelongsTo("corruption_kind", ("asymmetric",))
 OF_SHIFTS = BelongsTo("corruption_kind", ("shift",))
 OF_TRANSFORMERS = BelongsTo("model", ("transformer",))
+OF_MOMENTUM = BelongsTo("optimizer", ("sgd", "muon"))
+OF_ADAM = BelongsTo("optimizer", ("adamw", "adam", "muon"))
 OF_TEMPERATURES = BelongsTo("loss", ("cross_entropy", "stablemax"))
 OF_GROKFAST = BelongsTo("gradient", ("grokfast",))
 
@@ -100,9 +101,9 @@ class TrainingSpec(Section):
 
     steps: Annotated[Count, Field(description="optimizer steps")] = 2000
     optimizer: Annotated[Literal["adamw", "adam", "sgd", "muon"], Field(description="the update rule")] = "adamw"
-    momentum: Annotated[BelowOne, Field(description="of SGD and Muon")] = 0.9
-    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="of AdamW, Adam and Muon")] = (0.9, 0.98)
-    eps: Annotated[Positive, Field(description="of AdamW, Adam and Muon")] = 1e-8
+    momentum: Annotated[BelowOne, Field(description="memory of the direction"), OF_MOMENTUM] = 0.9
+    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="memories of both moments"), OF_ADAM] = (0.9, 0.98)
+    eps: Annotated[Positive, Field(description="what is added to the denominator"), OF_ADAM] = 1e-8
     learning_rate: Annotated[Positive, Field(description="step size of the optimizer")] = 0.01
     loss: Annotated[Literal["mse", "cross_entropy", "stablemax", "hinge"], Field(description="what is minimized")] = (
         "mse"
@@ -208,81 +209,17 @@ NETWORK_RECORDED = Recorded(
 """What is recorded of every network."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkTrial:
-    """One network to train from start to end: every setting resolved, and a seed."""
+@dataclass(frozen=True, kw_only=True)
+class NetworkTrial(Trial):
+    """One network to train from start to end; every setting of networks is an attribute of it too."""
 
-    trial_id: str
-    seed: int
-    # the task
-    task: str
-    modulus: int
-    corruption_kind: str
-    matrix: tuple[tuple[float, ...], ...] | None
-    dataset: str
-    path: str | None
-    shift_by: int
-    split: str
-    table: str | tuple[tuple[int, ...], ...] | None
-    n_bits: int
-    k_bits: int
-    n_samples: int
-    # the network
-    model: str
-    activation: str
-    width: int
-    depth: int
-    norm: str
-    init_scale: float
-    init: str
-    heads: int
-    mlp_factor: int
-    weight_tying: bool
-    output_scale: float
-    # the training
-    steps: int
-    optimizer: str
-    momentum: float
-    betas: tuple[float, float]
-    eps: float
-    learning_rate: float
-    loss: str
-    batch_size: str | int
-    scale_to_batch: int | None
-    precision: str
-    temperature: float
-    gradient: str
-    filter_strength: float
-    filter_memory: float
-    embedding_learning_rate: float | None
-    embedding_weight_decay: float | None
-    readout_learning_rate: float | None
-    readout_weight_decay: float | None
-    # in mid-training
-    weight_decay_schedule: str | None
-    learning_rate_schedule: str | None
-    repair: float
-    repair_at: int | None
-    corrupt: float
-    corrupt_at: int | None
-    weight_decay_to: float | None
-    weight_decay_at: int | None
-    learning_rate_to: float | None
-    learning_rate_at: int | None
-    # what studies vary most
-    corruption: float
-    weight_decay: float
-    dropout: float
-    data_fraction: float
+    __hash__ = Trial.__hash__
 
-    def __str__(self) -> str:
-        """Name the trial as a person would look for it."""
-        return f"{self.trial_id} (seed {self.seed})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Every setting's value by its flat name."""
-        return {name: getattr(self, name) for name in NETWORK_SETTINGS}
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of a setting."""
+        if name.startswith("__") or name not in NETWORK_SETTINGS:
+            raise AttributeError(f"a trial of a network has no {name}")
+        return self.values[name]
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -290,7 +227,7 @@ class NetworkTrial:
 
         Networks without a closed-form gradient train as one set of tensors, so they need equally many examples too.
         """
-        key: tuple[Any, ...] = _STATIC(self)
+        key: tuple[Any, ...] = _STATIC(self.values)
         return key if self.explicit else (*key, self.data_fraction)
 
     @property
@@ -318,7 +255,7 @@ class NetworkTrial:
     @property
     def changing(self) -> bool:
         """Whether anything may change in training."""
-        return bool(_CHANGING(self) != _NEVER)
+        return bool(_CHANGING(self.values) != _NEVER)
 
     @property
     def scheduled(self) -> bool:
@@ -358,8 +295,7 @@ class NetworkTrial:
     @property
     def start(self) -> tuple[Any, ...]:
         """What trials have in common that are alike up to the first of their ``events``."""
-        found: tuple[Any, ...] = _START(self)
-        return found
+        return (self.seed, *_START(self.values))
 
     @property
     def stages(self) -> frozenset[int]:
@@ -408,20 +344,18 @@ def scaled_steps(steps: int, batch_size: str | int, scale_to_batch: int | None) 
 
 CHANGES = frozenset(
     {
-        "trial_id",
         *(f"{name}{at}" for name in ("repair", "corrupt") for at in ("", "_at")),
         *(f"{name}_{what}" for name in SCHEDULED for what in ("to", "at", "schedule")),
     }
 )
-"""What ``NetworkTrial.events`` tells, and the id: all else tells how a trial starts."""
+"""The settings that ``NetworkTrial.events`` tells: all others, and the seed, tell how a trial starts."""
 
-_START = attrgetter(*(f.name for f in fields(NetworkTrial) if f.name not in CHANGES))
-_CHANGING = attrgetter(*sorted(CHANGES - {"trial_id"}))
-_NEVER = tuple(NETWORK_SETTINGS[name].default for name in sorted(CHANGES - {"trial_id"}))
+_START = itemgetter(*(name for name in NETWORK_SETTINGS if name not in CHANGES))
+_CHANGING = itemgetter(*sorted(CHANGES))
+_NEVER = tuple(NETWORK_SETTINGS[name].default for name in sorted(CHANGES))
 
 VARIES_IN_PACK = CHANGES | frozenset(
     {
-        "seed",
         "corruption",
         "weight_decay",
         "dropout",
@@ -434,6 +368,6 @@ VARIES_IN_PACK = CHANGES | frozenset(
         "readout_weight_decay",
     }
 )
-"""What may differ between the trials of a pack; everything else is its static shape."""
+"""What may differ between the trials of a pack, beside the seed; everything else is its static shape."""
 
-_STATIC = attrgetter(*(f.name for f in fields(NetworkTrial) if f.name not in VARIES_IN_PACK))
+_STATIC = itemgetter(*(name for name in NETWORK_SETTINGS if name not in VARIES_IN_PACK))

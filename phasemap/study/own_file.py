@@ -10,12 +10,10 @@ from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_study
-from phasemap.study.combinations import values_of
 from phasemap.study.errors import UnreachableError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.networks import SECTIONS
-from phasemap.study.own_code import imported_part, is_reference
-from phasemap.study.own_data import load_own
+from phasemap.study.own_code import imported_part, is_reference, load_own
 from phasemap.study.own_parts import (
     ROLES,
     DataSize,
@@ -30,10 +28,11 @@ from phasemap.study.parameters import Parameter
 from phasemap.study.program_source import ProgramError, place_of
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.programs import refuse_code
-from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Recorded
 from phasemap.study.signature import SignatureError
-from phasemap.study.spec import ResourceSpec, Study
+from phasemap.study.spec import Study
 from phasemap.study.task_checks import check_task
+from phasemap.study.trials import values_of
 from phasemap.study.values import describe
 
 STAND_INS = {"task": "images", "model": "mlp", "optimizer": "adamw", "loss": "mse"}  # in sections, for a user's part
@@ -76,16 +75,9 @@ class OwnReader(NetworkReader):
         self.parts = Parts(version=version, parts=self.read_parts(content))
         self.declared = self.parts.declared
         known = [key for key in OwnStudy.file_keys() if key != "signature" or key in content]
-        self.unknown_keys((), content, known)
-        for key in ("name", "task", "axes"):
-            if key not in content:
-                self.wrong((key,), "is missing; name, task and axes are required")
-        sections = {key: self.own_section(key) for key in SECTIONS}
-        axes = self.axes(content.get("axes", {}))
-        self.overlap(content, axes)
-        sections["task"] = self.with_files(sections["task"])
-        values = self.common(ResourceSpec) | sections | {"axes": axes, "own": self.own_values(content, axes)}
-        study = self.labelled(OwnStudy.model_construct(**values, parts=self.parts), stored=self.stored)
+        values = self.values(known)
+        own = self.own_values(content, values["axes"])
+        study = self.labelled(OwnStudy.model_construct(**values, own=own, parts=self.parts), stored=self.stored)
         self.stop_if_wrong()
         study = study.model_copy(update={"parts": self.with_data(study)})
         for path, message in (*check_study(study, frozenset()), *check_task(study, (), data_needed=data_needed)):
@@ -126,16 +118,11 @@ class OwnReader(NetworkReader):
         return imported_part(role, reference, self._folder(role, reference))
 
     def _folder(self, role: str, reference: str) -> Path:
-        """Return the folder of the study; of a run's own study file the one that it was run from."""
-        place, folder = place_of(reference), Path(self.document.source).absolute().parent
+        """Return the folder that a part's code is in."""
         stored = self.document.content.get("signature")
-        part = stored.get(role) if isinstance(stored, dict) else None
-        former = part.get("folder") if isinstance(part, dict) else None
-        if place.in_file and former and not (folder / place.code).is_file() and (Path(former) / place.code).is_file():
-            return Path(former)
-        return folder
+        return self.folder_of(place_of(reference), stored.get(role) if isinstance(stored, dict) else None)
 
-    def own_section(self, section: str) -> Any:
+    def settings_of(self, section: str) -> Any:
         """Read phasemap's settings of a section, where a part of the user stands a legal kind in its place."""
         found = self.document.content.get(section)
         if not isinstance(found, dict):
@@ -171,21 +158,13 @@ class OwnReader(NetworkReader):
             if name in varied:
                 continue
             if isinstance(given, dict) and name in given:
-                values.append((name, self._own_value(path, parameter, given[name])))
+                values.append((name, self.parameter_value(path, parameter, given[name])))
             elif parameter.required:
                 owner = self.parts.owner[name].reference
                 self.wrong(path, f"is missing: {owner} has no default for it; allowed: {self.allowed_for(name, '')}")
             else:
                 values.append((name, parameter.default))
         return tuple(values)
-
-    def _own_value(self, path: tuple[str, str], parameter: Parameter, found: Any) -> Any:
-        try:
-            return parameter.value_of(found)
-        except ValueError:
-            words = self.allowed_for(parameter.name, found)
-            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {words}")
-            return parameter.default
 
     def with_data(self, study: OwnStudy) -> Parts:
         """Return the parts with the sizes and hashes of own data, loaded for all values of their settings."""

@@ -11,10 +11,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.identity import Identity
 from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_RECORDED
-from phasemap.study.own_parts import Parts
-from phasemap.study.own_trial import OwnTrial
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Setting
+from phasemap.study.own_parts import OwnTrial, Parts
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.sizes import facts_of
 from phasemap.study.spec import KEYS, NetworkStudy
 
@@ -67,7 +65,7 @@ class OwnStudy(NetworkStudy):
             seed=seed,
             parts=self.parts,
             own=tuple((name, settings[name]) for name in owner),
-            **{**NETWORK_IDENTITY.defaults, **apply},
+            values={**NETWORK_IDENTITY.defaults, **apply},
         )
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phasemap.study.data_files import absolute
-from phasemap.study.errors import Problem, StudyError, UserError, did_you_mean
+from phasemap.study.errors import StudyError, UserError, did_you_mean
 from phasemap.study.names import BUILT_IN_RULES, NO_RULE
-from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule, read_rule
 from phasemap.study.settings import Setting
 from phasemap.study.spec import PhaseRule
 from phasemap.study.values import describe, rounded
 from phasemap.study.yaml_lines import Document, Path_, read_document
+
+if TYPE_CHECKING:
+    from phasemap.study.reader import Reader
 
 RULE_FILES = (".yaml", ".yml")
 OWN = "own"  # the name of labels that stand in a study, where it gives them none
@@ -27,19 +28,14 @@ KNOWN = f"one of {', '.join(BUILT_IN_RULES)}, a rule file (.yaml), or a name bes
 
 @dataclass
 class PhasesReader:
-    """Reads one section; ``section`` validates that of a built-in rule."""
+    """Reads one section for the reader of its study, whose mistakes it adds to."""
 
-    document: Document
-    section: Callable[[Path_, type[PhaseRule], Any], Any]
-    files_allowed: bool = True
+    study: Reader
+    settings: Mapping[str, Setting]
     name: str = OWN
-    recorded: Recorded = NETWORK_RECORDED
-    settings: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
-    problems: list[Problem] = field(default_factory=list)
 
-    def wrong(self, path: Path_, message: str) -> None:
-        """Report a mistake of the study."""
-        self.problems.append(self.document.problem(path, message))
+    def __post_init__(self) -> None:
+        self.document, self.wrong, self.section = self.study.document, self.study.wrong, self.study.section
 
     def read(self, path: Path_, content: Any) -> PhaseRule:
         """Return the rule; in error a built-in one to go on with."""
@@ -70,18 +66,18 @@ class PhasesReader:
     def file(self, path: Path_, named: str, thresholds: Mapping[Any, Any]) -> PhaseRule:
         """Read a rule from its file, which stands beside the study's."""
         place = (*path, "rule")
-        if not self.files_allowed:
+        if not self.study.files_allowed:
             self.wrong(place, "names a file, which a study sent to a service can't; allowed: the labels themselves")
             return PhaseRule()
         try:
             document = read_document(absolute(Path(self.document.source).parent, named))
         except StudyError as error:
-            self.problems.extend(error.problems)
+            self.study.problems.extend(error.problems)
             return PhaseRule()
         except UserError as error:
             self.wrong(place, f"= {describe(named)}: {error}")
             return PhaseRule()
-        self.problems.extend(document.problems)
+        self.study.problems.extend(document.problems)
         values = self.thresholds(path, named, document.content, thresholds)
         return self.own(place, document, (), document.content, Path(named).stem, values)
 
@@ -113,8 +109,8 @@ class PhasesReader:
             name,
             path=path,
             thresholds=thresholds,
-            recorded=self.recorded,
+            recorded=self.study.recorded,
             settings=self.settings,
         )
-        self.problems.extend(problems)
+        self.study.problems.extend(problems)
         return PhaseRule() if rule is None or name in (*BUILT_IN_RULES, NO_RULE) else own_rule(rule)

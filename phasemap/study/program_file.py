@@ -28,8 +28,6 @@ from phasemap.study.signature import RESERVED_NAMES, SignatureError
 from phasemap.study.spec import PhaseRule
 from phasemap.study.values import allowed, describe
 
-REQUIRED = ("name", "program", "axes")
-
 
 @dataclass
 class ProgramReader(Reader):
@@ -49,9 +47,7 @@ class ProgramReader(Reader):
     def study(self) -> ProgramStudy:
         """Return the study; StudyError names every mistake in it."""
         content = self.document.content
-        for key in REQUIRED:
-            if key not in content:
-                self.wrong((key,), "is missing; name, program and axes are required")
+        self.required("name", "program", "axes")
         program = self.program(content.get("program"))
         program = self.with_quantities(program, content.get("quantities"))
         if program.open:
@@ -106,15 +102,11 @@ class ProgramReader(Reader):
         raise AssertionError
 
     def _folder(self, reference: Any) -> Path:
-        """Return the folder of the study; of a run's own study file the one that it was run from."""
-        place, folder = place_of(reference), Path(self.document.source).absolute().parent
+        """Return the folder that the program is in; ProgramError where it is in none."""
+        place = place_of(reference)
         if place.code == IN_PYTHON:
             raise ProgramError(f"= {reference} was given as a function; allowed: pm.run with that function")
-        stored = self.document.content.get("signature")
-        former = stored.get("folder") if isinstance(stored, dict) else None
-        if place.in_file and former and not (folder / place.code).is_file() and (Path(former) / place.code).is_file():
-            return Path(former)
-        return folder
+        return self.folder_of(place, self.document.content.get("signature"))
 
     def with_quantities(self, program: Program, found: Any) -> Program:
         """Add the quantities that a study declares for a program that declares none itself."""
@@ -166,20 +158,15 @@ class ProgramReader(Reader):
             if name in (axis.name for axis in axes) or name in self.document.content.get("axes", {}):
                 continue
             if name not in found and parameter.required:
-                self.wrong((FIXED, name), f"is missing: the program has no default for it; allowed: {self.words(name)}")
+                self.wrong(
+                    (FIXED, name),
+                    f"is missing: the program has no default for it; allowed: {self.allowed_for(name, '')}",
+                )
             elif name in found:
-                values.append((name, self._fixed_value(parameter, found[name])))
+                values.append((name, self.parameter_value((FIXED, name), parameter, found[name])))
             else:
                 values.append((name, parameter.default))
         return tuple(values)
-
-    def _fixed_value(self, parameter: Parameter, found: Any) -> Any:
-        try:
-            return parameter.value_of(found)
-        except ValueError:
-            message = f"= {describe(found)} is not allowed; allowed: {self.words(parameter.name, found)}"
-            self.wrong((FIXED, parameter.name), message)
-            return parameter.default
 
     def unquoted(self) -> None:
         """Report text that other readers of YAML take for true or false."""
@@ -211,15 +198,11 @@ class ProgramReader(Reader):
         known = ", ".join(self.parameters) or "none"
         return f"is no parameter of {self.document.content.get('program')}; allowed: {known}"
 
-    def words(self, name: str, found: Any = "") -> str:
-        """Say what a parameter allows, and to quote what was to be text."""
+    def allowed_for(self, name: str, found: Any) -> str:
+        """Say what a parameter's values may be, and to quote what was to be text."""
         text = allowed(self.declared[name].field)
         to_quote = "str" in self.parameters[name].types and not isinstance(found, str | list | dict | None)
         return f"{text} (quote it: '{describe(found)}')" if to_quote else text
-
-    def allowed_for(self, name: str, found: Any) -> str:
-        """Say what an axis's values may be."""
-        return self.words(name, found)
 
     def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
         """Hint at what a misspelt or misplaced key may be meant to be."""

@@ -12,12 +12,11 @@ from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
-from phasemap.study.identity import Identity
+from phasemap.study.identity import Identity, Trial
 from phasemap.study.names import ACCURACIES
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import Program
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule, ResourceSpec, Study
 from phasemap.study.values import Count, Real
 
@@ -36,27 +35,11 @@ class ProgramResources(ResourceSpec):
     max_trial_minutes: Literal["none"] | Annotated[Real, Field(gt=0)] = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramTrial:
-    """One call of a program: every setting resolved, and a seed."""
+@dataclass(frozen=True, kw_only=True)
+class ProgramTrial(Trial):
+    """One call of a program."""
 
-    trial_id: str
-    seed: int
-    values: tuple[tuple[str, Any], ...]
-
-    def __str__(self) -> str:
-        """Name the trial as a person would look for it."""
-        return f"{self.trial_id} (seed {self.seed})"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Every setting's value by its name."""
-        return dict(self.values)
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What all trials of a pack must have in common: nothing, as they run one after the other."""
-        return ()
+    __hash__ = Trial.__hash__
 
 
 class ProgramStudy(Study):
@@ -106,7 +89,7 @@ class ProgramStudy(Study):
 
     def trial(self, settings: Mapping[str, Any], seed: int) -> ProgramTrial:
         """Build the trial of fully resolved settings and a seed."""
-        values = tuple((name, settings[name]) for name in self.declared)
+        values = {name: settings[name] for name in self.declared}
         return ProgramTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, values=values)
 
 

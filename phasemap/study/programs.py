@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from phasemap.study.conditions import Kind
+from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.marking import Declared, declared_by
-from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
+from phasemap.study.names import ACCURACIES, CORRUPTION, FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter, parameter_of
 from phasemap.study.program_source import (
     ProgramError,
@@ -20,12 +22,12 @@ from phasemap.study.program_source import (
     import_program,
     place_of,
     program_name,
+    source_files,
     source_hash,
 )
-from phasemap.study.recorded import Recorded
+from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
 
-KINDS = ("accuracy", "loss", "number")
 OBJECTIVE = {"value": "number"}  # what an objective of Optuna returns, and reports on the way
 IN_PYTHON = "python"
 """In place of a file or a module: the program was given as a function, and its code goes with the study."""
@@ -67,7 +69,7 @@ class Program:
             facts=self.facts,
             finals=self.finals,
             texts=("source_id", "source_state") if self.kind == IMPORTED else ("source",),
-            whole=frozenset(self.facts) - {"corruption_effective"},
+            whole=frozenset(self.facts) - {CORRUPTION, "corruption_effective"},
         )
 
     def content(self) -> dict[str, Any]:
@@ -134,8 +136,13 @@ def read_function(function: Callable[..., Any], reference: str) -> Program:
         kind=kind,
         parameters=parameters,
         quantities=tuple((OBJECTIVE if kind == "optuna" else quantities).items()),  # type: ignore[arg-type]
-        facts=FACTS if "corrupt" in uses else (),
+        facts=_facts(parameters) if "corrupt" in uses else (),
     )
+
+
+def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
+    """Return what ``trial.corrupt`` records: also the share asked for, unless a parameter has its name."""
+    return FACTS if any(one.name == CORRUPTION for one in parameters) else (CORRUPTION, *FACTS)
 
 
 def usual_kind(name: str) -> Kind:
@@ -168,13 +175,35 @@ def _clashes(parameters: tuple[Parameter, ...], quantities: Mapping[str, Kind]) 
 
 
 def _uses(function: Callable[..., Any]) -> frozenset[str]:
-    """Return which methods of its trial a function's text names; of one without a text none."""
+    """Return which methods of its trial a function calls, ``corrupt`` by a helper too; of one without a text none."""
     first = next(iter(inspect.signature(function).parameters))
     try:
         text = inspect.getsource(function)
     except (OSError, TypeError):
         return frozenset()
-    return frozenset(re.findall(rf"\b{first}\.(score|corrupt)\(", text))
+    path = _file_of_module(function)
+    files = source_files(path) if path and path.is_file() else []  # a notebook's function has none
+    corrupts = {"corrupt"} if _calls(text) & _corrupting(files) else set()
+    return frozenset({*re.findall(rf"\b{first}\.(score)\(", text), *corrupts})
+
+
+def _corrupting(files: Sequence[Path]) -> set[str]:
+    """Return the names of the functions and classes in files that call ``corrupt``, or another one that does."""
+    nodes: list[ast.stmt] = []
+    for file in files:
+        with suppress(SyntaxError, ValueError):  # what a program does not get to need not be right
+            nodes += ast.parse(file.read_bytes()).body
+    calls = {
+        node.name: _calls(ast.unparse(node)) for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    found = {"corrupt"}
+    while more := {name for name, called in calls.items() if called & found} - found:
+        found |= more
+    return found
+
+
+def _calls(text: str) -> set[str]:
+    return set(re.findall(r"(\w+)\(", text))
 
 
 def _file_of_module(function: Callable[..., Any]) -> Path | None:

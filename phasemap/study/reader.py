@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,9 +13,10 @@ from pydantic.fields import FieldInfo
 from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.errors import Problem, StudyError, did_you_mean
 from phasemap.study.networks import NETWORK_RECORDED
+from phasemap.study.parameters import Parameter
 from phasemap.study.phases_section import OWN, PhasesReader
-from phasemap.study.recorded import Recorded
-from phasemap.study.settings import Section, Setting
+from phasemap.study.program_source import Place
+from phasemap.study.settings import Recorded, Section, Setting
 from phasemap.study.spec import PhaseRule, SearchSpec, Study
 from phasemap.study.values import adapter, allowed, describe
 from phasemap.study.yaml_lines import Document
@@ -34,6 +36,29 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.problems.extend(self.document.problems)
+
+    def required(self, *keys: str) -> None:
+        """Report the keys that the file lacks."""
+        for key in keys:
+            if key not in self.document.content:
+                self.wrong((key,), f"is missing; {', '.join(keys[:-1])} and {keys[-1]} are required")
+
+    def folder_of(self, place: Place, stored: Any) -> Path:
+        """Return the folder that code is in: the study's; of a run's own study file the one that it was run from."""
+        folder = Path(self.document.source).absolute().parent
+        former = stored.get("folder") if isinstance(stored, dict) else None
+        if place.in_file and former and not (folder / place.code).is_file() and (Path(former) / place.code).is_file():
+            return Path(former)
+        return folder
+
+    def parameter_value(self, path: tuple[Any, ...], parameter: Parameter, found: Any) -> Any:
+        """Read the value of a parameter of a user's code; in error, report it and go on with its default."""
+        try:
+            return parameter.value_of(found)
+        except ValueError:
+            words = self.allowed_for(parameter.name, found)
+            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {words}")
+            return parameter.default
 
     def stop_if_wrong(self) -> None:
         """Raise StudyError with what was found wrong so far, if anything was."""
@@ -62,17 +87,7 @@ class Reader:
         self, path: tuple[Any, ...], content: Any, *, name: str = OWN, settings: Mapping[str, Setting] | None = None
     ) -> PhaseRule:
         """Read what a study with ``settings`` labels by; ``name`` is that of own labels that have none."""
-        reader = PhasesReader(
-            self.document,
-            self.section,
-            files_allowed=self.files_allowed,
-            name=name,
-            recorded=self.recorded,
-            settings=self.declared if settings is None else settings,
-        )
-        rule = reader.read(path, content)
-        self.problems.extend(reader.problems)
-        return rule
+        return PhasesReader(self, self.declared if settings is None else settings, name).read(path, content)
 
     def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
         """Validate one section; the keys in error are reported, and the rest is used for further checks."""

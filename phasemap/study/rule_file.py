@@ -13,10 +13,9 @@ from phasemap.study.conditions import Kind
 from phasemap.study.errors import Problem, StudyError
 from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
 from phasemap.study.rule_reader import RuleReader
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule
 from phasemap.study.yaml_lines import Document, Path_, parse_document
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
-from phasemap.study.conditions import Comparison, Condition, Expression, Kind, Parameter, Step, Value, terms_of
+from phasemap.study.conditions import KINDS, Comparison, Condition, Expression, Kind, Parameter, Step, Value, terms_of
 from phasemap.study.errors import did_you_mean
 from phasemap.study.expressions import KEYWORDS
 from phasemap.study.names import (
@@ -30,7 +30,6 @@ from phasemap.study.yaml_lines import Path_
 
 KEYS = ("quantities", "parameters", "labels", "groups", "times", "columns", "window", "frontiers")
 MAX_LABELS, MAX_CONDITIONS = 24, 32
-KINDS = ("accuracy", "loss", "number")
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 SIDES = (">=", ">", "<=", "<")
 COLOUR = r"#[0-9a-fA-F]{6}"
@@ -61,9 +60,7 @@ class RuleReader:
         if not isinstance(content, dict):
             self.wrong((), f"is {describe(content)}; allowed: a mapping of {', '.join(KEYS)}")
             return None
-        for key in content:
-            if key not in KEYS:
-                self.wrong((key,), f"is an unknown key; allowed: {', '.join(KEYS)}{did_you_mean(str(key), KEYS)}")
+        self.known_keys((), content, KEYS)
         quantities = self.quantities(content.get("quantities"))
         parameters = self.parameters(content.get("parameters"))
         parameters = tuple((key, self.thresholds.get(key, value)) for key, value in parameters)
@@ -86,6 +83,13 @@ class RuleReader:
         )
         self.together(rule, content)
         return None if self.mistakes else rule
+
+    def known_keys(self, path: Path_, content: Mapping[Any, Any], known: tuple[str, ...]) -> None:
+        """Report the keys that a mapping may not have."""
+        for key in content:
+            if key not in known:
+                hint = did_you_mean(str(key), known)
+                self.wrong((*path, key), f"is an unknown key; allowed: {', '.join(known)}{hint}")
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -184,9 +188,7 @@ class RuleReader:
             self.wrong(path, TAKEN)
         if not isinstance(content, dict):
             return Label(name=name, when=self.when(path, content))
-        for key in content:
-            if key not in ("when", "letter", "colour"):
-                self.wrong((*path, key), "is an unknown key; allowed: when, letter, colour")
+        self.known_keys(path, content, ("when", "letter", "colour"))
         if "when" not in content:
             self.wrong(path, "has no condition; allowed: when: CONDITION, beside letter and colour")
         return Label(
@@ -204,23 +206,16 @@ class RuleReader:
 
     def condition(self, path: Path_, content: Any) -> Condition | None:
         """Read a condition; None where it is wrong."""
+        found: Condition | None = self.value(path, content, self.scope, parse_condition)
+        return found
+
+    def value(self, path: Path_, content: Any, scope: Scope, parse: Callable[[str, Scope], Any] = parse_value) -> Any:
+        """Read a condition or a number; None where it is wrong."""
         if not isinstance(content, str):
             self.wrong(path, f"= {describe(content)} is no condition; allowed: text, e.g. test_accuracy >= 0.9")
             return None
         try:
-            return parse_condition(content, self.scope)
-        except ConditionError as error:
-            for message in error.messages:
-                self.wrong(path, message)
-            return None
-
-    def value(self, path: Path_, content: Any, scope: Scope) -> Condition | Expression | None:
-        """Read a condition or a number; None where it is wrong."""
-        if not isinstance(content, str):
-            self.wrong(path, f"= {describe(content)} is no condition; allowed: text")
-            return None
-        try:
-            return parse_value(content, scope)
+            return parse(content, scope)
         except ConditionError as error:
             for message in error.messages:
                 self.wrong(path, message)
@@ -326,9 +321,7 @@ class RuleReader:
         for name, entry in self.mapping("frontiers", content, "a mapping of names to QUANTITY = NUMBER-or-QUANTITY"):
             path: Path_ = ("frontiers", name)
             whole = isinstance(entry, dict)
-            for key in entry if whole else ():
-                if key not in ("line", "where"):
-                    self.wrong((*path, key), "is an unknown key; allowed: line, where")
+            self.known_keys(path, entry if whole else {}, ("line", "where"))
             line = self.side(path, entry.get("line") if whole else entry, ("=",))
             where = self.side((*path, "where"), entry["where"], SIDES) if whole and "where" in entry else None
             if line is not None:

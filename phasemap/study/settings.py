@@ -1,14 +1,15 @@
-"""Settings: what a trial can be told, each declared once with its name, place in the file, type, range and default."""
+"""What a program can be told, each setting declared once, and what it records of every trial."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from phasemap.study.conditions import Kind
 from phasemap.study.values import adapter
 
 
@@ -34,6 +35,7 @@ class Setting:
     section: str
     key: str
     field: FieldInfo
+    belongs_to: BelongsTo | None = None  # None where every study of the program has it
 
     @property
     def path(self) -> str:
@@ -49,11 +51,6 @@ class Setting:
     def text(self) -> str:
         """What it is, in a few words; empty where nobody said so."""
         return self.field.description or ""
-
-    @property
-    def belongs_to(self) -> BelongsTo | None:
-        """What it belongs to; None where every study of the program has it."""
-        return next((one for one in self.field.metadata if isinstance(one, BelongsTo)), None)
 
     @property
     def adapter(self) -> TypeAdapter[Any]:
@@ -80,9 +77,10 @@ def settings_of(sections: Mapping[str, type[Section]]) -> dict[str, Setting]:
     """
     declared = {}
     for section, model in sections.items():
-        for key, field in model.model_fields.items():
+        for key, info in model.model_fields.items():
             name = section if key == "kind" else f"{key}_schedule" if section == "schedule" else key
-            declared[name] = Setting(name=name, section=section, key=key, field=field)
+            owner = next((one for one in info.metadata if isinstance(one, BelongsTo)), None)
+            declared[name] = Setting(name=name, section=section, key=key, field=info, belongs_to=owner)
     return declared
 
 
@@ -93,3 +91,20 @@ def applying(declared: Mapping[str, Setting], values: Mapping[str, Collection[An
         for name, one in declared.items()
         if (owner := one.belongs_to) is None or not set(owner.values).isdisjoint(values[owner.setting])
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The names of what a program records, in the order of the tables."""
+
+    quantities: Mapping[str, Kind]  # at every recorded step; the kind decides scale, range and the search's model
+    facts: tuple[str, ...] = ()  # numbers about the data of a trial
+    finals: tuple[str, ...] = ()  # numbers about what was trained, at the end
+    texts: tuple[str, ...] = ()  # what else is told of a trial, in words
+    whole: frozenset[str] = field(default=frozenset())  # facts that are whole numbers
+    undefined_without: Mapping[str, str] = field(default_factory=dict)  # quantities by the fact that must not be 0
+
+    @property
+    def accuracies(self) -> tuple[str, ...]:
+        """The quantities between 0 and 1."""
+        return tuple(name for name, kind in self.quantities.items() if kind == "accuracy")

@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
+from phasemap.study.errors import ListedError
 from phasemap.study.names import RESERVED_COLUMNS
 from phasemap.study.parameters import CHOICE, SCALARS, Parameter
 
@@ -17,12 +18,8 @@ TYPES_ALLOWED = "int, float, bool, str, Literal, None, or a list of these"
 _ANY = ("none", "bool", "int", "float", "str")
 
 
-class SignatureError(ValueError):
-    """A function that can't be a program; ``messages`` holds all that is wrong with it."""
-
-    def __init__(self, messages: list[str]) -> None:
-        self.messages = tuple(messages)
-        super().__init__("; ".join(messages))
+class SignatureError(ListedError):
+    """A function that can't be a program."""
 
 
 def kind_of(function: Any, *, decorated: bool) -> ProgramKind:

@@ -13,8 +13,7 @@ from phasemap.study.data_files import read_arrays
 from phasemap.study.names import FACTS
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.operations import Table, table_size
-from phasemap.study.own_parts import DataSize
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import DataSize, OwnTrial
 
 PARTS_TOLERANCE = 1e-6
 IMAGES = {"digits": (1797, 64), "mnist5k": (5000, 784)}  # examples and pixels; both have ten classes

@@ -6,13 +6,13 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, InstanceOf, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from phasemap.study.axes import Axis
-from phasemap.study.identity import Identity
+from phasemap.study.identity import Identity, Trial
 from phasemap.study.names import BUILT_IN_RULES, FRONTIERS, GROKKING, NO_RULE, PHASES, SUBPHASES
 from phasemap.study.networks import (
     NETWORK_IDENTITY,
@@ -26,9 +26,8 @@ from phasemap.study.networks import (
     TaskSpec,
     TrainingSpec,
 )
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule import Rule
-from phasemap.study.settings import Section, Setting, applying
+from phasemap.study.settings import Recorded, Section, Setting, applying
 from phasemap.study.sizes import network_facts
 from phasemap.study.values import NAME_PATTERN, Count, Natural, Real
 
@@ -131,26 +130,6 @@ KEYS = (
 """The keys of a study file, in the order in which they are written."""
 
 Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights", "state"]
-
-
-class Trial(Protocol):
-    """One training from start to end: a program's, with every setting resolved, and a seed."""
-
-    @property
-    def trial_id(self) -> str:
-        """What names it: a hash of its program, settings and seed."""
-
-    @property
-    def seed(self) -> int:
-        """What all its random streams start from."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Every setting's value by its flat name."""
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What all trials of a pack must have in common."""
 
 
 class Study(Section, ABC):
@@ -287,7 +266,7 @@ class NetworkStudy(Study):
     def trial(self, settings: Mapping[str, Any], seed: int) -> NetworkTrial:
         """Build the trial of fully resolved settings and a seed."""
         whole = {**NETWORK_IDENTITY.defaults, **settings}
-        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, **whole)
+        return NetworkTrial(trial_id=self.identity.trial_id(settings, seed), seed=seed, values=whole)
 
     def expected_facts(self, settings: Mapping[str, Any]) -> Mapping[str, float]:
         """Return what settings tell of the data of a network."""

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from phasemap.study.combinations import Found, together, values_of
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
 from phasemap.study.network_checks import is_prime
@@ -16,6 +15,7 @@ from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.sizes import SIZED_BY, TaskSize, count, own_size, parts_of, task_size
 from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.trials import Found, together, values_of
 from phasemap.study.values import describe
 from phasemap.study.yaml_lines import dotted
 

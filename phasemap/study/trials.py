@@ -1,4 +1,4 @@
-"""The trials of a study: all of its grid in order, those of some points, one by its id."""
+"""The trials of a study: all of its grid, those of some points, one by its id; and the values of its settings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from phasemap.study.errors import UserError
-from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import Study, Trial
+from phasemap.study.identity import Trial
+from phasemap.study.networks import NETWORK_SETTINGS, NetworkTrial, scaled_steps
+from phasemap.study.spec import NetworkStudy, Study
 
 SHORTEST_PREFIX = 6
 """Digits of a trial's id that are enough to ask for it."""
@@ -67,3 +68,34 @@ def _numbered(study: Study, number: int) -> Trial:
 def count_trials(study: Study) -> int:
     """Count the trials of a study's full grid."""
     return study.n_points * len(study.seeds)
+
+
+def trials_of_run(study: Study, n_known: int) -> int:
+    """Count the trials that a run is to have: those of its grid, or where its points lie on none those that it has."""
+    return n_known if study.scattered else count_trials(study)
+
+
+Path = tuple[Any, ...]
+Found = tuple[Path, str]
+"""A place in the study file, and what is wrong there."""
+
+
+def values_of(study: Study, name: str) -> list[tuple[Path, Any]]:
+    """Return (path in the file, value) for every value that a setting takes in a study."""
+    if name in study.axis_names:
+        return [(("axes", name, i), value) for i, value in enumerate(study.axis(name).values)]
+    setting = study.declared.get(name) or NETWORK_SETTINGS[name]  # of others: what it is for all networks
+    return [((setting.section, setting.key), study.setting(name))]
+
+
+def together(study: Study, *names: str) -> Iterator[tuple[tuple[Path, Any], ...]]:
+    """Yield every combination of the values of several settings, each with its path."""
+    yield from itertools.product(*(values_of(study, name) for name in names))
+
+
+def longest_training(study: Study) -> int | None:
+    """Return the largest number of optimizer steps among a study's trials; None where only its program knows."""
+    if not isinstance(study, NetworkStudy):
+        return None
+    found = together(study, "steps", "batch_size", "scale_to_batch")
+    return max(scaled_steps(*(value for _, value in values)) for values in found)

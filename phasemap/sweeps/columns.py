@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from phasemap.study.axes import Scale
-from phasemap.study.conditions import Kind
+from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.errors import UserError, did_you_mean
 from phasemap.study.imported import ImportedStudy
 from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.parameters import Parameter
-from phasemap.study.programs import IMPORTED, KINDS, Program
+from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.spec import PhaseRule
 from phasemap.sweeps.naming import METRIC, changed_words, metric_names, setting_names
 from phasemap.sweeps.settings import converted, parameter_for, plain

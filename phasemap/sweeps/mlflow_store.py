@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from phasemap.study.errors import UserError
+from phasemap.study.values import as_number
 from phasemap.sweeps.database import columns_in, database, one_of
-from phasemap.sweeps.settings import as_number, from_texts
+from phasemap.sweeps.settings import from_texts
 from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
 
 STATES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from phasemap.study.errors import UserError, visible
 from phasemap.study.parameters import Parameter
-from phasemap.study.values import rounded
+from phasemap.study.values import as_number, rounded
 
 KINDS = {bool: "bool", int: "int", float: "float", str: "str"}
 LARGEST_INT = 2**63
@@ -50,14 +50,6 @@ def _whole(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:
-        return None
-
-
-def as_number(value: Any) -> float | None:
-    """Return what a text or value says as a number; None where it says none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
         return None
 
 

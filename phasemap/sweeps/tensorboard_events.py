@@ -1,7 +1,7 @@
 """Read folders of TensorBoard events with hparams: each is a trial, and its scalars are curves.
 
-Event files are records of protocol buffers. The few fields that hold scalars and hparams are read here, so that neither
-TensorBoard nor TensorFlow is needed.
+Event files are records of protocol buffers, which tensorboardX (Ray Tune brings it) describes: neither TensorBoard nor
+TensorFlow is needed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial
 
 EVENTS = "*tfevents*"
-HPARAMS, SESSION_START, SESSION_END = "hparams", "_hparams_/session_start_info", "_hparams_/session_end_info"
+HPARAMS, HPARAMS_TAG = "hparams", "_hparams_/"
+SESSION_START, SESSION_END = f"{HPARAMS_TAG}session_start_info", f"{HPARAMS_TAG}session_end_info"
 STATES = {0: "UNKNOWN", 1: "SUCCESS", 2: "FAILURE", 3: "RUNNING"}
 MOST_BYTES = 1 << 28  # of a record
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-FLOAT, DOUBLE = 1, 2  # types of a tensor
+DOUBLE = 2  # a type of a tensor; else floats of 32 bits
 
 
 def is_events(folder: Path) -> bool:
@@ -127,127 +127,56 @@ def _records(path: Path) -> Iterator[bytes]:
             yield content
 
 
-def _fields(content: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Yield (field, wire type, value) of a protocol buffer; ValueError where it is none."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        number, wire = key >> 3, key & 7
-        if wire == VARINT:
-            value, at = _varint(content, at)
-            yield number, wire, value
-        elif wire in (FIXED64, FIXED32):
-            size = 8 if wire == FIXED64 else 4
-            yield number, wire, content[at : at + size]
-            at += size
-        elif wire == BYTES:
-            length, at = _varint(content, at)
-            yield number, wire, content[at : at + length]
-            at += length
-        else:
-            raise ValueError(f"wire type {wire}")
+def _take(found: _Found, record: bytes) -> None:
+    """Take what an event says of a trial; one that is damaged says nothing."""
+    from google.protobuf.message import DecodeError
+    from tensorboardX.proto.event_pb2 import Event
 
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(content) or shift > 63:
-            raise ValueError("a number is cut")
-        byte = content[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def _take(found: _Found, event: bytes) -> None:
-    """Take what an event says of a trial: wall_time 1, step 2, summary 5."""
-    step, summaries = 0, []
     try:
-        for number, wire, value in _fields(event):
-            if number == 1 and wire == FIXED64:
-                found.times.append(struct.unpack("<d", value)[0])
-            elif number == 2 and wire == VARINT:
-                step = value - (1 << 64) if value >> 63 else value
-            elif number == 5 and wire == BYTES:
-                summaries.append(value)
-        for summary in summaries:
-            for number, wire, value in _fields(summary):
-                if number == 1 and wire == BYTES:
-                    _take_value(found, step, value)
-    except (ValueError, struct.error):
+        event = Event.FromString(record)
+        found.times.append(event.wall_time)
+        for value in event.summary.value:
+            if value.tag.startswith(HPARAMS_TAG):
+                _take_hparams(found, value.tag, value.metadata.plugin_data)
+            elif (scalar := _scalar(value)) is not None:
+                found.scalars[value.tag][event.step] = scalar
+    except DecodeError:
         return
 
 
-def _take_value(found: _Found, step: int, content: bytes) -> None:
-    """Take one value of a summary: tag 1, simple_value 2, tensor 8, metadata 9."""
-    tag, scalar, tensor, metadata = "", None, None, b""
-    for number, wire, value in _fields(content):
-        if number == 1 and wire == BYTES:
-            tag = value.decode("utf-8", "replace")
-        elif number == 2 and wire == FIXED32:
-            scalar = struct.unpack("<f", value)[0]
-        elif number == 8 and wire == BYTES:
-            tensor = value
-        elif number == 9 and wire == BYTES:
-            metadata = value
-    if tag.startswith("_hparams_"):
-        _take_hparams(found, tag, metadata)
+def _scalar(value: Any) -> float | None:
+    """Return the number that a value of a summary is; None where it is none."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        return float(value.simple_value)
+    if kind != "tensor" or value.metadata.plugin_data.plugin_name != "scalars":
+        return None
+    tensor = value.tensor
+    numbers = tensor.double_val or tensor.float_val
+    code = "<d" if tensor.dtype == DOUBLE else "<f"
+    if not numbers and len(tensor.tensor_content) >= struct.calcsize(code):
+        numbers = struct.unpack_from(code, tensor.tensor_content)
+    return float(numbers[0]) if numbers else None
+
+
+def _take_hparams(found: _Found, tag: str, plugin: Any) -> None:
+    """Take a trial's settings, or its state."""
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    if plugin.plugin_name != HPARAMS:
         return
-    if scalar is None and tensor is not None and _plugin(metadata)[0] == "scalars":
-        scalar = _scalar(tensor)
-    if scalar is not None:
-        found.scalars[tag][step] = float(scalar)
+    told = HParamsPluginData.FromString(plugin.content)
+    if tag == SESSION_START:
+        hparams = told.session_start_info.hparams  # in no order
+        found.settings |= {name: _setting(hparams[name]) for name in sorted(hparams)}
+    elif tag == SESSION_END:
+        found.state = STATES.get(told.session_end_info.status, "UNKNOWN")
 
 
-def _plugin(metadata: bytes) -> tuple[str, bytes]:
-    """Return the name and content of a value's plugin: plugin_data 1, of it plugin_name 1 and content 2."""
-    for number, wire, value in _fields(metadata):
-        if number == 1 and wire == BYTES:
-            parts = {key: inner for key, kind, inner in _fields(value) if kind == BYTES}
-            return parts.get(1, b"").decode("utf-8", "replace"), parts.get(2, b"")
-    return "", b""
-
-
-def _scalar(tensor: bytes) -> float | None:
-    """Return the single number of a tensor: dtype 1, tensor_content 4, float_val 5, double_val 6."""
-    dtype = FLOAT
-    for number, wire, value in _fields(tensor):
-        if number == 1 and wire == VARINT:
-            dtype = value
-        elif number in (4, 5, 6) and wire in (BYTES, FIXED32, FIXED64):
-            size, code = (8, "<d") if (number == 6 or (number == 4 and dtype == DOUBLE)) else (4, "<f")
-            if len(value) >= size:
-                return float(struct.unpack(code, value[:size])[0])
-    return None
-
-
-def _take_hparams(found: _Found, tag: str, metadata: bytes) -> None:
-    """Take a trial's settings (session_start_info 3, hparams 1) or state (session_end_info 4, status 1)."""
-    name, content = _plugin(metadata)
-    if name != HPARAMS:
-        return
-    for number, wire, value in _fields(content):
-        if wire != BYTES:
-            continue
-        if tag == SESSION_START and number == 3:
-            for inner, kind, entry in _fields(value):
-                if inner == 1 and kind == BYTES:
-                    parts = {key: one for key, _, one in _fields(entry)}
-                    found.settings[parts.get(1, b"").decode("utf-8", "replace")] = _setting(parts.get(2, b""))
-        elif tag == SESSION_END and number == 4:
-            states = [one for key, kind, one in _fields(value) if key == 1 and kind == VARINT]
-            found.state = STATES.get(states[0] if states else 0, "UNKNOWN")
-
-
-def _setting(content: bytes) -> Any:
-    """Return a hyperparameter's value: number 2, text 3, truth 4 (and nothing, null 1)."""
-    for number, wire, value in _fields(content):
-        if number == 2 and wire == FIXED64:
-            found = struct.unpack("<d", value)[0]
-            return int(found) if found.is_integer() and abs(found) < 2**53 else found
-        if number == 3 and wire == BYTES:
-            return value.decode("utf-8", "replace")
-        if number == 4 and wire == VARINT:
-            return bool(value)
-    return None
+def _setting(value: Any) -> Any:
+    """Return a hyperparameter's value: a number, a text, a truth, or nothing."""
+    kind = value.WhichOneof("kind")
+    found = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else None
+    if isinstance(found, float) and found.is_integer() and abs(found) < 2**53:
+        return int(found)
+    return found

@@ -8,9 +8,8 @@ from functools import lru_cache
 from phasemap.study.data_files import Arrays, read_arrays
 from phasemap.study.errors import UnreachableError
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_data import OwnData, load_own
-from phasemap.study.own_parts import Part
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_code import OwnData, load_own
+from phasemap.study.own_parts import OwnTrial, Part
 from phasemap.study.program_source import ProgramError
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.images import images

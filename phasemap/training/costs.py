@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.sizes import TaskSize, trial_size
 
 if TYPE_CHECKING:

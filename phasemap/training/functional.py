@@ -14,7 +14,7 @@ from torch.func import functional_call, grad, vmap
 
 from phasemap.study.names import GENERAL_KERNEL
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_code import code_of
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.training.networks import named_norms
 from phasemap.training.recording import Evaluation
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.initial import initial_features_mlp, initial_hidden, initial_mlp
 from phasemap.training.own_network import INSIDE, OwnNetwork, own_network

@@ -12,7 +12,7 @@ from torch import nn
 
 from phasemap.study.errors import UserError
 from phasemap.study.own_code import code_of
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.program_source import last_line
 
 

@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from phasemap.study.errors import UserError
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.study.program_source import last_line
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.load import dataset_of

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phasemap.study.conditions import Kind
+from phasemap.study.names import CORRUPTION
 from phasemap.tasks.streams import stream, stream_key
 from phasemap.training.program_labels import Corrupted, corrupted, scored
 from phasemap.training.program_rows import AuditedRows
@@ -213,6 +214,7 @@ class TrialContext:
             shift_by=shift_by,
         )
         self.record.facts = {
+            CORRUPTION: float(share),
             "n_train": len(found.truth),
             "n_corrupted": found.n_corrupted,
             "n_classes": found.n_classes,

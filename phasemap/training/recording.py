@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.rules import WINDOW_RECORDS, window_start
+from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.spec import Trial
 from phasemap.tasks.corruption import NO_LABEL
 from phasemap.tasks.examples import Examples
 

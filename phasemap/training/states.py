@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OwnTrial
 from phasemap.training.inside import OVER_STEPS, Inside, looked_at
 from phasemap.training.recording import InsideRecord, Recorder, record_steps, records_of
 

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from phasemap.study.networks import SCHEDULED, NetworkTrial
-from phasemap.study.own_parts import OF_PARTS
-from phasemap.study.own_trial import OwnTrial
+from phasemap.study.own_parts import OF_PARTS, OwnTrial
 from phasemap.training.gradients import Grokfast, Orthogonal
 from phasemap.training.muon import Muon
 from phasemap.training.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerSettings, Parameter, ReadyOptimizer

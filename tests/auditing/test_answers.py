@@ -10,9 +10,9 @@ from phasemap.auditing.trainings import Network, Trainer, make_study, probabilit
 from phasemap.results.inside import read_weights
 from phasemap.running.local import LocalRunner
 from phasemap.study.trials import expand
+from phasemap.tasks.examples import examples_of
 from phasemap.tasks.load import dataset_of
 from phasemap.training.networks import load_weights
-from phasemap.training.population import examples_of
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ Bits depend on the processor (which products a library takes) and on the librari
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 from functools import cache, partial
@@ -20,7 +19,8 @@ from golden_files import Golden, differences
 from phasemap.results.provenance import surroundings
 from phasemap.study.names import ACCURACIES, QUANTITIES
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
-from phasemap.training.population import make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import train_pack
 
 STEPS = 50
 NEAR = 1e-4  # relative, of losses and norms elsewhere
@@ -54,7 +54,7 @@ def trial_of(**settings: Any) -> NetworkTrial:
     """Return a trial with everything else at its default."""
     seed = settings.pop("seed", 0)
     values = {**NETWORK_IDENTITY.defaults, **settings}
-    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, **values)
+    return NetworkTrial(trial_id=NETWORK_IDENTITY.trial_id(values, seed), seed=seed, values=values)
 
 
 def write_data() -> None:
@@ -87,7 +87,7 @@ def make(name: str, *, fused: bool = False) -> dict[str, Any]:
     return {
         "environment": environment(),
         "kernel": result.kernel,
-        "settings": {k: v for k, v in dataclasses.asdict(trial).items() if k in settings},
+        "settings": {k: v for k, v in {"seed": trial.seed, **trial.settings}.items() if k in settings},
         "n_train": result.facts["n_train"],
         "n_corrupted": result.facts["n_corrupted"],
         "steps": result.steps,

@@ -22,8 +22,9 @@ from phasemap.results.merge import trial_table
 from phasemap.results.shards import shard_table
 from phasemap.search.study_search import StudySearch
 from phasemap.study.file import load_study
+from phasemap.study.identity import Trial
 from phasemap.study.names import QUANTITIES
-from phasemap.study.spec import PhaseRule, Trial
+from phasemap.study.spec import PhaseRule
 from phasemap.training.recording import TrialResult, data_facts
 
 STUDY = """

@@ -67,6 +67,7 @@ def test_facts_and_scores_are_those_of_the_built_in_measures():
     trial = context(2)
     labels = trial.corrupt(LABELS[:150], 0.4)
     assert trial.record.facts == {
+        "corruption": 0.4,
         "n_train": 150,
         "n_corrupted": labels.n_corrupted,
         "n_classes": 4,

@@ -57,6 +57,62 @@ def test_a_program_that_scores_has_the_paper_s_phases(tmp_path):
     assert "grokking 4" in invoke("relabel", folder, "--rule", labels)
 
 
+@pytest.mark.parametrize("rule", ["memorized_fraction", "doshi2024"])
+def test_the_share_to_corrupt_may_have_a_name_of_its_own(tmp_path, rule):
+    """The paper's rule looks at it: where no setting is called corruption, what the trial asked for is stored."""
+    found = {}
+    for name in ("corruption", "noise"):
+        code = ACCURACIES.replace("corruption: float", f"{name}: float").replace("truth, corruption", f"truth, {name}")
+        (tmp_path / name).mkdir()
+        axes = {"lr": [0.1, 1.0], name: [0.0, 0.5]}
+        path = write_study(tmp_path / name, code, axes=axes, phases={"rule": rule})
+        invoke("run", path, "--storage", tmp_path / name, "--in-process")
+        found[name] = open_run(tmp_path / name / "mine").trials.sort_values(["lr", name])
+    assert found["noise"]["corruption"].tolist() == found["noise"]["noise"].tolist() == [0, 0.5, 0, 0.5]
+    assert found["noise"]["subphase"].tolist() == found["corruption"]["subphase"].tolist()
+    assert found["noise"]["subphase"].nunique() > 1
+    invoke("report", tmp_path / "noise" / "mine", "-o", tmp_path / "report.html")
+
+
+def test_runs_of_different_programs_are_compared_at_the_settings_that_both_have(tmp_path):
+    further, rule = (
+        CURVE.replace("epochs: int = 3", "epochs: int = 3, width: int = 4"),
+        {"good": "test_loss < 0.2", "poor": "otherwise"},
+    )
+
+    def run(name, code, **content):
+        (tmp_path / f"of_{name}").mkdir()
+        invoke(
+            "run",
+            write_study(tmp_path / f"of_{name}", code, name=name, **content),
+            "--storage",
+            tmp_path,
+            "--in-process",
+        )
+        return tmp_path / name
+
+    first = run("first", CURVE, phases={"labels": rule})
+    told = invoke("diff", first, run("second", further, phases={"labels": rule}))
+    assert "program: train.py:train, whose source differs" in told
+    assert "fixed.width: no such setting and 4" in told
+    third = run("third", further, axes={"width": [1, 2]}, fixed={"lr": 0.1}, phases={"labels": rule})
+    refused = invoke("diff", first, third, code=2)
+    assert "width, an axis of third, is not a setting of first; allowed: runs of the same settings" in refused
+    refused = invoke("diff", first, run("fourth", CURVE), code=2)
+    assert "fourth has no labels, which are what is compared; allowed: runs with labels" in refused
+
+
+def test_a_helper_may_corrupt_the_labels(tmp_path):
+    code = ACCURACIES.replace("import numpy as np\n", "import numpy as np\nfrom noise import noisy\n")
+    code = code.replace("trial.corrupt(truth, corruption)", "noisy(trial, truth, corruption)")
+    (tmp_path / "noise.py").write_text("def noisy(t, truth, share):\n    return t.corrupt(truth, share)\n")
+    axes = {"lr": [0.1, 1.0], "corruption": [0.0, 0.5]}
+    invoke("run", write_study(tmp_path, code, axes=axes), "--storage", tmp_path, "--in-process")
+    trials = open_run(tmp_path / "mine").trials.set_index(["lr", "corruption"])
+    assert trials.loc[(0.1, 0.5), "subphase"] == "full_inversion"
+    assert trials.loc[(0.1, 0.5), "n_corrupted"] > 0
+
+
 def test_the_program_may_be_gone_when_its_run_is_looked_at(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")

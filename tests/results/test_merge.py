@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CPU, study_of, trial_of
+from conftest import CPU, changed, study_of, trial_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,9 +177,9 @@ def test_labels_stay_with_their_trial_when_others_have_none():
     learned = trial_of(
         trial_id="b", modulus=13, width=48, steps=300, data_fraction=0.8, corruption=0.0, weight_decay=4.0
     )
-    collapsed = dataclasses.replace(learned, trial_id="c", weight_decay=40.0)
+    collapsed = changed(learned, trial_id="c", weight_decay=40.0)
     good, bad = train_pack([learned, collapsed], device=CPU)
-    table = shard_table("x", [failed(dataclasses.replace(learned, trial_id="a")), good, bad])
+    table = shard_table("x", [failed(changed(learned, trial_id="a")), good, bad])
     found = trial_table(table, PhaseRule()).set_index("trial_id")
     assert found["phase"].isna().to_dict() == {"a": True, "b": False, "c": False}
     assert found.at["c", "phase"] == "confusion" != found.at["b", "phase"]

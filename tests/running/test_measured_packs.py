@@ -77,3 +77,13 @@ def test_a_run_of_quick_trials_has_few_packs(tmp_path):
     trials = open_run(tmp_path / "quick").trials
     assert len(trials) == 60
     assert trials["pack_id"].nunique() <= 4
+
+
+def test_a_plan_of_a_program_that_never_ran_counts_no_packs_that_nobody_knows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(CODE)
+    study = "name: a\nprogram: train.py:train\naxes: {lr: {start: 0, stop: 1, num: 40}}\n"
+    (tmp_path / "a.yaml").write_text(study)
+    assert "to train: 40 one by one until one has ended" in CliRunner().invoke(cli, ["plan", "a.yaml"]).output
+    (tmp_path / "a.yaml").write_text(study + "resources: {pack_size: 20}\n")
+    assert "to train: 40 in 2 packs" in CliRunner().invoke(cli, ["plan", "a.yaml"]).output

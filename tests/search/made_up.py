@@ -18,10 +18,9 @@ from phasemap.search.inference import complete
 from phasemap.search.study_search import StudySearch
 from phasemap.study.axes import Axis
 from phasemap.study.identity import Identity
-from phasemap.study.recorded import Recorded
 from phasemap.study.rule_file import own_rule
 from phasemap.study.rule_reader import RuleReader
-from phasemap.study.settings import Setting
+from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule, SearchSpec, Study
 from phasemap.study.trials import grid_ids
 

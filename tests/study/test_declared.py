@@ -11,7 +11,7 @@ import phasemap as pm
 from phasemap.results.schema import named, shard_schema
 from phasemap.study.errors import StudyError
 from phasemap.study.file import load_resolved, load_study, study_of
-from phasemap.study.networks import NETWORK_SETTINGS
+from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS
 from phasemap.study.templates import shipped_study
 from phasemap.study.trials import expand, grid_ids
 from phasemap.study.values import allowed
@@ -66,6 +66,8 @@ def test_naming_what_belongs_to_others_is_told_with_place_value_and_way_out_also
     value = setting.default if setting.default is not None else {"matrix": [[1.0]], "table": "S3"}.get(name, "a.npz")
     other = next(one for one in TASKS if one not in setting.belongs_to.values)
     given = content(other if owner.name == "task" else "modular_addition")
+    if owner.default in setting.belongs_to.values:
+        given.setdefault(owner.section, {})[owner.key] = "sgd"
     given.setdefault(setting.section, {})[setting.key] = value
     with pytest.raises(StudyError) as told:
         study_of(given)
@@ -109,6 +111,9 @@ def test_the_schema_for_editors_knows_it_too():
         (content(model={"kind": "transformer", "heads": 2}), True),
         (content(training={"temperature": 2}), False),
         (content(training={"loss": "stablemax", "temperature": 2}), True),
+        (content(training={"momentum": 0.5}), False),
+        (content(training={"optimizer": "sgd", "momentum": 0.5}), True),
+        (content(training={"optimizer": "sgd", "betas": [0, 0.5]}), False),
     ):
         assert validator.is_valid(given) == right, given
 
@@ -130,6 +135,23 @@ def test_a_run_s_study_of_an_earlier_release_is_read_continued_and_written_as_it
     (tmp_path / "provenance.json").unlink()
     with pytest.raises(StudyError, match=r"model\.heads = 4 means nothing with model\.kind mlp"):
         load_study(tmp_path / "study.yaml")
+
+
+def test_a_run_keeps_what_it_once_set_of_another_optimizer_and_its_ids(tmp_path):
+    text = (STORED / "mixed" / "study.yaml").read_text().replace("momentum: 0.9", "momentum: 0.5")
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(
+        StudyError, match=r"training\.momentum = 0\.5 means nothing with training\.optimizer adamw; allowed"
+    ):
+        load_study(path)
+    study = load_resolved(path)
+    assert dump_study(study) == text
+    trial = next(expand(study))
+    assert trial.momentum == 0.5
+    named_all = {**NETWORK_IDENTITY.defaults, **trial.settings}
+    assert trial.trial_id == NETWORK_IDENTITY.trial_id(named_all, trial.seed)
+    assert trial.trial_id != NETWORK_IDENTITY.trial_id({**named_all, "momentum": 0.9}, trial.seed)
 
 
 def test_the_tables_of_images_have_no_modulus(tmp_path):

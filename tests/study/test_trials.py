@@ -1,7 +1,8 @@
 """Trials and packs: identity from content, and cuts that don't depend on what is done."""
 
-import dataclasses
+import copy
 import itertools
+import pickle
 import re
 from collections import Counter
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from phasemap.planning.packs import plan_packs, split
 from phasemap.search.grid import coarse_to_fine, levels
 from phasemap.study.errors import UserError
-from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS, NetworkTrial
+from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS
 from phasemap.study.trials import count_trials, expand, find_trial, grid_ids
 from phasemap.training.costs import estimated_seconds
 
@@ -44,7 +45,18 @@ def ids(study):
 
 
 def test_a_trial_has_a_field_for_every_setting():
-    assert {f.name for f in dataclasses.fields(NetworkTrial)} == {"trial_id", "seed", *NETWORK_SETTINGS}
+    trial = next(expand(study_of()))
+    assert set(trial.settings) == set(NETWORK_SETTINGS)
+    assert {name: getattr(trial, name) for name in NETWORK_SETTINGS} == trial.settings
+    with pytest.raises(AttributeError, match="widht"):
+        _ = trial.widht
+
+
+def test_a_trial_is_the_same_after_it_was_sent_to_another_process():
+    trial = next(expand(study_of()))
+    sent = pickle.loads(pickle.dumps(trial))
+    assert sent == trial == copy.deepcopy(trial)
+    assert {sent, trial} == {trial}
 
 
 def test_ids_are_the_same_on_every_machine():

@@ -1,23 +1,23 @@
 """Both kernels against a plain one-network training: the same losses at first, the same phase at the end."""
 
-import dataclasses
 import functools
 import itertools
 
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, trial_of
+from conftest import CPU, changed, trial_of
 from oracle import Oracle, drawn_on_device
 
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.rules import subphases
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
 
 KINDS = itertools.product(("square", "relu"), ("mse", "cross_entropy"), (0.0, 0.2))
 SETTINGS = [
@@ -148,7 +148,7 @@ def test_a_population_trains_like_one_plain_network(kernel, trial):
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_other_network_trains_like_one_plain_network(name):
     trial = trial_of(trial_id=name, **SMALL | OTHERS[name])
-    neighbour = dataclasses.replace(trial, trial_id="neighbour", seed=7, weight_decay=0.0, learning_rate=1e-3)
+    neighbour = changed(trial, trial_id="neighbour", seed=7, weight_decay=0.0, learning_rate=1e-3)
     result, _ = train_pack([trial, neighbour], device=CPU)
     curves, n_corrupted = oracle(trial, False)
     assert result.steps == tuple(curves)

@@ -1,11 +1,9 @@
 """Numbers drawn on the device: those of a key and a counter, whoever else is drawn for."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, trial_of
+from conftest import CPU, changed, trial_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +93,6 @@ def test_orders_are_the_seeds_own_new_each_epoch_and_the_same_in_any_pack_and_fr
 
 def test_other_seeds_of_a_width_have_other_masks():
     trial = trial_of(dropout=0.5)
-    other = dataclasses.replace(trial, seed=1)
+    other = changed(trial, seed=1)
     kept = DeviceMasks([trial, other], 100, 100, CPU).kept(1)
     assert float((kept[0] ^ kept[1]).double().mean()) == pytest.approx(0.5, abs=0.03)

@@ -1,6 +1,5 @@
 """The fused passes: each against what its words say, the masks of every kernel, and the plain kernel's losses."""
 
-import dataclasses
 import itertools
 import os
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, trial_of
+from conftest import CPU, changed, trial_of
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Oracle
@@ -96,7 +95,7 @@ def test_losses_of_50_steps_are_those_of_the_plain_kernel_and_of_one_plain_netwo
 def test_networks_of_several_blocks_agree_too(dropout):
     trial = trial_of(modulus=29, width=601, steps=12, data_fraction=0.7, learning_rate=0.003, dropout=dropout)
     assert 1.5 * block_rows(601, 29) < 0.7 * 29 * 29
-    others = [trial, dataclasses.replace(trial, seed=3, data_fraction=0.4, trial_id="other")]
+    others = [trial, changed(trial, seed=3, data_fraction=0.4, trial_id="other")]
     fused, plain = (train_pack(others, device=CPU, kernel=kernel) for kernel in (FusedKernel, ExplicitKernel))
     for one, other in zip(fused, plain, strict=True):
         assert losses(one) == pytest.approx(losses(other), rel=1e-4)

@@ -1,17 +1,16 @@
 """What is recorded inside trained networks, by the laws and findings that it must show."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, trial_of
+from conftest import CPU, changed, trial_of
 from scipy.stats import spearmanr
 
 from phasemap.representations.ipr import mean_ipr
+from phasemap.tasks.examples import examples_of
 from phasemap.training.inside import extracted_accuracy, inside_steps, unit_ipr
 from phasemap.training.networks import load_weights
-from phasemap.training.population import Hooks, examples_of, train_pack
+from phasemap.training.population import Hooks, train_pack
 from phasemap.training.recording import record_steps
 
 ALL = ("ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights")
@@ -133,7 +132,7 @@ def test_kept_weights_are_the_trained_network(coexisting):
 
 
 def test_the_gain_of_batchnorm_follows_the_ipr():
-    trial = dataclasses.replace(
+    trial = changed(
         COEXISTING, trial_id="gain", norm="batch", corruption=0.2, weight_decay=0.0,
         batch_size=64, scale_to_batch=256, optimizer="adam", learning_rate=0.005,
     )  # fmt: skip
@@ -186,7 +185,7 @@ def test_a_transformer_s_embedding_has_an_ipr_and_a_deep_mlp_has_none():
 
 
 def test_a_network_that_diverges_has_no_final_numbers():
-    (result,) = train_pack([dataclasses.replace(SHORT[0], learning_rate=1e30)], device=CPU, record=ALL)
+    (result,) = train_pack([changed(SHORT[0], learning_rate=1e30)], device=CPU, record=ALL)
     assert result.status == "diverged"
     assert result.finals == {}
     assert result.weights is None

@@ -1,6 +1,5 @@
 """A trial's result depends on its own settings and seed alone; the rest of its pack can't touch it."""
 
-import dataclasses
 import functools
 import io
 import math
@@ -9,11 +8,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, trial_of
+from conftest import CPU, changed, trial_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_features import FeaturesKernel
@@ -21,7 +21,8 @@ from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
-from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, pick_device, train_pack
+from phasemap.training.kernel import make_kernel, pick_device
+from phasemap.training.population import CheckpointError, Hooks, train_pack
 from phasemap.training.recording import Evaluation, measure, record_steps
 
 MIXED = [
@@ -73,7 +74,7 @@ def test_order_and_size_of_packs_don_t_matter_to_the_bit(kernel, shuffler: rando
 
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "mse"), ("square", "cross_entropy")])
 def test_the_other_explicit_variants_keep_the_law_too(explicit, activation, loss):
-    trials = [dataclasses.replace(trial, activation=activation, loss=loss) for trial in MIXED[:4]]
+    trials = [changed(trial, activation=activation, loss=loss) for trial in MIXED[:4]]
     together = by_id(explicit(trials))
     assert by_id(explicit(trials[3:]))["t3"] == together["t3"]  # with dropout
     assert by_id(explicit(trials[2:3]))["t2"] == together["t2"]
@@ -89,14 +90,14 @@ def test_the_law_holds_for_networks_of_several_blocks(explicit, dropout):
 
 
 ATTENTIVE = [
-    dataclasses.replace(trial, model="transformer", depth=1, width=24, heads=3, activation="relu", learning_rate=0.003)
+    changed(trial, model="transformer", depth=1, width=24, heads=3, activation="relu", learning_rate=0.003)
     for trial in MIXED
 ]
 
 
 @pytest.mark.parametrize(("heads", "batch_size"), [(3, "full"), (3, 16), (1, "full"), (1, 16), (2, 16), (24, 16)])
 def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(heads, batch_size):
-    trials = [dataclasses.replace(trial, heads=heads, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
+    trials = [changed(trial, heads=heads, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
     saved = []
     together = by_id(train_pack(trials, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0)))
     for trial in trials[::3]:
@@ -105,7 +106,7 @@ def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(
 
 
 def test_both_kernels_train_the_same_transformers():
-    trials = [dataclasses.replace(trial, steps=40) for trial in ATTENTIVE]
+    trials = [changed(trial, steps=40) for trial in ATTENTIVE]
     explicit = train_pack(trials, device=CPU, kernel=TransformerKernel)
     general = train_pack(trials, device=CPU, kernel=FunctionalKernel)
     for one, other in zip(explicit, general, strict=True):
@@ -129,7 +130,7 @@ def test_the_gradient_of_a_transformer_over_several_blocks_of_rows_is_autograd_s
 
 
 def test_the_general_kernel_agrees_with_itself_in_any_pack():
-    together = train_pack([dataclasses.replace(t, steps=50) for t in MIXED], device=CPU, kernel=FunctionalKernel)
+    together = train_pack([changed(t, steps=50) for t in MIXED], device=CPU, kernel=FunctionalKernel)
     for whole in together:
         (alone,) = train_pack([whole.trial], device=CPU, kernel=FunctionalKernel)
         assert alone.curves["train_loss"] == pytest.approx(whole.curves["train_loss"], rel=1e-4)
@@ -188,7 +189,7 @@ def test_no_training_is_continued_by_another_kernel():
 
 @pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel])
 def test_a_trial_that_diverges_stops_alone(kernel):
-    bad = dataclasses.replace(MIXED[1], trial_id="bad", learning_rate=1e6)
+    bad = changed(MIXED[1], trial_id="bad", learning_rate=1e6)
     healthy = [MIXED[0], MIXED[4]]
     results = train_pack([healthy[0], bad, healthy[1]], device=CPU, kernel=kernel)
     assert [result.status for result in results] == ["ok", "diverged", "ok"]
@@ -203,7 +204,7 @@ def test_a_trial_that_diverges_stops_alone(kernel):
 
 @pytest.mark.parametrize("activation", ["square", "relu"])
 def test_a_pack_whose_trials_all_diverge_ends_early(explicit, activation):
-    trials = [dataclasses.replace(trial, learning_rate=1e30, activation=activation) for trial in MIXED[:2]]
+    trials = [changed(trial, learning_rate=1e30, activation=activation) for trial in MIXED[:2]]
     steps = []
     results = explicit(trials, hooks=Hooks(on_progress=lambda p: steps.append(p.step)))
     assert {result.status for result in results} == {"diverged"}
@@ -212,7 +213,7 @@ def test_a_pack_whose_trials_all_diverge_ends_early(explicit, activation):
 
 def test_trials_of_different_shape_don_t_make_a_pack():
     with pytest.raises(ValueError, match="must share"):
-        train_pack([MIXED[0], dataclasses.replace(MIXED[1], width=8)], device=CPU)
+        train_pack([MIXED[0], changed(MIXED[1], width=8)], device=CPU)
 
 
 def test_seconds_add_up_to_the_time_of_the_pack():
@@ -230,8 +231,8 @@ def test_initial_weights_are_equal_across_what_is_compared_and_scaled_as_the_pap
         {"weight_decay": 9.0}, {"dropout": 0.5}, {"corruption": 0.9}, {"data_fraction": 0.9},
         {"activation": "relu"}, {"loss": "cross_entropy"}, {"learning_rate": 1.0}, {"task": "modular_multiplication"},
     ):  # fmt: skip
-        assert torch.equal(initial_mlp(dataclasses.replace(MIXED[0], **change), 13), first)
-    assert not torch.equal(initial_mlp(dataclasses.replace(MIXED[0], seed=5), 13), first)
+        assert torch.equal(initial_mlp(changed(MIXED[0], **change), 13), first)
+    assert not torch.equal(initial_mlp(changed(MIXED[0], seed=5), 13), first)
     wide = initial_mlp(trial_of(width=500, seed=0), 97)
     assert float(wide.std()) == pytest.approx(0.5 / (2 * 500) ** (1 / 3), rel=0.01)
     assert paper_std(500) ** 2 == pytest.approx((16 * 500) ** (-2 / 3))
@@ -260,14 +261,14 @@ def test_the_kernel_is_explicit_on_the_cpu_where_it_covers_the_network():
     assert type(make_kernel(MIXED[:1], examples, CPU, fused=True)) is FusedKernel
     assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU, fused=True), TransformerKernel)
     assert isinstance(make_kernel(ATTENTIVE[:1], examples, CPU), TransformerKernel)
-    images = [dataclasses.replace(MIXED[0], task="images")]
+    images = [changed(MIXED[0], task="images")]
     for fused in (False, True):
         assert isinstance(make_kernel(images, [examples_of(images[0])], CPU, fused=fused), FeaturesKernel)
-    deep = dataclasses.replace(MIXED[0], depth=3)
+    deep = changed(MIXED[0], depth=3)
     assert isinstance(make_kernel([deep], examples, CPU, fused=True), FunctionalKernel)
     for other in ({"depth": 3}, {"norm": "batch"}, {"batch_size": 8}, {"optimizer": "sgd"}):
-        assert not dataclasses.replace(MIXED[0], **other).explicit
-    assert not dataclasses.replace(ATTENTIVE[0], depth=2).explicit
+        assert not changed(MIXED[0], **other).explicit
+    assert not changed(ATTENTIVE[0], depth=2).explicit
 
 
 def test_a_missing_gpu_is_named():
@@ -360,7 +361,7 @@ def test_a_damaged_checkpoint_is_told_as_such():
 
 def test_networks_on_features_keep_the_law_to_the_bit_and_continue_exactly():
     small = {"task": "images", "depth": 2, "width": 16, "loss": "cross_entropy", "activation": "relu", "steps": 30}
-    trials = [dataclasses.replace(t, data_fraction=0.3 * t.data_fraction, **small) for t in MIXED[:4]]
+    trials = [changed(t, data_fraction=0.3 * t.data_fraction, **small) for t in MIXED[:4]]
     saved = []
     together = by_id(train_pack(trials, device=CPU, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0)))
     for trial in trials[::3]:

@@ -4,15 +4,17 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import CPU, study_of, trial_of
+from conftest import CPU, changed, study_of, trial_of
 from launches import META, Launches
 
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.trials import expand
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import Card, lacking
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of, make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import train_pack
 from phasemap.training.precision import rounding
 
 SIZE = {"modulus": 23, "width": 48, "steps": 20, "data_fraction": 0.6, "corruption": 0.2}
@@ -32,7 +34,7 @@ def test_it_is_part_of_a_trials_identity_only_where_it_is_not_full():
 @pytest.mark.parametrize("kernel", [BatchedKernel, FunctionalKernel])
 def test_bf16_rounds_and_stays_near(kernel):
     trials = [trial_of(trial_id=str(i), seed=i, **SIZE) for i in range(2)]
-    rounded = [dataclasses.replace(trial, precision="bf16") for trial in trials]
+    rounded = [changed(trial, precision="bf16") for trial in trials]
     full, less = (train_pack(group, device=CPU, kernel=kernel) for group in (trials, rounded))
     for one, other in zip(full, less, strict=True):
         assert one.curves["train_loss"][1:] != other.curves["train_loss"][1:]
