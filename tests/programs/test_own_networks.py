@@ -18,6 +18,8 @@ from phasemap.training.own_probe import probe
 from phasemap.training.population import Hooks, network_of, train_pack
 from phasemap.training.recording import record_steps
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 CPU = torch.device("cpu")
 STEPS = 50
 
