@@ -52,8 +52,8 @@ class _Page:
 
     def __init__(self, content: Content, language: str, rows: Mapping[int, str]) -> None:
         self.content, self.language, self.rows = content, language, rows
-        part_content = texts(language)
-        self.texts, self.actions = part_content["page"], part_content["actions"]
+        section = texts(language)
+        self.texts, self.actions = section["page"], section["actions"]
         self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
 
     def say(self, code: str, **values: Any) -> str:
@@ -134,27 +134,27 @@ class _Page:
         return "text", self.say(code, **values)
 
     def _decomposition(self) -> Section:
-        part_content = self.content["memorization"]
+        section = self.content["memorization"]
         parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
-        bar = stacked_bar([(self.say(name), colour, 100 * part_content[name]["value"]) for name, colour in parts])
+        bar = stacked_bar([(self.say(name), colour, 100 * section[name]["value"]) for name, colour in parts])
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
-        rows = [(self.say(name), with_interval(part_content[name])) for name in names]
+        rows = [(self.say(name), with_interval(section[name])) for name in names]
         single = self._text(
-            "single_rows_unknown" if part_content["largest_standard_error"] is None else "single_rows",
-            error=f"{part_content['largest_standard_error'] or 0:.2f}",
-            trainings=part_content["trainings"],
-            allowed=self.say("allowed" if part_content["claims_about_single_rows"] else "not_allowed"),
+            "single_rows_unknown" if section["largest_standard_error"] is None else "single_rows",
+            error=f"{section['largest_standard_error'] or 0:.2f}",
+            trainings=section["trainings"],
+            allowed=self.say("allowed" if section["claims_about_single_rows"] else "not_allowed"),
         )
         table: Part = ("table", ((), rows))
         return self._section("decomposition", self._text("decomposition_text"), ("bar", bar), table, single)
 
     def _suspects(self) -> Section:
-        part_content = self.content["suspects"]
-        shares = {name: percent(part_content[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
-        text = self._text(f"suspects_text{self.alone}", wrong=part_content["wrong"], **shares)
+        section = self.content["suspects"]
+        shares = {name: percent(section[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
+        text = self._text(f"suspects_text{self.alone}", wrong=section["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
-        for row in part_content["top"]:
+        for row in section["top"]:
             score = "" if row["memorization"] is None else f"{row['memorization']:.2f}"
             cells = [str(row["row"]), row["given_label"], row["suggested_label"], f"{row['probability']:.2f}"]
             cells += [self.say(row["kind"]), score]
@@ -176,53 +176,53 @@ class _Page:
         return self._section("noise_rate", bound, self._text(code, point=point))
 
     def _response(self) -> Section:
-        part_content = self.content["corruption_response"]
+        section = self.content["corruption_response"]
         lines = []
         for name in ("test_accuracy", "memorized_accuracy", "recovered_accuracy"):
-            cells = [cell for cell in part_content["curve"] if cell[name]["value"] is not None]
+            cells = [cell for cell in section["curve"] if cell[name]["value"] is not None]
             label, stroke = self.say(name), STROKES[name]
             style = "solid" if name == "test_accuracy" else "dashed" if name == "memorized_accuracy" else "dotted"
             lines.append(
                 line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
             )
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
-        regularizer = (part_content["regularizer"] or "").replace("_", " ")
-        code = "response_stay" if part_content["recommended"] == part_content["current"] else "response_advice"
+        regularizer = (section["regularizer"] or "").replace("_", " ")
+        code = "response_stay" if section["recommended"] == section["current"] else "response_advice"
         advice = self._text(
             code if regularizer else "response_own",
             regularizer=regularizer,
-            recommended=f"{part_content['recommended']:g}",
-            current=f"{part_content['current']:g}",
-            gain=with_interval(part_content["gain"]),
+            recommended=f"{section['recommended']:g}",
+            current=f"{section['current']:g}",
+            gain=with_interval(section["gain"]),
         )
-        text = self._text("response_text", loss=with_interval(part_content["loss_per_noise"], 1, 2))
+        text = self._text("response_text", loss=with_interval(section["loss_per_noise"], 1, 2))
         heading = self.say(
-            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(part_content["generalized_from"])
+            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(section["generalized_from"])
         )
-        return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(part_content))
+        return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(section))
 
-    def _map(self, part_content: Content) -> Part:
-        name = part_content["regularizer"] or AS_IT_IS
-        rates = sorted({cell["corruption"] for cell in part_content["map"]})
-        levels = sorted({cell[name] for cell in part_content["map"]}, reverse=True)
-        cells = {(cell["corruption"], cell[name]): cell for cell in part_content["map"]}
+    def _map(self, section: Content) -> Part:
+        name = section["regularizer"] or AS_IT_IS
+        rates = sorted({cell["corruption"] for cell in section["map"]})
+        levels = sorted({cell[name] for cell in section["map"]}, reverse=True)
+        cells = {(cell["corruption"], cell[name]): cell for cell in section["map"]}
         rows = []
         for level in levels:
             head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
             rows.append((head, [_phase_cell(cells[rate, level]) for rate in rates]))
-        used = dict.fromkeys(cell["subphase"] for cell in part_content["map"] if cell["subphase"])
+        used = dict.fromkeys(cell["subphase"] for cell in section["map"] if cell["subphase"])
         legend = [(mark.colour, f"{mark.letter} {mark.title}") for mark in map(MARKS.__getitem__, used)]
         return "map", ([f"{100 * rate:.0f} %" for rate in rates], rows, legend)
 
     def _learning(self) -> Section:
-        part_content = self.content["learning_curve"]
+        section = self.content["learning_curve"]
         lines = []
         for label, colour, style, part in (
             ("measured", BLUE, "solid", "points"),
             ("extrapolated", RED, "dashed", "next"),
         ):
-            sizes = [point["n_train"] for point in part_content[part]]
-            values = [point["accuracy"] for point in part_content[part]]
+            sizes = [point["n_train"] for point in section[part]]
+            values = [point["accuracy"] for point in section[part]]
             lines.append(line_of(self.say(label), colour, style, sizes, values, band=part == "next"))
         chart = line_chart(lines, x_label=self.say("rows_axis"), y_label=self.say("accuracy_axis"), log_x=True)
         return self._section("learning", self._text("learning_text"), ("chart", chart))
@@ -233,9 +233,9 @@ class _Page:
         return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
 
     def _calibration(self) -> Section:
-        part_content = self.content["calibration"]
-        shares = {name: percent(part_content[name]) for name in ("confidence", "accuracy")}
-        text = self._text("calibration_text", error=with_interval(part_content["expected_error"]), **shares)
+        section = self.content["calibration"]
+        shares = {name: percent(section[name]) for name in ("confidence", "accuracy")}
+        text = self._text("calibration_text", error=with_interval(section["expected_error"]), **shares)
         return self._section("calibration", text)
 
     def _unknown(self) -> Section | None:
@@ -258,24 +258,24 @@ class _Page:
         return self._section("model", ("strong", verdict), self._text("model_text", **values))
 
     def _decision(self) -> Section:
-        part_content = self.content["decision"]
+        section = self.content["decision"]
         prices = {
-            name: f"{value:,g}" for name, value in part_content["prices"].items() if name != "spend" and value is not None
+            name: f"{value:,g}" for name, value in section["prices"].items() if name != "spend" and value is not None
         }
-        prices["relabel_error"] = percent(part_content["prices"]["relabel_error"])
-        prices["visibility"] = percent(part_content["visibility"])
+        prices["relabel_error"] = percent(section["prices"]["relabel_error"])
+        prices["visibility"] = percent(section["visibility"])
         rows = [
             (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
-            for name, row in part_content["actions"].items()
+            for name, row in section["actions"].items()
         ]
         table: Part = ("table", ([self.say("action"), self.say("gain"), self.say("net")], rows))
-        ratios = list(dict.fromkeys(cell["ratio"] for cell in part_content["map"]))
-        budgets = list(dict.fromkeys(cell["budget"] for cell in part_content["map"]))
-        cells = {(cell["budget"], cell["ratio"]): cell for cell in part_content["map"]}
+        ratios = list(dict.fromkeys(cell["ratio"] for cell in section["map"]))
+        budgets = list(dict.fromkeys(cell["budget"] for cell in section["map"]))
+        cells = {(cell["budget"], cell["ratio"]): cell for cell in section["map"]}
         flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
         flip: Part = ("table", ([self.say("ratio"), *(money(budget) for budget in budgets)], flips))
         text = self._text("decision_text", **prices)
-        return self._section("decision", text, table, self._text("flip"), flip, spend=money(part_content["spend"]))
+        return self._section("decision", text, table, self._text("flip"), flip, spend=money(section["spend"]))
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]

@@ -78,7 +78,9 @@ def _lines(comparison: Comparison, output: Path | None) -> list[str]:
     changed = comparison.points[comparison.points["changed"]]
     lines = [f"A {comparison.name_a}, B {comparison.name_b}: {comparison.verdict}", comparison.reason, ""]
     lines += [f"differs: {text}" for text in comparison.differences]
-    lines.append(f"{comparison.n_points} points compared; {comparison.n_only_a} only in A, {comparison.n_only_b} only in B")
+    lines.append(
+        f"{comparison.n_points} points compared; {comparison.n_only_a} only in A, {comparison.n_only_b} only in B"
+    )
     for level, t in comparison.transitions.items():
         lines.append(f"{level}: agreement {t.agreement:.1%}, kappa {t.kappa:.2f}")
     lines += ["", "A down, B to the right:", comparison.transitions["phase"].counts.to_string(), ""]

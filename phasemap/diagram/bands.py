@@ -77,7 +77,7 @@ def row_crossings(
 
 
 def _nearest(crossings: Floats, crossing: float, otherwise: Floats) -> Floats:
-    """Return the crossing (R,) among found (R, nx - 1) that is nearest to another one."""
+    """Return the crossing (R,) among crossings (R, nx - 1) that is nearest to another one."""
     distance = np.where(np.isfinite(crossings), np.abs(crossings - crossing), np.inf)
     best = distance.argmin(axis=1)
     rows = np.arange(len(crossings))
@@ -169,7 +169,7 @@ def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
     places = np.stack([band.crossing, other.positions[band.row]], axis=1)
     places = places if band.along == "x" else places[:, ::-1]
     kept = drawn_at(diagram.named(band.kind), diagram.panels[panel].grid, diagram.x, diagram.y, places)
-    crossings = []
+    outlines = []
     for chain in _chains(band, kept, joined=not other.axis.categorical):
         rows, last = band.row[chain], len(other.positions) - 1
         # inside the map a ribbon ends at its last row; one that is cut by the grid's edge goes on to it
@@ -184,8 +184,8 @@ def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
             at = np.interp(smooth, np.arange(len(at)), at)
         low, high = (np.stack([side, at], axis=1) for side in sides)
         outline = np.concatenate([low, high[::-1]])
-        crossings.append(outline if band.along == "x" else outline[:, ::-1])
-    return crossings
+        outlines.append(outline if band.along == "x" else outline[:, ::-1])
+    return outlines
 
 
 def _chains(band: Band, kept: NDArray[np.bool_], *, joined: bool) -> list[list[int]]:
@@ -228,7 +228,7 @@ def _wider(
 ) -> tuple[tuple[Band, ...], ...]:
     """Return each panel's bands, along the axis on which the frontier crosses the larger share of rows."""
     sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
-    crossings = []
+    panels = []
     for panel in range(len(diagram.panels)):
         bands = []
         for frontier in diagram.frontiers:
@@ -237,5 +237,5 @@ def _wider(
                 both.append(band_of(panel, frontier, "y"))
             best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
             bands += [best] if len(best.row) else []
-        crossings.append(tuple(bands))
-    return tuple(crossings)
+        panels.append(tuple(bands))
+    return tuple(panels)

@@ -32,7 +32,8 @@ def comparison_markdown(
         f"### Phase diagram: {comparison.verdict}",
         "",
         f"A {_code(comparison.name_a)}, B {_code(comparison.name_b)}: {_plain(comparison.reason)}. {len(changed)} of "
-        f"{comparison.n_points} points have another label; {comparison.n_only_a} only in A, {comparison.n_only_b} only in B.",
+        f"{comparison.n_points} points have another label; {comparison.n_only_a} only in A, "
+        f"{comparison.n_only_b} only in B.",
         "",
         *(f"- differs: {_code(text)}" for text in comparison.differences),
         "",

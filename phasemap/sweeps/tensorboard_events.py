@@ -176,7 +176,7 @@ def _take_hparams(events: _Events, tag: str, plugin: Any) -> None:
 def _setting(value: Any) -> Any:
     """Return a hyperparameter's value: a number, a text, a truth, or nothing."""
     kind = value.WhichOneof("kind")
-    events = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else None
-    if isinstance(events, float) and events.is_integer() and abs(events) < 2**53:
-        return int(events)
-    return events
+    setting = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else None
+    if isinstance(setting, float) and setting.is_integer() and abs(setting) < 2**53:
+        return int(setting)
+    return setting
