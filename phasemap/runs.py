@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -37,7 +37,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials, grid_ids
+from phasemap.study.trials import grid_ids, trials_of_run
 
 if TYPE_CHECKING:
     import optuna
@@ -115,7 +115,7 @@ class Run:
         return RunStatus(
             name=self.study.name,
             run=self.location,
-            n_trials=count_trials(self.study),
+            n_trials=trials_of_run(self.study, len(self.trials)),
             n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
             phase_counts=self.counts("phase"),
             at_step=self.study.phases.at_step,
@@ -129,10 +129,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Show a notebook what the run is, how far it is, and its default picture."""
-        done = self.status.n_done
+        status = self.status
         labels = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.counts("subphase").items())
         horizon = self.study.phases.horizon_words
-        words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
+        words = "; ".join(filter(None, [f"{status.n_done}/{status.n_trials} trials", labels, horizon]))
         from phasemap.figures.static import png_of
 
         picture = b64encode(png_of(self.figure())).decode()
@@ -198,7 +198,10 @@ class Run:
         """
         from phasemap.diagram.compare import compare  # these three load scipy.stats, which takes a second
 
-        return compare(self.study, self.trials, other.study, other.trials)
+        found = compare(self.study, self.trials, other.study, other.trials)
+        if found.name_a == found.name_b:  # one of them is a copy, perhaps with other labels
+            found = replace(found, name_a=self.folder.name, name_b=other.folder.name)
+        return found
 
     def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
@@ -301,7 +304,7 @@ class Run:
         if wanted.kind == PHASES and self.study.scattered:
             from phasemap.figures.scatter import scatter_spec
 
-            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric or "subphase")
+            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric)
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 

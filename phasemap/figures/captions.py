@@ -87,6 +87,8 @@ def label_words(study: Study, horizons: Horizons | None, metric: str | None = No
     if horizons is None:
         return f"{what}at {'the last step' if asked is None else f'step {asked}'}"
     first, last = horizons
+    if last <= 1:  # one record a trial, as of a table without curves
+        return what.strip()
     at = f"step {last}" if first == last else f"the last step, {first} to {last}"
     rounded = "" if asked in (None, last) else f", the last record up to step {asked}"
     return f"{what}at {at}{rounded}"

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from phasemap.diagram.compare import Comparison
@@ -24,6 +25,7 @@ from phasemap.diagram.diagram import first_panels, panel_rows
 from phasemap.figures.captions import sentences, wrapped
 from phasemap.figures.page import ASSETS, render
 from phasemap.figures.panel import (
+    ABOVE_LINES,
     FRAME,
     LINE_WIDTH,
     STRIP_EDGES,
@@ -39,7 +41,7 @@ from phasemap.figures.panel import (
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.static import FORMATS, check_format, write_figure
-from phasemap.figures.style import add_legend, in_style, write_title
+from phasemap.figures.style import add_legend, below_inches, in_style, write_title
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.results.folder import write_text, written
 from phasemap.study.spec import PhaseRule
@@ -100,26 +102,30 @@ def _marks(a: PhaseRule, b: PhaseRule) -> dict[str, Mark]:
     return {**marks_of(a), **{name: mark for name, mark in marks_of(b).items() if name not in marks_of(a)}}
 
 
-def draw_difference(spec: DifferenceSpec) -> Figure:
-    """Draw the three columns with one legend."""
+def draw_difference(spec: DifferenceSpec, *, tall: bool = False) -> Figure:
+    """Draw the three maps beside each other with one legend; ``tall`` one below the other, for a phone."""
     n, nx, ny = len(spec.a.panels), len(spec.a.x.ticks), len(spec.a.y.ticks) if spec.a.y else 1
     width, height = min(max(0.3 * nx, 2.0), 3.6), min(max(0.3 * ny, 0.5), 3.2)
     size = (72 * width, 72 * height)
-    with in_style():
+    with in_style(None, spec):
         handles = _handles(spec)
-        tall = max(n * (height + 0.5) + 1.3, 0.22 * len(handles) + 1.0)
-        figure = Figure(figsize=(3 * (width + 0.3) + 2.6, tall), layout="constrained")
-        grid = figure.subplots(n, 3, squeeze=False, sharex=True, sharey=True)
-        for row, axes in enumerate(grid):
+        rows, columns, page = (3 * n, 1, width + 1.0) if tall else (n, 3, None)
+        high = rows * (height + 0.5) + (below_inches(page, len(handles)) if page else 1.3)
+        wide = page or 3 * (width + 0.3) + 2.6
+        figure = Figure(figsize=(wide, max(high, 0.22 * len(handles) + 1.0)), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for row, axes in enumerate(grid.reshape(n, 3)):
             for ax, one in zip(axes, (spec.a, spec.b), strict=False):
                 draw_panel(ax, one, one.panels[row], size, placed_names(one, one.panels[row], size))
             _draw_cells(axes[2], spec, row, size)
             for ax, name in zip(axes, (*spec.names, "difference"), strict=True):
-                ax.set_title("\n".join(filter(None, [name if row == 0 else "", spec.a.panels[row].title])))
-                ax.set_xlabel(spec.a.x.label if row == n - 1 else "")
-            axes[0].set_ylabel(spec.a.y.label if spec.a.y else "")
+                ax.set_title("\n".join(filter(None, [name if row == 0 or tall else "", spec.a.panels[row].title])))
+        for ax in grid[-1]:
+            ax.set_xlabel(spec.a.x.label)
+        for ax in grid[:, 0]:
+            ax.set_ylabel(spec.a.y.label if spec.a.y else "")
         write_title(figure, spec.title, spec.subtitle)
-        add_legend(figure, handles, None)
+        add_legend(figure, handles, page)
     return figure
 
 
@@ -134,7 +140,15 @@ def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, size: Size) -> None:
     letters = min(8.0, 0.33 * size[0] / len(x.ticks), 0.33 * size[1] / (len(y_edges) - 1))
     for j, i in np.argwhere(spec.letters[row] != ""):
         place = inside(x.scale, x.edges[i : i + 2], 0.5), inside(y_scale, y_edges[j : j + 2], 0.5)
-        ax.text(*place, spec.letters[row][j, i], ha="center", va="center", fontsize=letters, zorder=6)
+        over_lines = [withStroke(linewidth=1.8, foreground=COLOURS[spec.kinds[row][j, i]])]
+        look: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": letters,
+            "zorder": ABOVE_LINES,
+            "path_effects": over_lines,
+        }
+        ax.text(*place, spec.letters[row][j, i], **look)
     draw_lines(ax, spec.a, spec.a.panels[row], OF_A)
     draw_lines(ax, spec.b, spec.b.panels[row], OF_B)
     set_up_axes(ax, spec.a, size)
@@ -162,7 +176,7 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
     return handles
 
 
-def save_difference(found: Comparison, path: Path) -> None:
+def save_difference(found: Comparison, path: Path, *, tall: bool = False) -> None:
     """Write a comparison as html, or its picture as png, svg or pdf, by the file's ending."""
     check_format(path, (".html", *FORMATS))
     if path.suffix.lower() == ".html":
@@ -171,7 +185,7 @@ def save_difference(found: Comparison, path: Path) -> None:
         return
     spec = difference_spec(found)
     with in_style():
-        write_figure(draw_difference(spec), path, spec.title, f"{spec.a.source}; {spec.b.source}")
+        write_figure(draw_difference(spec, tall=tall), path, spec.title, f"{spec.a.source}; {spec.b.source}")
 
 
 def difference_page(found: Comparison) -> str:

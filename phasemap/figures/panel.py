@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.regions import Form, Placed, dense, place_names, regions_of
-from phasemap.figures.spec import AxisSpec, Dots, FigureSpec, PanelSpec
+from phasemap.figures.spec import NOTHING, AxisSpec, Dots, FigureSpec, PanelSpec
 from phasemap.figures.style import LINE, font_size, text_width
 from phasemap.phases.marks import Mark, contrast
 from phasemap.phases.strokes import LineStyle, dashes
@@ -45,7 +45,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: 
     y_edges = _y_edges(spec)
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
     bare = _bare(panel)
-    cell = min(size[0] / len(spec.x.ticks), size[1] / (len(y_edges) - 1))
+    cell = min(size[0] / (len(spec.x.edges) - 1), size[1] / (len(y_edges) - 1))
     border = {"linewidth": 0.6 if cell >= GRID_FROM else 0.0}
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
@@ -152,7 +152,7 @@ def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell
                 }
                 wide = size * (1.9 if sign == "." else 1.2)
                 ax.plot(*places.T, linestyle="", color=ink, alpha=0.75, marker=sign, markersize=wide, **look)
-    if panel.inferred.any() and len(cells := np.argwhere(~panel.inferred & (panel.marks != "missing"))):
+    if len(cells := _measured(panel)):
         places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.5) for row, column in cells])
         ax.plot(*places.T, **{**MEASURED, "markersize": min(2.6, 0.3 * cell)})
 
@@ -172,11 +172,28 @@ def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]
         for line in panel.lines
         if np.isfinite(line.points).all()
     ]
-    signs = np.argwhere(panel.notes != "") if panel.values is None else np.empty((0, 2), dtype=int)
-    corners = [(across[i] + 0.86 * (across[i + 1] - across[i]), up[j] + 0.86 * (up[j + 1] - up[j])) for j, i in signs]
-    busy = np.concatenate([*map(dense, lines), np.asarray(corners).reshape(-1, 2), np.empty((0, 2))])
+    none = np.empty((0, 2), dtype=int)
+    signs = np.argwhere(panel.notes != "") if panel.values is None else none
+    dots = _measured(panel) if panel.values is None else none
+    busy = np.concatenate([*map(dense, lines), _at(signs, across, up, 0.86), _at(dots, across, up, 0.5)])
+    if panel.dots is not None:
+        between = np.stack([panel.dots.x, panel.dots.y], axis=1)
+        busy = np.concatenate([busy, _places_in_points(spec, between, (across, up), size)])
     regions = [region for region in regions_of(np.where(bare, panel.marks, "")) if region.mark]
     return place_names(regions, (across, up), lambda name: _forms(spec.marks[name]), busy)
+
+
+def _measured(panel: PanelSpec) -> NDArray[np.int64]:
+    """Return the cells (n, 2) of (row, column) that bear the dot of a measured point: those beside inferred ones."""
+    found = np.argwhere(~panel.inferred & ~np.isin(panel.marks, ["missing", NOTHING.name]))
+    return found if panel.inferred.any() else found[:0]
+
+
+def _at(cells: NDArray[np.int64], across: Floats, up: Floats, share: float) -> Floats:
+    """Return places (n, 2) this share of the way through cells (n, 2) of (row, column)."""
+    rows, columns = cells.T
+    wide, high = np.diff(across)[columns], np.diff(up)[rows]
+    return np.stack([across[columns] + share * wide, up[rows] + share * high], axis=1)
 
 
 def _in_points(scale: str, edges: Floats, length: float, values: Floats | None = None) -> Floats:

@@ -6,6 +6,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ from phasemap.results.merge import curves_of
 from phasemap.results.provenance import Execution
 from phasemap.search.completed import map_words
 from phasemap.study.conditions import Kind
+from phasemap.study.imported import ImportedStudy
 from phasemap.study.rule import OTHERWISE, Rule
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
-from phasemap.study.trials import count_trials
+from phasemap.study.trials import trials_of_run
 from phasemap.study.writing import dump_study
 
 Row = tuple[str, str]
@@ -50,19 +52,35 @@ def study_card(tables: Tables, executions: Sequence[Execution], claims: Sequence
                 ("rule", ", ".join(filter(None, [readable(study.phases.rule), study.phases.horizon_words]))),
                 ("meaning", rule_words(study.phases)),
                 *_agreement(tables),
-            ],
+            ]
+            if study.phases.labels
+            else [("rule", "none: the run is a map of its quantities")],
         ),
         ("Trials", _trials(tables)),
         ("Executions", _executions(executions)),
     )
     return {
-        "sections": [{"title": title, "rows": rows} for title, rows in sections],
+        "sections": [{"title": title, "rows": rows} for title, rows in sections if rows],
         "claims": [_claim(result) for result in claims],
         "study_file": dump_study(study),
         "study_name": f"{study.name}.yaml",
-        "commands": [f"phasemap run {study.name}.yaml", f"phasemap report runs/{study.name}"],
+        **_again(study, executions),
         "replay": f"phasemap replay runs/{study.name}",
         "citation": CITATION if study.phases.own is None or isinstance(study, NetworkStudy) else "",
+    }
+
+
+def _again(study: Study, executions: Sequence[Execution]) -> dict[str, Any]:
+    """Return how a run is made again: by its study file; of an imported sweep by what brought it in."""
+    report = f"phasemap report runs/{study.name}"
+    if not isinstance(study, ImportedStudy):
+        how = "Save the study file below, then run these commands; the diagram and this page come out again."
+        return {"again": how, "commands": [f"phasemap run {study.name}.yaml", report]}
+    told = [execution.content.get("command") or [] for execution in executions]
+    commands = [shlex.join(map(str, command)) for command in told if "import" in command]
+    return {
+        "again": "The trials were trained elsewhere; this is how they were brought in.",
+        "commands": [*commands, report],
     }
 
 
@@ -114,12 +132,12 @@ def _settings(study: Study) -> list[Row]:
 
 def _agreement(tables: Tables) -> list[Row]:
     differ, known = rules_differ(tables.trials) or (0, 0)
-    return [("the two rules", f"differ on {differ} of {known} trials")] if known else []
+    return [("the two built-in rules", f"differ on {differ} of {known} trials")] if known else []
 
 
 def _trials(tables: Tables) -> list[Row]:
-    total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
-    known = {"ok": "labelled", "diverged": "diverged", "failed": "failed"}
+    total, counts = trials_of_run(tables.study, len(tables.trials)), tables.trials["status"].value_counts()
+    known = {"ok": "labelled" if tables.study.phases.labels else "finished", "diverged": "diverged", "failed": "failed"}
     known |= {"stopped": "stopped"} if "stopped" in counts else {}
     rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]
     rows.append(("not trained", f"{total - int(counts.sum())} of {total}"))
@@ -141,8 +159,8 @@ def _executions(executions: Sequence[Execution]) -> list[Row]:
     rows = [
         ("cost", f"{hours:.3g} core-hours in {len(executions)} execution{'s' if len(executions) > 1 else ''}"),
         (
-            "last that trained",
-            f"{told.started or '?'} to {told.ended or 'not ended'}, {told.outcome or '?'}",
+            "last training",
+            f"{_when(told.started)} to {_when(told.ended)}, {told.outcome or 'outcome not recorded'}",
         ),
         ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
@@ -157,6 +175,14 @@ def _executions(executions: Sequence[Execution]) -> list[Row]:
         rows.append(("labelled again", f"{labels['since']}: {labels['rule']['rule']}{at_step}"))
     hashes = [execution.study_hash for execution in executions]
     return rows if len(set(hashes)) == 1 else [*rows, ("study changed", f"{len(set(hashes))} versions of it were run")]
+
+
+def _when(moment: str | None) -> str:
+    """Write a moment as people read it, in UTC; what is none stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(moment or '?').astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return moment or "?"
 
 
 def _claim(result: ClaimResult) -> dict[str, Any]:

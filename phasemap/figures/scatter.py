@@ -12,22 +12,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.captions import held_words, horizons_of, setting_words, source_words
-from phasemap.figures.panel import colour_scale, label_handle
+from phasemap.figures.captions import caption, held_words, horizons_of, label_words, sentences, source_words
+from phasemap.figures.panel import colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
+    MEASURED_SIGN,
+    NOTHING,
     AxisSpec,
     Dots,
     FigureSpec,
     LegendEntry,
     PanelSpec,
     figure_spec,
+    first_metric,
     label_states,
 )
 from phasemap.figures.style import add_legend, below_inches, write_title
@@ -47,7 +51,6 @@ MOST_FACETS = 6  # values of a further axis that has panels without being asked 
 MOST_LETTERS = 400  # points of a panel that bear their letters
 BINS = (32, 12)  # columns and rows of the coarse view
 MOST_DRAWN = 20_000  # points; of more, each second, third and so on
-NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near
 DOT, LETTER = 46.0, 16.0  # areas in square points
 
 
@@ -86,12 +89,13 @@ def scatter_spec(
     y: str | None = None,
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
-    metric: str = "subphase",
+    metric: str | None = None,
 ) -> ScatterSpec:
     """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
 
     Further axes of few values have panels; of others all values are drawn over one another, which the subtitle says.
     """
+    metric = metric or first_metric(study)
     numbers = [name for name in mean_columns(study) if name in points]
     if metric not in (*LABEL_METRICS, *numbers):
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join((*LABEL_METRICS, *numbers))}")
@@ -112,9 +116,10 @@ def scatter_spec(
     shown = tuple(panel for panel in panels if len(panel.x)) or panels[:1]
     counts = Counter(name for panel in shown for name in panel.marks)
     marks = marks_of(study.phases)
+    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric)
     return ScatterSpec(
-        title=study.name,
-        subtitle=_subtitle(study, layout, facets, n_points, len(points)),
+        title=title,
+        subtitle=subtitle,
         metric=metric,
         metric_kind=column_kinds(study).get(metric, "number"),
         x=layout.x,
@@ -132,11 +137,17 @@ def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
     return points
 
 
-def _subtitle(study: Study, layout: Layout, facets: Sequence[Axis], n_points: int, n_drawn: int) -> str:
+def _captions(
+    study: Study, layout: Layout, facets: Sequence[Axis], n_points: tuple[int, int], metric: str
+) -> tuple[str, str]:
+    """Return the title and what is said below it; ``n_points`` are those that there are and those that are drawn."""
     over = [readable(axis.name) for axis in layout.facets if axis not in facets]
-    told = f"{n_points} measured points" if n_drawn == n_points else f"{n_drawn} of {n_points} measured points"
-    text = [told, *setting_words(study, layout.fixed)]
-    return ", ".join([*text, *([f"all values of {' and '.join(over)}"] if over else [])])
+    there, drawn = n_points
+    told = f"{there} measured points" if drawn == there else f"{drawn} of {there} measured points"
+    quantity = None if metric in LABEL_METRICS else metric
+    title, words = caption(study, layout.fixed, told, readable(quantity or ""))
+    words += [f"all values of {' and '.join(over)}"] if over else []
+    return title, sentences(", ".join(words), label_words(study, None, quantity) if quantity is None else "")
 
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
@@ -178,14 +189,39 @@ def inferred_spec(
 
     found = inferred_tables(folder, study, grid)
     diagram = make_diagram(found.study, found.points, x=x, y=y, fix=fix, facet=facet)
-    spec = with_dots(
-        figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials)),
-        diagram,
-        found.trials,
-    )
+    plain = figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials))
+    spec = with_dots(plain, diagram, found.trials)
+    quantity = None if spec.metric in LABEL_METRICS else spec.metric
+    n_points = sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
+    seeds = f"inferred from {n_points} measured points"
     panels = tuple(replace(p, marks=np.where(p.marks == "missing", NOTHING.name, p.marks)) for p in spec.panels)
     legend = tuple(replace(e, mark=NOTHING) if e.mark.name == "missing" else e for e in spec.legend)
-    return replace(spec, panels=panels, marks={**spec.marks, NOTHING.name: NOTHING}, legend=legend)
+    return replace(
+        spec,
+        title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
+        subtitle=plain.subtitle,
+        key=tuple(text for text in spec.key if text != MEASURED_SIGN),
+        x=_round_ticks(spec.x),
+        y=spec.y and _round_ticks(spec.y),
+        panels=panels,
+        marks={**spec.marks, NOTHING.name: NOTHING},
+        legend=legend,
+    )
+
+
+def _round_ticks(axis: AxisSpec) -> AxisSpec:
+    """Mark an axis of numbers at round ones, and not at the cells of a grid that nobody chose by its values."""
+    if axis.scale == "ordinal":
+        return axis
+    low, high = axis.edges[[0, -1]]
+    powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1) if axis.scale == "log" else ()
+    found = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
+    found = found[(found >= low) & (found <= high)]
+    minor = np.outer(found, np.arange(2, 10)).ravel() if len(powers) > 1 else found[:0]
+    if len(found) > 2 and found[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
+        found = found[1:]  # its label would run into the one at the end of the panel beside
+    labels = tuple(show_value(float(f"{value:.6g}")) for value in found)
+    return replace(axis, ticks=found, tick_labels=labels, minor=minor[minor <= high])
 
 
 def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:
@@ -269,7 +305,7 @@ def _set_up(axis: Any, set_scale: Any, drawn: Axis) -> None:
 
 def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     """Return a map of a few cells, each with what most of its points have: for a look in the terminal."""
-    spec = scatter_spec(study, points)
+    spec = scatter_spec(study, points, metric="subphase")
     x, columns = _bins(spec.x, points[spec.x.name], BINS[0])
     y, rows = _bins(spec.y, points[spec.y.name], BINS[1]) if spec.y else (None, np.zeros(len(points), dtype=int))
     shape = (len(y.ticks) if y else 1, len(x.ticks))
@@ -301,6 +337,7 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
         legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
         frontiers=(),
         source=spec.source,
+        cells=True,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.text import Text
 
@@ -13,9 +14,11 @@ from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.page import Scale, scale_of
 from phasemap.figures.regions import rectangles, regions_of
-from phasemap.figures.spec import FigureSpec, PanelSpec, cell_marks, first_metric
+from phasemap.figures.spec import LABEL_METRICS, FigureSpec, PanelSpec, cell_marks, first_metric, label_states
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import readable, shade
+from phasemap.study.axes import Axis
+from phasemap.study.spec import Study
 
 CELLS = (5, 4, 3, 1)  # widths of a cell, the first that fits and holds its tick label with a space
 GAP = 3  # between panels that stand side by side
@@ -96,7 +99,8 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
         for column in columns:
             mark = spec.marks[panel.marks[row, column]]
             if panel.values is not None and np.isfinite(value := panel.values[row, column]):
-                line.append(" " * cell, style=f"on {shade(float(_scale(spec).shares(np.asarray(value))))}")
+                share = float(_scale(spec).shares(np.asarray(value)))
+                line.append(f"{_tenth(share):^{cell}}", style=_hidden(share))
                 continue
             place = cell * (column - columns[0])
             look = _style(mark, inferred=bool(panel.inferred[row, column]))
@@ -133,13 +137,22 @@ def _scale(spec: FigureSpec) -> Scale:
     )
 
 
+def _tenth(share: float) -> str:
+    """Write a share of the scale as a digit, which is what is left of it where nothing has a colour."""
+    return str(min(int(10 * share), 9))
+
+
+def _hidden(share: float) -> str:
+    return f"{shade(share)} on {shade(share)}"
+
+
 def _legend(spec: FigureSpec, width: int) -> Text:
     """Return the legend, as many entries a line as fit; of a quantity its ends."""
     text, used = Text(), 0
     if spec.panels[0].values is not None:
         scale = _scale(spec)
         for share, value in ((0.0, scale.low), (1.0, scale.high)):
-            text.append("   ", style=f"on {shade(share)}").append(f" {readable(spec.metric)} {value:.3g}  ")
+            text.append(f" {_tenth(share)} ", style=_hidden(share)).append(f" {readable(spec.metric)} {value:.3g}  ")
         return text.append("\n")
     for entry in spec.legend:
         words = f" {entry.mark.title} {entry.count}"
@@ -192,6 +205,35 @@ def thumbnail_svg(diagram: Diagram) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{height:g}" '
         f'viewBox="0 0 {WIDTH:g} {height:g}" shape-rendering="crispEdges">{"".join(parts)}</svg>'
     )
+
+
+def scatter_thumbnail(study: Study, points: pd.DataFrame) -> str:
+    """Draw points that lie on no grid as dots, over the first two axes."""
+    names = ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)
+    marks = marks_of(study.phases)
+    fills = [
+        PLAIN.get(name, marks[name].colour)
+        for name in label_states({n: points[n].to_numpy() for n in names}, "subphase")
+    ]
+    if not study.phases.labels:
+        metric = first_metric(study)
+        values = points[metric].to_numpy(dtype=float)
+        shares = scale_of(study.recorded.quantities[metric], values).shares(values)
+        fills = [shade(share) if np.isfinite(value) else "#e3e3e3" for share, value in zip(shares, values, strict=True)]
+    left, below = [*(_along(axis, points[axis.name]) for axis in study.axes[:2]), np.full(len(points), 0.5)][:2]
+    dots = "".join(
+        f'<circle fill="{fill}" cx="{4 + x * (WIDTH - 8):.1f}" cy="{HEIGHT - 4 - y * (HEIGHT - 8):.1f}" r="2.5"/>'
+        for x, y, fill in zip(left, below, fills, strict=True)
+    )
+    size = f'width="{WIDTH:g}" height="{HEIGHT:g}" viewBox="0 0 {WIDTH:g} {HEIGHT:g}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{dots}</svg>'
+
+
+def _along(axis: Axis, values: pd.Series) -> Floats:
+    """Return how far values lie between the least and the greatest of an axis, on its scale."""
+    at = values.map(axis.values.index) if axis.categorical else values
+    on = np.log(at.astype(float)) if axis.scale == "log" else at.astype(float)
+    return np.asarray((on - on.min()) / ((on.max() - on.min()) or 1.0), dtype=float)
 
 
 def _fills(diagram: Diagram) -> NDArray[np.object_]:

@@ -17,7 +17,7 @@ from phasemap.figures.chart import Chart
 from phasemap.figures.lines import draw_chart
 from phasemap.figures.panel import Size, draw_panel, map_handles, placed_names, slants
 from phasemap.figures.scatter import ScatterSpec, draw_scatter
-from phasemap.figures.spec import FigureSpec
+from phasemap.figures.spec import AxisSpec, FigureSpec
 from phasemap.figures.style import (
     EDGE,
     GAP,
@@ -29,6 +29,7 @@ from phasemap.figures.style import (
     fitted,
     font_size,
     in_style,
+    shortened,
     text_height,
     text_width,
     width_inches,
@@ -40,6 +41,7 @@ from phasemap.study.errors import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
 CELL = (36.0, 33.0)  # points: the size of a map's cells, where there is room
+LABEL_SHARE = 0.35  # of a figure's width, at most, that the labels of an axis take
 LARGEST, SMALLEST, NARROWEST = (390.0, 300.0), (150.0, 36.0), 300.0  # points: of a panel, and of a figure's width
 
 
@@ -54,7 +56,7 @@ def check_format(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
 def save_figure(spec: FigureSpec | ScatterSpec | Chart, path: Path, size: str | None = None) -> None:
     """Draw a figure into a file, whole or not at all; the format is told by the file's ending."""
     check_format(path)
-    with in_style(size):
+    with in_style(size, spec):
         write_figure(draw_any(spec, size), path, spec.title, spec.source)
 
 
@@ -83,7 +85,7 @@ def png_of(spec: FigureSpec | ScatterSpec | Chart) -> bytes:
 def draw_any(spec: FigureSpec | ScatterSpec | Chart, size: str | None = None) -> Figure:
     """Draw a phase diagram or a chart in the project's style, or in what the user has set instead."""
     width = width_inches(size)
-    with in_style(size):
+    with in_style(size, spec):
         if isinstance(spec, ScatterSpec):
             return draw_scatter(spec, width)
         return draw_chart(spec, width) if isinstance(spec, Chart) else draw(spec, width)
@@ -104,6 +106,8 @@ def draw(spec: FigureSpec, page: float | None = None) -> Figure:
     """Draw all panels of a figure; its labels have a legend where not all regions bear their names."""
     if page is not None and spec.columns > MOST_COLUMNS_IN_WIDTH[page]:
         spec = replace(spec, columns=MOST_COLUMNS_IN_WIDTH[page], heads=((), ()))
+    longest = LABEL_SHARE * 72 * (page or PAGE)
+    spec = replace(spec, x=_shortened(spec.x, longest), y=_shortened(spec.y, longest) if spec.y else None)
     size = panel_size(spec, page)
     margins = margins_of(spec, size)
     names = [placed_names(spec, panel, size) for panel in spec.panels]
@@ -132,9 +136,14 @@ def draw(spec: FigureSpec, page: float | None = None) -> Figure:
     return figure
 
 
+def _shortened(axis: AxisSpec, most: float) -> AxisSpec:
+    """Cut an axis's labels to a width in points."""
+    return replace(axis, tick_labels=tuple(shortened(label, most, font_size()) for label in axis.tick_labels))
+
+
 def panel_size(spec: FigureSpec, page: float | None) -> Size:
     """Return the size of a panel: what the figure's width leaves, or smaller where the cells need no more."""
-    nx, ny = len(spec.x.ticks), len(spec.y.ticks) if spec.y else 1
+    nx, ny = len(spec.x.edges) - 1, len(spec.y.edges) - 1 if spec.y else 1
     margins = margins_of(spec, (LARGEST[0] / spec.columns, LARGEST[1]))
     room = (72 * (page or PAGE) - margins.left - margins.right + GAP) / spec.columns - GAP
     width = min(max(CELL[0] * nx, SMALLEST[0]), LARGEST[0], room) if page is None else room

@@ -7,15 +7,18 @@ default can't be told from one that you left alone.) The colours of the phases a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
 
 from phasemap.figures import SIZES
@@ -29,19 +32,35 @@ HINTED = 1.07  # how much wider letters get that are moved to whole pixels (100 
 LINE = 1.3  # the height of a line of text, in font sizes
 SMALL = 0.85  # the size of what is said below a title
 QUIET = "#555555"
+WIDE_FONTS = ("Noto Sans CJK JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "Yu Gothic", "Noto Sans CJK SC")
 MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 8}
 PAGE = 7.1  # inches: a wider figure could not be read when it is printed on a page
 GAP, EDGE = 9.0, 8.0  # points between panels, and around all
 
 
-def in_style(size: str | None = None) -> AbstractContextManager[None]:
-    """Draw in phasemap's style inside this context, as far as the user has not set another."""
+@contextmanager
+def in_style(size: str | None = None, drawn: object = "") -> Iterator[None]:
+    """Draw in phasemap's style inside this context, as far as the user has not set another.
+
+    Where what is ``drawn`` has Chinese, Japanese or Korean letters, fonts that have them are used, if there are any.
+    """
     wanted: dict[Any, Any] = dict(mpl.rc_params_from_file(STYLE_FILE, use_default_template=False))
+    if any(east_asian_width(letter) in "WF" for letter in set(str(drawn))):
+        wanted["font.family"] = [*mpl.rcParamsDefault["font.family"], *_wide_fonts()]
     if size is not None:
         wanted |= {"font.size": FONT_SIZES[size], "axes.linewidth": 0.6}
     default = mpl.rcParamsDefault
     unset = {name: value for name, value in wanted.items() if mpl.rcParams[name] == default[name]}
-    return mpl.rc_context(unset)
+    with mpl.rc_context(unset), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # one for each letter; the boxes can be seen
+        yield
+
+
+@lru_cache
+def _wide_fonts() -> list[str]:
+    """Return those of WIDE_FONTS that are installed."""
+    there = {font.name for font in fontManager.ttflist}
+    return [name for name in WIDE_FONTS if name in there]
 
 
 def width_inches(size: str | None) -> float | None:
@@ -63,6 +82,14 @@ def text_width(text: str, size: float) -> float:
     font = FontProperties(size=size)
     lines = [float(text_to_path.get_text_width_height_descent(line, font, False)[0]) for line in text.split("\n")]
     return HINTED * max(lines)
+
+
+def shortened(text: str, most: float, size: float) -> str:
+    """Cut a text to at most ``most`` points."""
+    if text_width(text, size) <= most:
+        return text
+    fits = (text[:n] + "…" for n in range(len(text) - 1, 0, -1))
+    return next((short for short in fits if text_width(short, size) <= most), "…")
 
 
 def fitted(text: str, width: float, size: float) -> str:

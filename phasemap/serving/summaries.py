@@ -39,7 +39,9 @@ class Summary(BaseModel):
     state: str
     question: str = ""
     axes: list[str] = []
-    n_trials: int = 0
+    n_trials: int = 0  # of a search, the most that it trains
+    searched: bool = False
+    scattered: bool = False
     n_done: int = 0
     n_failed: int = 0
     n_diverged: int = 0
@@ -137,12 +139,16 @@ class Summaries:
     def _fill(self, summary: Summary, folder: RunFolder, job: QueuedRun | None) -> None:
         study = self._study(folder, job)
         summary.question, summary.axes = study.question, list(study.axis_names)
-        summary.n_trials = count_trials(study)
+        summary.searched = study.search.kind != "grid"
+        summary.scattered = study.scattered
+        summary.n_trials = _most_trials(study)
         if not folder.study.is_file():
             return
         counts = self._counted(folder)
         for key in set(counts) & set(Summary.model_fields):
             setattr(summary, key, counts[key])
+        if study.scattered:
+            summary.n_trials = counts["n_known"]
         if summary.state == STOPPED and counts["outcome"] == "done":
             summary.state = DONE
         summary.eta_seconds = self._eta(summary)
@@ -190,6 +196,7 @@ class Summaries:
         phases = Counter(name for name in phase if isinstance(name, str))
         return {
             "version": version,
+            "n_known": len(status),
             "n_done": statuses["ok"] + statuses["diverged"],
             "n_failed": statuses["failed"],
             "n_diverged": statuses["diverged"],
@@ -218,6 +225,15 @@ def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
     if job is not None and job.wanted:
         return QUEUED
     return FAILED if job is not None and job.error and not job.cancelled_by else STOPPED
+
+
+def _most_trials(study: Study) -> int:
+    """Return how many trials a study trains at most."""
+    if study.search.kind == "grid":
+        return count_trials(study)
+    from phasemap.search.study_map import budget_trials  # with the libraries of its model
+
+    return budget_trials(study)
 
 
 @dataclass

@@ -283,3 +283,26 @@ def test_the_terminal_names_regions_where_their_names_fit():
     assert lines[1].count("M") < 9
     lettered = terminal_figure(replace(everywhere, cells=True), 60).plain.splitlines()[1:4]
     assert all(line.count("M") == 9 for line in lettered)
+
+
+@pytest.mark.parametrize("size", [None, "one-column", "two-column"])
+def test_labels_of_any_length_leave_room_for_the_map(size):
+    names = ["字" * 60, "W" * 60, "plain"]
+    study = study_of(axes={"weight_decay": [0, 1]})
+    spec = figure_spec(make_diagram(study, points(study)))
+    labels = replace(spec.x, ticks=np.arange(3.0), tick_labels=tuple(names), edges=np.arange(4) - 0.5, scale="ordinal")
+    cells = np.full((3, 2), "confusion", dtype=object)
+    panel = replace(spec.panels[0], marks=cells, notes=np.full((3, 2), ""), inferred=np.zeros((3, 2), bool), lines=())
+    figure = draw_any(replace(spec, y=labels, panels=(panel,)), size)
+    box = figure.axes[0].get_window_extent().width / figure.bbox.width
+    assert box > 0.25
+    figure.draw_without_rendering()
+    starts = [label.get_window_extent().x0 for label in figure.axes[0].get_yticklabels()]
+    assert min(starts) >= 0
+
+
+def test_letters_that_the_usual_font_lacks_warn_nobody(recwarn, tmp_path):
+    study = study_of(axes={"weight_decay": [0, 1]}, question="")
+    spec = replace(figure_spec(make_diagram(study, points(study))), title="重み減衰 🧪")
+    save_figure(spec, tmp_path / "map.png")
+    assert [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)] == []

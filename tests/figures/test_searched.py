@@ -11,6 +11,7 @@ from stored_maps import completed, drive, load_map
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.tables import Tables
+from phasemap.figures.panel import placed_names
 from phasemap.figures.report_parts import frontier_bands, study_card
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
@@ -40,7 +41,7 @@ def test_a_figure_tells_inferred_points_and_does_not_miss_the_seeds_that_a_searc
     assert "partial" not in panel.notes
     assert (panel.notes[panel.inferred] == "").all()
     assert "ribbon: 90 % band of a frontier where it is inferred" in spec().key
-    assert {"hatched: inferred by the search", "dot in the middle: measured"} <= set(spec().key)
+    assert {"hatched: inferred, not measured", "dot in the middle: measured"} <= set(spec().key)
     assert {band.kind for band in panel.bands} == {"generalization", "inversion"}
 
 
@@ -102,3 +103,14 @@ def test_a_band_is_as_wide_as_the_doubt_and_empty_between_measured_points():
     assert (band.low <= band.crossing).all()
     assert (band.crossing <= band.high).all()
     assert (band.high > band.low).any()
+
+
+def test_no_name_is_written_over_the_dot_of_a_measured_point():
+    found = spec()
+    panel, size = found.panels[0], (320.0, 300.0)
+    wide, high = size[0] / len(found.x.ticks), size[1] / len(found.y.ticks)
+    dots = np.argwhere(~panel.inferred & (panel.marks != "missing"))
+    for placed in placed_names(found, panel, size):
+        x, y = (dots[:, 1] + 0.5) * wide, (dots[:, 0] + 0.5) * high
+        hit = (np.abs(x - placed.x) < placed.form.width / 2) & (np.abs(y - placed.y) < placed.form.height / 2)
+        assert not (placed.form.whole and hit.any()), placed.form.text

@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
 import zipfile
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import SMALL
+from conftest import SMALL, study_of
 from services import ANN, EVE, HOSTILE, YAML, write_runs
+from synthetic import synthetic_run
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -32,6 +35,28 @@ def test_runs_are_listed_with_their_counts(client, runs):
     assert grid["phase_counts"] == trials["phase"].dropna().value_counts().to_dict()
     assert grid["question"] == HOSTILE
     assert client.get(f"{API}/runs?offset=1&limit=1", headers=EVE).json()["runs"] == found["runs"][1:]
+
+
+def test_a_search_counts_the_trials_that_it_may_train_and_not_its_grid(serve, tmp_path):
+    axes = {"corruption": [i / 10 for i in range(8)], "weight_decay": [0, 1, 2, 4, 8]}
+    study = study_of(name="searched", axes=axes, seeds=2, search={"kind": "boundary", "budget": 30})
+    synthetic_run(study, tmp_path, status=lambda number: "missing" if number % 4 else "ok")
+    found = serve(tmp_path).get(f"{API}/runs/searched", headers=EVE).json()["summary"]
+    assert (found["n_trials"], found["n_done"], found["searched"], found["scattered"]) == (30, 20, True, False)
+
+
+def test_points_on_no_grid_have_a_picture_and_a_thumbnail_with_a_dot_each(serve, tmp_path):
+    table = pd.DataFrame(
+        {"lr": np.geomspace(1e-3, 1, 7), "wd": [1, 3, 2, 5, 4, 7, 6], "accuracy": np.linspace(0, 1, 7)}
+    )
+    pm.sweeps.from_frame(table, ["lr", "wd"], run=tmp_path / "sweep", quantities={"accuracy": "accuracy"})
+    client = serve(tmp_path)
+    assert client.get(f"{API}/runs/sweep", headers=EVE).json()["summary"]["scattered"] is True
+    thumbnail = client.get(f"{API}/runs/sweep/thumbnail.svg", headers=EVE)
+    assert thumbnail.text.count("<circle") == 7
+    across = [float(x) for x in re.findall(r'cx="([0-9.]+)"', thumbnail.text)]
+    assert np.ptp(np.diff(sorted(across))) < 0.2  # evenly spaced on a logarithmic axis
+    assert client.get(f"{API}/runs/sweep/diagram.svg", headers=EVE).status_code == 200
 
 
 def test_a_run_has_its_study_and_failures(client):

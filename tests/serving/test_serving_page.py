@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from processes import alive, wait_for
 from services import Process, write_runs, write_tokens
 
+import phasemap as pm
 from phasemap.serving.queue import QueueFiles
 
 STUDY = """name: watched
@@ -22,9 +25,17 @@ resources: {pack_size: 2, max_concurrent: 1}
 """
 
 
+RIGHT_TO_LEFT = "\u202e"
 CHOSEN_TEXT = "[document.activeElement].map((e) => e.value.slice(e.selectionStart, e.selectionEnd))[0]"
-LOOKS = ({"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}, "has_touch": True})
-PAGES = {"/": ".run img", "/runs/grid": ".cells rect", "/compare?a=grid&b=other": "#found img", "/submit": "main p"}
+PHONE = {"color_scheme": "dark", "viewport": {"width": 390, "height": 800}, "has_touch": True}
+PAGES = {
+    "/": ".run img",
+    "/runs/grid": ".cells rect",
+    "/runs/strange": ".cells rect",
+    "/runs/scattered": "#maps img",
+    "/compare?a=grid&b=other": "#found img",
+    "/submit": "main p",
+}
 
 
 class Visitor:
@@ -59,15 +70,25 @@ class Visitor:
     def check_access(self):
         """Nothing that axe knows to keep people out."""
         found = Axe().run(self.page)
-        serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
-        assert serious == [], [(v["id"], [n["html"] for n in v["nodes"]]) for v in serious]
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found.response["violations"]] == []
 
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
     root = tmp_path_factory.mktemp("pages") / "s"
     write_runs(root)
+    write_imported(root)
     return root
+
+
+def write_imported(root):
+    """Write two sweeps made elsewhere: one of values that no page may obey, one whose points lie on no grid."""
+    strange = ["<img src=x onerror=alert(1)>", f"a{RIGHT_TO_LEFT}b", "שלום", "日本語の正規化", "🧪" * 60]
+    rows = [{"lr": lr, "norm": norm, "accuracy": 0.5} for lr in (0.01, 0.1) for norm in strange]
+    kinds = {"quantities": {"accuracy": "accuracy"}}
+    pm.sweeps.from_frame(pd.DataFrame(rows), ["lr", "norm"], run=root / "strange", **kinds)
+    scattered = pd.DataFrame({"lr": np.geomspace(0.001, 1, 9), "wd": np.linspace(0, 1, 9) ** 2, "accuracy": 0.5})
+    pm.sweeps.from_frame(scattered, ["lr", "wd"], run=root / "scattered", **kinds)
 
 
 @pytest.fixture(scope="module")
@@ -167,18 +188,19 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
 
 
 def test_pages_fit_a_phone_and_the_dark(browser, service):
-    for options in LOOKS:
-        found = Visitor(browser, service, **options)
-        found.go("/login")
-        found.log_in("eve-may-only-read-this-service")
-        for path, there in PAGES.items():
-            found.go(path)
-            found.page.wait_for_selector(there)
-            assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-            found.check_access()
-        assert "may read, but not submit" in found.page.inner_text("main")
-        found.context.close()
-        assert found.heard == found.alerts == []
+    """By day and on a wide screen they are looked at above."""
+    found = Visitor(browser, service, **PHONE)
+    found.go("/login")
+    found.log_in("eve-may-only-read-this-service")
+    for path, there in PAGES.items():
+        found.go(path)
+        found.page.wait_for_selector(there)
+        assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        found.check_access()
+        assert found.page.evaluate("[...document.images].filter((i) => i.complete && !i.naturalWidth).length") == 0
+    assert "may read, but not submit" in found.page.inner_text("main")
+    found.context.close()
+    assert found.heard == found.alerts == []
 
 
 def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(browser, service):
@@ -188,8 +210,54 @@ def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(brows
     path = next(path for path in PAGES if path.startswith("/runs/"))
     page = found.page.request.get(found.url + path).text()
     name = path.removeprefix("/runs/")
-    assert 0 < page.index(f'<h1 id="name">{name}</h1>') < page.index('id="log"')
+    assert 0 < page.index(f'<h1 id="name">{name}</h1>') < page.index('id="status"') < page.index('id="log"')
     found.context.close()
+
+
+def test_values_of_any_letters_are_text_that_is_cut_between_letters_and_turns_nothing_round(browser, service):
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector(".run img")
+    found.go("/runs/strange")
+    found.page.wait_for_selector(".cells rect")
+    found.page.click("#table summary")
+    found.page.wait_for_selector("#table td")
+    words = found.page.evaluate("document.body.textContent")
+    assert "<img src=x onerror=alert(1)>" in words
+    assert "\\u202e" in words
+    assert RIGHT_TO_LEFT not in words
+    assert "🧪…" in words
+    assert "\ufffd" not in found.page.evaluate(
+        "new TextDecoder().decode(new TextEncoder().encode(document.body.textContent))"
+    )
+    assert found.page.inner_text("#diagram-title") == "Map"
+    assert "unlabelled" not in found.page.inner_text("#legend")
+    found.context.close()
+    assert found.heard == found.alerts == []
+
+
+def test_a_comparison_has_its_maps_below_one_another_on_a_phone_and_no_empty_columns(browser, service):
+    shapes = []
+    for width in (1200, 390):
+        found = Visitor(browser, service, viewport={"width": width, "height": 800})
+        found.go("/login")
+        found.log_in()
+        found.page.wait_for_selector(".run img")
+        found.go("/compare?a=grid&b=other")
+        found.page.wait_for_selector("#found img")
+        found.until(lambda page=found.page: page.evaluate("document.querySelector('#found img').naturalWidth"))
+        wide, high = found.page.evaluate(
+            "(({naturalWidth: w, naturalHeight: h}) => [w, h])(document.querySelector('#found img'))"
+        )
+        shapes.append(wide / high)
+        columns = found.page.evaluate(
+            "[...document.querySelectorAll('#found table')].map((t) => [...t.rows[0].cells].map((_, i) => "
+            "[...t.tBodies[0].rows].every((r) => r.cells[i].textContent === '–'))).flat()"
+        )
+        assert not any(columns)
+        found.context.close()
+    assert shapes[1] < shapes[0] / 2
 
 
 def test_the_api_is_described_without_asking_another_site_and_in_the_dark(browser, service):
@@ -203,6 +271,8 @@ def test_the_api_is_described_without_asking_another_site_and_in_the_dark(browse
     found.page.wait_for_selector('.opblock:has-text("/points")')
     assert found.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(25, 25, 25)"
     assert "invert" in found.page.evaluate("getComputedStyle(document.querySelector('#swagger')).filter")
+    ill = [v["id"] for v in Axe().run(found.page).response["violations"] if v["impact"] in ("serious", "critical")]
+    assert ill in ([], ["nested-interactive"])  # Swagger UI's own buttons
     found.context.close()
     assert all(url.startswith((found.url, "data:")) for url in asked)
     assert found.heard == []

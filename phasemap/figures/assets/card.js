@@ -40,7 +40,7 @@ const PhaseCard = (() => {
     const link = html("a", { download: content.study_name, href: URL.createObjectURL(new Blob([content.study_file], { type: "text/yaml" })) },
       `Save ${content.study_name}`);
     return html("section", { class: "again" }, html("h3", {}, "How to reproduce it"),
-      html("p", {}, "Save the study file below, then run these commands; the diagram and this page come out again."),
+      html("p", {}, content.again),
       html("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, content.commands.join("\n")),
       html("p", {}, link), html("pre", { tabindex: 0, role: "region", "aria-label": "Study file", class: "study" }, given(content.study_file)));
   }

@@ -79,6 +79,7 @@ const PhaseChoosers = (() => {
       const still = !model.isLabel(state.metric) && !model.overSteps(state.metric);
       const end = state.step === model.last;
       const words = `${model.steps[state.step]}${end ? (still ? " (this quantity is kept for the end only)" : " (the end)") : ""}`;
+      by("cells").parentElement.hidden = !model.isLabel(state.metric);
       by("step").disabled = still || model.last === 0;
       by("step").value = state.step;
       by("step").setAttribute("aria-valuetext", `step ${words}`);

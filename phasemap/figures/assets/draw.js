@@ -28,10 +28,19 @@ const PhaseDraw = (() => {
 
   /** A text that came with the data: kept apart from its surroundings whatever direction it is written in. */
   function given(text, most = Infinity) {
-    return html("bdi", {}, text.length > most ? `${text.slice(0, most)}…` : text);
+    return html("bdi", {}, short(text, most));
   }
 
-  const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  /** A text whose marks that turn the direction of what follows are shown, not obeyed. */
+  function plain(text) {
+    return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
+  }
+
+  /** A text cut to so many letters, none of them halved. */
+  function short(text, most) {
+    const letters = text.length > most ? [...plain(text)] : [];
+    return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : plain(text);
+  }
 
   /** The hatches of labels that have one, for fills by url(#...). */
   function hatches(marks) {
@@ -91,15 +100,17 @@ const PhaseDraw = (() => {
     const { model, x, y, width } = view;
     const across = model.axis(x), up = y ? model.axis(y) : { label: "", values: [""], edges: [0, 1], middles: [0.5] };
     const [columns, rows] = [across.values.length, up.values.length];
-    const labels = up.values.map((text) => short(text, 9));
-    const left = y ? 26 + 6.2 * Math.max(...labels.map((text) => text.length)) : 8;
-    const across_labels = across.values.map((text) => short(text, 9));
-    const longest = Math.max(...across_labels.map((text) => text.length));
+    const labels = up.values.map((text) => short(text, width < 600 ? 9 : 20));
+    const left = y ? 26 + Math.max(...labels.map((text) => PhaseNames.wide(text, 11))) : 8;
     const inner = Math.max(60, width - left - 8);
+    const fits = Math.floor(inner / columns / 6.6) - 1;  // letters of a label that has its column for itself
+    const across_labels = across.values.map((text) => short(text, Math.min(24, Math.max(9, fits))));
+    const longest = Math.max(...across_labels.map((text) => PhaseNames.wide(text, 11) / 6.4));
     const height = Math.min(Math.max((inner / columns) * rows * 0.9, y ? 90 : 34), Math.max(0.72 * inner, 120), Math.max(0.62 * innerHeight, 320));
     const turned = longest > 4 && longest * 6.4 + TICK_GAP > inner / Math.min(columns, 8);
     const bottom = turned ? 24 + longest * 5 : 36;
-    const root = svg("svg", { width: left + inner + 8, height: height + bottom + 6, "aria-hidden": "true", class: "map" });
+    const [wide, high] = [left + inner + 8, height + bottom + 6];
+    const root = svg("svg", { width: wide, height: high, viewBox: `0 0 ${wide} ${high}`, "aria-hidden": "true", class: "map" });
     const px = (share) => left + share * inner, py = (share) => 4 + (1 - share) * height;
     const point = (column, row) => model.point({ ...view.held, [x]: column, ...(y ? { [y]: row } : {}) });
 
@@ -191,6 +202,11 @@ const PhaseDraw = (() => {
       view.passes(point(column, row)) ? model.mark(point(column, row), view.step, view.metric) : null));
     const lines = model.frontier(model.lines, view.x, view.y, view.held, view.step)
       .map((line) => line.points.map(([a, b]) => [px(a), py(b)]));
+    for (const [row, column] of model.searched ? marks.flatMap((found, r) => found.map((_, c) => [r, c])) : []) {
+      if (model.inferred[point(column, row)]) continue;  // the dot of a measured point
+      const middle = [(xs[column] + xs[column + 1]) / 2, (ys[row] + ys[row + 1]) / 2];
+      lines.push([middle, middle]);
+    }
     const name = (mark) => [model.marks[mark].title, model.marks[mark].letter];
     return PhaseNames.place(marks, xs, ys, name, lines).flatMap(({ mark, form, x, y }) => {
       const { ink, hatch, colour } = model.marks[mark];

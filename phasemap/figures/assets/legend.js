@@ -27,7 +27,8 @@ const PhaseLegend = (() => {
       }
       this.counts = { passing, all };
       const labelled = model.isLabel(state.metric);
-      const buttons = model.marks.map((mark, number) => [mark, number]).filter(([, number]) => counts.has(number)).map(([mark, number]) => {
+      const told = (mark) => model.words.labels.length > 0 || mark.status !== "ok";  // without labels all are alike
+      const buttons = model.marks.map((mark, number) => [mark, number]).filter(([mark, number]) => counts.has(number) && told(mark)).map(([mark, number]) => {
         const button = html("button", { type: "button", "aria-pressed": String(!state.off.has(number)) },
           labelled || mark.hatch ? PhaseDraw.sample(mark) : "", `${mark.title} ${counts.get(number)}`);
         button.addEventListener("click", () => {

@@ -103,5 +103,5 @@ const PhaseNames = (() => {
     return best;
   }
 
-  return { place };
+  return { place, wide };
 })();

@@ -5,7 +5,7 @@ const PhasePage = (() => {
   const { html, given, short } = PhaseDraw;
   const { by, readable } = PhaseWords;
   const { digits } = PhaseData;
-  const FIRST_PANELS = 12;
+  const FIRST_PANELS = 12, PAPER = 690;  // pixels: what A4 and Letter leave between their margins
 
   /** Build the page for a model, and draw it again whenever a choice changes. */
   class Page extends PhaseTable(PhaseCell(PhaseLegend(PhaseChoosers(Object)))) {
@@ -75,12 +75,12 @@ const PhasePage = (() => {
       return value !== null && (where.least ? value >= where.value : value <= where.value);
     }
 
-    render() {
+    /** Draw all panels into the room that there is, by default the page's. */
+    render(room = by("maps").clientWidth) {
       const { free, held, panels } = this.facets();
       this.shown = panels.slice(0, this.model.words.most_panels);
       by("stage").classList.toggle("split", this.state.open !== null);
       by("cell").hidden = this.state.open === null;
-      const room = by("maps").clientWidth;
       const columns = Math.max(1, Math.min(this.shown.length, Math.floor(room / 260), free.length === 2 ? free[1].values.length : 4));
       const width = Math.floor(room / columns) - 12;
       this.maps = this.shown.map((panel) => this.panel(panel, held, free, width));
@@ -202,6 +202,8 @@ const PhasePage = (() => {
         by("tip").hidden = true;
         if (this.state.open !== null) this.close();
       });
+      addEventListener("beforeprint", () => this.render(PAPER));
+      addEventListener("afterprint", () => this.render());
       let width = innerWidth;
       addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; this.render(); if (this.state.open !== null) this.fillCell(); } });
     }
@@ -221,6 +223,7 @@ const PhasePage = (() => {
 
   function heading(content) {
     by("name").append(given(content.name));
+    if (!content.page.labels.length) by("diagram-title").textContent = "Map";
     by("question").append(given(content.question, 300));
     by("setting").append(given(content.setting, 400));
     by("footer").textContent = `Made by ${content.made_by}. This file asks nothing of any other place.`;

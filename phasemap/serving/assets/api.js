@@ -45,10 +45,19 @@ const Api = (() => {
 
   /** How far a run is, in words. */
   function progress(run) {
-    const parts = [`${run.n_done} of ${run.n_trials} trials`];
+    const most = run.searched ? `at most ${run.n_trials}` : run.n_trials;
+    const parts = [run.searched && run.state === "done" ? `${run.n_done} trials, chosen by a search` : `${run.n_done} of ${most} trials`];
     if (run.n_failed) parts.push(`${run.n_failed} failed`);
     if (run.n_diverged) parts.push(`${run.n_diverged} diverged`);
     return parts.join(", ");
+  }
+
+  /** Set a bar to the share of a run's trials that ended; a search may be done before it has used up all of its trials. */
+  function bar(node, run) {
+    const ended = run.n_done + run.n_failed;
+    node.max = Math.max(run.searched && run.state === "done" ? ended : run.n_trials, 1);
+    node.value = ended;
+    return node;
   }
 
   const phases = (run) => Object.entries(run.phase_counts).map(([name, n]) => `${name.replaceAll("_", " ")} ${n}`).join(", ");
@@ -58,5 +67,5 @@ const Api = (() => {
     node.hidden = !text;
   }
 
-  return { ask, post, follow, duration, progress, phases, show, maySubmit };
+  return { ask, post, follow, duration, progress, bar, phases, show, maySubmit };
 })();

@@ -27,24 +27,31 @@
       ...Object.entries(found.transitions).map(([level, t]) => `${level}: ${(100 * t.agreement).toFixed(1)} % of the labels agree`),
       ...found.differences];
     const src = `/api/v1/diff.svg?a=${a}&b=${b}`;
+    const picture = html("picture", {}, html("source", { srcset: `${src}&columns=1`, media: "(max-width: 700px)" }),
+      html("img", { src, alt: `The maps of ${a} and ${b}, and where they differ` }));
     by("found").replaceChildren(
       html("ul", {}, ...facts.map((text) => html("li", {}, given(text)))),
-      html("a", { href: src, class: "picture" }, html("img", { src, alt: `The maps of ${a} and ${b}, and where they differ` })),
-      ...table("Points with another label", found.changed_points), ...table("Shift of the frontiers, B - A", found.shifts));
+      html("a", { href: src, class: "picture" }, picture),
+      ...table("Points with another label", found.changed_points), ...table("Shift of the frontiers from A to B", found.shifts));
   }
 
   function table(title, rows) {
     if (!rows.length) return [html("h2", {}, title), html("p", {}, "none")];
-    const names = Object.keys(rows[0]).filter((key) => key !== "changed");
-    const head = html("tr", {}, ...names.map((key) => html("th", { scope: "col" }, key.replaceAll("_", " "))));
+    const told = (value) => value !== null && value !== false;
+    const names = Object.keys(rows[0]).filter((key) => key !== "changed" && rows.some((row) => told(row[key])));
+    const head = html("tr", {}, ...names.map((key) => html("th", { scope: "col" }, heading(key))));
     const body = rows.slice(0, MOST_ROWS).map((row) => html("tr", {}, ...names.map((key) => html("td", {}, words(row[key])))));
     const cut = rows.length > MOST_ROWS ? [html("p", {}, `The first ${MOST_ROWS} of ${rows.length}; the API has all.`)] : [];
     return [html("h2", {}, title), html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
       html("table", {}, html("thead", {}, head), html("tbody", {}, ...body))), ...cut];
   }
 
+  /** A column's name, with its side as a capital: phase_a is phase A. */
+  const heading = (key) => key.replaceAll("_", " ").replace(/(^| )[ab]$/, (side) => side.toUpperCase());
+
   function words(value) {
     if (typeof value === "number") return PhaseData.digits(value);
+    if (typeof value === "boolean") return value ? "yes" : "no";
     return value === null ? "–" : given(String(value).replaceAll("_", " "), 60);
   }
 

@@ -12,8 +12,7 @@
     latest = run;
     by("state").textContent = run.state;
     by("state").className = `state ${run.state}`;
-    by("progress").max = Math.max(run.n_trials, 1);
-    by("progress").value = run.n_done + run.n_failed;
+    Api.bar(by("progress"), run);
     const words = [Api.progress(run), Api.phases(run)].filter(Boolean).join("; ");
     if (by("progress-words").textContent !== words) by("progress-words").textContent = words;
     const place = run.place_in_queue ? `number ${run.place_in_queue} in the queue` : "";
@@ -33,8 +32,7 @@
     if (wait > 0) await new Promise((done) => setTimeout(done, wait));
     const wanted = latest.version + latest.state;
     try {
-      const model = await ServedModel.of(name);
-      if (!page) start(model); else if (model.size === page.model.size) await page.update(model).then(steps); else location.reload();
+      if (latest.scattered) picture(); else await map();
       drawn = wanted;
       await details();
       Api.show(by("problem"), "");
@@ -44,6 +42,21 @@
     drawing = false;
     drawnAt = Date.now();
     if (drawn && drawn !== latest.version + latest.state) draw();
+  }
+
+  async function map() {
+    const model = await ServedModel.of(name);
+    if (!page) start(model); else if (model.size === page.model.size) await page.update(model).then(steps); else location.reload();
+  }
+
+  /** Points on no grid make no cells to open: their picture stands in place of the maps. */
+  function picture() {
+    for (const id of ["controls", "keys", "table", "card"]) by(id).hidden = true;
+    by("question").replaceChildren(given(latest.question));
+    by("diagram-title").textContent = "Map";
+    by("shown").textContent = "The points lie on no grid: each is drawn where it was measured.";
+    const src = `/api/v1/runs/${name}/diagram.svg?v=${latest.version}`;
+    by("maps").replaceChildren(html("a", { class: "picture", href: src }, html("img", { src, alt: `The points of ${name} with their labels` })));
   }
 
   function start(model) {

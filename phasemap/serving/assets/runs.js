@@ -15,7 +15,7 @@
   }
 
   function card(run) {
-    const box = html("input", { type: "checkbox", "aria-label": `Choose ${run.name} to compare` });
+    const box = html("input", { type: "checkbox", "aria-label": `compare ${run.name}` });
     box.checked = chosen.has(run.name);
     box.addEventListener("change", () => {
       if (box.checked) chosen.add(run.name); else chosen.delete(run.name);
@@ -26,8 +26,8 @@
     return html("li", { class: "run", "data-run": run.name }, picture(run),
       html("div", { class: "words" },
         html("div", { class: "row" }, html("a", { href: `/runs/${run.name}` }, run.name),
-          html("span", { class: `state ${run.state}` }, run.state), html("span", { class: "end" }, box)),
-        html("progress", { max: Math.max(run.n_trials, 1), value: run.n_done + run.n_failed, "aria-label": `Trials of ${run.name} that ended` }),
+          html("span", { class: `state ${run.state}` }, run.state), html("label", { class: "end quiet" }, box, " compare")),
+        Api.bar(html("progress", { "aria-label": `Trials of ${run.name} that ended` }), run),
         html("p", { class: "quiet" }, Api.progress(run) + eta + place),
         html("p", { class: "quiet" }, Api.phases(run)),
         ...(run.question ? [html("p", {}, given(run.question, 160))] : []),
