@@ -36,7 +36,7 @@ def studies(as_json: bool) -> None:
               help="Copy a study that ships with phasemap; see `phasemap studies`.")  # fmt: skip
 @click.option("--program", is_flag=True, help="Start from your own training function: a study and its .py file.")
 def init(file: Path | None, source: str | None, program: bool) -> None:
-    """Write a commented study to start from: FILE, by default study.yaml or the name that is copied."""
+    """Write a commented study to start from: FILE; default study.yaml, or the name of the study copied."""
     guarded(_init, file, source, program)
 
 
