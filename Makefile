@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 
 # Whole files go to one worker each, since their tests share clusters and runs; the longest first (tests/conftest.py).
 # Four on two cores: alone on the machine, three used 1.4 of them, and waited for Ray with the rest.
-WORKERS = --numprocesses 4 --dist loadfile --no-loadscope-reorder
+WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What needs no Ray, no browser, no server and no training of more than a moment.
 FAST = study planning/test_packs.py tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
   figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \

@@ -22,9 +22,10 @@ from common import report
 
 from phasemap.planning.kernels import fused_available
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
+from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.initial import initial_mlp
-from phasemap.training.population import examples_of, steady_arithmetic
+from phasemap.training.population import steady_arithmetic
 
 if fused_available():
     from phasemap.training.explicit_fused import FusedKernel

@@ -34,12 +34,14 @@ from phasemap._version import __version__
 from phasemap.phases.labelling import label_frame
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here
 from phasemap.training.costs import card_bytes
 from phasemap.training.graphs import SWITCH
 from phasemap.training.initial import initial_mlp
-from phasemap.training.population import Hooks, Kernel, examples_of, make_kernel, steady_arithmetic, train_pack
+from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.population import Hooks, steady_arithmetic, train_pack
 from phasemap.training.recording import TrialResult, record_steps
 from phasemap.training.timing import wait_for
 

@@ -27,8 +27,10 @@ from torch import nn
 from phasemap.study.file import load_study
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.trials import expand, networks
+from phasemap.tasks.examples import examples_of
+from phasemap.training.kernel import make_kernel
 from phasemap.training.networks import build_network
-from phasemap.training.population import examples_of, make_kernel, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
 
 NETS = """
 from torch import nn

@@ -25,11 +25,12 @@ import torch.nn.functional as F
 from engine import CPU, seconds, trial
 
 from phasemap.study.networks import NetworkTrial
+from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.losses import mse
 from phasemap.training.networks import build_network
 from phasemap.training.optimizers import AdamW, OptimizerSettings
-from phasemap.training.population import examples_of, steady_arithmetic
+from phasemap.training.population import steady_arithmetic
 from phasemap.training.transformer import Transformer
 
 SETTINGS = [

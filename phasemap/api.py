@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 
@@ -27,8 +27,7 @@ from phasemap.study.yaml_lines import parse_document
 if TYPE_CHECKING:
     import torch
 
-    from phasemap.planning.plan import Plan
-    from phasemap.running.driver import Outcome
+    from phasemap.running.driver import Outcome, RunOptions
     from phasemap.running.runner import Runner
 
 __all__ = ["RULES", "PhaseDiagram", "Run", "execute", "extend", "label", "load_network", "open_run", "relabel", "run"]
@@ -64,7 +63,7 @@ def run(
 
 
 def _study_of_function(function: Callable[..., Any], content: Mapping[str, Any]) -> Study:
-    from phasemap.running.by_value import code_of
+    from phasemap.running.shipping import code_of
 
     name = getattr(function, "__name__", "")
     return study_of_function(function, code_of, {"name": name, **content})
@@ -92,18 +91,9 @@ def execute(
     cpus: int | None = None,
     callbacks: Sequence[Any] = (),
     in_process: bool = False,
-    retry_failed: bool = False,
-    fresh: bool = False,
-    accept_source: bool = False,
-    longer: bool = False,
-    quiet: bool = False,
-    on_plan: Callable[[Plan], None] = lambda _: None,
-    on_stored: Callable[[Path], None] = lambda _: None,
+    **wanted: Unpack[RunOptions],
 ) -> Outcome:
-    """Run a study in a folder and say how it ended; see ``run`` and, for ``longer``, ``extend``.
-
-    ``on_stored`` is told of each shard.
-    """
+    """Run a study in a folder and say how it ended; see ``run`` and, for what else is ``wanted``, ``run_study``."""
     from phasemap.running.driver import run_study
 
     if callbacks:
@@ -120,18 +110,7 @@ def execute(
 
         return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
 
-    return run_study(
-        study,
-        folder,
-        start_runner,
-        retry_failed=retry_failed,
-        fresh=fresh,
-        accept_source=accept_source,
-        longer=longer,
-        quiet=quiet,
-        on_plan=on_plan,
-        on_stored=on_stored,
-    )
+    return run_study(study, folder, start_runner, **wanted)
 
 
 def extend(

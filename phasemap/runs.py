@@ -37,7 +37,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
-from phasemap.study.trials import count_trials, grid_ids
+from phasemap.study.trials import grid_ids, trials_of_run
 
 if TYPE_CHECKING:
     import optuna
@@ -115,7 +115,7 @@ class Run:
         return RunStatus(
             name=self.study.name,
             run=self.location,
-            n_trials=count_trials(self.study),
+            n_trials=trials_of_run(self.study, len(self.trials)),
             n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
             phase_counts=self.counts("phase"),
             at_step=self.study.phases.at_step,
@@ -129,10 +129,10 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Show a notebook what the run is, how far it is, and its default picture."""
-        done = self.status.n_done
+        status = self.status
         labels = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.counts("subphase").items())
         horizon = self.study.phases.horizon_words
-        words = "; ".join(filter(None, [f"{done}/{count_trials(self.study)} trials", labels, horizon]))
+        words = "; ".join(filter(None, [f"{status.n_done}/{status.n_trials} trials", labels, horizon]))
         from phasemap.figures.static import png_of
 
         picture = b64encode(png_of(self.figure())).decode()

@@ -17,6 +17,7 @@ sys.dont_write_bytecode = False
 
 gc.disable()  # until all modules are imported: almost nothing of them is garbage (pytest_collection_finish)
 
+import forks
 import pytest
 from hypothesis import settings
 
@@ -45,6 +46,17 @@ settings.load_profile("steady")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: children would ignore Ctrl-C too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure():
+    """Make the folder that the workers share, before they are started."""
+    forks.shared_folder()
+
+
+def pytest_unconfigure():
+    """Remove that folder at the end of the session."""
+    if forks.shared_folder().name.endswith(f"-{os.getpid()}"):
+        shutil.rmtree(forks.shared_folder())
 
 
 def pytest_collection_modifyitems(items):
@@ -136,6 +148,14 @@ def finished(tmp_path_factory):
     return study, run_in_process(study, tmp_path_factory.mktemp("finished"))
 
 
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    """Let a study's program and a service's run be forked, where no Ray is started: its workers can't be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(forks.write_shim(tmp_path_factory.mktemp("bin"))))
+        yield
+
+
 CHROMIUM = shutil.which("chromium")
 NO_BROWSER = "tests in a browser skipped: "
 
@@ -158,7 +178,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
 

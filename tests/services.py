@@ -55,7 +55,7 @@ def write_tokens(folder):
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path, forked):
     """Return a function that opens a service over a storage in this process, and returns a client of it."""
     from fastapi.testclient import TestClient
 

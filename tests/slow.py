@@ -32,6 +32,10 @@ GROUPS = {
         *("tests/programs/program_tools.py", "tests/programs/test_program_kills.py", "tests/processes.py"),
         *("tests/programs/test_program_chaos.py", "tests/running/chaos.py", "tests/running/clusters.py"),
     ),
+    "kernels": (
+        *("phasemap/training", "phasemap/tasks", "phasemap/phases"),
+        *("tests/training/oracle.py", "tests/training/test_against_oracle.py"),
+    ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),
         *("tests/search", "tests/stored_maps.py", "tests/data/search"),

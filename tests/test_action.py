@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
 
@@ -44,11 +45,11 @@ def run_steps(inputs, folder):
         told = folder / "outputs.txt"
         told.write_text("")
         env = {name: EXPRESSION.sub(lambda m: known(m[1], given, outputs), text) for name, text in step["env"].items()}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        places = (forks.write_shim(folder).parent, Path(sys.executable).parent, os.environ["PATH"])
         system = {
             "GITHUB_OUTPUT": str(told),
             "GITHUB_STEP_SUMMARY": str(summary),
-            "PATH": path,
+            "PATH": os.pathsep.join(map(str, places)),
             "PYTHONPATH": str(ROOT),
         }
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]

@@ -149,7 +149,7 @@ def test_markdown_has_verdict_claims_changed_points_and_the_picture(held, tmp_pa
 
 
 def test_markdown_gives_no_meaning_to_what_runs_contain(held):
-    from phasemap.diagram.compare_markdown import comparison_markdown
+    from phasemap.diagram.comparison_texts import comparison_markdown
     from phasemap.runs import open_run
 
     found = open_run(held / "none").diff(open_run(held / "strong"))

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+CALLED = "import runpy, sys\ndel sys.argv[0]\nrunpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def benchmark(*options, blocked=None):
@@ -36,7 +38,7 @@ def test_it_runs_without_ray_and_figures_and_prints_one_document_and_a_table(tmp
 
 
 def test_what_time_does_not_allow_is_named():
-    done = benchmark("--device", "cpu", "--tiny", "--seconds", "0")
+    done = forks.finish("-c", CALLED, ROOT / "benchmarks" / "gpu.py", "--device", "cpu", "--tiny", "--seconds", "0")
     document = json.loads(done.stdout)
     assert document["measured"]["speed"] == []
     assert "figure 3a, data fraction 0.50" in document["left_out"]
@@ -46,7 +48,7 @@ def test_what_time_does_not_allow_is_named():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_card_it_says_what_is_allowed():
     for options in ((), ("--device", "cpu")):
-        done = benchmark(*options)
+        done = forks.finish("-c", CALLED, ROOT / "benchmarks" / "gpu.py", *options)
         assert done.returncode == 1
         assert "allowed: --device cpu --tiny, a smoke test" in done.stderr
         assert not done.stdout

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 import phasemap as pm
 from phasemap.cli import cli
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 PROGRAM = '''
 """A made-up training: five outcomes over two settings, by formulas."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pandas as pd
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
 from phasemap.auditing.decision import GAP, UNCLEAR, Decision
-from phasemap.auditing.estimates import Estimate, Floats, of_draws, of_rounds
-from phasemap.auditing.memorization import ENOUGH_TRAININGS
+from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
+from phasemap.auditing.memorization import ENOUGH_TRAININGS, Decomposition
 from phasemap.auditing.noise import write_sheet
 from phasemap.auditing.options import Options
 from phasemap.auditing.page import page_html
@@ -25,6 +26,7 @@ from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
 from phasemap.auditing.trainings import STEPS, WIDTH
 from phasemap.results.encoding import json_text, plain
 from phasemap.results.folder import write_text
+from phasemap.tasks.dataset import Ints
 
 SCHEMA = 1
 AHEAD = (1.0, 1.5, 2.0, 4.0)  # times the rows, on the learning curve
@@ -35,8 +37,9 @@ VERIFY_ROWS = 100
 
 def content_of(found: Findings) -> dict[str, Any]:
     """Return what audit.json holds; numbers are plain, undefined ones null."""
-    # Over rows that were not trained on, the mean may lie beyond the bound.
-    expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
+    suspects = _suspects(found, lambda row: _score_of(found, row))
+    suspects["neighbours"] = {"count": NEIGHBOURS, **asdict(found.neighbourhood)}
+    suspects["kinds"] = {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()}
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
@@ -44,17 +47,8 @@ def content_of(found: Findings) -> dict[str, Any]:
         "data": _data(found),
         "notices": [notice.as_json() for notice in found.notices],
         "network": _network(found),
-        "memorization": _memorization(found),
-        "suspects": {
-            "file": "suspects.csv",
-            "rows": len(found.suspects),
-            "wrong": int((found.probability >= WRONG_FROM).sum()),
-            "expected_wrong_share": expected,
-            "cautious_wrong_share": cautious,
-            "neighbours": {"count": NEIGHBOURS, **asdict(found.neighbourhood)},
-            "kinds": {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()},
-            "top": _top(found),
-        },
+        "memorization": _memorization(found, len(found.answers.trained)) | {"histogram": _histogram(found)},
+        "suspects": suspects,
         "self_check": _self_check(found),
         "noise_rate": found.noise.as_json(),
         "corruption_response": _response(found),
@@ -66,7 +60,7 @@ def content_of(found: Findings) -> dict[str, Any]:
         "decision": decision_json(found.decision),
         "model": None if found.verdict is None else asdict(found.verdict),
     }
-    document["headlines"] = _headlines(found, cautious)
+    document["headlines"] = _headlines(found, suspects["cautious_wrong_share"])
     document["stages"] = _stages(found)
     content: dict[str, Any] = plain(document)
     return content
@@ -80,36 +74,48 @@ def _network(found: Findings) -> dict[str, Any]:
 
 
 def _data(found: Findings) -> dict[str, Any]:
-    sizes = np.bincount(found.data.labels, minlength=found.data.n_classes)
     return {
         "rows": len(found.data.labels),
         "rows_used": len(found.used),
         "features": found.data.inputs.shape[1] - 1,
-        "classes": {name: int(size) for name, size in zip(found.data.classes, sizes, strict=True)},
+        "classes": _sizes(found.data.labels, found.data.classes),
         "trainings": len(found.answers.trained),
         "effort": asdict(found.effort),
     }
 
 
-def _memorization(found: Findings) -> dict[str, Any]:
-    parts = {name: getattr(found.decomposition, name).as_json() for name in type(found.decomposition).__slots__}
-    score = found.scores.score[np.isfinite(found.scores.score)]
-    counts, edges = np.histogram(score, bins=SCORE_BINS, range=(-1, 1))
-    trainings = len(found.answers.trained)
+def _sizes(labels: Ints, classes: Sequence[str]) -> dict[str, int]:
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+def _memorization(found: Findings | PredictionFindings, trainings: int) -> dict[str, Any]:
+    errors = found.scores.error
     return {
-        **parts,
+        **{name: getattr(found.decomposition, name).as_json() for name in type(found.decomposition).__slots__},
         "trainings": trainings,
-        "largest_standard_error": float(np.nanmax(found.scores.error)),
+        "largest_standard_error": float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan,
         "claims_about_single_rows": trainings >= ENOUGH_TRAININGS,
-        "histogram": {"edges": edges.tolist(), "rows": counts.tolist()},
     }
 
 
-def _top(found: Findings) -> list[dict[str, Any]]:
-    return [
-        {**row, "memorization": _score_of(found, row["row"])}
-        for row in found.suspects.head(TOP_ROWS).to_dict(orient="records")
-    ]
+def _histogram(found: Findings) -> dict[str, Any]:
+    score = found.scores.score[np.isfinite(found.scores.score)]
+    counts, edges = np.histogram(score, bins=SCORE_BINS, range=(-1, 1))
+    return {"edges": edges.tolist(), "rows": counts.tolist()}
+
+
+def _suspects(found: Findings | PredictionFindings, score_of: Callable[[int], float]) -> dict[str, Any]:
+    # over rows that were not trained on, the mean may lie beyond the bound
+    expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
+    rows = found.suspects.head(TOP_ROWS).to_dict(orient="records")
+    return {
+        "file": SUSPECTS,
+        "rows": len(found.suspects),
+        "wrong": int((found.probability >= WRONG_FROM).sum()),
+        "expected_wrong_share": expected,
+        "cautious_wrong_share": cautious,
+        "top": [{**row, "memorization": score_of(row["row"])} for row in rows],
+    }
 
 
 def _score_of(found: Findings, row: int) -> float:
@@ -167,15 +173,13 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 
 def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
-    parts, decision = found.decomposition, found.decision
+    decision = found.decision
     rate = found.noise.point.value if found.noise.point is not None else cautious
     cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
-    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
-    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
     done = [action for action in decision.net if action != "nothing"]
     best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
     return [
-        {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": memorizes, "harmful_share": harmful},
+        _memorizing(found.decomposition),
         {
             "question": "wrong_labels",
             "estimate": cost.as_json(),
@@ -192,6 +196,12 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
             "verify": min(VERIFY_ROWS, len(found.suspects)),
         },
     ]
+
+
+def _memorizing(parts: Decomposition) -> dict[str, Any]:
+    sentence = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
+    harmful = parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0
+    return {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": sentence, "harmful_share": harmful}
 
 
 def _cost_sentence(found: Findings, cost: Estimate) -> str:
@@ -231,15 +241,11 @@ def write_findings(found: Findings) -> dict[str, Any]:
     """Write everything that an audit found into its folder and return what audit.json holds."""
     folder, options = found.options.output, found.options
     content = content_of(found)
-    _csv(folder / SUSPECTS, found.suspects)
-    _csv(folder / SCORES, _scores(found))
     _csv(folder / RESPONSE, found.response.trials)
     _csv(folder / LEARNING, found.learning.trials)
     if options.verify_sheet is not None:
         write_sheet(folder / SHEET, found.suspects, options.verify_sheet)
-    write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
-    write_text(folder / PAGE, page_html(content, options.language, _rows(found, content)))
-    return content
+    return _write(options, found, found.used, content, _rows(found, content))
 
 
 UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
@@ -248,8 +254,7 @@ UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "othe
 def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Return what audit.json holds of an audit of predictions alone."""
     found = told.rounds
-    sizes = np.bincount(found.labels, minlength=len(found.classes))
-    expected, cautious = (min(float(p.mean()), told.noise.bound) for p in (told.probability, told.cautious))
+    suspects = _suspects(told, dict(zip(found.rows, told.scores.score, strict=True)).__getitem__)
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
@@ -259,38 +264,20 @@ def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, A
             "rows": len(found.rows),
             "judged": int(told.judged.sum()),
             "on_both_sides": int(told.both.sum()),
-            "classes": {name: int(size) for name, size in zip(found.classes, sizes, strict=True)},
+            "classes": _sizes(found.labels, found.classes),
             "trainings": len(found.trained),
         },
         "notices": [],
-        "memorization": {
-            **{name: getattr(told.decomposition, name).as_json() for name in type(told.decomposition).__slots__},
-            "trainings": len(found.trained),
-            "largest_standard_error": _largest(told.scores.error),
-            "claims_about_single_rows": len(found.trained) >= ENOUGH_TRAININGS,
-        },
-        "suspects": {
-            "file": "suspects.csv",
-            "rows": len(told.suspects),
-            "wrong": int((told.probability >= WRONG_FROM).sum()),
-            "expected_wrong_share": expected,
-            "cautious_wrong_share": cautious,
-            "top": _top_of_rounds(told),
-        },
+        "memorization": _memorization(told, len(found.trained)),
+        "suspects": suspects,
         "noise_rate": told.noise.as_json(),
         "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
         "calibration": {"expected_error": told.calibration.as_json(), **_sureness(told)},
         "cannot_tell": list(UNKNOWN),
-        "headlines": _headlines_of_rounds(told, cautious),
+        "headlines": _headlines_of_rounds(told, suspects["cautious_wrong_share"]),
     }
     content: dict[str, Any] = plain(document)
     return content
-
-
-def _top_of_rounds(told: PredictionFindings) -> list[dict[str, Any]]:
-    score = dict(zip(told.rounds.rows, told.scores.score, strict=True))
-    rows = told.suspects.head(TOP_ROWS).to_dict(orient="records")
-    return [{**row, "memorization": score[row["row"]]} for row in rows]
 
 
 def _sureness(told: PredictionFindings) -> dict[str, float]:
@@ -299,16 +286,10 @@ def _sureness(told: PredictionFindings) -> dict[str, float]:
 
 def _headlines_of_rounds(told: PredictionFindings, cautious: float) -> list[dict[str, Any]]:
     """Answer the three questions of the first screen."""
-    parts, noise = told.decomposition, told.noise
+    noise = told.noise
     rate = noise.point or Estimate(value=cautious, low=0.0, high=noise.bound)
-    memorizes = "memorizing" if parts.gap.low > GAP else "hardly_memorizing" if parts.gap.high <= GAP else "maybe"
     return [
-        {
-            "question": "memorizing",
-            "estimate": parts.gap.as_json(),
-            "sentence": memorizes,
-            "harmful_share": parts.harmful.value / parts.gap.value if parts.gap.value > 0 else 0.0,
-        },
+        _memorizing(told.decomposition),
         {
             "question": "wrong_share",
             "estimate": rate.as_json(),
@@ -326,25 +307,26 @@ def _headlines_of_rounds(told: PredictionFindings, cautious: float) -> list[dict
     ]
 
 
-def _largest(errors: Floats) -> float:
-    return float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan
-
-
 def write_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Write what predictions alone tell into the audit's folder and return what audit.json holds."""
-    folder, content = options.output, content_of_rounds(told, options)
-    _csv(folder / SUSPECTS, told.suspects)
-    columns = {"row": told.rounds.rows, "memorization": told.scores.score, "standard_error": told.scores.error}
+    return _write(options, told, told.rounds.rows, content_of_rounds(told, options), {})
+
+
+def _write(
+    options: Options,
+    found: Findings | PredictionFindings,
+    scored: Ints,
+    content: dict[str, Any],
+    shown: Mapping[int, str],
+) -> dict[str, Any]:
+    """Write what every audit tells: suspects, the memorization scores of some rows, audit.json and the page."""
+    folder = options.output
+    _csv(folder / SUSPECTS, found.suspects)
+    columns = {"row": scored, "memorization": found.scores.score, "standard_error": found.scores.error}
     _csv(folder / SCORES, pd.DataFrame(columns))
     write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
-    write_text(folder / PAGE, page_html(content, options.language, {}))
+    write_text(folder / PAGE, page_html(content, options.language, shown))
     return content
-
-
-def _scores(found: Findings) -> pd.DataFrame:
-    """Return the memorization score of each row that was used, with its standard error."""
-    columns = {"row": found.used, "memorization": found.scores.score, "standard_error": found.scores.error}
-    return pd.DataFrame(columns)
 
 
 def _rows(found: Findings, content: dict[str, Any]) -> dict[int, str]:

@@ -38,7 +38,7 @@ def diff(
     A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
     """
     from phasemap.api import open_run
-    from phasemap.diagram.compare_content import comparison_content
+    from phasemap.diagram.comparison_texts import comparison_content
 
     a, b = open_run(run_a, storage), open_run(run_b, storage)
     found = a.diff(b)
@@ -54,7 +54,7 @@ def diff(
 
 def _markdown(a: Run, b: Run, found: Comparison, output: Path | None) -> str:
     """Write a comparison for a pull request, with the claims of both runs tested on each."""
-    from phasemap.diagram.compare_markdown import comparison_markdown
+    from phasemap.diagram.comparison_texts import comparison_markdown
 
     claims = [
         (text, _verdict(a, text), _verdict(b, text)) for text in dict.fromkeys((*a.study.claims, *b.study.claims))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from phasemap.cli.shared import common, grid_of, print_result, words
+
+if TYPE_CHECKING:
+    from phasemap.runs import Run
+    from phasemap.sweeps.writing import Imported
 
 
 @click.command("import")
@@ -60,7 +65,6 @@ def import_command(
     from phasemap.sweeps.columns import Wanted
     from phasemap.sweeps.importing import import_sweep
     from phasemap.sweeps.sources import Further
-    from phasemap.sweeps.sweep import skipped_words
 
     wanted = Wanted(
         axes=tuple(_names(axes)),
@@ -85,17 +89,23 @@ def import_command(
         "told": list(done.told),
         "phase_counts": run.counts("phase"),
     }
-    changed = f", {done.n_changed} changed" if done.n_changed else ""
-    skipped = f"; skipped: {skipped_words(done.skipped)}" if done.skipped else ""
-    labels = f"; {words(content['phase_counts'])}" if content["phase_counts"] else ""
-    text = (
-        f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
-        f"tables and diagram.png: {run.location}"
-    )
+    text = _what_was_done(run, done)
     if program is not None:
         storage_of, _, name = run.location.rstrip("/").rpartition("/")
         text += f"\nto continue: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
     print_result(content, visible(text, keep="\n"), as_json=as_json)
+
+
+def _what_was_done(run: Run, done: Imported) -> str:
+    from phasemap.sweeps.sweep import skipped_words
+
+    changed = f", {done.n_changed} changed" if done.n_changed else ""
+    skipped = f"; skipped: {skipped_words(done.skipped)}" if done.skipped else ""
+    labels = f"; {words(counts)}" if (counts := run.counts("phase")) else ""
+    return (
+        f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
+        f"tables and diagram.png: {run.location}"
+    )
 
 
 def _names(text: str | None) -> list[str]:

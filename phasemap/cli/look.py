@@ -65,7 +65,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from phasemap.api import open_run
     from phasemap.phases.labelling import rules_differ
     from phasemap.results.encoding import records
-    from phasemap.study.trials import count_trials
+    from phasemap.study.trials import trials_of_run
 
     found = open_run(run, storage)
     trials, points, axes = found.trials, found.points, list(found.study.axis_names)
@@ -73,7 +73,7 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     differ = rules_differ(trials)
     content = {
         "run": found.location,
-        "n_trials": count_trials(found.study),
+        "n_trials": trials_of_run(found.study, len(trials)),
         "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
         "phase_counts": found.counts("phase"),
         "subphase_counts": found.counts("subphase"),
@@ -106,14 +106,15 @@ def _print_run(found: Run, content: Mapping[str, Any], differ: tuple[int, int] |
     trials, axes = found.trials, list(found.study.axis_names)
     console = Console(highlight=False)
     console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
-    console.print(f"trials: {words(content['phase_counts'])}")
-    console.print(f"points: {words(content['point_subphase_counts'])}")
+    labelled = bool(found.study.phases.labels)
+    if labelled:
+        console.print(f"trials: {words(content['phase_counts'])}")
+        console.print(f"points: {words(content['point_subphase_counts'])}")
     if found.study.search.kind != "grid":
         console.print(f"map: {search_words(found)}")
-    console.print(
-        f"labelled by {found.study.phases.rule}{_at_step(content)}"
-        + (f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else "")
-    )
+    two = f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
+    way = f"no labels; a rule file of your own gives them: phasemap relabel {content['run']} --rule FILE"
+    console.print(f"labelled by {found.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
     if stopped := int((trials["status"] == "stopped").sum()):
         console.print(f"stopped: {stopped} imported trials were stopped before their end")
     for reason, count in content["unlabelled"].items():

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,17 +57,7 @@ def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Trac
 @click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
 @click.option("--accept-source", is_flag=True, help="Continue although the program's code has changed.")
 def run(
-    study: Path,
-    storage: str | None,
-    as_json: bool,
-    overrides: tuple[str, ...],
-    address: str | None,
-    cpus: int | None,
-    in_process: bool,
-    retry_failed: bool,
-    fresh: bool,
-    track: tuple[str, ...],
-    accept_source: bool,
+    study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], track: tuple[str, ...], **options: Any
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
@@ -77,19 +67,9 @@ def run(
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     interrupt_on_terminate()
-    tracked = _tracking(folder, track, fresh=fresh) if track else None
-    outcome = execute(
-        loaded,
-        folder,
-        address=address,
-        cpus=cpus,
-        in_process=in_process,
-        retry_failed=retry_failed,
-        fresh=fresh,
-        accept_source=accept_source,
-        on_plan=partial(_tell_plan, loaded),
-        on_stored=tracked.stored if tracked else lambda _: None,
-    )
+    tracked = _tracking(folder, track, fresh=options["fresh"]) if track else None
+    on_stored = tracked.stored if tracked else lambda _: None
+    outcome = execute(loaded, folder, on_plan=partial(_tell_plan, loaded), on_stored=on_stored, **options)
     if tracked:
         tracked.ended()
         for name, why in tracked.failed.items():
@@ -104,9 +84,7 @@ def run(
 @address_option
 @cpus_option
 @in_process_option
-def extend(
-    run: str, storage: str | None, as_json: bool, steps: int, address: str | None, cpus: int | None, in_process: bool
-) -> None:
+def extend(run: str, storage: str | None, as_json: bool, steps: int, **options: Any) -> None:
     """Train the networks of RUN for more steps, from where they ended; its study needs record: [state]."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import find_run
@@ -115,15 +93,7 @@ def extend(
     folder = find_run(run, storage)
     study = longer_study(folder, steps)
     interrupt_on_terminate()
-    outcome = execute(
-        study,
-        folder,
-        address=address,
-        cpus=cpus,
-        in_process=in_process,
-        longer=True,
-        on_plan=partial(_tell_plan, study),
-    )
+    outcome = execute(study, folder, longer=True, on_plan=partial(_tell_plan, study), **options)
     _tell_outcome(study, Run(folder), outcome, as_json=as_json)
 
 
@@ -202,7 +172,7 @@ def plan(
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
-    from phasemap.running.cards import card_share_for_plan
+    from phasemap.running.devices import card_share_for_plan
     from phasemap.study.file import load_study
     from phasemap.study.trials import count_trials
 
@@ -263,7 +233,7 @@ def _estimated(cost: Mapping[str, float | None], most: str) -> str:
 
 def _measure(study: Study, folder: RunFolder) -> None:
     """Run one trial of a program and say what came of it."""
-    from phasemap.running.measuring import measure
+    from phasemap.running.first_trial import measure
 
     click.echo(measure(study, folder), err=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,16 +38,8 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
     multiple=True,
     help="A program of an installed package that submitted studies may name; no other code of theirs is run.",
 )
-def serve(
-    storage: str,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    max_runs: int,
-    address: str | None,
-    cpus: int | None,
-    programs: tuple[str, ...],
-) -> None:
+@guarded
+def serve(storage: str, token_file: Path | None, **settings: Any) -> None:
     """Serve a storage: a web page and an HTTP API to see, follow and submit runs.
 
     \b
@@ -62,19 +55,6 @@ def serve(
 
     Submitted runs are processes of their own: they go on when the service ends, and it finds them when it comes back.
     """
-    guarded(_serve, storage, host, port, token_file, max_runs, address, cpus, programs)
-
-
-def _serve(
-    storage: str,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    max_runs: int,
-    address: str | None,
-    cpus: int | None,
-    programs: tuple[str, ...],
-) -> None:
     from phasemap.results.folder import storage_path
     from phasemap.results.remote import is_remote
     from phasemap.study.errors import UserError
@@ -89,15 +69,5 @@ def _serve(
     from phasemap.serving.service import Settings
     from phasemap.serving.tokens import TokenFile
 
-    serve_storage(
-        Settings(
-            root=storage_path(storage).resolve(),
-            host=host,
-            port=port,
-            tokens=TokenFile(token_file) if token_file else None,
-            max_runs=max_runs,
-            address=address,
-            cpus=cpus,
-            programs=programs,
-        )
-    )
+    tokens = TokenFile(token_file) if token_file else None
+    serve_storage(Settings(root=storage_path(storage).resolve(), tokens=tokens, **settings))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.diagram import make_diagram
+from phasemap.diagram.diagram import Diagram, make_diagram
 from phasemap.diagram.frontier import Floats, map_frontiers
 from phasemap.diagram.points import point_table
 from phasemap.phases.built_in import phase_named
@@ -144,20 +144,25 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
     return float(STATISTICS[term.name](values))
 
 
+def along_line(study: Study, points: pd.DataFrame, term: Frontier) -> Diagram:
+    """Lay points out along the axis that a frontier crosses, the others held, the frontier cut to what is chosen."""
+    others = {a.name: chosen_values(a, term.conditions)[0] for a in study.axes if a.name != term.along}
+    frontier = next(one for one in map_frontiers(study) if one.name == term.name)
+    outside = ~points[term.along].isin(chosen_values(study.axis(term.along), term.conditions))
+    kept = points.assign(**{name: points[name].mask(outside) for name in frontier.columns})
+    return make_diagram(study, kept, x=term.along, fix=others)
+
+
 def _crossing(grid: ExpectedTrials, term: Frontier, seed: int) -> float:
     """Return where a seed's frontier crosses the axis, drawn or not; the median of several crossings."""
     if grid.study.scattered:
         raise Unknown(f"{term} needs points on a grid; those of {grid.study.name} lie on none")
-    others = {a.name: chosen_values(a, term.conditions)[0] for a in grid.study.axes if a.name != term.along}
-    axes = tuple(Axis(name=a.name, values=(others[a.name],)) if a.name in others else a for a in grid.study.axes)
+    axes = tuple(
+        a if a.name == term.along else Axis(name=a.name, values=chosen_values(a, term.conditions)[:1])
+        for a in grid.study.axes
+    )
     line = grid.study.model_copy(update={"axes": axes, "seeds": (seed,)})
-    points = point_table(line, grid.trials)
-    along = line.axis(term.along)
-    outside = [value not in chosen_values(along, term.conditions) for value in along.values]
-    frontier = next(one for one in map_frontiers(line) if one.name == term.name)
-    for name in frontier.columns:
-        points.loc[outside, name] = None
-    crossings = make_diagram(line, points, x=term.along, fix=others).crossings(term.name)
+    crossings = along_line(line, point_table(line, grid.trials), term).crossings(term.name)
     if not crossings:
         raise Unknown(f"the {term.name} frontier does not cross {term.along} at seed {seed}")
     return float(np.median(crossings))

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.bands import inferred_band
 from phasemap.diagram.claim_links import CONFIDENCE, Link, Range, compare_ranges
-from phasemap.diagram.claim_terms import Unknown
-from phasemap.diagram.diagram import make_diagram
-from phasemap.diagram.frontier import map_frontiers
+from phasemap.diagram.claim_terms import Unknown, along_line
 from phasemap.phases.built_in import phase_named
 from phasemap.study.claims import Area, Claim, Expression, Frontier, Statistic, Term, chosen_values
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
@@ -143,13 +141,8 @@ class SearchedMap:
 
     def _crossing(self, term: Frontier) -> Range:
         """Return where a frontier crosses the axis, with its band; the median of several crossings."""
-        study = self.study
-        others = {a.name: chosen_values(a, term.conditions)[0] for a in study.axes if a.name != term.along}
-        frontier = next(one for one in map_frontiers(study) if one.name == term.name)
-        outside = ~self.points[term.along].isin(chosen_values(study.axis(term.along), term.conditions))
-        kept = self.points.assign(**{name: self.points[name].mask(outside) for name in frontier.columns})
-        diagram = make_diagram(study, kept, x=term.along, fix=others)
-        band = inferred_band(diagram, 0, frontier, "x", CONFIDENCE)
+        diagram = along_line(self.study, self.points, term)
+        band = inferred_band(diagram, 0, diagram.named(term.name), "x", CONFIDENCE)
         if not len(band.crossing):
             raise Unknown(f"the {term.name} frontier does not cross {term.along} on the map")
         value, *ends = (float(np.median(diagram.x.to_values(at))) for at in (band.crossing, band.low, band.high))

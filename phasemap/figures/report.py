@@ -27,9 +27,7 @@ from phasemap.figures.captions import horizons_of, label_words, setting_words
 from phasemap.figures.curves import KINDS
 from phasemap.figures.page import ASSETS, LEVELS, NONE, ZERO, packed, render, scale_for, scale_of
 from phasemap.figures.report_parts import GRID, frontier_bands, frontier_lines, study_card, trial_curves, trial_rows
-from phasemap.figures.scatter import draw_scatter, scatter_spec
 from phasemap.figures.spec import LABEL_METRICS, NOTES, cell_marks, first_metric, frontier_looks
-from phasemap.figures.style import in_style
 from phasemap.phases.built_in import VERDICT_WORDS, WINS_COLUMN, column_kinds, shown_quantities
 from phasemap.phases.marks import UNLABELLED_MARKS, marks_of
 from phasemap.phases.strokes import quantity_strokes, readable, time_strokes
@@ -243,6 +241,9 @@ def write_scatter_page(
 
 
 def _picture(study: Study, points: pd.DataFrame, metric: str) -> str:
+    from phasemap.figures.scatter import draw_scatter, scatter_spec  # matplotlib's axes, which no other report needs
+    from phasemap.figures.style import in_style
+
     buffer = io.StringIO()
     with in_style(None):
         draw_scatter(scatter_spec(study, points, metric=metric)).savefig(buffer, format="svg", metadata={"Date": None})

@@ -34,7 +34,7 @@ from phasemap.study.conditions import Kind
 from phasemap.study.imported import ImportedStudy
 from phasemap.study.rule import OTHERWISE, Rule
 from phasemap.study.spec import NetworkStudy, PhaseRule, Study
-from phasemap.study.trials import count_trials
+from phasemap.study.trials import trials_of_run
 from phasemap.study.writing import dump_study
 
 Row = tuple[str, str]
@@ -136,7 +136,7 @@ def _agreement(tables: Tables) -> list[Row]:
 
 
 def _trials(tables: Tables) -> list[Row]:
-    total, counts = count_trials(tables.study), tables.trials["status"].value_counts()
+    total, counts = trials_of_run(tables.study, len(tables.trials)), tables.trials["status"].value_counts()
     known = {"ok": "labelled" if tables.study.phases.labels else "finished", "diverged": "diverged", "failed": "failed"}
     known |= {"stopped": "stopped"} if "stopped" in counts else {}
     rows = [(words, f"{counts.get(status, 0)} of {total}") for status, words in known.items()]

@@ -99,7 +99,8 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
         for column in columns:
             mark = spec.marks[panel.marks[row, column]]
             if panel.values is not None and np.isfinite(value := panel.values[row, column]):
-                line.append(" " * cell, style=f"on {shade(float(_scale(spec).shares(np.asarray(value))))}")
+                share = float(_scale(spec).shares(np.asarray(value)))
+                line.append(f"{_tenth(share):^{cell}}", style=_hidden(share))
                 continue
             place = cell * (column - columns[0])
             look = _style(mark, inferred=bool(panel.inferred[row, column]))
@@ -136,13 +137,22 @@ def _scale(spec: FigureSpec) -> Scale:
     )
 
 
+def _tenth(share: float) -> str:
+    """Write a share of the scale as a digit, which is what is left of it where nothing has a colour."""
+    return str(min(int(10 * share), 9))
+
+
+def _hidden(share: float) -> str:
+    return f"{shade(share)} on {shade(share)}"
+
+
 def _legend(spec: FigureSpec, width: int) -> Text:
     """Return the legend, as many entries a line as fit; of a quantity its ends."""
     text, used = Text(), 0
     if spec.panels[0].values is not None:
         scale = _scale(spec)
         for share, value in ((0.0, scale.low), (1.0, scale.high)):
-            text.append("   ", style=f"on {shade(share)}").append(f" {readable(spec.metric)} {value:.3g}  ")
+            text.append(f" {_tenth(share)} ", style=_hidden(share)).append(f" {readable(spec.metric)} {value:.3g}  ")
         return text.append("\n")
     for entry in spec.legend:
         words = f" {entry.mark.title} {entry.count}"

@@ -44,7 +44,8 @@ def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Labe
 
 def phases(subphase: NDArray[np.generic], rule: PhaseRule) -> Labels:
     """Return the phase (n,) of each subphase: its group, else the same name; None where there is none."""
-    return np.asarray([rule.phase_of.get(name) for name in subphase.tolist()], dtype=object)
+    phase_of = rule.phase_of
+    return np.asarray([phase_of.get(name) for name in subphase.tolist()], dtype=object)
 
 
 def settled(curves: Curves, rule: PhaseRule) -> Labels:

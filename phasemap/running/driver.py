@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from phasemap.diagram.tables import Tables, derive
 from phasemap.planning.kernels import check_card_kernels, mixture
@@ -23,16 +23,13 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
-from phasemap.running.attempts import Attempts
-from phasemap.running.cards import check_precisions, planned_card_share
-from phasemap.running.devices import DeviceChoice
+from phasemap.running.devices import DeviceChoice, check_precisions, planned_card_share
+from phasemap.running.first_trial import told_before, told_by_first, untold
 from phasemap.running.measured_packs import MeasuredPacks
 from phasemap.running.outputs import write_results
-from phasemap.running.progress import Progress
+from phasemap.running.progress import Progress, RunLog
 from phasemap.running.retries import retry, storage_errors
-from phasemap.running.run_log import RunLog
-from phasemap.running.runner import Event, Failed, Finished, Runner
-from phasemap.running.telling import told_before, told_by_first, untold
+from phasemap.running.runner import Attempts, Event, Failed, Finished, Runner
 from phasemap.running.worker import Workload, store_failure
 from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.program_study import ProgramTrial
@@ -65,6 +62,19 @@ class Outcome:
     mixture: str | None = None  # says that two kernels trained the run's trials
 
 
+class RunOptions(TypedDict, total=False):
+    """What ``run_study`` may be told beside what to run and where."""
+
+    retry_failed: bool
+    fresh: bool  # what is there is set aside first
+    accept_source: bool  # what a program trained counts as trained by its present code
+    longer: bool  # the study may have another number of steps than the run
+    quiet: bool
+    picture: bool
+    on_plan: Callable[[Plan], None]  # told what there is to do, before anything is done
+    on_stored: Callable[[Path], None]  # told of each shard that is there
+
+
 def run_study(
     study: Study,
     folder: RunFolder,
@@ -79,13 +89,10 @@ def run_study(
     on_plan: Callable[[Plan], None] = lambda _: None,
     on_stored: Callable[[Path], None] = lambda _: None,
 ) -> Outcome:
-    """Train what is missing of a study and merge it with what is there; with ``fresh``, set that aside first.
+    """Train what is missing of a study and merge it with what is there; for the options see ``RunOptions``.
 
-    With ``accept_source`` what a program trained counts as trained by its present code; with ``longer`` the study may
-    have another number of steps than the run; without ``picture`` none is drawn. ``on_plan`` is told what there is to
-    do before anything is done, ``on_stored`` of each shard that is there. UserError and UnreachableError for what can't
-    be run come before anything is changed. On KeyboardInterrupt the tables are made from what is finished, and the
-    exception goes on.
+    UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
+    tables are made from what is finished, and the exception goes on.
     """
     changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
     study = study if fresh else told_before(study, folder)

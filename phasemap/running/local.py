@@ -21,7 +21,7 @@ class LocalRunner(Runner):
 
     def choose_device(self, choice: DeviceChoice) -> str:
         """Settle which kind of device all packs of a run train on: packs take turns, so one kind also for ``any``."""
-        from phasemap.training.population import pick_device
+        from phasemap.training.kernel import pick_device
 
         has_gpu = pick_device("auto").type != "cpu"
         device = choice.resolve(has_gpu=has_gpu)

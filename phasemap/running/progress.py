@@ -1,11 +1,13 @@
-"""How far a run is: counts per phase, rate and time left; live on a terminal, else a plain line every 10 s."""
+"""How far a run is: counts per phase, rate and time left, live or every 10 s; and its log, kept beside its results."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from rich.console import Console
@@ -14,6 +16,7 @@ from rich.text import Text
 
 from phasemap.planning.packs import Pack
 from phasemap.planning.work import work_of
+from phasemap.results.folder import RunFolder
 from phasemap.running.runner import Advanced, Event, Finished
 from phasemap.study.spec import SearchSpec
 
@@ -93,7 +96,7 @@ class Progress:
         if self.n_failed:
             parts.append(f"failed {self.n_failed}")
         if self.ended:
-            parts.append(f"{self.ended / seconds:.2f} trials/s")
+            parts.append(rate_words(self.ended / seconds))
         share = self._share()
         parts.append(f"{self._eta} {_clock(seconds / share * (1 - share))}" if share > 0.01 else "ETA not known yet")
         return " | ".join(parts)
@@ -115,6 +118,12 @@ class Progress:
             self._console.print(self.line(), soft_wrap=True)
 
 
+def rate_words(rate: float) -> str:
+    """Write trials per second for people, in the largest unit of time in which it is a number to read."""
+    unit, seconds = next((pair for pair in (("s", 1), ("min", 60)) if rate * pair[1] >= 1), ("h", 3600))
+    return f"{rate * seconds:.3g} trials/{unit}"
+
+
 def may_stop(search: SearchSpec) -> bool:
     """Whether a search may end before its budget is used up."""
     return search.kind == "boundary" and search.tolerance > 0
@@ -124,3 +133,32 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+logger = logging.getLogger("phasemap")
+
+
+class RunLog:
+    """Append the run's messages to its log while it runs."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        folder.fetch(folder.log)
+        self._folder, self._handler = folder, _LogFile(folder.log, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> None:
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.INFO)
+
+    def __exit__(self, *_: object) -> None:
+        logger.removeHandler(self._handler)
+        self._handler.close()
+        with suppress(OSError):
+            self._folder.publish(self._folder.log)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a storage may refuse to take: what matters is told elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Lose the message."""

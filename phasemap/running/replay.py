@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasemap.planning.packs import make_pack
-from phasemap.results.curve_comparison import Comparison, compare
+from phasemap.results.curve_comparison import CurveComparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import MACHINE, Execution, read_provenance, surroundings
@@ -37,7 +37,7 @@ class Replay:
     """A trial that was trained again: what was compared, and where and with what each of both was trained."""
 
     trial: Trial
-    comparison: Comparison
+    comparison: CurveComparison
     devices: tuple[str, str]  # stored, replayed
     kernels: tuple[str | None, str | None]  # stored (None: by a release that stored none), replayed
     differences: tuple[str, ...]  # between the machines and libraries, in words
@@ -88,7 +88,8 @@ def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
 
 def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     """Train the trial in a pack of its own, with a user's present code, and return its shard row."""
-    from phasemap.training.population import Hooks, make_kernel, pick_device, train_pack
+    from phasemap.training.kernel import make_kernel, pick_device
+    from phasemap.training.population import Hooks, train_pack
 
     try:
         device = pick_device(wanted)

@@ -22,8 +22,7 @@ from phasemap.results.inside import write_inside
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import read_shard, shard_table, write_shard
-from phasemap.running.card_memory import Part, Sizes, train_in_parts, within
-from phasemap.running.going_on import Starts, by_start, starts_of
+from phasemap.running.pack_parts import Part, Sizes, Starts, by_start, starts_of, train_in_parts, within
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.names import STATE
@@ -122,7 +121,8 @@ def _train_networks(
 
     Else it goes on from ``starts``, which are of all its trials or of none.
     """
-    from phasemap.training.population import CheckpointError, Hooks, make_kernel, pick_device, train_pack
+    from phasemap.training.kernel import make_kernel, pick_device
+    from phasemap.training.population import CheckpointError, Hooks, train_pack
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 

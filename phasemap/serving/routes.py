@@ -17,10 +17,10 @@ from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
 
 from phasemap._version import __version__
-from phasemap.diagram.compare_content import comparison_content
+from phasemap.diagram.comparison_texts import comparison_content
 from phasemap.figures import FigureRequest
 from phasemap.results.provenance import read_provenance
-from phasemap.serving import content
+from phasemap.serving import store
 from phasemap.serving.params import (
     ERRORS,
     HEAVY_CHECKS,
@@ -65,7 +65,7 @@ def get_run(name: Name, service: Serving) -> RunDetails:
         executions: list[dict[str, Any]] = []
     else:
         snapshot = service.store.snapshot(name)
-        study, trials = snapshot.study, content.failures(snapshot.trials)
+        study, trials = snapshot.study, store.failures(snapshot.trials)
         executions = [dict(execution.content) for execution in read_provenance(snapshot.folder)]
     return RunDetails(
         summary=summary,
@@ -82,7 +82,7 @@ def get_points(
 ) -> Response:
     """Return rows of the phase diagram as a table: one row a point."""
     found = service.store.snapshot(name)
-    make = partial(content.table_page, name, found.stamp, found.points, offset, limit)
+    make = partial(store.table_page, name, found.stamp, found.points, offset, limit)
     return sent_unless_known(request, service, (found.stamp, name, "points", offset, limit), TYPES["json"], make)
 
 
@@ -100,8 +100,8 @@ def get_trials(
     found = service.store.snapshot(name)
 
     def make() -> bytes:
-        chosen = content.chosen_trials(found.trials, status, phase)
-        return content.table_page(name, found.stamp, chosen, offset, limit)
+        chosen = store.chosen_trials(found.trials, status, phase)
+        return store.table_page(name, found.stamp, chosen, offset, limit)
 
     return sent_unless_known(
         request, service, (found.stamp, name, "trials", offset, limit, status, phase), TYPES["json"], make
@@ -115,7 +115,7 @@ def get_trials(
 def get_curve(name: Name, trial_id: TrialId, request: Request, service: Serving) -> Response:
     """Return every quantity of a trial over its recorded steps."""
     found = service.store.snapshot(name)
-    make = partial(content.curve, found, trial_id)
+    make = partial(store.curve, found, trial_id)
     return sent_unless_known(request, service, (found.stamp, name, "curve", trial_id), TYPES["json"], make)
 
 
@@ -132,7 +132,7 @@ def get_map(name: Name, request: Request, service: Serving) -> Response:
     """Return what the page draws the run from; its form follows the page."""
     found = service.store.snapshot(name)
     running = service.summaries.state(name) in (RUNNING, STOPPING)
-    make = partial(content.map_content, found, running=running)
+    make = partial(store.map_content, found, running=running)
     return sent_unless_known(request, service, (found.stamp, name, "map", running), TYPES["json"], make)
 
 
@@ -141,7 +141,7 @@ def get_thumbnail(name: Name, request: Request, service: Serving) -> Response:
     """Return the run's map as a small picture."""
     found = service.store.snapshot(name)
     return sent_unless_known(
-        request, service, (found.stamp, name, "thumbnail"), TYPES["svg"], partial(content.thumbnail, found)
+        request, service, (found.stamp, name, "thumbnail"), TYPES["svg"], partial(store.thumbnail, found)
     )
 
 
@@ -247,7 +247,7 @@ def get_diagram(
 
     def make() -> bytes:
         with service.drawing:
-            return content.picture(found.run(), figure, ending)
+            return store.picture(found.run(), figure, ending)
 
     return sent_unless_known(request, service, (found.stamp, name, "figure", repr(figure), ending), TYPES[ending], make)
 
@@ -256,7 +256,7 @@ def get_diagram(
 def get_report(name: Name, service: Serving) -> Response:
     """Return the run's report: one HTML file to save and share."""
     found = service.store.snapshot(name)
-    body = service.cache.get((found.stamp, name, "report"), lambda: content.report_file(found.run()))
+    body = service.cache.get((found.stamp, name, "report"), lambda: store.report_file(found.run()))
     headers = {"content-disposition": f'attachment; filename="{name}.html"', "content-security-policy": "sandbox"}
     return Response(body, media_type="text/html", headers=headers)
 
@@ -268,7 +268,7 @@ def get_bundle(name: Name, service: Serving) -> Response:
     folder = tempfile.TemporaryDirectory(prefix="phasemap-")
     try:
         with service.drawing:
-            path = content.bundle_file(found.run(), FilePath(folder.name))
+            path = store.bundle_file(found.run(), FilePath(folder.name))
     except BaseException:
         folder.cleanup()
         raise
@@ -303,6 +303,6 @@ def draw_difference(
 
     def make() -> bytes:
         with service.drawing:
-            return content.difference_picture(one.run(), other.run(), ending, tall=columns == "1")
+            return store.difference_picture(one.run(), other.run(), ending, tall=columns == "1")
 
     return sent_unless_known(request, service, (*key, ending, columns), TYPES[ending], make)

@@ -147,6 +147,8 @@ class Summaries:
         counts = self._counted(folder)
         for key in set(counts) & set(Summary.model_fields):
             setattr(summary, key, counts[key])
+        if study.scattered:
+            summary.n_trials = counts["n_known"]
         if summary.state == STOPPED and counts["outcome"] == "done":
             summary.state = DONE
         summary.eta_seconds = self._eta(summary)
@@ -194,6 +196,7 @@ class Summaries:
         phases = Counter(name for name in phase if isinstance(name, str))
         return {
             "version": version,
+            "n_known": len(status),
             "n_done": statuses["ok"] + statuses["diverged"],
             "n_failed": statuses["failed"],
             "n_diverged": statuses["diverged"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
@@ -286,12 +286,7 @@ class RuleReader:
 
     def columns(self, content: Any, times: Any) -> tuple[tuple[str, Condition | Expression], ...]:
         """Read the further columns: conditions or numbers, which may name the step times."""
-        scope = Scope(
-            quantities=self.scope.quantities,
-            parameters=self.scope.parameters,
-            facts=self.scope.facts,
-            times=tuple(map(str, times)) if isinstance(times, dict) else (),
-        )
+        scope = replace(self.scope, times=tuple(map(str, times)) if isinstance(times, dict) else ())
         found = []
         for name, text in self.mapping("columns", content, "a mapping of names to conditions or numbers"):
             self.column_name(("columns", name), name)

@@ -35,6 +35,7 @@ class Setting:
     section: str
     key: str
     field: FieldInfo
+    belongs_to: BelongsTo | None = None  # None where every study of the program has it
 
     @property
     def path(self) -> str:
@@ -50,11 +51,6 @@ class Setting:
     def text(self) -> str:
         """What it is, in a few words; empty where nobody said so."""
         return self.field.description or ""
-
-    @property
-    def belongs_to(self) -> BelongsTo | None:
-        """What it belongs to; None where every study of the program has it."""
-        return next((one for one in self.field.metadata if isinstance(one, BelongsTo)), None)
 
     @property
     def adapter(self) -> TypeAdapter[Any]:
@@ -83,7 +79,8 @@ def settings_of(sections: Mapping[str, type[Section]]) -> dict[str, Setting]:
     for section, model in sections.items():
         for key, info in model.model_fields.items():
             name = section if key == "kind" else f"{key}_schedule" if section == "schedule" else key
-            declared[name] = Setting(name=name, section=section, key=key, field=info)
+            owner = next((one for one in info.metadata if isinstance(one, BelongsTo)), None)
+            declared[name] = Setting(name=name, section=section, key=key, field=info, belongs_to=owner)
     return declared
 
 

@@ -70,6 +70,11 @@ def count_trials(study: Study) -> int:
     return study.n_points * len(study.seeds)
 
 
+def trials_of_run(study: Study, n_known: int) -> int:
+    """Count the trials that a run is to have: those of its grid, or where its points lie on none those that it has."""
+    return n_known if study.scattered else count_trials(study)
+
+
 Path = tuple[Any, ...]
 Found = tuple[Path, str]
 """A place in the study file, and what is wrong there."""

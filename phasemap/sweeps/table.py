@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from phasemap.study.errors import UserError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS
+from phasemap.study.values import as_number
 from phasemap.sweeps.columns import Wanted, found_name
 from phasemap.sweeps.naming import valid
 from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, state_of
@@ -89,33 +90,21 @@ def sweep_of_table(
     by_trial = _curves(curves, joined, told_settings) if curves is not None and joined else {}
     in_curves = {name for found in by_trial.values() for name in found}
     last = [column for column in numbers if not quantities or column in quantities or column in in_curves]
-    seconds = frame["train_seconds"].tolist() if "train_seconds" in frame else [None] * len(frame)
-    trials = [
-        SweepTrial(
-            source_id=str(identity),
-            settings=setting,
-            status=status,
-            source_state=word,
-            running=running,
-            curves=by_trial.get(str(key), {}),
-            values=value,
-            finals=final,
-            seconds=None if took is None or took != took else float(took),
-            error=error,
-        )
-        for identity, key, setting, word, (status, running), value, final, took, error in zip(
-            frame[id_column].tolist() if id_column else range(1, len(frame) + 1),
-            frame[joined].tolist() if joined else range(len(frame)),
-            _rows(frame, told_settings),
-            words,
-            states,
-            _rows(frame, last),
-            _rows(frame, [column for column in numbers if column not in last]),
-            seconds,
-            _errors(frame),
-            strict=True,
-        )
-    ]
+    ids = frame[id_column].tolist() if id_column else range(1, len(frame) + 1)
+    nothing = [None] * len(frame)
+    columns = {
+        "source_id": map(str, ids),
+        "settings": _rows(frame, told_settings),
+        "source_state": words,
+        "status": [status for status, _ in states],
+        "running": [running for _, running in states],
+        "curves": [by_trial.get(str(key), {}) for key in frame[joined]] if joined else [{}] * len(frame),
+        "values": _rows(frame, last),
+        "finals": _rows(frame, [column for column in numbers if column not in last]),
+        "seconds": [None if one != one else as_number(one) for one in frame.get("train_seconds", nothing)],
+        "error": _errors(frame),
+    }
+    trials = [SweepTrial(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     told = [f"columns that are not numbers are left out: {', '.join(left[:10])}"] if left else []
     told += [f"{name[:80]!r} is left out: no trial has a number for it" for name in numbers if frame[name].isna().all()]
     return Sweep(source=source, name=name, place=place, trials=trials, told=tuple(told), settings=tuple(told_settings))

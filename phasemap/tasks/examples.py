@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.sizes import count
-from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, rule_labels, wrong_labels
+from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, noise_of, rule_labels, wrong_labels
 from phasemap.tasks.dataset import Dataset, Ints
+from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
 from phasemap.tasks.streams import stream
 
@@ -88,3 +90,23 @@ def _with_labels(examples: Examples, chosen: Ints, labels: Ints) -> Examples:
     given = examples.given.copy()
     given[chosen] = labels
     return replace(examples, given=given, wrong=given != examples.dataset.labels[examples.train])
+
+
+def examples_of(trial: NetworkTrial, after: int | None = None) -> Examples:
+    """Draw what a trial sees: its task's data set, split and corrupted for its seed.
+
+    ``after`` a step, with what was changed in mid-training up to there; else as at the start.
+    """
+    examples = draw_examples(
+        dataset_of(trial),
+        seed=trial.seed,
+        data_fraction=trial.data_fraction,
+        corruption=trial.corruption,
+        noise=noise_of(trial),
+        split=trial.split,
+    )
+    if after is not None and trial.repair and trial.repair_at is not None and trial.repair_at <= after:
+        examples = repaired(examples, seed=trial.seed, share=trial.repair)
+    if after is not None and trial.corrupt and trial.corrupt_at is not None and trial.corrupt_at <= after:
+        examples = corrupted(examples, seed=trial.seed, share=trial.corrupt, noise=noise_of(trial))
+    return examples

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,23 +17,12 @@ from numpy.typing import NDArray
 from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_parts import OwnTrial
 from phasemap.study.prefixes import Prefixes
-from phasemap.tasks.corruption import noise_of
-from phasemap.tasks.examples import Examples, corrupted, draw_examples, repaired
-from phasemap.tasks.load import dataset_of
-from phasemap.training.batched import BatchedKernel
-from phasemap.training.cards import card_here, lacking
-from phasemap.training.costs import batchable
-from phasemap.training.explicit import ExplicitKernel
-from phasemap.training.explicit_features import FeaturesKernel
-from phasemap.training.explicit_transformer import TransformerKernel
-from phasemap.training.functional import FunctionalKernel
+from phasemap.tasks.examples import Examples, examples_of
 from phasemap.training.inside import Inside, Seen
+from phasemap.training.kernel import Kernel, make_kernel
 from phasemap.training.networks import load_weights
-from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.own_network import OwnNetwork
-from phasemap.training.own_probe import probe
 from phasemap.training.recording import (
     Evaluation,
     Recorder,
@@ -58,39 +47,6 @@ class CheckpointError(ValueError):
     """A checkpoint is damaged, of another release or of another pack; the pack must start anew."""
 
 
-class Kernel(Protocol):
-    """K networks that can be trained and asked; ``members`` are indices into the pack."""
-
-    name: str  # as it stands in shards and checkpoints
-
-    def advance(self, members: Sequence[int], after: int, until: int) -> None:
-        """Train the given networks from step ``after`` to step ``until``."""
-
-    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
-        """Answer all examples with the given networks, dropout off."""
-
-    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
-        """Answer as ``evaluate`` does, and tell what was seen inside on the way of what is wanted."""
-
-    def ends(self, members: Sequence[int]) -> list[Seen]:
-        """Tell what was seen inside the trained networks of what a table of trials shows."""
-
-    def weights(self, member: int) -> dict[str, torch.Tensor]:
-        """Return one network's weights by name."""
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs."""
-
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Continue from a checkpoint."""
-
-    def network_states(self, members: Sequence[int]) -> list[dict[str, Any]]:
-        """Return what of ``state`` belongs to each of some networks."""
-
-    def put_states(self, states: Mapping[int, Mapping[str, Any]]) -> None:
-        """Continue networks, by their indices, from what ``network_states`` returned."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a pack is."""
@@ -107,75 +63,6 @@ class Hooks:
     save: Callable[[bytes], None] | None = None
     saved: bytes | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
-
-
-def pick_device(wanted: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda``; RuntimeError if CUDA is wanted and absent."""
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("PyTorch finds no CUDA device here")
-    return torch.device(wanted)
-
-
-def make_kernel(
-    trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device, *, fused: bool = False
-) -> Kernel:
-    """Choose the explicit gradient where it covers the network, else the general kernel.
-
-    A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks
-    train at once.
-    ``fused``: where there are fused passes, and numba to compile them, they are used.
-    UserError if the device lacks the trials' precision.
-    """
-    check_precision(trials[0].precision, device)
-    own = isinstance(trials[0], OwnTrial) and trials[0].parts.code
-    if isinstance(trials[0], OwnTrial) and own and probe(trials[0]).alone:
-        return OneByOneKernel(trials, examples, device)
-    if not own and device.type != "cpu" and batchable(trials[0], tokens=examples[0].dataset.tokens):
-        return BatchedKernel(trials, examples, device)
-    if device.type == "cpu" and trials[0].explicit:
-        if trials[0].model == "transformer":
-            return TransformerKernel(trials, examples, device)
-        if not examples[0].dataset.tokens:
-            return FeaturesKernel(trials, examples, device)
-        return _token_kernel(fused=fused)(trials, examples, device)
-    return FunctionalKernel(trials, examples, device)
-
-
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise UserError if a device can't train with a precision; ``meta`` has no numbers, and any."""
-    if device.type != "meta" and (message := lacking([precision], card_here() if device.type == "cuda" else None)):
-        raise UserError(message)
-
-
-def _token_kernel(*, fused: bool) -> type[ExplicitKernel]:
-    if fused:
-        with suppress(ImportError):
-            from phasemap.training.explicit_fused import FusedKernel
-
-            return FusedKernel
-    return ExplicitKernel
-
-
-def examples_of(trial: NetworkTrial, after: int | None = None) -> Examples:
-    """Draw what a trial sees: its task's data set, split and corrupted for its seed.
-
-    ``after`` a step, with what was changed in mid-training up to there; else as at the start.
-    """
-    examples = draw_examples(
-        dataset_of(trial),
-        seed=trial.seed,
-        data_fraction=trial.data_fraction,
-        corruption=trial.corruption,
-        noise=noise_of(trial),
-        split=trial.split,
-    )
-    if after is not None and trial.repair and trial.repair_at is not None and trial.repair_at <= after:
-        examples = repaired(examples, seed=trial.seed, share=trial.repair)
-    if after is not None and trial.corrupt and trial.corrupt_at is not None and trial.corrupt_at <= after:
-        examples = corrupted(examples, seed=trial.seed, share=trial.corrupt, noise=noise_of(trial))
-    return examples
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from functools import partial
 import torch
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.tasks.examples import Examples
+from phasemap.tasks.examples import Examples, examples_of
 from phasemap.training.inside import Inside, inside_steps
-from phasemap.training.population import Kernel, examples_of, make_kernel, steady_arithmetic
+from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.population import steady_arithmetic
 from phasemap.training.recording import record_steps
 
 KIND_SECONDS = 0.3

@@ -22,6 +22,8 @@ from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.program_context import TrialContext
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "audit" / "train.py"
 MEMORIZES = '''
 import numpy as np

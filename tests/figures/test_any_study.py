@@ -326,6 +326,7 @@ def test_a_study_without_labels_is_a_map_of_its_first_quantity(browser, tmp_path
     shown = terminal_figure(spec)
     assert "crispness 0" in shown.plain
     assert len({str(span.style) for span in shown.spans if "on #" in str(span.style)}) > 3
+    assert len(set(re.findall(r" (\d) ", shown.plain))) > 3  # digits, which are read where there are no colours
     assert len(set(re.findall('fill="(#......)"', thumbnail_svg(make_diagram(bare, tables.points))))) == 10
     path = tmp_path / "report.html"
     path.write_text(report_html(report_payload(tables, shard_rows(bare))))

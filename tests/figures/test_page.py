@@ -233,8 +233,7 @@ def test_the_table_says_what_the_picture_shows(reader, run):
     assert sorted(labelled) == sorted(reader.marks())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_a_checker_of_accessibility_finds_nothing_serious(browser, path, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -19,7 +19,8 @@ from golden_files import Golden, differences
 from phasemap.results.provenance import surroundings
 from phasemap.study.names import ACCURACIES, QUANTITIES
 from phasemap.study.networks import NETWORK_IDENTITY, NetworkTrial
-from phasemap.training.population import make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import train_pack
 
 STEPS = 50
 NEAR = 1e-4  # relative, of losses and norms elsewhere

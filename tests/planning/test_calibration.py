@@ -1,6 +1,7 @@
-"""What is measured on this machine is what trials of that kind take, in this process's time on the CPU."""
+"""What is measured on this machine is what trials of that kind take: counted in calls, as others load the machine."""
 
 import dataclasses
+import sys
 import time
 
 import pytest
@@ -12,7 +13,9 @@ from phasemap.planning.packs import make_pack
 from phasemap.planning.plan import make_plan
 from phasemap.study.trials import expand
 from phasemap.training.costs import estimated_seconds
-from phasemap.training.population import train_pack
+from phasemap.training.explicit import ExplicitKernel
+from phasemap.training.explicit_fused import FusedKernel
+from phasemap.training.population import make_kernel, train_pack
 
 MODELS = {
     "two layers": {"model": {"width": 64}, "axes": {"corruption": [0, 0.3], "weight_decay": [0, 1]}},
@@ -21,17 +24,40 @@ MODELS = {
 }
 
 
+@pytest.fixture
+def counted(monkeypatch):
+    """Let the process's time be the calls that it makes, of Python and of C: a tenth of a millisecond each."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    monkeypatch.setattr(time, "process_time", lambda: calls * 1e-4)
+    sys.setprofile(count)
+    yield
+    sys.setprofile(None)
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_trials_take_the_seconds_that_were_measured(name):
+def test_trials_take_the_seconds_that_were_measured(name, counted):
     parts = {"task": {"kind": "modular_addition", "modulus": 17}, "training": {"steps": 400}, "fixed": {}}
     trials = list(expand(study_of(**{**parts, **MODELS[name], "seeds": 2})))
     calibration = calibrate([make_pack(trials)])
     started = time.process_time()
     train_pack(trials, device=CPU)
-    assert sum(map(calibration.seconds, trials)) == pytest.approx(time.process_time() - started, rel=0.5)
+    taken = time.process_time() - started
+    assert sum(map(calibration.seconds, trials)) == pytest.approx(taken, rel=0.35)
 
 
-def test_a_plan_measures_the_kernel_that_its_run_will_use():
+def test_a_plan_measures_the_kernel_that_its_run_will_use(monkeypatch):
+    measured = []
+
+    def seen(*arguments, **options):
+        measured.append(make_kernel(*arguments, **options))
+        return measured[-1]
+
+    monkeypatch.setattr("phasemap.training.timing.make_kernel", seen)
     parts = {
         "task": {"kind": "modular_addition", "modulus": 31},
         "model": {"width": 128},
@@ -41,11 +67,11 @@ def test_a_plan_measures_the_kernel_that_its_run_will_use():
     plan = make_plan(study, None)
     assert plan.kernel.fused
     plain = dataclasses.replace(plan, kernel=KernelChoice())
-    pairs = [(plan.core_seconds(plan.calibration()), plain.core_seconds(plain.calibration())) for _ in range(2)]
-    assert min(fused for fused, _ in pairs) < 0.85 * min(other for _, other in pairs)
+    assert min(plan.core_seconds(plan.calibration()), plain.core_seconds(plain.calibration())) > 0
+    assert [type(kernel) for kernel in measured] == [FusedKernel, ExplicitKernel]
 
 
-def test_what_is_recorded_inside_the_networks_counts_too():
+def test_what_is_recorded_inside_the_networks_counts_too(counted):
     record = ("ipr", "extracted", "pruning", "logits")
     parts = {"task": {"kind": "modular_addition", "modulus": 17}, "model": {"width": 64}, "training": {"steps": 60}}
     trials = list(expand(study_of(**parts, axes={"corruption": [0.1, 0.3]}, fixed={}, seeds=2, record=list(record))))
@@ -53,7 +79,7 @@ def test_what_is_recorded_inside_the_networks_counts_too():
     started = time.process_time()
     train_pack(trials, device=CPU, record=record)
     taken = time.process_time() - started
-    assert sum(map(calibrate(packs, record).seconds, trials)) == pytest.approx(taken, rel=0.5)
+    assert sum(map(calibrate(packs, record).seconds, trials)) == pytest.approx(taken, rel=0.35)
     assert sum(map(calibrate(packs).seconds, trials)) < taken / 2
 
 

@@ -16,8 +16,8 @@ from phasemap.planning.estimate import estimate
 from phasemap.planning.on_cards import CardCosts, CardShare, card_key, gpus_each
 from phasemap.planning.packs import make_pack, plan_packs
 from phasemap.planning.plan import check_budget, make_plan
-from phasemap.running import cards
-from phasemap.running.cards import planned_card_share
+from phasemap.running import devices
+from phasemap.running.devices import planned_card_share
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_study
 from phasemap.study.spec import ResourceSpec
@@ -203,7 +203,7 @@ def test_a_plan_for_a_card_that_is_elsewhere_says_what_it_rests_on(tmp_path):
     ],
 )
 def test_a_plan_for_a_gpu_that_is_not_here_is_refused_in_plain_words(monkeypatch, tmp_path, change, message):
-    monkeypatch.setattr(cards, "card_here", lambda: None)
+    monkeypatch.setattr(devices, "card_here", lambda: None)
     told = plan(PAPER / "fig03a_weight_decay.yaml", "--storage", str(tmp_path), "--set", change)
     assert told.exit_code == 2
     assert message in told.output

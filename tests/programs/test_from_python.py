@@ -5,6 +5,8 @@ import pytest
 import phasemap as pm
 from phasemap.running.program_packs import end_process
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 FACTOR = 2.0
 
 

@@ -14,6 +14,8 @@ from phasemap.study.errors import StudyError
 from phasemap.study.file import load_study
 from phasemap.study.trials import expand
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 TUNE = """
 from ray import tune
 

@@ -10,11 +10,15 @@ import torch
 from own_tools import own_trials
 
 from phasemap.study.errors import UnreachableError, UserError
+from phasemap.tasks.examples import examples_of
 from phasemap.tasks.streams import stream_key
+from phasemap.training.kernel import make_kernel
 from phasemap.training.own_network import OwnMasks
 from phasemap.training.own_probe import probe
-from phasemap.training.population import Hooks, examples_of, make_kernel, network_of, train_pack
+from phasemap.training.population import Hooks, network_of, train_pack
 from phasemap.training.recording import record_steps
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 CPU = torch.device("cpu")
 STEPS = 50

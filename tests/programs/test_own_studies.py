@@ -21,6 +21,8 @@ from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import parse_document
 from phasemap.training.population import train_pack
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 def mistakes(path, *overrides):
     with pytest.raises(StudyError) as found:

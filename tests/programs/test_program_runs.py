@@ -14,6 +14,8 @@ from phasemap.runs import open_run
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_study
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 ACCURACIES = HEAD + (
     "import numpy as np\n\n"
     '@pm.program(quantities={"test_accuracy": "accuracy"})\n'

@@ -6,9 +6,9 @@ import torch
 from analytic import analytic_weights
 from conftest import CPU, trial_of
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of
 from phasemap.training.recording import measure
 
 

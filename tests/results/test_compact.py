@@ -3,10 +3,9 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 
+import forks
 import pyarrow.parquet as pq
 import pytest
 from conftest import CPU, run_in_process, study_of, trial_of
@@ -90,33 +89,31 @@ import sys
 from pathlib import Path
 from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
-print("ready", flush=True)
-sys.stdin.readline()
+while not Path(sys.argv[2]).exists():
+    pass
 compact(RunFolder(Path(sys.argv[1])))
 """
 
 
 @pytest.mark.parametrize("moment", ["while it writes", "before the first removal", "after some removals"])
-def test_a_killed_compaction_loses_no_trial_and_the_next_one_ends_it(folder, moment):
+def test_a_killed_compaction_loses_no_trial_and_the_next_one_ends_it(folder, moment, tmp_path):
     before = merged(folder)
     n_files = len(shard_files(folder))
-    command = [sys.executable, "-c", COMPACT, str(folder.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout.readline() == b"ready\n"
-        child.stdin.write(b"\n")
-        child.stdin.flush()
-        deadline = time.monotonic() + 60
-        while child.poll() is None and time.monotonic() < deadline:
-            names = os.listdir(folder.shards)  # noqa: PTH208 - quick, to meet the moment
-            whole = any(name.startswith("whole-") for name in names)
-            reached = {
-                "while it writes": any(name.startswith(".whole-") for name in names),
-                "before the first removal": whole,
-                "after some removals": whole and sum(name[0] != "." for name in names) < n_files,
-            }
-            if reached[moment]:
-                break
-        child.send_signal(signal.SIGKILL)
+    child = forks.Forked(["-c", COMPACT, folder.path, tmp_path / "begin"])
+    (tmp_path / "begin").touch()
+    deadline = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < deadline:
+        names = os.listdir(folder.shards)  # noqa: PTH208 - quick, to meet the moment
+        whole = any(name.startswith("whole-") for name in names)
+        reached = {
+            "while it writes": any(name.startswith(".whole-") for name in names),
+            "before the first removal": whole,
+            "after some removals": whole and sum(name[0] != "." for name in names) < n_files,
+        }
+        if reached[moment]:
+            break
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
     assert merged(folder) == before
     compact(folder, fewest=2)
     assert merged(folder) == before

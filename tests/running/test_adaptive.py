@@ -3,9 +3,8 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
+import forks
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -138,8 +137,8 @@ def start(tmp_path):
     started = []
 
     def run():
-        command = [sys.executable, "-m", "phasemap", "run", str(path), "--storage", str(tmp_path), "--json"]
-        process = subprocess.Popen([*command, "--cpus", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = ["-m", "phasemap", "run", path, "--storage", tmp_path, "--json", "--cpus", "2"]
+        process = forks.Forked(command)
         started.append(process)
         return process
 

@@ -7,7 +7,7 @@ from conftest import study_of
 
 from phasemap.planning.packs import make_pack
 from phasemap.results.folder import RunFolder
-from phasemap.running.card_memory import Sizes, train_in_parts
+from phasemap.running.pack_parts import Sizes, train_in_parts
 from phasemap.running.worker import Workload, train_and_store
 from phasemap.study.errors import UserError
 from phasemap.study.trials import expand

@@ -20,7 +20,8 @@ from phasemap.results.shards import read_shards
 from phasemap.study.file import load_resolved
 from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.trials import expand
-from phasemap.training.population import Hooks, make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import Hooks, train_pack
 from phasemap.training.recording import record_steps
 from phasemap.training.states import missing_steps, read_start
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import forks
 import matplotlib
 import pytest
 from click.testing import CliRunner
@@ -26,7 +27,11 @@ N_TRIALS = 36
 @pytest.fixture
 def undisturbed(tmp_path):
     """Return what the trials of so many seeds are where nothing happens to them."""
-    return lambda seeds: comparable(derive(run_in_process(study_of(STUDY, seeds=seeds), tmp_path / "whole")).trials)
+
+    def undisturbed(**changed):
+        return comparable(derive(run_in_process(study_of(STUDY, **changed), tmp_path / "whole")).trials)
+
+    return undisturbed
 
 
 @pytest.fixture
@@ -37,8 +42,7 @@ def start(tmp_path):
     started = []
 
     def run(*options):
-        command = [sys.executable, "-m", "phasemap", "run", str(path), "--storage", str(tmp_path), "--json", *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = forks.Forked(["-m", "phasemap", "run", path, "--storage", tmp_path, "--json", *options])
         started.append(process)
         return process
 
@@ -63,7 +67,7 @@ def end_well(process):
 
 
 def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
-    seeds, few = 2, ("--set", "seeds=2")
+    seeds, few = 2, ("--set", "seeds=2", "--set", "training.steps=900")
     first = start("--cpus", "1", *few)
     wait_for(lambda: len(shards(start.folder)) >= 2, what="two shards")
     workers = busy_workers(first)
@@ -79,7 +83,7 @@ def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
     assert again["n_reused"] >= len(done)
     assert again["n_trained"] + again["n_reused"] == 9 * seeds
     assert {name: time for name, time in shards(start.folder).items() if name in late} == late
-    assert comparable(derive(start.folder).trials) == undisturbed(seeds)
+    assert comparable(derive(start.folder).trials) == undisturbed(seeds=2, training={"steps": 900})
     assert not list(start.folder.path.rglob("*.tmp*"))
 
 
@@ -97,14 +101,14 @@ def test_a_killed_worker_is_replaced_its_pack_goes_on_and_packs_still_train_two_
     assert found["failures"] == []
     assert {name: time for name, time in shards(start.folder).items() if name in before} == before
     assert "failed (attempt 1)" in start.folder.log.read_text()
-    assert comparable(derive(start.folder).trials) == undisturbed(4)
+    assert comparable(derive(start.folder).trials) == undisturbed()
 
 
 @pytest.mark.parametrize(
     ("number", "option"),
     [
         (signal.SIGINT, "--in-process"),
-        (signal.SIGTERM, "--cpus=1"),
+        pytest.param(signal.SIGTERM, "--cpus=1", marks=pytest.mark.slow(group="chaos")),
         pytest.param(signal.SIGINT, "--cpus=1", marks=pytest.mark.slow(group="chaos")),
     ],
 )

@@ -9,7 +9,7 @@ from conftest import study_of
 from phasemap.planning.packs import make_pack
 from phasemap.planning.plan import make_plan
 from phasemap.running import progress as module
-from phasemap.running.progress import Progress
+from phasemap.running.progress import Progress, rate_words
 from phasemap.running.runner import Advanced, Finished
 from phasemap.running.worker import PackReport
 from phasemap.study.trials import expand
@@ -87,3 +87,11 @@ def test_the_time_left_of_a_grid_goes_by_what_its_trials_cost(clock):
     clock.now = 10
     progress.tell(finished(dear))
     assert time_left(progress)[1] < 5
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(14.82, "14.8 trials/s"), (1.0, "1 trials/s"), (0.5, "30 trials/min"), (0.003, "10.8 trials/h")],
+)
+def test_a_rate_is_told_in_a_unit_in_which_it_can_be_read(rate, words):
+    assert rate_words(rate) == words

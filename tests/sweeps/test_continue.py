@@ -13,6 +13,8 @@ import phasemap as pm
 from phasemap.cli import cli
 from phasemap.study.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 SIMULATOR = """
 import math
 

@@ -139,9 +139,9 @@ def tuned(folder, n_trials):
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.mark.parametrize("n_trials", [16, pytest.param(N_TRIALS, marks=pytest.mark.slow(group="sweeps"))])
-def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(n_trials, tmp_path, monkeypatch):
-    grid, copy = tuned(tmp_path, n_trials)
+@pytest.mark.slow(group="sweeps")
+def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, monkeypatch):
+    grid, copy = tuned(tmp_path, N_TRIALS)
     for folder in (tmp_path / "ray" / "mine", copy):
         for place in (folder, next(path for path in folder.iterdir() if path.is_dir())):
             for name in ("params.pkl", "tuner.pkl", "trainable.pkl"):
@@ -153,7 +153,7 @@ def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(n_trials, tmp
     run = pm.sweeps.from_tune(grid, ["lr", "wd"], run=tmp_path / "tune")
     assert not (tmp_path / "hostile-was-here").exists()
     rows = run.trials.set_index("source_id")
-    assert len(rows) == len(grid) == n_trials
+    assert len(rows) == len(grid) == N_TRIALS
     assert set(then.trials["trial_id"]) <= set(run.trials["trial_id"])
     assert not rows.loc[unfinished["source_id"], "source_state"].isin(["RUNNING", "PENDING"]).any()
     curves = dict(list(run.curves.groupby("trial_id")))

@@ -229,6 +229,16 @@ def test_a_diff_of_points_that_lie_on_no_grid_is_refused(scattered):
     assert "lie on no grid; allowed: two runs whose points lie on grids" in told.output
 
 
+def test_points_that_lie_on_no_grid_are_counted_as_they_are_whatever_their_seeds(tmp_path):
+    table, rule = scattered_table(), write_rule(tmp_path, "acc")
+    table["number"] = range(len(table))
+    run = pm.sweeps.from_frame(table, ["lr", "wd"], settings=["opt"], seed="number", rule=rule, run=tmp_path / "run")
+    told = invoke("show", run.path).output
+    assert f"run: {len(run.trials)}/{len(run.trials)} trials" in told
+    assert run.status.n_trials == len(run.trials)
+    assert "missing" not in told
+
+
 def test_scattered_points_are_those_of_the_table(scattered):
     run, _ = scattered
     table = scattered_table()

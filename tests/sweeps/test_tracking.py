@@ -13,7 +13,10 @@ from phasemap.cli import cli
 from phasemap.sweeps.outward import MlflowWriter, TrialRecord
 from phasemap.sweeps.tracking import tracking
 
-pytestmark = pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*")
+pytestmark = [
+    pytest.mark.filterwarnings("default:::sqlalchemy", "default:.*noload.*"),
+    pytest.mark.usefixtures("forked"),
+]
 
 PROGRAM = """
 import phasemap as pm

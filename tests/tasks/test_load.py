@@ -7,9 +7,9 @@ import pytest
 from conftest import study_of, trial_of
 
 from phasemap.study.errors import StudyError, UserError
+from phasemap.tasks.examples import examples_of
 from phasemap.tasks.images import images
 from phasemap.tasks.load import dataset_of
-from phasemap.training.population import examples_of
 
 
 @pytest.mark.parametrize(("name", "shape"), [("digits", (1797, 64)), ("mnist5k", (5000, 784))])

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from phasemap.tasks.examples import examples_of
 from phasemap.tasks.streams import stream
 from phasemap.training.counters import DeviceBatches, DeviceMasks
 from phasemap.training.dropout import DropoutMasks
@@ -13,7 +14,6 @@ from phasemap.training.initial import (
     initial_matrix,
     initial_mlp,
 )
-from phasemap.training.population import examples_of
 from phasemap.training.recording import Evaluation, measure, record_steps
 
 

@@ -12,11 +12,12 @@ from oracle import Oracle, drawn_on_device
 from phasemap.phases.curves import QUANTITIES, Curves
 from phasemap.phases.rules import subphases
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
 
 KINDS = itertools.product(("square", "relu"), ("mse", "cross_entropy"), (0.0, 0.2))
 SETTINGS = [
@@ -96,12 +97,16 @@ def oracle(trial, on_device):
         return made.curves(), made.examples.n_corrupted
 
 
+OFTEN = [*TRIALS[::3], *TRIALS[-2:]]  # the other trials of slow kernels only where kernels have changed
+
+
 @functools.cache
-def kernel_results(kernel):
-    """Train all trials that share a shape as one pack."""
+def kernel_results(kernel, often):
+    """Train all trials that share a shape, of those that are often trained or of the others, as one pack."""
     results = {}
+    trials = [trial for trial in TRIALS if (trial in OFTEN) == often]
     key = lambda trial: (trial.activation, trial.loss)  # noqa: E731
-    for _, group in itertools.groupby(sorted(TRIALS, key=key), key):
+    for _, group in itertools.groupby(sorted(trials, key=key), key):
         for result in train_pack(list(group), device=CPU, kernel=kernel):
             results[result.trial.trial_id] = result
     return results
@@ -117,10 +122,16 @@ def test_there_are_at_least_twenty_trials_of_several_phases():
     assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
 
 
-@pytest.mark.parametrize("kernel", [ExplicitKernel, FusedKernel, FunctionalKernel, BatchedKernel])
-@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.trial_id)
+def kernels_and_trials():
+    for kernel, trial in itertools.product((ExplicitKernel, FusedKernel, FunctionalKernel, BatchedKernel), TRIALS):
+        slow = kernel in (FunctionalKernel, BatchedKernel) and trial not in OFTEN
+        marks = [pytest.mark.slow(group="kernels")] if slow else []
+        yield pytest.param(kernel, trial, id=f"{kernel.name}-{trial.trial_id}", marks=marks)
+
+
+@pytest.mark.parametrize(("kernel", "trial"), [*kernels_and_trials()])
 def test_a_population_trains_like_one_plain_network(kernel, trial):
-    result = kernel_results(kernel)[trial.trial_id]
+    result = kernel_results(kernel, trial in OFTEN)[trial.trial_id]
     curves, n_corrupted = oracle(trial, kernel is BatchedKernel and trial.dropout > 0)
     assert result.steps == tuple(curves)
     assert result.facts["n_corrupted"] == n_corrupted

@@ -7,9 +7,10 @@ import torch
 from conftest import CPU, trial_of
 from oracle import Oracle, drawn_on_device
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel
-from phasemap.training.population import Hooks, examples_of, steady_arithmetic, train_pack
+from phasemap.training.population import Hooks, steady_arithmetic, train_pack
 
 SIZE = {"modulus": 23, "width": 48, "steps": 50, "data_fraction": 0.6, "corruption": 0.2}
 KINDS = list(itertools.product(("square", "relu"), ("mse", "cross_entropy")))

@@ -13,10 +13,11 @@ from launches import META, Launches
 from phasemap.representations.extraction import extracted_weights
 from phasemap.representations.ipr import ipr
 from phasemap.representations.on_device import batched_ipr, batched_projection
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.inside import Inside
-from phasemap.training.population import examples_of, train_pack
+from phasemap.training.population import train_pack
 
 WANTED = frozenset({"norms", "ipr", "extracted", "pruning"})
 EXACT = {"index", "value", "ipr", "ipr_no_constant", "ipr_relative", "train_loss", "test_loss"}  # to rounding

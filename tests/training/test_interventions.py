@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from conftest import CPU, trial_of
 
-from phasemap.training.population import Hooks, examples_of, train_pack
+from phasemap.tasks.examples import examples_of
+from phasemap.training.population import Hooks, train_pack
 from phasemap.training.states import read_start
 
 NOISY = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.5, "steps": 60}

@@ -7,9 +7,10 @@ from conftest import CPU, changed, trial_of
 from scipy.stats import spearmanr
 
 from phasemap.representations.ipr import mean_ipr
+from phasemap.tasks.examples import examples_of
 from phasemap.training.inside import extracted_accuracy, inside_steps, unit_ipr
 from phasemap.training.networks import load_weights
-from phasemap.training.population import Hooks, examples_of, train_pack
+from phasemap.training.population import Hooks, train_pack
 from phasemap.training.recording import record_steps
 
 ALL = ("ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights")

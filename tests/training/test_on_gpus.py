@@ -5,11 +5,12 @@ import torch
 from conftest import CPU, trial_of
 from oracle import Oracle, drawn_on_device
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.functional import FunctionalKernel, _DeviceDraws
 from phasemap.training.graphs import SWITCH
 from phasemap.training.optimizers import OptimizerSettings, parameters_of
-from phasemap.training.population import examples_of, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
 from phasemap.training.updates import OPTIMIZERS
 
 RATES, DECAYS = (0.01, 0.003, 0.02), (0.0, 1.0, 5.0)

@@ -10,9 +10,11 @@ import torch
 from conftest import trial_of
 from launches import META, Launches
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import CheckpointError, Hooks, train_pack
 
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.1, "steps": 6, "heads": 2}
 PAPER = SMALL | {"modulus": 97, "width": 500}

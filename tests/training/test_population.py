@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.dropout import DropoutMasks
 from phasemap.training.explicit import ExplicitKernel, block_rows
 from phasemap.training.explicit_features import FeaturesKernel
@@ -20,7 +21,8 @@ from phasemap.training.explicit_fused import FusedKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.initial import initial_mlp, paper_std
-from phasemap.training.population import CheckpointError, Hooks, examples_of, make_kernel, pick_device, train_pack
+from phasemap.training.kernel import make_kernel, pick_device
+from phasemap.training.population import CheckpointError, Hooks, train_pack
 from phasemap.training.recording import Evaluation, measure, record_steps
 
 MIXED = [

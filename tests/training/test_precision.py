@@ -9,10 +9,12 @@ from launches import META, Launches
 
 from phasemap.study.errors import StudyError, UserError
 from phasemap.study.trials import expand
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import Card, lacking
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import examples_of, make_kernel, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import train_pack
 from phasemap.training.precision import rounding
 
 SIZE = {"modulus": 23, "width": 48, "steps": 20, "data_fraction": 0.6, "corruption": 0.2}

@@ -7,7 +7,8 @@ import pytest
 from conftest import CPU, trial_of
 
 from phasemap.phases.curves import QUANTITIES
-from phasemap.training.population import examples_of, train_pack
+from phasemap.tasks.examples import examples_of
+from phasemap.training.population import train_pack
 from phasemap.training.recording import Evaluation, measure
 
 ROWS = tuple(tuple(1.0 if y == 0 and z == 0 else 1.0 if y and z == y - 1 else 0.0 for z in range(7)) for y in range(7))

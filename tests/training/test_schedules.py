@@ -8,10 +8,12 @@ from conftest import CPU, trial_of
 from oracle import plain_mlp
 from torch.nn import functional as F
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.population import Hooks, examples_of, make_kernel, steady_arithmetic, train_pack
+from phasemap.training.kernel import make_kernel
+from phasemap.training.population import Hooks, steady_arithmetic, train_pack
 
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.5, "steps": 60}
 HALVES = {"weight_decay": 5.0, "weight_decay_schedule": "30: 0, 45: 2"}

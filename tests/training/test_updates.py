@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from conftest import CPU, trial_of
 from oracle import plain_mlp
 
+from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.losses import hinge, stablemax
 from phasemap.training.muon import orthogonalized
-from phasemap.training.population import examples_of, steady_arithmetic
+from phasemap.training.population import steady_arithmetic
 
 STEPS = 12
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.2, "weight_decay": 0.5}

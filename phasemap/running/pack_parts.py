@@ -1,6 +1,18 @@
-"""Packs for which a GPU has no room after all: trained in halves, whose size is remembered for the rest of the run."""
+"""Packs trained in parts: those for which a GPU has no room, and those whose trials go on where shorter ones ended."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from phasemap.planning.packs import Pack, make_pack
+from phasemap.results.folder import RunFolder
+from phasemap.study.prefixes import former_trial
+from phasemap.study.spec import Study
+from phasemap.study.trials import networks
+
+if TYPE_CHECKING:
+    from phasemap.training.states import Start
 
 import json
 import logging
@@ -9,10 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from phasemap.planning.on_cards import card_key
-from phasemap.planning.packs import Pack, split
-from phasemap.results.folder import RunFolder
+from phasemap.planning.packs import split
 from phasemap.study.errors import UserError
-from phasemap.study.trials import networks
 from phasemap.training.cards import give_back, out_of_memory
 from phasemap.training.recording import TrialResult
 
@@ -98,3 +108,35 @@ def _if_it_fits(pack: Pack, train: Train, on_progress: Callable[[float], None]) 
         raise UserError(f"trial {pack.trials[0]} alone does not fit into the GPU's memory: {told}")
     logger.warning("%d networks don't fit into the GPU's memory, trying half of them: %s", len(pack.trials), told)
     return None
+
+
+Starts = Mapping[str, "Start"]
+
+
+def starts_of(pack: Pack, study: Study, folder: RunFolder, former: Sequence[int]) -> Starts:
+    """Return by the trials' ids where they go on from; ``former`` are the run's shorter numbers of steps, falling."""
+    if not former:
+        return {}
+    from phasemap.training.states import read_start
+
+    found = {}
+    for trial in networks(pack.trials):
+        for steps in former:
+            before = former_trial(study, trial, steps)
+            path = folder.state_file(before.trial_id)
+            start = read_start(path, before, trial, study.record) if folder.fetch(path) else None
+            if start is not None:
+                found[trial.trial_id] = start
+                break
+    return found
+
+
+def by_start(pack: Pack, starts: Starts) -> list[Pack]:
+    """Cut a pack into those trials that start at the same step; a pack whose trials all do stays as it is."""
+    groups: dict[int, list[int]] = {}
+    for number, trial in enumerate(pack.trials):
+        step = starts[trial.trial_id].step if trial.trial_id in starts else 0
+        groups.setdefault(step, []).append(number)
+    if len(groups) == 1:
+        return [pack]
+    return [make_pack([pack.trials[number] for number in members]) for members in groups.values()]

@@ -1,15 +1,19 @@
-"""A comparison of two runs as the comment of a pull request: verdict, claims, changed cells, and the map in letters."""
+"""A comparison of two runs written out: as plain values for JSON, and as the comment of a pull request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from phasemap.diagram.compare import Comparison
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import panel_rows
 from phasemap.phases.marks import marks_of
+from phasemap.results.encoding import records
+
+if TYPE_CHECKING:
+    from phasemap.diagram.compare import Comparison
 
 MARKER = "<!-- phasemap diff -->"
 """The first line, by which a comment of before is found and replaced."""
@@ -105,3 +109,31 @@ def _maps(found: Comparison) -> list[str]:
         "</details>",
         "",
     ]
+
+
+def comparison_content(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values; numbers that are not known are null."""
+    return {
+        "verdict": found.verdict,
+        "reason": found.reason,
+        "differences": list(found.differences),
+        "same_networks": found.same.whole,
+        "n_same_networks": found.same.n_same,
+        "n_points": found.n_points,
+        "n_only_a": found.n_only_a,
+        "n_only_b": found.n_only_b,
+        "p_seeds": found.p_seeds,
+        "p_map": found.p_map,
+        "transitions": {
+            level: {
+                "agreement": t.agreement,
+                "kappa": None if t.kappa != t.kappa else t.kappa,
+                "counts": {str(a): {str(b): int(n) for b, n in row.items()} for a, row in t.counts.iterrows()},
+            }
+            for level, t in found.transitions.items()
+        },
+        "changed_points": records(found.points[found.points["changed"]]),
+        "shifts": records(found.shifts),
+        "shifts_paired_over_seeds": list(found.paired_seeds),
+        "shifts_are": found.shift_words,
+    }
