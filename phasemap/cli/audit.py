@@ -43,7 +43,9 @@ MONEY = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--verified", type=click.Path(path_type=Path), help="A sheet that a person has checked.")
 @click.option(
-    "--predictions", type=click.Path(path_type=Path), help="Your model's probabilities of rows, trained on or not."
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Your model's predicted probabilities, for rows that it was trained on and others.",
 )
 @click.option("--program", "--estimator", "program", metavar="CODE:NAME",
               help="Your training in place of the small network: FILE.PY:FUNCTION or MODULE:CLASSIFIER.")  # fmt: skip

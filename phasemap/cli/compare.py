@@ -32,7 +32,7 @@ def diff(
 ) -> None:
     """Compare RUN_A with RUN_B: which points changed their phase, and how far the frontiers moved.
 
-    With --format markdown it is what a pull request's comment takes: the verdict, both runs' claims, the changed points
+    --format markdown gives what a comment on a pull request needs: the verdict, both runs' claims, the changed points
     and, with -o, the picture by that name.
 
     A map has changed if its labels differ more than the seeds do among themselves, or if single points do.

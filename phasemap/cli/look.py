@@ -112,11 +112,11 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
         console.print(f"points: {words(content['point_subphase_counts'])}")
     if opened.study.search.kind != "grid":
         console.print(f"map: {search_words(opened)}")
-    two = f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
+    two = f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
     way = f"no labels; a rule file of your own gives them: phasemap relabel {content['run']} --rule FILE"
     console.print(f"labelled by {opened.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
     if stopped := int((trials["status"] == "stopped").sum()):
-        console.print(f"stopped: {stopped} trials had not come to their end elsewhere")
+        console.print(f"stopped: {stopped} imported trials were stopped before their end")
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()
@@ -124,7 +124,7 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
         from phasemap.figures.scatter import coarse_spec
 
         spec = coarse_spec(opened.study, opened.points)
-        console.print("the points lie on no grid; a cell shows what most of those in it have")
+        console.print("the points lie on no grid; each cell shows the label that most of its points have")
     else:
         spec = figure_spec(opened.diagram().data)
     console.print(terminal_figure(spec, console.width), soft_wrap=True)
@@ -197,14 +197,14 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     shell_complete=complete_metric,
     help="phase, subphase (default of phases) or the name of a quantity.",
 )
-@click.option("--band", is_flag=True, help="Of phases: draw where each frontier may lie (90 %).")
-@click.option("--cells", is_flag=True, help="Of phases: each cell's letter in place of the regions' names.")
+@click.option("--band", is_flag=True, help="Phases: draw where each frontier may lie (90 %).")
+@click.option("--cells", is_flag=True, help="Phases: write each cell's letter, not the regions' names.")
 @click.option(
-    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Of phases: value draws axes true to scale."
+    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Phases: value draws the axes true to scale."
 )
 @click.option("--grid", metavar="AXIS=N[:log],...", help="Infer the map of points that lie on no grid.")
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
-@click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
+@click.option("--size", type=click.Choice(SIZES), help="Fit one or two columns of a page; default: as wide as needed.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
 def plot(
     run: str,

@@ -53,9 +53,9 @@ def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Trac
 @cpus_option
 @in_process_option
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
-@click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+@click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start over.")
 @click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
-@click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
+@click.option("--accept-source", is_flag=True, help="Continue although the program's code has changed.")
 def run(
     study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], track: tuple[str, ...], **options: Any
 ) -> None:
@@ -73,7 +73,7 @@ def run(
     if tracked:
         tracked.ended()
         for name, why in tracked.failed.items():
-            click.echo(f"--track {name} was given up: {why}", err=True)
+            click.echo(f"--track {name} stopped: {why}", err=True)
     _tell_outcome(loaded, Run(folder), outcome, as_json=as_json)
 
 
@@ -85,7 +85,7 @@ def run(
 @cpus_option
 @in_process_option
 def extend(run: str, storage: str | None, as_json: bool, steps: int, **options: Any) -> None:
-    """Train the networks of RUN on to more steps, from where they ended; needs record: [state] in its study."""
+    """Train the networks of RUN for more steps, from where they ended; its study needs record: [state]."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import find_run
     from phasemap.running.extension import longer_study
@@ -153,8 +153,12 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 @common
 @set_option
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
-@click.option("--measure", is_flag=True, help="Run one trial of a program, for 60 s at most, and keep it if it ends.")
-@click.option("--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU that is elsewhere.")
+@click.option(
+    "--measure", is_flag=True, help="Time one trial of a program, for at most 60 s; it is kept if it finishes."
+)
+@click.option(
+    "--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU of this memory on another machine."
+)
 def plan(
     study: Path,
     storage: str | None,
@@ -164,7 +168,7 @@ def plan(
     measure: bool,
     gpu_memory: float | None,
 ) -> None:
-    """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
+    """Estimate what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder

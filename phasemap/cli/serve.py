@@ -15,9 +15,19 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
 
 @click.command()
 @click.option("--storage", metavar="DIR", required=True, help="Where runs are kept.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine need --token-file.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; any but this machine's own needs --token-file.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True)
-@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Who may ask; mode 0600.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who may use the service; a file of mode 0600.",
+)
 @click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
 @click.option("--address", metavar="ADDR", help="The Ray cluster of the runs. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each run's embedded Ray; default all.")
@@ -50,7 +60,7 @@ def serve(storage: str, token_file: Path | None, **settings: Any) -> None:
     from phasemap.study.errors import UserError
 
     if is_remote(storage):
-        raise UserError(f"--storage {storage}: allowed for a service: a local or shared folder")
+        raise UserError(f"--storage {storage} is not possible for a service; allowed: a local or shared folder")
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:

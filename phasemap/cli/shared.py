@@ -19,7 +19,7 @@ EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 storage_option = click.option(
     "--storage",
     metavar="DIR-or-URI",
-    help="Where runs are kept; default ./runs. With it, RUN is a run's name.",
+    help="Where runs are kept; default ./runs. RUN is then a bare name.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."

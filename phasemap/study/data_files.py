@@ -128,7 +128,7 @@ def wrong_labels(y: NDArray[Any]) -> list[str]:
         if bad.any():
             first = int(bad.argmax())
             return [
-                f"y has {bad.sum()} labels that are no whole numbers, the first is y[{first}] = {y[first]:g}; "
+                f"y has {bad.sum()} labels that are not whole numbers, the first is y[{first}] = {y[first]:g}; "
                 "allowed: whole numbers or text"
             ]
     classes = len(np.unique(y))

@@ -85,7 +85,7 @@ def _checked(role: str, function: Any) -> Callable[..., Any]:
         raise SignatureError([f"is {type(function).__name__}; allowed: a function or a class"])
     first = FIRST[role]
     if role == "optimizer" and not _is_optimizer(function):
-        raise SignatureError(["is no class of optimizers; allowed: a subclass of torch.optim.Optimizer"])
+        raise SignatureError(["is not a class of optimizers; allowed: a subclass of torch.optim.Optimizer"])
     if role == "optimizer":
         closure = list(inspect.signature(function.step).parameters.values())[1:]
         if any(one.default is inspect.Parameter.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in closure):

@@ -99,7 +99,7 @@ def parameter_of(name: str, content: Mapping[str, Any]) -> Parameter:
     """Make a parameter from what ``Parameter.content`` returned; ValueError or KeyError where it is none."""
     types = tuple(str(content["type"]).split(" | "))
     if not set(types) <= set(TYPES):
-        raise ValueError(f"{content['type']} is no type of a parameter")
+        raise ValueError(f"{content['type']} is not a type of parameter")
     parameter = Parameter(
         name=name,
         types=types,

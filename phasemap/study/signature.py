@@ -64,7 +64,7 @@ def parameters_of(
             wrong.append(str(error))
     known = [parameter.name for parameter in parameters]
     wrong += [
-        f"since names {name}, which is no parameter; it has: {_list(known)}" for name in since if name not in known
+        f"since names {name}, which is not a parameter; it has: {_list(known)}" for name in since if name not in known
     ]
     if wrong:
         raise SignatureError(wrong)

@@ -79,7 +79,7 @@ BAD = {
     "one class": ({"X": X, "y": 0 * Y}, "y has 1 class; allowed: at least 2"),
     "half labels": (
         {"X": X, "y": np.array([0, 1.5, np.nan, 1])},
-        "y has 2 labels that are no whole numbers, the first is y[1] = 1.5; allowed: whole numbers or text",
+        "y has 2 labels that are not whole numbers, the first is y[1] = 1.5; allowed: whole numbers or text",
     ),
     "too few groups": (
         {"X": X, "y": Y, "groups": np.array([0, 1])},
