@@ -67,7 +67,7 @@ def kill(pid):
 def end(process):
     """Kill a process and what it started; its pipes are not read, since Ray's agents hold them for another minute."""
     for pid in [process.pid, *children(process.pid)]:
-        if alive(pid):
+        with suppress(ProcessLookupError):  # it may end meanwhile
             kill(pid)
     process.wait()
     process.stdout.close()

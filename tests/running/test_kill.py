@@ -152,7 +152,7 @@ def test_a_ray_whose_node_does_not_start_ends_with_3_and_a_word(start):
 
 
 def test_a_second_driver_is_refused_while_the_first_runs_also_one_on_another_host(start, tmp_path):
-    first = start("--in-process")
+    first = start("--in-process", "--set", "training.steps=50000")
     wait_for(lambda: start.folder.lock.exists(), what="the lock")
     second = start("--in-process")
     words = [sys.executable, "-m", "phasemap", "run", str(tmp_path / "killed.yaml"), "--storage", str(tmp_path)]
