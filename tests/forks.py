@@ -97,8 +97,8 @@ def finish(*words, cwd=None, env=None, timeout=200):
 
 
 def write_shim(folder):
-    """Write a program into a folder that stands for ``phasemap``, and for Python where that is given -c or -P -m."""
-    path = Path(folder) / "phasemap"
+    """Write a program into a folder that stands for Python where that is given -c or -m, maybe after -P."""
+    path = Path(folder) / "python"
     path.write_text(SHIM.format(python=PYTHON, tests=str(TESTS)))
     path.chmod(0o755)
     return path
@@ -106,10 +106,8 @@ def write_shim(folder):
 
 def stand_for(words):
     """Be, for whoever started this process, the process that is forked: its output, its signals, its exit code."""
-    python = words[:1] in (["-P"], ["-c"])
     inherited = [int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists() and int(path.name) > 2]
-    words = [word for word in words if word != "-P"] if python else ["-m", "phasemap", *words]
-    process = Forked(words, stdout=sys.stdout, stderr=sys.stderr, pass_fds=inherited)
+    process = Forked(words[1:] if words[0] == "-P" else words, stdout=sys.stdout, stderr=sys.stderr, pass_fds=inherited)
     for fd in inherited:
         os.close(fd)
     for number in (signal.SIGINT, signal.SIGTERM):
