@@ -193,6 +193,7 @@ def _keep(connection, inherited):
 
 def _become(request, fds):
     """Go on as Python started with these words: a module after -m, a program after -c."""
+    os.setsid()  # a program that kills its group kills no other
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     aside = [fcntl.fcntl(fd, fcntl.F_DUPFD, 500) for fd in fds]
