@@ -24,7 +24,7 @@ from phasemap.auditing.memorization import Answers, collect
 from phasemap.auditing.noise import best_error
 from phasemap.auditing.preparing import prepare
 from phasemap.auditing.reading import Table
-from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, Weights, in_chunks, make_study, probabilities, write_rows
+from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, Network, Weights, in_chunks, probabilities, write_rows
 from phasemap.study.identity import Trial
 from phasemap.study.trials import expand
 from phasemap.tasks.dataset import Dataset, Ints
@@ -61,7 +61,7 @@ def template() -> Trial:
     """Return a trial with the settings of an audit's network."""
     with tempfile.TemporaryDirectory() as folder:
         rows = write_rows(Path(folder), np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]), None)
-        return next(iter(expand(make_study("b", rows, seeds=1, axes={"corruption": [0.0]}, question=""))))
+        return next(iter(expand(Network().study("b", rows, seeds=1, axes={"corruption": [0.0]}, question=""))))
 
 
 def job_of(data: Dataset, seed: int, *, fraction: float = HALF, corruption: float = 0.0) -> tuple[Job, Ints, float]:

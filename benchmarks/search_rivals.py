@@ -123,7 +123,7 @@ def surfaces(known: Any) -> tuple[BoundarySearch, MapModel]:
     """Return the surfaces through what a method knows, lengths fitted as in our search, and the model of the map."""
     study = known.full.searched(kind="boundary").study
     model, search = map_model(study, usable(study, known.trials)), boundary_search(study)
-    search.fit(model.observed)
+    search.fit(model.observed, model.labelling)
     return search, model
 
 

@@ -71,7 +71,7 @@ def _study_of_function(function: Callable[..., Any], content: Mapping[str, Any])
 
 def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, Any]) -> Study:
     if content:
-        raise UserError(f"{', '.join(content)}: allowed beside a function; a study says it itself")
+        raise UserError(f"{', '.join(content)}: allowed with a function only; a study says these itself")
     if isinstance(given, Study):
         return given
     if isinstance(given, str | Path):
@@ -79,7 +79,7 @@ def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, 
     if isinstance(given, Mapping):
         return study_of(given)
     raise UserError(
-        f"{given!r:.60} is no study; allowed: a study (pm.load_study), the path of its file, or a mapping like one"
+        f"{given!r:.60} is not a study; allowed: a study (pm.load_study), the path of its file, or a mapping like one"
     )
 
 

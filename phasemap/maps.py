@@ -25,7 +25,7 @@ class PhaseDiagram:
     def __init__(self, diagram: Diagram, trials: pd.DataFrame | None = None) -> None:
         if not isinstance(diagram, Diagram):
             raise UserError(
-                f"a {type(diagram).__name__} is no phase diagram; allowed: what a run's diagram() returns, "
+                f"a {type(diagram).__name__} is not a phase diagram; allowed: what a run's diagram() returns, "
                 "e.g. pm.open_run('runs/mine').diagram(x='corruption', y='weight_decay')"
             )
         self.data = diagram
@@ -79,9 +79,9 @@ class PhaseDiagram:
         """
         frontier, panel = self.data.named(kind), self._panel(panel)
         if along not in ("x", "y"):
-            raise UserError(f"along={along!r} is no axis of a diagram; allowed: 'x', 'y'")
+            raise UserError(f"along={along!r} is not an axis of a diagram; allowed: 'x', 'y'")
         if not 0 < level < 1:
-            raise UserError(f"level={level!r} is no probability of a band; allowed: a number between 0 and 1")
+            raise UserError(f"level={level!r} is not a probability of a band; allowed: a number between 0 and 1")
         axis = (self.data.x if along == "x" else self.data.y).axis
         if axis.categorical:
             other = "y" if along == "x" else "x"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from phasemap.diagram.claims import ClaimResult, check_claims
 from phasemap.diagram.diagram import STEP, lay_out, make_diagram
-from phasemap.diagram.horizon import with_steps
+from phasemap.diagram.horizon import MOST_FACETS, MOST_STEPS, with_steps
 from phasemap.diagram.robustness import robustness
 from phasemap.diagram.tables import Tables, derive, study_rows
 from phasemap.figures import PHASES, Chosen, FigureRequest
@@ -357,7 +357,8 @@ class Run:
             raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.plot, Run.points")
         study, points, stepped = self.study, self.points, wanted.over(STEP)
         if stepped:
-            study, points = with_steps(study, self.folder)
+            facets = STEP in wanted.axes["facet"]
+            study, points = with_steps(study, self.folder, MOST_FACETS if facets else MOST_STEPS)
         elif wanted.metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
         diagram = make_diagram(study, points, **wanted.axes, by_value=wanted.look.by_value)

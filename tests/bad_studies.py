@@ -179,15 +179,15 @@ BAD = {
     ),
     "a table that is no operation": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1, 2.5]]"),
-        "task.table[1][1] = 2.5 is no element; allowed: a whole number from 0 to 1  ({file}:3)",
+        "task.table[1][1] = 2.5 is not an element; allowed: a whole number from 0 to 1  ({file}:3)",
     ),
     "a ragged table": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: [[0, 1], [1]]"),
         "task.table[1] has 1 number; allowed: 2, as in the first row  ({file}:3)",
     ),
-    "division by a modulus that is no prime": (
+    "division by a modulus that is not a prime": (
         SMALL.replace("modular_addition, modulus: 7", "operation, table: division, modulus: 8"),
-        "task.modulus = 8 is no prime, as table division needs; allowed: 2, 3, 5, 7, 11, 13, ...  ({file}:3)",
+        "task.modulus = 8 is not a prime, as table division needs; allowed: 2, 3, 5, 7, 11, 13, ...  ({file}:3)",
     ),
     "more relevant bits than bits": (
         SMALL.replace("modular_addition, modulus: 7", "sparse_parity, n_bits: 12, k_bits: 13, n_samples: 100"),

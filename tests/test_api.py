@@ -98,23 +98,25 @@ def test_a_mapping_is_a_study(tmp_path):
     with pytest.raises(pm.StudyError, match=r"axes.widht is not a trial setting.*\(the given mapping\)"):
         pm.run(yaml.safe_load(SMALL) | {"axes": {"widht": [8]}}, storage=tmp_path)
     for wrong in (None, 3, done.points):
-        with pytest.raises(pm.UserError, match="is no study; allowed: a study"):
+        with pytest.raises(pm.UserError, match="is not a study; allowed: a study"):
             pm.run(wrong, storage=tmp_path)
 
 
 def test_a_frontier_or_diagram_that_is_none_is_a_user_error(run):
     diagram = run.diagram()
     for ask in (diagram.frontier, diagram.frontier_band):
-        with pytest.raises(pm.UserError, match=r"'generalisation' is no frontier \(did you mean generalization\?\)"):
+        with pytest.raises(pm.UserError, match=r"'generalisation' is not a frontier \(did you mean generalization\?\)"):
             ask("generalisation")
         with pytest.raises(pm.UserError, match=r"panel=1 is not there: the diagram has 1; allowed: 0 to 0"):
             ask(panel=1)
-    with pytest.raises(pm.UserError, match=r"along='z' is no axis of a diagram; allowed: 'x', 'y'"):
+    with pytest.raises(pm.UserError, match=r"along='z' is not an axis of a diagram; allowed: 'x', 'y'"):
         diagram.frontier_band(along="z")
-    with pytest.raises(pm.UserError, match=r"level=90 is no probability of a band; allowed: a number between 0 and 1"):
+    with pytest.raises(
+        pm.UserError, match=r"level=90 is not a probability of a band; allowed: a number between 0 and 1"
+    ):
         diagram.frontier_band(level=90)
     with pytest.raises(
-        pm.UserError, match=r"a DataFrame is no phase diagram; allowed: what a run's diagram\(\) returns"
+        pm.UserError, match=r"a DataFrame is not a phase diagram; allowed: what a run's diagram\(\) returns"
     ):
         pm.PhaseDiagram(run.points)
 

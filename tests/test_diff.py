@@ -80,7 +80,7 @@ def test_the_same_networks_under_two_rules_are_said_to_be_the_same(relabelled, t
     assert "the labelling has changed, not the networks" in done.stdout
     assert "paired over the 20 seeds of both runs" in done.stdout
     assert told in page.read_text()
-    assert "<h1>A: band, B: band: labelled differently</h1>" in page.read_text()
+    assert "<h1>A: band, B: doshi: labelled differently</h1>" in page.read_text()
     assert "paired over the 20 seeds of both runs" in page.read_text()
     found = json.loads(diff(BAND, relabelled, "--json").stdout, parse_constant=pytest.fail)
     assert (found["verdict"], found["same_networks"], found["n_same_networks"]) == ("labelled differently", True, 1080)
@@ -149,7 +149,7 @@ def test_markdown_has_verdict_claims_changed_points_and_the_picture(held, tmp_pa
 
 
 def test_markdown_gives_no_meaning_to_what_runs_contain(held):
-    from phasemap.diagram.compare_markdown import comparison_markdown
+    from phasemap.diagram.comparison_texts import comparison_markdown
     from phasemap.runs import open_run
 
     found = open_run(held / "none").diff(open_run(held / "strong"))

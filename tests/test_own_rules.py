@@ -104,7 +104,7 @@ def test_points_go_by_the_rules_phases_and_its_frontier(labelled):
     assert points["phase"].nunique() > 1
     diagram = pm.open_run(labelled.path).diagram()
     assert diagram.frontier() == diagram.frontier("generalization")
-    with pytest.raises(pm.UserError, match="'inversion' is no frontier; allowed: generalization"):
+    with pytest.raises(pm.UserError, match="'inversion' is not a frontier; allowed: generalization"):
         diagram.frontier("inversion")
 
 
@@ -256,7 +256,7 @@ def test_a_study_names_a_rule_file_beside_it_and_sets_its_thresholds(tmp_path):
         (
             "{rule: mine.yaml, learnt: 0.7}",
             RULE,
-            "phases.learnt is no parameter of mine.yaml; allowed: rule, fitted, learned (did",
+            "phases.learnt is not a parameter of mine.yaml; allowed: rule, fitted, learned (did",
         ),
         (
             "{rule: mine.yaml, learned: high}",

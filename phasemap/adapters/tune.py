@@ -201,7 +201,7 @@ class TuneRun(tune.Callback):
         self._stopped = []
         self._write(whole)
         if self._provenance is None:
-            raise UserError("no trial told what is measured")
+            raise UserError("no trial reported a quantity")
         study = load_resolved(self._folder.study)
         with locked(self._folder):
             tables = write_results(self._folder, study)

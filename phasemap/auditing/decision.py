@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -179,13 +179,7 @@ def _flips(
     """Return the best action over budgets and ratios of costs, and whether it is clearly better than nothing."""
     cells = []
     for ratio in RATIOS:
-        at = Prices(
-            cost_label=prices.cost_label,
-            cost_example=ratio * float(labels.costs.mean()),
-            value_error=prices.value_error,
-            volume=prices.volume,
-            relabel_error=prices.relabel_error,
-        )
+        at = replace(prices, cost_example=ratio * float(labels.costs.mean()))
         for times in BUDGETS:
             net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in actions}
             best = max(actions, key=lambda action: net[action].mean())

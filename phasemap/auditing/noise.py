@@ -78,7 +78,7 @@ def read_verified(path: Path, classes: tuple[str, ...], n_rows: int) -> Verified
     unknown = sorted(set(labels) - set(classes))
     if unknown:
         raise UserError(
-            f"{path} names '{unknown[0]}', which is no class of the data; allowed: {', '.join(classes[:20])}"
+            f"{path} names '{unknown[0]}', which is not a class of the data; allowed: {', '.join(classes[:20])}"
         )
     rows = frame["row"].to_numpy()
     if sheet["row"].duplicated().any() or not np.isin(sheet["row"], np.arange(n_rows)).all():

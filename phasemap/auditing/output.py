@@ -35,52 +35,52 @@ SCORE_BINS = 20
 VERIFY_ROWS = 100
 
 
-def content_of(found: Findings) -> dict[str, Any]:
+def content_of(findings: Findings) -> dict[str, Any]:
     """Return what audit.json holds; numbers are plain, undefined ones null."""
-    suspects = _suspects(found, lambda row: _score_of(found, row))
-    suspects["neighbours"] = {"count": NEIGHBOURS, **asdict(found.neighbourhood)}
-    suspects["kinds"] = {str(k): int(n) for k, n in found.suspects["kind"].value_counts().items()}
+    suspects = _suspects(findings, lambda row: _score_of(findings, row))
+    suspects["neighbours"] = {"count": NEIGHBOURS, **asdict(findings.neighbourhood)}
+    suspects["kinds"] = {str(k): int(n) for k, n in findings.suspects["kind"].value_counts().items()}
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
-        "options": found.options.as_json(),
-        "data": _data(found),
-        "notices": [notice.as_json() for notice in found.notices],
-        "network": _network(found),
-        "memorization": _memorization(found, len(found.answers.trained)) | {"histogram": _histogram(found)},
+        "options": findings.options.as_json(),
+        "data": _data(findings),
+        "notices": [notice.as_json() for notice in findings.notices],
+        "network": _network(findings),
+        "memorization": _memorization(findings, len(findings.answers.trained)) | {"histogram": _histogram(findings)},
         "suspects": suspects,
-        "self_check": _self_check(found),
-        "noise_rate": found.noise.as_json(),
-        "corruption_response": _response(found),
+        "self_check": _self_check(findings),
+        "noise_rate": findings.noise.as_json(),
+        "corruption_response": _response(findings),
         "learning_curve": {
-            "points": found.learning.points(),
-            "next": _next_sizes(found.learning),
+            "points": findings.learning.points(),
+            "next": _next_sizes(findings.learning),
         },
-        "exposure": {"true_positive_rate_at_1_percent": found.exposure.as_json()},
-        "decision": decision_json(found.decision),
-        "model": None if found.verdict is None else asdict(found.verdict),
+        "exposure": {"true_positive_rate_at_1_percent": findings.exposure.as_json()},
+        "decision": decision_json(findings.decision),
+        "model": None if findings.verdict is None else asdict(findings.verdict),
     }
-    document["headlines"] = _headlines(found, suspects["cautious_wrong_share"])
-    document["stages"] = _stages(found)
+    document["headlines"] = _headlines(findings, suspects["cautious_wrong_share"])
+    document["stages"] = _stages(findings)
     content: dict[str, Any] = plain(document)
     return content
 
 
-def _network(found: Findings) -> dict[str, Any]:
+def _network(findings: Findings) -> dict[str, Any]:
     """Say what was trained: what the user named, or the audit's own network."""
-    if found.options.program is not None:
-        return {"kind": "own", "name": found.options.program}
-    return {"kind": "mlp", "width": WIDTH, "steps": STEPS, found.response.regularizer: found.response.current}
+    if findings.options.program is not None:
+        return {"kind": "own", "name": findings.options.program}
+    return {"kind": "mlp", "width": WIDTH, "steps": STEPS, findings.response.regularizer: findings.response.current}
 
 
-def _data(found: Findings) -> dict[str, Any]:
+def _data(findings: Findings) -> dict[str, Any]:
     return {
-        "rows": len(found.data.labels),
-        "rows_used": len(found.used),
-        "features": found.data.inputs.shape[1] - 1,
-        "classes": _sizes(found.data.labels, found.data.classes),
-        "trainings": len(found.answers.trained),
-        "effort": asdict(found.effort),
+        "rows": len(findings.data.labels),
+        "rows_used": len(findings.used),
+        "features": findings.data.inputs.shape[1] - 1,
+        "classes": _sizes(findings.data.labels, findings.data.classes),
+        "trainings": len(findings.answers.trained),
+        "effort": asdict(findings.effort),
     }
 
 
@@ -88,50 +88,50 @@ def _sizes(labels: Ints, classes: Sequence[str]) -> dict[str, int]:
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
-def _memorization(found: Findings | PredictionFindings, trainings: int) -> dict[str, Any]:
-    errors = found.scores.error
+def _memorization(findings: Findings | PredictionFindings, trainings: int) -> dict[str, Any]:
+    errors = findings.scores.error
     return {
-        **{name: getattr(found.decomposition, name).as_json() for name in type(found.decomposition).__slots__},
+        **{name: getattr(findings.decomposition, name).as_json() for name in type(findings.decomposition).__slots__},
         "trainings": trainings,
         "largest_standard_error": float(np.nanmax(errors)) if np.isfinite(errors).any() else math.nan,
         "claims_about_single_rows": trainings >= ENOUGH_TRAININGS,
     }
 
 
-def _histogram(found: Findings) -> dict[str, Any]:
-    score = found.scores.score[np.isfinite(found.scores.score)]
+def _histogram(findings: Findings) -> dict[str, Any]:
+    score = findings.scores.score[np.isfinite(findings.scores.score)]
     counts, edges = np.histogram(score, bins=SCORE_BINS, range=(-1, 1))
     return {"edges": edges.tolist(), "rows": counts.tolist()}
 
 
-def _suspects(found: Findings | PredictionFindings, score_of: Callable[[int], float]) -> dict[str, Any]:
+def _suspects(findings: Findings | PredictionFindings, score_of: Callable[[int], float]) -> dict[str, Any]:
     # over rows that were not trained on, the mean may lie beyond the bound
-    expected, cautious = (min(float(p.mean()), found.noise.bound) for p in (found.probability, found.cautious))
-    rows = found.suspects.head(TOP_ROWS).to_dict(orient="records")
+    expected, cautious = (min(float(p.mean()), findings.noise.bound) for p in (findings.probability, findings.cautious))
+    rows = findings.suspects.head(TOP_ROWS).to_dict(orient="records")
     return {
         "file": SUSPECTS,
-        "rows": len(found.suspects),
-        "wrong": int((found.probability >= WRONG_FROM).sum()),
+        "rows": len(findings.suspects),
+        "wrong": int((findings.probability >= WRONG_FROM).sum()),
         "expected_wrong_share": expected,
         "cautious_wrong_share": cautious,
         "top": [{**row, "memorization": score_of(row["row"])} for row in rows],
     }
 
 
-def _score_of(found: Findings, row: int) -> float:
-    place = np.searchsorted(found.used, row)
-    used = place < len(found.used) and found.used[place] == row
-    return float(found.scores.score[place]) if used else math.nan
+def _score_of(findings: Findings, row: int) -> float:
+    place = np.searchsorted(findings.used, row)
+    used = place < len(findings.used) and findings.used[place] == row
+    return float(findings.scores.score[place]) if used else math.nan
 
 
-def _self_check(found: Findings) -> dict[str, Any]:
-    check = found.self_check
+def _self_check(findings: Findings) -> dict[str, Any]:
+    check = findings.self_check
     measures = {name: getattr(check, name).as_json() for name in ("auc", "found")}
     return {"planted": check.planted, **measures, "trusted": check.trusted}
 
 
-def _response(found: Findings) -> dict[str, Any]:
-    response = found.response
+def _response(findings: Findings) -> dict[str, Any]:
+    response = findings.response
     columns = ["corruption", response.regularizer, "phase", "subphase"]
     accuracies = ["test_accuracy", "memorized_accuracy", "recovered_accuracy"]
     return {
@@ -171,21 +171,21 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
+def _headlines(findings: Findings, cautious: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
-    decision = found.decision
-    rate = found.noise.point.value if found.noise.point is not None else cautious
-    cost = of_rounds(found.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
+    decision = findings.decision
+    rate = findings.noise.point.value if findings.noise.point is not None else cautious
+    cost = of_rounds(findings.response.losses() * rate / decision.visibility**2).within(-1.0, 1.0)  # of an accuracy
     done = [action for action in decision.net if action != "nothing"]
     best = decision.action if decision.action in done else max(done, key=lambda name: decision.net[name].value)
     return [
-        _memorizing(found.decomposition),
+        _memorizing(findings.decomposition),
         {
             "question": "wrong_labels",
             "estimate": cost.as_json(),
-            "sentence": _cost_sentence(found, cost),
+            "sentence": _cost_sentence(findings, cost),
             "rate": rate,
-            "bound": found.noise.bound,
+            "bound": findings.noise.bound,
         },
         {
             "question": "next_step",
@@ -193,7 +193,7 @@ def _headlines(found: Findings, cautious: float) -> list[dict[str, Any]]:
             "sentence": decision.action,
             "action": best,
             "spend": decision.spend,
-            "verify": min(VERIFY_ROWS, len(found.suspects)),
+            "verify": min(VERIFY_ROWS, len(findings.suspects)),
         },
     ]
 
@@ -204,25 +204,25 @@ def _memorizing(parts: Decomposition) -> dict[str, Any]:
     return {"question": "memorizing", "estimate": parts.gap.as_json(), "sentence": sentence, "harmful_share": harmful}
 
 
-def _cost_sentence(found: Findings, cost: Estimate) -> str:
-    if not found.self_check.trusted:
+def _cost_sentence(findings: Findings, cost: Estimate) -> str:
+    if not findings.self_check.trusted:
         return "cost_untrusted"
     return "cost_clear" if cost.low > 0 else "cost_unclear"
 
 
-def _stages(found: Findings) -> list[dict[str, Any]]:
+def _stages(findings: Findings) -> list[dict[str, Any]]:
     """Return the way from this check to a roll-out; each stage says which answer would stop it."""
-    decision, prices = found.decision, found.decision.prices
-    loss = of_rounds(found.response.losses()).value / decision.visibility**2
-    per_label = loss / len(found.data.labels) * prices.value_error * prices.volume
+    decision, prices = findings.decision, findings.decision.prices
+    loss = of_rounds(findings.response.losses()).value / decision.visibility**2
+    per_label = loss / len(findings.data.labels) * prices.value_error * prices.volume
     error = prices.relabel_error
     break_even = (prices.cost_label / per_label + error) if per_label > 0 else math.inf
-    top = np.sort(found.cautious)[::-1][:30]
+    top = np.sort(findings.cautious)[::-1][:30]
     return [
         {"stage": "check", "passed": decision.action not in ("nothing", UNCLEAR)},
         {
             "stage": "verify",
-            "rows": min(VERIFY_ROWS, len(found.suspects)),
+            "rows": min(VERIFY_ROWS, len(findings.suspects)),
             "break_even": break_even,
             "expected": float(top.mean()),
         },
@@ -237,15 +237,15 @@ SUSPECTS, SCORES, RESPONSE, LEARNING, CONTENT, PAGE, SHEET = (
 )  # fmt: skip
 
 
-def write_findings(found: Findings) -> dict[str, Any]:
+def write_findings(findings: Findings) -> dict[str, Any]:
     """Write everything that an audit found into its folder and return what audit.json holds."""
-    folder, options = found.options.output, found.options
-    content = content_of(found)
-    _csv(folder / RESPONSE, found.response.trials)
-    _csv(folder / LEARNING, found.learning.trials)
+    folder, options = findings.options.output, findings.options
+    content = content_of(findings)
+    _csv(folder / RESPONSE, findings.response.trials)
+    _csv(folder / LEARNING, findings.learning.trials)
     if options.verify_sheet is not None:
-        write_sheet(folder / SHEET, found.suspects, options.verify_sheet)
-    return _write(options, found, found.used, content, _rows(found, content))
+        write_sheet(folder / SHEET, findings.suspects, options.verify_sheet)
+    return _write(options, findings, findings.used, content, _rows(findings, content))
 
 
 UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "other_trainings")
@@ -253,22 +253,22 @@ UNKNOWN = ("neighbours", "self_check", "response", "learning", "decision", "othe
 
 def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
     """Return what audit.json holds of an audit of predictions alone."""
-    found = told.rounds
-    suspects = _suspects(told, dict(zip(found.rows, told.scores.score, strict=True)).__getitem__)
+    findings = told.rounds
+    suspects = _suspects(told, dict(zip(findings.rows, told.scores.score, strict=True)).__getitem__)
     document = {
         "schema": SCHEMA,
         "phasemap": __version__,
         "options": options.as_json(),
         "network": {"kind": "predictions"},
         "data": {
-            "rows": len(found.rows),
+            "rows": len(findings.rows),
             "judged": int(told.judged.sum()),
             "on_both_sides": int(told.both.sum()),
-            "classes": _sizes(found.labels, found.classes),
-            "trainings": len(found.trained),
+            "classes": _sizes(findings.labels, findings.classes),
+            "trainings": len(findings.trained),
         },
         "notices": [],
-        "memorization": _memorization(told, len(found.trained)),
+        "memorization": _memorization(told, len(findings.trained)),
         "suspects": suspects,
         "noise_rate": told.noise.as_json(),
         "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
@@ -314,27 +314,27 @@ def write_rounds(told: PredictionFindings, options: Options) -> dict[str, Any]:
 
 def _write(
     options: Options,
-    found: Findings | PredictionFindings,
+    findings: Findings | PredictionFindings,
     scored: Ints,
     content: dict[str, Any],
     shown: Mapping[int, str],
 ) -> dict[str, Any]:
     """Write what every audit tells: suspects, the memorization scores of some rows, audit.json and the page."""
     folder = options.output
-    _csv(folder / SUSPECTS, found.suspects)
-    columns = {"row": scored, "memorization": found.scores.score, "standard_error": found.scores.error}
+    _csv(folder / SUSPECTS, findings.suspects)
+    columns = {"row": scored, "memorization": findings.scores.score, "standard_error": findings.scores.error}
     _csv(folder / SCORES, pd.DataFrame(columns))
     write_text(folder / CONTENT, json_text(content, indent=2) + "\n")
     write_text(folder / PAGE, page_html(content, options.language, shown))
     return content
 
 
-def _rows(found: Findings, content: dict[str, Any]) -> dict[int, str]:
+def _rows(findings: Findings, content: dict[str, Any]) -> dict[int, str]:
     """Return the contents of the rows that the page lists; none unless they were asked for."""
-    if not found.options.embed_rows:
+    if not findings.options.embed_rows:
         return {}
-    assert found.options.data is not None
-    features = read_table(found.options.data, found.options.columns, found.options.encoding).features
+    assert findings.options.data is not None
+    features = read_table(findings.options.data, findings.options.columns, findings.options.encoding).features
     rows = [int(row["row"]) for row in content["suspects"]["top"]]
     if isinstance(features, pd.DataFrame):
         return {row: ", ".join(f"{name}: {value}" for name, value in features.iloc[row].items()) for row in rows}

@@ -190,7 +190,7 @@ def _classifier(name: str, found: Any) -> Any:
     except Exception as error:  # whatever the user's code raises
         raise ProgramError(f" can't be built: {last_line(error)}") from None
     if not all(hasattr(made, method) for method in METHODS):
-        raise ProgramError(f" is no classifier of scikit-learn's kind ({', '.join(METHODS)}); allowed: {ALLOWED}")
+        raise ProgramError(f" is not a classifier of scikit-learn's kind ({', '.join(METHODS)}); allowed: {ALLOWED}")
     return made
 
 

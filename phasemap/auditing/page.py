@@ -51,9 +51,9 @@ class _Page:
     """Writes the parts of one page in one language."""
 
     def __init__(self, content: Content, language: str, rows: Mapping[int, str]) -> None:
-        self.found, self.language, self.rows = content, language, rows
-        found = texts(language)
-        self.texts, self.actions = found["page"], found["actions"]
+        self.content, self.language, self.rows = content, language, rows
+        section = texts(language)
+        self.texts, self.actions = section["page"], section["actions"]
         self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
 
     def say(self, code: str, **values: Any) -> str:
@@ -71,17 +71,17 @@ class _Page:
             )
         return {
             "lead": self._lead(),
-            "cards": [self._card(headline) for headline in self.found["headlines"]],
+            "cards": [self._card(headline) for headline in self.content["headlines"]],
             "first": list(filter(None, first)),
             "evidence": self.say("evidence"),
             "sections": [section for method in methods if (section := method())],
-            "foot": self.say("made_with_rows" if self.rows else "made", version=self.found["phasemap"]),
+            "foot": self.say("made_with_rows" if self.rows else "made", version=self.content["phasemap"]),
         }
 
     # the first screen
 
     def _lead(self) -> str:
-        data, network = self.found["data"], self.found["network"]
+        data, network = self.content["data"], self.content["network"]
         if self.alone:
             return self.say("lead_predictions", **{**data, "classes": len(data["classes"])})
         values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
@@ -105,7 +105,7 @@ class _Page:
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
         shares = {name: percent(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
-        response = self.found.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
+        response = self.content.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
         values = {
             **shares,
             "harmful": percent(headline.get("harmful_share")),
@@ -121,10 +121,10 @@ class _Page:
     # the evidence
 
     def _notices(self) -> Section | None:
-        if not self.found["notices"]:
+        if not self.content["notices"]:
             return None
         templates = texts(self.language)["notices"]
-        items = [templates[n["code"]].format(**n) for n in self.found["notices"]]
+        items = [templates[n["code"]].format(**n) for n in self.content["notices"]]
         return self._section("noticed", ("list", items))
 
     def _section(self, code: str, *parts: Part, **values: Any) -> Section:
@@ -134,27 +134,27 @@ class _Page:
         return "text", self.say(code, **values)
 
     def _decomposition(self) -> Section:
-        found = self.found["memorization"]
+        section = self.content["memorization"]
         parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
-        bar = stacked_bar([(self.say(name), colour, 100 * found[name]["value"]) for name, colour in parts])
+        bar = stacked_bar([(self.say(name), colour, 100 * section[name]["value"]) for name, colour in parts])
         names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
-        rows = [(self.say(name), with_interval(found[name])) for name in names]
+        rows = [(self.say(name), with_interval(section[name])) for name in names]
         single = self._text(
-            "single_rows_unknown" if found["largest_standard_error"] is None else "single_rows",
-            error=f"{found['largest_standard_error'] or 0:.2f}",
-            trainings=found["trainings"],
-            allowed=self.say("allowed" if found["claims_about_single_rows"] else "not_allowed"),
+            "single_rows_unknown" if section["largest_standard_error"] is None else "single_rows",
+            error=f"{section['largest_standard_error'] or 0:.2f}",
+            trainings=section["trainings"],
+            allowed=self.say("allowed" if section["claims_about_single_rows"] else "not_allowed"),
         )
         table: Part = ("table", ((), rows))
         return self._section("decomposition", self._text("decomposition_text"), ("bar", bar), table, single)
 
     def _suspects(self) -> Section:
-        found = self.found["suspects"]
-        shares = {name: percent(found[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
-        text = self._text(f"suspects_text{self.alone}", wrong=found["wrong"], **shares)
+        section = self.content["suspects"]
+        shares = {name: percent(section[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
+        text = self._text(f"suspects_text{self.alone}", wrong=section["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
-        for row in found["top"]:
+        for row in section["top"]:
             score = "" if row["memorization"] is None else f"{row['memorization']:.2f}"
             cells = [str(row["row"]), row["given_label"], row["suggested_label"], f"{row['probability']:.2f}"]
             cells += [self.say(row["kind"]), score]
@@ -163,88 +163,88 @@ class _Page:
         return self._section("suspects", text, ("table", (heads, rows)))
 
     def _self_check(self) -> Section:
-        check = self.found["self_check"]
+        check = self.content["self_check"]
         values = {"planted": check["planted"], "auc": with_interval(check["auc"], 1, 3)}
         code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
         return self._section("self_check", self._text(code, **values, found=with_interval(check["found"]) + " %"))
 
     def _noise(self) -> Section:
-        noise = self.found["noise_rate"]
+        noise = self.content["noise_rate"]
         point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
         bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
         code = f"basis_{noise['basis']}{self.alone if noise['point'] is None else ''}"
         return self._section("noise_rate", bound, self._text(code, point=point))
 
     def _response(self) -> Section:
-        found = self.found["corruption_response"]
+        section = self.content["corruption_response"]
         lines = []
         for name in ("test_accuracy", "memorized_accuracy", "recovered_accuracy"):
-            cells = [cell for cell in found["curve"] if cell[name]["value"] is not None]
+            cells = [cell for cell in section["curve"] if cell[name]["value"] is not None]
             label, stroke = self.say(name), STROKES[name]
             style = "solid" if name == "test_accuracy" else "dashed" if name == "memorized_accuracy" else "dotted"
             lines.append(
                 line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
             )
         chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
-        regularizer = (found["regularizer"] or "").replace("_", " ")
-        code = "response_stay" if found["recommended"] == found["current"] else "response_advice"
+        regularizer = (section["regularizer"] or "").replace("_", " ")
+        code = "response_stay" if section["recommended"] == section["current"] else "response_advice"
         advice = self._text(
             code if regularizer else "response_own",
             regularizer=regularizer,
-            recommended=f"{found['recommended']:g}",
-            current=f"{found['current']:g}",
-            gain=with_interval(found["gain"]),
+            recommended=f"{section['recommended']:g}",
+            current=f"{section['current']:g}",
+            gain=with_interval(section["gain"]),
         )
-        text = self._text("response_text", loss=with_interval(found["loss_per_noise"], 1, 2))
+        text = self._text("response_text", loss=with_interval(section["loss_per_noise"], 1, 2))
         heading = self.say(
-            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(found["generalized_from"])
+            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(section["generalized_from"])
         )
-        return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(found))
+        return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(section))
 
-    def _map(self, found: Content) -> Part:
-        name = found["regularizer"] or AS_IT_IS
-        rates = sorted({cell["corruption"] for cell in found["map"]})
-        levels = sorted({cell[name] for cell in found["map"]}, reverse=True)
-        cells = {(cell["corruption"], cell[name]): cell for cell in found["map"]}
+    def _map(self, section: Content) -> Part:
+        name = section["regularizer"] or AS_IT_IS
+        rates = sorted({cell["corruption"] for cell in section["map"]})
+        levels = sorted({cell[name] for cell in section["map"]}, reverse=True)
+        cells = {(cell["corruption"], cell[name]): cell for cell in section["map"]}
         rows = []
         for level in levels:
             head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
             rows.append((head, [_phase_cell(cells[rate, level]) for rate in rates]))
-        used = dict.fromkeys(cell["subphase"] for cell in found["map"] if cell["subphase"])
+        used = dict.fromkeys(cell["subphase"] for cell in section["map"] if cell["subphase"])
         legend = [(mark.colour, f"{mark.letter} {mark.title}") for mark in map(MARKS.__getitem__, used)]
         return "map", ([f"{100 * rate:.0f} %" for rate in rates], rows, legend)
 
     def _learning(self) -> Section:
-        found = self.found["learning_curve"]
+        section = self.content["learning_curve"]
         lines = []
         for label, colour, style, part in (
             ("measured", BLUE, "solid", "points"),
             ("extrapolated", RED, "dashed", "next"),
         ):
-            sizes = [point["n_train"] for point in found[part]]
-            values = [point["accuracy"] for point in found[part]]
+            sizes = [point["n_train"] for point in section[part]]
+            values = [point["accuracy"] for point in section[part]]
             lines.append(line_of(self.say(label), colour, style, sizes, values, band=part == "next"))
         chart = line_chart(lines, x_label=self.say("rows_axis"), y_label=self.say("accuracy_axis"), log_x=True)
         return self._section("learning", self._text("learning_text"), ("chart", chart))
 
     def _exposure(self) -> Section:
-        rate = self.found["exposure"]["true_positive_rate_at_1_percent"]
-        code = "exposure_threshold" if self.found["exposure"].get("attack") == "threshold" else "exposure_text"
+        rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
+        code = "exposure_threshold" if self.content["exposure"].get("attack") == "threshold" else "exposure_text"
         return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
 
     def _calibration(self) -> Section:
-        found = self.found["calibration"]
-        shares = {name: percent(found[name]) for name in ("confidence", "accuracy")}
-        text = self._text("calibration_text", error=with_interval(found["expected_error"]), **shares)
+        section = self.content["calibration"]
+        shares = {name: percent(section[name]) for name in ("confidence", "accuracy")}
+        text = self._text("calibration_text", error=with_interval(section["expected_error"]), **shares)
         return self._section("calibration", text)
 
     def _unknown(self) -> Section | None:
         if not self.alone:
             return None
-        return self._section("unknown", ("list", [self.say(f"unknown_{code}") for code in self.found["cannot_tell"]]))
+        return self._section("unknown", ("list", [self.say(f"unknown_{code}") for code in self.content["cannot_tell"]]))
 
     def _model(self) -> Section | None:
-        model = self.found["model"]
+        model = self.content["model"]
         if model is None:
             return None
         verdict = self.say(f"verdict_{model['verdict']}", expected=percent(model["expected_wrong"]))
@@ -258,24 +258,24 @@ class _Page:
         return self._section("model", ("strong", verdict), self._text("model_text", **values))
 
     def _decision(self) -> Section:
-        found = self.found["decision"]
+        section = self.content["decision"]
         prices = {
-            name: f"{value:,g}" for name, value in found["prices"].items() if name != "spend" and value is not None
+            name: f"{value:,g}" for name, value in section["prices"].items() if name != "spend" and value is not None
         }
-        prices["relabel_error"] = percent(found["prices"]["relabel_error"])
-        prices["visibility"] = percent(found["visibility"])
+        prices["relabel_error"] = percent(section["prices"]["relabel_error"])
+        prices["visibility"] = percent(section["visibility"])
         rows = [
             (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
-            for name, row in found["actions"].items()
+            for name, row in section["actions"].items()
         ]
         table: Part = ("table", ([self.say("action"), self.say("gain"), self.say("net")], rows))
-        ratios = list(dict.fromkeys(cell["ratio"] for cell in found["map"]))
-        budgets = list(dict.fromkeys(cell["budget"] for cell in found["map"]))
-        cells = {(cell["budget"], cell["ratio"]): cell for cell in found["map"]}
+        ratios = list(dict.fromkeys(cell["ratio"] for cell in section["map"]))
+        budgets = list(dict.fromkeys(cell["budget"] for cell in section["map"]))
+        cells = {(cell["budget"], cell["ratio"]): cell for cell in section["map"]}
         flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
         flip: Part = ("table", ([self.say("ratio"), *(money(budget) for budget in budgets)], flips))
         text = self._text("decision_text", **prices)
-        return self._section("decision", text, table, self._text("flip"), flip, spend=money(found["spend"]))
+        return self._section("decision", text, table, self._text("flip"), flip, spend=money(section["spend"]))
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]
@@ -283,7 +283,7 @@ class _Page:
 
     def _stages(self) -> Section:
         items = []
-        for stage in self.found["stages"]:
+        for stage in self.content["stages"]:
             values = {name: value for name, value in stage.items() if name not in ("stage", "passed")}
             code = f"stage_{stage['stage']}"
             if "passed" in stage:

@@ -15,7 +15,7 @@ from phasemap.tasks.dataset import Ints
 
 FEWEST_ROWS, MOST_CLASSES = 50, 1000
 MOST_CATEGORIES = 40  # of one column; rarer ones are put together
-IDENTIFIER_SHARE = 0.5  # of distinct values among rows, from which on text is no category
+IDENTIFIER_SHARE = 0.5  # of distinct values among rows, from which on text is not a category
 FARTHEST = 4.0  # standard deviations; what lies farther out counts as that far
 TIME_BLOCKS = 20
 SORTED_SHARE = 0.2  # of the label changes from row to row that a shuffled file would have
@@ -213,7 +213,7 @@ def _given_groups(table: Table) -> tuple[Ints | None, list[Notice]]:
         parsed = pd.to_datetime(times, errors="coerce", format="mixed")
         if parsed.isna().any():
             first = int(np.flatnonzero(parsed.isna())[0])
-            raise UserError(f"{table.source}: '{times.name}' is no time in row {first}: {times.iloc[first]!r}")
+            raise UserError(f"{table.source}: '{times.name}' is not a time in row {first}: {times.iloc[first]!r}")
         times = parsed
     rank = times.rank(method="min").to_numpy()
     blocks = np.minimum((rank - 1) * TIME_BLOCKS // len(times), TIME_BLOCKS - 1).astype(np.int64)

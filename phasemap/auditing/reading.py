@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -111,19 +111,24 @@ def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
     features = frame.drop(columns=list(dict.fromkeys(columns.special)))
     if not features.shape[1]:
         raise UserError(f"{path} has no column left for features beside {_listed(columns.special)}")
+    return _table(path, features, columns, frame.__getitem__)
 
-    def column(name: str | None) -> pd.Series | None:
-        return None if name is None else frame[name]
+
+def _table(
+    path: Path, features: pd.DataFrame | NDArray[Any], columns: Columns, column: Callable[[str], pd.Series]
+) -> Table:
+    def found(name: str | None) -> pd.Series | None:
+        return None if name is None else column(name)
 
     return Table(
         source=str(path),
         features=features,
-        labels=frame[columns.label],
-        group=column(columns.group),
-        time=column(columns.time),
-        raters=frame[list(columns.raters)] if columns.raters else None,
-        verified=column(columns.verified),
-        cost=column(columns.cost),
+        labels=column(columns.label),
+        group=found(columns.group),
+        time=found(columns.time),
+        raters=pd.DataFrame({name: column(name) for name in columns.raters}) if columns.raters else None,
+        verified=found(columns.verified),
+        cost=found(columns.cost),
     )
 
 
@@ -146,20 +151,7 @@ def _of_arrays(path: Path, columns: Columns) -> Table:
             raise UserError(
                 f"{path}: {name} has the shape {arrays[name].shape}, X has {len(features)} rows; allowed: one each"
             )
-
-    def array(name: str | None) -> pd.Series | None:
-        return None if name is None else pd.Series(arrays[name])
-
-    return Table(
-        source=str(path),
-        features=features,
-        labels=pd.Series(arrays[columns.label]),
-        group=array(columns.group),
-        time=array(columns.time),
-        raters=pd.DataFrame({name: arrays[name] for name in columns.raters}) if columns.raters else None,
-        verified=array(columns.verified),
-        cost=array(columns.cost),
-    )
+    return _table(path, features, columns, lambda name: pd.Series(arrays[name]))
 
 
 def _beside(path: Path, name: str) -> NDArray[Any]:

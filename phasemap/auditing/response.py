@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -158,7 +158,7 @@ def _labelled(study: Study, level: float) -> Study:
 def with_recommendation(response: Response) -> Response:
     """Choose a level by the even rounds; the odd ones value it."""
     chosen = response.best(response.rounds[::2])
-    return Response(**{name: getattr(response, name) for name in Response.__slots__} | {"recommended": chosen})
+    return replace(response, recommended=chosen)
 
 
 def _rounds_of(trials: pd.DataFrame) -> pd.DataFrame:

@@ -72,13 +72,13 @@ class Calibration:
     cautious_intercept: float
 
     @classmethod
-    def of(cls, found: Evidence, labels: Ints, low: float = 0.0, high: float = 1.0) -> Calibration:
+    def of(cls, evidence: Evidence, labels: Ints, low: float = 0.0, high: float = 1.0) -> Calibration:
         """Calibrate on the evidence about n rows with given labels (n,), of which ``low`` to ``high`` may be wrong."""
         surest, surer = (
-            _intercept(found.suspicion, min(max(clear_rate(found, labels, portion).value, low), high))
+            _intercept(evidence.suspicion, min(max(clear_rate(evidence, labels, portion).value, low), high))
             for portion in (SUREST, SURER)
         )
-        wider = min(max(surer, -SLOPE * DOUBT), _intercept(found.suspicion, high))
+        wider = min(max(surer, -SLOPE * DOUBT), _intercept(evidence.suspicion, high))
         return cls(intercept=max(surest, wider), cautious_intercept=surest)
 
     def probability(self, suspicion: Floats) -> Floats:
@@ -90,14 +90,14 @@ class Calibration:
         return np.asarray(expit(self.cautious_intercept + SLOPE * suspicion))
 
 
-def clear_rate(found: Evidence, labels: Ints, portion: float = SUREST) -> Estimate:
+def clear_rate(evidence: Evidence, labels: Ints, portion: float = SUREST) -> Estimate:
     """Return the share of labels that differ from the answer, among the surest rows of each answer.
 
     The interval is Clopper and Pearson's, over rows. It is the share of wrong labels if these rows are answered rightly
     and labelled wrongly as often as others.
     """
-    answers = found.classes.argmax(axis=1)
-    upper = np.sort(found.classes, axis=1)[:, -2:]
+    answers = evidence.classes.argmax(axis=1)
+    upper = np.sort(evidence.classes, axis=1)[:, -2:]
     surest = np.argsort(upper[:, 0] - upper[:, 1], kind="stable")
     alike = [surest[answers[surest] == answer] for answer in np.unique(answers)]
     clear = np.concatenate([rows[: math.ceil(portion * len(rows))] for rows in alike])
@@ -238,7 +238,7 @@ def _over_flips(values: np.ndarray) -> Estimate:
 
 
 def suspect_table(
-    found: Evidence, probability: Floats, memorized: Floats, labels: Ints, classes: tuple[str, ...]
+    evidence: Evidence, probability: Floats, memorized: Floats, labels: Ints, classes: tuple[str, ...]
 ) -> pd.DataFrame:
     """Return every row, most suspect first, with the likeliest reason for whatever doubt there is about it.
 
@@ -246,10 +246,10 @@ def suspect_table(
     all one can tell, but answered well only when it was trained on (or, if at all, by little).
     """
     names = np.array(classes)
-    others = found.classes.copy()
+    others = evidence.classes.copy()
     others[np.arange(len(labels)), labels] = -1
-    suggested = np.where(probability >= WRONG_FROM, others.argmax(axis=1), found.classes.argmax(axis=1))
-    unclear = found.classes.max(axis=1) < AMBIGUOUS_BELOW
+    suggested = np.where(probability >= WRONG_FROM, others.argmax(axis=1), evidence.classes.argmax(axis=1))
+    unclear = evidence.classes.max(axis=1) < AMBIGUOUS_BELOW
     kind = np.select([probability >= WRONG_FROM, unclear], ["wrong", "ambiguous"], "rare")
     table = pd.DataFrame(
         {
@@ -260,4 +260,4 @@ def suspect_table(
             "kind": kind,
         }
     )
-    return table.iloc[np.lexsort((-np.nan_to_num(memorized), -found.suspicion, -probability))].reset_index(drop=True)
+    return table.iloc[np.lexsort((-np.nan_to_num(memorized), -evidence.suspicion, -probability))].reset_index(drop=True)

@@ -116,7 +116,17 @@ class Network:
         self, name: str, rows: Rows, *, seeds: int, axes: Mapping[str, Sequence[Any]], question: str, keep: bool = False
     ) -> Study:
         """See ``Training``."""
-        return make_study(name, rows, seeds=seeds, axes=axes, question=question, keep_weights=keep)
+        return NetworkStudy(
+            name=f"{name}-{rows.path.stem.removeprefix('rows-')}",
+            question=question,
+            task=TaskSpec(kind="arrays", path=str(rows.path), split="balanced"),
+            model=ModelSpec(activation="relu", width=WIDTH),
+            training=TrainingSpec(steps=STEPS, loss="cross_entropy"),
+            axes=tuple(Axis(name=axis, values=tuple(values)) for axis, values in axes.items()),
+            fixed=FixedSpec(weight_decay=WEIGHT_DECAY, data_fraction=HALF),
+            seeds=tuple(range(seeds)),
+            record=("weights",) if keep else (),
+        )
 
     def answers(self, folder: RunFolder, study: Study, rows: Rows) -> Answers:
         """See ``Training``."""
@@ -164,29 +174,6 @@ def probabilities(weights: Weights, inputs: Features) -> Features:
     for number in range(sum(name.startswith("hidden") for name in weights)):
         units = np.maximum(units @ weights[f"hidden.{number}"].T, 0)
     return np.asarray(log_softmax(units @ weights["W"].T, axis=1), dtype=np.float32)
-
-
-def make_study(
-    name: str,
-    rows: Rows,
-    *,
-    seeds: int,
-    axes: Mapping[str, Sequence[Any]],
-    question: str,
-    keep_weights: bool = False,
-) -> Study:
-    """Build the study of some of an audit's trainings, half of the rows each unless ``data_fraction`` is an axis."""
-    return NetworkStudy(
-        name=f"{name}-{rows.path.stem.removeprefix('rows-')}",
-        question=question,
-        task=TaskSpec(kind="arrays", path=str(rows.path), split="balanced"),
-        model=ModelSpec(activation="relu", width=WIDTH),
-        training=TrainingSpec(steps=STEPS, loss="cross_entropy"),
-        axes=tuple(Axis(name=axis, values=tuple(values)) for axis, values in axes.items()),
-        fixed=FixedSpec(weight_decay=WEIGHT_DECAY, data_fraction=HALF),
-        seeds=tuple(range(seeds)),
-        record=("weights",) if keep_weights else (),
-    )
 
 
 @dataclass

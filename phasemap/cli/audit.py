@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from phasemap.cli.run import interrupt_on_terminate
-from phasemap.cli.shared import guarded, json_option, log_to_stderr, print_result, verbose_option
+from phasemap.cli.shared import guarded, json_option, print_result, verbose_option
 from phasemap.study.errors import UserError
 
 MONEY = click.FloatRange(min=0, min_open=True)
@@ -43,7 +43,9 @@ MONEY = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--verified", type=click.Path(path_type=Path), help="A sheet that a person has checked.")
 @click.option(
-    "--predictions", type=click.Path(path_type=Path), help="Your model's probabilities of rows, trained on or not."
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Your model's predicted probabilities, for rows that it was trained on and others.",
 )
 @click.option("--program", "--estimator", "program", metavar="CODE:NAME",
               help="Your training in place of the small network: FILE.PY:FUNCTION or MODULE:CLASSIFIER.")  # fmt: skip
@@ -62,15 +64,32 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 @json_option
 @verbose_option
-def audit(*, verbose: bool, **settings: Any) -> None:
+@guarded
+def audit(*, as_json: bool, **settings: Any) -> None:
     """Audit DATA: what is memorized, which labels are wrong, where to spend.
 
     DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
     command continues an audit that was interrupted. Without DATA, --predictions of two or more trainings are audited.
     """
-    if verbose:
-        log_to_stderr()
-    guarded(_audit, given=_given(), **settings)
+    from phasemap.auditing.audit import audit as run_audit
+    from phasemap.auditing.output import write_findings
+    from phasemap.auditing.page import summary
+    from phasemap.results.folder import RunFolder
+    from phasemap.running.retries import storage_errors
+
+    starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
+    if settings["data"] is None:
+        _check_alone(_given(), settings["predictions"])
+    options = _options(settings)
+    interrupt_on_terminate()
+    cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
+    with storage_errors(RunFolder(options.output)):
+        if options.data is None:
+            content = _audit_alone(options)
+        else:
+            content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
+    text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
+    print_result(content, text, as_json=as_json)
 
 
 ALONE = ("label", "predictions", "output", "lang", "noise_model", "as_json", "verbose")
@@ -101,28 +120,6 @@ def _audit_alone(options: Any) -> Any:
     rounds = read_rounds(options.predictions, options.columns.label)
     make_output(options.output)
     return write_rounds(tell(rounds, declared=options.noise_model is not None), options)
-
-
-def _audit(*, as_json: bool, given: list[str], **settings: Any) -> None:
-    from phasemap.auditing.audit import audit as run_audit
-    from phasemap.auditing.output import write_findings
-    from phasemap.auditing.page import summary
-    from phasemap.results.folder import RunFolder
-    from phasemap.running.retries import storage_errors
-
-    starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
-    if settings["data"] is None:
-        _check_alone(given, settings["predictions"])
-    options = _options(settings)
-    interrupt_on_terminate()
-    cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
-    with storage_errors(RunFolder(options.output)):
-        if options.data is None:
-            content = _audit_alone(options)
-        else:
-            content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
-    text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
-    print_result(content, text, as_json=as_json)
 
 
 def _options(settings: dict[str, Any]) -> Any:

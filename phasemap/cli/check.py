@@ -22,11 +22,13 @@ SCALE = ("task", "modulus", "model", "width", "depth", "steps")
 @click.command()
 @click.argument("run", shell_complete=complete_run)
 @common
-@click.option("--claim", "more", metavar="TEXT", multiple=True, help="Test a further claim that the study lacks.")
+@click.option(
+    "--claim", "more", metavar="TEXT", multiple=True, help="Test one more claim, which the study need not have."
+)
 def check(run: str, storage: str | None, as_json: bool, more: tuple[str, ...]) -> None:
     """Test the study's claims on a run: each holds, fails or is undecided over the seeds.
 
-    Ends with 1 if a claim fails.
+    Exits with 1 if a claim fails.
     """
     from phasemap.api import open_run
 

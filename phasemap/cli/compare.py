@@ -32,35 +32,35 @@ def diff(
 ) -> None:
     """Compare RUN_A with RUN_B: which points changed their phase, and how far the frontiers moved.
 
-    With --format markdown it is what a pull request's comment takes: the verdict, both runs' claims, the changed points
+    --format markdown gives what a comment on a pull request needs: the verdict, both runs' claims, the changed points
     and, with -o, the picture by that name.
 
     A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
     """
     from phasemap.api import open_run
-    from phasemap.diagram.compare_content import comparison_content
+    from phasemap.diagram.comparison_texts import comparison_content
 
     a, b = open_run(run_a, storage), open_run(run_b, storage)
-    found = a.diff(b)
+    comparison = a.diff(b)
     if output:
         from phasemap.figures.difference import save_difference
 
-        save_difference(found, output)
-    content = {**comparison_content(found), "file": str(output) if output else None}
-    text = _markdown(a, b, found, output) if form == "markdown" else "\n".join(_lines(found, output))
+        save_difference(comparison, output)
+    content = {**comparison_content(comparison), "file": str(output) if output else None}
+    text = _markdown(a, b, comparison, output) if form == "markdown" else "\n".join(_lines(comparison, output))
     print_result(content, text, as_json=as_json)
-    sys.exit(EXIT_FAILED if fail_on_change and not found.equal else 0)
+    sys.exit(EXIT_FAILED if fail_on_change and not comparison.equal else 0)
 
 
-def _markdown(a: Run, b: Run, found: Comparison, output: Path | None) -> str:
+def _markdown(a: Run, b: Run, comparison: Comparison, output: Path | None) -> str:
     """Write a comparison for a pull request, with the claims of both runs tested on each."""
-    from phasemap.diagram.compare_markdown import comparison_markdown
+    from phasemap.diagram.comparison_texts import comparison_markdown
 
     claims = [
         (text, _verdict(a, text), _verdict(b, text)) for text in dict.fromkeys((*a.study.claims, *b.study.claims))
     ]
     shown = output.name if output and output.suffix.lower() in (".png", ".svg") else None
-    return comparison_markdown(found, claims, shown)
+    return comparison_markdown(comparison, claims, shown)
 
 
 def _verdict(run: Run, claim: str) -> str:
@@ -73,21 +73,23 @@ def _verdict(run: Run, claim: str) -> str:
         return "can't be tested"
 
 
-def _lines(found: Comparison, output: Path | None) -> list[str]:
+def _lines(comparison: Comparison, output: Path | None) -> list[str]:
     """Write a comparison for people."""
-    changed = found.points[found.points["changed"]]
-    lines = [f"A {found.name_a}, B {found.name_b}: {found.verdict}", found.reason, ""]
-    lines += [f"differs: {text}" for text in found.differences]
-    lines.append(f"{found.n_points} points compared; {found.n_only_a} only in A, {found.n_only_b} only in B")
-    for level, t in found.transitions.items():
+    changed = comparison.points[comparison.points["changed"]]
+    lines = [f"A {comparison.name_a}, B {comparison.name_b}: {comparison.verdict}", comparison.reason, ""]
+    lines += [f"differs: {text}" for text in comparison.differences]
+    lines.append(
+        f"{comparison.n_points} points compared; {comparison.n_only_a} only in A, {comparison.n_only_b} only in B"
+    )
+    for level, t in comparison.transitions.items():
         lines.append(f"{level}: agreement {t.agreement:.1%}, kappa {t.kappa:.2f}")
-    lines += ["", "A down, B to the right:", found.transitions["phase"].counts.to_string(), ""]
+    lines += ["", "A down, B to the right:", comparison.transitions["phase"].counts.to_string(), ""]
     if len(changed):
         columns = [c for c in changed if c not in ("phase_a", "phase_b", "changed")]
         lines += _cut(changed[columns], f"{len(changed)} points with another label:")
-    if len(found.shifts):
+    if len(comparison.shifts):
         title = "frontiers, where both cross a row (shift B - A with 95 % interval):"
-        lines += _cut(found.shifts, f"{title}\n{found.shift_words}")
+        lines += _cut(comparison.shifts, f"{title}\n{comparison.shift_words}")
     return [*lines, *([str(output)] if output else [])]
 
 

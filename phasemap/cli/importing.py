@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 @click.option("--seed", metavar="NAME", help="The setting that is the seed; without it repeats are numbered.")
 @click.option("--rule", metavar="FILE", help="Label the trials by a rule file; without it the map shows quantities.")
 @click.option("--quantities", metavar="NAME=KIND,...", help="Kinds: accuracy, loss, number (default).")
-@click.option("--settings", metavar="NAME,...", help="Columns of a table that are settings beside the axes.")
+@click.option("--settings", metavar="NAME,...", help="Columns of a table that are further settings.")
 @click.option("--curves", type=click.Path(path_type=Path), help="A long table of curves: ids, step and quantities.")
-@click.option("--grid", metavar="AXIS=N[:log],...", help="A grid for the map of points that lie on none.")
-@click.option("--program", metavar="FILE.py:FUNCTION", help="What trained the trials, so that phasemap run goes on.")
+@click.option("--grid", metavar="AXIS=N[:log],...", help="The grid on which points that lie on none give a map.")
+@click.option(
+    "--program", metavar="FILE.py:FUNCTION", help="What trained the trials, so that phasemap run can continue."
+)
 @click.option("--study", metavar="NAME", help="Which study or experiment, where the source has several.")
 @click.option("-o", "--output", metavar="RUN", help="The run's folder; default runs/ and the source's name.")
 def import_command(
@@ -44,18 +46,18 @@ def import_command(
     study: str | None,
     output: str | None,
 ) -> None:
-    """Bring a finished sweep in as a run: its trials are read, labelled and drawn, and nothing is trained.
+    """Import a finished sweep as a run: its trials are read, labelled and drawn; nothing is trained.
 
     \b
     SOURCE is one of
-      a CSV or Parquet file, one row a trial (also W&B's export of runs)
+      a CSV or Parquet file, one row per trial (also W&B's export of runs)
       an Optuna storage: sqlite:///FILE, a database or a journal file
       a result folder of Ray Tune
       an MLflow store: a folder, or sqlite:///FILE
       a folder of TensorBoard events with hparams
 
-    With --program the run is one of that program, whose file is imported to read its settings: `phasemap run` of the
-    run's study trains what is missing, or with --grid what a boundary search asks for.
+    With --program, `phasemap run` of the run's study trains what is missing or, with --grid, what a boundary search
+    asks for. The program's file is imported to read its settings.
 
     The source is only read. Importing again adds what is new and changes nothing else.
     """
@@ -90,7 +92,7 @@ def import_command(
     text = _what_was_done(run, done)
     if program is not None:
         storage_of, _, name = run.location.rstrip("/").rpartition("/")
-        text += f"\nto go on: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
+        text += f"\nto continue: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
     print_result(content, visible(text, keep="\n"), as_json=as_json)
 
 

@@ -26,7 +26,7 @@ server_option = click.option(
 @common
 @set_option
 @click.option("--address", metavar="URL", required=True, help="The cluster's job server, http://HEAD:8265.")
-@click.option("--follow", is_flag=True, help="Show the progress, and end with the run's exit code.")
+@click.option("--follow", is_flag=True, help="Show the progress, and exit with the run's code.")
 @click.option("--wheel", type=click.Path(path_type=Path), help="Send this wheel of phasemap along.")
 @click.option(
     "--ship",
@@ -136,7 +136,7 @@ def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
 @common
 @server_option
 def status(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
-    """Say whether RUN is at work, where, and how far it is."""
+    """Say whether RUN is being trained, where, and how far it has come."""
     if address:
         from phasemap.running.jobs import JobServer
 
@@ -175,7 +175,7 @@ def _run_content(run: str, storage: str | None) -> dict[str, Any]:
 @click.argument("run", shell_complete=complete_run)
 @common
 @server_option
-@click.option("--follow", is_flag=True, help="With --address: show what comes, and end with the run's exit code.")
+@click.option("--follow", is_flag=True, help="With --address: go on showing what is written; exit with the run's code.")
 def logs(run: str, storage: str | None, as_json: bool, address: str | None, follow: bool) -> None:
     """Print the log of RUN: run.log in the storage or, with --address, what its job has written."""
     from phasemap.study.errors import UserError
@@ -189,7 +189,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
             _follow(server, job.job_id, as_json=as_json)
         text = server.log(job.job_id)
     elif follow:
-        raise UserError("--follow is missing --address: the job server that is to be followed")
+        raise UserError("--follow needs --address, the job server to follow")
     else:
         from phasemap.api import open_run
 
@@ -203,7 +203,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
 @common
 @server_option
 def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
-    """Interrupt RUN: what is finished is kept, and running or submitting it again continues."""
+    """Stop RUN. What is finished is kept, and running or submitting the study again continues it."""
     if address:
         from phasemap.running.jobs import JobServer
 

@@ -67,25 +67,25 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     from phasemap.results.encoding import records
     from phasemap.study.trials import trials_of_run
 
-    found = open_run(run, storage)
-    trials, points, axes = found.trials, found.points, list(found.study.axis_names)
+    opened = open_run(run, storage)
+    trials, points, axes = opened.trials, opened.points, list(opened.study.axis_names)
     bad = trials[trials["status"].isin(["failed", "diverged"])]
     differ = rules_differ(trials)
     content = {
-        "run": found.location,
-        "n_trials": trials_of_run(found.study, len(trials)),
+        "run": opened.location,
+        "n_trials": trials_of_run(opened.study, len(trials)),
         "n_done": int(trials["status"].isin(["ok", "diverged"]).sum()),
-        "phase_counts": found.counts("phase"),
-        "subphase_counts": found.counts("subphase"),
+        "phase_counts": opened.counts("phase"),
+        "subphase_counts": opened.counts("subphase"),
         "point_phase_counts": points["phase"].dropna().value_counts().to_dict(),
         "point_subphase_counts": points["subphase"].dropna().value_counts().to_dict(),
         "n_measured_points": int((points["n_seeds"] > 0).sum()),
         "n_inferred_points": int(points["inferred"].sum()),
-        "expected_wrong": found.expected_wrong,
+        "expected_wrong": opened.expected_wrong,
         "n_missing_points": int(points["phase"].isna().sum()),
         "rules_disagree": differ and differ[0],
         "unlabelled": _reasons(trials),
-        "at_step": found.study.phases.at_step,
+        "at_step": opened.study.phases.at_step,
         "last_record": None if trials["horizon"].isna().all() else int(trials["horizon"].max()),
         "unfinished": records(bad[["trial_id", "status", "error"]]),
         "slowest": records(trials.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds"]]),
@@ -93,40 +93,40 @@ def show(run: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         print_result(content, "", as_json=True)
         return
-    _print_run(found, content, differ)
+    _print_run(opened, content, differ)
 
 
-def _print_run(found: Run, content: Mapping[str, Any], differ: tuple[int, int] | None) -> None:
+def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] | None) -> None:
     """Print for people what ``show`` found; ``differ`` is on how many trials the built-in rules do."""
     from rich.console import Console
 
     from phasemap.figures.small import terminal_figure
     from phasemap.figures.spec import figure_spec
 
-    trials, axes = found.trials, list(found.study.axis_names)
+    trials, axes = opened.trials, list(opened.study.axis_names)
     console = Console(highlight=False)
-    console.print(f"{found.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
-    labelled = bool(found.study.phases.labels)
+    console.print(f"{opened.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
+    labelled = bool(opened.study.phases.labels)
     if labelled:
         console.print(f"trials: {words(content['phase_counts'])}")
         console.print(f"points: {words(content['point_subphase_counts'])}")
-    if found.study.search.kind != "grid":
-        console.print(f"map: {search_words(found)}")
-    two = f"; the two rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
+    if opened.study.search.kind != "grid":
+        console.print(f"map: {search_words(opened)}")
+    two = f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
     way = f"no labels; a rule file of your own gives them: phasemap relabel {content['run']} --rule FILE"
-    console.print(f"labelled by {found.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
+    console.print(f"labelled by {opened.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
     if stopped := int((trials["status"] == "stopped").sum()):
-        console.print(f"stopped: {stopped} trials had not come to their end elsewhere")
+        console.print(f"stopped: {stopped} imported trials were stopped before their end")
     for reason, count in content["unlabelled"].items():
         console.print(f"unlabelled: {count} trials, {reason}", markup=False)
     console.print()
-    if found.study.scattered:
+    if opened.study.scattered:
         from phasemap.figures.scatter import coarse_spec
 
-        spec = coarse_spec(found.study, found.points)
-        console.print("the points lie on no grid; a cell shows what most of those in it have")
+        spec = coarse_spec(opened.study, opened.points)
+        console.print("the points lie on no grid; each cell shows the label that most of its points have")
     else:
-        spec = figure_spec(found.diagram().data)
+        spec = figure_spec(opened.diagram().data)
     console.print(terminal_figure(spec, console.width), soft_wrap=True)
     for row in _slow(trials, axes):
         console.print(
@@ -197,14 +197,14 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     shell_complete=complete_metric,
     help="phase, subphase (default of phases) or the name of a quantity.",
 )
-@click.option("--band", is_flag=True, help="Of phases: draw where each frontier may lie (90 %).")
-@click.option("--cells", is_flag=True, help="Of phases: each cell's letter in place of the regions' names.")
+@click.option("--band", is_flag=True, help="Phases: draw where each frontier may lie (90 %).")
+@click.option("--cells", is_flag=True, help="Phases: write each cell's letter, not the regions' names.")
 @click.option(
-    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Of phases: value draws axes true to scale."
+    "--scale", type=click.Choice(SCALES), default=SCALES[0], help="Phases: value draws the axes true to scale."
 )
 @click.option("--grid", metavar="AXIS=N[:log],...", help="Infer the map of points that lie on no grid.")
 @click.option("--kind", type=click.Choice(KINDS), default="phases", show_default=True, help="What to draw.")
-@click.option("--size", type=click.Choice(SIZES), help="The width of a page's column(s); default what it needs.")
+@click.option("--size", type=click.Choice(SIZES), help="Fit one or two columns of a page; default: as wide as needed.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="png, svg or pdf; default NAME-KIND.png here.")
 def plot(
     run: str,
@@ -239,13 +239,13 @@ def plot(
     from phasemap.figures.static import check_format, save_figure
     from phasemap.study.yaml_lines import read_assignment
 
-    found = open_run(run, storage)
-    metric = metric or (first_metric(found.study) if kind == PHASES else None)
-    parts = [found.study.name, None if kind == PHASES else kind, metric]
+    opened = open_run(run, storage)
+    metric = metric or (first_metric(opened.study) if kind == PHASES else None)
+    parts = [opened.study.name, None if kind == PHASES else kind, metric]
     path = output or Path("-".join(filter(None, parts)) + ".png")
     check_format(path)
     held = dict(read_assignment(text, "--fix") for text in fix)
-    spec = found.figure(kind, metric=metric, fix=held, grid=grid_of(grid), **axes)
+    spec = opened.figure(kind, metric=metric, fix=held, grid=grid_of(grid), **axes)
     save_figure(spec, path, size)
     for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
         click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def replay(run: str, trial_id: str, storage: str | None, as_json: bool) -> None:
     """Train one trial of RUN alone again, and compare its curve with the stored one.
 
-    The first 6 digits of TRIAL_ID are enough. The curve may be identical to the bit, equal within tolerance (the same
+    The first 6 digits of TRIAL_ID are enough. The curve may be identical bit for bit, equal within tolerance (the same
     phase, and every quantity within 0.1 % over the first 50 steps), or different; then the exit code is 1. A diverged
     trial is equal if it diverges after the same recorded step.
     """
@@ -40,7 +40,7 @@ def _text(done: Replay) -> str:
 
     found = done.comparison
     words = {
-        "bit": "identical to the stored curve, to the bit",
+        "bit": "identical to the stored curve, bit for bit",
         "tolerance": f"equal to the stored curve within tolerance (relative {TOLERANCE:g} over the first {EARLY_STEPS} "
         "steps, and the same phase)",
         "not_met": "NOT equal to the stored curve",

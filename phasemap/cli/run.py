@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -53,21 +53,11 @@ def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Trac
 @cpus_option
 @in_process_option
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
-@click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start anew.")
+@click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start over.")
 @click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
-@click.option("--accept-source", is_flag=True, help="Go on although the program's code is another.")
+@click.option("--accept-source", is_flag=True, help="Continue although the program's code has changed.")
 def run(
-    study: Path,
-    storage: str | None,
-    as_json: bool,
-    overrides: tuple[str, ...],
-    address: str | None,
-    cpus: int | None,
-    in_process: bool,
-    retry_failed: bool,
-    fresh: bool,
-    track: tuple[str, ...],
-    accept_source: bool,
+    study: Path, storage: str | None, as_json: bool, overrides: tuple[str, ...], track: tuple[str, ...], **options: Any
 ) -> None:
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
@@ -77,23 +67,13 @@ def run(
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
     interrupt_on_terminate()
-    tracked = _tracking(folder, track, fresh=fresh) if track else None
-    outcome = execute(
-        loaded,
-        folder,
-        address=address,
-        cpus=cpus,
-        in_process=in_process,
-        retry_failed=retry_failed,
-        fresh=fresh,
-        accept_source=accept_source,
-        on_plan=partial(_tell_plan, loaded),
-        on_stored=tracked.stored if tracked else lambda _: None,
-    )
+    tracked = _tracking(folder, track, fresh=options["fresh"]) if track else None
+    on_stored = tracked.stored if tracked else lambda _: None
+    outcome = execute(loaded, folder, on_plan=partial(_tell_plan, loaded), on_stored=on_stored, **options)
     if tracked:
         tracked.ended()
         for name, why in tracked.failed.items():
-            click.echo(f"--track {name} was given up: {why}", err=True)
+            click.echo(f"--track {name} stopped: {why}", err=True)
     _tell_outcome(loaded, Run(folder), outcome, as_json=as_json)
 
 
@@ -104,10 +84,8 @@ def run(
 @address_option
 @cpus_option
 @in_process_option
-def extend(
-    run: str, storage: str | None, as_json: bool, steps: int, address: str | None, cpus: int | None, in_process: bool
-) -> None:
-    """Train the networks of RUN on to more steps, from where they ended; needs record: [state] in its study."""
+def extend(run: str, storage: str | None, as_json: bool, steps: int, **options: Any) -> None:
+    """Train the networks of RUN for more steps, from where they ended; its study needs record: [state]."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import find_run
     from phasemap.running.extension import longer_study
@@ -115,15 +93,7 @@ def extend(
     folder = find_run(run, storage)
     study = longer_study(folder, steps)
     interrupt_on_terminate()
-    outcome = execute(
-        study,
-        folder,
-        address=address,
-        cpus=cpus,
-        in_process=in_process,
-        longer=True,
-        on_plan=partial(_tell_plan, study),
-    )
+    outcome = execute(study, folder, longer=True, on_plan=partial(_tell_plan, study), **options)
     _tell_outcome(study, Run(folder), outcome, as_json=as_json)
 
 
@@ -183,8 +153,12 @@ def _tell_plan(study: Study, plan: Plan) -> None:
 @common
 @set_option
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs to plan for; default those of this machine.")
-@click.option("--measure", is_flag=True, help="Run one trial of a program, for 60 s at most, and keep it if it ends.")
-@click.option("--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU that is elsewhere.")
+@click.option(
+    "--measure", is_flag=True, help="Time one trial of a program, for at most 60 s; it is kept if it finishes."
+)
+@click.option(
+    "--gpu-memory", metavar="GB", type=click.FloatRange(min=1), help="Plan for a GPU of this memory on another machine."
+)
 def plan(
     study: Path,
     storage: str | None,
@@ -194,7 +168,7 @@ def plan(
     measure: bool,
     gpu_memory: float | None,
 ) -> None:
-    """Say what running STUDY would take: trials, packs, what is there already, time and memory."""
+    """Estimate what running STUDY would take: trials, packs, what is there already, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
@@ -259,7 +233,7 @@ def _estimated(cost: Mapping[str, float | None], most: str) -> str:
 
 def _measure(study: Study, folder: RunFolder) -> None:
     """Run one trial of a program and say what came of it."""
-    from phasemap.running.measuring import measure
+    from phasemap.running.first_trial import measure
 
     click.echo(measure(study, folder), err=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,9 +15,19 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
 
 @click.command()
 @click.option("--storage", metavar="DIR", required=True, help="Where runs are kept.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Others than this machine need --token-file.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; any but this machine's own needs --token-file.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8077, show_default=True)
-@click.option("--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Who may ask; mode 0600.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Who may use the service; a file of mode 0600.",
+)
 @click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
 @click.option("--address", metavar="ADDR", help="The Ray cluster of the runs. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each run's embedded Ray; default all.")
@@ -27,16 +38,8 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
     multiple=True,
     help="A program of an installed package that submitted studies may name; no other code of theirs is run.",
 )
-def serve(
-    storage: str,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    max_runs: int,
-    address: str | None,
-    cpus: int | None,
-    programs: tuple[str, ...],
-) -> None:
+@guarded
+def serve(storage: str, token_file: Path | None, **settings: Any) -> None:
     """Serve a storage: a web page and an HTTP API to see, follow and submit runs.
 
     \b
@@ -52,25 +55,12 @@ def serve(
 
     Submitted runs are processes of their own: they go on when the service ends, and it finds them when it comes back.
     """
-    guarded(_serve, storage, host, port, token_file, max_runs, address, cpus, programs)
-
-
-def _serve(
-    storage: str,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    max_runs: int,
-    address: str | None,
-    cpus: int | None,
-    programs: tuple[str, ...],
-) -> None:
     from phasemap.results.folder import storage_path
     from phasemap.results.remote import is_remote
     from phasemap.study.errors import UserError
 
     if is_remote(storage):
-        raise UserError(f"--storage {storage}: allowed for a service: a local or shared folder")
+        raise UserError(f"--storage {storage} is not possible for a service; allowed: a local or shared folder")
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -79,15 +69,5 @@ def _serve(
     from phasemap.serving.service import Settings
     from phasemap.serving.tokens import TokenFile
 
-    serve_storage(
-        Settings(
-            root=storage_path(storage).resolve(),
-            host=host,
-            port=port,
-            tokens=TokenFile(token_file) if token_file else None,
-            max_runs=max_runs,
-            address=address,
-            cpus=cpus,
-            programs=programs,
-        )
-    )
+    tokens = TokenFile(token_file) if token_file else None
+    serve_storage(Settings(root=storage_path(storage).resolve(), tokens=tokens, **settings))

@@ -19,7 +19,7 @@ EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 storage_option = click.option(
     "--storage",
     metavar="DIR-or-URI",
-    help="Where runs are kept; default ./runs. With it, RUN is a run's name.",
+    help="Where runs are kept; default ./runs. RUN is then a bare name.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
@@ -35,34 +35,29 @@ set_option = click.option(
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --storage, --json and -v, and turn users' mistakes into messages with the contract's exit codes."""
+    """Add --storage, --json and -v, and what ``guarded`` does."""
+    return storage_option(json_option(verbose_option(guarded(command))))
 
-    @storage_option
-    @json_option
-    @verbose_option
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn users' mistakes into messages with the contract's exit codes, and heed -v."""
+
     @wraps(command)
-    def wrapped(*args: Any, verbose: bool, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, verbose: bool = False, **kwargs: Any) -> Any:
+        from phasemap.study.errors import PhasemapError
+
         if verbose:
             log_to_stderr()
-        return guarded(command, *args, **kwargs)
+        as_json = kwargs.get("as_json", False)
+        try:
+            return command(*args, **kwargs)
+        except PhasemapError as error:
+            _fail(str(error), error.exit_code, as_json=as_json)
+        except KeyboardInterrupt:
+            told = "interrupted; what was finished is kept, and the same command continues"
+            _fail(told, EXIT_INTERRUPTED, as_json=as_json)
 
     return wrapped
-
-
-def guarded(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a command, and turn users' mistakes into messages and exit codes."""
-    from phasemap.study.errors import PhasemapError
-
-    try:
-        return command(*args, **kwargs)
-    except PhasemapError as error:
-        _fail(str(error), error.exit_code, as_json=kwargs.get("as_json", False))
-    except KeyboardInterrupt:
-        _fail(
-            "interrupted; what was finished is kept, and the same command continues",
-            EXIT_INTERRUPTED,
-            as_json=kwargs.get("as_json", False),
-        )
 
 
 def _fail(message: str, code: int, *, as_json: bool) -> None:

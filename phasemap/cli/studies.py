@@ -35,12 +35,9 @@ def studies(as_json: bool) -> None:
 @click.option("--from", "source", metavar="NAME", shell_complete=complete_shipped,
               help="Copy a study that ships with phasemap; see `phasemap studies`.")  # fmt: skip
 @click.option("--program", is_flag=True, help="Start from your own training function: a study and its .py file.")
+@guarded
 def init(file: Path | None, source: str | None, program: bool) -> None:
-    """Write a commented study to start from: FILE, by default study.yaml or the name that is copied."""
-    guarded(_init, file, source, program)
-
-
-def _init(file: Path | None, source: str | None, program: bool) -> None:
+    """Write a commented study to start from: FILE; default study.yaml, or the name of the study copied."""
     from phasemap.results.folder import write_text, written
     from phasemap.study.errors import UserError
     from phasemap.study.templates import FUNCTION, files_beside, program_template, shipped_study, template

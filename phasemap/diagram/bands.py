@@ -65,23 +65,23 @@ def row_crossings(
     if frontier.tested:
         merged[WINS_COLUMN] = maps.wins(frontier)[None]
     z, level = surface(frontier, {name: values[:, rows] for name, values in merged.items()}, x, y)
-    found = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
-    row, gap = np.nonzero(np.isfinite(found[0]))
-    crossing = found[0, row, gap]
+    crossings = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
+    row, gap = np.nonzero(np.isfinite(crossings[0]))
+    crossing = crossings[0, row, gap]
     columns = [
-        _nearest(found[1:, r], p, _edge(z[1:, r], level, z[0, r, g] > level, x.edges))
+        _nearest(crossings[1:, r], p, _edge(z[1:, r], level, z[0, r, g] > level, x.edges))
         for r, g, p in zip(row, gap, crossing, strict=True)
     ]
     resampled = np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
     return RowCrossings(row=row, crossing=crossing, resampled=resampled, probability=probability, n_seeds=maps.n_seeds)
 
 
-def _nearest(found: Floats, crossing: float, otherwise: Floats) -> Floats:
-    """Return the crossing (R,) among found (R, nx - 1) that is nearest to another one."""
-    distance = np.where(np.isfinite(found), np.abs(found - crossing), np.inf)
+def _nearest(crossings: Floats, crossing: float, otherwise: Floats) -> Floats:
+    """Return the crossing (R,) among crossings (R, nx - 1) that is nearest to another one."""
+    distance = np.where(np.isfinite(crossings), np.abs(crossings - crossing), np.inf)
     best = distance.argmin(axis=1)
-    rows = np.arange(len(found))
-    return np.where(np.isfinite(distance[rows, best]), found[rows, best], otherwise)
+    rows = np.arange(len(crossings))
+    return np.where(np.isfinite(distance[rows, best]), crossings[rows, best], otherwise)
 
 
 def _edge(z: Floats, level: float, falling: bool, edges: Floats) -> Floats:
@@ -114,13 +114,13 @@ def row_band(
     """
     rows = panel_rows(diagram.study, diagram.x, diagram.y, {**diagram.fixed, **diagram.panels[panel].facet})
     axis, other, rows = (diagram.x, diagram.y, rows) if along == "x" else (diagram.y, diagram.x, rows.T)
-    found = row_crossings(maps, rows, axis, other, frontier)
+    crossings = row_crossings(maps, rows, axis, other, frontier)
     from scipy.special import stdtrit  # here: loading it takes longer than drawing most maps
 
-    half = stdtrit(max(found.n_seeds - 1, 1), (1 + level) / 2) * found.standard_error
+    half = stdtrit(max(crossings.n_seeds - 1, 1), (1 + level) / 2) * crossings.standard_error
     first, last = axis.edges[[0, -1]]
-    low, high = np.maximum(found.crossing - half, first), np.minimum(found.crossing + half, last)
-    return Band(kind=frontier.name, along=along, row=found.row, crossing=found.crossing, low=low, high=high)
+    low, high = np.maximum(crossings.crossing - half, first), np.minimum(crossings.crossing + half, last)
+    return Band(kind=frontier.name, along=along, row=crossings.row, crossing=crossings.crossing, low=low, high=high)
 
 
 def band_table(diagram: Diagram, band: Band) -> pd.DataFrame:
@@ -147,12 +147,12 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
         z, threshold = surface(frontier, columns, diagram.x, diagram.y)
         surfaces.append(z if along == "x" else z.T)
     z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
-    found = crossings_along(axis, z, threshold)
-    row, gap = np.nonzero(np.isfinite(found[0]))
-    crossing, ends = found[0, row, gap], np.empty((2, len(row)))
+    crossings = crossings_along(axis, z, threshold)
+    row, gap = np.nonzero(np.isfinite(crossings[0]))
+    crossing, ends = crossings[0, row, gap], np.empty((2, len(row)))
     for number, (r, g) in enumerate(zip(row, gap, strict=True)):
         edge = _edge(z[1:, r], threshold, z[0, r, g] > threshold, axis.edges)
-        ends[:, number] = _nearest(found[1:, r], crossing[number], edge)
+        ends[:, number] = _nearest(crossings[1:, r], crossing[number], edge)
     low, high = np.minimum(ends.min(axis=0), crossing), np.maximum(ends.max(axis=0), crossing)
     return Band(kind=frontier.name, along=along, row=row, crossing=crossing, low=low, high=high)
 
@@ -169,7 +169,7 @@ def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
     places = np.stack([band.crossing, other.positions[band.row]], axis=1)
     places = places if band.along == "x" else places[:, ::-1]
     kept = drawn_at(diagram.named(band.kind), diagram.panels[panel].grid, diagram.x, diagram.y, places)
-    found = []
+    outlines = []
     for chain in _chains(band, kept, joined=not other.axis.categorical):
         rows, last = band.row[chain], len(other.positions) - 1
         # inside the map a ribbon ends at its last row; one that is cut by the grid's edge goes on to it
@@ -184,8 +184,8 @@ def ribbons(diagram: Diagram, panel: int, band: Band) -> list[Floats]:
             at = np.interp(smooth, np.arange(len(at)), at)
         low, high = (np.stack([side, at], axis=1) for side in sides)
         outline = np.concatenate([low, high[::-1]])
-        found.append(outline if band.along == "x" else outline[:, ::-1])
-    return found
+        outlines.append(outline if band.along == "x" else outline[:, ::-1])
+    return outlines
 
 
 def _chains(band: Band, kept: NDArray[np.bool_], *, joined: bool) -> list[list[int]]:
@@ -228,7 +228,7 @@ def _wider(
 ) -> tuple[tuple[Band, ...], ...]:
     """Return each panel's bands, along the axis on which the frontier crosses the larger share of rows."""
     sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
-    found = []
+    panels = []
     for panel in range(len(diagram.panels)):
         bands = []
         for frontier in diagram.frontiers:
@@ -237,5 +237,5 @@ def _wider(
                 both.append(band_of(panel, frontier, "y"))
             best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
             bands += [best] if len(best.row) else []
-        found.append(tuple(bands))
-    return tuple(found)
+        panels.append(tuple(bands))
+    return tuple(panels)

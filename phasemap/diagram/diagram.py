@@ -73,7 +73,7 @@ class Diagram:
         names = [frontier.name for frontier in self.frontiers]
         if name not in names and (name is not None or not names):
             known = f"allowed: {', '.join(names)}" if names else "the rule of the study declares none"
-            raise UserError(f"{name!r} is no frontier{did_you_mean(str(name), names)}; {known}")
+            raise UserError(f"{name!r} is not a frontier{did_you_mean(str(name), names)}; {known}")
         return self.frontiers[0 if name is None else names.index(name)]
 
     def frontier(self, name: str | None = None, panel: int = 0) -> list[Floats]:

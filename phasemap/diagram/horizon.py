@@ -20,15 +20,15 @@ from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
 from phasemap.study.trials import grid_ids
 
-MOST_STEPS = 25
+MOST_STEPS, MOST_FACETS = 25, 12  # along an axis, and of panels
 
 
-def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
-    """Return a study with the axis ``step`` added, and its points; UserError if nothing was recorded.
+def with_steps(study: Study, folder: RunFolder, most: int = MOST_STEPS) -> tuple[Study, pd.DataFrame]:
+    """Return a study with the axis ``step`` and its points; UserError if nothing was recorded.
 
     At each step they are those of the trials that were trained that far.
     """
-    steps = chosen_steps(recorded_steps(folder, grid_ids(study)))
+    steps = chosen_steps(recorded_steps(folder, grid_ids(study)), most)
     if len(steps) < 2:
         raise UserError("step can't be an axis: nothing was recorded yet")
     source = AxisRange.model_construct(start=steps[0], stop=steps[-1], num=len(steps), scale="log")
@@ -39,11 +39,11 @@ def with_steps(study: Study, folder: RunFolder) -> tuple[Study, pd.DataFrame]:
     return study.model_copy(update={"axes": (*study.axes, axis)}), points
 
 
-def chosen_steps(recorded: Sequence[int]) -> tuple[int, ...]:
-    """Choose at most MOST_STEPS of the rising steps, evenly on a log scale, the first and the last among them."""
+def chosen_steps(recorded: Sequence[int], most: int = MOST_STEPS) -> tuple[int, ...]:
+    """Choose at most so many of the rising steps, evenly on a log scale, the first and the last among them."""
     if not recorded:
         return ()
-    wanted = np.geomspace(recorded[0], recorded[-1], MOST_STEPS)
+    wanted = np.geomspace(recorded[0], recorded[-1], most)
     return tuple(sorted({min(recorded, key=lambda step: abs(step - target)) for target in wanted}))
 
 

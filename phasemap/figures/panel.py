@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.regions import Form, Placed, dense, place_names, regions_of
-from phasemap.figures.spec import AxisSpec, Dots, FigureSpec, PanelSpec
+from phasemap.figures.spec import NOTHING, AxisSpec, Dots, FigureSpec, PanelSpec
 from phasemap.figures.style import LINE, font_size, text_width
 from phasemap.phases.marks import Mark, contrast
 from phasemap.phases.strokes import LineStyle, dashes
@@ -45,7 +45,7 @@ def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: 
     y_edges = _y_edges(spec)
     image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
     bare = _bare(panel)
-    cell = min(size[0] / len(spec.x.ticks), size[1] / (len(y_edges) - 1))
+    cell = min(size[0] / (len(spec.x.edges) - 1), size[1] / (len(y_edges) - 1))
     border = {"linewidth": 0.6 if cell >= GRID_FROM else 0.0}
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
@@ -176,13 +176,16 @@ def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]
     signs = np.argwhere(panel.notes != "") if panel.values is None else none
     dots = _measured(panel) if panel.values is None else none
     busy = np.concatenate([*map(dense, lines), _at(signs, across, up, 0.86), _at(dots, across, up, 0.5)])
+    if panel.dots is not None:
+        between = np.stack([panel.dots.x, panel.dots.y], axis=1)
+        busy = np.concatenate([busy, _places_in_points(spec, between, (across, up), size)])
     regions = [region for region in regions_of(np.where(bare, panel.marks, "")) if region.mark]
     return place_names(regions, (across, up), lambda name: _forms(spec.marks[name]), busy)
 
 
 def _measured(panel: PanelSpec) -> NDArray[np.int64]:
     """Return the cells (n, 2) of (row, column) that bear the dot of a measured point: those beside inferred ones."""
-    found = np.argwhere(~panel.inferred & (panel.marks != "missing"))
+    found = np.argwhere(~panel.inferred & ~np.isin(panel.marks, ["missing", NOTHING.name]))
     return found if panel.inferred.any() else found[:0]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.coordinates import show_value
@@ -19,9 +20,11 @@ from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
 from phasemap.figures.captions import caption, held_words, horizons_of, label_words, sentences, source_words
-from phasemap.figures.panel import colour_scale, label_handle
+from phasemap.figures.panel import colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
+    MEASURED_SIGN,
+    NOTHING,
     AxisSpec,
     Dots,
     FigureSpec,
@@ -48,7 +51,6 @@ MOST_FACETS = 6  # values of a further axis that has panels without being asked 
 MOST_LETTERS = 400  # points of a panel that bear their letters
 BINS = (32, 12)  # columns and rows of the coarse view
 MOST_DRAWN = 20_000  # points; of more, each second, third and so on
-NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near
 DOT, LETTER = 46.0, 16.0  # areas in square points
 
 
@@ -187,14 +189,39 @@ def inferred_spec(
 
     found = inferred_tables(folder, study, grid)
     diagram = make_diagram(found.study, found.points, x=x, y=y, fix=fix, facet=facet)
-    spec = with_dots(
-        figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials)),
-        diagram,
-        found.trials,
-    )
+    plain = figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials))
+    spec = with_dots(plain, diagram, found.trials)
+    quantity = None if spec.metric in LABEL_METRICS else spec.metric
+    n_points = sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
+    seeds = f"inferred from {n_points} measured points"
     panels = tuple(replace(p, marks=np.where(p.marks == "missing", NOTHING.name, p.marks)) for p in spec.panels)
     legend = tuple(replace(e, mark=NOTHING) if e.mark.name == "missing" else e for e in spec.legend)
-    return replace(spec, panels=panels, marks={**spec.marks, NOTHING.name: NOTHING}, legend=legend)
+    return replace(
+        spec,
+        title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
+        subtitle=plain.subtitle,
+        key=tuple(text for text in spec.key if text != MEASURED_SIGN),
+        x=_round_ticks(spec.x),
+        y=spec.y and _round_ticks(spec.y),
+        panels=panels,
+        marks={**spec.marks, NOTHING.name: NOTHING},
+        legend=legend,
+    )
+
+
+def _round_ticks(axis: AxisSpec) -> AxisSpec:
+    """Mark an axis of numbers at round ones, and not at the cells of a grid that nobody chose by its values."""
+    if axis.scale == "ordinal":
+        return axis
+    low, high = axis.edges[[0, -1]]
+    powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1) if axis.scale == "log" else ()
+    found = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
+    found = found[(found >= low) & (found <= high)]
+    minor = np.outer(found, np.arange(2, 10)).ravel() if len(powers) > 1 else found[:0]
+    if len(found) > 2 and found[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
+        found = found[1:]  # its label would run into the one at the end of the panel beside
+    labels = tuple(show_value(float(f"{value:.6g}")) for value in found)
+    return replace(axis, ticks=found, tick_labels=labels, minor=minor[minor <= high])
 
 
 def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:

@@ -45,6 +45,8 @@ NOTES = {
 }
 """What the sign in a cell's corner says."""
 SIGN_WORDS = {"split": "dot in a corner", "lost": "cross in a corner", "partial": "ring in a corner"}
+NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near
+MEASURED_SIGN = "dot in the middle: measured"
 MOST_HEADS = 8  # columns of panels that have one head each
 MOST_MINOR = 60  # ticks between the values of an axis
 
@@ -56,7 +58,7 @@ class AxisSpec:
     label: str
     scale: Scale
     edges: Floats  # (n + 1,)
-    ticks: Floats  # (n,)
+    ticks: Floats  # (n,), of a map inferred from scattered points at round numbers
     tick_labels: tuple[str, ...]
     minor: Floats  # (m,): even steps of the value where the ticks' own are uneven
 
@@ -190,7 +192,7 @@ def _key(
     if not labelled:
         return tuple(found)
     if any(panel.inferred.any() for panel in panels):
-        found += ["hatched: inferred by the search", "dot in the middle: measured"]
+        found += ["hatched: inferred, not measured", MEASURED_SIGN]
     seen = {note for panel in panels for note in panel.notes.ravel().tolist()}
     return (*found, *(f"{SIGN_WORDS[note]}: {words}" for note, words in NOTES.items() if note in seen))
 

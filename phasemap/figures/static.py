@@ -143,7 +143,7 @@ def _shortened(axis: AxisSpec, most: float) -> AxisSpec:
 
 def panel_size(spec: FigureSpec, page: float | None) -> Size:
     """Return the size of a panel: what the figure's width leaves, or smaller where the cells need no more."""
-    nx, ny = len(spec.x.ticks), len(spec.y.ticks) if spec.y else 1
+    nx, ny = len(spec.x.edges) - 1, len(spec.y.edges) - 1 if spec.y else 1
     margins = margins_of(spec, (LARGEST[0] / spec.columns, LARGEST[1]))
     room = (72 * (page or PAGE) - margins.left - margins.right + GAP) / spec.columns - GAP
     width = min(max(CELL[0] * nx, SMALLEST[0]), LARGEST[0], room) if page is None else room

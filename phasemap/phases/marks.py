@@ -1,7 +1,8 @@
 """One colour, one letter and one hatch per label, the same in every figure, terminal and page.
 
 The colours are those of Okabe & Ito, softened, and moved so that any two built-in labels stay apart (CIELAB distance
-18 or more) to all eyes: normal, and without red, green or blue receptors (Machado et al. 2009).
+18 or more) to all eyes: normal, and without red, green or blue receptors (Machado et al. 2009). Printed in grey they
+stay apart too (lightness 5 or more).
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ def _luminance(colour: str) -> float:
 
 COLOURS = {
     "clean_fit": "#e2f7fd",
-    "coexistence": "#89d0fa",
-    "partial_inversion": "#46b080",
+    "coexistence": "#a2daff",
+    "partial_inversion": "#1fa573",
     "full_inversion": "#3279cd",
     "undetermined": "#f0e781",
     "grokking": "#3279cd",
-    "memorization": "#f8c147",
-    "forgetting": "#ce86c1",
-    "confusion": "#bebebe",
+    "memorization": "#f3bb43",
+    "forgetting": "#ce88c4",
+    "confusion": "#b5b5b5",
 }
 """The colours of the built-in labels."""
 
@@ -91,7 +92,7 @@ UNLABELLED_MARKS = {
 MARKS = {**BUILT_IN_MARKS, **UNLABELLED_MARKS}
 """In the order of the legend."""
 
-PALETTE = ("#3279cd", "#f8c147", "#46b080", "#ce86c1", "#89d0fa", "#e07b45", "#f0e781", "#bebebe")
+PALETTE = ("#3279cd", "#f3bb43", "#1fa573", "#ce88c4", "#a2daff", "#e07b45", "#f0e781", "#b5b5b5")
 HATCHES = ("", "\\\\\\\\", "||||", "oo")  # together with the palette more than a rule may have labels
 
 

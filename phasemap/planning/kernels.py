@@ -43,8 +43,8 @@ def choose_kernel(folder: RunFolder | None) -> KernelChoice:
     if FUSED_KERNEL not in stored:
         return KernelChoice()
     return KernelChoice(
-        notice="the run was begun with the fused kernel, which needs numba: without it here the plain kernel goes on "
-        "(the column kernel of trials.parquet names each trial's); pip install 'phasemap[fast]'"
+        notice="the run was started with the fused kernel, which needs numba: without it here the plain kernel takes "
+        "over (the column kernel of trials.parquet names each trial's); pip install 'phasemap[fast]'"
     )
 
 

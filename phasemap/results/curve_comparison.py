@@ -45,7 +45,7 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class CurveComparison:
     """What became of a stored training when it was done again."""
 
     verdict: Verdict
@@ -54,7 +54,7 @@ class Comparison:
     deviations: Mapping[str, Deviation]  # over the steps that both have
 
 
-def compare(stored: pa.Table, replayed: pa.Table, rule: PhaseRule) -> Comparison:
+def compare(stored: pa.Table, replayed: pa.Table, rule: PhaseRule) -> CurveComparison:
     """Compare two shard rows of one trial; tolerance means the same ending and TOLERANCE over the first steps."""
     one, other = stored.to_pylist()[0], replayed.to_pylist()[0]
     deviations = {name: _deviation(one, other, name) for name in named(stored.schema, "curve")}
@@ -65,7 +65,7 @@ def compare(stored: pa.Table, replayed: pa.Table, rule: PhaseRule) -> Comparison
         verdict = "bit"
     elif same_steps and _same_phase(*endings) and all(d.relative <= TOLERANCE for d in deviations.values()):
         verdict = "tolerance"
-    return Comparison(verdict=verdict, stored=endings[0], replayed=endings[1], deviations=deviations)
+    return CurveComparison(verdict=verdict, stored=endings[0], replayed=endings[1], deviations=deviations)
 
 
 def _same_phase(one: Ending, other: Ending) -> bool:

@@ -240,7 +240,7 @@ def _lives(place: _Place, text: str) -> bool:
     """Watch the lock of another host until its holder gives a sign of life, or gave none for too long."""
     holder = _holder(text)
     logger.warning(
-        "%s is locked by process %s on %s: looking whether it lives, up to %g s",
+        "%s is locked by process %s on %s: checking for up to %g s whether it is alive",
         place, holder.pid, holder.host, LEASE_SECONDS,
     )  # fmt: skip
     first, end = place.pulse(), time.monotonic() + LEASE_SECONDS

@@ -24,8 +24,8 @@ from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice, check_precisions, planned_card_share
+from phasemap.running.first_trial import told_before, told_by_first, untold
 from phasemap.running.measured_packs import MeasuredPacks
-from phasemap.running.measuring import told_before, told_by_first, untold
 from phasemap.running.outputs import write_results
 from phasemap.running.progress import Progress, RunLog
 from phasemap.running.retries import retry, storage_errors

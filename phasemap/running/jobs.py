@@ -261,7 +261,7 @@ def _get(url: str, headers: Mapping[str, str], token: str | None) -> dict[str, A
         error.close()  # it holds the answer's socket
         raise UnreachableError(_refusal(url, error.code, token)) from None
     except ValueError:
-        raise UnreachableError(f"{url} is no job server of Ray: its answer is no JSON") from None
+        raise UnreachableError(f"{url} is not a job server of Ray: its answer is not JSON") from None
     except OSError as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachableError(

@@ -106,7 +106,7 @@ def _if_it_fits(pack: Pack, train: Train, on_progress: Callable[[float], None]) 
     give_back()  # not before the error is gone, which holds what the training held
     if len(pack.trials) == 1:
         raise UserError(f"trial {pack.trials[0]} alone does not fit into the GPU's memory: {told}")
-    logger.warning("%d networks don't fit into the GPU's memory, half of them are tried: %s", len(pack.trials), told)
+    logger.warning("%d networks don't fit into the GPU's memory, trying half of them: %s", len(pack.trials), told)
     return None
 
 

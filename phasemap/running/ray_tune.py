@@ -210,7 +210,7 @@ def refuse_loggers(callbacks: Sequence[Any]) -> None:
             way = f"phasemap run --track {tracker}" if tracker else "phasemap export RUN --table trials or curves"
             raise UserError(
                 f"callbacks: {name} logs what Ray Tune calls trials, which are packs of networks here, into a folder "
-                f"that is removed at the end; allowed: {way}, or a callback that is no logger"
+                f"that is removed at the end; allowed: {way}, or a callback that is not a logger"
             )
 
 

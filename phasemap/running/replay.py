@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from phasemap.planning.packs import make_pack
-from phasemap.results.curve_comparison import Comparison, compare
+from phasemap.results.curve_comparison import CurveComparison, compare
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import merge_rows
 from phasemap.results.provenance import MACHINE, Execution, read_provenance, surroundings
@@ -37,7 +37,7 @@ class Replay:
     """A trial that was trained again: what was compared, and where and with what each of both was trained."""
 
     trial: Trial
-    comparison: Comparison
+    comparison: CurveComparison
     devices: tuple[str, str]  # stored, replayed
     kernels: tuple[str | None, str | None]  # stored (None: by a release that stored none), replayed
     differences: tuple[str, ...]  # between the machines and libraries, in words

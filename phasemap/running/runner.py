@@ -114,7 +114,7 @@ class Attempts:
         name = pack.pack_id
         self._losses[name] += failed.cause == "node"
         if failed.outside or (failed.cause == "node" and self._losses[name] < NODE_LOSSES):
-            logger.warning("pack %s goes on, a %s failed: %s", name, failed.cause, failed.error)
+            logger.warning("pack %s continues, although a %s failed: %s", name, failed.cause, failed.error)
             return [pack]
         self._attempts[name] += 1
         logger.warning("pack %s failed (attempt %d): %s", name, self._attempts[name], failed.error)

@@ -84,22 +84,14 @@ def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
     """Lay surfaces through all that is looked at, those of the search's metric with lengths as in the search."""
     search = BoundarySearch(target_of(study), len(study.seeds), len(study.seeds))
     sought = map_model(study, trials)
-    of_labels = sought if study.search.metric == WHOLE_MAP else map_model(study, trials, WHOLE_MAP)
-    side_by_side = _SideBySide(as_read(study, trials))
-    asked = side_by_side.model(sought)
-    labels = asked if of_labels is sought else side_by_side.model(of_labels)
-    quantities = shown_models(study, trials)
+    quantities, side_by_side = shown_models(study, trials), _SideBySide(as_read(study, trials))
+    side_by_side.model(sought)
     shown = side_by_side.shown(quantities)
-    search.fit(replace(sought.observed, values=side_by_side.values, groups=tuple(side_by_side.groups)))
+    observed = replace(sought.observed, values=side_by_side.values, groups=tuple(side_by_side.groups))
+    found = search.believe(observed, sought.labelling)
     expected = search.surfaces.predict(search.coordinates)
-    places = np.arange(len(search.target))
-
-    def vote(model: MapModel, columns: Sequence[int]) -> Belief:
-        return search.vote(model.observed, model.labelling, places, lambda some: expected.part(some, columns))
-
-    found = vote(sought, asked)
     return MapBelief(
-        labels=found if of_labels is sought else vote(of_labels, labels),
+        labels=found if study.search.metric == WHOLE_MAP else _labels(study, trials),
         expected_wrong=float(found.wrong.mean()),
         quantities=quantities,
         expected=expected.part(slice(None), shown),
@@ -108,9 +100,15 @@ def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
     )
 
 
+def _labels(study: Study, trials: pd.DataFrame) -> Belief:
+    """Return what is believed of the labels where a search's metric is a frontier."""
+    model = map_model(study, trials, WHOLE_MAP)
+    return BoundarySearch(target_of(study), len(study.seeds), len(study.seeds)).believe(model.observed, model.labelling)
+
+
 @dataclass
 class _SideBySide:
-    """The surfaces of several models of the same n trials; what is the same is there once."""
+    """The surfaces of a model and of further quantities of the same n trials; what is the same is there once."""
 
     trials: pd.DataFrame
     values: Floats = field(init=False)  # (n, q) all surfaces
@@ -121,21 +119,16 @@ class _SideBySide:
     def __post_init__(self) -> None:
         self.values = np.empty((len(self.trials), 0))
 
-    def model(self, model: MapModel) -> list[int]:
-        """Add the surfaces of a model, and return their numbers."""
+    def model(self, model: MapModel) -> None:
+        """Add the surfaces of a model, which come first."""
         if model.instead is not None:
-            found = self._added(model.observed.values)
-            self._together(found)
-            return found
-        before = self.values.shape[1]
+            return
         found = [column for part in model.models for column in self._part(part)]
-        new = [column for column in found if column >= before]
         if model.observed.groups is None:
-            self._together(new)
-            self._group_of |= {part.column: len(self.groups) - 1 for part in model.models}
-            self._group_of.setdefault(COMMON, len(self.groups) - 1)
-            return found
-        for column in new:
+            self._together(found)
+            self._group_of |= {part.column: 0 for part in model.models} | {COMMON: 0}
+            return
+        for column in found:
             self._together([column])
         of_quantity = {
             term.quantity: self._firsts[_key(part)]
@@ -149,7 +142,6 @@ class _SideBySide:
             for number, group in enumerate(self.groups)
             if first in group.columns
         }
-        return found
 
     def shown(self, parts: Sequence[Modelled]) -> list[int]:
         """Add the surfaces of quantities, and return their numbers.

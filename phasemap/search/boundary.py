@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.search.coverage import covering
-from phasemap.search.labelling import Codes, Labelling
-from phasemap.search.surfaces import Group, Prediction, Surfaces
+from phasemap.search.labelling import Codes, Labelling, OneHot
+from phasemap.search.surfaces import Group, Surfaces
 from phasemap.search.target import Floats, Places, Target, nearest
+from phasemap.search.views import Blend, blended, draw, views_of
 
-DRAWS = 64  # of the model's quantities, labelled one by one
 REACH = 1.5  # cells within which a chosen point stands for its neighbours
 MOST_MODELLED = 2500  # observations; of more, those in the flat parts are thinned
 MOST_JUDGED = 4096  # points that are weighed for a batch; of more, those near boundaries and some at random
@@ -31,7 +31,7 @@ class Observed:
     places: Places  # (n,) the point of each on the target grid; OFF_GRID of those between its points
     seeds: Places  # (n,) the number of its seed
     codes: Codes  # (n,) its label
-    values: Floats  # (n, q) its quantities on the model's scale
+    values: Floats  # (n, q) its quantities on the model's scale; none where only the labels are modelled
     groups: tuple[Group, ...] | None = None  # of the quantities that have lengths in common; by default all
     at: Floats | None = None  # (n, c) where they lie, in cells; by default where their points do
 
@@ -42,7 +42,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """What is believed of m points: shares of the draws, arrays (m, ...)."""
+    """What is believed of m points: probabilities, arrays (m, ...)."""
 
     places: Places
     code: Floats  # (m, codes) the point's label: of the most frequent group the most frequent code, over all its seeds
@@ -74,6 +74,7 @@ class BoundarySearch:
     coverage: float = 0.0  # share of the trials after the start that go where an island may lie
     coordinates: Floats = field(init=False, repr=False)
     surfaces: Surfaces = field(init=False, repr=False)
+    _kept: Places = field(init=False, repr=False)  # the numbers of the observations that surfaces were made of
 
     def __post_init__(self) -> None:
         self.coordinates = self.target.coordinates()
@@ -88,35 +89,50 @@ class BoundarySearch:
 
     def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:
         """Return what the observations say of all points, or of some."""
-        self.fit(observed)
+        self.fit(observed, labelling)
         places = np.arange(len(self.target)) if places is None else places
-        return self.vote(observed, labelling, places, lambda some: self.surfaces.predict(self.coordinates[some]))
+        return self.vote(observed, labelling, places)
 
-    def fit(self, observed: Observed) -> None:
-        """Make surfaces of the observations."""
-        kept = self._thinned(observed)
-        values = filled(observed, kept, self.coordinates)
-        self.surfaces.observe(observed.coordinates(self.coordinates)[kept], values, observed.groups)
+    def fit(self, observed: Observed, labelling: Labelling) -> None:
+        """Make surfaces of the observations: of their quantities, and of their labels."""
+        self._kept = self._thinned(observed)
+        values = filled(observed, self._kept, self.coordinates)
+        n, of_labels = values.shape[1], OneHot(len(labelling.group)).values(observed.codes[self._kept])
+        groups = (Group(name="all", columns=tuple(range(n))),) if observed.groups is None else observed.groups
+        labels = Group(name="labels", columns=tuple(range(n, n + of_labels.shape[1])))
+        at = observed.coordinates(self.coordinates)[self._kept]
+        values = np.concatenate([values, of_labels], axis=1)
+        self.surfaces.observe(at, values, (*(group for group in groups if group.columns), labels))
 
-    def vote(
-        self,
-        observed: Observed,
-        labelling: Labelling,
-        places: Places,
-        predict: Callable[[Places], Prediction],
-    ) -> Belief:
-        """Return what is believed of some points, whose quantities are predicted as the labelling needs them."""
+    def vote(self, observed: Observed, labelling: Labelling, places: Places) -> Belief:
+        """Return what is believed of some points by surfaces that were fitted."""
         random = np.random.default_rng(self.seed)
+        views = views_of(labelling, observed.values.shape[1])
+        blend = self._blended(observed, views, random)
         parts = []
         for start in range(0, max(len(places), 1), MOST_JUDGED):
             some = places[start : start + MOST_JUDGED]
-            parts.append(belief(some, predict(some), observed, labelling, self.n_seeds, random))
+            expected = self.surfaces.predict(self.coordinates[some])
+            pairs = [(view, n) for view, n in zip(views, blend.draws, strict=True) if n]
+            drawn = [draw(view, expected, some, n, self.n_seeds, random) for view, n in pairs]
+            parts.append(belief(some, np.concatenate(drawn, axis=1), observed, labelling))
         return Belief(
             places=places,
-            code=np.concatenate([part.code for part in parts]),
-            group=np.concatenate([part.group for part in parts]),
-            one_seed=np.concatenate([part.one_seed for part in parts]),
+            code=blend.calibrated(np.concatenate([part.code for part in parts])),
+            group=blend.calibrated(np.concatenate([part.group for part in parts])),
+            one_seed=blend.calibrated(np.concatenate([part.one_seed for part in parts])),
         )
+
+    def _blended(self, observed: Observed, views: Sequence[Labelling], random: np.random.Generator) -> Blend:
+        """Blend the views by the trials on the grid; each counts for the points that it is the nearest of."""
+        chosen, left_out = self.surfaces.left_out()
+        kept = self._kept[chosen]
+        at = observed.coordinates(self.coordinates)[kept]
+        weight = np.bincount(nearest(self.coordinates, at, 1)[:, 0], minlength=len(at)).astype(float)
+        inside = np.flatnonzero(observed.places[kept] != OFF_GRID)
+        known = left_out.part(inside, range(left_out.mean.shape[1]))
+        kept, weight = kept[inside], weight[inside]
+        return blended(views, known, observed.places[kept], observed.codes[kept], weight, random)
 
     def choose(
         self, n: int, observed: Observed, taken: NDArray[np.bool_], pending: Places, labelling: Labelling
@@ -229,34 +245,27 @@ def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
 
 def belief(
     places: Places,
-    expected: Prediction,
+    drawn: Codes,
     observed: Observed,
     labelling: Labelling,
-    n_seeds: int,
-    random: np.random.Generator,
 ) -> Belief:
-    """Draw what all seeds share at each point and then each seed, label it, and let the seeds of a point vote.
-
-    Seeds that were observed vote with their label.
-    """
+    """Let the seeds of m points vote by drawn codes (seeds, draws, m); observed ones vote with their label."""
+    n_seeds, n_draws, _ = drawn.shape
     n_codes, n_groups = len(labelling.group), int(labelling.group.max()) + 1
     known = np.full((int(places.max()) + 1, n_seeds), -1)
     inside = (observed.places != OFF_GRID) & (observed.places < len(known))
     known[observed.places[inside], observed.seeds[inside]] = observed.codes[inside]
     known = known[places]
-    draw = (DRAWS, *expected.mean.shape)
-    shared = expected.mean + np.hypot(expected.spread, labelling.doubt) * random.standard_normal(draw)
-    votes = np.zeros((DRAWS, len(places), n_codes), dtype=np.int16)
+    votes = np.zeros((n_draws, len(places), n_codes), dtype=np.int16)
     one_seed = np.zeros((len(places), n_groups))
-    rows, columns = np.indices((DRAWS, len(places)))
-    for seed in range(n_seeds):
-        codes = labelling.label(shared + expected.noise * random.standard_normal(draw), places)
+    rows, columns = np.indices((n_draws, len(places)))
+    for seed, codes in enumerate(drawn):
         one_seed += _shares(labelling.group[codes], n_groups) / n_seeds
         votes[rows, columns, np.where(known[:, seed] >= 0, known[:, seed], codes)] += 1
     if labelling.unlabelled is not None:
         others = votes.sum(axis=-1) - votes[..., labelling.unlabelled]
         votes[..., labelling.unlabelled] = others == 0
-    in_group = np.zeros((DRAWS, len(places), n_groups), dtype=np.int16)
+    in_group = np.zeros((n_draws, len(places), n_groups), dtype=np.int16)
     for code, group in enumerate(labelling.group):
         in_group[..., group] += votes[..., code]
     winner = in_group.argmax(axis=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.statistics import UNDETERMINED
 from phasemap.phases.evaluation import GivenTerms, number
 from phasemap.phases.labels import label_trials
-from phasemap.search.modelled import JUMP, Models
+from phasemap.search.modelled import Models
 from phasemap.search.target import Floats
 from phasemap.study.conditions import Fact, Term, Value
 from phasemap.study.rule import Frontier, Rule
@@ -21,6 +21,7 @@ from phasemap.study.rule import Frontier, Rule
 Codes = NDArray[np.int64]
 
 ABOVE, BELOW = "above", "below"
+JUMP = 0.2  # a deviation of labels' surfaces where nothing else tells: the border may lie anywhere between two trials
 
 
 class Labelling(Protocol):
@@ -34,17 +35,16 @@ class Labelling(Protocol):
     def unlabelled(self) -> int | None:
         """The code of what has no label: a vote for it counts where there is no other; None where all have labels."""
 
-    @property
-    def doubt(self) -> float | Floats:
-        """A deviation of the quantities that is added to the model's own: it can't know how steep a border is."""
-
     def label(self, values: Floats, places: Codes) -> Codes:
         """Label values (..., m, q) of the model at m points of the target grid: codes (..., m)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OneHot:
-    """Labels as they are: each has a quantity of its own, 1 where it was seen, and the largest names the point."""
+    """Labels as they are: each has a surface of its own, 1 where it was seen, and the highest of them names the point.
+
+    They are the last of a map's surfaces.
+    """
 
     n_codes: int
     doubt: float = JUMP
@@ -57,12 +57,12 @@ class OneHot:
         return np.arange(self.n_codes) if self.groups is None else np.asarray(self.groups)
 
     def values(self, codes: Codes) -> Floats:
-        """Return the quantities (n, n_codes) of observed labels (n,)."""
+        """Return the surfaces (n, n_codes) of observed labels (n,)."""
         return np.eye(self.n_codes)[codes]
 
     def label(self, values: Floats, places: Codes) -> Codes:
-        """Return the label with the largest quantity."""
-        return np.asarray(values.argmax(axis=-1))
+        """Return the label whose surface is highest."""
+        return np.asarray(values[..., -self.n_codes :].argmax(axis=-1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,6 @@ class ByRule:
     names: Names
     models: Models
     facts: Mapping[str, Floats]  # settings and facts by name, (n,) of each point of the grid
-    doubt: float | Floats = field(default=0.0)  # of finite values none: the model's own deviations are right
 
     @property
     def group(self) -> Codes:
@@ -101,7 +100,6 @@ class BySide:
     frontier: Frontier
     models: Models
     facts: Mapping[str, Floats]
-    doubt: float | Floats = field(default=0.0)
 
     @property
     def group(self) -> Codes:

@@ -20,8 +20,6 @@ OUTCOMES = (FINITE, np.inf, -np.inf, np.nan)
 """What a value may be: finite, never reached, below everything, undefined."""
 OUTCOME_NUMBERS = {str(outcome): number for number, outcome in enumerate(OUTCOMES)}
 
-JUMP = 0.2  # a deviation of what is one or the other: it jumps between two points, wherever the border lies
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modelled:
@@ -40,11 +38,6 @@ class Modelled:
     def width(self) -> int:
         """The number of its surfaces."""
         return len(self.outcomes)
-
-    @property
-    def doubt(self) -> list[float]:
-        """The deviation that each of its surfaces has beside the model's own."""
-        return [0.0] + [JUMP] * (self.width - 1)
 
     def surfaces(self, values: Floats) -> Floats:
         """Return values (n,) as surfaces (n, width) on the model's scale; NaN where a value is not finite."""
@@ -95,11 +88,6 @@ class Models:
             for part, first in pairs
             for k in range(part.width)
         )
-
-    @property
-    def doubt(self) -> Floats:
-        """The deviation (q,) that each surface has beside the model's own."""
-        return np.asarray([one for part in self.parts for one in part.doubt])
 
 
 def model_columns(

@@ -207,5 +207,5 @@ class BoundarySampler(BaseSampler):
     def _observed(self, trials: Sequence[FrozenTrial], places: Places) -> tuple[NDArray[np.str_], Observed, OneHot]:
         labels = [str(trial.user_attrs[self.label]) for trial in trials]
         names, codes = np.unique(labels, return_inverse=True)
-        labelling, seeds = OneHot(len(names)), np.zeros(len(places), dtype=np.int64)
-        return names, Observed(places=places, seeds=seeds, codes=codes, values=labelling.values(codes)), labelling
+        seeds, values = np.zeros(len(places), dtype=np.int64), np.empty((len(places), 0))
+        return names, Observed(places=places, seeds=seeds, codes=codes, values=values), OneHot(len(names))

@@ -87,6 +87,7 @@ def map_model(study: Study, trials: pd.DataFrame, metric: str | None = None) -> 
     frontier, readings = frontier_of(study, metric), readings_of(study, metric)
     reason = why_labels(study, trials, metric)
     models = () if reason else _models(study, readings, trials)
+    side_by_side = Models(models)
     needed = {part.undefined_without for part in models} - {None}
     rule, names = rule_of(study.phases), names_of(study)
     wanted = (*(rule_facts(rule) if frontier is None else ()), *sorted(map(str, needed)))
@@ -97,16 +98,12 @@ def map_model(study: Study, trials: pd.DataFrame, metric: str | None = None) -> 
         of_map = names.groups if frontier is None else None
         unlabelled = names.unlabelled if frontier is None else None
         labelling = OneHot(len(of_map or range(3)), groups=of_map, unlabelled=unlabelled)
-        values = labelling.values(codes)
+    elif frontier is None:
+        labelling = ByRule(rule=rule, names=names, models=side_by_side, facts=facts)
     else:
-        side_by_side = Models(models)
-        doubt = side_by_side.doubt if study.phases.own is not None else 0.0
-        if frontier is None:
-            labelling = ByRule(rule=rule, names=names, models=side_by_side, facts=facts, doubt=doubt)
-        else:
-            labelling = BySide(rule=rule, frontier=frontier, models=side_by_side, facts=facts, doubt=doubt)
-        values = side_by_side.surfaces(as_read(study, trials))
-    groups = Models(models).groups if study.phases.own is not None and not reason else None
+        labelling = BySide(rule=rule, frontier=frontier, models=side_by_side, facts=facts)
+    values = side_by_side.surfaces(as_read(study, trials))
+    groups = side_by_side.groups if study.phases.own is not None else None
     at = coordinates_off_grid(study, trials) if (places == OFF_GRID).any() else None
     observed = Observed(places=places, seeds=seeds, codes=codes, values=values, groups=groups, at=at)
     return MapModel(observed=observed, labelling=labelling, models=models, instead=reason)

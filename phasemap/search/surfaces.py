@@ -26,6 +26,7 @@ SMALLEST_SPREAD = 0.3  # of a quantity in its model's unit: a flat one must not 
 MOST_FITTED = 300  # observations that the lengths are fitted on: a fit costs their number cubed, many times
 REFIT = 1.25  # growth of the number of observations after which they are fitted again
 CHUNK = 4096  # points predicted at once
+JITTER = 1e-6  # on the diagonal of the observations' covariance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ class Surfaces:
     seed: int = 0
     _lengths: dict[str, _Lengths] = field(default_factory=dict, repr=False)  # of each group, by its name
     _processes: list[tuple[Group, GaussianProcessRegressor]] = field(init=False, repr=False)
+    _observed: tuple[Floats, Floats] = field(init=False, repr=False)  # coordinates (n, c) and scaled quantities (n, q)
     _center: Floats = field(init=False, repr=False)
     _scale: Floats = field(init=False, repr=False)
 
@@ -76,6 +78,7 @@ class Surfaces:
         self._center = values.mean(axis=0)
         self._scale = np.maximum(values.std(axis=0), SMALLEST_SPREAD)
         scaled = (values - self._center) / self._scale
+        self._observed = coordinates, scaled
         whole = Group(name="all", columns=tuple(range(values.shape[1])))
         with threadpool_limits(1, "blas"):
             self._processes = [
@@ -89,10 +92,10 @@ class Surfaces:
             known = self._fit(coordinates, scaled[:, : group.fitted], None if known is None else known.theta)
             self._lengths[group.name] = known
         kernel = _kernel(coordinates.shape[1]).clone_with_theta(known.theta)
-        return GaussianProcessRegressor(kernel, optimizer=None, alpha=1e-6).fit(coordinates, scaled)
+        return GaussianProcessRegressor(kernel, optimizer=None, alpha=JITTER).fit(coordinates, scaled)
 
     def _fit(self, coordinates: Floats, scaled: Floats, theta: Floats | None) -> _Lengths:
-        chosen = np.random.default_rng(self.seed).permutation(len(scaled))[:MOST_FITTED]
+        chosen = self._few(len(scaled))
         at, values = coordinates[chosen], scaled[chosen]
         kernel = _kernel(coordinates.shape[1])
         found = _likeliest(kernel if theta is None else kernel.clone_with_theta(theta), at, values)
@@ -119,9 +122,42 @@ class Surfaces:
                     shared[rows, columns] = np.sqrt(np.maximum(spread**2 - level, 1e-8))
                 noise[columns] = np.sqrt(level)
                 prior[columns] = np.sqrt(process.kernel_.k1.k1.constant_value)
+        return self._in_units(mean, shared, noise, prior)
+
+    def left_out(self) -> tuple[NDArray[np.int64], Prediction]:
+        """Return some observations' numbers (m,), and what is expected of each by the others that are elsewhere.
+
+        They are those that lengths are fitted on; of several at one place all are left out together. Rasmussen and
+        Williams 2006, equations 5.10 to 5.12.
+        """
+        at, values = self._observed
+        chosen = self._few(len(at))
+        _, place = np.unique(at[chosen], axis=0, return_inverse=True)
+        together = [np.flatnonzero(place.ravel() == one) for one in np.flatnonzero(np.bincount(place.ravel()) > 1)]
+        shape = (len(chosen), values.shape[1])
+        mean, spread, noise, prior = np.empty(shape), np.empty(shape), np.empty(shape[1]), np.empty(shape[1])
+        with threadpool_limits(1, "blas"):
+            for group, process in self._processes:
+                columns, level = list(group.columns), process.kernel_.k2.noise_level
+                inverse = np.linalg.inv(process.kernel_(at[chosen]) + JITTER * np.eye(len(chosen)))
+                known = values[chosen][:, columns]
+                weights, variance = inverse @ known, 1 / np.diag(inverse)
+                off = weights * variance[:, None]
+                for some in together:
+                    block = np.linalg.inv(inverse[some][:, some])
+                    off[some], variance[some] = block @ weights[some], np.diag(block)
+                mean[:, columns] = known - off
+                spread[:, columns] = np.sqrt(np.maximum(variance - level, 1e-8))[:, None]
+                noise[columns], prior[columns] = np.sqrt(level), np.sqrt(process.kernel_.k1.k1.constant_value)
+        return chosen, self._in_units(mean, spread, noise, prior)
+
+    def _few(self, n: int) -> NDArray[np.int64]:
+        return np.random.default_rng(self.seed).permutation(n)[:MOST_FITTED]
+
+    def _in_units(self, mean: Floats, spread: Floats, noise: Floats, prior: Floats) -> Prediction:
         return Prediction(
             mean=mean * self._scale + self._center,
-            spread=shared * self._scale,
+            spread=spread * self._scale,
             noise=noise * self._scale,
             prior=prior * self._scale,
         )
@@ -136,7 +172,7 @@ class _Lengths:
 def _likeliest(kernel: Any, coordinates: Floats, values: Floats) -> GaussianProcessRegressor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: the map is flat along it
-        return GaussianProcessRegressor(kernel, alpha=1e-6).fit(coordinates, values)
+        return GaussianProcessRegressor(kernel, alpha=JITTER).fit(coordinates, values)
 
 
 def _kernel(n_columns: int, shortest: float = LENGTHS[0]) -> ConstantKernel:

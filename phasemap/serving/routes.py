@@ -17,7 +17,7 @@ from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
 
 from phasemap._version import __version__
-from phasemap.diagram.compare_content import comparison_content
+from phasemap.diagram.comparison_texts import comparison_content
 from phasemap.figures import FigureRequest
 from phasemap.results.provenance import read_provenance
 from phasemap.serving import store

@@ -153,7 +153,7 @@ class _Reader(Reader[Term]):
             return Parameter(str(name))
         if name in scope.quantities:
             if self.within == "at":
-                self.wrong(name, "is no step; allowed: a number, a parameter, a fact, step(CONDITION)")
+                self.wrong(name, "is not a step; allowed: a number, a parameter, a fact, step(CONDITION)")
             return Value(str(name))
         if name in scope.times or name in scope.facts:
             return Fact(str(name))

@@ -20,9 +20,9 @@ Matrix = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Arrays:
-    """The content of a file of arrays, as networks use it."""
+    """Data of a user, of a file or loaded by code, as networks use them."""
 
-    features: NDArray[np.float32]  # (M, F)
+    inputs: NDArray[np.float32] | NDArray[np.int64]  # (M, F), or tokens (M, T)
     labels: NDArray[np.int64]  # (M,) in 0..n_classes - 1, in the order of np.unique(y)
     n_classes: int
     groups: NDArray[np.int64] | None = None  # (M,) in 0..n_groups - 1
@@ -64,7 +64,7 @@ def _read_arrays(path: str, changed: int, size: int) -> Arrays:
         raise BadFileError(path, list(dict.fromkeys(messages)))
     classes, codes = np.unique(labels, return_inverse=True)
     return Arrays(
-        features=np.ascontiguousarray(features.reshape(len(features), -1), dtype=np.float32),
+        inputs=np.ascontiguousarray(features.reshape(len(features), -1), dtype=np.float32),
         labels=codes.astype(np.int64),
         n_classes=len(classes),
         groups=groups,
@@ -128,7 +128,7 @@ def wrong_labels(y: NDArray[Any]) -> list[str]:
         if bad.any():
             first = int(bad.argmax())
             return [
-                f"y has {bad.sum()} labels that are no whole numbers, the first is y[{first}] = {y[first]:g}; "
+                f"y has {bad.sum()} labels that are not whole numbers, the first is y[{first}] = {y[first]:g}; "
                 "allowed: whole numbers or text"
             ]
     classes = len(np.unique(y))

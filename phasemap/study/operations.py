@@ -52,4 +52,4 @@ def wrong_table(table: Sequence[Sequence[Any]]) -> Iterator[tuple[tuple[int, ...
             yield (a,), f"has {len(row)} number{'' if len(row) == 1 else 's'}; allowed: {allowed}"
         for b, value in enumerate(row):
             if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(n):
-                yield (a, b), f"= {describe(value)} is no element; allowed: a whole number from 0 to {n - 1}"
+                yield (a, b), f"= {describe(value)} is not an element; allowed: a whole number from 0 to {n - 1}"

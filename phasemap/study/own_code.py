@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.data_files import wrong_features, wrong_groups, wrong_labels, wrong_lengths
+from phasemap.study.data_files import Arrays, wrong_features, wrong_groups, wrong_labels, wrong_lengths
 from phasemap.study.errors import UnreachableError
 from phasemap.study.own_parts import HEARD, DataSize, Part, Parts
 from phasemap.study.program_source import (
@@ -85,7 +85,7 @@ def _checked(role: str, function: Any) -> Callable[..., Any]:
         raise SignatureError([f"is {type(function).__name__}; allowed: a function or a class"])
     first = FIRST[role]
     if role == "optimizer" and not _is_optimizer(function):
-        raise SignatureError(["is no class of optimizers; allowed: a subclass of torch.optim.Optimizer"])
+        raise SignatureError(["is not a class of optimizers; allowed: a subclass of torch.optim.Optimizer"])
     if role == "optimizer":
         closure = list(inspect.signature(function.step).parameters.values())[1:]
         if any(one.default is inspect.Parameter.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in closure):
@@ -150,15 +150,10 @@ Values = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OwnData:
-    """The content of own data, as networks use it."""
+class OwnData(Arrays):
+    """Own data with the hash of all of them."""
 
-    inputs: NDArray[np.float32] | NDArray[np.int64]  # (M, F), or tokens (M, T)
-    shape: tuple[int, ...]  # of one example
-    labels: NDArray[np.int64]  # (M,) in 0..n_classes - 1
-    n_classes: int
-    groups: NDArray[np.int64] | None
-    digest: str  # of all of it
+    digest: str
 
     @property
     def tokens(self) -> bool:

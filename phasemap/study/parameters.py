@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Union
 
 from pydantic import PlainValidator
@@ -99,7 +99,7 @@ def parameter_of(name: str, content: Mapping[str, Any]) -> Parameter:
     """Make a parameter from what ``Parameter.content`` returned; ValueError or KeyError where it is none."""
     types = tuple(str(content["type"]).split(" | "))
     if not set(types) <= set(TYPES):
-        raise ValueError(f"{content['type']} is no type of a parameter")
+        raise ValueError(f"{content['type']} is not a type of parameter")
     parameter = Parameter(
         name=name,
         types=types,
@@ -107,12 +107,7 @@ def parameter_of(name: str, content: Mapping[str, Any]) -> Parameter:
         required="default" not in content,
         since=content.get("since"),
     )
-    if parameter.required:
-        return parameter
-    return Parameter(
-        **{key: getattr(parameter, key) for key in ("name", "types", "choices", "required", "since")},
-        default=parameter.value_of(content["default"]),
-    )
+    return parameter if parameter.required else replace(parameter, default=parameter.value_of(content["default"]))
 
 
 def _as(kind: str, found: Any, *, floats: bool) -> Any:

@@ -89,7 +89,7 @@ class PhasesReader:
         for key, value in found.items():
             if key not in known:
                 hint = did_you_mean(str(key), known)
-                self.wrong((*path, key), f"is no parameter of {named}; allowed: {', '.join(('rule', *known))}{hint}")
+                self.wrong((*path, key), f"is not a parameter of {named}; allowed: {', '.join(('rule', *known))}{hint}")
             elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 self.wrong((*path, key), f"= {describe(value)} is not allowed; allowed: a number")
             else:

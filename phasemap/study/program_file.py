@@ -196,7 +196,7 @@ class ProgramReader(Reader):
     def no_setting(self) -> str:
         """Say of an axis that the program lacks it, and what it has."""
         known = ", ".join(self.parameters) or "none"
-        return f"is no parameter of {self.document.content.get('program')}; allowed: {known}"
+        return f"is not a parameter of {self.document.content.get('program')}; allowed: {known}"
 
     def allowed_for(self, name: str, found: Any) -> str:
         """Say what a parameter's values may be, and to quote what was to be text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
@@ -123,7 +123,7 @@ class RuleReader:
         level, kind = rule.level(frontier.name), self.scope.quantities[frontier.quantity]
         if level is not None and ((kind == "accuracy" and not 0 <= level <= 1) or (kind == "loss" and level < 0)):
             allowed = "a number from 0 to 1" if kind == "accuracy" else "a number that is not negative"
-            self.wrong(("frontiers", frontier.name), f"= {level:g} is no {kind}; allowed: {allowed}")
+            self.wrong(("frontiers", frontier.name), f"= {level:g} is not a valid {kind}; allowed: {allowed}")
 
     def mapping(self, key: str, content: Any, what: str) -> Iterator[tuple[str, Any]]:
         """Yield the entries of a section whose names are plain."""
@@ -144,7 +144,7 @@ class RuleReader:
         known = {**self.recorded, **QUANTITY_KINDS}
         for name, kind in self.mapping("quantities", content, "a mapping of names to accuracy, loss or number"):
             if kind not in KINDS:
-                self.wrong(("quantities", name), f"= {describe(kind)} is no kind; allowed: {', '.join(KINDS)}")
+                self.wrong(("quantities", name), f"= {describe(kind)} is not a kind; allowed: {', '.join(KINDS)}")
             elif known.get(name, kind) != kind:
                 self.wrong(("quantities", name), f"= {kind} contradicts its kind; allowed: {known[name]}")
             elif name in (*self.settings, *FACTS, *USAGE, *KEYWORDS):
@@ -212,7 +212,7 @@ class RuleReader:
     def value(self, path: Path_, content: Any, scope: Scope, parse: Callable[[str, Scope], Any] = parse_value) -> Any:
         """Read a condition or a number; None where it is wrong."""
         if not isinstance(content, str):
-            self.wrong(path, f"= {describe(content)} is no condition; allowed: text, e.g. test_accuracy >= 0.9")
+            self.wrong(path, f"= {describe(content)} is not a condition; allowed: text, e.g. test_accuracy >= 0.9")
             return None
         try:
             return parse(content, scope)
@@ -237,7 +237,7 @@ class RuleReader:
     def colour(self, path: Path_, content: Any) -> str | None:
         """Read the colour of a label."""
         if content is not None and not (isinstance(content, str) and re.fullmatch(COLOUR, content)):
-            self.wrong(path, f'= {describe(content)} is no colour; allowed: "#rrggbb" in quotes')
+            self.wrong(path, f'= {describe(content)} is not a colour; allowed: "#rrggbb" in quotes')
             return None
         return content
 
@@ -279,19 +279,14 @@ class RuleReader:
                     self.wrong(("times", name), "finds a step inside a step; allowed: step and lasting one deep")
                 value = Step(value)
             if not isinstance(value, Step):
-                self.wrong(("times", name), f"= '{value}' is no step; allowed: CONDITION, or lasting(CONDITION)")
+                self.wrong(("times", name), f"= '{value}' is not a step; allowed: CONDITION, or lasting(CONDITION)")
                 continue
             found.append((name, value))
         return tuple(found)
 
     def columns(self, content: Any, times: Any) -> tuple[tuple[str, Condition | Expression], ...]:
         """Read the further columns: conditions or numbers, which may name the step times."""
-        scope = Scope(
-            quantities=self.scope.quantities,
-            parameters=self.scope.parameters,
-            facts=self.scope.facts,
-            times=tuple(map(str, times)) if isinstance(times, dict) else (),
-        )
+        scope = replace(self.scope, times=tuple(map(str, times)) if isinstance(times, dict) else ())
         found = []
         for name, text in self.mapping("columns", content, "a mapping of names to conditions or numbers"):
             self.column_name(("columns", name), name)
@@ -336,7 +331,7 @@ class RuleReader:
         if condition is None:
             return None
         if not isinstance(condition, Comparison) or condition.comparison not in comparisons:
-            what = "is no line" if "=" in comparisons else "is no side of a line"
+            what = "is not a line" if "=" in comparisons else "is not a side of a line"
             self.wrong(path, f"= '{condition}' {what}; {allowed}")
         elif not isinstance(condition.left, Value):
             self.wrong(path, f"= '{condition}' does not start with a quantity; {allowed}")

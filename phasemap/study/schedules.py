@@ -25,12 +25,12 @@ def _schedule_of(*, zero: bool) -> Callable[[Any], str]:
         if isinstance(found, str):
             found = dict(part.split(":") for part in found.split(","))
         if not isinstance(found, dict) or not found:
-            raise ValueError(f"{describe(found)} is no schedule")
+            raise ValueError(f"{describe(found)} is not a schedule")
         given = sorted((_step(step), _value(value)) for step, value in found.items())
         if len({step for step, _ in given}) < len(given) or not all(
             value > 0 or (zero and value == 0) for _, value in given
         ):
-            raise ValueError(f"{found} is no schedule")
+            raise ValueError(f"{found} is not a schedule")
         return ", ".join(f"{step}: {value:.12g}" for step, value in given)
 
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from phasemap.study.errors import ListedError
@@ -63,7 +64,7 @@ def parameters_of(
             wrong.append(str(error))
     known = [parameter.name for parameter in parameters]
     wrong += [
-        f"since names {name}, which is no parameter; it has: {_list(known)}" for name in since if name not in known
+        f"since names {name}, which is not a parameter; it has: {_list(known)}" for name in since if name not in known
     ]
     if wrong:
         raise SignatureError(wrong)
@@ -104,13 +105,10 @@ def _parameter(function: Any, parameter: inspect.Parameter, since: int | None) -
     if since is not None and required:
         raise ValueError(f"has a parameter {name} that since names, but no default for it; allowed: a default")
     made = Parameter(name=name, types=kinds, choices=choices, required=required, since=since)
-    if required:
-        return made
     try:
-        default = made.value_of(parameter.default)
+        return made if required else replace(made, default=made.value_of(parameter.default))
     except ValueError:
         raise ValueError(f"has a parameter {name} whose default {parameter.default!r} is not of its type") from None
-    return Parameter(name=name, types=kinds, choices=choices, default=default, since=since)
 
 
 def _types_of_default(name: str, default: Any) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def task_size(settings: Mapping[str, Any]) -> TaskSize:
     task, modulus = settings["task"], settings["modulus"]
     if task == "arrays":
         found = read_arrays(settings["path"] or "")
-        rows, columns = found.features.shape
+        rows, columns = found.inputs.shape
         name = Path(settings["path"] or "").name
         return TaskSize(name=name, n_examples=rows, n_inputs=columns, n_classes=found.n_classes, tokens=False)
     if task == "images":

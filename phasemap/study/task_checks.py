@@ -126,7 +126,7 @@ def _operations(study: Study) -> Iterator[Found]:
             if modulus != NETWORK_SETTINGS["modulus"].default:
                 yield path, f"is given, but no table is taken by a modulus; it belongs to table {DIVISION}"
         elif DIVISION in tables and not is_prime(modulus):
-            yield path, f"= {modulus} is no prime, as table {DIVISION} needs; allowed: 2, 3, 5, 7, 11, 13, ..."
+            yield path, f"= {modulus} is not a prime, as table {DIVISION} needs; allowed: 2, 3, 5, 7, 11, 13, ..."
     if "sparse_parity" not in tasks:
         return
     for (_, n_bits), (path, k_bits) in together(study, "n_bits", "k_bits"):

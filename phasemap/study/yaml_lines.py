@@ -213,7 +213,7 @@ def set_value(document: Document, text: str) -> None:
     parts = tuple(key.strip().split("."))
     wrong = partial(Problem, f"--set {text}", None, "")  # no path: what stands there is checked all the same
     if not equals or not all(parts):
-        document.problems.append(wrong("is no override; allowed: KEY=VALUE, e.g. training.steps=500"))
+        document.problems.append(wrong("is not an override; allowed: KEY=VALUE, e.g. training.steps=500"))
         return
     try:
         parsed = _parse(value, f"--set {text}", parts)

@@ -195,7 +195,8 @@ def _measured(
             made, kind = f"{made}{METRIC}", "number"
         elif wrong is not None:
             raise UserError(
-                f"{name} = {wrong:g} of trial {where} in {place} is no {kind}; allowed: {RANGES[kind]}, or kind number"
+                f"{name} = {wrong:g} of trial {where} in {place} is not a valid {kind}; allowed: {RANGES[kind]}, "
+                "or kind number"
             )
         elif QUANTITY_KINDS.get(made, kind) != kind:
             made = f"{made}{METRIC}"

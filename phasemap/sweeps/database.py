@@ -37,9 +37,9 @@ def is_database(path: Path) -> bool:
 def database(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database to read only; UserError where it is none, UnreachableError where it is locked."""
     if not path.is_file():
-        raise UserError(f"{path} is no file; allowed: an SQLite database of Optuna or MLflow")
+        raise UserError(f"{path} is not a file; allowed: an SQLite database of Optuna or MLflow")
     if not is_database(path):
-        raise UserError(f"{path} is no SQLite database; allowed: one of Optuna or MLflow")
+        raise UserError(f"{path} is not an SQLite database; allowed: one of Optuna or MLflow")
     try:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro{_unopened(path)}"
         with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS)) as connection:
@@ -47,9 +47,7 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error) or "unable to open" in str(error):
-            raise UnreachableError(
-                f"{path} can't be read now: {error}; needed: that no other program locks it"
-            ) from None
+            raise UnreachableError(f"{path} can't be read now: {error}; needed: no other program may lock it") from None
         raise UserError(f"{path} can't be read: {error}; allowed: a database of Optuna or MLflow") from None
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path} is damaged: {error}; allowed: a database of Optuna or MLflow") from None
@@ -75,7 +73,9 @@ def kind_of_database(path: Path) -> Kind:
             return kind  # type: ignore[return-value]
     names = sorted(found)
     shown = ", ".join(name[:40] for name in names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
-    raise UserError(f"{path} has the tables {shown or 'of nobody'}; allowed: a database of Optuna or MLflow")
+    raise UserError(
+        f"{path} has {f'the tables {shown}' if shown else 'no tables'}; allowed: a database of Optuna or MLflow"
+    )
 
 
 def columns_in(connection: sqlite3.Connection, table: str) -> set[str]:

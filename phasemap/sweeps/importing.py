@@ -123,7 +123,7 @@ def _written(sweep: Sweep, wanted: Wanted) -> tuple[Run, Imported]:
     if isinstance(wanted.rule, str | Path):
         path = local_path(str(wanted.rule)).absolute()
         if not path.is_file():
-            raise UserError(f"--rule {wanted.rule} is no file; allowed: a file with the content of a study's phases")
+            raise UserError(f"--rule {wanted.rule} is not a file; allowed: a file with the content of a study's phases")
         wanted = replace(wanted, rule=path)
     done = write_sweep(sweep, folder, wanted)
     return Run(folder), done

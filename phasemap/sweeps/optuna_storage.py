@@ -166,9 +166,11 @@ def _replayed(storage: Any, path: Path) -> Any:
         logs = [json.loads(line) for line in lines[:-1]]
         logs += _last(lines)
         if not logs or not all(isinstance(log, dict) and "op_code" in log for log in logs):
-            raise ValueError("it has other lines")
+            raise ValueError("it has lines of another kind")
     except (ValueError, OSError) as error:
-        raise UserError(f"{path} is no Optuna journal: {error}; allowed: the file of a JournalFileBackend") from None
+        raise UserError(
+            f"{path} is not an Optuna journal: {error}; allowed: the file of a JournalFileBackend"
+        ) from None
 
     class _ReadOnly(BaseJournalBackend):
         def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
@@ -216,5 +218,5 @@ def _sweep(name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, 
                 seconds=trial.seconds,
             )
         )
-    told = (f"user attributes that are no numbers are left out: {', '.join(list(texts)[:10])}",) if texts else ()
+    told = (f"user attributes that are not numbers are left out: {', '.join(list(texts)[:10])}",) if texts else ()
     return Sweep(source="optuna", name=name, place=place, trials=trials, skipped=skipped, told=told, scales=scales)

@@ -165,7 +165,7 @@ def export_mlflow(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, targ
     """
     uri = target if "://" in target else Path(target).absolute().as_uri()
     if not uri.startswith(("file://", "sqlite:///")):
-        raise UserError(f"{target} is no local store; allowed: a folder, or sqlite:///FILE")
+        raise UserError(f"{target} is not a local store; allowed: a folder, or sqlite:///FILE")
     try:
         writer = MlflowWriter(study.name, uri, anew=True)
         for trial in trial_records(study, trials, curves):

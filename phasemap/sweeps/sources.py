@@ -86,4 +86,4 @@ def _folder_reader(path: Path) -> Callable[[Path, str | None], Sweep]:
         return mlflow.read_folder
     if tensorboard.is_events(path):
         return lambda found, _: tensorboard.read_folder(found)
-    raise UserError(f"{path} holds no sweep that is known; allowed: {ALLOWED}")
+    raise UserError(f"{path} holds no known kind of sweep; allowed: {ALLOWED}")

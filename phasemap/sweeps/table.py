@@ -39,9 +39,9 @@ def read_frame(path: Path, most: int | None = MOST_TRIALS) -> pd.DataFrame:
         _check_size(len(frame), str(path), most)
         return frame[[name for name in frame if not str(name).startswith(UNNAMED)]]
     except FileNotFoundError:
-        raise UserError(f"{path} is no file; allowed: a CSV or Parquet file with one row a trial") from None
+        raise UserError(f"{path} is not a file; allowed: a CSV or Parquet file with one row per trial") from None
     except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is no table: {str(error).splitlines()[0][:200]}; allowed: CSV or Parquet") from None
+        raise UserError(f"{path} is not a table: {str(error).splitlines()[0][:200]}; allowed: CSV or Parquet") from None
 
 
 def _check_size(n_rows: int, place: str, most: int | None = MOST_TRIALS) -> None:
@@ -105,7 +105,7 @@ def sweep_of_table(
         "error": _errors(frame),
     }
     trials = [SweepTrial(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
-    told = [f"columns that are no numbers are left out: {', '.join(left[:10])}"] if left else []
+    told = [f"columns that are not numbers are left out: {', '.join(left[:10])}"] if left else []
     told += [f"{name[:80]!r} is left out: no trial has a number for it" for name in numbers if frame[name].isna().all()]
     return Sweep(source=source, name=name, place=place, trials=trials, told=tuple(told), settings=tuple(told_settings))
 

@@ -28,7 +28,7 @@ def is_events(folder: Path) -> bool:
     return any(True for _ in folder.rglob(EVENTS))
 
 
-class _Found:
+class _Events:
     """What the event files of one trial hold."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class _Found:
         self.times: list[float] = []
         self.lasts: dict[str, float] = {}
 
-    def add(self, other: _Found) -> None:
+    def add(self, other: _Events) -> None:
         """Add the scalars of a folder that belongs to this trial; what hparams tell of a curve is its last value."""
         for name, values in other.scalars.items():
             own = self.scalars.get(name, {})
@@ -51,30 +51,30 @@ class _Found:
 
 def read_folder(folder: Path) -> Sweep:
     """Read all trials below a folder; those without hparams are skipped and counted."""
-    found: dict[Path, _Found] = {}
+    events: dict[Path, _Events] = {}
     for path in sorted(folder.rglob(EVENTS)):
         if path.is_file() and not path.is_symlink():
-            trial = found.setdefault(path.parent, _Found())
+            trial = events.setdefault(path.parent, _Events())
             for event in _records(path):
                 _take(trial, event)
-    trials = _join(found, folder)
-    used = {path for path in found if path in trials or _owner(path, trials, folder) is not None}
-    left = len(found) - len(used)
+    trials = _join(events, folder)
+    used = {path for path in events if path in trials or _owner(path, trials, folder) is not None}
+    left = len(events) - len(used)
     ordered = sorted(trials.items(), key=lambda item: (min(item[1].times, default=math.inf), item[0]))
     read = [_trial(str(path.relative_to(folder)), one) for path, one in ordered]
     skipped = {"without hparams": left} if left else {}
     return Sweep(source="tensorboard", name=folder.name, place=str(folder), trials=read, skipped=skipped)
 
 
-def _join(found: Mapping[Path, _Found], folder: Path) -> dict[Path, _Found]:
+def _join(events: Mapping[Path, _Events], folder: Path) -> dict[Path, _Events]:
     """Return the folders that have hparams, each with the scalars of those that belong to it: below it, or the one
     above it, or beside it in a folder that has no other trial."""
-    trials = [path for path, one in found.items() if one.settings]
-    for path, one in found.items():
+    trials = [path for path, one in events.items() if one.settings]
+    for path, one in events.items():
         owner = None if one.settings else _owner(path, trials, folder)
         if owner is not None:
-            found[owner].add(one)
-    return {path: found[path] for path in trials}
+            events[owner].add(one)
+    return {path: events[path] for path in trials}
 
 
 def _owner(path: Path, trials: Iterable[Path], folder: Path) -> Path | None:
@@ -90,27 +90,27 @@ def _owner(path: Path, trials: Iterable[Path], folder: Path) -> Path | None:
     return None
 
 
-def _trial(name: str, found: _Found) -> SweepTrial:
-    state = found.state or "UNKNOWN"
+def _trial(name: str, events: _Events) -> SweepTrial:
+    state = events.state or "UNKNOWN"
     status = {"FAILURE": "failed", "RUNNING": "stopped"}.get(state, "ok")
     curves: dict[str, Curve] = {}
     shared: dict[tuple[int, ...], list[int]] = {}
-    for key, values in found.scalars.items():
+    for key, values in events.scalars.items():
         if len(values) > 1:
             steps = shared.setdefault(tuple(sorted(values)), sorted(values))
             curves[key] = (steps, [values[step] for step in steps])
     return SweepTrial(
         source_id=name,
-        settings=found.settings,
+        settings=events.settings,
         status=status,  # type: ignore[arg-type]
         source_state=state,
         running=state == "RUNNING",
         curves=curves,
         values={
-            **{key: next(iter(values.values())) for key, values in found.scalars.items() if len(values) == 1},
-            **found.lasts,
+            **{key: next(iter(values.values())) for key, values in events.scalars.items() if len(values) == 1},
+            **events.lasts,
         },
-        seconds=max(found.times) - min(found.times) if found.times else None,
+        seconds=max(events.times) - min(events.times) if events.times else None,
     )
 
 
@@ -127,19 +127,19 @@ def _records(path: Path) -> Iterator[bytes]:
             yield content
 
 
-def _take(found: _Found, record: bytes) -> None:
+def _take(events: _Events, record: bytes) -> None:
     """Take what an event says of a trial; one that is damaged says nothing."""
     from google.protobuf.message import DecodeError
     from tensorboardX.proto.event_pb2 import Event
 
     try:
         event = Event.FromString(record)
-        found.times.append(event.wall_time)
+        events.times.append(event.wall_time)
         for value in event.summary.value:
             if value.tag.startswith(HPARAMS_TAG):
-                _take_hparams(found, value.tag, value.metadata.plugin_data)
+                _take_hparams(events, value.tag, value.metadata.plugin_data)
             elif (scalar := _scalar(value)) is not None:
-                found.scalars[value.tag][event.step] = scalar
+                events.scalars[value.tag][event.step] = scalar
     except DecodeError:
         return
 
@@ -159,7 +159,7 @@ def _scalar(value: Any) -> float | None:
     return float(numbers[0]) if numbers else None
 
 
-def _take_hparams(found: _Found, tag: str, plugin: Any) -> None:
+def _take_hparams(events: _Events, tag: str, plugin: Any) -> None:
     """Take a trial's settings, or its state."""
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
@@ -168,15 +168,15 @@ def _take_hparams(found: _Found, tag: str, plugin: Any) -> None:
     told = HParamsPluginData.FromString(plugin.content)
     if tag == SESSION_START:
         hparams = told.session_start_info.hparams  # in no order
-        found.settings |= {name: _setting(hparams[name]) for name in sorted(hparams)}
+        events.settings |= {name: _setting(hparams[name]) for name in sorted(hparams)}
     elif tag == SESSION_END:
-        found.state = STATES.get(told.session_end_info.status, "UNKNOWN")
+        events.state = STATES.get(told.session_end_info.status, "UNKNOWN")
 
 
 def _setting(value: Any) -> Any:
     """Return a hyperparameter's value: a number, a text, a truth, or nothing."""
     kind = value.WhichOneof("kind")
-    found = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else None
-    if isinstance(found, float) and found.is_integer() and abs(found) < 2**53:
-        return int(found)
-    return found
+    setting = getattr(value, kind) if kind in ("number_value", "string_value", "bool_value") else None
+    if isinstance(setting, float) and setting.is_integer() and abs(setting) < 2**53:
+        return int(setting)
+    return setting

@@ -293,5 +293,5 @@ def _told_of(study: ProgramStudy, columns: Columns) -> list[str]:
     elif study.grid:
         told.append("--grid has no meaning: the points lie on a grid")
     if study.phases.own is not None and not study.phases.labels:
-        told.append("the trials have no labels: the run is a map of its quantities; allowed: --rule FILE")
+        told.append("the trials have no labels: the run is a map of its quantities; --rule FILE would label them")
     return told

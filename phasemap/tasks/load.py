@@ -45,32 +45,20 @@ def _own(trial: OwnTrial, part: Part) -> Dataset:
             f"{part.key} = {part.reference} loads other data here than when the run was started; needed: a function "
             "that returns the same for the same settings, or the run again"
         )
-    return _of_own(found)
+    return _of_arrays(found)
 
 
 @lru_cache(maxsize=8)
-def _of_own(found: OwnData) -> Dataset:
-    """Name own data by their inputs, as arrays are: data that are labelled anew keep their split."""
-    digest = hashlib.sha256(repr((found.inputs.dtype, found.inputs.shape)).encode() + found.inputs.tobytes())
+def _of_arrays(found: Arrays) -> Dataset:
+    """Name data by their inputs, so that what is moved, or labelled anew, keeps its split."""
+    own = isinstance(found, OwnData)
+    kind = (found.inputs.dtype, found.inputs.shape) if own else found.inputs.shape
+    digest = hashlib.sha256(repr(kind).encode() + found.inputs.tobytes()).hexdigest()
     return Dataset(
-        name=f"own-{digest.hexdigest()[:16]}",
+        name=f"{'own' if own else 'arrays'}-{digest[:16]}",
         inputs=found.inputs,
         labels=found.labels,
         n_classes=found.n_classes,
         groups=found.groups,
         shape=found.shape,
-    )
-
-
-@lru_cache(maxsize=4)
-def _of_arrays(arrays: Arrays) -> Dataset:
-    """Name arrays by their inputs, so that a file that is moved, or labelled anew, keeps its split."""
-    digest = hashlib.sha256(repr(arrays.features.shape).encode() + arrays.features.tobytes()).hexdigest()
-    return Dataset(
-        name=f"arrays-{digest[:16]}",
-        inputs=arrays.features,
-        labels=arrays.labels,
-        n_classes=arrays.n_classes,
-        groups=arrays.groups,
-        shape=arrays.shape,
     )

@@ -48,7 +48,7 @@ class OwnOptimizer:
         if any(one.grad is None for one in self._parameters):
             self._given = None
         if self._parameters[0].data_ptr() != self.weights.data_ptr():
-            raise UserError(f"{self._where} puts new tensors in the place of weights; allowed: to change them in place")
+            raise UserError(f"{self._where} replaces weights by new tensors; allowed: to change them in place")
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs, on the CPU."""

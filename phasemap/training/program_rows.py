@@ -46,7 +46,7 @@ class AuditedRows:
         row = first_without_sum(whole)
         if row is not None:
             raise ValueError(
-                f"answer: the probabilities of row {row} are no probabilities that add up to 1; allowed: such (of "
+                f"answer: the probabilities of row {row} don't add up to 1; allowed: probabilities (of "
                 "scores their softmax), or the classes"
             )
         return whole

@@ -75,11 +75,11 @@ def _check_kind(name: str, value: float, kind: Kind, step: int) -> None:
         raise DivergedError(f"{name} = {value} at step {step}")
     if kind == "loss" and value < 0:
         raise ReportError(
-            f"report at step {step}: {name} = {value:g} is no loss; allowed: >= 0, or declare it as a number"
+            f"report at step {step}: {name} = {value:g} is not a loss; allowed: >= 0, or declare it as a number"
         )
     if kind == "accuracy" and not (math.isnan(value) or 0 <= value <= 1):
         raise ReportError(
-            f"report at step {step}: {name} = {value:g} is no accuracy; allowed: a share in [0, 1], or declare it "
+            f"report at step {step}: {name} = {value:g} is not an accuracy; allowed: a share in [0, 1], or declare it "
             "as a number"
         )
 

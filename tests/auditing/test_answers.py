@@ -6,7 +6,7 @@ import torch
 from small_data import blobs
 
 from phasemap.auditing.memorization import collect, log_odds
-from phasemap.auditing.trainings import Network, Trainer, make_study, probabilities, write_rows
+from phasemap.auditing.trainings import Network, Trainer, probabilities, write_rows
 from phasemap.results.inside import read_weights
 from phasemap.running.local import LocalRunner
 from phasemap.study.trials import expand
@@ -20,7 +20,7 @@ def trained(tmp_path_factory):
     points, labels, _ = blobs(60, flips=0.1)
     folder = tmp_path_factory.mktemp("answers")
     rows = write_rows(folder, points.astype(np.float32), labels, None)
-    study = make_study("scores", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
+    study = Network().study("scores", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep=True)
     return study, Trainer(folder=folder, start=LocalRunner, quiet=True).run(study), rows
 
 
@@ -82,7 +82,7 @@ def test_rows_of_a_group_are_trained_on_together_or_not_at_all(tmp_path):
     points, labels, _ = blobs(60)
     groups = np.random.default_rng(0).integers(17, size=60)
     rows = write_rows(tmp_path, points.astype(np.float32), labels, groups)
-    study = make_study("grouped", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep_weights=True)
+    study = Network().study("grouped", rows, seeds=4, axes={"corruption": [0.0]}, question="", keep=True)
     folder = Trainer(folder=tmp_path, start=LocalRunner, quiet=True).run(study)
     answers = Network().answers(folder, study, rows)
     for group in np.unique(groups):

@@ -78,7 +78,7 @@ def test_the_sheet_names_no_suspicion_and_its_probabilities_are_those_of_the_dra
     [
         (lambda s: s.drop(columns="inclusion_probability"), "has no column 'inclusion_probability'"),
         (lambda s: s.assign(verified_label=None), "has no verified label yet"),
-        (lambda s: s.assign(verified_label="z"), "names 'z', which is no class of the data; allowed: a, b"),
+        (lambda s: s.assign(verified_label="z"), "names 'z', which is not a class of the data; allowed: a, b"),
         (lambda s: s.assign(row=s["row"] + 300), "rows that the data don't have; allowed: 0 to 299"),
         (lambda s: s.assign(inclusion_probability=np.linspace(0.1, 0.9, len(s))), "inclusion_probability was changed"),
     ],

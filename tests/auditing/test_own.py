@@ -79,7 +79,7 @@ def test_the_training_that_is_named_is_what_is_judged(audited):
     assert wrong[suspects].mean() >= 0.7
     assert "regularize" not in content["decision"]["actions"]
     page = (root / "out" / "audit.html").read_text()
-    assert "What speaks here is your training" in page
+    assert "These answers come from your training" in page
     assert "phasemap's small network" not in page
 
 
@@ -172,11 +172,11 @@ def answered(body, classes=2):
         ("import nothing_there\n", "mine.py:train", "can't be imported: ModuleNotFoundError"),
         ("def train(x):\n    pass\n", "mine.py:train", "has x as its first parameter; allowed: trial"),
         ("def train(trial, *, lr: float):\n    pass\n", "mine.py:train", "its parameter lr has no default"),
-        ("class Model:\n    pass\n", "mine.py:Model", "is no classifier of scikit-learn's kind"),
+        ("class Model:\n    pass\n", "mine.py:Model", "is not a classifier of scikit-learn's kind"),
         ("def Model():\n    return 1 / 0\n", "mine.py:Model", "can't be built: ZeroDivisionError"),
         ("", "sklearn.tree:Nothing", "has no function Nothing"),
         ("", "nowhere:Model", "there is no such module"),
-        ("", "collections:Counter", "is no classifier of scikit-learn's kind"),
+        ("", "collections:Counter", "is not a classifier of scikit-learn's kind"),
     ],
 )  # fmt: skip
 def test_a_training_that_can_not_be_used_is_told_with_the_place(tmp_path, monkeypatch, code, name, message):

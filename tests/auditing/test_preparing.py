@@ -79,7 +79,7 @@ def test_time_becomes_blocks_in_order(frame):
 
 
 def test_a_time_that_is_none_is_refused(frame):
-    with pytest.raises(UserError, match="'day' is no time in row 0: 'soon'"):
+    with pytest.raises(UserError, match="'day' is not a time in row 0: 'soon'"):
         prepare(table_of(frame.assign(day="soon"), time="day"))
 
 

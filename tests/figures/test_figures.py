@@ -11,6 +11,7 @@ from conftest import study_of
 from matplotlib.figure import Figure
 
 from phasemap.diagram.diagram import first_panels, make_diagram
+from phasemap.diagram.horizon import MOST_FACETS, chosen_steps
 from phasemap.diagram.points import mean_columns
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
@@ -306,3 +307,10 @@ def test_letters_that_the_usual_font_lacks_warn_nobody(recwarn, tmp_path):
     spec = replace(figure_spec(make_diagram(study, points(study))), title="重み減衰 🧪")
     save_figure(spec, tmp_path / "map.png")
     assert [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)] == []
+
+
+def test_panels_of_steps_are_few_and_spread_over_the_whole_training():
+    recorded = list(range(1, 1001))
+    assert chosen_steps(recorded, MOST_FACETS)[:3] == (1, 2, 4)
+    assert chosen_steps(recorded, MOST_FACETS)[-1] == 1000
+    assert len(chosen_steps(recorded, MOST_FACETS)) == MOST_FACETS

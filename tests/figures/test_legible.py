@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from conftest import study_of
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from test_figures import STUDY, points
 from test_searched import spec as searched
 
@@ -18,7 +18,7 @@ from phasemap.figures.difference import difference_spec, draw_difference
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
 from phasemap.figures.style import QUIET
-from phasemap.phases.marks import MARKS, PALETTE, READABLE, contrast
+from phasemap.phases.marks import COLOURS, MARKS, PALETTE, READABLE, contrast
 
 STORED = Path(__file__).parent.parent / "data" / "golden" / "runs"
 COPIES = TemporaryDirectory()
@@ -159,3 +159,37 @@ def test_a_comparison_is_legible_and_two_lines_that_coincide_are_seen_as_such():
     assert {line.get_linewidth() for line in drawn} == {4.0, 1.2}
     assert "equal" in found.title or "same" in found.title
     assert np.ptp([ax.get_window_extent().width for ax in figure.axes]) < 2
+
+
+EYES = {  # Machado, Oliveira and Fernandes (2009), severity 1: of linear red, green and blue
+    "all receptors": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+TO_XYZ = np.asarray([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def linear(colour):
+    shares = np.asarray(to_rgb(colour))
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    f = np.cbrt(TO_XYZ @ np.clip(rgb, 0, 1) / TO_XYZ.sum(axis=1))
+    return np.asarray([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+BUILT_IN = {name: colour for name, colour in COLOURS.items() if name != "grokking"}  # never beside full inversion
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_labels_stay_apart_to_all_eyes(eyes):
+    seen = {name: lab(np.asarray(EYES[eyes]) @ linear(colour)) for name, colour in BUILT_IN.items()}
+    for one, other in itertools.combinations(seen, 2):
+        assert np.linalg.norm(seen[one] - seen[other]) >= 18, (one, other)
+
+
+def test_labels_stay_apart_in_grey():
+    lightness = sorted(lab(linear(colour))[0] for colour in BUILT_IN.values())
+    assert np.diff(lightness).min() >= 5

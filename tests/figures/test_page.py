@@ -254,6 +254,22 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser, path):
     reader.context.close()
 
 
+def test_a_map_makes_room_for_an_open_cell_and_for_paper(browser, path):
+    reader = Reader(browser, path)
+    wide = reader.page.locator(".map").first.bounding_box()["width"]
+    reader.open(3)
+    map_box, cell = reader.page.locator(".map").first.bounding_box(), reader.page.locator("#cell").bounding_box()
+    assert map_box["x"] + map_box["width"] <= cell["x"]
+    reader.page.keyboard.press("Escape")
+    reader.page.evaluate("document.body.style.width = '718px', dispatchEvent(new Event('beforeprint'))")
+    edges = "[...document.querySelectorAll('.map')].map((map) => map.getBoundingClientRect().right)"
+    paper = reader.page.evaluate("document.body.getBoundingClientRect().right")  # A4 between margins of a centimetre
+    assert max(reader.page.evaluate(edges)) <= paper
+    reader.page.evaluate("document.body.style.width = '', dispatchEvent(new Event('afterprint'))")
+    assert reader.page.locator(".map").first.bounding_box()["width"] == wide
+    reader.context.close()
+
+
 def test_on_paper_there_are_no_choosers_and_the_ground_is_white(browser, path):
     reader = Reader(browser, path, color_scheme="dark")
     reader.page.emulate_media(media="print", color_scheme="dark")

@@ -41,7 +41,7 @@ def test_a_figure_tells_inferred_points_and_does_not_miss_the_seeds_that_a_searc
     assert "partial" not in panel.notes
     assert (panel.notes[panel.inferred] == "").all()
     assert "ribbon: 90 % band of a frontier where it is inferred" in spec().key
-    assert {"hatched: inferred by the search", "dot in the middle: measured"} <= set(spec().key)
+    assert {"hatched: inferred, not measured", "dot in the middle: measured"} <= set(spec().key)
     assert {band.kind for band in panel.bands} == {"generalization", "inversion"}
 
 

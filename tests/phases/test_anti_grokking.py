@@ -16,7 +16,7 @@ CURVES = {  # of the test and the training accuracy
     "memorization": ((*UP, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6), KEPT),
     "forgetting": ((*UP, 0.95, 0.99, 0.6, 0.5, 0.4, 0.4, 0.3), (*KEPT[:5], 0.7, 0.6, 0.5, 0.5, 0.4)),
     "confusion": ((*UP, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6), (0.5,) * 10),
-    "grokking": ((*UP, 0.95, 0.99, 0.6, 0.95, 0.96, 0.97, 0.98), KEPT),  # a dip is no loss
+    "grokking": ((*UP, 0.95, 0.99, 0.6, 0.95, 0.96, 0.97, 0.98), KEPT),  # a dip is not a loss
 }
 
 

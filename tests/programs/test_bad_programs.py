@@ -18,7 +18,7 @@ from phasemap.study.errors import UnreachableError
         ("import numpy as np\ntrial.report(1, test_loss=np.zeros(3))", "an array of shape (3,) is not allowed"),
         ("trial.report(1, test_loss='low')", "test_loss = str 'low' is not allowed"),
         ("trial.report(1, test_loss=None)", "is not allowed; allowed: one number"),
-        ("trial.report(1, test_loss=-1.0)", "test_loss = -1 is no loss; allowed: >= 0, or declare it as a number"),
+        ("trial.report(1, test_loss=-1.0)", "test_loss = -1 is not a loss; allowed: >= 0, or declare it as a number"),
         ("pass", "the program reported nothing; needed: trial.report(step, ...) at least once"),
         ("raise ValueError('no such net\\nsecond line')", "ValueError: no such net (train.py:5)"),
         ("1 / 0", "ZeroDivisionError: division by zero (train.py:5)"),
@@ -48,7 +48,7 @@ def test_what_is_missing_of_a_report_is_named(tmp_path):
 
 def test_an_accuracy_is_a_share(tmp_path):
     result = run_one(tmp_path, "trial.report(1, a=97.0)", quantities='{"a": "accuracy"}')
-    assert "a = 97 is no accuracy; allowed: a share in [0, 1]" in result.error
+    assert "a = 97 is not an accuracy; allowed: a share in [0, 1]" in result.error
     assert run_one(tmp_path, "trial.report(1, a=float('nan'))", quantities='{"a": "accuracy"}').status == "ok"
 
 

@@ -63,7 +63,7 @@ def test_a_function_of_a_notebook_goes_by_value(tmp_path):
 @pytest.mark.parametrize(
     ("function", "content", "message"),
     [
-        (train, {"axes": {"lrr": [1]}}, r"axes.lrr is no parameter of python:train; .*\(did you mean lr\?\)"),
+        (train, {"axes": {"lrr": [1]}}, r"axes.lrr is not a parameter of python:train; .*\(did you mean lr\?\)"),
         (train, {}, "axes is missing"),
         (train, {"axes": {"lr": [1]}, "sedes": 3}, "sedes is an unknown key"),
         (lambda trial, lr: None, {"axes": {"lr": [1]}}, "can't be run: it has no name; allowed: a function that is"),
@@ -86,5 +86,5 @@ def test_what_can_not_be_sent_is_told(tmp_path):
 
 
 def test_a_study_takes_no_further_keys(tmp_path):
-    with pytest.raises(pm.UserError, match="axes: allowed beside a function; a study says it itself"):
+    with pytest.raises(pm.UserError, match="axes: allowed with a function only; a study says these itself"):
         pm.run(tmp_path / "study.yaml", axes={"lr": [1]})

@@ -316,7 +316,7 @@ def test_an_optimizer_must_change_weights_in_place(tmp_path):
     )
     training = {"optimizer": "optim.py:Lion", "steps": 3}
     _, trials = own_trials(tmp_path, {"optim.py": code}, training=training, axes={"corruption": [0]})
-    with pytest.raises(UserError, match="puts new tensors in the place of weights; allowed: to change them in place"):
+    with pytest.raises(UserError, match="replaces weights by new tensors; allowed: to change them in place"):
         results_of(trials)
 
 

@@ -99,7 +99,7 @@ def test_ids_are_of_the_names_the_version_all_settings_and_the_seed(tmp_path):
         ("task.n=few", "task.n = 'few' is not allowed; allowed: a whole number"),
         ("task.kind=shapes.py:triples", ""),
         ("training.loss=nets.py:ConvNet", "training.loss = nets.py:ConvNet: is a class; allowed: a function"),
-        ("training.optimizer=losses.py:stable", "is no class of optimizers; allowed: a subclass of torch.optim"),
+        ("training.optimizer=losses.py:stable", "is not a class of optimizers; allowed: a subclass of torch.optim"),
         ("training.optimizer=torch.optim:LBFGS", "needs closure in its step; allowed: an optimizer whose step"),
         ("training.optimizer=optim.py:Layers", "training.first is missing: optim.py:Layers has no default for it"),
         ("record=[ipr]", "= ipr has no meaning for shapes.py:load"),

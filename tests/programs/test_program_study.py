@@ -73,8 +73,8 @@ def test_ids_are_of_the_name_the_version_all_settings_and_the_seed(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("axes.lrr=[1]", r"axes.lrr is no parameter of train.py:train; allowed: lr, .*\(did you mean lr\?\)"),
-        ("fixed.dept=3", r"fixed.dept is no parameter .*\(did you mean depth\?\)"),
+        ("axes.lrr=[1]", r"axes.lrr is not a parameter of train.py:train; allowed: lr, .*\(did you mean lr\?\)"),
+        ("fixed.dept=3", r"fixed.dept is not a parameter .*\(did you mean depth\?\)"),
         ("depth=3", r"depth is an unknown key.*\(depth belongs under fixed: or axes:\)"),
         ("fixed.depth=2.5", r"fixed.depth = 2.5 is not allowed; allowed: a whole number  \(--set fixed.depth=2.5\)"),
         ("fixed.name=no", r"fixed.name = no is true or false to many readers of YAML; allowed: quote it, 'no'"),
@@ -111,7 +111,7 @@ def test_all_mistakes_are_told_with_their_lines(tmp_path):
     told = mistakes(path)
     assert "axes.lr[0] = 'fast' is not allowed; allowed: a number" in told
     assert "two.yaml:4" in told
-    assert "fixed.widht is no parameter" in told
+    assert "fixed.widht is not a parameter" in told
     assert "two.yaml:6" in told
     assert "seeds = 0 is not allowed" in told
 

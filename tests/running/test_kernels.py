@@ -20,7 +20,7 @@ from phasemap.running.worker import Workload, store_failure
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
 
-NOTICE = "the run was begun with the fused kernel, which needs numba"
+NOTICE = "the run was started with the fused kernel, which needs numba"
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_the_command_takes_the_first_digits_and_ends_with_0(finished):
     trial_id = pm.open_run(finished[1].path).trials["trial_id"][3]
     done = call(finished[1], trial_id[:6])
     assert done.exit_code == 0
-    assert f"trial {trial_id} (seed 1): identical to the stored curve, to the bit" in done.stdout
+    assert f"trial {trial_id} (seed 1): identical to the stored curve, bit for bit" in done.stdout
     content = json.loads(call(finished[1], trial_id, "--json").stdout)
     assert content["verdict"] == "bit"
     assert content["stored"] == content["replayed"]
@@ -91,7 +91,7 @@ def test_a_diverged_trial_diverges_again_after_the_same_record(tmp_path):
     assert trials.loc[1e6, "status"] == "diverged"
     done = call(folder, trials.loc[1e6, "trial_id"])
     assert done.exit_code == 0
-    assert "identical to the stored curve, to the bit" in done.stdout
+    assert "identical to the stored curve, bit for bit" in done.stdout
     assert "stored: diverged " in done.stdout
 
 

@@ -134,7 +134,7 @@ def test_reading_a_written_condition_gives_the_same_condition(condition):
         ("last(train_loss, 3) > 1", "needs a quantity; allowed: last(QUANTITY)"),
         ("last(corruption) > 1", "'corruption' at character 6 is not a quantity; allowed: test_accuracy"),
         ("at(train_loss) > 1", "needs a quantity and a step; allowed: at(QUANTITY, STEP)"),
-        ("at(train_loss, train_loss) > 1", "'train_loss' at character 16 is no step; allowed: a number"),
+        ("at(train_loss, train_loss) > 1", "'train_loss' at character 16 is not a step; allowed: a number"),
         ("at(train_loss, 1 > 2) > 1", "needs a step after its quantity"),
         ("step(train_loss) > 1", "needs one condition; allowed: step(CONDITION)"),
         ("step(((train_loss))) > 1", "needs one condition; allowed: step(CONDITION)"),

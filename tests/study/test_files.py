@@ -50,8 +50,8 @@ def test_arrays_come_back_flat_in_float32_with_classes_in_the_order_of_their_nam
     values = {"elements": st.floats(-9, 9, width=32)} if dtype[0] == "f" else {}
     x = data.draw(hnp.arrays(dtype, (len(y), *shape), **values))
     found = read_arrays(saved(folder, X=x, y=np.array(y)))
-    assert found.features.dtype == np.float32
-    assert (found.features == x.reshape(len(y), -1).astype(np.float32)).all()
+    assert found.inputs.dtype == np.float32
+    assert (found.inputs == x.reshape(len(y), -1).astype(np.float32)).all()
     assert [sorted(set(y))[label] for label in found.labels] == y
     assert found.n_classes == len(set(y))
 
@@ -79,7 +79,7 @@ BAD = {
     "one class": ({"X": X, "y": 0 * Y}, "y has 1 class; allowed: at least 2"),
     "half labels": (
         {"X": X, "y": np.array([0, 1.5, np.nan, 1])},
-        "y has 2 labels that are no whole numbers, the first is y[1] = 1.5; allowed: whole numbers or text",
+        "y has 2 labels that are not whole numbers, the first is y[1] = 1.5; allowed: whole numbers or text",
     ),
     "too few groups": (
         {"X": X, "y": Y, "groups": np.array([0, 1])},

@@ -85,7 +85,10 @@ MISTAKES = {
     "duplicate label": (of("a: test_loss > 1\n  a: otherwise"), "labels.a is given twice"),
     "unknown quantity": (of("a: tst_accuracy > 1\n  b: otherwise"), "(did you mean test_accuracy?)  (mine.yaml:2)"),
     "unknown label in a group": (of("abc: otherwise", "groups: {g: [abd]}"), "(did you mean abc?)  (mine.yaml:3)"),
-    "no text": (of("a: 3\n  b: otherwise"), "labels.a = 3 is no condition; allowed: text, e.g. test_accuracy >= 0.9"),
+    "no text": (
+        of("a: 3\n  b: otherwise"),
+        "labels.a = 3 is not a condition; allowed: text, e.g. test_accuracy >= 0.9",
+    ),
     "a number": (of("a: test_loss\n  b: otherwise"), "labels.a can't be read: found the end; allowed there: < <= > >="),
     "a reserved label": (of("diverged: otherwise"), "labels.diverged is taken; allowed: any name but diverged, failed"),
     "a name with a dash": (of("a-b: otherwise"), "labels.a-b is not a name; allowed: letters, digits and _"),
@@ -113,7 +116,7 @@ MISTAKES = {
         of("a: {when: otherwise, letter: AB}"),
         "labels.a.letter = 'AB' is not allowed; allowed: one character",
     ),
-    "a colour by name": (of("a: {when: otherwise, colour: red}"), "labels.a.colour = 'red' is no colour; allowed:"),
+    "a colour by name": (of("a: {when: otherwise, colour: red}"), "labels.a.colour = 'red' is not a colour; allowed:"),
     "a mark without a condition": (of("a: {letter: A}"), "labels.a has no condition; allowed: when: CONDITION"),
     "an unknown key of a label": (
         of("a: {when: otherwise, color: red}"),
@@ -142,7 +145,7 @@ MISTAKES = {
     ),
     "a time that is no step": (
         of("a: otherwise", "times: {t: test_loss}"),
-        "times.t = 'test_loss' is no step; allowed",
+        "times.t = 'test_loss' is not a step; allowed",
     ),
     "a step in a step": (of("a: otherwise", "times: {t: step(test_loss > 1) > 3}"), "finds a step inside a step"),
     "a time named like a column": (of("a: otherwise", "times: {seed: test_loss > 1}"), "times.seed is the name of"),
@@ -152,9 +155,9 @@ MISTAKES = {
         "labels.a 't' at character 1 is not a quantity",
     ),
     "a window of all": (of("a: otherwise", "window: 1"), "window = 1 is not allowed; allowed: a number in [0, 1)"),
-    "a frontier that is no line": (
+    "a frontier that is not a line": (
         of("a: otherwise", "frontiers: {f: test_loss > 1}"),
-        "frontiers.f = 'test_loss > 1' is no line; allowed: QUANTITY =",
+        "frontiers.f = 'test_loss > 1' is not a line; allowed: QUANTITY =",
     ),
     "a frontier of a number": (of("a: otherwise", "frontiers: {f: 1 = test_loss}"), "does not start with a quantity"),
     "a frontier of a quantity and itself": (
@@ -165,7 +168,10 @@ MISTAKES = {
         of("a: otherwise", "frontiers: {f: test_loss = corruption}"),
         "has no level for test_loss",
     ),
-    "an unknown kind": (of("a: otherwise", "quantities: {q: percent}"), "quantities.q = 'percent' is no kind; allowed"),
+    "an unknown kind": (
+        of("a: otherwise", "quantities: {q: percent}"),
+        "quantities.q = 'percent' is not a kind; allowed",
+    ),
     "another kind": (
         of("a: otherwise", "quantities: {test_loss: number}"),
         "= number contradicts its kind; allowed: loss",

@@ -184,5 +184,5 @@ def test_a_running_tune_trial_may_change(tmp_path):
 
 def test_a_folder_of_nothing_known_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no sweep that is known; allowed: a CSV"):
+    with pytest.raises(UserError, match="holds no known kind of sweep; allowed: a CSV"):
         pm.sweeps.from_tune(tmp_path / "empty", ["lr"], run=tmp_path / "t")

@@ -75,15 +75,15 @@ const PhasePage = (() => {
       return value !== null && (where.least ? value >= where.value : value <= where.value);
     }
 
-    /** Draw all panels into the room that there is, by default the page's. */
-    render(room = by("maps").clientWidth) {
+    /** Draw all panels into a width, by default that of the page. */
+    render(width = null) {
       const { free, held, panels } = this.facets();
       this.shown = panels.slice(0, this.model.words.most_panels);
       by("stage").classList.toggle("split", this.state.open !== null);
       by("cell").hidden = this.state.open === null;
+      const room = width ?? by("maps").clientWidth;
       const columns = Math.max(1, Math.min(this.shown.length, Math.floor(room / 260), free.length === 2 ? free[1].values.length : 4));
-      const width = Math.floor(room / columns) - 12;
-      this.maps = this.shown.map((panel) => this.panel(panel, held, free, width));
+      this.maps = this.shown.map((panel) => this.panel(panel, held, free, Math.floor(room / columns) - 12));
       by("maps").replaceChildren(...this.maps.map((map) => map.figure));
       this.drawLegend();
       this.say(panels.length);

@@ -1,15 +1,19 @@
-"""A comparison of two runs as the comment of a pull request: verdict, claims, changed cells, and the map in letters."""
+"""A comparison of two runs written out: as plain values for JSON, and as the comment of a pull request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from phasemap.diagram.compare import Comparison
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import panel_rows
 from phasemap.phases.marks import marks_of
+from phasemap.results.encoding import records
+
+if TYPE_CHECKING:
+    from phasemap.diagram.compare import Comparison
 
 MARKER = "<!-- phasemap diff -->"
 """The first line, by which a comment of before is found and replaced."""
@@ -19,18 +23,19 @@ CHANGED = "*"
 
 
 def comparison_markdown(
-    found: Comparison, claims: Iterable[tuple[str, str, str]] = (), picture: str | None = None
+    comparison: Comparison, claims: Iterable[tuple[str, str, str]] = (), picture: str | None = None
 ) -> str:
     """Write a comparison as GitHub's markdown; ``claims`` are texts with their verdicts in A and in B."""
-    changed = found.points[found.points["changed"]]
+    changed = comparison.points[comparison.points["changed"]]
     lines = [
         MARKER,
-        f"### Phase diagram: {found.verdict}",
+        f"### Phase diagram: {comparison.verdict}",
         "",
-        f"A {_code(found.name_a)}, B {_code(found.name_b)}: {_plain(found.reason)}. {len(changed)} of "
-        f"{found.n_points} points have another label; {found.n_only_a} only in A, {found.n_only_b} only in B.",
+        f"A {_code(comparison.name_a)}, B {_code(comparison.name_b)}: {_plain(comparison.reason)}. {len(changed)} of "
+        f"{comparison.n_points} points have another label; {comparison.n_only_a} only in A, "
+        f"{comparison.n_only_b} only in B.",
         "",
-        *(f"- differs: {_code(text)}" for text in found.differences),
+        *(f"- differs: {_code(text)}" for text in comparison.differences),
         "",
     ]
     if picture:
@@ -42,11 +47,11 @@ def comparison_markdown(
     lines += _table(names, [[_shown(value) for value in row] for row in cells.itertuples(index=False)])
     if len(changed) > MOST_CELLS:
         lines += [f"... and {len(changed) - MOST_CELLS} more", ""]
-    if len(found.shifts):
-        shown = found.shifts.head(MOST_CELLS)
-        lines += [f"Frontiers, {_plain(found.shift_words)}:", ""]
+    if len(comparison.shifts):
+        shown = comparison.shifts.head(MOST_CELLS)
+        lines += [f"Frontiers, {_plain(comparison.shift_words)}:", ""]
         lines += _table(list(shown), [[_shown(value) for value in row] for row in shown.itertuples(index=False)])
-    return "\n".join([*lines, *_maps(found)])
+    return "\n".join([*lines, *_maps(comparison)])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -73,15 +78,15 @@ def _shown(value: object) -> str:
     return "" if value is None or value is pd.NA or value != value else _plain(show_value(value))
 
 
-def _maps(found: Comparison) -> list[str]:
+def _maps(comparison: Comparison) -> list[str]:
     """Draw B in letters, with a sign where A has another label: it shows where no picture can be hosted."""
-    a, b = found.diagram_a, found.diagram_b
+    a, b = comparison.diagram_a, comparison.diagram_b
     marks = {**marks_of(b.study.phases), **marks_of(a.study.phases)}
     if len(a.x.values) > MOST_COLUMNS or len(a.y.values) > MOST_ROWS:
         return []
     panel = b.panels[0]
     places = panel_rows(b.study, b.x, b.y, {**b.fixed, **panel.facet})
-    changed = set(found.points.index[found.points["changed"]])
+    changed = set(comparison.points.index[comparison.points["changed"]])
     wide = max(len(show_value(value)) for value in a.y.values)
     lines = []
     for row in reversed(range(len(a.y.values))):
@@ -105,3 +110,31 @@ def _maps(found: Comparison) -> list[str]:
         "</details>",
         "",
     ]
+
+
+def comparison_content(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values; numbers that are not known are null."""
+    return {
+        "verdict": comparison.verdict,
+        "reason": comparison.reason,
+        "differences": list(comparison.differences),
+        "same_networks": comparison.same.whole,
+        "n_same_networks": comparison.same.n_same,
+        "n_points": comparison.n_points,
+        "n_only_a": comparison.n_only_a,
+        "n_only_b": comparison.n_only_b,
+        "p_seeds": comparison.p_seeds,
+        "p_map": comparison.p_map,
+        "transitions": {
+            level: {
+                "agreement": t.agreement,
+                "kappa": None if t.kappa != t.kappa else t.kappa,
+                "counts": {str(a): {str(b): int(n) for b, n in row.items()} for a, row in t.counts.iterrows()},
+            }
+            for level, t in comparison.transitions.items()
+        },
+        "changed_points": records(comparison.points[comparison.points["changed"]]),
+        "shifts": records(comparison.shifts),
+        "shifts_paired_over_seeds": list(comparison.paired_seeds),
+        "shifts_are": comparison.shift_words,
+    }
