@@ -169,7 +169,7 @@ def test_a_second_driver_is_refused_while_the_first_runs_also_one_on_another_hos
     if "Operation not permitted" in err:
         pytest.skip("a host name of its own is not allowed here: only the rival on this host was tried")
     assert third.returncode == 2, err
-    assert "looking whether it lives" in err
+    assert "checking for up to" in err
     assert f"is being run by process {first.pid} on {socket.gethostname()}" in err
 
 
