@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 # Whole files go to one worker each, since their tests share clusters and runs; the longest first (tests/conftest.py).
-# Four on two cores: alone on the machine, three used 1.4 of them, and waited for Ray with the rest.
+# Three on two cores, as now and then one waits for Ray or a process; each more reads all tests once more.
 WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What needs no Ray, no browser, no server and no training of more than a moment.
 FAST = study planning/test_packs.py tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \

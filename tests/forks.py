@@ -81,7 +81,8 @@ class Forked:
     def send_signal(self, number):
         """Send a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it may end meanwhile
+                os.kill(self.pid, number)
 
 
 def _file():
@@ -96,8 +97,8 @@ def finish(*words, cwd=None, env=None, timeout=200):
 
 
 def write_shim(folder):
-    """Write a program into a folder that stands for ``phasemap``, and for Python where that is given -c or -P -m."""
-    path = Path(folder) / "phasemap"
+    """Write a program into a folder that stands for Python where that is given -c or -m, maybe after -P."""
+    path = Path(folder) / "python"
     path.write_text(SHIM.format(python=PYTHON, tests=str(TESTS)))
     path.chmod(0o755)
     return path
@@ -105,10 +106,8 @@ def write_shim(folder):
 
 def stand_for(words):
     """Be, for whoever started this process, the process that is forked: its output, its signals, its exit code."""
-    python = words[:1] in (["-P"], ["-c"])
     inherited = [int(path.name) for path in Path("/proc/self/fd").iterdir() if path.exists() and int(path.name) > 2]
-    words = [word for word in words if word != "-P"] if python else ["-m", "phasemap", *words]
-    process = Forked(words, stdout=sys.stdout, stderr=sys.stderr, pass_fds=inherited)
+    process = Forked(words[1:] if words[0] == "-P" else words, stdout=sys.stdout, stderr=sys.stderr, pass_fds=inherited)
     for fd in inherited:
         os.close(fd)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -194,6 +193,7 @@ def _keep(connection, inherited):
 
 def _become(request, fds):
     """Go on as Python started with these words: a module after -m, a program after -c."""
+    os.setsid()  # a program that kills its group kills no other
     with Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
     aside = [fcntl.fcntl(fd, fcntl.F_DUPFD, 500) for fd in fds]

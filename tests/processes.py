@@ -66,9 +66,10 @@ def kill(pid):
 
 def end(process):
     """Kill a process and what it started; its pipes are not read, since Ray's agents hold them for another minute."""
-    for pid in [process.pid, *children(process.pid)]:
-        if alive(pid):
-            kill(pid)
+    if process.poll() is None:  # else its number may be another's
+        for pid in [process.pid, *children(process.pid)]:
+            with suppress(ProcessLookupError):  # it may end meanwhile
+                kill(pid)
     process.wait()
     process.stdout.close()
     process.stderr.close()

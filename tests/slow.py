@@ -20,7 +20,8 @@ GROUPS = {
         *("phasemap/results/folder.py", "phasemap/results/lock.py", "phasemap/results/shards.py"),
         *("phasemap/results/merge.py", "phasemap/planning", "phasemap/study/trials.py"),
         *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
-        *("tests/running/test_kill.py", "tests/running/test_adaptive.py", "tests/conftest.py"),
+        *("tests/running/test_kill.py", "tests/running/test_adaptive.py", "tests/running/test_runners.py"),
+        *("tests/conftest.py", "tests/forks.py"),
     ),
     "clusters": (
         *("phasemap/running", "phasemap/cli/jobs.py", "phasemap/cli/run.py", "phasemap/results/folder.py", "cluster"),

@@ -266,7 +266,8 @@ def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False
     """
     if not folder.fetch(folder.study):
         return []
-    if folder.remote is None and not folder.shards.is_dir():  # which a run has before its study is written
+    # A run has a log before its study is written; its empty folder of shards a refused rival may have removed.
+    if folder.remote is None and not (folder.shards.is_dir() or folder.log.exists()):
         raise UserError(
             f"{folder.study} is the file of a study and would be overwritten: its folder is that of the run; "
             "allowed: another --storage, or another name"

@@ -92,6 +92,9 @@ def comparable(frame):
     return frame.drop(columns=["train_seconds", "pack_id", "host"]).to_csv(index=False)
 
 
+@pytest.mark.parametrize(
+    "runner", ["in-process", pytest.param("ray", marks=pytest.mark.slow(group="chaos"))], indirect=True
+)
 def test_packs_are_stored_and_told_once_and_a_failure_with_its_error_also_when_they_are_given_again(runner, workload):
     trials = list(expand(study_of(axes={"corruption": [0, 0.3], "width": [16, TOO_WIDE]}, model={})))
     packs = sorted(plan_packs(trials, pack_size=3), key=lambda pack: pack.trials[0].width)

@@ -1,11 +1,11 @@
-"""Sweeps made with the real libraries: about 200 trials, some pruned, failed and running."""
+"""Sweeps made with the real libraries: 100 trials, some pruned, failed and running."""
 
 import contextlib
 import math
 
 import optuna
 
-N_TRIALS = 200
+N_TRIALS = 100
 RULE = """
 labels:
   good: QUANTITY >= 0.5

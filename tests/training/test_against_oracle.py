@@ -97,7 +97,7 @@ def oracle(trial, on_device):
         return made.curves(), made.examples.n_corrupted
 
 
-OFTEN = [*TRIALS[::3], *TRIALS[-2:]]  # the other trials of slow kernels only where kernels have changed
+OFTEN = [*TRIALS[::3], *TRIALS[-2:]]  # the others only where what trains or labels has changed
 
 
 @functools.cache
@@ -112,20 +112,31 @@ def kernel_results(kernel, often):
     return results
 
 
-def test_there_are_at_least_twenty_trials_of_several_phases():
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        (OFTEN, {"coexistence", "full_inversion", "forgetting"}),
+        pytest.param(
+            TRIALS,
+            {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"},
+            marks=pytest.mark.slow(group="kernels"),
+        ),
+    ],
+    ids=["often", "all"],
+)
+def test_the_trials_are_of_several_phases(trials, expected):
     assert len(TRIALS) >= 20
     seen = set()
-    for trial in TRIALS:
+    for trial in trials:
         curves, n_corrupted = oracle(trial, False)
         columns = {name: [row[name] for row in curves.values()] for name in QUANTITIES}
         seen.add(phase(list(curves), columns, trial.corruption, n_corrupted)[0])
-    assert seen >= {"coexistence", "full_inversion", "memorization", "forgetting", "confusion"}
+    assert seen >= expected
 
 
 def kernels_and_trials():
     for kernel, trial in itertools.product((ExplicitKernel, FusedKernel, FunctionalKernel, BatchedKernel), TRIALS):
-        slow = kernel in (FunctionalKernel, BatchedKernel) and trial not in OFTEN
-        marks = [pytest.mark.slow(group="kernels")] if slow else []
+        marks = [] if trial in OFTEN else [pytest.mark.slow(group="kernels")]
         yield pytest.param(kernel, trial, id=f"{kernel.name}-{trial.trial_id}", marks=marks)
 
 
