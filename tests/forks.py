@@ -223,6 +223,9 @@ def _run(kind, name, *rest):
             exec(compile(name, "<string>", "exec"), sys.modules["__main__"].__dict__)
     except SystemExit as error:
         code = error.code or 0
+        if not isinstance(code, int):  # a message
+            print(code, file=sys.stderr)
+            code = 1
     except KeyboardInterrupt:
         code = -signal.SIGINT
     except BaseException:

@@ -42,6 +42,7 @@ NOT_RUN = {
     "phasemap serve": "does not end; tests/serving starts it",
     "phasemap audit": "trains for minutes; tests/auditing runs it on smaller data",
     "phasemap show data-audit": "looks at what an audit left",
+    "phasemap run studies/beyond/trainability.yaml": "trains for minutes; tests/programs runs a small one",
     "phasemap run studies/adaptive_quickstart.yaml": "trains for half a minute; tests/search runs smaller searches",
 }
 """Commands that are not tried here, by how they begin, and why."""

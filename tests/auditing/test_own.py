@@ -163,7 +163,7 @@ def answered(body, classes=2):
     [
         (answered("pass"), "mine.py:train", "mine.py:train answered nothing; needed: trial.answer"),
         (answered("trial.answer(np.ones((7, 3)))"), "mine.py:train", r"answer: shape (7, 3); allowed: classes (60,)"),
-        (answered("trial.answer(trial.rows.inputs[:, :3] * 9)"), "mine.py:train", "no probabilities that add up to 1"),
+        (answered("trial.answer(trial.rows.inputs[:, :3] * 9)"), "mine.py:train", "don't add up to 1"),
         (answered("trial.answer(np.full(60, 3))"), "mine.py:train", "classes beyond 0 to 2"),
         (answered("raise KeyError('x')"), "mine.py:train", "no network could be trained: KeyError: 'x' (mine.py:6)"),
         (answered("pass"), "mine.py:trian", "has no function trian (did you mean train?)"),

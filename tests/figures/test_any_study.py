@@ -114,8 +114,8 @@ def test_each_kind_is_compared_on_its_own_scale(share, loss, number):
     [
         ("test_accuracy = 0.9", "frontiers.a test_accuracy was not recorded; recorded: crispness, waste, aroma, spice"),
         ("aroma = memorized_accuracy", "memorized_accuracy was not recorded"),
-        ("crispness = 1.5", "frontiers.a = 1.5 is not an accuracy; allowed: a number from 0 to 1"),
-        ("waste = -1", "frontiers.a = -1 is not a loss; allowed: a number that is not negative"),
+        ("crispness = 1.5", "frontiers.a = 1.5 is not a valid accuracy; allowed: a number from 0 to 1"),
+        ("waste = -1", "frontiers.a = -1 is not a valid loss; allowed: a number that is not negative"),
     ],
 )
 def test_a_frontier_that_can_t_be_drawn_is_a_mistake_of_the_rule(frontier, message):

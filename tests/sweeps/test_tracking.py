@@ -92,7 +92,7 @@ def test_a_tracker_that_fails_is_told_and_harms_nothing(folder, monkeypatch):
     (folder / "runs" / "tracked").mkdir(parents=True)
     (folder / "runs" / "tracked" / "tensorboard").write_text("in the way")
     done = tracked("tensorboard")
-    assert "--track tensorboard was given up" in done.stderr
+    assert "--track tensorboard stopped" in done.stderr
     assert len(pm.open_run("runs/tracked").trials) == 6
 
 
