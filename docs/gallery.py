@@ -65,6 +65,14 @@ REPORT = """\
 |---|---|
 | ![The report in the dark](images/report_dark.png) | ![The report on a phone](images/report_phone.png) |
 """  # screenshots by Chromium, 1280 and 500 pixels wide
+RULE = """\
+labels:
+  generalization: test_accuracy >= 0.9
+  memorization: train_accuracy >= 0.9
+  confusion: otherwise
+frontiers:
+  border: test_accuracy = 0.9
+"""
 RUNS = ("quickstart", "quickstart_at_200", "adaptive_quickstart", "small_fig29_width", "sweep", "records")
 
 
@@ -109,7 +117,9 @@ def make_runs(runs: Path) -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         table.to_csv(Path(name) / "sweep.csv", index=False)
-        words = ["import", str(Path(name) / "sweep.csv"), "--axes", "lr,wd", "-o", str(runs / "sweep")]
+        (Path(name) / "rule.yaml").write_text(RULE)
+        words = ["import", f"{name}/sweep.csv", "--axes", "lr,wd", "--rule", f"{name}/rule.yaml"]
+        words += ["-o", str(runs / "sweep")]
         if (result := CliRunner().invoke(cli, words)).exit_code:
             sys.exit(result.output)
 
