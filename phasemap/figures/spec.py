@@ -204,9 +204,9 @@ def frontier_looks(frontiers: Sequence[MapFrontier]) -> tuple[tuple[str, str, Li
 
 
 def _tick_labels(axis: Coordinates) -> tuple[str, ...]:
-    """Write an axis's values; those of a logarithmic range with three digits, where these tell them apart."""
-    if axis.scale == "log":
-        rounded = tuple(show_value(float(f"{value:.3g}")) for value in axis.values)
+    """Write an axis's values; those of a logarithmic range with three digits, or as many as tell them apart."""
+    for digits in (3, 4, 5) if axis.scale == "log" else ():
+        rounded = tuple(show_value(float(f"{value:.{digits}g}")) for value in axis.values)
         if len(set(rounded)) == len(rounded):
             return rounded
     return tuple(show_value(value) for value in axis.values)

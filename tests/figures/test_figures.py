@@ -260,6 +260,14 @@ def test_a_log_axis_to_the_right_is_drawn_as_one():
     assert figure.axes[0].get_xscale() == "log"
 
 
+def test_values_of_a_log_axis_have_the_digits_that_tell_them_apart():
+    axes = {"corruption": [0], "weight_decay": {"start": 60, "stop": 300, "num": 256, "scale": "log"}}
+    study = study_of(axes=axes)
+    labels = figure_spec(make_diagram(study, points(study))).y.tick_labels
+    assert len(set(labels)) == 256
+    assert max(map(len, labels)) == len("290.7")
+
+
 def test_points_with_seeds_still_to_train_are_marked():
     frame = points()
     frame.loc[4, "n_seeds"] = 1
