@@ -147,15 +147,16 @@ def test_a_contradictory_study_is_refused_unless_fresh(place, tmp_path):
     assert (old / "trials.parquet").exists()
 
 
-def test_a_user_s_own_study_file_is_not_overwritten_by_a_run_in_its_folder(tmp_path):
+def test_a_user_s_own_study_file_is_neither_overwritten_nor_moved_by_a_run_in_its_folder(tmp_path):
     (tmp_path / "small").mkdir()
     path = tmp_path / "small" / "study.yaml"
     path.write_text("# mine\n" + SMALL)
-    done = phasemap("run", path, "--storage", tmp_path, "--in-process", cwd=tmp_path)
-    assert done.returncode == 2
-    assert f"{path} is the file of a study and would be overwritten" in done.stderr
-    assert path.read_text() == "# mine\n" + SMALL
-    assert [one.name for one in path.parent.iterdir()] == ["study.yaml"]
+    for options in ((), ("--fresh",)):
+        done = phasemap("run", path, "--storage", tmp_path, "--in-process", *options, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"{path} is a study file of yours, and the run would use its folder" in done.stderr
+        assert path.read_text() == "# mine\n" + SMALL
+        assert [one.name for one in path.parent.iterdir()] == ["study.yaml"]
 
 
 def test_failed_trials_end_with_1_are_named_and_tried_again(tmp_path):

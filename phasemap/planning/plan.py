@@ -264,19 +264,25 @@ def check_folder(study: Study, folder: RunFolder, *, accept_source: bool = False
     UserError where a study file of the user lies there; OtherStudyError if the two are different experiments: with
     ``accept_source`` a program's code may be another, with ``longer`` the number of steps.
     """
+    check_own_file(folder)
     if not folder.fetch(folder.study):
         return []
-    # A run has a log before its study is written; its empty folder of shards a refused rival may have removed.
-    if folder.remote is None and not (folder.shards.is_dir() or folder.log.exists()):
-        raise UserError(
-            f"{folder.study} is the file of a study and would be overwritten: its folder is that of the run; "
-            "allowed: another --storage, or another name"
-        )
     old = load_resolved(folder.study)
     wrong = contradictions(old, study, accept_source=accept_source, longer=longer)
     if wrong:
         raise OtherStudyError(study.name, wrong, ways_out(study))
     return list(changes(old, study))
+
+
+def check_own_file(folder: RunFolder) -> None:
+    """UserError where a run's folder holds a study file that no run wrote: it would be overwritten, or moved aside."""
+    # A run has a log before its study is written; its empty folder of shards a refused rival may have removed.
+    a_run_s = folder.remote is not None or folder.shards.is_dir() or folder.log.exists()
+    if folder.study.exists() and not a_run_s:
+        raise UserError(
+            f"{folder.study} is a study file of yours, and the run would use its folder; "
+            "allowed: another --storage, or another name"
+        )
 
 
 def check_budget(study: Study, plan: Plan) -> None:

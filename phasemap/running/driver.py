@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 from phasemap.diagram.tables import Tables, derive
 from phasemap.planning.kernels import check_card_kernels, mixture
 from phasemap.planning.packs import Pack
-from phasemap.planning.plan import Plan, check_budget, check_folder, make_plan
+from phasemap.planning.plan import Plan, check_budget, check_folder, check_own_file, make_plan
 from phasemap.results.compact import compact
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import Lock, locked
@@ -94,6 +94,8 @@ def run_study(
     UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
     tables are made from what is finished, and the exception goes on.
     """
+    if fresh:
+        check_own_file(folder)
     changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
     study = study if fresh else told_before(study, folder)
     with storage_errors(folder):

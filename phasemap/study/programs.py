@@ -191,7 +191,7 @@ def _corrupting(files: Sequence[Path]) -> set[str]:
     """Return the names of the functions and classes in files that call ``corrupt``, or another one that does."""
     nodes: list[ast.stmt] = []
     for file in files:
-        with suppress(SyntaxError, ValueError):  # what a program does not get to need not be right
+        with suppress(SyntaxError, ValueError):  # a file that the program never imports may be broken
             nodes += ast.parse(file.read_bytes()).body
     calls = {
         node.name: _calls(ast.unparse(node)) for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
