@@ -7,8 +7,8 @@ BIN = $(VENV)/bin
 # Three on two cores, as now and then one waits for Ray or a process; each more reads all tests once more.
 WORKERS = --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What needs no Ray, no browser, no server and no training of more than a moment.
-FAST = study planning/test_packs.py tasks phases diagram representations test_architecture.py test_studies.py test_diff.py search/test_target.py \
-  figures/test_figures.py figures/test_curves.py figures/test_report.py results/test_merge.py results/test_folder.py \
+FAST = study planning/test_packs.py tasks phases diagram representations test_studies.py search/test_target.py \
+  figures/test_figures.py figures/test_curves.py results/test_merge.py \
   running/test_slots.py running/test_tokens.py running/test_ray_feed.py auditing/test_reading.py auditing/test_effort.py
 
 .PHONY: demo adapters test test-slow test-changed fast docs lint bench search-maps chaos reproduction clean
@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 adapters: $(VENV)/.adapters
 
 fast: $(VENV)/.dev
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --quiet $(addprefix tests/,$(FAST))
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --quiet --ignore tests/diagram/test_claims_over_shares.py $(addprefix tests/,$(FAST))
 
 # The full chaos and the long searches; where they pass, what they passed on is written into tests/slow.json.
 test-slow: $(VENV)/.dev
