@@ -29,16 +29,18 @@ from phasemap.study.yaml_lines import parse_document
 pytest_plugins = ["services"]
 
 LONG = (  # the longest first; what mostly waits for Rays of its own takes turns with what computes
-    "running/test_chaos.py", "test_cli.py", "running/test_kill.py", "training/test_against_oracle.py",
-    "running/test_adaptive.py", "auditing/test_audit.py", "training/test_on_meta.py", "running/test_runners.py",
-    "programs/test_program_kills.py", "serving/test_serving_queue.py", "serving/test_serving_page.py",
-    "training/test_population.py", "test_made_up_study.py", "search/test_any_rule.py", "results/test_remote.py",
-    "figures/test_page.py", "test_notebooks.py", "running/test_jobs.py", "running/test_kernels.py",
-    "running/test_growing.py", "results/test_compact.py", "figures/test_inside.py", "figures/test_any_study.py",
-    "test_example_studies.py", "test_tune_callback.py", "programs/test_adapters.py", "programs/test_own_networks.py",
-    "programs/test_own_studies.py",
-    "sweeps/test_optuna.py", "sweeps/test_stores.py", "sweeps/test_tables.py",
-    "planning/test_calibration.py", "running/test_memory.py", "test_cluster_files.py", "test_gpu_benchmark.py",
+    "running/test_chaos.py", "serving/test_serving_page.py", "test_cli.py", "running/test_kill.py",
+    "figures/test_page.py", "running/test_runners.py", "auditing/test_audit.py", "training/test_against_oracle.py",
+    "training/test_on_meta.py", "results/test_remote.py", "test_tune_callback.py", "search/test_any_rule.py",
+    "programs/test_program_kills.py", "serving/test_serving_queue.py", "running/test_adaptive.py",
+    "sweeps/test_tables.py", "test_example_studies.py", "figures/test_inside.py", "sweeps/test_optuna.py",
+    "sweeps/test_stores.py", "results/test_compact.py", "test_notebooks.py", "running/test_extension.py",
+    "test_gpu_benchmark.py", "test_made_up_study.py", "running/test_jobs.py", "running/test_growing.py",
+    "diagram/test_claims_over_shares.py", "training/test_look_inside.py", "golden/test_golden_commands.py",
+    "planning/test_calibration.py", "training/test_population.py", "auditing/test_own.py", "running/test_memory.py",
+    "programs/test_own_networks.py", "programs/test_adapters.py", "programs/test_own_studies.py",
+    "running/test_kernels.py", "figures/test_any_study.py", "test_cluster_files.py", "test_guides.py",
+    "golden/test_golden_documents.py", "auditing/test_response.py", "programs/test_bad_programs.py",
 )  # fmt: skip
 
 settings.register_profile("steady", deadline=None, max_examples=50)  # the machines are shared and noisy

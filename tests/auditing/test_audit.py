@@ -185,15 +185,6 @@ def test_what_people_found_bounds_the_probabilities(audited, tmp_path):
     assert found.cautious.mean() == pytest.approx(found.noise.point.low, abs=1e-6)
 
 
-def test_a_declared_noise_model_gives_a_point(audited):
-    root, _, content, wrong = audited
-    options = options_of(root / "data.csv", root / "out", noise_model="even")
-    rate = write_findings(audit(options, no_runner, cores=1, quiet=True))["noise_rate"]
-    assert content["noise_rate"]["point"] is None
-    assert rate["basis"] == "declared_model"
-    assert rate["point"]["low"] <= wrong.mean() <= rate["point"]["high"]
-
-
 def run(*words):
     result = CliRunner().invoke(cli, ["audit", *map(str, words)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -238,12 +229,15 @@ def test_a_folder_with_other_things_is_not_written_into(tmp_path):
     assert "holds other things than an audit" in result.stderr
 
 
-def test_the_command_continues_an_audit_and_prints_the_document(audited):
-    root, *_ = audited
+def test_the_command_continues_an_audit_with_a_declared_noise_model_and_prints_the_document(audited):
+    root, _, _, wrong = audited
     words = ["--label", "label", "-o", root / "out", "--budget", "0.05", "--in-process", "--json", "--lang", "ja"]
-    result = run(root / "data.csv", *words)
+    result = run(root / "data.csv", *words, "--noise-model", "even")
     assert result.exit_code == 0
-    options = json.loads(result.stdout)["options"]
+    content = json.loads(result.stdout)
+    options, rate = content["options"], content["noise_rate"]
+    assert rate["basis"] == "declared_model"
+    assert rate["point"]["low"] <= wrong.mean() <= rate["point"]["high"]
     assert (options["language"], options["data"], options["output"]) == ("ja", "data.csv", "out")  # no path of ours
     assert '<html lang="ja">' in (root / "out" / "audit.html").read_text()
 

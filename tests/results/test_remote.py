@@ -10,7 +10,6 @@ import forks
 import pytest
 from click.testing import CliRunner
 from conftest import study_of
-from moto.server import ThreadedMotoServer
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -41,6 +40,8 @@ def free_port():
 @pytest.fixture(scope="module")
 def server():
     """The endpoint of an S3-compatible server on this machine, which this process and its children use."""
+    from moto.server import ThreadedMotoServer
+
     started = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
     started.start()
     host, port = started.get_host_and_port()

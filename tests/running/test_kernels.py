@@ -30,22 +30,53 @@ def copy(finished, tmp_path):
     return RunFolder(tmp_path / "small")
 
 
-@pytest.fixture
-def without_numba(tmp_path):
-    """Run Python in a process whose numba can't be imported; returns its stdout and stderr."""
-    blocked = tmp_path / "blocked"
-    blocked.mkdir()
-    (blocked / "numba.py").write_text("raise ImportError('Numba needs another NumPy')")
-    path = os.pathsep.join([str(blocked), str(Path(pm.__file__).parents[1])])
+WITHOUT_NUMBA = r"""
+import sys
+from pathlib import Path
+import phasemap as pm
+from phasemap.cli import main
+from phasemap.planning.packs import make_pack
+from phasemap.results.folder import RunFolder
+from phasemap.results.shards import read_shards
+from phasemap.running.worker import Workload, train_and_store
+from phasemap.study.trials import expand
 
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, *arguments], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout, done.stderr
+place, run = Path(sys.argv[1]), pm.open_run(sys.argv[2])
+for study in ("wider", "begun"):
+    sys.argv = ["phasemap", "run", f"{study}.yaml", "--storage", str(place / study), "--in-process"]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, ended
+    print("---", file=sys.stderr)
 
-    return run
+folder = RunFolder(place / "at_work")
+folder.create()
+trials = list(expand(run.study))[:2]
+workload = Workload(folder=folder, study=run.study, device="cpu", fused=True)
+train_and_store(make_pack(trials), workload, lambda share: None)
+print("---", *read_shards(folder, ["kernel"])["kernel"].to_pylist())
+replayed = run.replay(trials[0].trial_id, quiet=True)
+print(replayed.comparison.verdict, *replayed.kernels)
+print(*replayed.differences, sep="\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def without_numba(finished, tmp_path_factory):
+    """A folder, and what a process said that could not import numba: of a wider run, of a new one, and of a worker."""
+    place = tmp_path_factory.mktemp("without")
+    (place / "blocked").mkdir()
+    (place / "blocked" / "numba.py").write_text("raise ImportError('Numba needs another NumPy')")
+    path = os.pathsep.join([str(place / "blocked"), str(Path(pm.__file__).parents[1])])
+    shutil.copytree(finished[1].path, place / "wider" / "small")
+    for name, seeds in (("wider", 3), ("begun", 1)):
+        (place / f"{name}.yaml").write_text(dump_study(study_of(seeds=seeds)))
+    command = [sys.executable, "-c", WITHOUT_NUMBA, str(place), str(finished[1].path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    wider, begun, _ = done.stderr.split("---\n")
+    return place, wider, begun, done.stdout.rpartition("--- ")[2]
 
 
 def kernels(folder):
@@ -81,54 +112,28 @@ def test_a_run_of_a_release_that_stored_no_kernel_goes_on_with_the_plain_one(cop
     assert kernels(copy)[3] == {"explicit"}
 
 
-def test_a_fused_run_goes_on_without_numba_and_says_so(copy, without_numba, tmp_path):
-    wider = tmp_path / "study.yaml"
-    wider.write_text(dump_study(study_of(seeds=3)))
-    _, told = without_numba("-m", "phasemap", "run", str(wider), "--storage", str(tmp_path), "--in-process")
+def test_a_fused_run_goes_on_without_numba_and_says_so(without_numba):
+    place, told, *_ = without_numba
+    folder = RunFolder(place / "wider" / "small")
     assert sum(NOTICE in line for line in told.splitlines()) == 1
     assert "the fused one 8 trials, the plain one 4" in told
-    assert kernels(copy) == {0: {"explicit_fused"}, 1: {"explicit_fused"}, 2: {"explicit"}}
-    assert NOTICE in copy.log.read_text()
-    run_in_process(study_of(seeds=4), tmp_path)
-    assert kernels(copy)[3] == {"explicit_fused"}
+    assert kernels(folder) == {0: {"explicit_fused"}, 1: {"explicit_fused"}, 2: {"explicit"}}
+    assert NOTICE in folder.log.read_text()
+    run_in_process(study_of(seeds=4), place / "wider")
+    assert kernels(folder)[3] == {"explicit_fused"}
 
 
-def test_a_run_begun_without_numba_stays_plain_where_it_is(without_numba, tmp_path):
-    study = tmp_path / "study.yaml"
-    study.write_text(dump_study(study_of(seeds=1)))
-    _, told = without_numba("-m", "phasemap", "run", str(study), "--storage", str(tmp_path), "--in-process")
+def test_a_run_begun_without_numba_stays_plain_where_it_is(without_numba):
+    place, _, told, _ = without_numba
     assert "kernel" not in told
-    folder = run_in_process(study_of(), tmp_path)
+    folder = run_in_process(study_of(), place / "begun")
     assert kernels(folder) == {0: {"explicit"}, 1: {"explicit"}}
     done = pm.open_run(folder.path).replay(pm.open_run(folder.path).trials["trial_id"][0], quiet=True)
     assert (done.comparison.verdict, done.kernels) == ("bit", ("explicit", "explicit"))
 
 
-IN_A_WORKER = r"""
-import sys
-from pathlib import Path
-import phasemap as pm
-from phasemap.results.folder import RunFolder
-from phasemap.results.shards import read_shards
-from phasemap.running.worker import Workload, train_and_store
-from phasemap.planning.packs import make_pack
-from phasemap.study.trials import expand
-run = pm.open_run(sys.argv[1])
-folder = RunFolder(Path(sys.argv[2]))
-folder.create()
-trials = list(expand(run.study))[:2]
-workload = Workload(folder=folder, study=run.study, device="cpu", fused=True)
-train_and_store(make_pack(trials), workload, lambda share: None)
-print(*read_shards(folder, ["kernel"])["kernel"].to_pylist())
-replayed = run.replay(trials[0].trial_id, quiet=True)
-print(replayed.comparison.verdict, *replayed.kernels)
-print(*replayed.differences, sep="\n")
-"""
-
-
-def test_a_worker_and_a_replay_without_numba_use_the_plain_kernel_and_say_so(copy, without_numba, tmp_path):
-    told, _ = without_numba("-c", IN_A_WORKER, str(copy.path), str(tmp_path / "at_work"))
-    shard, replayed, difference, *_ = told.splitlines()
+def test_a_worker_and_a_replay_without_numba_use_the_plain_kernel_and_say_so(without_numba):
+    shard, replayed, difference, *_ = without_numba[3].splitlines()
     assert shard == "explicit explicit"
     assert replayed in ("bit explicit_fused explicit", "tolerance explicit_fused explicit")
     assert difference == "trained by the kernel explicit_fused, replayed by explicit: equal bits can't be expected"

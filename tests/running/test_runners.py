@@ -1,11 +1,10 @@
 """One contract, run over each runner; then a whole study over each."""
 
 import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
+import ray
 import torch
 from conftest import study_of
 from processes import LOOPBACK, children, listening, wait_for
@@ -43,11 +42,24 @@ class Counting(tune.Callback):
         self.singles.append({"subphase", *QUANTITIES} <= set(trial.last_result))
 
 
+def answers():
+    """Have a task done by the Ray that is there."""
+    return ray.get(ray.remote(lambda: 1).remote()) == 1
+
+
 @pytest.fixture(scope="module")
-def on_ray():
-    """One Ray for all tests of this module, begun where Ray was imported before: what runs meanwhile uses it."""
-    before = environment(), set(rays())
-    made = RayRunner(ResourceSpec(), cpus=2, callbacks=[Counting()])
+def on_ray(tmp_path_factory):
+    """The second Ray of this process, for all tests of this module: what runs meanwhile uses it."""
+    before, home = (environment(), set(rays())), tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))  # where Ray would look for a token, or leave one
+        first = RayRunner(ResourceSpec(), cpus=1)
+        assert answers()
+        token = os.environ["RAY_AUTH_TOKEN"]
+        first.close()
+        assert environment() == before[0]
+        made = RayRunner(ResourceSpec(), cpus=2, callbacks=[Counting()])
+        made.first_token, made.home = token, home
     yield made
     made.close()
     assert environment() == before[0]
@@ -63,7 +75,8 @@ def rays():
 
 
 def environment():
-    return [os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS")]
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "OMP_NUM_THREADS")
+    return [os.environ.get(name) for name in names]
 
 
 @pytest.fixture(params=["in-process", "ray"])
@@ -173,24 +186,7 @@ def test_a_logger_of_ray_tune_is_refused_before_anything_starts(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-IN_TURN = """
-import os
-import ray
-from phasemap.running.ray_tune import RayRunner
-from phasemap.study.spec import ResourceSpec
-
-for _ in range(2):
-    runner = RayRunner(ResourceSpec(), cpus=1)
-    assert ray.get(ray.remote(lambda: 1).remote()) == 1
-    runner.close()
-    print([name for name in os.environ if name.startswith("RAY_AUTH")])
-"""
-
-
-def test_embedded_rays_in_one_process_have_each_a_token_of_their_own_and_none_is_left(tmp_path, monkeypatch):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", IN_TURN], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("[]\n[]\n", 0), done.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_embedded_rays_in_one_process_have_each_a_token_of_their_own_and_none_is_left(on_ray):
+    assert answers()
+    assert os.environ["RAY_AUTH_TOKEN"] != on_ray.first_token
+    assert list(on_ray.home.iterdir()) == []
