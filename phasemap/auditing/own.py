@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from phasemap.auditing.memorization import Answers, collect
+from phasemap.auditing.measures import Answers, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.auditing.trainings import HALF, OUTSIDE_TRAININGS, Rows, half_of, write_rows
 from phasemap.results.folder import RunFolder, write_whole
