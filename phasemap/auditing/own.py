@@ -35,8 +35,7 @@ from phasemap.tasks.dataset import Dataset, Features, Ints
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.streams import stream_key
 from phasemap.training.program_context import TrialContext
-from phasemap.training.program_labels import Corrupted
-from phasemap.training.program_rows import AuditedRows
+from phasemap.training.program_data import AuditedRows, Corrupted
 from phasemap.training.program_state import seed_all
 
 ALLOWED = "file.py:function(trial), package.module:function(trial), or module:Class of a scikit-learn classifier"

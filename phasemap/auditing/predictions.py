@@ -31,7 +31,7 @@ from phasemap.auditing.preparing import FEWEST_ROWS, Prepared, as_text
 from phasemap.auditing.suspects import NoiseRate, best_error
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
-from phasemap.training.program_rows import first_without_sum
+from phasemap.training.program_data import first_without_sum
 
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 LEAST_PROBABILITY = 1e-6  # log-odds stay finite

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phasemap.study.conditions import Kind
 from phasemap.study.names import CORRUPTION
 from phasemap.tasks.streams import stream, stream_key
-from phasemap.training.program_labels import Corrupted, corrupted, scored
-from phasemap.training.program_rows import AuditedRows
+from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
 from phasemap.training.program_state import (
     dumped,
     loaded,
