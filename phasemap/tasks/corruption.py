@@ -12,16 +12,19 @@ corrupted sets are nested) and only the ratios of which matter.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.study.networks import NetworkTrial
+from phasemap.study.sizes import count
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.streams import stream
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 def inverse_cdf(weights: Floats, uniform: Floats) -> Ints:
@@ -160,3 +163,34 @@ def rule_labels(dataset: Dataset, noise: Noise) -> Ints:
         np.fill_diagonal(others, 0.0)
         return np.where(others.max(axis=1) > 0, others.argmax(axis=1), NO_LABEL)[dataset.labels]
     return np.full(len(dataset.labels), NO_LABEL)
+
+
+def given_labels(dataset: Dataset, train: Ints, *, seed: int, share: float, noise: Noise) -> tuple[Ints, int]:
+    """Return the labels (B,) of rows of a data set with a share of them drawn anew, and how many these are."""
+    rank = corruption_order(dataset, seed, noise.kind)[train]
+    chosen = np.argsort(rank, kind="stable")[: count(share, len(train))]
+    given = dataset.labels[train].copy()
+    given[chosen] = wrong_labels(dataset, seed, noise)[train[chosen]]
+    return given, len(chosen)
+
+
+def data_facts(n_train: int, n_corrupted: int, n_classes: int) -> dict[str, float | int]:
+    """Return what is known of a trial's data, by the names of the table of trials."""
+    counts: dict[str, float | int] = {"n_train": n_train, "n_corrupted": n_corrupted, "n_classes": n_classes}
+    return counts | ({"corruption_effective": n_corrupted / n_train} if n_train else {})
+
+
+def accuracies(right: Bools, as_given: Bools, held_out_right: Bools, wrong: Bools) -> dict[str, float]:
+    """Return the five accuracies of answers to B training examples, some with wrong labels, and to held-out ones."""
+    return {
+        "train_accuracy": share_of(as_given),
+        "test_accuracy": share_of(held_out_right),
+        "clean_accuracy": share_of(right[~wrong]),
+        "memorized_accuracy": share_of(as_given[wrong]),
+        "recovered_accuracy": share_of(right[wrong]),
+    }
+
+
+def share_of(hits: NDArray[np.bool_]) -> float:
+    """Return the share of hits; NaN of none."""
+    return float(hits.mean()) if len(hits) else math.nan

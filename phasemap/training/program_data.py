@@ -3,7 +3,6 @@ audit some of a user's rows to train on, with what is answered to all of them.""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.sizes import count
-from phasemap.tasks.corruption import Noise, corruption_order, wrong_labels
+from phasemap.tasks.corruption import Noise, accuracies, given_labels
 from phasemap.tasks.dataset import Dataset
 
 CORRUPTIONS = ("symmetric", "asymmetric", "pair_flip", "shift", "region", "instance")
@@ -68,9 +66,7 @@ def corrupted(
     data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
     rows = None if matrix is None else tuple(tuple(map(float, row)) for row in matrix)
     noise = Noise(kind=kind, matrix=rows, shift_by=shift_by)
-    given = truth.copy()
-    chosen = np.argsort(corruption_order(data, seed, kind), kind="stable")[: count(share, len(truth))]
-    given[chosen] = wrong_labels(data, seed, noise)[chosen]
+    given, _ = given_labels(data, np.arange(len(truth)), seed=seed, share=share, noise=noise)
     return Corrupted(given=_like(labels, given), wrong=_like(labels, given != truth), truth=truth, n_classes=n_classes)
 
 
@@ -84,18 +80,7 @@ def scored(labels: Corrupted, train: Any, test: Any, test_labels: Any) -> dict[s
         if len(found) != len(known):
             raise ValueError(f"score: {len(found)} {what} predictions for {len(known)} labels")
     given, wrong = array_of(labels.given), array_of(labels.wrong)
-    right, as_given = trained == labels.truth, trained == given
-    return {
-        "train_accuracy": _share(as_given),
-        "test_accuracy": _share(held_out == truth),
-        "clean_accuracy": _share(right[~wrong]),
-        "memorized_accuracy": _share(as_given[wrong]),
-        "recovered_accuracy": _share(right[wrong]),
-    }
-
-
-def _share(hits: NDArray[np.bool_]) -> float:
-    return float(hits.mean()) if len(hits) else math.nan
+    return accuracies(trained == labels.truth, trained == given, held_out == truth, wrong)
 
 
 def array_of(values: Any) -> NDArray[Any]:
