@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.inputs import read_frame
 from phasemap.auditing.measures import (
     Answers,
     Bools,
@@ -29,6 +28,7 @@ from phasemap.auditing.measures import (
 )
 from phasemap.auditing.preparing import FEWEST_ROWS, Prepared, as_text
 from phasemap.auditing.suspects import NoiseRate, best_error
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 from phasemap.training.program_data import first_without_sum

@@ -34,10 +34,11 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from phasemap.auditing.inputs import Table, read_frame
+from phasemap.auditing.inputs import Table
 from phasemap.auditing.measures import Bools, Estimate, Floats, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
 from phasemap.results.folder import write_text
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 
