@@ -71,7 +71,7 @@ def _study_of_function(function: Callable[..., Any], content: Mapping[str, Any])
 
 def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, Any]) -> Study:
     if content:
-        raise UserError(f"{', '.join(content)}: allowed with a function only; a study says these itself")
+        raise UserError(f"{', '.join(content)}: allowed only with a function; a study file sets these itself")
     if isinstance(given, Study):
         return given
     if isinstance(given, str | Path):
@@ -191,7 +191,7 @@ def _check_with_rule(study: Study, path: Path) -> None:
     try:
         parse_study(parse_document(dump_study(study), source), data_needed=False)
     except StudyError as error:
-        raise UserError(f"the study can't be labelled so:\n{error}") from None
+        raise UserError(f"the trials can't be labelled by this rule:\n{error}") from None
 
 
 def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:

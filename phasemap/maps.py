@@ -85,7 +85,7 @@ class PhaseDiagram:
         axis = (self.data.x if along == "x" else self.data.y).axis
         if axis.categorical:
             other = "y" if along == "x" else "x"
-            raise UserError(f"{axis.name} has no order, no frontier crosses it; allowed: along={other!r}")
+            raise UserError(f"{axis.name} has no order, so no frontier crosses it; allowed: along={other!r}")
         if self._trials is None:
             raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
         if self.data.study.search.kind != "grid":

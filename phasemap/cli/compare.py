@@ -86,7 +86,7 @@ def _lines(comparison: Comparison, output: Path | None) -> list[str]:
     lines += ["", "A down, B to the right:", comparison.transitions["phase"].counts.to_string(), ""]
     if len(changed):
         columns = [c for c in changed if c not in ("phase_a", "phase_b", "changed")]
-        lines += _cut(changed[columns], f"{len(changed)} points with another label:")
+        lines += _cut(changed[columns], f"{len(changed)} points with a different label:")
     if len(comparison.shifts):
         title = "frontiers, where both cross a row (shift B - A with 95 % interval):"
         lines += _cut(comparison.shifts, f"{title}\n{comparison.shift_words}")

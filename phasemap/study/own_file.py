@@ -142,7 +142,7 @@ class OwnReader(NetworkReader):
         """Read the axes; lists and a user's code are no values of axes."""
         for name in found if isinstance(found, dict) else ():
             if self.parts.get(str(name)):
-                self.wrong(("axes", name), "is code of yours, which no axis varies; allowed: a study for each")
+                self.wrong(("axes", name), "is code of yours, which can't be an axis; allowed: one study for each")
             elif name in self._own and self._own[name].listed:
                 place = f"{self.declared[name].section}.{name}"
                 self.wrong(("axes", name), f"takes lists, which no axis can have; allowed: {place}")
