@@ -254,7 +254,7 @@ def _search(study: Study) -> str:
     search = study.search
     if search.kind != "boundary" or not search.tolerance:
         return f"by the search ({search.kind})"
-    return f"by the search ({search.kind}); fewer as soon as less than {100 * search.tolerance:g} % is expected to be wrong"
+    return f"by the search ({search.kind}); fewer if less than {100 * search.tolerance:g} % is expected to be wrong"
 
 
 def interrupt_on_terminate() -> None:

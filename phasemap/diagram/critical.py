@@ -123,7 +123,7 @@ def _check_transition(shown: Floats, along: Coordinates, event: str) -> None:
     changes = int((clear[1:] != clear[:-1]).sum())
     if changes == 0:
         raise UserError(
-            f"no transition along {along.axis.name}: the share of trials that show {event} never crosses one half"
+            f"no transition along {along.axis.name}: the share of trials with {event} never crosses one half"
         )
     if changes > 1:
         values = [show_value(v) for v, s in zip(np.asarray(along.values)[seen], shares, strict=True) if s > 0.5]

@@ -47,8 +47,8 @@ def read_frame(path: Path, most: int | None = MOST_TRIALS) -> pd.DataFrame:
 def _check_size(n_rows: int, place: str, most: int | None = MOST_TRIALS) -> None:
     if most and n_rows > most:
         raise UserError(
-            f"{place} has more than {most} rows; allowed: at most {most} trials, each one row (the steps of trials belong "
-            "in a table of their own: --curves)"
+            f"{place} has more than {most} rows; allowed: at most {most} trials, each one row (the steps of "
+            "trials belong in a table of their own: --curves)"
         )
 
 
