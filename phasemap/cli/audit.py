@@ -73,7 +73,7 @@ def audit(*, as_json: bool, **settings: Any) -> None:
     """Audit DATA: what is memorized, which labels are wrong, where to spend.
 
     DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
-    command continues an audit that was interrupted. Without DATA, --predictions of two or more trainings are audited.
+    command continues an audit that was interrupted. Without DATA, it audits the --predictions of two or more trainings.
     """
     from phasemap.auditing.audit import audit as run_audit
     from phasemap.auditing.output import write_findings

@@ -35,7 +35,7 @@ def diff(
     --format markdown gives what a comment on a pull request needs: the verdict, both runs' claims, the changed points
     and, with -o, the picture by that name.
 
-    A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
+    A map has changed if its labels differ by more than the seeds differ among themselves, or if single points do.
     """
     from phasemap.api import open_run
     from phasemap.diagram.comparison_texts import comparison_content

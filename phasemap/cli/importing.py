@@ -61,7 +61,7 @@ def import_command(
     With --program, `phasemap run` of the run's study trains what is missing or, with --grid, what a boundary search
     asks for. The program's file is imported to read its settings.
 
-    The source is only read. Importing again adds what is new and changes nothing else.
+    The source is only read. Importing again adds what is new, and updates trials that were still running.
     """
     from phasemap.study.errors import visible
     from phasemap.sweeps.columns import Wanted

@@ -46,7 +46,7 @@ def submit(
 ) -> None:
     """Send STUDY to a Ray cluster as a job; submitting it again continues its run.
 
-    Only the study goes there and, of a program, its file and what it imports beside it, or the
+    It sends the study and, for a program, its file and the modules beside it that it imports, or the
     folder of --ship. Every node needs this version of phasemap (or its dependencies and --wheel), and must
     reach --storage: a URI, or a path that all nodes share.
     """

@@ -186,7 +186,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     metavar="AXIS",
     multiple=True,
     shell_complete=complete_axis,
-    help="Axes that vary between panels; default the others.",
+    help="Axes that vary between panels; default the remaining ones.",
 )
 @click.option(
     "--fix", metavar="AXIS=VALUE", multiple=True, shell_complete=complete_fix, help="Hold an axis at one of its values."

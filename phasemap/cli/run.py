@@ -168,7 +168,7 @@ def plan(
     measure: bool,
     gpu_memory: float | None,
 ) -> None:
-    """Estimate what running STUDY would take: trials, packs, what is there already, time and memory."""
+    """Estimate what running STUDY would take: how many trials are missing, in how many packs, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder

@@ -82,7 +82,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
 @common
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a .zip file.")
 def bundle(run: str, storage: str | None, as_json: bool, output: Path) -> None:
-    """Gather a run for others: study, tables, figures, provenance, and SHA256SUMS."""
+    """Pack a run to share it: study, tables, figures, provenance and checksums."""
     from phasemap.api import open_run
     from phasemap.bundle import write_bundle
 

@@ -52,7 +52,7 @@ class Snapshot:
 
     @property
     def study(self) -> Study:
-        """The study as resolved."""
+        """The study, with every default filled in."""
         return self.tables.study
 
     @property
