@@ -17,8 +17,9 @@ import pandas as pd
 
 from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled, share
 from phasemap.auditing.preparing import Prepared, as_text
-from phasemap.auditing.reading import Table, read_frame
+from phasemap.auditing.reading import Table
 from phasemap.results.folder import write_text
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 

@@ -17,7 +17,7 @@ from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
 from phasemap.auditing.memorization import Answers, Bools, Decomposition, Scores, attack, collect, scores
 from phasemap.auditing.noise import NoiseRate, best_error
 from phasemap.auditing.preparing import FEWEST_ROWS, Prepared, as_text
-from phasemap.auditing.reading import read_frame
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 from phasemap.training.program_rows import first_without_sum

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.auditing.options import Columns
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError, did_you_mean
 
-DELIMITERS = (",", ";", "\t", "|")
-SNIFFED_ROWS = 50
 TABLES = (".csv", ".parquet")
 ARRAYS = (".npz", ".npy")
 
@@ -47,58 +43,6 @@ def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
     if ending in ARRAYS:
         return _of_arrays(path, columns)
     raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*TABLES, *ARRAYS))}")
-
-
-def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Read a CSV or Parquet table; UserError if it can't be read as one."""
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, encoding)
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} is not {encoding}{_first_wrong_byte(path, encoding)}; "
-            "allowed: UTF-8, or name its encoding, e.g. --encoding latin-1 or --encoding shift_jis"
-        ) from None
-    except LookupError:
-        raise UserError(f"--encoding {encoding} is unknown; allowed: utf-8, latin-1, shift_jis, cp932, ...") from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
-        raise UserError(f"{path} can't be read as a table: {str(error).splitlines()[0]}") from None
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise UserError(f"{path} has several columns named '{repeated[0]}'; allowed: distinct names")
-    return frame
-
-
-def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
-    """Read a CSV whose columns are set apart by comma, semicolon, tab or bar; beside others decimal commas are numbers.
-
-    The first of these with which the first rows all have the same number of columns, two or more, is it.
-    """
-    for delimiter in DELIMITERS:
-        rows = _first_rows(path, encoding, delimiter)
-        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
-            cells = [cell.strip() for row in rows for cell in row]
-            points, commas = (any(re.fullmatch(rf"[-+]?\d*{mark}\d+", cell) for cell in cells) for mark in (r"\.", ","))
-            return pd.read_csv(path, encoding=encoding, sep=delimiter, decimal="," if commas and not points else ".")
-    return pd.read_csv(path, encoding=encoding)
-
-
-def _first_rows(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
-    with path.open(encoding=encoding, newline="") as file:
-        try:
-            return [row for row in islice(csv.reader(file, delimiter=delimiter), SNIFFED_ROWS) if row]
-        except csv.Error:  # no table by this delimiter
-            return []
-
-
-def _first_wrong_byte(path: Path, encoding: str) -> str:
-    """Say which byte of a file can't be read; pandas knows its place in a piece of the file only."""
-    content = path.read_bytes()
-    try:
-        content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return f": byte 0x{content[error.start]:02x} in line {line} can't be read"
-    return ""
 
 
 def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
