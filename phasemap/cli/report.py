@@ -17,7 +17,7 @@ from phasemap.cli.shared import common, print_result
 def report(run: str, storage: str | None, as_json: bool, output: Path | None) -> None:
     """Write one HTML file to explore and share a run: diagram, curves, study card. It needs no network.
 
-    Up to 2,000 trials it has at most 2 MB, else 5 MB: the curves are kept at fewer steps where needed.
+    It has at most 2 MB for up to 2,000 trials, and 5 MB for more: curves get fewer steps where necessary.
     """
     from phasemap.api import open_run
 
