@@ -94,9 +94,9 @@ def from_wandb(
     export: str | Path | pd.DataFrame, axes: Sequence[str], *, settings: Sequence[str] = (), **options: Unpack[Options]
 ) -> Run:
     """Import the CSV that W&B's page of runs exports, or such a table; for the others see ``Options``."""
-    from phasemap.sweeps.table import read_frame
+    from phasemap.sweeps.table import read_trials
 
-    frame = read_frame(Path(export)) if isinstance(export, str | Path) else export
+    frame = read_trials(Path(export)) if isinstance(export, str | Path) else export
     return from_frame(frame, axes, settings=settings, **options)
 
 

@@ -56,13 +56,14 @@ def local_path(source: str) -> Path:
 
 
 def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
-    from phasemap.sweeps.table import read_frame, sweep_of_table
+    from phasemap.results.tables import read_frame
+    from phasemap.sweeps.table import read_trials, sweep_of_table
 
     return sweep_of_table(
-        read_frame(path),
+        read_trials(path),
         wanted,
         settings=further.settings,
-        curves=read_frame(further.curves, None) if further.curves else None,
+        curves=read_frame(further.curves) if further.curves else None,
         name=path.stem,
         place=str(path),
     )

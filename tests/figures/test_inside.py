@@ -13,9 +13,8 @@ from scipy.stats import spearmanr
 
 import phasemap as pm
 from phasemap.diagram.diagram import lay_out
+from phasemap.figures.inside import logits_chart, pruning_chart
 from phasemap.figures.kinds import CHART_KINDS
-from phasemap.figures.neurons import logits_chart
-from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import draw_any, save_figure
 from phasemap.phases.marks import MARKS
 from phasemap.study.errors import UserError

@@ -56,6 +56,31 @@ def test_few_values_form_a_grid(gridded):
     assert rows["status"].tolist() == ["ok", "ok", "failed", "stopped", "ok", "stopped"] * 4
 
 
+def test_a_table_of_another_country_is_read_with_its_commas(tmp_path):
+    rows = [f"{lr};{wd};0,{digit}" for digit, (lr, wd) in enumerate((a, b) for a in ("0,1", "0,01") for b in "12")]
+    path = tmp_path / "sweep.csv"
+    path.write_text("\n".join(["lr;wd;acc", *rows]), encoding="utf-8-sig")
+    assert invoke("import", path, "--axes", "lr,wd", "-o", tmp_path / "run").exit_code == 0
+    run = pm.open_run(tmp_path / "run")
+    assert run.study.axis("lr").values == (0.01, 0.1)
+    assert run.trials.sort_values("acc")["acc"].tolist() == [0.0, 0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xef\xbb\xbflr,wd,lr\n1,2,3\n", "has several columns named 'lr'; allowed: distinct names"),
+        (b"lr,wd,acc\n1,2,3\n1,2,\xff\n", "is not utf-8: byte 0xff in line 3 can't be read; allowed: UTF-8\n"),
+    ],
+)
+def test_a_table_that_reads_two_ways_is_refused(tmp_path, content, message):
+    (tmp_path / "sweep.csv").write_bytes(content)
+    told = invoke("import", tmp_path / "sweep.csv", "--axes", "lr,wd", "-o", tmp_path / "run")
+    assert told.exit_code == 2
+    assert message in told.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
