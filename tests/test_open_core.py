@@ -28,8 +28,8 @@ LISTS = {
     ),
     *("GROKKING", "PHASES", "SUBPHASES", "LETTERS"),
 }
-HOLDERS = {"phasemap.study.names", "phasemap.phases.curves", "phasemap.phases.rules"}
-"""The modules from which these lists could be had."""
+HOLDERS = {"phasemap.study.names"}
+"""The modules from which these lists can be had."""
 
 ROOMS = {"phases", "tasks", "representations", "training", "auditing"}
 """What is about phasemap's own networks, and how their trials are labelled."""
