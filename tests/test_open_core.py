@@ -13,7 +13,7 @@ ROOT = Path(phasemap.__file__).parent
 NAMES = {*QUANTITIES, *SUBPHASES, "grokking", *STEP_TIMES, *FINALS, *FRONTIERS, "peak_test_accuracy"}
 NAMES |= {"generalizes", "generalization_wins", "delayed"}
 NAMES -= {"undetermined"}  # a label, but also what the sides of any frontier can be
-FUNCTION = "generalization_wins"  # also the test of any two sides, in diagram/statistics.py
+FUNCTION = "generalization_wins"  # also the test of any two sides, in diagram/frontier.py
 LISTS = {
     *(
         "ACCURACIES",

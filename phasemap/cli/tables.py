@@ -1,4 +1,4 @@
-"""Commands that make a run's tables again, or write them elsewhere."""
+"""Commands that make a run's tables again, or write what it found elsewhere."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
         "; ".join(filter(None, [f"{changed} of {len(after)} trials changed", now.horizon_words, after_words])),
         as_json=as_json,
     )
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@common
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="An .html file; default NAME.html here.")
+def report(run: str, storage: str | None, as_json: bool, output: Path | None) -> None:
+    """Write one HTML file to explore and share a run: diagram, curves, study card. It needs no network.
+
+    Up to 2,000 trials it has at most 2 MB, else 5 MB: the curves are kept at fewer steps where needed.
+    """
+    from phasemap.api import open_run
+
+    found = open_run(run, storage)
+    path = found.report(output or Path(f"{found.study.name}.html"))
+    size = path.stat().st_size
+    print_result({"file": str(path), "bytes": size}, f"{path} ({size / 1e6:.2g} MB)", as_json=as_json)
 
 
 @click.command()

@@ -12,10 +12,9 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.schema import PREFIXES
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.local import LocalRunner
 from phasemap.running.program_packs import train_programs
 from phasemap.running.retries import storage_errors
-from phasemap.running.runner import Event, Failed, Runner
+from phasemap.running.runner import Event, Failed, LocalRunner, Runner
 from phasemap.running.worker import Workload, store_results
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.file import load_resolved

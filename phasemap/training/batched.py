@@ -23,8 +23,8 @@ from phasemap.study.names import BATCHED_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.counters import DeviceBatches, DeviceMasks
+from phasemap.training.cuda import GraphedStep, Products, graphs_wanted
 from phasemap.training.explicit import sum_rows
-from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import SizedKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.inside import Seen
@@ -32,7 +32,6 @@ from phasemap.training.inside_batched import PARTS, BatchedInside, downloaded
 from phasemap.training.losses import LOSSES
 from phasemap.training.networks import TRANSPOSED, named_norms
 from phasemap.training.optimizers import parameters_of
-from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
 from phasemap.training.updates import make_optimizer
 

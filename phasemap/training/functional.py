@@ -20,15 +20,14 @@ from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.costs import CHUNK_BYTES, WORKING_COPIES
 from phasemap.training.counters import DeviceBatches, DeviceMasks
+from phasemap.training.cuda import GraphedStep, any_products, graphs_wanted
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.graphs import GraphedStep, graphs_wanted
 from phasemap.training.grouped import SizedKernel
 from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
 from phasemap.training.optimizers import parameters_of, updates
 from phasemap.training.own_network import OwnMasks, OwnNetwork
 from phasemap.training.own_probe import probe
-from phasemap.training.precision import any_products
 from phasemap.training.recording import Evaluation
 from phasemap.training.updates import one_each
 

@@ -9,9 +9,9 @@ import torch
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
+from phasemap.training.cuda import rounding
 from phasemap.training.inside import Seen
 from phasemap.training.optimizers import Optimizer, saved
-from phasemap.training.precision import rounding
 from phasemap.training.recording import Evaluation
 
 Answer = TypeVar("Answer")

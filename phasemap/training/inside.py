@@ -11,8 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phasemap.representations.extraction import extracted_weights, spectrum_shares
-from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
+from phasemap.representations.ipr import (
+    Floats,
+    extracted_weights,
+    ipr,
+    mean_ipr,
+    neuron_ipr,
+    random_ipr,
+    spearman,
+    spectrum_shares,
+    token_order,
+)
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
