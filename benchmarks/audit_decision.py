@@ -14,7 +14,7 @@ from audit_networks import Job, accuracy, asked, data_set, job_of, judged, kept,
 from common import report
 
 from phasemap.auditing.decision import FREE, decide
-from phasemap.auditing.options import Prices
+from phasemap.auditing.inputs import Prices
 from phasemap.auditing.response import FRACTIONS, LEVELS, RATES, LearningCurve, Response, with_recommendation
 from phasemap.auditing.trainings import WEIGHT_DECAY
 from phasemap.tasks.dataset import Dataset

@@ -179,7 +179,8 @@ def _longest(run: Run) -> int:
     planned = longest_training(run.study)
     if planned is not None:
         return planned
-    return int(run.trials["horizon"].max()) if run.trials["horizon"].notna().any() else 0
+    steps = run.curves["step"]  # the horizon is that of the labels of today, which may be earlier
+    return int(steps.max()) if len(steps) else 0
 
 
 def _check_with_rule(study: Study, path: Path) -> None:

@@ -43,8 +43,7 @@ ALLOWED = {
     "study/rule_file.py": "what the packaged rules know",
     "study/rule_reader.py": "the columns that built-in rules give a meaning",
     "study/rule_groups.py": "a word that no label may have",
-    "sweeps/columns.py": "the kinds of quantities that a source calls as phasemap does",
-    "sweeps/naming.py": "the columns whose names no source may take",
+    "sweeps/columns.py": "the kinds of quantities that a source names so, and names that none may take",
     "sweeps/table.py": "the columns of phasemap's own tables",
     "results/inside.py": "records of what is inside a network",
 }

@@ -15,9 +15,13 @@ import pandas as pd
 
 from phasemap.auditing import suspects
 from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
-from phasemap.auditing.estimates import Estimate, Floats
-from phasemap.auditing.memorization import Answers, Decomposition, Scores, decompose, exposure, scores
-from phasemap.auditing.noise import (
+from phasemap.auditing.inputs import Notice, Options, Table, read_table
+from phasemap.auditing.measures import Answers, Decomposition, Estimate, Floats, Scores, decompose, exposure, scores
+from phasemap.auditing.own import OwnTraining
+from phasemap.auditing.predictions import read_predictions
+from phasemap.auditing.preparing import Prepared, prepare
+from phasemap.auditing.response import LearningCurve, Response, measure_learning, measure_response
+from phasemap.auditing.suspects import (
     FEWEST_RATERS,
     NoiseRate,
     Verified,
@@ -26,12 +30,6 @@ from phasemap.auditing.noise import (
     noise_rate,
     read_verified,
 )
-from phasemap.auditing.options import Notice, Options
-from phasemap.auditing.own import OwnTraining
-from phasemap.auditing.predictions import read_predictions
-from phasemap.auditing.preparing import Prepared, prepare
-from phasemap.auditing.reading import Table, read_table
-from phasemap.auditing.response import LearningCurve, Response, measure_learning, measure_response
 from phasemap.auditing.trainings import (
     MOST_ROWS,
     AuditSize,

@@ -13,14 +13,25 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
-from phasemap.auditing.memorization import Answers, Bools, Decomposition, Scores, attack, collect, scores
-from phasemap.auditing.noise import NoiseRate, best_error
+from phasemap.auditing.measures import (
+    Answers,
+    Bools,
+    Decomposition,
+    Estimate,
+    Floats,
+    Scores,
+    attack,
+    collect,
+    of_draws,
+    resampled,
+    scores,
+)
 from phasemap.auditing.preparing import FEWEST_ROWS, Prepared, as_text
+from phasemap.auditing.suspects import NoiseRate, best_error
 from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
-from phasemap.training.program_rows import first_without_sum
+from phasemap.training.program_data import first_without_sum
 
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 LEAST_PROBABILITY = 1e-6  # log-odds stay finite

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.auditing.options import Notice
-from phasemap.auditing.reading import Table
+from phasemap.auditing.inputs import Notice, Table
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 

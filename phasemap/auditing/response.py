@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from phasemap.auditing.estimates import Estimate, of_draws, of_rounds, of_shares
+from phasemap.auditing.measures import Estimate, of_draws, of_rounds, of_shares
 from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Network, Rows, Trainer, Training, trial_table
 from phasemap.diagram.tables import derive
 from phasemap.study.spec import PhaseRule, Study

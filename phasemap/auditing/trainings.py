@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from phasemap.auditing.memorization import Answers, Bools, collect
+from phasemap.auditing.measures import Answers, Bools, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder, write_text, write_whole

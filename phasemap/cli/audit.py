@@ -127,7 +127,7 @@ def _audit_alone(options: Any) -> Any:
 
 
 def _options(settings: dict[str, Any]) -> Any:
-    from phasemap.auditing.options import Columns, Options, Prices
+    from phasemap.auditing.inputs import Columns, Options, Prices
 
     prices = {name: settings.pop(name) for name in Prices.__slots__}
     columns = Columns(

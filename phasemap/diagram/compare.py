@@ -12,10 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from phasemap.diagram.alignment import Alignment, Side, align
+from phasemap.diagram.alignment import Alignment, Sameness, Side, align, sameness
 from phasemap.diagram.diagram import Diagram, make_diagram
 from phasemap.diagram.label_tests import exact_point_test, label_counts, map_test, seed_test
-from phasemap.diagram.sameness import Sameness, sameness
 from phasemap.diagram.seeds import by_seed
 from phasemap.diagram.shifts import frontier_shifts
 from phasemap.study.errors import UserError

@@ -225,8 +225,8 @@ def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
 
 
 def _corrupted(cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
-    found = cell.rows(rows)
-    return found[found["series"] == CORRUPTED]
+    own = cell.rows(rows)
+    return own[own["series"] == CORRUPTED]
 
 
 def _lacking(cell: PanelPoint, tables: ChartTables) -> str:
@@ -251,16 +251,16 @@ def _logits_panel(cell: PanelPoint, rows: pd.DataFrame, edges: Floats, lacking: 
 
 def _example_panels(cell: PanelPoint, rows: pd.DataFrame) -> list[ChartPanel]:
     """Describe the logit vectors of the first network that has some."""
-    seed, found = cell.first(rows[rows["series"] != CORRUPTED])
-    return [_example_panel(found[found["series"] == series], series, seed) for series in sorted(set(found["series"]))]
+    seed, own = cell.first(rows[rows["series"] != CORRUPTED])
+    return [_example_panel(own[own["series"] == series], series, seed) for series in sorted(set(own["series"]))]
 
 
 def _example_panel(rows: pd.DataFrame, series: str, seed: int) -> ChartPanel:
     line = pooled(VECTOR, rows, "index", "logit")
     dots = []
     for column, stroke in CLASSES.items():
-        place = rows[rows["index"] == rows[column].iloc[0]]
-        dots.append(Dots(stroke=stroke, x=place["index"].to_numpy(dtype=float), y=place["logit"].to_numpy(dtype=float)))
+        own = rows[rows["index"] == rows[column].iloc[0]]
+        dots.append(Dots(stroke=stroke, x=own["index"].to_numpy(dtype=float), y=own["logit"].to_numpy(dtype=float)))
     return ChartPanel(
         title=f"example {series.removeprefix(PREFIX)} of seed {seed}",
         x_label="class",
@@ -317,8 +317,8 @@ def _check_model(study: Study, layout: Layout) -> None:
 def _with_share(tables: ChartTables, cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
     """Add the share of its network's neurons that is pruned."""
     widths = cell.rows(tables.trials).set_index("trial_id")[WIDTH]
-    found = cell.rows(rows)
-    return found.assign(share=found["index"] / found["trial_id"].map(widths).astype(float))
+    own = cell.rows(rows)
+    return own.assign(share=own["index"] / own["trial_id"].map(widths).astype(float))
 
 
 def _order_panel(cell: PanelPoint, rows: pd.DataFrame, order: str, columns: tuple[str, ...]) -> ChartPanel:

@@ -149,8 +149,8 @@ def _margins(chart: Chart, axes: Sequence[Axes], titles: Sequence[str]) -> Margi
 
 def _tick_labels(axis: Any) -> list[str]:
     """Return the labels of an axis as they are read."""
-    places = axis.get_majorticklocs()
-    return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(places))]
+    numbers = axis.get_majorticklocs()
+    return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(numbers))]
 
 
 def _titles(chart: Chart, width: float) -> list[str]:
@@ -255,16 +255,16 @@ def _write_letters(ax: Axes, events: Sequence[Event], width: float) -> None:
 
 def _handles(chart: Chart) -> list[Any]:
     """Return one legend entry a label, in the order of the panels; vertical lines come last."""
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for panel in chart.panels:
-        found |= {bars.label: _patch(bars) for bars in panel.bars}
-        found |= {series.stroke.label: _line(series.stroke, series.stroke.style) for series in panel.series}
-        found |= {dots.stroke.label: _line(dots.stroke, "") for dots in panel.dots}
+        handles |= {bars.label: _patch(bars) for bars in panel.bars}
+        handles |= {series.stroke.label: _line(series.stroke, series.stroke.style) for series in panel.series}
+        handles |= {dots.stroke.label: _line(dots.stroke, "") for dots in panel.dots}
     for event in (event for panel in chart.panels for event in panel.events):
         handle = _line(event.stroke, event.stroke.style)
         handle.set(linewidth=1.0, label=wrapped(f"{event.letter}  {event.stroke.label}".strip(), LEGEND_CHARACTERS))
-        found[event.stroke.label] = handle
-    return list(found.values())
+        handles[event.stroke.label] = handle
+    return list(handles.values())
 
 
 def _patch(bars: Bars) -> Patch:

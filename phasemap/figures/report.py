@@ -99,11 +99,11 @@ def report_payload(
 
 def picture_order(study: Study) -> NDArray[np.int64]:
     """Return the rows of the table of points in the order of the picture, in which numbers rise along each axis."""
-    places = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
-    places = places.reshape([len(axis.values) for axis in study.axes])
+    rows = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
+    rows = rows.reshape([len(axis.values) for axis in study.axes])
     for number, axis in enumerate(study.axes):
-        places = places.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
-    return places.ravel()
+        rows = rows.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
+    return rows.ravel()
 
 
 def _room(n_trials: int, content: Mapping[str, Any]) -> int:

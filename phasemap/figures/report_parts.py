@@ -101,11 +101,11 @@ def _own_words(rule: Rule) -> str:
 
 
 def _axes(study: Study) -> list[Row]:
-    found = []
+    rows = []
     for axis in study.axes:
         values = [show_value(value) for value in Coordinates(axis).values]
-        found.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
-    return found
+        rows.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
+    return rows
 
 
 def _ends(values: Sequence[str]) -> str:
@@ -206,17 +206,17 @@ Group = tuple[Integers, Curves]
 
 def trial_rows(tables: Tables, ids: Sequence[str], step_times: Sequence[str]) -> dict[str, Any]:
     """Return what is known of the trials of the given ids."""
-    found = tables.trials.set_index("trial_id").reindex(ids)
+    trials = tables.trials.set_index("trial_id").reindex(ids)
     names = list(marks_of(tables.study.phases))
-    status = found["status"].replace("stopped", "missing")  # elsewhere, before its end
-    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", status).fillna("missing")
-    times = found[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
+    status = trials["status"].replace("stopped", "missing")  # elsewhere, before its end
+    labels = trials["subphase"].fillna("unlabelled").where(trials["status"] == "ok", status).fillna("missing")
+    times = trials[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
     scale = scale_for(times)
     return {
         "ids": packed(np.frombuffer(bytes.fromhex("".join(ids)), dtype=np.uint8)),
         "marks": packed(labels.map(names.index).to_numpy(dtype=np.uint8)),
         "times": {"names": list(step_times), "scale": scale.content(), "codes": packed(scale.encode(times))},
-        **_errors(found["error"]),
+        **_errors(trials["error"]),
     }
 
 
@@ -227,8 +227,8 @@ def trial_curves(
 
     Without ``rows`` there are no curves.
     """
-    place = {trial_id: number for number, trial_id in enumerate(ids)}
-    groups = [] if rows is None else _groups(rows, tuple(kinds), place)
+    slots = {trial_id: number for number, trial_id in enumerate(ids)}
+    groups = [] if rows is None else _groups(rows, tuple(kinds), slots)
     scales = {name: _scale(name, kind, groups) for name, kind in kinds.items()}
     most = max((len(curves.steps) for _, curves in groups), default=0)
     for records in (most, *(number for number in RECORDS if number < most)):
@@ -247,18 +247,18 @@ def _scale(name: str, kind: Kind, groups: Sequence[Group]) -> Scale:
 def _errors(errors: pd.Series) -> dict[str, Any]:
     """Return the distinct error messages, cut, and which trial has which."""
     texts: dict[str, int] = {}
-    found = []
+    pairs = []
     for slot, error in enumerate(errors):
         if isinstance(error, str):
             text = error if len(error) <= LONGEST_TEXT else error[:LONGEST_TEXT] + "..."
             if text in texts or len(texts) < MOST_TEXTS:
-                found.append([slot, texts.setdefault(text, len(texts))])
-    return {"errors": list(texts), "error_of": found}
+                pairs.append([slot, texts.setdefault(text, len(texts))])
+    return {"errors": list(texts), "error_of": pairs}
 
 
-def _groups(rows: pa.Table, names: Sequence[str], place: Mapping[str, int]) -> list[Group]:
+def _groups(rows: pa.Table, names: Sequence[str], slot_of: Mapping[str, int]) -> list[Group]:
     """Return (slots, curves) for each group of trials that were recorded at the same steps, slots rising."""
-    slots = np.asarray([place[trial_id] for trial_id in rows["trial_id"].to_pylist()], dtype=np.int64)
+    slots = np.asarray([slot_of[trial_id] for trial_id in rows["trial_id"].to_pylist()], dtype=np.int64)
     by_slot = np.argsort(slots)
     groups = curves_of(rows.take(pa.array(by_slot)), names)
     return [(slots[by_slot][members], curves) for members, curves in groups if len(curves.steps)]
@@ -393,9 +393,9 @@ def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, las
     for number, (x, y) in enumerate(pairs):
         facets = [name for name in study.axis_names if name not in (x, y)]
         diagram = make_diagram(study, points, x=x, y=y, facet=facets)
-        for place, bands in enumerate(drawn_bands(diagram, trials)):
-            panel = panel_number(diagram, diagram.panels[place])
-            for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, place, one)):
+        for at, bands in enumerate(drawn_bands(diagram, trials)):
+            panel = panel_number(diagram, diagram.panels[at])
+            for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, at, one)):
                 rows.append((number, last_step, names.index(band.kind), panel, len(outline)))
                 parts.append(shares(diagram, outline))
     return packed_lines(pairs, last_step, rows, parts)

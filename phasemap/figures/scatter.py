@@ -187,10 +187,10 @@ def inferred_spec(
     """
     from phasemap.search.scattered import inferred_tables
 
-    found = inferred_tables(folder, study, grid)
-    diagram = make_diagram(found.study, found.points, x=x, y=y, fix=fix, facet=facet)
-    plain = figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials))
-    spec = with_dots(plain, diagram, found.trials)
+    tables = inferred_tables(folder, study, grid)
+    diagram = make_diagram(tables.study, tables.points, x=x, y=y, fix=fix, facet=facet)
+    plain = figure_spec(diagram, metric, drawn_bands(diagram, tables.trials), horizons=horizons_of(tables.trials))
+    spec = with_dots(plain, diagram, tables.trials)
     quantity = None if spec.metric in LABEL_METRICS else spec.metric
     n_points = sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
     seeds = f"inferred from {n_points} measured points"
@@ -215,13 +215,13 @@ def _round_ticks(axis: AxisSpec) -> AxisSpec:
         return axis
     low, high = axis.edges[[0, -1]]
     powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1) if axis.scale == "log" else ()
-    found = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
-    found = found[(found >= low) & (found <= high)]
-    minor = np.outer(found, np.arange(2, 10)).ravel() if len(powers) > 1 else found[:0]
-    if len(found) > 2 and found[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
-        found = found[1:]  # its label would run into the one at the end of the panel beside
-    labels = tuple(show_value(float(f"{value:.6g}")) for value in found)
-    return replace(axis, ticks=found, tick_labels=labels, minor=minor[minor <= high])
+    ticks = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    minor = np.outer(ticks, np.arange(2, 10)).ravel() if len(powers) > 1 else ticks[:0]
+    if len(ticks) > 2 and ticks[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
+        ticks = ticks[1:]  # its label would run into the one at the end of the panel beside
+    labels = tuple(show_value(float(f"{value:.6g}")) for value in ticks)
+    return replace(axis, ticks=ticks, tick_labels=labels, minor=minor[minor <= high])
 
 
 def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:
@@ -256,13 +256,13 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     image: Any = None
-    for place, ax in enumerate(grid.flat):
-        if place >= len(spec.panels):
+    for number, ax in enumerate(grid.flat):
+        if number >= len(spec.panels):
             ax.set_axis_off()
             continue
-        image = draw_points(ax, spec, spec.panels[place])
-        ax.set_xlabel(readable(spec.x.name) if place + columns >= len(spec.panels) else "")
-        ax.set_ylabel(readable(spec.y.name) if spec.y and place % columns == 0 else "")
+        image = draw_points(ax, spec, spec.panels[number])
+        ax.set_xlabel(readable(spec.x.name) if number + columns >= len(spec.panels) else "")
+        ax.set_ylabel(readable(spec.y.name) if spec.y and number % columns == 0 else "")
     write_title(figure, spec.title, spec.subtitle)
     if image is not None:
         figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
@@ -312,8 +312,8 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
     names = pd.DataFrame({"row": rows, "column": columns, "mark": label_states(grid, "subphase")})
     marks = np.full(shape, "missing", dtype=object)
-    for (row, column), found in names.groupby(["row", "column"])["mark"]:
-        marks[row, column] = found.mode().iloc[0]
+    for (row, column), own in names.groupby(["row", "column"])["mark"]:
+        marks[row, column] = own.mode().iloc[0]
     panel = PanelSpec(
         title="",
         marks=marks,
@@ -359,7 +359,7 @@ def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
     centres = (edges[1:] + edges[:-1]) / 2
     shown = 10**centres if log else centres
     labels = tuple(f"{value:.2g}" for value in shown)
-    found = AxisSpec(
+    drawn = AxisSpec(
         label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels, minor=np.empty(0)
     )
-    return found, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)
+    return drawn, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.network_checks import has_cyclic_order
+from phasemap.study.checks import has_cyclic_order
 from phasemap.tasks.streams import stream
 
 Floats = NDArray[np.float64]

@@ -97,13 +97,13 @@ class QueueFiles:
 
     def read(self) -> dict[str, QueuedRun]:
         """Return all jobs by name; one whose file is damaged is left out."""
-        found = {}
+        jobs = {}
         known = {field.name for field in fields(QueuedRun)}
         for path in sorted(self._jobs.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
                 content = json.loads(path.read_text(encoding="utf-8"))
-                found[path.stem] = QueuedRun(**{key: value for key, value in content.items() if key in known})
-        return found
+                jobs[path.stem] = QueuedRun(**{key: value for key, value in content.items() if key in known})
+        return jobs
 
     def write(self, job: QueuedRun) -> None:
         """Keep a job's state."""

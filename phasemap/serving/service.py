@@ -122,9 +122,9 @@ class _Live(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield what is read when it is asked for."""
         runs = GaugeMetricFamily("phasemap_runs", "Runs of the storage", labels=["state"])
-        found = Tally(self._states())
+        counts = Tally(self._states())
         for state in STATES:
-            runs.add_metric([state], found[state])
+            runs.add_metric([state], counts[state])
         yield runs
         yield GaugeMetricFamily("phasemap_followers", "Clients that follow events", value=self._followers())
 

@@ -142,11 +142,11 @@ def folder_stamp(folder: RunFolder) -> str:
     parts = []
     for path in (folder.study, folder.shards, folder.trials, folder.points, folder.provenance):
         try:
-            found = path.stat()
+            state = path.stat()
         except OSError:
             parts.append("-")
         else:
-            parts.append(f"{found.st_mtime_ns}:{found.st_size}")
+            parts.append(f"{state.st_mtime_ns}:{state.st_size}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
@@ -179,10 +179,10 @@ class Cache:
     def get(self, key: tuple[Any, ...], make: Callable[[], bytes]) -> bytes:
         """Return what belongs to a key, made now if it is not there."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
+            content = self._kept.get(key)
+            if content is not None:
                 self._kept.move_to_end(key)
-                return found
+                return content
         made = make()
         if len(made) > self.most_bytes // 4:
             return made
@@ -222,10 +222,10 @@ def failures(trials: pd.DataFrame) -> list[dict[str, Any]]:
 
 def curve(snapshot: Snapshot, trial_id: str) -> bytes:
     """Return every quantity of a trial over its recorded steps; UnknownTrialError if it has none."""
-    found = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
-    if found.empty:
+    rows = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
+    if rows.empty:
         raise UnknownTrialError(f"the run {snapshot.study.name} has no results of a trial {trial_id}")
-    row = reread_if_replaced(lambda: _curve_row(snapshot, trial_id, found.iloc[0]["pack_id"]))
+    row = reread_if_replaced(lambda: _curve_row(snapshot, trial_id, rows.iloc[0]["pack_id"]))
     content = {
         "trial_id": trial_id,
         "status": row["status"],

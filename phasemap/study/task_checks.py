@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from phasemap.study.checks import is_prime
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.network_checks import is_prime
 from phasemap.study.networks import MODULAR, NETWORK_SETTINGS
 from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy

@@ -13,8 +13,7 @@ from phasemap.results.tables import check_size, read_frame
 from phasemap.study.errors import UserError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS
 from phasemap.study.values import as_number
-from phasemap.sweeps.columns import Wanted, found_name
-from phasemap.sweeps.naming import valid
+from phasemap.sweeps.columns import Wanted, found_name, valid
 from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, state_of
 
 IDS = ("source_id", "trial_id", "ID", "run_id", "id")

@@ -30,9 +30,8 @@ from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.spec import PhaseRule
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import Document
-from phasemap.sweeps.columns import Columns, Wanted, columns_of
+from phasemap.sweeps.columns import Columns, Wanted, columns_of, on_grid, scale_of, varying
 from phasemap.sweeps.continuing import continued
-from phasemap.sweeps.points import on_grid, scale_of, varying
 from phasemap.sweeps.rows import shard_rows
 from phasemap.sweeps.sweep import Sweep
 

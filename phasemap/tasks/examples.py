@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.sizes import count
-from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, noise_of, rule_labels, wrong_labels
+from phasemap.tasks.corruption import (
+    SYMMETRIC,
+    Noise,
+    corruption_order,
+    given_labels,
+    noise_of,
+    rule_labels,
+    wrong_labels,
+)
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
@@ -52,10 +60,7 @@ def draw_examples(
     label drawn once. A drawn label that happens to be the true one leaves the example clean.
     """
     train, test = split_rows(dataset, seed=seed, data_fraction=data_fraction, split=split)
-    rank = corruption_order(dataset, seed, noise.kind)[train]
-    chosen = np.argsort(rank, kind="stable")[: count(corruption, len(train))]
-    given = dataset.labels[train].copy()
-    given[chosen] = wrong_labels(dataset, seed, noise)[train[chosen]]
+    given, n_chosen = given_labels(dataset, train, seed=seed, share=corruption, noise=noise)
     return Examples(
         dataset=dataset,
         train=train,
@@ -63,7 +68,7 @@ def draw_examples(
         given=given,
         wrong=given != dataset.labels[train],
         rule=rule_labels(dataset, noise)[test],
-        n_chosen=len(chosen),
+        n_chosen=n_chosen,
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import CORRUPTION
+from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.streams import stream, stream_key
-from phasemap.training.program_labels import Corrupted, corrupted, scored
-from phasemap.training.program_rows import AuditedRows
+from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
 from phasemap.training.program_state import (
     dumped,
     loaded,
@@ -214,13 +214,8 @@ class TrialContext:
             matrix=matrix,
             shift_by=shift_by,
         )
-        self.record.facts = {
-            CORRUPTION: float(share),
-            "n_train": len(found.truth),
-            "n_corrupted": found.n_corrupted,
-            "n_classes": found.n_classes,
-            "corruption_effective": found.n_corrupted / len(found.truth),
-        }
+        facts = data_facts(len(found.truth), found.n_corrupted, found.n_classes)
+        self.record.facts = {CORRUPTION: float(share), **facts}
         return found
 
     def score(

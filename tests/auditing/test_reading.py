@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from small_data import blobs, frame_of
 
-from phasemap.auditing.options import Columns
+from phasemap.auditing.inputs import Columns, read_table
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.reading import read_table
 from phasemap.study.errors import UserError
 
 LABEL = Columns(label="label")

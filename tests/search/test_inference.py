@@ -16,7 +16,7 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.curves import Curves
 from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
-from phasemap.phases.stand_ins import LABEL_STAND_INS, SHOWN, stand_in_values
+from phasemap.phases.terms import LABEL_STAND_INS, SHOWN, stand_in_values
 from phasemap.search.completed import map_words
 from phasemap.search.inference import complete
 from phasemap.search.labelling import ByRule
