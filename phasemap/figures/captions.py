@@ -105,7 +105,7 @@ def seed_words(study: Study, metric: str | None = None) -> str:
 
 def left_out_words(n_panels: int, left_out: int) -> str:
     """Say that a figure with very many panels was cut."""
-    return f"the first {n_panels} of {n_panels + left_out} panels"
+    return f"only the first {n_panels} of {n_panels + left_out} panels are drawn"
 
 
 def held_words(held: Mapping[str, Any]) -> str:

@@ -279,7 +279,7 @@ def test_very_many_panels_are_cut_and_it_is_said():
     study = study_of(axes={"corruption": [0], "weight_decay": [0], "dropout": [i / 100 for i in range(50)]})
     diagram = first_panels(make_diagram(study, points(study)))
     assert len(diagram.panels) == 36
-    assert "The first 36 of 50 panels" in figure_spec(diagram).subtitle
+    assert "Only the first 36 of 50 panels are drawn." in figure_spec(diagram).subtitle
 
 
 def test_the_terminal_names_regions_where_their_names_fit():
