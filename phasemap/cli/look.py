@@ -112,7 +112,7 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
     if opened.study.search.kind != "grid":
         console.print(f"map: {search_words(opened)}")
     two = f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
-    way = f"no labels; a rule file of your own gives them: phasemap relabel {content['run']} --rule FILE"
+    way = f"no labels; add some with a rule file: phasemap relabel {content['run']} --rule FILE"
     console.print(f"labelled by {opened.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
     if stopped := int((trials["status"] == "stopped").sum()):
         console.print(f"stopped: {stopped} imported trials were stopped before their end")
@@ -184,7 +184,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     metavar="AXIS",
     multiple=True,
     shell_complete=complete_axis,
-    help="Axes that vary between panels; default the others.",
+    help="Axes that vary between panels; default the remaining ones.",
 )
 @click.option(
     "--fix", metavar="AXIS=VALUE", multiple=True, shell_complete=complete_fix, help="Hold an axis at one of its values."

@@ -12,7 +12,7 @@ from phasemap.cli.shared import print_result, words
 
 @click.command()
 @of_run
-@click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a file like a study's phases.")
+@click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a rule file.")
 @click.option("--at-step", type=click.IntRange(min=1), help="Label as if the training had ended at this step.")
 def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_step: int | None) -> None:
     """Label a run again from its stored curves; nothing is trained."""
@@ -46,7 +46,7 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 def report(run: str, storage: str | None, as_json: bool, output: Path | None) -> None:
     """Write one HTML file to explore and share a run: diagram, curves, study card. It needs no network.
 
-    Up to 2,000 trials it has at most 2 MB, else 5 MB: the curves are kept at fewer steps where needed.
+    It has at most 2 MB for up to 2,000 trials, and 5 MB for more: curves get fewer steps where necessary.
     """
     from phasemap.api import open_run
 
@@ -61,8 +61,8 @@ def report(run: str, storage: str | None, as_json: bool, output: Path | None) ->
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
 @click.option(
     "-o", "--output", "target", type=click.Path(), required=True,
-    help="By the ending: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage of the trials, "
-    "for its dashboard.",
+    help="The ending decides the format: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage "
+    "of the trials, for its dashboard.",
 )  # fmt: skip
 @click.option("--to", type=click.Choice(["mlflow", "tensorboard", "wandb"]), help="Write the trials for another tool.")
 def export(run: str, storage: str | None, as_json: bool, table: str, target: str, to: str | None) -> None:
@@ -95,7 +95,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
 @of_run
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a .zip file.")
 def bundle(run: str, storage: str | None, as_json: bool, output: Path) -> None:
-    """Gather a run for others: study, tables, figures, provenance, and SHA256SUMS."""
+    """Pack a run to share it: study, tables, figures, provenance and checksums."""
     from phasemap.api import open_run
     from phasemap.bundle import write_bundle
 

@@ -45,7 +45,7 @@ def _measured(study: Study, folder: RunFolder) -> str:
     packs = make_plan(study, folder).packs
     trials = [trial for pack in packs[:1] for trial in pack.trials if isinstance(trial, ProgramTrial)]
     if not trials or not isinstance(study, ProgramStudy):
-        return "nothing to measure: all trials are there"
+        return "nothing to measure: all trials are trained already"
     with LocalRunner() as runner:
         device = runner.choose_device(DeviceChoice(wanted=study.resources.device))
         resources = study.resources.model_copy(update={"max_trial_minutes": MEASURE_MINUTES})
@@ -61,7 +61,7 @@ def _measured(study: Study, folder: RunFolder) -> str:
     return f"trial {trials[0]} took {result.train_seconds:.1f} s, and is kept"
 
 
-FIRST = "the first trial, which was to tell the quantities,"
+FIRST = "the first trial, which should show the quantities,"
 
 
 def untold(study: Study) -> bool:

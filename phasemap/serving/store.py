@@ -229,7 +229,7 @@ def _curve_row(snapshot: Snapshot, trial_id: str, pack_id: str) -> Mapping[str, 
             if len(rows):
                 row: Mapping[str, Any] = rows.slice(0, 1).to_pylist()[0]
                 return row
-    raise UnknownTrialError(f"the curve of trial {trial_id} is not there any more")
+    raise UnknownTrialError(f"the curve of trial {trial_id} no longer exists")
 
 
 def map_content(snapshot: Snapshot, *, running: bool) -> bytes:

@@ -187,7 +187,7 @@ def _schedules(study: Study) -> Iterator[Found]:
         for setting in (schedule, to):
             for path, value in values_of(study, setting):
                 if value is not None and isinstance(study, OwnStudy) and study.parts.get("optimizer"):
-                    yield path, "is of an optimizer of yours; allowed: what training.optimizer names"
+                    yield path, "has no effect on an optimizer of yours; allowed: one of phasemap's, or leave it out"
 
 
 def _too_late(path: Path, step: int | None, length: list[Any]) -> Iterator[Found]:

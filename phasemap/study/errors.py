@@ -17,13 +17,13 @@ def visible(text: str, keep: str = "") -> str:
 
 
 class PhasemapError(Exception):
-    """What a user is told in one message, without a traceback; the command line ends with ``exit_code``."""
+    """An error whose message tells users all they need, without a traceback; commands exit with ``exit_code``."""
 
     exit_code: ClassVar[int]
 
 
 class UserError(PhasemapError):
-    """A mistake of the user."""
+    """A mistake in what the user wrote or asked for."""
 
     exit_code = 2
 
@@ -51,7 +51,7 @@ class Problem:
 
 
 class StudyError(UserError):
-    """All the mistakes of a study, together."""
+    """All mistakes in a study, reported together."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -131,7 +131,7 @@ class OwnReader(NetworkReader):
         """Read the axes; a user's code is no value of one."""
         for name in found if isinstance(found, dict) else ():
             if self.parts.get(str(name)):
-                self.wrong(("axes", name), "is code of yours, which no axis varies; allowed: a study for each")
+                self.wrong(("axes", name), "is code of yours, which can't be an axis; allowed: one study for each")
         return super().axes(found)
 
     def owner_of(self, name: str) -> str:
