@@ -306,9 +306,11 @@ class Run:
 
             return inferred_spec(self.folder, self.study, grid, **wanted.axes, metric=wanted.metric)
         if wanted.kind == PHASES and self.study.scattered:
+            from phasemap.figures.captions import horizons_of
             from phasemap.figures.scatter import scatter_spec
 
-            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric)
+            horizons = horizons_of(self.trials)
+            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric, horizons=horizons)
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
@@ -327,9 +329,10 @@ class Run:
         trials = trials[~trials["trial_id"].isin(grid_ids(self.study))] if len(trials) else trials
         if not len(trials) or STEP in diagram.data.study.axis_names:
             return spec
-        from phasemap.figures.scatter import with_dots
+        from phasemap.figures.scatter import n_dots, with_dots
 
-        return with_dots(spec, diagram.data, trials)
+        dotted = with_dots(spec, diagram.data, trials)
+        return replace(dotted, subtitle=f"{n_dots(dotted)} trials between the cells. {spec.subtitle}")
 
     def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
         """Draw a figure of a kind (phases, curves, ipr, neurons, pruning, norms, logits) and return it.

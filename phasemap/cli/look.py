@@ -245,8 +245,8 @@ def plot(
     held = dict(read_assignment(text, "--fix") for text in fix)
     spec = opened.figure(kind, metric=metric, fix=held, grid=grid_of(grid), **axes)
     save_figure(spec, path, size)
-    for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
-        click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)
+    for cut in re.findall(r"only the first \d+ of \d+ panels are drawn", spec.subtitle, re.IGNORECASE):
+        click.echo(f"{cut.lower()}; --fix AXIS=VALUE chooses others", err=True)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

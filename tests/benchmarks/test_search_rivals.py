@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal, ttest_1samp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import foreign_search
 from common import half_interval
 from search_goals import found_islands
 from search_others import MAPS, load_other
@@ -153,3 +154,10 @@ def test_the_islands_that_were_missed_stand_beside_the_risk_that_was_stated():
         (0.2, 0.3),
     ]
     assert told["missed"]["all"]["interval"] == [0.0865, 0.2353]  # Clopper and Pearson 1934
+
+
+@pytest.mark.parametrize("name", foreign_search.NAMES)
+def test_maps_of_programs_are_points_with_labels_though_a_program_records_more_now(name):
+    full = foreign_search.load(name)
+    assert full.points["phase"].notna().all()
+    assert full.points["n_seeds"].eq(3).all()
