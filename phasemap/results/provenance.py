@@ -82,7 +82,7 @@ class Provenance:
         self._folder = folder
         self._entries = [_lost(execution) for execution in read_provenance(folder)]
         self._entry: dict[str, Any] = {
-            "started": _now(),
+            "started": now(),
             "ended": None,
             "outcome": "running",
             "study_hash": study_hash,
@@ -98,7 +98,7 @@ class Provenance:
     def end(self, *, outcome: str, devices: Sequence[str], core_hours: float, **counts: int) -> None:
         """Complete the entry."""
         self._entry |= {
-            "ended": _now(),
+            "ended": now(),
             "outcome": outcome,
             "devices": list(devices),
             "core_hours": round(core_hours, 6),
@@ -129,7 +129,7 @@ def note_labels(folder: RunFolder, rule: Mapping[str, Any]) -> None:
     entries = [dict(execution.content) for execution in read_provenance(folder)]
     if entries:
         command = typed_command(sys.argv, _storage(folder))
-        entries[-1]["labels"] = {"rule": dict(rule), "since": _now(), "command": command}
+        entries[-1]["labels"] = {"rule": dict(rule), "since": now(), "command": command}
         folder.write_text(folder.provenance, json.dumps(entries, indent=2) + "\n")
 
 
@@ -152,7 +152,8 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as text."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

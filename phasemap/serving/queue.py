@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from phasemap.planning.plan import check_folder
 from phasemap.results.folder import RunFolder, write_text, written
 from phasemap.results.lock import Lock, holder_of, locked, process_start
-from phasemap.results.provenance import read_provenance
+from phasemap.results.provenance import now, read_provenance
 from phasemap.study.errors import ConflictError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
@@ -163,11 +162,6 @@ def interrupt(pid: int) -> None:
     """Ask a run to stop: it keeps what is finished."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-
-
-def now() -> str:
-    """Return the time as text."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass

@@ -22,7 +22,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from phasemap._version import __version__
-from phasemap.serving.queue import Supervisor, now
+from phasemap.results.provenance import now
+from phasemap.serving.queue import Supervisor
 from phasemap.serving.store import Cache, Store
 from phasemap.serving.summaries import STATES, Followers, Summaries, Watcher
 from phasemap.serving.tokens import Caller, TokenFile
