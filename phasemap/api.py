@@ -103,7 +103,7 @@ def execute(
 
     def start_runner() -> Runner:
         if in_process:
-            from phasemap.running.local import LocalRunner
+            from phasemap.running.runner import LocalRunner
 
             return LocalRunner()
         from phasemap.running.ray_tune import RayRunner

@@ -153,7 +153,7 @@ def _options(settings: dict[str, Any]) -> Any:
 
 def _runner(*, address: str | None, cpus: int | None, in_process: bool) -> Any:
     if in_process:
-        from phasemap.running.local import LocalRunner
+        from phasemap.running.runner import LocalRunner
 
         return LocalRunner()
     from phasemap.running.ray_tune import RayRunner

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.complete import complete_run
+from phasemap.cli.complete import of_run
 from phasemap.cli.shared import common, print_result, set_option, summary, words
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
 def status(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
     """Say whether RUN is being trained, where, and how far it has come."""
@@ -172,8 +171,7 @@ def _run_content(run: str, storage: str | None) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
 @click.option(
     "--follow", is_flag=True, help="With --address: keep printing what is written, then exit with the run's exit code."
@@ -201,8 +199,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
 def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
     """Stop RUN. What is finished is kept, and running or submitting the study again continues it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, complete_run
+from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, of_run
 from phasemap.cli.shared import common, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
@@ -58,8 +58,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 def show(run: str, storage: str | None, as_json: bool) -> None:
     """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
     from phasemap.api import open_run
@@ -170,8 +169,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @click.option(
     "-x", metavar="AXIS", shell_complete=complete_axis, help="The axis to the right; default the study's first."
 )

@@ -14,9 +14,8 @@ from scipy.special import expit, log_expit, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
-from phasemap.diagram.frontier import ABOVE, BELOW, Floats, frontier_sides, map_frontiers
+from phasemap.diagram.frontier import ABOVE, BELOW, LOSES, WINS, Floats, frontier_sides, map_frontiers
 from phasemap.diagram.seeds import SeedMaps, by_seed, resamples
-from phasemap.diagram.statistics import LOSES, WINS
 from phasemap.phases.built_in import OTHER_WORDS, WINS_COLUMN, phase_named
 from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of

@@ -18,10 +18,9 @@ from phasemap._version import __version__
 from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import MOST_PANELS, Panel
-from phasemap.diagram.frontier import map_frontiers
+from phasemap.diagram.frontier import LOSES, UNDETERMINED, WINS, map_frontiers
 from phasemap.diagram.horizon import chosen_steps, labels_over_steps
 from phasemap.diagram.points import mean_columns
-from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
 from phasemap.figures.captions import Horizons, horizons_of, label_words, setting_words
 from phasemap.figures.curves import KINDS

@@ -58,6 +58,12 @@ class StudyError(UserError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+def stop_if_wrong(problems: Iterable[Problem]) -> None:
+    """Raise StudyError with the problems, if there are any, in the order of their lines."""
+    if found := set(problems):
+        raise StudyError(sorted(found, key=lambda problem: (problem.line or 0, problem.path)))
+
+
 class ListedError(ValueError):
     """All that is wrong with one text, function or the like: ``messages``."""
 

@@ -127,11 +127,6 @@ def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
     return FACTS if any(one.name == CORRUPTION for one in parameters) else (CORRUPTION, *FACTS)
 
 
-def usual_kind(name: str) -> Kind:
-    """Return the kind of a quantity that nobody declared: that of phasemap's own of this name, else a number."""
-    return QUANTITY_KINDS.get(name, "number")
-
-
 def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
     """List what is wrong with declared quantities."""
     found = []

@@ -16,7 +16,7 @@ from phasemap.auditing.decision import decide, judge_predictions
 from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from phasemap.auditing.trainings import SMALLER, choose_own_size, half_of
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.runs import open_run
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Dataset

@@ -17,9 +17,8 @@ from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.phases.marks import MARKS
-from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.errors import UnreachableError, UserError
-from phasemap.study.names import FRONTIERS
+from phasemap.study.names import FRONTIERS, GROKKING, PHASES, SUBPHASES
 
 STUDY = study_of(
     axes={
