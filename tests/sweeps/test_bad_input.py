@@ -120,7 +120,7 @@ def test_hostile_names_become_valid_ones_and_hostile_values_visible_ones(hostile
     run = pm.open_run(hostile / "run")
     names = [*run.study.axis_names, *run.study.fixed, *run.study.recorded.finals]
     assert len(set(names)) == len(NAMES[:6]) + 2 + len(NAMES)
-    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) for name in names)
+    assert all(re.fullmatch(r"[^\W\d]\w{0,63}", name) for name in names)
     assert set(run.trials["which"]) == {*VALUES} - {ESCAPE, "a\nb"} | {r"\x1b[31mred\x07\u202e", r"a\nb"}
     assert {path.name for path in hostile.iterdir()} <= {"mine.db", "rule.yaml", "run"}
 

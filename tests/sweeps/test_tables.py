@@ -189,7 +189,7 @@ def test_letters_of_any_script_stay_in_names_that_rules_and_claims_can_use(tmp_p
     )
     run = pm.sweeps.from_frame(frame, ["tempe\u0301rature", "学習率"], rule=rule, run=tmp_path / "a")
     assert run.study.axis_names == ("température", "学習率")
-    assert run.trials["subphase"].tolist() == ["mauvais", "bon", "mauvais", "bon"]
+    assert run.trials["subphase"].tolist() == ["mauvais", "mauvais", "bon", "bon"]
     (found,) = run.check(["mean(précision, température=2, 学習率=0.2) > 0.8"])
     assert found.verdict == "holds"
     assert run.figure(fix={"température": 2}).x.label == "学習率"
