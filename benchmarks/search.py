@@ -51,7 +51,7 @@ from sklearn.semi_supervised import LabelPropagation
 from stored_maps import NAMES, StoredMap, completed, load_map, measures  # search_others names its folder
 
 from phasemap.diagram.points import point_table
-from phasemap.phases.rules import MEMORIZED_FRACTION
+from phasemap.phases.labels import MEMORIZED_FRACTION
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import ByRule
 from phasemap.search.modelled import Models

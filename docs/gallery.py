@@ -25,11 +25,11 @@ SMALL = HERE.parent / "tests" / "data" / "golden" / "runs"
 HEAD = """\
 # Gallery
 
-Each kind of picture with the command that draws it; `python docs/gallery.py RUNS` makes them all. `quickstart` is the run
-of `studies/quickstart.yaml`, `adaptive_quickstart` a search, and `quickstart_at_200` has the labels of quickstart at step
-200. `sweep` has 160 made-up points. `records` has networks whose inside was recorded, too small (p 7, 40 steps) to mean
-anything. `--size one-column` or `two-column` draws any picture for a page, and `-o FILE.pdf` or `.svg` writes vectors.
-Kinds that used to look different have the former picture, of the same run, beside the present one.
+Each kind of picture with the command that draws it; `python docs/gallery.py RUNS` makes them all. `quickstart` is the
+run of `studies/quickstart.yaml`, `adaptive_quickstart` a search, and `quickstart_at_200` has the labels of quickstart
+at step 200. `sweep` has 160 made-up points. `records` has networks whose inside was recorded, too small (p 7, 40
+steps) to mean anything. `--size one-column` or `two-column` draws any picture for a page, and `-o FILE.pdf` or `.svg`
+writes vectors. Kinds that used to look different have the former picture, of the same run, beside the present one.
 """
 PICTURES = (
     ("diagram", "The phase diagram", "plot quickstart"),

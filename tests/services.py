@@ -1,11 +1,12 @@
 """Services for the tests: in this process over made-up runs, and as real processes."""
 
-import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 
+import forks
 import pytest
 from conftest import SMALL, study_of
 from synthetic import synthetic_run
@@ -84,16 +85,21 @@ def client(serve, runs):
     return serve(runs)
 
 
-class Process:
-    """A service that is a process of its own."""
+FORKED = """import sys
+from phasemap.cli import main
+sys.executable, *sys.argv = sys.argv[1:]
+main()"""
 
-    def __init__(self, root, *options):
+
+class Process:
+    """A service that is a process of its own, with its runs; forked where something stands for Python."""
+
+    def __init__(self, root, *options, shim=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.root, self.url = root, f"http://127.0.0.1:{self.port}"
-        self.command = [sys.executable, "-m", "phasemap", "serve", "--storage", str(root), "--port", str(self.port)]
-        self.command += map(str, options)
+        self.shim, self.options = shim, ["serve", "--storage", root, "--port", self.port, *options]
         self.log = root.parent / f"service-{self.port}.log"
         self.start()
 
@@ -101,8 +107,14 @@ class Process:
         """Start it, or start it again, and wait until it answers."""
         import httpx2 as httpx
 
+        options = [str(option) for option in self.options]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=os.environ)
+            if self.shim:
+                words = ["-c", FORKED, self.shim, "phasemap", *options]
+                self.process = forks.Forked(words, stdout=log, stderr=log)
+            else:
+                words = [sys.executable, "-m", "phasemap", *options]
+                self.process = subprocess.Popen(words, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -126,7 +138,7 @@ class Process:
 
     def stop(self):
         """End it as systemd does, and return its exit code."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
 
@@ -135,9 +147,9 @@ def start_service(tmp_path):
     """Return a function that starts a service as a process; it and its runs are ended afterwards."""
     started = []
 
-    def start(*options, root=tmp_path / "storage"):
+    def start(*options, root=tmp_path / "storage", shim=None):
         root.mkdir(exist_ok=True)
-        started.append(Process(root, *options))
+        started.append(Process(root, *options, shim=shim))
         return started[-1]
 
     yield start

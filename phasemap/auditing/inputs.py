@@ -132,7 +132,7 @@ class Table:
 def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
     """Read a data file; UserError names what can't be used."""
     if not path.is_file():
-        raise UserError(f"{path} is not there; allowed: a {', '.join((*TABLES, *ARRAYS))} file")
+        raise UserError(f"{path} does not exist; allowed: a {', '.join((*TABLES, *ARRAYS))} file")
     ending = path.suffix.lower()
     if ending in TABLES:
         return _of_frame(path, read_frame(path, encoding), columns)
@@ -146,11 +146,11 @@ def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
     if missing:
         known = list(map(str, frame.columns))
         hints = [f"'{name}'{did_you_mean(name, known)}" for name in missing]
-        hint = "; columns are set apart by comma, semicolon, tab or |" if len(known) == 1 else ""
+        hint = "; columns are separated by comma, semicolon, tab or |" if len(known) == 1 else ""
         raise UserError(f"{path} has no column {', '.join(hints)}; it has {_listed(known)}{hint}")
     features = frame.drop(columns=list(dict.fromkeys(columns.special)))
     if not features.shape[1]:
-        raise UserError(f"{path} has no column left for features beside {_listed(columns.special)}")
+        raise UserError(f"{path} has no column left for features besides {_listed(columns.special)}")
     return _table(path, features, columns, frame.__getitem__)
 
 
@@ -201,7 +201,7 @@ def _beside(path: Path, name: str) -> NDArray[Any]:
             found = _load(place)
             if isinstance(found, np.ndarray):
                 return found
-    raise UserError(f"{path} holds features alone: '{name}' must be a .npy file with one value for each row")
+    raise UserError(f"{path} holds only features: '{name}' must be a .npy file with one value for each row")
 
 
 def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -212,7 +212,7 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
                 return content
             return {name: np.asarray(content[name]) for name in content.files}
     except Exception as error:  # whatever a damaged file may raise
-        why = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or no file of numpy"
+        why = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or not a NumPy file"
         raise UserError(f"{path} can't be read: {why}; allowed: arrays of numbers or text (numpy.savez)") from None
 
 

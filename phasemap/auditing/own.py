@@ -181,7 +181,7 @@ def _classifier(name: str, found: Any) -> Any:
     except Exception as error:  # whatever the user's code raises
         raise ProgramError(f" can't be built: {last_line(error)}") from None
     if not all(hasattr(made, method) for method in METHODS):
-        raise ProgramError(f" is not a classifier of scikit-learn's kind ({', '.join(METHODS)}); allowed: {ALLOWED}")
+        raise ProgramError(f" is not a scikit-learn classifier ({', '.join(METHODS)}); allowed: {ALLOWED}")
     return made
 
 
@@ -244,7 +244,7 @@ def train_rows(
     """Train the user's code on a part of the rows, and report the five accuracies of what it answers."""
     loaded, stored = load(code, folder), _stored(rows)
     if not answers.endswith(loaded.source[:8]):
-        raise ProgramError(f"{code} was changed while the audit ran; needed: the audit again")
+        raise ProgramError(f"{code} was changed while the audit ran; needed: run the audit again")
     data = stored.data
     seen = draw_examples(data, seed=trial.seed, data_fraction=data_fraction, corruption=corruption, split="balanced")
     own = TrialContext(

@@ -107,9 +107,7 @@ def read_rounds(path: Path, label: str) -> Rounds:
         )
     names, training = np.unique(frame["training"].astype(str).to_numpy(dtype=str), return_inverse=True)
     if len(names) < 2:
-        raise UserError(
-            f"{path} has the training {', '.join(names)} alone; needed: two or more, that saw different rows"
-        )
+        raise UserError(f"{path} has only the training {', '.join(names)}; needed: two or more that saw different rows")
     rows = _same_rows(path, _numbers(path, frame), training, names)
     order = np.lexsort((_numbers(path, frame), training))
     shape = (len(names), len(rows))
@@ -146,7 +144,7 @@ def _same_rows(path: Path, rows: Ints, training: Ints, names: np.ndarray) -> Int
 
 def _table(path: Path, wanted: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
-        raise UserError(f"--predictions {path} is not there; allowed: a .csv or .parquet table")
+        raise UserError(f"--predictions {path} does not exist; allowed: a .csv or .parquet table")
     frame = read_frame(path)
     frame.columns = frame.columns.map(str)
     missing = [name for name in wanted if name not in frame]

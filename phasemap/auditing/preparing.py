@@ -87,8 +87,8 @@ def _wrong_labels(table: Table) -> list[str]:
     if single:
         some = ", ".join(f"'{c}'" for c in single[:5]) + (", ..." if len(single) > 5 else "")
         return [
-            f"{len(single)} {'class has' if len(single) == 1 else 'classes have'} one row alone ({some}), which can't "
-            "be held out and learned from; add rows, merge classes, or leave them out"
+            f"{len(single)} {'class has' if len(single) == 1 else 'classes have'} a single row ({some}), which can't "
+            "be both learned and held out; add rows, merge classes, or leave them out"
         ]
     return []
 

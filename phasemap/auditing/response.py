@@ -169,7 +169,7 @@ def _rounds_of(trials: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningCurve:
-    """Errors of trainings on rising numbers of rows."""
+    """Errors of trainings on increasing numbers of rows."""
 
     n: int  # rows of the data
     trials: pd.DataFrame  # one row a training: n_train, error, half (0 or 1)

@@ -319,7 +319,7 @@ def read_verified(path: Path, classes: tuple[str, ...], n_rows: int) -> Verified
     UserError for rows or labels that the data don't have.
     """
     if not path.is_file():
-        raise UserError(f"--verified {path} is not there; allowed: a sheet that --verify-sheet wrote, filled in")
+        raise UserError(f"--verified {path} does not exist; allowed: a sheet that --verify-sheet wrote, filled in")
     frame = read_frame(path)
     missing = [name for name in ("row", "inclusion_probability", "verified_label") if name not in frame]
     if missing:
@@ -336,7 +336,7 @@ def read_verified(path: Path, classes: tuple[str, ...], n_rows: int) -> Verified
     rows = frame["row"].to_numpy()
     if sheet["row"].duplicated().any() or not np.isin(sheet["row"], np.arange(n_rows)).all():
         raise UserError(
-            f"{path} has rows twice, or rows that the data don't have; allowed: 0 to {n_rows - 1}, once each"
+            f"{path} has a row twice, or rows that the data don't have; allowed: 0 to {n_rows - 1}, once each"
         )
     chance = sheet["inclusion_probability"]
     if not chance.between(0, 1, inclusive="right").all() or chance[chance < 1].nunique() > 1:

@@ -267,8 +267,8 @@ def choose_own_size(rows: int, seconds: float, budget_minutes: float, cores: int
         if minutes <= budget_minutes:
             return effort
     raise UserError(
-        f"a training takes {seconds:.3g} s, and the smallest audit has {effort.own_trainings} of them; needed: "
-        f"--budget {int(minutes) + 1} or more (what is trained is kept)"
+        f"a training takes {seconds:.3g} s, and the smallest audit needs {effort.own_trainings} of them; needed: "
+        f"--budget {int(minutes) + 1} or more (finished trainings are kept)"
     )
 
 

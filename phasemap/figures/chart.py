@@ -198,10 +198,10 @@ class PanelGrid:
 def not_recorded(study: Study, *wanted: str) -> UserError:
     """Return the mistake that a run has not recorded what is asked for, one of ``wanted``."""
     if set(wanted) & set(study.record):
-        return UserError(f"the run of {study.name} holds no record of {', '.join(wanted)} yet; allowed: run it first")
+        return UserError(f"the run of {study.name} has no record of {', '.join(wanted)} yet; allowed: run it first")
     needed = f"record: [{wanted[0]}]" if len(wanted) == 1 else "record: with one of them"
     return UserError(
-        f"the run of {study.name} holds no record of {', '.join(wanted)}: "
+        f"the run of {study.name} has no record of {', '.join(wanted)}: "
         f"its study has record: [{', '.join(study.record)}]; needed: {needed}"
     )
 

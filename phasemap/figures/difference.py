@@ -48,7 +48,7 @@ from phasemap.study.spec import PhaseRule
 
 OF_A: dict[str, Any] = {"color": "#9a9a9a", "linewidth": 4.0, "zorder": 4, "solid_capstyle": "butt"}
 OF_B: dict[str, Any] = {"color": "black", "linewidth": 1.2}
-SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"
+SAME, WITHIN, BEYOND, ALONE = "same label", "different label", "different label, beyond noise", "in one run only"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
 """Each kind of difference and its colour."""
 
@@ -170,7 +170,7 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
         handles.append(Line2D([], [], label=wrapped(meaning, 24), **look))
     if spec.a.frontiers:
         sides = Line2D(
-            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbelow those of B"
+            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbehind those of B"
         )
         handles.append(sides)
     return handles
@@ -198,7 +198,7 @@ def difference_page(comparison: Comparison) -> str:
     changed = comparison.points[comparison.points["changed"]]
     tables = [
         *(_table(f"{level}: A down, B to the right", t.counts) for level, t in comparison.transitions.items()),
-        _table("Points with another label", changed),
+        _table("Points with a different label", changed),
         _table("Shift of the frontiers, B - A, with 95 % intervals", comparison.shifts, comparison.shift_words),
     ]
     return render(

@@ -39,7 +39,6 @@ PANEL = 216.0, 0.74  # points: the width of a panel that has room, and its heigh
 MOST_COLUMNS = 6  # that a page has room for; more make a wider figure
 NARROW = 120.0  # points: a panel of a figure that is wider than a page
 GAP = 11.0  # points between panels that share their axes
-FEW_PANELS = 4  # that have room for minor ticks
 LEGEND_CHARACTERS = 26
 LETTER_GAP = 7.0  # points: letters of close events are moved apart
 MARKERS_A_LINE = 6
@@ -72,7 +71,7 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
         shared: dict[str, Any] = {"sharex": axes[0], "sharey": axes[0]} if axes and chart.shared else {}
         axes.append(figure.add_axes((0.0, 0.0, 1.0, 1.0), label=str(len(axes)), **shared))
         _draw_panel(axes[-1], panel)
-        if len(chart.panels) > FEW_PANELS:
+        if len(chart.panels) > 1:
             axes[-1].minorticks_off()  # too dense in small panels, and half of the time of drawing them
     handles = _handles(chart)
     margins = _margins(chart, axes, [])

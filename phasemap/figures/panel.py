@@ -344,7 +344,7 @@ def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Any
     labels = [] if seen <= named else [label_handle(entry.mark) for entry in spec.legend if entry.mark.name in seen]
     if any(panel.dots is not None for panel in spec.panels):
         dot: dict[str, Any] = {"marker": "o", "markersize": DOT**0.5, "color": "white", "markeredgecolor": "black"}
-        return [*labels, Line2D([], [], linestyle="", label="measured there", **dot)]
+        return [*labels, Line2D([], [], linestyle="", label="measured", **dot)]
     return labels
 
 

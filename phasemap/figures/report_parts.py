@@ -74,12 +74,12 @@ def _again(study: Study, executions: Sequence[Execution]) -> dict[str, Any]:
     """Return how a run is made again: by its study file; of an imported sweep by what brought it in."""
     report = f"phasemap report runs/{study.name}"
     if not isinstance(study, ImportedStudy):
-        how = "Save the study file below, then run these commands; the diagram and this page come out again."
+        how = "Save the study file below, then run these commands; they make the diagram and this page again."
         return {"again": how, "commands": [f"phasemap run {study.name}.yaml", report]}
     told = [execution.content.get("command") or [] for execution in executions]
     commands = [shlex.join(map(str, command)) for command in told if "import" in command]
     return {
-        "again": "The trials were trained elsewhere; this is how they were brought in.",
+        "again": "The trials were trained elsewhere; this is how they were imported.",
         "commands": [*commands, report],
     }
 

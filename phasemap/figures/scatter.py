@@ -19,7 +19,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.captions import caption, held_words, horizons_of, label_words, sentences, source_words
+from phasemap.figures.captions import Horizons, caption, held_words, horizons_of, label_words, sentences, source_words
 from phasemap.figures.panel import colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
@@ -90,6 +90,7 @@ def scatter_spec(
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
     metric: str | None = None,
+    horizons: Horizons | None = None,
 ) -> ScatterSpec:
     """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
 
@@ -116,7 +117,7 @@ def scatter_spec(
     shown = tuple(panel for panel in panels if len(panel.x)) or panels[:1]
     counts = Counter(name for panel in shown for name in panel.marks)
     marks = marks_of(study.phases)
-    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric)
+    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric, horizons)
     return ScatterSpec(
         title=title,
         subtitle=subtitle,
@@ -138,7 +139,12 @@ def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _captions(
-    study: Study, layout: Layout, facets: Sequence[Axis], n_points: tuple[int, int], metric: str
+    study: Study,
+    layout: Layout,
+    facets: Sequence[Axis],
+    n_points: tuple[int, int],
+    metric: str,
+    horizons: Horizons | None,
 ) -> tuple[str, str]:
     """Return the title and what is said below it; ``n_points`` are those that there are and those that are drawn."""
     over = [readable(axis.name) for axis in layout.facets if axis not in facets]
@@ -147,7 +153,7 @@ def _captions(
     quantity = None if metric in LABEL_METRICS else metric
     title, words = caption(study, layout.fixed, told, readable(quantity or ""))
     words += [f"all values of {' and '.join(over)}"] if over else []
-    return title, sentences(", ".join(words), label_words(study, None, quantity) if quantity is None else "")
+    return title, sentences(", ".join(words), label_words(study, horizons) if quantity is None else "")
 
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
@@ -192,14 +198,12 @@ def inferred_spec(
     plain = figure_spec(diagram, metric, drawn_bands(diagram, tables.trials), horizons=horizons_of(tables.trials))
     spec = with_dots(plain, diagram, tables.trials)
     quantity = None if spec.metric in LABEL_METRICS else spec.metric
-    n_points = sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
-    seeds = f"inferred from {n_points} measured points"
+    seeds = f"inferred from {n_dots(spec)} measured points"
     panels = tuple(replace(p, marks=np.where(p.marks == "missing", NOTHING.name, p.marks)) for p in spec.panels)
     legend = tuple(replace(e, mark=NOTHING) if e.mark.name == "missing" else e for e in spec.legend)
     return replace(
         spec,
         title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
-        subtitle=plain.subtitle,
         key=tuple(text for text in spec.key if text != MEASURED_SIGN),
         x=_round_ticks(spec.x),
         y=spec.y and _round_ticks(spec.y),
@@ -225,7 +229,7 @@ def _round_ticks(axis: AxisSpec) -> AxisSpec:
 
 
 def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:
-    """Add to a map trials that were measured between its cells, each where it was, and say how many there are."""
+    """Add to a map trials that were measured between its cells, each where it was measured."""
     ok = _held(trials[trials["status"] == "ok"], diagram.fixed)
     x, y = diagram.x.axis, None if diagram.strip else diagram.y.axis
     column = spec.metric if spec.metric in LABEL_METRICS else "subphase"
@@ -240,7 +244,12 @@ def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> Figur
             values=here[spec.metric].to_numpy(dtype=float) if quantity else None,
         )
         panels.append(replace(panel, dots=dots))
-    return replace(spec, panels=tuple(panels), subtitle=f"{len(ok)} trials between the cells. {spec.subtitle}")
+    return replace(spec, panels=tuple(panels))
+
+
+def n_dots(spec: FigureSpec) -> int:
+    """Count the dots in a figure."""
+    return sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
 
 
 def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:

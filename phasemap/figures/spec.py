@@ -216,7 +216,7 @@ def _check_metric(diagram: Diagram, metric: str) -> None:
     """UserError unless a metric is a label or a column of numbers of the diagram's points."""
     grid, axes = diagram.panels[0].grid, diagram.study.axis_names
     if metric == ROBUSTNESS not in grid:
-        raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
+        raise UserError("the robustness of these labels is not known; allowed: Run.plot over the study's own axes")
     numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
     if metric not in (*LABEL_METRICS, *numbers):
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(metrics_of(diagram.study))}")

@@ -118,7 +118,7 @@ def read_provenance(folder: RunFolder) -> list[Execution]:
         entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
     except ValueError:
         raise UserError(
-            f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
+            f"{folder.provenance} is damaged; move it away to continue without the earlier executions"
         ) from None
     commands = [typed_command([*map(str, entry.get("command", ()))], _storage(folder)) for entry in entries]
     return [Execution(entry | {"command": command}) for entry, command in zip(entries, commands, strict=True)]

@@ -123,7 +123,7 @@ def load_program(work: Work) -> Callable[..., Any]:
         path = file_of(place, folder)
         if work.same_source and source_hash(path) != program.source:
             raise ProgramError(
-                f"{path} on {host} is not the program that the run was started with; needed: the run again"
+                f"{path} on {host} is not the program that the run was started with; needed: start the run again"
             )
         os.chdir(folder)
         sys.path.insert(0, str(path.parent))

@@ -257,7 +257,7 @@ class Supervisor:
             if job is not None and job.wanted:
                 return False
             if job is not None and job.alive:
-                raise ConflictError(f"{folder.name} is being stopped; allowed: to wait for its end")
+                raise ConflictError(f"{folder.name} is being stopped; allowed: wait for its end")
             _refuse_while_held(folder)
             if not self.files.study(folder.name).exists() or folder.study.exists():
                 self.files.write_study(load_resolved(folder.study))

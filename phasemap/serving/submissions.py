@@ -120,7 +120,7 @@ def plan(study: Study, settings: Settings) -> PlanAnswer:
 Answer = TypeVar("Answer")
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    409: {"model": Refusal, "description": "contradicts what the run is, or does"},
+    409: {"model": Refusal, "description": "contradicts the run, or what it is doing"},
     408: {"model": Refusal, "description": "the body took too long to arrive"},
     413: {"model": Refusal, "description": "the body is too large"},
     415: {"model": Refusal, "description": "neither YAML nor JSON"},

@@ -110,7 +110,7 @@ def code_of(part: Part) -> Callable[..., Any]:
     try:
         if place.in_file and source_hash(path := file_of(place, folder)) != part.source:
             raise UnreachableError(
-                f"{path} on {host} is not the code that the run was started with; needed: the run again"
+                f"{path} on {host} is not the code that the run was started with; needed: start the run again"
             )
         return import_program(place, folder)
     except ProgramError as error:

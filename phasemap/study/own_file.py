@@ -14,15 +14,7 @@ from phasemap.study.errors import UnreachableError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.networks import SECTIONS
 from phasemap.study.own_code import imported_part, is_reference, load_own
-from phasemap.study.own_parts import (
-    ROLES,
-    DataSize,
-    Part,
-    Parts,
-    built_in_settings,
-    data_size_of,
-    part_of,
-)
+from phasemap.study.own_parts import ROLES, DataSize, Part, Parts, built_in_settings, data_size_of, part_of
 from phasemap.study.own_study import OWN_RECORDED, OwnStudy
 from phasemap.study.program_source import ProgramError, place_of
 from phasemap.study.program_study import ProgramStudy
@@ -139,7 +131,7 @@ class OwnReader(NetworkReader):
         """Read the axes; a user's code is no value of one."""
         for name in found if isinstance(found, dict) else ():
             if self.parts.get(str(name)):
-                self.wrong(("axes", name), "is code of yours, which no axis varies; allowed: a study for each")
+                self.wrong(("axes", name), "is code of yours, which can't be an axis; allowed: one study for each")
         return super().axes(found)
 
     def owner_of(self, name: str) -> str:

@@ -127,16 +127,11 @@ def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
     return FACTS if any(one.name == CORRUPTION for one in parameters) else (CORRUPTION, *FACTS)
 
 
-def usual_kind(name: str) -> Kind:
-    """Return the kind of a quantity that nobody declared: that of phasemap's own of this name, else a number."""
-    return QUANTITY_KINDS.get(name, "number")
-
-
 def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
     """List what is wrong with declared quantities."""
     found = []
     for name, kind in quantities.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,63}", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w{0,63}", name):
             found.append(f"declares the quantity {name!r}; allowed: letters, digits and _, at most 64")
         elif name in RESERVED_NAMES and name not in QUANTITY_KINDS:
             found.append(f"declares the quantity {name}, which is a reserved name; allowed: another name")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.errors import Problem, StudyError, did_you_mean
+from phasemap.study.errors import Problem, did_you_mean, stop_if_wrong
 from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.parameters import Parameter
 from phasemap.study.phases_section import OWN, PhasesReader
@@ -84,8 +84,7 @@ class Reader:
 
     def stop_if_wrong(self) -> None:
         """Raise StudyError with what was found wrong so far, if anything was."""
-        if self.problems:
-            raise StudyError(sorted(set(self.problems), key=lambda p: (p.line or 0, p.path)))
+        stop_if_wrong(self.problems)
 
     def wrong(self, path: tuple[Any, ...], message: str, *, also: tuple[Any, ...] = ()) -> None:
         """Report a mistake at a path of the file."""

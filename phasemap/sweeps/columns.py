@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ TAKEN = frozenset({*RESERVED_NAMES, *FACTS, *POINT_COLUMNS, *WORDS})
 
 
 def valid(name: str) -> str:
-    """Return a name of letters, digits and _ that begins with no digit."""
-    text = re.sub(r"\W", "_", str(name), flags=re.ASCII)[:LONGEST].rstrip("_") or "unnamed"
+    """Return a name of letters (of any script), digits and _ that begins with no digit."""
+    text = re.sub(r"\W", "_", unicodedata.normalize("NFKC", str(name)))[:LONGEST].rstrip("_") or "unnamed"
     return f"_{text}" if text[0].isdigit() else text
 
 

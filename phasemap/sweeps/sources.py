@@ -33,7 +33,7 @@ def read_source(source: str, wanted: Wanted, further: Further) -> Sweep:
     if path.is_dir():
         return _folder_reader(path)(path, further.study)
     if not path.exists():
-        raise UserError(f"{source} is not there; allowed: {ALLOWED}")
+        raise UserError(f"{source} does not exist; allowed: {ALLOWED}")
     if path.suffix.lower() in TABLES and not source.startswith(SQLITE):
         return _table(path, wanted, further)
     from phasemap.sweeps.database import is_database, kind_of_database

@@ -290,7 +290,7 @@ def _told_of(study: ProgramStudy, columns: Columns) -> list[str]:
     if study.scattered:
         told.append(f"the {study.n_points} points lie on no grid: they are drawn where they were measured")
     elif study.grid:
-        told.append("--grid has no meaning: the points lie on a grid")
+        told.append("--grid is ignored: the points lie on a grid")
     if study.phases.own is not None and not study.phases.labels:
         told.append("the trials have no labels: the run is a map of its quantities; --rule FILE would label them")
     return told

@@ -43,6 +43,16 @@ class Examples:
         """The number of training labels that are really wrong."""
         return int(self.wrong.sum())
 
+    @property
+    def order(self) -> Ints:
+        """The rows of the data set (M,) as networks get them, training examples first."""
+        return np.concatenate([self.train, self.test])
+
+    @property
+    def targets(self) -> Ints:
+        """The labels (M,) in that order: those trained on, then the true ones of held-out examples."""
+        return np.concatenate([self.given, self.dataset.labels[self.test]])
+
 
 def draw_examples(
     dataset: Dataset,

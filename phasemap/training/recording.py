@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.phases.curves import QUANTITIES
-from phasemap.phases.rules import WINDOW_RECORDS, window_start
+from phasemap.phases.evaluation import WINDOW_RECORDS
+from phasemap.phases.labels import window_start
 from phasemap.study.identity import Trial
+from phasemap.study.names import QUANTITIES
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.corruption import NO_LABEL, accuracies, share_of
 from phasemap.tasks.examples import Examples

@@ -57,7 +57,21 @@ class Grokfast:
         self.mean.copy_(state["filter"])
 
 
-class Orthogonal:
+class _Around:
+    """What stands before an optimizer and has no state of its own: a checkpoint needs that of the optimizer alone."""
+
+    _inner: Optimizer
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs, on the CPU."""
+        return self._inner.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._inner.load(state)
+
+
+class Orthogonal(_Around):
     """Before an optimizer: the part of each parameter's gradient along the weights is taken out (Prieto et al.
     2501.04697, PerpGrad), and the rest scaled to the norm that the gradient had."""
 
@@ -76,14 +90,6 @@ class Orthogonal:
             scale = given.norm(dim=1, keepdim=True) / (rest.norm(dim=1, keepdim=True) + TINY)
             out.copy_((rest * scale).view_as(out))
         self._inner.step(changed, step)
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs, on the CPU."""
-        return self._inner.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self._inner.load(state)
 
 
 OPTIMIZERS: dict[str, Callable[[torch.Tensor, OptimizerSettings], ReadyOptimizer]] = {
@@ -118,8 +124,13 @@ def make_optimizer(
     return Orthogonal(optimizer, weights, parameters) if first.gradient == "orthogonal" else optimizer
 
 
-class Scheduled:
-    """An optimizer whose learning rates and weight decays are those of each step, as the trials' schedules say."""
+class Scheduled(_Around):
+    """An optimizer whose learning rates and weight decays are those of each step, as the trials' schedules say.
+
+    A checkpoint needs nothing of the schedule, which the step's number tells.
+    """
+
+    _inner: ReadyOptimizer
 
     def __init__(
         self, trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], *, vector: bool
@@ -139,14 +150,6 @@ class Scheduled:
             self._values = values
             self._inner.set(self._settings(step))
         self._inner.step(gradient, step)
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs, on the CPU: nothing of the schedule, which the step's number tells."""
-        return self._inner.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self._inner.load(state)
 
 
 def one_each(trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter]) -> list[Optimizer]:

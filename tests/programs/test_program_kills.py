@@ -82,6 +82,7 @@ def kill_at(folder, count, victim):
     return thread
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_killed_process_goes_on_from_its_state_or_from_the_start(tmp_path, keeps):
     whole = tmp_path / "whole"
@@ -97,6 +98,7 @@ def test_a_killed_process_goes_on_from_its_state_or_from_the_start(tmp_path, kee
     assert repeated <= 2 if keeps else repeated >= 3
 
 
+@pytest.mark.usefixtures("forked")
 def test_the_last_state_of_a_program_is_kept_where_the_study_asks_for_it(tmp_path):
     path = write_study(tmp_path, CODE, record=["state"], fixed={"pause": 0.0}, seeds=2)
     assert invoke("run", path, "--storage", tmp_path, "--in-process").exit_code == 0
@@ -114,6 +116,7 @@ def test_the_last_state_of_a_program_is_kept_where_the_study_asks_for_it(tmp_pat
     assert "a program says itself how long it trains" in told.output
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_is_kept_needs_no_second_run(tmp_path):
     study, trials, kept = prepared(tmp_path, axes={"lr": [0.1, 0.2, 0.3]}, fixed={"pause": 0.0})
     first = train_programs(study, trials, device="cpu", kept=kept)

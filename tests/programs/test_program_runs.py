@@ -145,7 +145,7 @@ def test_runs_of_different_programs_are_compared_at_the_settings_that_both_have(
     refused = invoke("diff", first, third, code=2)
     assert "width, an axis of third, is not a setting of first; allowed: runs of the same settings" in refused
     refused = invoke("diff", first, run("fourth", CURVE), code=2)
-    assert "fourth has no labels, which are what is compared; allowed: runs with labels" in refused
+    assert "fourth has no labels to compare; allowed: runs with labels" in refused
 
 
 def test_a_helper_may_corrupt_the_labels(tmp_path):
@@ -180,7 +180,7 @@ def test_a_plan_runs_nothing_unless_it_is_to_measure(tmp_path):
     assert json.loads(invoke("plan", path, "--storage", tmp_path, "--json"))["wall_seconds"] is None
     told = invoke("plan", path, "--storage", tmp_path, "--measure")
     assert "s, and is kept" in told
-    assert "already there: 1; to train: 5" in told
+    assert "trained already: 1; to train: 5" in told
     assert "core-hours" in told
     assert "5 trained, 1 reused, 0 failed" in invoke("run", path, "--storage", tmp_path, "--in-process")
 

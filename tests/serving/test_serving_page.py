@@ -1,7 +1,9 @@
 """The pages in a real browser over a real service: log in, submit, watch, open a cell, compare, cancel."""
 
 import re
+import signal
 
+import forks
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,16 +94,23 @@ def write_imported(root):
 
 
 @pytest.fixture(scope="module")
-def service(storage):
+def shim(tmp_path_factory):
+    """What stands for Python where services and their runs are forked: the pages are tested, not their start."""
+    return forks.write_shim(tmp_path_factory.mktemp("bin"))
+
+
+@pytest.fixture(scope="module")
+def service(storage, shim):
     """A service for those who only look; started after the tests that start and kill one of their own."""
-    started = Process(storage, "--token-file", write_tokens(storage.parent))
+    started = Process(storage, "--token-file", write_tokens(storage.parent), shim=shim)
     yield started
     started.stop()
 
 
 @pytest.fixture
-def visitor(browser, start_service, storage):
-    service = start_service("--token-file", write_tokens(storage.parent), "--cpus", "1", root=storage)
+def visitor(browser, start_service, storage, shim):
+    tokens = write_tokens(storage.parent)
+    service = start_service("--token-file", tokens, "--cpus", "1", root=storage, shim=shim)
     found = Visitor(browser, service)
     found.service = service
     yield found
@@ -144,7 +153,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
 
     wait_for(lambda: 0 < missing() < 6, what="the first cells")
     run = visitor.run("watched")
-    visitor.service.process.kill()
+    visitor.service.process.send_signal(signal.SIGKILL)
     visitor.service.process.wait()
     page.wait_for_selector("#lost:visible")
     assert alive(run.pid)  # it goes on without the service

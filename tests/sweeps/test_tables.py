@@ -174,11 +174,35 @@ def test_hostile_names_are_made_valid_and_told(tmp_path):
     run = pm.open_run(tmp_path / "a")
     quantities = list(run.study.recorded.quantities)
     assert len(quantities) == len(names) - 1 - 1  # phase is a column of phasemap's own
-    assert all(name.isascii() and name.isidentifier() for name in quantities)
+    assert all(name.isidentifier() for name in quantities)
     assert "loss_std_metric" in quantities
     told = json.loads(told.stdout)["told"]
     assert any("'../../etc/passwd' is called" in text for text in told)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.csv"]
+
+
+def test_letters_of_any_script_stay_in_names_that_rules_and_claims_can_use(tmp_path):
+    rule = tmp_path / "rule.yaml"
+    rule.write_text("labels: {bon: précision >= 0.6, mauvais: otherwise}\n", encoding="utf-8")
+    frame = pd.DataFrame(
+        {"tempe\u0301rature": [1, 2, 1, 2], "学習率": [0.1, 0.1, 0.2, 0.2], "précision": [0.5, 0.7, 0.5, 0.9]}
+    )
+    run = pm.sweeps.from_frame(frame, ["tempe\u0301rature", "学習率"], rule=rule, run=tmp_path / "a")
+    assert run.study.axis_names == ("température", "学習率")
+    assert run.trials["subphase"].tolist() == ["mauvais", "bon", "mauvais", "bon"]
+    (found,) = run.check(["mean(précision, température=2, 学習率=0.2) > 0.8"])
+    assert found.verdict == "holds"
+    assert run.figure(fix={"température": 2}).x.label == "学習率"
+
+
+def test_a_table_without_curves_has_a_picture_that_names_no_step(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": rng.random(12), "wd": rng.random(12), "acc": rng.random(12)})
+    rule = tmp_path / "rule.yaml"
+    rule.write_text("labels: {good: acc >= 0.5, bad: otherwise}\n")
+    run = pm.sweeps.from_frame(frame, ["lr", "wd"], rule=rule, run=tmp_path / "a")
+    assert "step" not in run.figure().subtitle
+    assert "step" not in run.figure(grid={"lr": "5", "wd": "5"}).subtitle
 
 
 def test_an_axis_with_one_value_is_a_map_of_one_cell(tmp_path):
