@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import audit_peers
+from audit_decision import worst_tenth
 from audit_networks import data_set, neighbours_of, template
 from audit_ranking import confident_learning
 
@@ -136,3 +137,8 @@ def test_cells_have_an_interval_over_draws_and_those_of_used_sets_are_marked():
 def test_a_table_of_nothing_is_empty_and_the_short_form_names_sets_that_there_are():
     assert audit_peers.summary(pd.DataFrame()) == {}
     assert set(audit_peers.SHORT["sets"].split(",")) <= set(audit_peers.ALL_SETS)
+
+
+def test_the_worst_tenth_is_the_mean_of_the_largest_and_of_a_few_the_largest():
+    assert worst_tenth(pd.Series([*range(20)])) == 18.5
+    assert worst_tenth(pd.Series([0.0, 3.0, 1.0])) == 3
