@@ -61,7 +61,7 @@ def test_an_example_runs_and_its_run_is_a_map(name, tmp_path):
     phasemap("report", run, "-o", tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 50_000
     assert "1 of 1 claims hold" in phasemap("check", run)
-    if name == "pytorch":
+    if name == "scikit_learn":
         phasemap("run", study, "--storage", tmp_path / "others", "--in-process", *smaller, "--set", "seeds=[1]")
         assert name in phasemap("diff", run, tmp_path / "others" / name)
 

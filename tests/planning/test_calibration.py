@@ -20,7 +20,11 @@ from phasemap.training.population import make_kernel, train_pack
 MODELS = {
     "two layers": {"model": {"width": 64}, "axes": {"corruption": [0, 0.3], "weight_decay": [0, 1]}},
     "dropout": {"model": {"width": 64}, "axes": {"corruption": [0, 0.3]}, "fixed": {"dropout": 0.2}},
-    "transformer": {"model": {"kind": "transformer", "width": 16}, "axes": {"corruption": [0, 0.3]}},
+    "transformer": {
+        "model": {"kind": "transformer", "width": 16},
+        "axes": {"corruption": [0, 0.3]},
+        "training": {"steps": 100},
+    },
 }
 
 

@@ -5,6 +5,8 @@ from program_tools import run_all, run_one
 
 from phasemap.study.errors import UnreachableError
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.mark.parametrize(
     ("body", "message"),

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from phasemap.cli import cli
 
+pytestmark = pytest.mark.usefixtures("forked")
 PAGE = Path(__file__).parents[2] / "docs" / "your-own.md"
 
 

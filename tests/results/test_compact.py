@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import time
 
@@ -31,15 +32,21 @@ def results():
     return train_pack(TRIALS, device=CPU)
 
 
-@pytest.fixture
-def folder(results, tmp_path):
+@pytest.fixture(scope="module")
+def written(results, tmp_path_factory):
     """A run of sixty packs, one of which failed before it was trained, and one of which failed for good."""
-    made = RunFolder(tmp_path / "run")
+    made = RunFolder(tmp_path_factory.mktemp("written") / "run")
     made.create()
     for number, result in enumerate(results):
         write_shard(made, f"{number:016x}", [result])
     write_shard(made, "f" * 16, [failed(TRIALS[0]), failed(trial_of(trial_id="bad"))])
     return made
+
+
+@pytest.fixture
+def folder(written, tmp_path):
+    """A copy of that run, to be changed."""
+    return RunFolder(shutil.copytree(written.path, tmp_path / "run"))
 
 
 def merged(folder):

@@ -22,7 +22,7 @@ STATES = {"COMPLETE": "ok", "PRUNED": "stopped", "FAIL": "failed", "RUNNING": "s
 
 @pytest.fixture(scope="module", params=["sqlite", "journal"])
 def source(request, tmp_path_factory):
-    """A storage with a real study of 100 trials, of which one is still running and one waits."""
+    """A storage with a real study of 50 trials, of which one is still running and one waits."""
     folder = tmp_path_factory.mktemp("optuna")
     made = InMemoryStorage()
     study = optimize(made)

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from sources import N_TRIALS, accuracy, write_rule
+from sources import accuracy, write_rule
 
 import phasemap as pm
 from phasemap.cli import cli
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_study
+
+N_POINTS = 100  # on no grid
 
 
 def invoke(*arguments):
@@ -242,7 +244,7 @@ def scattered_table():
     chance = random.Random(1)
     rows = [
         {"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt": chance.choice(["a", "b"])}
-        for _ in range(N_TRIALS)
+        for _ in range(N_POINTS)
     ]
     return pd.DataFrame(rows).assign(acc=[accuracy(row["lr"], row["wd"])[-1] for row in rows])
 
@@ -374,4 +376,4 @@ def test_claims_are_computed_over_points_that_lie_on_no_grid(scattered, claim, t
     (result,) = run.check([claim])
     assert result.verdict in told.split("|")
     if claim.startswith("area"):
-        assert result.n_trials == N_TRIALS
+        assert result.n_trials == N_POINTS

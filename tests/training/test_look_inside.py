@@ -133,7 +133,7 @@ def test_kept_weights_are_the_trained_network(coexisting):
 
 def test_the_gain_of_batchnorm_follows_the_ipr():
     trial = changed(
-        COEXISTING, trial_id="gain", norm="batch", corruption=0.2, weight_decay=0.0,
+        COEXISTING, trial_id="gain", norm="batch", corruption=0.2, weight_decay=0.0, steps=300,
         batch_size=64, scale_to_batch=256, optimizer="adam", learning_rate=0.005,
     )  # fmt: skip
     (result,) = train_pack([trial], device=CPU, record=("neurons",))
