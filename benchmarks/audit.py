@@ -1,5 +1,6 @@
 """How well audits find wrong labels, beside cleanlab's confident learning; and whether their advice pays.
 
+    python benchmarks/audit.py peers --short   seven of the sets, two draws, few trainings: ten minutes of two cores
     python benchmarks/audit.py peers           Data-OOB, AUM, cartography, kNN-Shapley, SimiFeat, cleanlab on 14 sets
     python benchmarks/audit.py ranking         planted flips on digits, breast_cancer, wine and 5,000 MNIST images
     python benchmarks/audit.py raters          vaderSentiment's lexicon: one of ten ratings as label, consensus as truth
@@ -18,7 +19,7 @@ import warnings
 
 from audit_decision import decision
 from audit_memorization import memorization
-from audit_peers import ALL_SETS, peers
+from audit_peers import ALL_SETS, SHORT, peers
 from audit_ranking import KINDS, RATES, SETS, ranking, raters
 
 if __name__ == "__main__":
@@ -39,6 +40,9 @@ if __name__ == "__main__":
     parser.add_argument("--subsets", type=int, default=60)
     warnings.filterwarnings("ignore", category=FutureWarning)
     parser.add_argument("--only-table", action="store_true", help="of peers: print what is there, measure nothing")
+    parser.add_argument("--short", action="store_true", help="of peers: a few sets, draws and trainings")
+    if parser.parse_known_args()[0].short:
+        parser.set_defaults(**SHORT)
     chosen = parser.parse_args()
     chosen.sets = chosen.sets or ",".join(ALL_SETS if chosen.part == "peers" else SETS)
     parts = {"peers": peers, "ranking": ranking, "raters": raters, "decision": decision, "memorization": memorization}

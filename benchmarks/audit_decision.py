@@ -14,7 +14,7 @@ from audit_networks import Job, accuracy, asked, data_set, job_of, judged, kept,
 from common import report
 
 from phasemap.auditing.decision import FREE, decide
-from phasemap.auditing.options import Prices
+from phasemap.auditing.inputs import Prices
 from phasemap.auditing.response import FRACTIONS, LEVELS, RATES, LearningCurve, Response, with_recommendation
 from phasemap.auditing.trainings import WEIGHT_DECAY
 from phasemap.tasks.dataset import Dataset
@@ -164,6 +164,11 @@ def regret(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def worst_tenth(regrets: pd.Series) -> float:
+    """Return the mean of the largest tenth of some regrets."""
+    return float(regrets.nlargest(max(1, round(len(regrets) / 10))).mean())
+
+
 def decision(args: argparse.Namespace) -> None:
     """Audit every case and report the regret of its advice."""
     rows = []
@@ -177,6 +182,7 @@ def decision(args: argparse.Namespace) -> None:
         {
             "cases": len(table),
             "mean_regret": float(table["regret"].mean()),
+            "worst_tenth_regret": worst_tenth(table["regret"]),
             "mean_best_gain": float(table["best_gain"].mean()),
             "regret_share": float(table["regret"].mean() / table["best_gain"].mean()),
             "abstained": int((table["advice"] == "not_enough_evidence").sum()),

@@ -10,7 +10,7 @@ from audit_ranking import flip, load
 from common import report
 from scipy.stats import spearmanr
 
-from phasemap.auditing.memorization import scores
+from phasemap.auditing.measures import scores
 from phasemap.auditing.trainings import probabilities
 from phasemap.tasks.dataset import Dataset
 

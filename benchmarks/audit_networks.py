@@ -20,10 +20,10 @@ import pandas as pd
 import torch
 
 from phasemap.auditing import suspects
-from phasemap.auditing.memorization import Answers, collect
-from phasemap.auditing.noise import best_error
+from phasemap.auditing.inputs import Table
+from phasemap.auditing.measures import Answers, collect
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.reading import Table
+from phasemap.auditing.suspects import best_error
 from phasemap.auditing.trainings import HALF, WEIGHT_DECAY, Network, Weights, in_chunks, probabilities, write_rows
 from phasemap.study.identity import Trial
 from phasemap.study.trials import expand

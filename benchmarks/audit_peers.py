@@ -24,7 +24,7 @@ import torch
 from audit_networks import asked, data_set, judged, neighbours_of, template
 from audit_ranking import confident_learning, five_folds, flip, measures, vader
 from audit_sets import SETS, USED, load
-from common import report
+from common import half_interval, report
 
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.initial import initial_features_mlp
@@ -32,7 +32,9 @@ from phasemap.training.initial import initial_features_mlp
 KINDS, RATES = ("uniform", "class", "feature"), (0.05, 0.2, 0.4)
 TREES, SHAPLEY_NEIGHBOURS = 200, 10
 DRAWS = 2000  # of the bootstrap
-SHORT = {"rates": (0.05, 0.2, 0.4), "draws": 2}
+SHORT: dict[str, Any] = {
+    "sets": "iris,penguins,penguins_sex,cars,diabetes,wine,breast_cancer", "draws": 2, "trainings": 16, "planted": 8,
+}  # fmt: skip
 SLIGHT = 1e-9
 
 
@@ -118,7 +120,7 @@ def all_methods(data: Dataset, args: argparse.Namespace, seed: int) -> dict[str,
 
 def cells(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield the cells draw after draw, human noise among them."""
-    for draw in range(args.draws or SHORT["draws"]):
+    for draw in range(args.draws or 2):
         for name in args.sets.split(","):
             if name == "vader":
                 yield {"set": name, "kind": "human", "rate": 0.12, "draw": draw}
@@ -177,14 +179,13 @@ def peers(args: argparse.Namespace) -> None:
 
 
 def summary(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the tables: over all cells, and over those of sets that chose nothing."""
+    """Return the tables: over all cells, and over those of sets that chose nothing; none where nothing was measured."""
+    if not len(table):
+        return {}
     table = table.astype(dict.fromkeys(("calibration_error", "brier"), float))
     fresh = table[~table["set"].isin(USED)]
-    return (
-        {"all": _table(table), "not used for choosing": _table(fresh), "cells": _cells(fresh)}
-        if len(fresh)
-        else {"all": _table(table)}
-    )
+    not_used = {"not used for choosing": _table(fresh)} if len(fresh) else {}
+    return {"all": _table(table), **not_used, "cells": _cells(table)}
 
 
 def _table(table: pd.DataFrame) -> dict[str, Any]:
@@ -239,11 +240,17 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def _cells(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return each cell's average precision by method, and how far the expected share is off."""
+    """Return each cell's average precision by method, its interval over draws, and how far the expected share is off.
+
+    Cells of sets that chose something of the audit are marked as used.
+    """
     keys = ["set", "kind", "rate"]
     wide = table.pivot_table(index=keys, columns="method", values="average_precision").round(3)
-    own = table[table["method"] == "phasemap"].groupby(keys)[["expected_rate", "wrong"]].mean().round(3)
-    return wide.join(own).reset_index().to_dict(orient="records")
+    own = table[table["method"] == "phasemap"].groupby(keys)
+    spread = own["average_precision"].agg(draws="size", half=half_interval).round(3)
+    shares = own[["expected_rate", "wrong"]].mean().round(3)
+    found = wide.join(spread).join(shares).reset_index()
+    return found.assign(used=found["set"].isin(USED)).to_dict(orient="records")
 
 
 ALL_SETS = (*SETS, "vader")

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from audit_networks import prepared
 
+from phasemap.auditing.inputs import Table
 from phasemap.auditing.preparing import prepare
-from phasemap.auditing.reading import Table
 
 MOST_ROWS = 2000
 USED = frozenset({"wine", "breast_cancer", "digits", "mnist", "vader"})

@@ -8,10 +8,12 @@ import platform
 import resource
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 PACKAGES = ("torch", "ray", "numpy", "pandas", "pyarrow", "matplotlib")
 
@@ -32,6 +34,14 @@ def machine() -> dict[str, Any]:
 def report(benchmark: str, results: Any, **settings: Any) -> None:
     """Print a benchmark's results."""
     print(json.dumps({"benchmark": benchmark, "machine": machine(), **settings, "results": results}, indent=2))
+
+
+def half_interval(values: Sequence[float]) -> float:
+    """Return half the 95 % interval of the mean of a few values; NaN of one."""
+    from scipy.stats import t  # not by those benchmarks that tell their memory
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else np.nan
 
 
 def start_ray() -> None:

@@ -23,6 +23,7 @@ from common import report
 from search import Known, by_model, by_nearest, chooser
 
 import phasemap as pm
+from phasemap.diagram.points import mean_columns
 from phasemap.diagram.tables import known_trials
 from phasemap.results.folder import run_folder
 from phasemap.search.study_map import expected_wrong
@@ -52,7 +53,8 @@ def load(name: str) -> StoredMap:
     """Return a problem's full map, whose rows stand in the order of its study."""
     study, trials = load_study(FOLDER / f"{name}.yaml"), pq.read_table(FOLDER / f"{name}.parquet").to_pandas()
     assert trials["trial_id"].tolist() == list(grid_ids(study))
-    return StoredMap(study, trials)
+    later = [name for name in mean_columns(study) if name not in trials]  # recorded since the map was trained
+    return StoredMap(study, trials.assign(**dict.fromkeys(later, np.nan)))
 
 
 def described(full: StoredMap) -> dict[str, object]:

@@ -38,7 +38,7 @@ from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here
 from phasemap.training.costs import card_bytes
-from phasemap.training.graphs import SWITCH
+from phasemap.training.cuda import SWITCH
 from phasemap.training.initial import initial_mlp
 from phasemap.training.kernel import Kernel, make_kernel
 from phasemap.training.population import Hooks, steady_arithmetic, train_pack

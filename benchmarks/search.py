@@ -51,7 +51,7 @@ from sklearn.semi_supervised import LabelPropagation
 from stored_maps import NAMES, StoredMap, completed, load_map, measures  # search_others names its folder
 
 from phasemap.diagram.points import point_table
-from phasemap.phases.rules import MEMORIZED_FRACTION
+from phasemap.phases.labels import MEMORIZED_FRACTION
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import ByRule
 from phasemap.search.modelled import Models
@@ -66,7 +66,7 @@ SHORT = {
     "maps": ("plane_wd10", "onsager", "ising", "alloy", "newton", "paper_dropout"),
     "methods": ("ours", "random", "pdc_margin", "straddle", "contour"),
     "budgets": (0.1, 0.15),
-    "seeds": 2,
+    "seeds": 5,
 }
 GAP = 2.0  # on the logit scale: where a method knows labels only, a frontier lies midway between them
 STRADDLE = 1.96

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import phasemap as pm
-from phasemap.phases.stand_ins import SHOWN
+from phasemap.phases.terms import SHOWN
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "search"
 COLUMNS = (

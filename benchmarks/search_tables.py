@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from common import half_interval
 
 KNOWN = 0.99  # of the points on which seeds agree
 MEASURES = (
@@ -35,12 +35,10 @@ def means(found: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the means over seeds by map, method and budget, and half the 95 % interval of the share that is right."""
     rows = []
     for key, group in found.groupby(["map", "method", "budget"], sort=False):
-        n = len(group)
-        half = t.ppf(0.975, n - 1) * group["agreed"].std() / np.sqrt(n) if n > 1 else np.nan
         values = group[[m for m in MEASURES if m in group]].astype(float).mean().round(4).dropna()
         rows.append(
-            {**dict(zip(("map", "method", "budget"), key, strict=True)), "seeds": n, **values.to_dict()}
-            | {"agreed_half": round(float(half), 4)}
+            {**dict(zip(("map", "method", "budget"), key, strict=True)), "seeds": len(group), **values.to_dict()}
+            | {"agreed_half": round(half_interval(group["agreed"]), 4)}
         )
     return rows
 

@@ -25,11 +25,11 @@ SMALL = HERE.parent / "tests" / "data" / "golden" / "runs"
 HEAD = """\
 # Gallery
 
-Each kind of picture with the command that draws it, made by `python docs/gallery.py RUNS`. `quickstart` is the run of
-`studies/quickstart.yaml`, `adaptive_quickstart` a search, `quickstart_at_200` the labels that quickstart had at step
-200, `sweep` has 160 made-up points; `records` is a tiny network (p 7, 40 steps) that recorded its inside, too small
-to mean anything. `--size one-column` or `two-column` draws any of them for a page, and `-o FILE.pdf` or `.svg` as
-vectors. Where pictures once looked different, the earlier one, of the same run, stands beside it.
+Each kind of picture with the command that draws it; `python docs/gallery.py RUNS` makes them all. `quickstart` is the
+run of `studies/quickstart.yaml`, `adaptive_quickstart` a search, and `quickstart_at_200` has the labels of quickstart
+at step 200. `sweep` has 160 made-up points. `records` has networks whose inside was recorded, too small (p 7, 40
+steps) to mean anything. `--size one-column` or `two-column` draws any picture for a page, and `-o FILE.pdf` or `.svg`
+writes vectors. Kinds that used to look different have the former picture, of the same run, beside the present one.
 """
 PICTURES = (
     ("diagram", "The phase diagram", "plot quickstart"),
@@ -45,12 +45,12 @@ PICTURES = (
      "plot quickstart --kind curves --metric test_accuracy -x weight_decay --fix corruption=0.2"),
     ("norms", "Weight norms", "plot quickstart --kind norms --fix corruption=0.2"),
     ("ipr", "How periodic the neurons are", "plot records --kind ipr"),
-    ("neurons", "The most and the least periodic neuron", "plot records --kind neurons --fix corruption=0.2"),
+    ("neurons", "The most and least periodic neurons", "plot records --kind neurons --fix corruption=0.2"),
     ("pruning", "Pruning neurons", "plot records --kind pruning --fix corruption=0.2"),
     ("logits", "Logits of corrupted examples", "plot records --kind logits"),
-    ("inferred", "What a search measured and inferred", "plot adaptive_quickstart"),
+    ("inferred", "A search: measured and inferred points", "plot adaptive_quickstart"),
     ("facets", "Further axes as facets", "plot small_fig29_width"),
-    ("scatter", "Points on no grid", "plot sweep"),
+    ("scatter", "Points that lie on no grid", "plot sweep"),
     ("grid", "The map inferred from them", "plot sweep --grid lr=24:log,wd=24:log"),
     ("difference", "Two runs and where they differ", "diff quickstart quickstart_at_200"),
 )  # fmt: skip

@@ -14,12 +14,12 @@ HERE = Path(__file__).parent
 HEAD = """\
 # The law book
 
-Claims of this field, each as a study in [studies/laws](../studies/laws) that anybody can run. A law's claims were
-committed before its run; learning rates and the like were chosen with seeds 100 and 101, and the verdicts are of seeds
-0 to 4. The networks are small (24 elements or fewer, up to 256 hidden units): a claim that fails here is not refuted at
-its author's scale, and one that holds was not shown there. `phasemap check` tests the claims ([how](claims.md)); those
-of a law that was refuted stand as they were written. The machine was too busy to start Ray, so the runs were made in
-one process. This page is written by `python docs/laws.py`.
+Claims from the literature on grokking, each as a study in [studies/laws](../studies/laws) that anybody can run. The
+claims of a law were committed before its run; learning rates and the like were chosen with seeds 100 and 101, and the
+verdicts are from seeds 0 to 4. The networks are small (24 elements or fewer, up to 256 hidden units): a claim that
+fails here is not refuted at its author's scale, and one that holds is not confirmed there. `phasemap check` tests the
+claims ([how](claims.md)); claims that were refuted are kept as they were written. The machine was too busy to start
+Ray, so the runs were made in one process. `python docs/laws.py` writes this page.
 """
 
 

@@ -48,12 +48,12 @@ def run(
 ) -> Run:
     """Run a study (or continue its run) and return the run.
 
-    ``study`` is a study, the path of its file, or a mapping with the content of one: {"name": ..., "task": {...}, ...}.
-    It may be a training function too (see ``program``): ``content`` are then the keys of a study file, axes={...} at
-    least, and the run is called ``name``, or as the function.
+    ``study`` is a study, the path of a study file, or a mapping with its content: {"name": ..., "task": {...}, ...}.
+    It can also be a training function (see ``program``); the keywords in ``content`` are then the keys of a study file,
+    at least axes={...}, and the run gets the function's name unless there is a ``name``.
     ``address`` names a Ray cluster; without it Ray is started on this machine with ``cpus`` CPUs. ``callbacks`` are Ray
     Tune callbacks, which see packs; loggers are refused (``phasemap run --track`` logs each trial). ``in_process``
-    trains without Ray, one pack after the other. Progress goes to stderr unless ``quiet``.
+    trains without Ray, one pack after another. Progress goes to stderr unless ``quiet``.
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
     study = _study_of_function(study, content) if callable(study) else _study(study, content)
@@ -71,7 +71,7 @@ def _study_of_function(function: Callable[..., Any], content: Mapping[str, Any])
 
 def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, Any]) -> Study:
     if content:
-        raise UserError(f"{', '.join(content)}: allowed with a function only; a study says these itself")
+        raise UserError(f"{', '.join(content)}: allowed only with a function; a study file sets these itself")
     if isinstance(given, Study):
         return given
     if isinstance(given, str | Path):
@@ -103,7 +103,7 @@ def execute(
 
     def start_runner() -> Runner:
         if in_process:
-            from phasemap.running.local import LocalRunner
+            from phasemap.running.runner import LocalRunner
 
             return LocalRunner()
         from phasemap.running.ray_tune import RayRunner
@@ -123,11 +123,11 @@ def extend(
     in_process: bool = False,
     quiet: bool = False,
 ) -> Run:
-    """Train a run's networks on to a longer horizon and return the run, which then is of a study with that many steps.
+    """Train a run's networks for more steps, up to ``steps`` in total, and return the run.
 
-    Needs ``record: [state]`` in its study. What was trained is not trained again; the former trials stay in the run,
-    and ``relabel`` at their horizon reads them. The other arguments are those of ``run``.
-    UserError where the longer curves can't be had so.
+    Its study then has that many steps; it needs ``record: [state]``. The steps that were trained before are not trained
+    again: ``relabel(run, at_step=...)`` gives their labels. The other arguments are those of ``run``.
+    UserError if the study can't be extended, or not to this number of steps.
     """
     from phasemap.running.extension import longer_study
 
@@ -149,9 +149,9 @@ def extend(
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
     """Label a run again from its stored curves and return it; nothing is trained.
 
-    ``rule`` is a rule's name, a file with the content of a study's ``phases``, or None for the run's own. ``at_step``
-    gives the map at an earlier horizon; without it, labels are those at the end of the training again. What labels was
-    last is kept in the run's study.yaml and with its last execution, until the next relabel or run.
+    ``rule`` is a rule's name, a rule file, or None for the run's own rule. ``at_step`` gives the labels at an earlier
+    step; without it they are those at the end of the training. The rule is kept in the run's study.yaml and with its
+    last execution, until the next relabel or run.
     """
     from phasemap.results.provenance import note_labels
     from phasemap.running.outputs import write_results
@@ -179,7 +179,8 @@ def _longest(run: Run) -> int:
     planned = longest_training(run.study)
     if planned is not None:
         return planned
-    return int(run.trials["horizon"].max()) if run.trials["horizon"].notna().any() else 0
+    steps = run.curves["step"]  # the horizon is that of the labels of today, which may be earlier
+    return int(steps.max()) if len(steps) else 0
 
 
 def _check_with_rule(study: Study, path: Path) -> None:
@@ -191,7 +192,7 @@ def _check_with_rule(study: Study, path: Path) -> None:
     try:
         parse_study(parse_document(dump_study(study), source), data_needed=False)
     except StudyError as error:
-        raise UserError(f"the study can't be labelled so:\n{error}") from None
+        raise UserError(f"the trials can't be labelled by this rule:\n{error}") from None
 
 
 def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
@@ -209,10 +210,10 @@ def _rule(rule: str | PhaseRule, study: Study | None = None) -> PhaseRule:
 
 
 def label(curves: pd.DataFrame | Run, rule: str | PhaseRule = "memorized_fraction") -> pd.DataFrame:
-    """Label trials from their curves in long form; returns a table indexed by trial_id.
+    """Label trials from their curves in long form; return a table indexed by trial_id.
 
-    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them, and what
-    else own labels look at.
+    Needs the columns trial_id, step, the accuracies, corruption and n_corrupted, as ``Run.curves`` has them, and
+    whatever else the rule uses.
     """
     wanted = _rule(rule, curves.study if isinstance(curves, Run) else None)
     return label_frame(_with_facts(curves, wanted) if isinstance(curves, Run) else curves, wanted)
@@ -227,8 +228,8 @@ def _with_facts(run: Run, rule: PhaseRule) -> pd.DataFrame:
 def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
     """Return a trained network as a PyTorch module that maps inputs (B, 2) or (B, F) to scores (B, C).
 
-    Its weights come from the run, where the study's ``record`` has ``weights``; else the trial is trained once more on
-    this machine's CPU. ``trial_id`` may be its first 6 digits. UserError if the run has no such trial.
+    Its weights come from the run if the study's ``record`` has ``weights``; otherwise the trial is trained again on
+    this machine's CPU. The first 6 digits of ``trial_id`` are enough. UserError if the run has no such trial.
     """
     from phasemap.results.inside import read_weights
     from phasemap.training.population import network_of

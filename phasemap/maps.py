@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PhaseDiagram:
-    """A phase diagram over two axes (or a strip over one), with facets for the others."""
+    """A phase diagram over two axes (or a strip over one), with facets for the others; see ``Run.diagram``."""
 
     def __init__(self, diagram: Diagram, trials: pd.DataFrame | None = None) -> None:
         if not isinstance(diagram, Diagram):
@@ -37,9 +37,9 @@ class PhaseDiagram:
     def plot(
         self, ax: Axes | None = None, *, metric: str | None = None, band: bool = False, cells: bool = False
     ) -> Any:
-        """Draw the diagram: into ``ax`` (one panel, returns the axes), or as a new matplotlib Figure.
+        """Draw the diagram into ``ax`` (if it has one panel) and return that, or draw and return a new Figure.
 
-        ``band`` draws where each frontier may lie, ``cells`` writes each cell's letter in place of the regions' names.
+        ``band`` draws where each frontier may lie, ``cells`` writes each cell's letter instead of the regions' names.
         """
         from phasemap.figures.static import draw_any, draw_into
 
@@ -47,7 +47,7 @@ class PhaseDiagram:
         return draw_any(spec) if ax is None else draw_into(ax, spec)
 
     def figure(self, metric: str | None = None, *, band: bool = False, cells: bool = False) -> FigureSpec:
-        """Describe the diagram's picture as data; see ``plot``."""
+        """Return the diagram's picture as data, not drawn; see ``plot``."""
         from phasemap.figures.captions import horizons_of
         from phasemap.figures.spec import figure_spec
 
@@ -61,21 +61,21 @@ class PhaseDiagram:
         return png_of(self.figure())
 
     def frontier(self, kind: str | None = None, *, panel: int = 0) -> list[Floats]:
-        """Return the lines of one of the rule's frontiers, by default its first, in one panel: each (n, 2) in values.
+        """Return the lines of one of the rule's frontiers, by default the first, in one panel: arrays (n, 2) of x, y.
 
-        UserError where the rule declares none of this name.
+        UserError if the rule has no frontier of this name.
         """
         return self.data.frontier(kind, self._panel(panel))
 
     def frontier_band(
         self, kind: str | None = None, level: float = 0.9, *, panel: int = 0, along: Literal["x", "y"] = "x"
     ) -> pd.DataFrame:
-        """Return where a frontier may lie: for each row that it crosses the row's value, the crossing, low and high.
+        """Return where a frontier may lie: for each row that it crosses, the row's value, the crossing, low and high.
 
-        The band holds the crossing of very many seeds with a probability ``level``; it comes from resampling whole maps
-        by seed. Of a search, it says where the frontier may lie among the points that were inferred. ``along`` is the
-        axis on which the crossings lie. UserError with one seed (no spread is known then), for diagrams over ``step``,
-        and along a categorical axis, which no frontier crosses.
+        With probability ``level`` the band contains the crossing of very many seeds; it comes from resampling whole
+        maps by seed. For a search it says where the frontier may lie among the inferred points. ``along`` is the axis
+        on which the crossings lie. UserError with a single seed (its spread is unknown), for diagrams over ``step``,
+        and along a categorical axis.
         """
         frontier, panel = self.data.named(kind), self._panel(panel)
         if along not in ("x", "y"):
@@ -85,7 +85,7 @@ class PhaseDiagram:
         axis = (self.data.x if along == "x" else self.data.y).axis
         if axis.categorical:
             other = "y" if along == "x" else "x"
-            raise UserError(f"{axis.name} has no order, no frontier crosses it; allowed: along={other!r}")
+            raise UserError(f"{axis.name} has no order, so no frontier crosses it; allowed: along={other!r}")
         if self._trials is None:
             raise UserError("a diagram over step has no band; allowed: a diagram over the study's own axes")
         if self.data.study.search.kind != "grid":
@@ -102,7 +102,7 @@ class PhaseDiagram:
         return panel
 
     def bands(self) -> tuple[tuple[Band, ...], ...]:
-        """Return the bands that a picture can show in each panel; none with fewer than 3 seeds."""
+        """Return the bands that a picture can show in each panel: none with fewer than 3 seeds."""
         return () if self._trials is None else drawn_bands(self.data, self._trials)
 
     def to_xarray(self) -> xarray.Dataset:

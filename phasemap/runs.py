@@ -145,13 +145,13 @@ class Run:
     @property
     @kept
     def study(self) -> Study:
-        """The study as resolved."""
+        """The study, with every default filled in."""
         return load_resolved(self.folder.study)
 
     @property
     @kept
     def trials(self) -> pd.DataFrame:
-        """One row a trial; columns that an earlier release did not know are null."""
+        """One row per trial; columns that an earlier release did not have are null."""
         terms = {term_column(term) for term in kept_terms(self.study)}
         frame = self._read(self.folder.trials, lambda tables: tables.trials, terms)
         finals = dict.fromkeys(self.study.recorded.finals, np.nan)
@@ -161,13 +161,13 @@ class Run:
     @property
     @kept
     def points(self) -> pd.DataFrame:
-        """The phase diagram as a table: one row a point."""
+        """The phase diagram as a table: one row per point."""
         return self._read(self.folder.points, lambda tables: tables.points)
 
     @property
     @kept
     def expected_wrong(self) -> float | None:
-        """The share of a search's points that would get another label if every trial were trained; None of a grid."""
+        """Of a search, the expected share of points with a wrong label; None if the whole grid was trained."""
         if self.study.search.kind == "grid":
             return None
         from phasemap.search.study_map import expected_wrong
@@ -187,14 +187,17 @@ class Run:
         fix: Mapping[str, Any] | None = None,
         facet: str | Sequence[str] = (),
     ) -> PhaseDiagram:
-        """Lay the points out over two axes; by default the study's first two, with the others as facets."""
+        """Return the phase diagram over two axes, by default the study's first two, with the others as facets.
+
+        ``fix`` holds axes at one of their values, ``facet`` names those that vary between panels.
+        """
         return self._lay_out(FigureRequest.of(x=x, y=y, fix=fix, facet=facet))
 
     def diff(self, other: Run) -> Comparison:
         """Compare this run, A, with another, B, on the points that both have.
 
-        Says which settings differ, which points changed their label beyond the seeds' spread, and how far the frontiers
-        moved. UserError where they have no point in common.
+        The result says which settings differ, which points changed their label beyond the seeds' spread, and how far
+        the frontiers moved. UserError if the runs have no point in common.
         """
         from phasemap.diagram.compare import compare  # these three load scipy.stats, which takes a second
 
@@ -206,35 +209,36 @@ class Run:
     def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.
 
-        ``event`` is a phase or label, being above a frontier, or reaching a step time of the study's rule; of built-in
-        rules also ``generalizes`` (the default; else it is the first frontier) and ``generalization_wins``. ``fix``
-        holds the other axes. UserError where there is no transition, or more than one.
+        ``event`` is the name of a phase or label, of a frontier (being above it) or of a step time (reaching it) of the
+        study's rule; built-in rules also have ``generalizes`` (the default; for other rules it is the first frontier)
+        and ``generalization_wins``. ``fix`` holds the other axes at a value. UserError if there is no transition, or
+        more than one.
         """
         from phasemap.diagram.critical import critical
 
         return critical(self.study, self.trials, axis, event, fix)
 
     def survival(self, event: str | None = None, by: str | None = None) -> pd.DataFrame:
-        """Return the share of trials that have not reached a step time yet (Kaplan-Meier), per value of an axis.
+        """Return the share of trials that have not reached a step time yet (Kaplan-Meier), for each value of an axis.
 
-        Trials that had not reached it by the horizon count as censored. By default it is grokking_step, or the first of
-        the rule's times.
+        ``event`` is the step time, by default grokking_step or the first one of the rule; ``by`` is the axis. Trials
+        that had not reached it by the horizon count as censored.
         """
         from phasemap.diagram.survival import survival
 
         return survival(self.study, self.trials, event, by)
 
     def hysteresis(self, quantity: str, setting: str) -> pd.DataFrame:
-        """Return per point the area between the way down of a scheduled setting and its way up, with 95 % intervals.
+        """Return, for each point, the area between a scheduled setting's way down and its way up, with 95 % intervals.
 
-        See ``phasemap.diagram.hysteresis``. UserError where the setting's schedules are no ways up and down.
+        UserError unless the setting's schedules rise and return through the same values.
         """
         from phasemap.diagram.hysteresis import hysteresis
 
         return hysteresis(self.study, self.trials, self.curves, quantity, setting)
 
     def robustness(self) -> pd.DataFrame:
-        """Return per point the share of other thresholds, windows, horizons and seeds that keep its labels."""
+        """Return, for each point, the share of other thresholds, windows, horizons and seeds that keep its label."""
         at_step, curves = self.study.phases.at_step, self.curves
         known = curves if at_step is None else curves[curves["step"] <= at_step]
         return robustness(self.study, self.trials, self.points, known)
@@ -251,7 +255,7 @@ class Run:
     def check(self, claims: Sequence[str] | None = None) -> list[ClaimResult]:
         """Test claims on the run's trials: the study's own, or the given texts (see docs/claims.md).
 
-        UserError names all that is wrong with them.
+        UserError lists all mistakes in them.
         """
         study, words = self.study, vocabulary(self.study)
         parsed, wrong = [], []
@@ -267,9 +271,9 @@ class Run:
     @property
     @kept
     def neurons(self) -> pd.DataFrame:
-        """What the study's ``record`` asked for, one row a neuron, pruning step, example or parameter.
+        """What the study's ``record`` asked for: one row per neuron, pruning step, example or parameter.
 
-        UserError if the run recorded nothing of that kind.
+        UserError if the run has no such records.
         """
         from phasemap.figures.chart import not_recorded
         from phasemap.figures.kinds import CHART_KINDS
@@ -281,13 +285,13 @@ class Run:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What ``plot(metric=...)`` may show in a map: labels, quantities, robustness."""
+        """What ``plot(metric=...)`` can show as a map: labels, quantities, robustness."""
         from phasemap.figures.spec import metrics_of
 
         return metrics_of(self.study)
 
     def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | ScatterSpec | Chart:
-        """Describe a figure of any kind as data; see ``plot``."""
+        """Return a figure of any kind as data, not drawn; see ``plot``."""
         return self.requested(FigureRequest.of(kind, **chosen))
 
     def requested(self, wanted: FigureRequest) -> FigureSpec | ScatterSpec | Chart:
@@ -302,9 +306,11 @@ class Run:
 
             return inferred_spec(self.folder, self.study, grid, **wanted.axes, metric=wanted.metric)
         if wanted.kind == PHASES and self.study.scattered:
+            from phasemap.figures.captions import horizons_of
             from phasemap.figures.scatter import scatter_spec
 
-            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric)
+            horizons = horizons_of(self.trials)
+            return scatter_spec(self.study, self.points, **wanted.axes, metric=wanted.metric, horizons=horizons)
         if wanted.kind == PHASES and self._is_line(wanted):
             from phasemap.figures.curves import over_axis_chart
 
@@ -323,21 +329,22 @@ class Run:
         trials = trials[~trials["trial_id"].isin(grid_ids(self.study))] if len(trials) else trials
         if not len(trials) or STEP in diagram.data.study.axis_names:
             return spec
-        from phasemap.figures.scatter import with_dots
+        from phasemap.figures.scatter import n_dots, with_dots
 
-        return with_dots(spec, diagram.data, trials)
+        dotted = with_dots(spec, diagram.data, trials)
+        return replace(dotted, subtitle=f"{n_dots(dotted)} trials between the cells. {spec.subtitle}")
 
     def plot(self, kind: str = PHASES, *, size: str | None = None, **chosen: Unpack[Chosen]) -> Figure:
-        """Draw a figure and return it: kind phases, curves, ipr, neurons, pruning, norms or logits.
+        """Draw a figure of a kind (phases, curves, ipr, neurons, pruning, norms, logits) and return it.
 
-        ``x``, ``y``, ``facet`` (axes) and ``fix`` (axes with a value) choose what is drawn, by default the first two
-        axes of the study and the others as facets. In all kinds but phases each point has a panel (x to the right, y
-        and facets down), unless it is held by ``fix``; ``metric`` chooses one quantity where the kind has several. A
-        phase diagram names its regions; ``cells=True`` writes each cell's letter instead, ``band=True`` draws where the
-        frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale. ``grid`` ({"lr": "33:log"})
-        infers the map of points that lie on no grid, and draws it behind them.
+        ``x``, ``y``, ``facet`` (names of axes) and ``fix`` ({axis: value}) choose what is drawn: by default the study's
+        first two axes, with the others as facets. In all kinds but phases each point has a panel of its own (x to the
+        right, y and facets down); ``metric`` chooses a quantity if the kind has several.
+        A phase diagram names its regions: ``cells=True`` writes each cell's letter instead, ``band=True`` draws where
+        the frontiers may lie, and ``scale="value"`` draws unevenly spaced values true to scale. For points that lie on
+        no grid, ``grid`` ({"lr": "33:log"}) draws a map inferred from them behind them.
         ``size`` is one-column or two-column (of a page), by default what the content needs. Matplotlib parameters that
-        you have set win over phasemap's style.
+        you have set take precedence over phasemap's style.
         """
         from phasemap.figures.static import draw_any
 
@@ -365,7 +372,7 @@ class Run:
         return PhaseDiagram(diagram, None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file to look at the run in a browser, and return its path."""
+        """Write one self-contained HTML file that shows the run in a browser, and return its path."""
         from phasemap.figures.page import check_page, write_report
 
         check_page(Path(path))
@@ -379,7 +386,7 @@ class Run:
         return Path(path)
 
     def report_content(self) -> dict[str, Any]:
-        """Return the content of the report as plain data, for pages; UserError where points lie on no grid."""
+        """Return the content of the report as plain data, for pages; UserError if the points lie on no grid."""
         if self.study.scattered:
             raise UserError(f"the points of {self.study.name} lie on no grid; allowed: Run.report, Run.plot")
         from phasemap.figures.report import report_payload
@@ -388,9 +395,9 @@ class Run:
         return report_payload(tables, self._rows, read_provenance(self.folder), self.check())
 
     def replay(self, trial_id: str, *, quiet: bool = False) -> Replay:
-        """Train one trial alone again and compare it with what is stored; ``trial_id`` may be its first 6 digits.
+        """Train one trial again on its own and compare it with the stored one; 6 digits of ``trial_id`` are enough.
 
-        UserError if the run has no such trial, or nothing to compare with. Progress goes to stderr unless ``quiet``.
+        UserError if the run has no such trial, or it was not trained yet. Progress goes to stderr unless ``quiet``.
         """
         from phasemap.running.replay import replay_trial
 

@@ -217,7 +217,7 @@ BAD = {
     ),
     "a schedule that is none": (
         SMALL + "schedule: {learning_rate: {30: 0}}\n",
-        "schedule.learning_rate = a mapping is not allowed; allowed: cosine, or from which steps on it is what, such",
+        "schedule.learning_rate = a mapping is not allowed; allowed: cosine, or a mapping of steps to values, such",
     ),
     "a schedule whose start is an axis": (
         SMALL + "schedule: {weight_decay: {0: 5, 30: 0}}\n",

@@ -24,7 +24,7 @@ from pathlib import Path
 SHARED = "PHASEMAP_TESTS"  # names a folder that all processes of a session share; its name ends with the session's pid
 TESTS = Path(__file__).parent
 MODULES = (  # not Ray, which reads its settings from the environment when it is imported
-    *("phasemap.cli", "phasemap.api", "phasemap.runs", "phasemap.running.driver", "phasemap.running.local"),
+    *("phasemap.cli", "phasemap.api", "phasemap.runs", "phasemap.running.driver", "phasemap.running.runner"),
     *(
         "phasemap.training.population",
         "phasemap.training.passes",

@@ -7,7 +7,8 @@ from phasemap.results.shards import write_shard
 from phasemap.study.names import QUANTITIES
 from phasemap.study.trials import expand
 from phasemap.study.writing import dump_study
-from phasemap.training.recording import TrialResult, data_facts, record_steps
+from phasemap.tasks.corruption import data_facts
+from phasemap.training.recording import TrialResult, record_steps
 
 EXAMPLES = 480
 SHARD = 1000

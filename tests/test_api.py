@@ -10,7 +10,7 @@ from conftest import SMALL, study_of
 from matplotlib.figure import Figure
 
 import phasemap as pm
-from phasemap.phases.rules import SUBPHASES
+from phasemap.study.names import SUBPHASES
 
 
 @pytest.fixture

@@ -189,7 +189,7 @@ def test_plan_says_what_a_run_would_take(place):
     assert found["memory_bytes"] > 1e8
     text = phasemap("plan", "small.yaml", cwd=place).stdout
     assert "4 points x 2 seeds = 8 trials" in text
-    assert "already there: 8; to train: 0" in text
+    assert "trained already: 8; to train: 0" in text
 
 
 def test_list_and_show_tell_the_same_counts(place):

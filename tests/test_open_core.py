@@ -13,7 +13,7 @@ ROOT = Path(phasemap.__file__).parent
 NAMES = {*QUANTITIES, *SUBPHASES, "grokking", *STEP_TIMES, *FINALS, *FRONTIERS, "peak_test_accuracy"}
 NAMES |= {"generalizes", "generalization_wins", "delayed"}
 NAMES -= {"undetermined"}  # a label, but also what the sides of any frontier can be
-FUNCTION = "generalization_wins"  # also the test of any two sides, in diagram/statistics.py
+FUNCTION = "generalization_wins"  # also the test of any two sides, in diagram/frontier.py
 LISTS = {
     *(
         "ACCURACIES",
@@ -28,8 +28,8 @@ LISTS = {
     ),
     *("GROKKING", "PHASES", "SUBPHASES", "LETTERS"),
 }
-HOLDERS = {"phasemap.study.names", "phasemap.phases.curves", "phasemap.phases.rules"}
-"""The modules from which these lists could be had."""
+HOLDERS = {"phasemap.study.names"}
+"""The modules from which these lists can be had."""
 
 ROOMS = {"phases", "tasks", "representations", "training", "auditing"}
 """What is about phasemap's own networks, and how their trials are labelled."""
@@ -43,8 +43,7 @@ ALLOWED = {
     "study/rule_file.py": "what the packaged rules know",
     "study/rule_reader.py": "the columns that built-in rules give a meaning",
     "study/rule_groups.py": "a word that no label may have",
-    "sweeps/columns.py": "the kinds of quantities that a source calls as phasemap does",
-    "sweeps/naming.py": "the columns whose names no source may take",
+    "sweeps/columns.py": "the kinds of quantities that a source names so, and names that none may take",
     "sweeps/table.py": "the columns of phasemap's own tables",
     "results/inside.py": "records of what is inside a network",
 }

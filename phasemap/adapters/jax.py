@@ -10,9 +10,9 @@ import torch
 
 
 class Kept:
-    """A tree of arrays that a program replaces as it goes: ``trial.steps(n, state=kept)``, ``kept.tree = ...``.
+    """A tree of arrays as a trial's state: pass it to ``trial.steps(n, state=kept)``, and set ``kept.tree`` as it goes.
 
-    What is saved goes back into arrays of the tree's own shapes and types, bit for bit.
+    A saved state is restored into arrays of the same shapes and types, bit for bit.
     """
 
     def __init__(self, tree: Any) -> None:

@@ -11,9 +11,9 @@ from phasemap.training.program_context import TrialContext
 
 
 class Reporter(Callback):
-    """Reports the declared quantities among what was logged, and saves network, optimizers and schedulers.
+    """Reports those logged values that are declared quantities, and saves network, optimizers and schedulers.
 
-    A trial that is continued goes on in the epoch after the one that was saved last.
+    A continued trial starts with the epoch after the last saved one.
     """
 
     def __init__(self, trial: TrialContext) -> None:

@@ -15,8 +15,8 @@ from phasemap.training.program_context import TrialContext
 class Reporter(TrainerCallback):
     """Reports each evaluation at its step, with the last training loss as ``loss``; keeps the Trainer's checkpoints.
 
-    Where the study continues a trial, ``checkpoint`` is the folder for ``trainer.train(resume_from_checkpoint=...)``,
-    else None. What is kept is the checkpoint after which 20 s have passed since the one before.
+    If the trial continues, ``checkpoint`` is the folder for ``trainer.train(resume_from_checkpoint=...)``, otherwise
+    None. A checkpoint is kept if the last kept one is more than 20 s old.
     """
 
     def __init__(self, trial: TrialContext) -> None:

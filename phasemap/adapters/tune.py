@@ -1,4 +1,4 @@
-"""A Tuner of one's own that leaves a run of phasemap: what its trials report becomes shards, maps and tables."""
+"""Your own Ray Tuner writes a run of phasemap: what its trials report becomes shards, maps and tables."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def tune_callback(
     question: str = "",
     storage: str | Path | None = None,
 ) -> tune.Callback:
-    """Return a callback for ``RunConfig(callbacks=[...])`` of one's own Tuner: its trials become the run ``name``.
+    """Return a callback for the ``RunConfig(callbacks=[...])`` of your own Tuner: its trials become the run ``name``.
 
-    ``axes`` names those values of the ``param_space`` that the map is to be over; they should take few values
-    (``grid_search``, ``choice``, ``quniform``). Others that differ become further axes. ``seed`` names the value that
-    is the seed; without it, trials of the same values get 0, 1, 2, ... ``quantities`` gives the kinds of what is
-    reported, which the first trial tells otherwise. ``phases``, ``claims`` and ``question`` are those of a study.
-    StudyError or UserError for what can't be; once trials run, what can't be written is told and harms none of them.
+    ``axes`` names the entries of ``param_space`` that span the map; they should have few values (``grid_search``,
+    ``choice``, ``quniform``). Other entries that differ become further axes. ``seed`` names the entry that is the seed;
+    without it, trials with the same values get 0, 1, 2, ... ``quantities`` gives the kinds of what is reported; without
+    it the first trial decides. ``phases``, ``claims`` and ``question`` are those of a study.
+    StudyError or UserError for mistakes in these; once trials run, what can't be written is logged and stops no trial.
     """
     content: dict[str, Any] = {"name": name, "question": question, "claims": list(claims)}
     content |= {} if phases is None else {"phases": dict(phases)}

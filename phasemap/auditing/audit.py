@@ -15,9 +15,13 @@ import pandas as pd
 
 from phasemap.auditing import suspects
 from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
-from phasemap.auditing.estimates import Estimate, Floats
-from phasemap.auditing.memorization import Answers, Decomposition, Scores, decompose, exposure, scores
-from phasemap.auditing.noise import (
+from phasemap.auditing.inputs import Notice, Options, Table, read_table
+from phasemap.auditing.measures import Answers, Decomposition, Estimate, Floats, Scores, decompose, exposure, scores
+from phasemap.auditing.own import OwnTraining
+from phasemap.auditing.predictions import read_predictions
+from phasemap.auditing.preparing import Prepared, prepare
+from phasemap.auditing.response import LearningCurve, Response, measure_learning, measure_response
+from phasemap.auditing.suspects import (
     FEWEST_RATERS,
     NoiseRate,
     Verified,
@@ -26,12 +30,6 @@ from phasemap.auditing.noise import (
     noise_rate,
     read_verified,
 )
-from phasemap.auditing.options import Notice, Options
-from phasemap.auditing.own import OwnTraining
-from phasemap.auditing.predictions import read_predictions
-from phasemap.auditing.preparing import Prepared, prepare
-from phasemap.auditing.reading import Table, read_table
-from phasemap.auditing.response import LearningCurve, Response, measure_learning, measure_response
 from phasemap.auditing.trainings import (
     MOST_ROWS,
     AuditSize,
@@ -155,7 +153,7 @@ def _check_inputs(options: Options, data: Prepared) -> _Inputs:
     if options.predictions is not None and options.program is not None:
         raise UserError("--predictions and --program are both given; allowed: one of them")
     if options.regularizer is not None and options.program is not None:
-        raise UserError("--regularizer is for the audit's own network; what --program names is trained as it is")
+        raise UserError("--regularizer applies to the audit's own network only; allowed with --program: leave it out")
     check_sheet_size(options.verify_sheet, n)
     return _Inputs(
         verified=None if options.verified is None else read_verified(options.verified, data.classes, n),
@@ -177,7 +175,7 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized[job.used] = found_scores.score
     ask = partial(job.trainer.training.of_others, folder, study, rows)
     found = _every_row(job, rows, answers, near, ask, planted.neighbourhood)
-    job.say("3/4 trainings on rising numbers of rows")
+    job.say("3/4 trainings on increasing numbers of rows")
     learning = measure_learning(job.trainer, rows, seeds=effort.learning_seeds)
     job.say("4/4 trainings with labels corrupted on purpose")
     response = measure_response(job.trainer, rows, options.regularizer or "weight_decay", n_rounds=effort.rounds)
@@ -243,7 +241,7 @@ def _every_row(
     rest = np.setdiff1d(np.arange(len(data.labels)), used)
     if not len(rest):
         return found
-    job.say(f"asking about the other {len(rest)} rows")
+    job.say(f"ranking the other {len(rest)} rows")
     own = ask(data.inputs[rest])
     around = suspects.neighbours(rows.inputs, data.inputs[rest])
     other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels, neighbourhood)
@@ -282,7 +280,7 @@ def make_output(path: Path) -> None:
         and not any((path / name).exists() for name in ("effort.json", "trainings", "audit.json"))
     ):
         raise UserError(
-            f"-o {path} holds other things than an audit; allowed: a new or empty folder, or an audit's own"
+            f"-o {path} holds files that are not an audit's; allowed: a new or empty folder, or that of an audit"
         )
     with written(path):
         path.mkdir(parents=True, exist_ok=True)

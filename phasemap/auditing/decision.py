@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
-from phasemap.auditing.memorization import Answers, decompose
-from phasemap.auditing.options import Prices
+from phasemap.auditing.inputs import Prices
+from phasemap.auditing.measures import Answers, Estimate, Floats, decompose, of_draws, resampled
 from phasemap.auditing.preparing import Prepared
 from phasemap.auditing.response import DRAWS, LearningCurve, Response
 from phasemap.auditing.suspects import WRONG_FROM

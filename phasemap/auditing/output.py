@@ -14,15 +14,12 @@ import pandas as pd
 from phasemap._version import __version__
 from phasemap.auditing.audit import Findings
 from phasemap.auditing.decision import GAP, UNCLEAR, Decision
-from phasemap.auditing.estimates import Estimate, of_draws, of_rounds
-from phasemap.auditing.memorization import ENOUGH_TRAININGS, Decomposition
-from phasemap.auditing.noise import write_sheet
-from phasemap.auditing.options import Options
+from phasemap.auditing.inputs import Options, read_table
+from phasemap.auditing.measures import ENOUGH_TRAININGS, Decomposition, Estimate, of_draws, of_rounds
 from phasemap.auditing.page import page_html
 from phasemap.auditing.predictions import PredictionFindings
-from phasemap.auditing.reading import read_table
 from phasemap.auditing.response import AS_IT_IS, LearningCurve
-from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM
+from phasemap.auditing.suspects import NEIGHBOURS, WRONG_FROM, write_sheet
 from phasemap.auditing.trainings import STEPS, WIDTH
 from phasemap.results.encoding import json_text, plain
 from phasemap.results.folder import write_text

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from phasemap.auditing.memorization import Answers, collect
+from phasemap.auditing.measures import Answers, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.auditing.trainings import HALF, OUTSIDE_TRAININGS, Rows, half_of, write_rows
 from phasemap.results.folder import RunFolder, write_whole
@@ -26,17 +26,17 @@ from phasemap.study.axes import Axis
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
-from phasemap.study.program_source import ProgramError, function_hash, import_program, last_line, place_of, source_hash
+from phasemap.study.program_source import ProgramError, code_hash, import_program, last_line, place_of
 from phasemap.study.program_study import ProgramStudy, usual_phases
 from phasemap.study.programs import read_function
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import Study
+from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.dataset import Dataset, Features, Ints
 from phasemap.tasks.examples import Examples, draw_examples
 from phasemap.tasks.streams import stream_key
 from phasemap.training.program_context import TrialContext
-from phasemap.training.program_labels import Corrupted
-from phasemap.training.program_rows import AuditedRows
+from phasemap.training.program_data import AuditedRows, Corrupted
 from phasemap.training.program_state import seed_all
 
 ALLOWED = "file.py:function(trial), package.module:function(trial), or module:Class of a scikit-learn classifier"
@@ -153,11 +153,9 @@ def load(name: str, folder: str) -> Loaded:
     place = place_of(name)
     sys.path.insert(0, folder)  # for good: it may import more when it is called
     found = import_program(place, Path(folder))
-    path = Path(folder) / place.code if place.in_file else _module_file(found)
-    code = source_hash(path) if path else function_hash(found)
-    source = hashlib.sha256(f"{name} {code}".encode()).hexdigest()[:16]
-    if path and place.in_file:
-        import_libraries(path)
+    source = hashlib.sha256(f"{name} {code_hash(place, Path(folder), found)}".encode()).hexdigest()[:16]
+    if place.in_file:
+        import_libraries(Path(folder) / place.code)
     if not _is_program(found):
         return Loaded(train=partial(_fit, _classifier(name, found)), source=source)
     try:
@@ -176,13 +174,6 @@ def _is_program(found: Any) -> bool:
     return inspect.isfunction(found) and bool(inspect.signature(found).parameters)
 
 
-def _module_file(found: Any) -> Path | None:
-    try:
-        return Path(inspect.getsourcefile(found) or "")
-    except TypeError:  # of an object, or built in
-        return None
-
-
 def _classifier(name: str, found: Any) -> Any:
     """Build a classifier from a class, a function without parameters, or one that is built already."""
     try:
@@ -190,7 +181,7 @@ def _classifier(name: str, found: Any) -> Any:
     except Exception as error:  # whatever the user's code raises
         raise ProgramError(f" can't be built: {last_line(error)}") from None
     if not all(hasattr(made, method) for method in METHODS):
-        raise ProgramError(f" is not a classifier of scikit-learn's kind ({', '.join(METHODS)}); allowed: {ALLOWED}")
+        raise ProgramError(f" is not a scikit-learn classifier ({', '.join(METHODS)}); allowed: {ALLOWED}")
     return made
 
 
@@ -253,7 +244,7 @@ def train_rows(
     """Train the user's code on a part of the rows, and report the five accuracies of what it answers."""
     loaded, stored = load(code, folder), _stored(rows)
     if not answers.endswith(loaded.source[:8]):
-        raise ProgramError(f"{code} was changed while the audit ran; needed: the audit again")
+        raise ProgramError(f"{code} was changed while the audit ran; needed: run the audit again")
     data = stored.data
     seen = draw_examples(data, seed=trial.seed, data_fraction=data_fraction, corruption=corruption, split="balanced")
     own = TrialContext(
@@ -292,10 +283,5 @@ def _report(trial: TrialContext, seen: Examples, predicted: Ints) -> None:
     data = seen.dataset
     truth = data.labels[seen.train]
     labels = Corrupted(given=seen.given, wrong=seen.wrong, truth=truth, n_classes=data.n_classes)
-    trial.record.facts = {
-        "n_train": len(truth),
-        "n_corrupted": seen.n_corrupted,
-        "n_classes": data.n_classes,
-        "corruption_effective": seen.n_corrupted / len(truth),
-    }
+    trial.record.facts = data_facts(len(truth), seen.n_corrupted, data.n_classes)
     trial.report(1, **trial.score(labels, predicted[seen.train], predicted[seen.test], data.labels[seen.test]))

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from phasemap.auditing.charts import in_points, line_chart, line_of, money, percent, stacked_bar, with_interval
-from phasemap.auditing.options import texts
+from phasemap.auditing.inputs import texts
 from phasemap.auditing.response import AS_IT_IS
 from phasemap.figures.page import digest_of, read_asset, render
 from phasemap.phases.marks import MARKS, Mark

@@ -13,14 +13,25 @@ import numpy as np
 import pandas as pd
 
 from phasemap.auditing import suspects
-from phasemap.auditing.estimates import Estimate, Floats, of_draws, resampled
-from phasemap.auditing.memorization import Answers, Bools, Decomposition, Scores, attack, collect, scores
-from phasemap.auditing.noise import NoiseRate, best_error
+from phasemap.auditing.measures import (
+    Answers,
+    Bools,
+    Decomposition,
+    Estimate,
+    Floats,
+    Scores,
+    attack,
+    collect,
+    of_draws,
+    resampled,
+    scores,
+)
 from phasemap.auditing.preparing import FEWEST_ROWS, Prepared, as_text
-from phasemap.auditing.reading import read_frame
+from phasemap.auditing.suspects import NoiseRate, best_error
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
-from phasemap.training.program_rows import first_without_sum
+from phasemap.training.program_data import first_without_sum
 
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 LEAST_PROBABILITY = 1e-6  # log-odds stay finite
@@ -96,9 +107,7 @@ def read_rounds(path: Path, label: str) -> Rounds:
         )
     names, training = np.unique(frame["training"].astype(str).to_numpy(dtype=str), return_inverse=True)
     if len(names) < 2:
-        raise UserError(
-            f"{path} has the training {', '.join(names)} alone; needed: two or more, that saw different rows"
-        )
+        raise UserError(f"{path} has only the training {', '.join(names)}; needed: two or more that saw different rows")
     rows = _same_rows(path, _numbers(path, frame), training, names)
     order = np.lexsort((_numbers(path, frame), training))
     shape = (len(names), len(rows))
@@ -135,7 +144,7 @@ def _same_rows(path: Path, rows: Ints, training: Ints, names: np.ndarray) -> Int
 
 def _table(path: Path, wanted: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
-        raise UserError(f"--predictions {path} is not there; allowed: a .csv or .parquet table")
+        raise UserError(f"--predictions {path} does not exist; allowed: a .csv or .parquet table")
     frame = read_frame(path)
     frame.columns = frame.columns.map(str)
     missing = [name for name in wanted if name not in frame]

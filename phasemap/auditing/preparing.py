@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.auditing.options import Notice
-from phasemap.auditing.reading import Table
+from phasemap.auditing.inputs import Notice, Table
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Ints
 
@@ -88,8 +87,8 @@ def _wrong_labels(table: Table) -> list[str]:
     if single:
         some = ", ".join(f"'{c}'" for c in single[:5]) + (", ..." if len(single) > 5 else "")
         return [
-            f"{len(single)} {'class has' if len(single) == 1 else 'classes have'} one row alone ({some}), which can't "
-            "be held out and learned from; add rows, merge classes, or leave them out"
+            f"{len(single)} {'class has' if len(single) == 1 else 'classes have'} a single row ({some}), which can't "
+            "be both learned and held out; add rows, merge classes, or leave them out"
         ]
     return []
 

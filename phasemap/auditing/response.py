@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from phasemap.auditing.estimates import Estimate, of_draws, of_rounds, of_shares
+from phasemap.auditing.measures import Estimate, of_draws, of_rounds, of_shares
 from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Network, Rows, Trainer, Training, trial_table
 from phasemap.diagram.tables import derive
 from phasemap.study.spec import PhaseRule, Study
@@ -169,7 +169,7 @@ def _rounds_of(trials: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningCurve:
-    """Errors of trainings on rising numbers of rows."""
+    """Errors of trainings on increasing numbers of rows."""
 
     n: int  # rows of the data
     trials: pd.DataFrame  # one row a training: n_train, error, half (0 or 1)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from phasemap.auditing.memorization import Answers, Bools, collect
+from phasemap.auditing.measures import Answers, Bools, collect
 from phasemap.auditing.preparing import Prepared
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder, write_text, write_whole
@@ -267,8 +267,8 @@ def choose_own_size(rows: int, seconds: float, budget_minutes: float, cores: int
         if minutes <= budget_minutes:
             return effort
     raise UserError(
-        f"a training takes {seconds:.3g} s, and the smallest audit has {effort.own_trainings} of them; needed: "
-        f"--budget {int(minutes) + 1} or more (what is trained is kept)"
+        f"a training takes {seconds:.3g} s, and the smallest audit needs {effort.own_trainings} of them; needed: "
+        f"--budget {int(minutes) + 1} or more (finished trainings are kept)"
     )
 
 

@@ -15,12 +15,11 @@ from phasemap.cli.importing import import_command
 from phasemap.cli.jobs import cancel, logs, status, submit
 from phasemap.cli.look import list_command, plot, show
 from phasemap.cli.replay import replay
-from phasemap.cli.report import report
 from phasemap.cli.run import extend, plan, run
 from phasemap.cli.serve import serve
 from phasemap.cli.shared import EXIT_INTERRUPTED
 from phasemap.cli.studies import init, schema, studies
-from phasemap.cli.tables import bundle, export, relabel
+from phasemap.cli.tables import bundle, export, relabel, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

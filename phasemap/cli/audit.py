@@ -26,9 +26,11 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The page's language.")
 @click.option("--group", metavar="COLUMN", help="Rows with the same value stay on one side of every split.")
 @click.option("--time", metavar="COLUMN", help="Split rows by blocks of time.")
-@click.option("--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; at least three raters.")
+@click.option(
+    "--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; give it for three raters or more."
+)
 @click.option("--verified-label", metavar="COLUMN", help="True labels, empty where a row was not verified.")
-@click.option("--cost", metavar="COLUMN", help="What the review of each row costs.")
+@click.option("--cost", metavar="COLUMN", help="The cost of reviewing each row.")
 @click.option("--drop", metavar="COLUMN", multiple=True, help="A column to leave out.")
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
 @click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]),
@@ -50,7 +52,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--program", "--estimator", "program", metavar="CODE:NAME",
               help="Your training in place of the small network: FILE.PY:FUNCTION or MODULE:CLASSIFIER.")  # fmt: skip
 @click.option("--embed-rows", is_flag=True, help="Put the contents of the most suspect rows into the page.")
-@click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of one row's review.")
+@click.option("--cost-label", type=MONEY, default=1.0, show_default=True, help="Cost of reviewing one row.")
 @click.option("--cost-example", type=MONEY, default=5.0, show_default=True, help="Cost of one more labelled row.")
 @click.option("--value-error", type=MONEY, default=1.0, show_default=True, help="Value of one wrong answer avoided.")
 @click.option(
@@ -58,7 +60,9 @@ MONEY = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
               help="Share of reviews that end with a wrong label.")  # fmt: skip
-@click.option("--spend", type=MONEY, help="The total budget to decide about; default: a tenth of the rows reviewed.")
+@click.option(
+    "--spend", type=MONEY, help="The budget to decide about; default: the cost of reviewing a tenth of the rows."
+)
 @click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
@@ -69,7 +73,7 @@ def audit(*, as_json: bool, **settings: Any) -> None:
     """Audit DATA: what is memorized, which labels are wrong, where to spend.
 
     DATA is a .csv or .parquet table, an .npz (X and labels), or a .npy of features beside a .npy of labels. The same
-    command continues an audit that was interrupted. Without DATA, --predictions of two or more trainings are audited.
+    command continues an audit that was interrupted. Without DATA, it audits the --predictions of two or more trainings.
     """
     from phasemap.auditing.audit import audit as run_audit
     from phasemap.auditing.output import write_findings
@@ -123,7 +127,7 @@ def _audit_alone(options: Any) -> Any:
 
 
 def _options(settings: dict[str, Any]) -> Any:
-    from phasemap.auditing.options import Columns, Options, Prices
+    from phasemap.auditing.inputs import Columns, Options, Prices
 
     prices = {name: settings.pop(name) for name in Prices.__slots__}
     columns = Columns(
@@ -149,7 +153,7 @@ def _options(settings: dict[str, Any]) -> Any:
 
 def _runner(*, address: str | None, cpus: int | None, in_process: bool) -> Any:
     if in_process:
-        from phasemap.running.local import LocalRunner
+        from phasemap.running.runner import LocalRunner
 
         return LocalRunner()
     from phasemap.running.ray_tune import RayRunner

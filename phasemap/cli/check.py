@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.complete import complete_run
-from phasemap.cli.shared import EXIT_FAILED, common, print_result
+from phasemap.cli.complete import of_run
+from phasemap.cli.shared import EXIT_FAILED, print_result
 
 if TYPE_CHECKING:
     from phasemap.api import Run
@@ -20,8 +20,7 @@ SCALE = ("task", "modulus", "model", "width", "depth", "steps")
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @click.option(
     "--claim", "more", metavar="TEXT", multiple=True, help="Test one more claim, which the study need not have."
 )

@@ -35,7 +35,7 @@ def diff(
     --format markdown gives what a comment on a pull request needs: the verdict, both runs' claims, the changed points
     and, with -o, the picture by that name.
 
-    A map has changed if its labels differ more than the seeds do among themselves, or if single points do.
+    A map has changed if its labels differ by more than the seeds differ among themselves, or if single points do.
     """
     from phasemap.api import open_run
     from phasemap.diagram.comparison_texts import comparison_content
@@ -86,7 +86,7 @@ def _lines(comparison: Comparison, output: Path | None) -> list[str]:
     lines += ["", "A down, B to the right:", comparison.transitions["phase"].counts.to_string(), ""]
     if len(changed):
         columns = [c for c in changed if c not in ("phase_a", "phase_b", "changed")]
-        lines += _cut(changed[columns], f"{len(changed)} points with another label:")
+        lines += _cut(changed[columns], f"{len(changed)} points with a different label:")
     if len(comparison.shifts):
         title = "frontiers, where both cross a row (shift B - A with 95 % interval):"
         lines += _cut(comparison.shifts, f"{title}\n{comparison.shift_words}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from phasemap.cli.shared import common
 
 if TYPE_CHECKING:
     from phasemap.study.spec import Study
@@ -24,6 +26,11 @@ def complete_run(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
         return _starting(names, incomplete)
     runs = sorted(path.parent.as_posix() for path in Path("runs").glob("*/study.yaml"))
     return _starting(runs, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument RUN, which a shell completes, and what every command shares."""
+    return click.argument("run", shell_complete=complete_run)(common(command))
 
 
 def complete_shipped(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

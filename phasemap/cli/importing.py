@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 @click.argument("source")
 @common
 @click.option(
-    "--axes", metavar="NAME,...", required=True, help="The settings that span the map, the first to the right."
+    "--axes", metavar="NAME,...", required=True, help="The settings that span the map; the first is drawn to the right."
 )
 @click.option("--seed", metavar="NAME", help="The setting that is the seed; without it repeats are numbered.")
 @click.option("--rule", metavar="FILE", help="Label the trials by a rule file; without it the map shows quantities.")
 @click.option("--quantities", metavar="NAME=KIND,...", help="Kinds: accuracy, loss, number (default).")
 @click.option("--settings", metavar="NAME,...", help="Columns of a table that are further settings.")
 @click.option("--curves", type=click.Path(path_type=Path), help="A long table of curves: ids, step and quantities.")
-@click.option("--grid", metavar="AXIS=N[:log],...", help="The grid on which points that lie on none give a map.")
+@click.option("--grid", metavar="AXIS=N[:log],...", help="Infer a map on this grid, if the points lie on none.")
 @click.option(
-    "--program", metavar="FILE.py:FUNCTION", help="What trained the trials, so that phasemap run can continue."
+    "--program",
+    metavar="FILE.py:FUNCTION",
+    help="The function that trained the trials, so that phasemap run can continue.",
 )
 @click.option("--study", metavar="NAME", help="Which study or experiment, where the source has several.")
 @click.option("-o", "--output", metavar="RUN", help="The run's folder; default runs/ and the source's name.")
@@ -59,7 +61,7 @@ def import_command(
     With --program, `phasemap run` of the run's study trains what is missing or, with --grid, what a boundary search
     asks for. The program's file is imported to read its settings.
 
-    The source is only read. Importing again adds what is new and changes nothing else.
+    The source is only read. Importing again adds what is new, and updates trials that were still running.
     """
     from phasemap.study.errors import visible
     from phasemap.sweeps.columns import Wanted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.complete import complete_run
+from phasemap.cli.complete import of_run
 from phasemap.cli.shared import common, print_result, set_option, summary, words
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ server_option = click.option(
 @common
 @set_option
 @click.option("--address", metavar="URL", required=True, help="The cluster's job server, http://HEAD:8265.")
-@click.option("--follow", is_flag=True, help="Show the progress, and exit with the run's code.")
+@click.option("--follow", is_flag=True, help="Show the progress, and exit with the run's exit code.")
 @click.option("--wheel", type=click.Path(path_type=Path), help="Send this wheel of phasemap along.")
 @click.option(
     "--ship",
@@ -46,7 +46,7 @@ def submit(
 ) -> None:
     """Send STUDY to a Ray cluster as a job; submitting it again continues its run.
 
-    Only the study goes there and, of a program, its file and what it imports beside it, or the
+    It sends the study and, for a program, its file and the modules beside it that it imports, or the
     folder of --ship. Every node needs this version of phasemap (or its dependencies and --wheel), and must
     reach --storage: a URI, or a path that all nodes share.
     """
@@ -93,7 +93,7 @@ def _follow(server: JobServer, job_id: str, *, as_json: bool) -> None:
     try:
         job = server.follow(job_id, _tell)
     except KeyboardInterrupt:
-        click.echo(f"job {job_id} goes on; to end it: phasemap cancel {job_id} --address {server.address}", err=True)
+        click.echo(f"job {job_id} goes on; to stop it: phasemap cancel {job_id} --address {server.address}", err=True)
         sys.exit(130)
     _end_with(job, _result(server.log(job_id)), as_json=as_json)
 
@@ -132,8 +132,7 @@ def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
 def status(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
     """Say whether RUN is being trained, where, and how far it has come."""
@@ -172,10 +171,11 @@ def _run_content(run: str, storage: str | None) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
-@click.option("--follow", is_flag=True, help="With --address: go on showing what is written; exit with the run's code.")
+@click.option(
+    "--follow", is_flag=True, help="With --address: keep printing what is written, then exit with the run's exit code."
+)
 def logs(run: str, storage: str | None, as_json: bool, address: str | None, follow: bool) -> None:
     """Print the log of RUN: run.log in the storage or, with --address, what its job has written."""
     from phasemap.study.errors import UserError
@@ -199,8 +199,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @server_option
 def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
     """Stop RUN. What is finished is kept, and running or submitting the study again continues it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, complete_run
+from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, of_run
 from phasemap.cli.shared import common, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
@@ -58,8 +58,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 def show(run: str, storage: str | None, as_json: bool) -> None:
     """Show a run in the terminal: counts per phase, the diagram, unusually slow trials, what failed."""
     from phasemap.api import open_run
@@ -113,7 +112,7 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
     if opened.study.search.kind != "grid":
         console.print(f"map: {search_words(opened)}")
     two = f"; the two built-in rules differ on {differ[0]} of {differ[1]} trials" if differ else ""
-    way = f"no labels; a rule file of your own gives them: phasemap relabel {content['run']} --rule FILE"
+    way = f"no labels; add some with a rule file: phasemap relabel {content['run']} --rule FILE"
     console.print(f"labelled by {opened.study.phases.rule}{_at_step(content)}{two}" if labelled else way, markup=False)
     if stopped := int((trials["status"] == "stopped").sum()):
         console.print(f"stopped: {stopped} imported trials were stopped before their end")
@@ -170,8 +169,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @click.option(
     "-x", metavar="AXIS", shell_complete=complete_axis, help="The axis to the right; default the study's first."
 )
@@ -186,7 +184,7 @@ def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     metavar="AXIS",
     multiple=True,
     shell_complete=complete_axis,
-    help="Axes that vary between panels; default the others.",
+    help="Axes that vary between panels; default the remaining ones.",
 )
 @click.option(
     "--fix", metavar="AXIS=VALUE", multiple=True, shell_complete=complete_fix, help="Hold an axis at one of its values."
@@ -247,8 +245,8 @@ def plot(
     held = dict(read_assignment(text, "--fix") for text in fix)
     spec = opened.figure(kind, metric=metric, fix=held, grid=grid_of(grid), **axes)
     save_figure(spec, path, size)
-    for cut in re.findall(r"the first \d+ of \d+ panels", spec.subtitle, re.IGNORECASE):
-        click.echo(f"drawn: {cut[:1].lower()}{cut[1:]}; --fix AXIS=VALUE chooses others", err=True)
+    for cut in re.findall(r"only the first \d+ of \d+ panels are drawn", spec.subtitle, re.IGNORECASE):
+        click.echo(f"{cut.lower()}; --fix AXIS=VALUE chooses others", err=True)
     print_result(
         {"file": str(path), "kind": kind, "metric": metric, "n_panels": len(spec.panels)},
         str(path),

@@ -131,17 +131,17 @@ def _tell_plan(study: Study, plan: Plan) -> None:
     core_time = f"time {UNKNOWN}" if math.isnan(seconds) else f"about {duration(seconds)} of one core"
     if plan.card_share and plan.packs:
         hours = estimate(plan, study.resources, os.cpu_count() or 1, Calibration())["gpu_hours"]
-        source = "" if plan.card_share.measured(plan.packs) else ", by assumed rates: see phasemap plan"
+        source = "" if plan.card_share.measured(plan.packs) else ", from assumed rates: see phasemap plan"
         core_time = f"about {duration(3600 * hours)} of {plan.card_share.card}{source}"
     if study.record:
-        core_time += ", and what record takes: see phasemap plan"
+        core_time += ", plus the time that record takes: see phasemap plan"
     if plan.adaptive:
         text = f"a search of {count_trials(study)} trials; {plan.n_reused} reused, at most {plan.n_missing} to train"
     else:
         text = f"{plan.n_trials} trials; {plan.n_reused} reused, {plan.n_missing} to train {plan.pack_words}"
     click.echo(f"{study.name}: {text} ({core_time})", err=True)
     if plan.former:
-        click.echo(f"{len(plan.left)} of them go on from the end of a shorter training", err=True)
+        click.echo(f"{len(plan.left)} of them continue from the end of a shorter training", err=True)
     for notice in _notices(plan):
         click.echo(notice, err=True)
     if plan.packs and plan.kernel.notice:
@@ -168,7 +168,7 @@ def plan(
     measure: bool,
     gpu_memory: float | None,
 ) -> None:
-    """Estimate what running STUDY would take: trials, packs, what is there already, time and memory."""
+    """Estimate what running STUDY would take: how many trials are missing, in how many packs, time and memory."""
     from phasemap.planning.estimate import estimate
     from phasemap.planning.plan import check_folder, make_plan
     from phasemap.results.folder import run_folder
@@ -202,12 +202,12 @@ def plan(
     most, where = ("", made.pack_words) if loaded.search.kind == "grid" else ("at most ", _search(loaded))
     text = (
         f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
-        f"already there: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
+        f"trained already: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
         f"estimated: {_estimated(known, most)}{_on_cards(made, cost)}"
     )
     if made.state_bytes:
         content["state_bytes"] = made.state_bytes
-        text += f"\nend states (record: state): {made.state_bytes / 1e9:.2g} GB of the storage"
+        text += f"\nend states (record: state): {made.state_bytes / 1e9:.2g} GB of storage"
     if notices := _notices(made):
         content["notices"] = notices
     changed = [f"changed: {change}" for change in made.changes]
@@ -226,7 +226,7 @@ def _estimated(cost: Mapping[str, float | None], most: str) -> str:
     if cost["wall_seconds"] is None or cost["core_hours"] is None:
         return f"{UNKNOWN} (phasemap plan --measure runs one)"
     return (
-        f"{most}{duration(cost['wall_seconds'])} on {cost['slots']} packs at once, "
+        f"{most}{duration(cost['wall_seconds'])} with {cost['slots']} packs at a time, "
         f"{cost['core_hours']:.3g} core-hours, {(cost['memory_bytes'] or 0) / 1e9:.2g} GB"
     )
 
@@ -242,7 +242,7 @@ def _on_cards(made: Plan, cost: Mapping[str, float]) -> str:
     """Say what a plan takes of GPUs, and what that rests on."""
     if made.card_share is None or not made.packs:
         return ""
-    source = "measured" if made.card_share.measured(made.packs) else "by assumed rates: not measured on such a GPU"
+    source = "measured" if made.card_share.measured(made.packs) else "from assumed rates, not measured on such a GPU"
     return (
         f"\non {made.card_share.card}: {cost['gpu_hours']:.3g} GPU-hours, "
         f"{cost['gpu_memory_bytes'] / 1e9:.3g} GB of its memory ({source})"
@@ -254,7 +254,7 @@ def _search(study: Study) -> str:
     search = study.search
     if search.kind != "boundary" or not search.tolerance:
         return f"by the search ({search.kind})"
-    return f"by the search ({search.kind}); fewer once less than {100 * search.tolerance:g} % is expected wrong"
+    return f"by the search ({search.kind}); fewer if less than {100 * search.tolerance:g} % is expected to be wrong"
 
 
 def interrupt_on_terminate() -> None:

@@ -19,10 +19,10 @@ EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 storage_option = click.option(
     "--storage",
     metavar="DIR-or-URI",
-    help="Where runs are kept; default ./runs. RUN is then a bare name.",
+    help="Where runs are kept; default ./runs. With it, RUN is just a name.",
 )
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else there."
+    "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on stdout."
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show the run's log messages on stderr.")
 set_option = click.option(

@@ -37,7 +37,7 @@ def studies(as_json: bool) -> None:
 @click.option("--program", is_flag=True, help="Start from your own training function: a study and its .py file.")
 @guarded
 def init(file: Path | None, source: str | None, program: bool) -> None:
-    """Write a commented study to start from: FILE; default study.yaml, or the name of the study copied."""
+    """Write a commented study to start from into FILE; default study.yaml, or the copied study's name."""
     from phasemap.results.folder import write_text, written
     from phasemap.study.errors import UserError
     from phasemap.study.templates import FUNCTION, files_beside, program_template, shipped_study, template

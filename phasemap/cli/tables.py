@@ -1,4 +1,4 @@
-"""Commands that make a run's tables again, or write them elsewhere."""
+"""Commands that make a run's tables again, or write what it found elsewhere."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from phasemap.cli.complete import complete_run
-from phasemap.cli.shared import common, print_result, words
+from phasemap.cli.complete import of_run
+from phasemap.cli.shared import print_result, words
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
-@click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a file like a study's phases.")
+@of_run
+@click.option("--rule", metavar="NAME-or-FILE", help="memorized_fraction, doshi2024, or a rule file.")
 @click.option("--at-step", type=click.IntRange(min=1), help="Label as if the training had ended at this step.")
 def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_step: int | None) -> None:
     """Label a run again from its stored curves; nothing is trained."""
@@ -42,13 +41,28 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="An .html file; default NAME.html here.")
+def report(run: str, storage: str | None, as_json: bool, output: Path | None) -> None:
+    """Write one HTML file to explore and share a run: diagram, curves, study card. It needs no network.
+
+    It has at most 2 MB for up to 2,000 trials, and 5 MB for more: curves get fewer steps where necessary.
+    """
+    from phasemap.api import open_run
+
+    found = open_run(run, storage)
+    path = found.report(output or Path(f"{found.study.name}.html"))
+    size = path.stat().st_size
+    print_result({"file": str(path), "bytes": size}, f"{path} ({size / 1e6:.2g} MB)", as_json=as_json)
+
+
+@click.command()
+@of_run
 @click.option("--table", type=click.Choice(["trials", "points", "curves"]), default="points", show_default=True)
 @click.option(
     "-o", "--output", "target", type=click.Path(), required=True,
-    help="By the ending: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage of the trials, "
-    "for its dashboard.",
+    help="The ending decides the format: csv or parquet; nc: the points as netCDF; journal or db: an Optuna storage "
+    "of the trials, for its dashboard.",
 )  # fmt: skip
 @click.option("--to", type=click.Choice(["mlflow", "tensorboard", "wandb"]), help="Write the trials for another tool.")
 def export(run: str, storage: str | None, as_json: bool, table: str, target: str, to: str | None) -> None:
@@ -78,11 +92,10 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
 
 
 @click.command()
-@click.argument("run", shell_complete=complete_run)
-@common
+@of_run
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a .zip file.")
 def bundle(run: str, storage: str | None, as_json: bool, output: Path) -> None:
-    """Gather a run for others: study, tables, figures, provenance, and SHA256SUMS."""
+    """Pack a run to share it: study, tables, figures, provenance and checksums."""
     from phasemap.api import open_run
     from phasemap.bundle import write_bundle
 

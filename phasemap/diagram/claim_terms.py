@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from phasemap.phases.built_in import phase_named
 from phasemap.study.axes import Axis
 from phasemap.study.claims import (
     Area,
+    Condition,
     Correlation,
     Expression,
     Frontier,
@@ -144,11 +145,18 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
     return float(STATISTICS[term.name](values))
 
 
+def chosen_points(axes: Sequence[Axis], conditions: tuple[Condition, ...]) -> Booleans:
+    """Mark the points (n,) of a grid, in its order, that satisfy all conditions."""
+    chosen = [chosen_values(axis, conditions) for axis in axes]
+    masks = [np.asarray([value in mine for value in axis.values]) for axis, mine in zip(axes, chosen, strict=True)]
+    return np.asarray(functools.reduce(np.logical_and.outer, masks)).ravel()
+
+
 def along_line(study: Study, points: pd.DataFrame, term: Frontier) -> Diagram:
     """Lay points out along the axis that a frontier crosses, the others held, the frontier cut to what is chosen."""
     others = {a.name: chosen_values(a, term.conditions)[0] for a in study.axes if a.name != term.along}
     frontier = next(one for one in map_frontiers(study) if one.name == term.name)
-    outside = ~points[term.along].isin(chosen_values(study.axis(term.along), term.conditions))
+    outside = ~chosen_points(study.axes, tuple(one for one in term.conditions if one.axis == term.along))
     kept = points.assign(**{name: points[name].mask(outside) for name in frontier.columns})
     return make_diagram(study, kept, x=term.along, fix=others)
 

@@ -12,10 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from phasemap.diagram.alignment import Alignment, Side, align
+from phasemap.diagram.alignment import Alignment, Sameness, Side, align, sameness
 from phasemap.diagram.diagram import Diagram, make_diagram
 from phasemap.diagram.label_tests import exact_point_test, label_counts, map_test, seed_test
-from phasemap.diagram.sameness import Sameness, sameness
 from phasemap.diagram.seeds import by_seed
 from phasemap.diagram.shifts import frontier_shifts
 from phasemap.study.errors import UserError
@@ -91,8 +90,8 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     for study in (study_a, study_b):
         if not study.phases.labels:
             raise UserError(
-                f"{study.name} has no labels, which are what is compared; allowed: runs with labels, which a rule of "
-                "your own gives: phasemap relabel RUN --rule FILE"
+                f"{study.name} has no labels to compare; allowed: runs with labels (phasemap relabel RUN --rule FILE "
+                "gives a run some)"
             )
     if not both.any():
         raise UserError(
@@ -202,7 +201,7 @@ def _decide_labels(points: pd.DataFrame, same: Sameness) -> tuple[Verdict, str, 
     n = f"{same.n_relabelled} {same.what} and {int(points['changed'].sum())} of {len(points)} points"
     return (
         "labelled differently",
-        f"{words}: {n} have another label; the labelling has changed, not the {same.what}",
+        f"{words}: {n} have a different label; the labelling has changed, not the {same.what}",
         None,
         None,
     )
@@ -217,7 +216,7 @@ def _decide(
     p_seeds, p_map = seed_test(a, b), map_test(a.sum(axis=0), b.sum(axis=0))
     if p_seeds is None:
         n = int(points["changed"].sum())
-        text = f"{n} points have another label, but with one seed a side nothing can be told beyond noise"
+        text = f"{n} points have a different label, but with one seed per run this can't be told from noise"
         return ("undecided", text, None, None) if n else ("equal", "every point has the same label", None, None)
     beyond = int((points["adjusted"] < SIGNIFICANCE).sum())
     words = f"whole seeds permuted between the runs: {_p(p_seeds)}; labels permuted within each point: {_p(p_map)}"
@@ -235,7 +234,9 @@ def _single_points(beyond: int, points: pd.DataFrame) -> str:
         test = f"Fisher's exact test, false discovery rate {SIGNIFICANCE:.0%}"
         return f"{beyond} single points changed beyond noise ({test})"
     least = points["p_value"].min()
-    return f"no single point can be told by these seeds (smallest exact p-value {least:.2g}), the map as a whole can"
+    return (
+        f"no single point differs clearly with these seeds (smallest exact p-value {least:.2g}), but the whole map does"
+    )
 
 
 def _diagram(side: Side) -> Diagram:

@@ -32,7 +32,7 @@ def comparison_markdown(
         f"### Phase diagram: {comparison.verdict}",
         "",
         f"A {_code(comparison.name_a)}, B {_code(comparison.name_b)}: {_plain(comparison.reason)}. {len(changed)} of "
-        f"{comparison.n_points} points have another label; {comparison.n_only_a} only in A, "
+        f"{comparison.n_points} points have a different label; {comparison.n_only_a} only in A, "
         f"{comparison.n_only_b} only in B.",
         "",
         *(f"- differs: {_code(text)}" for text in comparison.differences),
@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
 
 
 def _maps(comparison: Comparison) -> list[str]:
-    """Draw B in letters, with a sign where A has another label: it shows where no picture can be hosted."""
+    """Draw B in letters, with a sign where A has a different label: it shows where no picture can be hosted."""
     a, b = comparison.diagram_a, comparison.diagram_b
     marks = {**marks_of(b.study.phases), **marks_of(a.study.phases)}
     if len(a.x.values) > MOST_COLUMNS or len(a.y.values) > MOST_ROWS:
@@ -99,7 +99,7 @@ def _maps(comparison: Comparison) -> list[str]:
     legend = ", ".join(f"{marks[label].letter or 'blank'} {marks[label].title}" for label in used)
     first, last = show_value(a.x.values[0]), show_value(a.x.values[-1])
     across = f"{a.x.axis.name} from {first} to {last} to the right"
-    title = f"B, {CHANGED} where A has another label; {legend}"
+    title = f"B, {CHANGED} where A has a different label; {legend}"
     return [
         "<details><summary>The map in letters</summary>",
         "",

@@ -81,7 +81,12 @@ class Coordinates:
 
 
 def show_value(value: Any) -> str:
-    """Write an axis value for a tick or a title: a file by its name, a matrix by its size, a long text cut."""
+    """Write an axis value for a tick or a title: a file by its name, a matrix by its size, a long text cut.
+
+    What is no number or text is spelled as in a study or a claim: true, false, none.
+    """
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):

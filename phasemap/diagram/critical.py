@@ -14,9 +14,8 @@ from scipy.special import expit, log_expit, stdtrit
 
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import STRIP, lay_out, panel_rows
-from phasemap.diagram.frontier import ABOVE, BELOW, Floats, frontier_sides, map_frontiers
+from phasemap.diagram.frontier import ABOVE, BELOW, LOSES, WINS, Floats, frontier_sides, map_frontiers
 from phasemap.diagram.seeds import SeedMaps, by_seed, resamples
-from phasemap.diagram.statistics import LOSES, WINS
 from phasemap.phases.built_in import OTHER_WORDS, WINS_COLUMN, phase_named
 from phasemap.study.errors import UserError
 from phasemap.study.rule_file import rule_of
@@ -59,12 +58,12 @@ def critical(
     events = _events(study)
     event = _usual_event(study) if event is None else event
     if event is None or event not in events:
-        known = f"allowed: {', '.join(events)}" if events else "the study has no labels, frontiers and step times"
+        known = f"allowed: {', '.join(events)}" if events else "the study has no labels, frontiers or step times"
         raise UserError(f"{event} is not an event; {known}")
     layout = lay_out(study, x=axis, fix=fix)
     free = [name for name in study.axis_names if name != axis and name not in layout.fixed]
     if free:
-        raise UserError(f"{', '.join(free)} must be held to look along {axis}; allowed: fix={{{free[0]!r}: value}}")
+        raise UserError(f"{', '.join(free)} must be fixed to look along {axis}; allowed: fix={{{free[0]!r}: value}}")
     along = Coordinates(study.axis(axis))
     if len(along.values) < 2 or along.axis.categorical:
         raise UserError(f"{axis} has no scale to fit along; allowed: an axis with two numbers or more")
@@ -111,7 +110,9 @@ def _check_transition(shown: Floats, along: Coordinates, event: str) -> None:
     """UserError unless the trials go over from without the event to with it, or back, once."""
     known = shown[np.isfinite(shown)]
     if not len(known):
-        raise UserError(f"nothing along {along.axis.name} tells {event} yet; allowed: an event that the trials show")
+        raise UserError(
+            f"no trial along {along.axis.name} tells anything about {event} yet; allowed: an event that the trials show"
+        )
     if known.min() == known.max():
         word = "every" if known.min() else "no"
         raise UserError(f"no transition along {along.axis.name}: {word} trial shows {event} ({len(known)} trials)")
@@ -120,12 +121,14 @@ def _check_transition(shown: Floats, along: Coordinates, event: str) -> None:
     clear = shares[shares != 0.5] > 0.5
     changes = int((clear[1:] != clear[:-1]).sum())
     if changes == 0:
-        raise UserError(f"no transition along {along.axis.name}: {event} never goes over half of the trials, or back")
+        raise UserError(
+            f"no transition along {along.axis.name}: the share of trials with {event} never crosses one half"
+        )
     if changes > 1:
         values = [show_value(v) for v, s in zip(np.asarray(along.values)[seen], shares, strict=True) if s > 0.5]
         raise UserError(
             f"{changes} transitions along {along.axis.name}: most trials show {event} at {', '.join(values)}; "
-            "a single one is needed: the diagram's frontiers show all"
+            "needed: a single one (the diagram's frontiers show all)"
         )
 
 

@@ -209,7 +209,8 @@ def _fixed_value(study: Study, name: str, value: Any) -> Any:
         with suppress(ValueError):
             wanted = validator.validate_python(value)
     if wanted not in allowed:
-        named = [v for v in allowed if show_value(v) == str(value)]
+        text = "none" if str(value).lower() == "null" else str(value)
+        named = [v for v in allowed if text in (show_value(v), str(v))]
         if len(named) == 1:
             return named[0]
         shown = ", ".join(show_value(v) for v in allowed)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from phasemap.diagram.diagram import STEP
 from phasemap.diagram.points import point_labels, point_table
 from phasemap.phases.labelling import needed_of
-from phasemap.phases.rules import phases, subphases
+from phasemap.phases.labels import phases, subphases
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import merged_over_steps, recorded_steps
 from phasemap.results.merge import curves_of, trial_frame

@@ -53,8 +53,8 @@ def loop_area(values: Sequence[float], found: Sequence[float]) -> float:
     half, ups = len(values) // 2, list(values[: len(values) // 2 + 1])
     if len(values) < 3 or list(values[half:]) != ups[::-1] or any(b <= a for a, b in pairwise(ups)):
         raise UserError(
-            f"a schedule with the values {', '.join(f'{value:g}' for value in values)} does not go up and down again; "
-            "allowed: rising to the largest one, and back through the same"
+            f"a schedule with the values {', '.join(f'{value:g}' for value in values)} does not go up and back down; "
+            "allowed: values that rise to the largest and return through the same ones"
         )
     up, down = np.asarray(found[: half + 1]), np.asarray(found[half:])[::-1]
     return float(np.trapezoid(down - up, ups))

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.diagram.frontier import MapFrontier, map_frontiers
-from phasemap.diagram.statistics import generalization_wins
+from phasemap.diagram.frontier import MapFrontier, generalization_wins, map_frontiers
 from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
 from phasemap.study.names import GENERALIZES
 from phasemap.study.spec import Study

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.bands import inferred_band
 from phasemap.diagram.claim_links import CONFIDENCE, Link, Range, compare_ranges
-from phasemap.diagram.claim_terms import Unknown, along_line
+from phasemap.diagram.claim_terms import Unknown, along_line, chosen_points
 from phasemap.phases.built_in import phase_named
 from phasemap.study.claims import Area, Claim, Expression, Frontier, Statistic, Term, chosen_values
 from phasemap.study.expressions import OPERATIONS, Negative, Number, Operation
@@ -96,9 +95,7 @@ class SearchedMap:
 
     def _chosen(self, term: Term) -> NDArray[np.bool_]:
         """Mark the points (n,) that satisfy a term's conditions."""
-        axes = self.study.axes
-        masks = [self.points[axis.name].isin(chosen_values(axis, term.conditions)).to_numpy(bool) for axis in axes]
-        return np.asarray(functools.reduce(np.logical_and, masks))
+        return chosen_points(self.study.axes, term.conditions)
 
     def _area(self, term: Area) -> Range:
         """Return the share of points with a label; a point that is neither measured nor inferred may have it or not."""

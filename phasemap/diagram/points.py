@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from phasemap.diagram.frontier import MapFrontier, frontier_sides, map_frontiers
-from phasemap.diagram.statistics import generalization_wins
+from phasemap.diagram.frontier import MapFrontier, frontier_sides, generalization_wins, map_frontiers
 from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
 from phasemap.results.schema import setting_values
 from phasemap.study.names import GENERALIZES, PEAKS

@@ -10,7 +10,7 @@ import pandas as pd
 from phasemap.diagram.points import point_table
 from phasemap.phases.curves import Curves
 from phasemap.phases.labelling import curves_in, needed_of
-from phasemap.phases.rules import Labels, phases, subphases
+from phasemap.phases.labels import Names, phases, subphases
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule, Study
 
@@ -54,12 +54,12 @@ def _variants(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Itera
             yield trials[trials["seed"] != seed]
 
 
-def _at_half(curves: Curves, rule: PhaseRule) -> Labels:
+def _at_half(curves: Curves, rule: PhaseRule) -> Names:
     """Label at half of the horizon, or at the first record where that is later."""
     return subphases(curves.until(max(int(curves.steps[-1]) // 2, int(curves.steps[0]))), rule)
 
 
-def _relabelled(trials: pd.DataFrame, rule: PhaseRule, labels: list[tuple[np.ndarray, Labels]]) -> pd.DataFrame:
+def _relabelled(trials: pd.DataFrame, rule: PhaseRule, labels: list[tuple[np.ndarray, Names]]) -> pd.DataFrame:
     found = {trial: label for ids, names in labels for trial, label in zip(ids, names, strict=True)}
     subphase = trials["trial_id"].map(found)
     phase = pd.Series(phases(subphase.to_numpy(dtype=object), rule), index=trials.index).where(subphase.notna())

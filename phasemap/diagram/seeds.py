@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.frontier import Floats, MapFrontier, map_frontiers
-from phasemap.diagram.statistics import generalization_wins
+from phasemap.diagram.frontier import Floats, MapFrontier, generalization_wins, map_frontiers
 from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED
 from phasemap.study.spec import Study
 from phasemap.study.trials import expand

@@ -34,7 +34,7 @@ def survival(study: Study, trials: pd.DataFrame, event: str | None = None, by: s
     ok = trials[trials["status"] == "ok"]
     if ok.empty:
         raise UserError(f"no trial of {study.name} has ended yet; allowed: run it first")
-    groups = [({}, ok)] if by is None else [({by: value}, rows) for value, rows in ok.groupby(by)]
+    groups = [({}, ok)] if by is None else [({by: value}, rows) for value, rows in ok.groupby(by, dropna=False)]
     return pd.concat([_curve(rows, event).assign(**held) for held, rows in groups], ignore_index=True)
 
 

@@ -65,10 +65,12 @@ def _of_study(study: ProgramStudy, trials: pd.DataFrame) -> NDArray[np.bool_]:
     inside = np.ones(len(trials), dtype=bool)
     for axis in study.axes:
         if axis.categorical or len(axis.values) == 1:
-            inside &= trials[axis.name].isin(axis.values).to_numpy()
+            found = trials[axis.name]
+            inside &= (found.isin(axis.values) | (found.isna() & (None in axis.values))).to_numpy()
+    rows = trials[[*study.axis_names, "seed"]].astype(object)
     ids = [
         study.identity.trial_id({**fixed, **dict(zip(study.axis_names, point, strict=True))}, seed)
-        for *point, seed in trials[[*study.axis_names, "seed"]].astype(object).itertuples(index=False)
+        for *point, seed in rows.where(rows.notna(), None).itertuples(index=False)
     ]
     return np.asarray(inside & (trials["trial_id"] == ids).to_numpy())
 

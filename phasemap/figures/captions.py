@@ -98,14 +98,14 @@ def seed_words(study: Study, metric: str | None = None) -> str:
     """Say how many seeds a point has, and of a quantity that their mean is drawn."""
     n = len(study.seeds)
     if n == 1:
-        return "1 seed a point"
+        return "1 seed per point"
     seeds = f"{'' if study.search.kind == 'grid' else 'up to '}{n} seeds"
-    return f"{seeds} a point" if metric in (None, ROBUSTNESS) else f"mean of {seeds}"
+    return f"{seeds} per point" if metric in (None, ROBUSTNESS) else f"mean of {seeds}"
 
 
 def left_out_words(n_panels: int, left_out: int) -> str:
     """Say that a figure with very many panels was cut."""
-    return f"the first {n_panels} of {n_panels + left_out} panels"
+    return f"only the first {n_panels} of {n_panels + left_out} panels are drawn"
 
 
 def held_words(held: Mapping[str, Any]) -> str:

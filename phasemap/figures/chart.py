@@ -198,10 +198,10 @@ class PanelGrid:
 def not_recorded(study: Study, *wanted: str) -> UserError:
     """Return the mistake that a run has not recorded what is asked for, one of ``wanted``."""
     if set(wanted) & set(study.record):
-        return UserError(f"the run of {study.name} holds no record of {', '.join(wanted)} yet; allowed: run it first")
+        return UserError(f"the run of {study.name} has no record of {', '.join(wanted)} yet; allowed: run it first")
     needed = f"record: [{wanted[0]}]" if len(wanted) == 1 else "record: with one of them"
     return UserError(
-        f"the run of {study.name} holds no record of {', '.join(wanted)}: "
+        f"the run of {study.name} has no record of {', '.join(wanted)}: "
         f"its study has record: [{', '.join(study.record)}]; needed: {needed}"
     )
 
@@ -246,24 +246,24 @@ def cell_at(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> Pan
     places = [axis.values.index(values[axis.name]) for axis in study.axes]
     number = int(np.ravel_multi_index(places, [len(axis.values) for axis in study.axes]))
     ids = [trial.trial_id for trial in expand(study, [tuple(values[name] for name in study.axis_names)])]
-    found = tables.trials[tables.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
+    trials = tables.trials[tables.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
     row = {name: tables.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
     mark = str(cell_marks(Panel(facet={}, grid=row), "subphase")[0])
-    ok = found[found["status"] == "ok"]
+    ok = trials[trials["status"] == "ok"]
     return PanelPoint(
         held=held,
         mark=mark,
-        verdict=_verdict(mark, found),
+        verdict=_verdict(mark, trials),
         trial_ids=tuple(ok.index),
         seeds=tuple(int(seed) for seed in ok["seed"]),
     )
 
 
-def _verdict(mark: str, found: pd.DataFrame) -> str:
+def _verdict(mark: str, trials: pd.DataFrame) -> str:
     """Say the label, how many of the seeds share it, and what became of the others."""
-    status = found["status"]
+    status = trials["status"]
     n_ok = int((status == "ok").sum())
-    same = int((found["subphase"] == mark).sum())
+    same = int((trials["subphase"] == mark).sum())
     notes = [f"{same} of {n_ok} seeds"] if same < n_ok else []
     if n_ok:
         lost = {

@@ -121,13 +121,13 @@ def _over_steps(
 def _step_times(tables: ChartTables, cell: PanelPoint) -> tuple[Event, ...]:
     """Return the median step of each event; a seed that has not reached it counts as later than all that have."""
     rows = cell.rows(tables.trials)
-    found = []
+    events = []
     names = (name for name, _ in rule_of(tables.study.phases).times)
     for name, (letter, stroke) in time_strokes(names).items():
         median = np.median(rows[name].fillna(np.inf).to_numpy(dtype=float)) if len(rows) else np.inf
         if np.isfinite(median):
-            found.append(Event(stroke=stroke, x=float(median), letter=letter))
-    return tuple(found)
+            events.append(Event(stroke=stroke, x=float(median), letter=letter))
+    return tuple(events)
 
 
 def _extracted(neurons: pd.DataFrame) -> pd.DataFrame:

@@ -48,7 +48,7 @@ from phasemap.study.spec import PhaseRule
 
 OF_A: dict[str, Any] = {"color": "#9a9a9a", "linewidth": 4.0, "zorder": 4, "solid_capstyle": "butt"}
 OF_B: dict[str, Any] = {"color": "black", "linewidth": 1.2}
-SAME, WITHIN, BEYOND, ALONE = "same label", "another label", "another label, beyond noise", "in one run only"
+SAME, WITHIN, BEYOND, ALONE = "same label", "different label", "different label, beyond noise", "in one run only"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
 """Each kind of difference and its colour."""
 
@@ -67,15 +67,15 @@ class DifferenceSpec:
     letters: tuple[NDArray[np.object_], ...]  # (ny, nx): from which letter to which, or ""
 
 
-def difference_spec(found: Comparison) -> DifferenceSpec:
+def difference_spec(comparison: Comparison) -> DifferenceSpec:
     """Describe the picture of a comparison."""
-    a, b = first_panels(found.diagram_a), first_panels(found.diagram_b)
-    kind, letter = _cells(found)
+    a, b = first_panels(comparison.diagram_a), first_panels(comparison.diagram_b)
+    kind, letter = _cells(comparison)
     rows = [panel_rows(a.study, a.x, a.y, {**a.fixed, **panel.facet}) for panel in a.panels]
     return DifferenceSpec(
-        title=f"A, {found.name_a}, and B, {found.name_b}: {found.verdict}",
-        subtitle=sentences(found.reason, "; ".join(found.differences)),
-        names=(f"A: {found.name_a}", f"B: {found.name_b}"),
+        title=f"A, {comparison.name_a}, and B, {comparison.name_b}: {comparison.verdict}",
+        subtitle=sentences(comparison.reason, "; ".join(comparison.differences)),
+        names=(f"A: {comparison.name_a}", f"B: {comparison.name_b}"),
         a=figure_spec(a),
         b=replace(figure_spec(b), marks=_marks(a.study.phases, b.study.phases)),
         marks=_marks(a.study.phases, b.study.phases),
@@ -84,16 +84,16 @@ def difference_spec(found: Comparison) -> DifferenceSpec:
     )
 
 
-def _cells(found: Comparison) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+def _cells(comparison: Comparison) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Return the kind of difference and the letters of every point of the aligned grid (P,)."""
-    n = len(list(found.diagram_a.study.points()))
-    marks = _marks(found.diagram_a.study.phases, found.diagram_b.study.phases)
+    n = len(list(comparison.diagram_a.study.points()))
+    marks = _marks(comparison.diagram_a.study.phases, comparison.diagram_b.study.phases)
     kind, letter = np.full(n, ALONE, dtype=object), np.full(n, "", dtype=object)
-    for point, row in found.points.iterrows():
-        place: Any = point
+    for point, row in comparison.points.iterrows():
+        number: Any = point
         a, b = marks[row["subphase_a"]].letter, marks[row["subphase_b"]].letter
-        letter[place] = f"{a}→{b}" if row["changed"] else ""
-        kind[place] = (BEYOND if row["beyond_noise"] else WITHIN) if row["changed"] else SAME
+        letter[number] = f"{a}→{b}" if row["changed"] else ""
+        kind[number] = (BEYOND if row["beyond_noise"] else WITHIN) if row["changed"] else SAME
     return kind, letter
 
 
@@ -170,50 +170,50 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
         handles.append(Line2D([], [], label=wrapped(meaning, 24), **look))
     if spec.a.frontiers:
         sides = Line2D(
-            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbelow those of B"
+            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbehind those of B"
         )
         handles.append(sides)
     return handles
 
 
-def save_difference(found: Comparison, path: Path, *, tall: bool = False) -> None:
+def save_difference(comparison: Comparison, path: Path, *, tall: bool = False) -> None:
     """Write a comparison as html, or its picture as png, svg or pdf, by the file's ending."""
     check_format(path, (".html", *FORMATS))
     if path.suffix.lower() == ".html":
         with written(path):
-            write_text(path, difference_page(found))
+            write_text(path, difference_page(comparison))
         return
-    spec = difference_spec(found)
+    spec = difference_spec(comparison)
     with in_style():
         write_figure(draw_difference(spec, tall=tall), path, spec.title, f"{spec.a.source}; {spec.b.source}")
 
 
-def difference_page(found: Comparison) -> str:
+def difference_page(comparison: Comparison) -> str:
     """Return the page's text."""
     facts = [
-        f"{found.n_points} points compared; {found.n_only_a} only in A, {found.n_only_b} only in B",
-        *(f"{level}: agreement {t.agreement:.1%}, kappa {t.kappa:.3g}" for level, t in found.transitions.items()),
-        *found.differences,
+        f"{comparison.n_points} points compared; {comparison.n_only_a} only in A, {comparison.n_only_b} only in B",
+        *(f"{level}: agreement {t.agreement:.1%}, kappa {t.kappa:.3g}" for level, t in comparison.transitions.items()),
+        *comparison.differences,
     ]
-    changed = found.points[found.points["changed"]]
+    changed = comparison.points[comparison.points["changed"]]
     tables = [
-        *(_table(f"{level}: A down, B to the right", t.counts) for level, t in found.transitions.items()),
-        _table("Points with another label", changed),
-        _table("Shift of the frontiers, B - A, with 95 % intervals", found.shifts, found.shift_words),
+        *(_table(f"{level}: A down, B to the right", t.counts) for level, t in comparison.transitions.items()),
+        _table("Points with a different label", changed),
+        _table("Shift of the frontiers, B - A, with 95 % intervals", comparison.shifts, comparison.shift_words),
     ]
     return render(
         ASSETS / "difference.html",
-        title=f"A: {found.name_a}, B: {found.name_b}: {found.verdict}",
-        reason=found.reason,
+        title=f"A: {comparison.name_a}, B: {comparison.name_b}: {comparison.verdict}",
+        reason=comparison.reason,
         facts=facts,
-        picture=base64.b64encode(_png(found)).decode(),
+        picture=base64.b64encode(_png(comparison)).decode(),
         tables=tables,
     )
 
 
-def _png(found: Comparison) -> bytes:
+def _png(comparison: Comparison) -> bytes:
     with in_style(), io.BytesIO() as file:
-        draw_difference(difference_spec(found)).savefig(file, format="png")
+        draw_difference(difference_spec(comparison)).savefig(file, format="png")
         return file.getvalue()
 
 

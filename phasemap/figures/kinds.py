@@ -10,8 +10,7 @@ from phasemap.figures import KINDS, PHASES
 from phasemap.figures.captions import source_words
 from phasemap.figures.chart import Chart, ChartTables
 from phasemap.figures.curves import curve_metrics, curves_chart, norms_chart
-from phasemap.figures.neurons import IPR_METRICS, ipr_chart, logits_chart, neurons_chart
-from phasemap.figures.pruning import pruning_chart, pruning_metrics
+from phasemap.figures.inside import IPR_METRICS, ipr_chart, logits_chart, neurons_chart, pruning_chart, pruning_metrics
 from phasemap.study.errors import UserError
 from phasemap.study.spec import NetworkStudy, Study
 

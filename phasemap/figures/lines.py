@@ -39,7 +39,6 @@ PANEL = 216.0, 0.74  # points: the width of a panel that has room, and its heigh
 MOST_COLUMNS = 6  # that a page has room for; more make a wider figure
 NARROW = 120.0  # points: a panel of a figure that is wider than a page
 GAP = 11.0  # points between panels that share their axes
-FEW_PANELS = 4  # that have room for minor ticks
 LEGEND_CHARACTERS = 26
 LETTER_GAP = 7.0  # points: letters of close events are moved apart
 MARKERS_A_LINE = 6
@@ -72,7 +71,7 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
         shared: dict[str, Any] = {"sharex": axes[0], "sharey": axes[0]} if axes and chart.shared else {}
         axes.append(figure.add_axes((0.0, 0.0, 1.0, 1.0), label=str(len(axes)), **shared))
         _draw_panel(axes[-1], panel)
-        if len(chart.panels) > FEW_PANELS:
+        if len(chart.panels) > 1:
             axes[-1].minorticks_off()  # too dense in small panels, and half of the time of drawing them
     handles = _handles(chart)
     margins = _margins(chart, axes, [])
@@ -149,8 +148,8 @@ def _margins(chart: Chart, axes: Sequence[Axes], titles: Sequence[str]) -> Margi
 
 def _tick_labels(axis: Any) -> list[str]:
     """Return the labels of an axis as they are read."""
-    places = axis.get_majorticklocs()
-    return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(places))]
+    numbers = axis.get_majorticklocs()
+    return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(numbers))]
 
 
 def _titles(chart: Chart, width: float) -> list[str]:
@@ -255,16 +254,16 @@ def _write_letters(ax: Axes, events: Sequence[Event], width: float) -> None:
 
 def _handles(chart: Chart) -> list[Any]:
     """Return one legend entry a label, in the order of the panels; vertical lines come last."""
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for panel in chart.panels:
-        found |= {bars.label: _patch(bars) for bars in panel.bars}
-        found |= {series.stroke.label: _line(series.stroke, series.stroke.style) for series in panel.series}
-        found |= {dots.stroke.label: _line(dots.stroke, "") for dots in panel.dots}
+        handles |= {bars.label: _patch(bars) for bars in panel.bars}
+        handles |= {series.stroke.label: _line(series.stroke, series.stroke.style) for series in panel.series}
+        handles |= {dots.stroke.label: _line(dots.stroke, "") for dots in panel.dots}
     for event in (event for panel in chart.panels for event in panel.events):
         handle = _line(event.stroke, event.stroke.style)
         handle.set(linewidth=1.0, label=wrapped(f"{event.letter}  {event.stroke.label}".strip(), LEGEND_CHARACTERS))
-        found[event.stroke.label] = handle
-    return list(found.values())
+        handles[event.stroke.label] = handle
+    return list(handles.values())
 
 
 def _patch(bars: Bars) -> Patch:

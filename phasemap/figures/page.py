@@ -50,16 +50,16 @@ def render(template: Path, **values: Any) -> str:
 @lru_cache
 def environment(folder: Path) -> Environment:
     """Return what all pages are made with, from the templates of a folder and the parts of a run's page."""
-    found = Environment(
+    made = Environment(
         loader=FileSystemLoader([folder, ASSETS]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters["at"] = "{:.1f}".format
-    found.filters["path"] = lambda points: " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return found
+    made.filters["at"] = "{:.1f}".format
+    made.filters["path"] = lambda points: " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return made
 
 
 def check_page(path: Path) -> None:
@@ -123,8 +123,8 @@ class Scale:
     def decode(self, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
         """Return the values of codes; the page does the same."""
         low, high = self._ends()
-        place = low + codes / LEVELS * (high - low)
-        values = np.exp(place) if self.log else place
+        numbers = low + codes / LEVELS * (high - low)
+        values = np.exp(numbers) if self.log else numbers
         return np.where(codes == NONE, np.nan, np.where((codes == ZERO) & self.log, 0.0, values))
 
     def content(self) -> dict[str, Any]:

@@ -185,8 +185,8 @@ def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]
 
 def _measured(panel: PanelSpec) -> NDArray[np.int64]:
     """Return the cells (n, 2) of (row, column) that bear the dot of a measured point: those beside inferred ones."""
-    found = np.argwhere(~panel.inferred & ~np.isin(panel.marks, ["missing", NOTHING.name]))
-    return found if panel.inferred.any() else found[:0]
+    cells = np.argwhere(~panel.inferred & ~np.isin(panel.marks, ["missing", NOTHING.name]))
+    return cells if panel.inferred.any() else cells[:0]
 
 
 def _at(cells: NDArray[np.int64], across: Floats, up: Floats, share: float) -> Floats:
@@ -223,11 +223,11 @@ def _forms(mark: Mark) -> list[Form]:
     words = mark.title.split()
     splits = [" ".join(words), *(_split(words, at) for at in range(1, len(words))), "\n".join(words)]
     texts = sorted(dict.fromkeys(splits), key=lambda text: text.count("\n"))
-    found = []
+    forms = []
     for share in (1.0, 0.85):
         if font_size(share) >= SMALLEST_NAME:
-            found += [_form(text, share) for text in texts]
-    return found + ([_form(mark.letter, 1.0, whole=False)] if mark.letter else [])
+            forms += [_form(text, share) for text in texts]
+    return forms + ([_form(mark.letter, 1.0, whole=False)] if mark.letter else [])
 
 
 def _split(words: Sequence[str], at: int) -> str:
@@ -344,7 +344,7 @@ def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Any
     labels = [] if seen <= named else [label_handle(entry.mark) for entry in spec.legend if entry.mark.name in seen]
     if any(panel.dots is not None for panel in spec.panels):
         dot: dict[str, Any] = {"marker": "o", "markersize": DOT**0.5, "color": "white", "markeredgecolor": "black"}
-        return [*labels, Line2D([], [], linestyle="", label="measured there", **dot)]
+        return [*labels, Line2D([], [], linestyle="", label="measured", **dot)]
     return labels
 
 

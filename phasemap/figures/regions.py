@@ -50,7 +50,7 @@ class Placed:
 
 def regions_of(marks: NDArray[np.object_]) -> tuple[Region, ...]:
     """Return the connected regions of a map (ny, nx) of marks, the largest first."""
-    seen, found = np.zeros(marks.shape, dtype=bool), []
+    seen, regions = np.zeros(marks.shape, dtype=bool), []
     for start in np.ndindex(marks.shape):
         if seen[start]:
             continue
@@ -59,13 +59,13 @@ def regions_of(marks: NDArray[np.object_]) -> tuple[Region, ...]:
         while reached:
             row, column = reached.pop()
             cells[row, column] = True
-            for place in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
-                there = 0 <= place[0] < marks.shape[0] and 0 <= place[1] < marks.shape[1]
-                if there and not seen[place] and marks[place] == mark:
-                    seen[place] = True
-                    reached.append(place)
-        found.append(Region(mark=mark, cells=cells))
-    return tuple(sorted(found, key=lambda region: -int(region.cells.sum())))
+            for cell in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+                there = 0 <= cell[0] < marks.shape[0] and 0 <= cell[1] < marks.shape[1]
+                if there and not seen[cell] and marks[cell] == mark:
+                    seen[cell] = True
+                    reached.append(cell)
+        regions.append(Region(mark=mark, cells=cells))
+    return tuple(sorted(regions, key=lambda region: -int(region.cells.sum())))
 
 
 def rectangles(cells: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, int]]:
@@ -88,15 +88,15 @@ def place_names(
 
     ``edges`` are the cells' borders across and up, in points, as ``busy`` is. A region that is too small has no name.
     """
-    found = []
+    names = []
     for region in regions[:MOST_REGIONS]:
         placed = _placed(region, edges, forms(region.mark), busy)
         if placed is not None:
-            found.append(placed)
+            names.append(placed)
             half = np.asarray([placed.form.width, placed.form.height]) / 2
             corners = np.asarray([(-1, -1), (-1, 1), (1, -1), (1, 1), (0, 0)])
             busy = np.concatenate([busy, [placed.x, placed.y] + corners * half])
-    return found
+    return names
 
 
 def _placed(region: Region, edges: tuple[Floats, Floats], forms: Sequence[Form], busy: Floats) -> Placed | None:

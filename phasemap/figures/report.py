@@ -18,12 +18,11 @@ from phasemap._version import __version__
 from phasemap.diagram.claims import ClaimResult
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.diagram import MOST_PANELS, Panel
-from phasemap.diagram.frontier import map_frontiers
+from phasemap.diagram.frontier import LOSES, UNDETERMINED, WINS, map_frontiers
 from phasemap.diagram.horizon import chosen_steps, labels_over_steps
 from phasemap.diagram.points import mean_columns
-from phasemap.diagram.statistics import LOSES, UNDETERMINED, WINS
 from phasemap.diagram.tables import Tables
-from phasemap.figures.captions import horizons_of, label_words, setting_words
+from phasemap.figures.captions import Horizons, horizons_of, label_words, setting_words
 from phasemap.figures.curves import KINDS
 from phasemap.figures.page import ASSETS, LEVELS, NONE, ZERO, packed, render, scale_for, scale_of
 from phasemap.figures.report_parts import GRID, frontier_bands, frontier_lines, study_card, trial_curves, trial_rows
@@ -99,11 +98,11 @@ def report_payload(
 
 def picture_order(study: Study) -> NDArray[np.int64]:
     """Return the rows of the table of points in the order of the picture, in which numbers rise along each axis."""
-    places = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
-    places = places.reshape([len(axis.values) for axis in study.axes])
+    rows = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
+    rows = rows.reshape([len(axis.values) for axis in study.axes])
     for number, axis in enumerate(study.axes):
-        places = places.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
-    return places.ravel()
+        rows = rows.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
+    return rows.ravel()
 
 
 def _room(n_trials: int, content: Mapping[str, Any]) -> int:
@@ -233,19 +232,22 @@ def write_scatter_page(
         question=study.question,
         n_trials=len(trials),
         n_points=len(points),
-        pictures=[(metric.replace("_", " "), _picture(study, points, metric)) for metric in metrics],
+        pictures=[
+            (metric.replace("_", " "), _picture(study, points, metric, horizons_of(trials))) for metric in metrics
+        ],
         tables=[*tables, ("Claims", list(claims))],
     )
     with written(path):
         write_text(path, text)
 
 
-def _picture(study: Study, points: pd.DataFrame, metric: str) -> str:
+def _picture(study: Study, points: pd.DataFrame, metric: str, horizons: Horizons | None) -> str:
     from phasemap.figures.scatter import draw_scatter, scatter_spec  # matplotlib's axes, which no other report needs
     from phasemap.figures.style import in_style
 
     buffer = io.StringIO()
     with in_style(None):
-        draw_scatter(scatter_spec(study, points, metric=metric)).savefig(buffer, format="svg", metadata={"Date": None})
+        spec = scatter_spec(study, points, metric=metric, horizons=horizons)
+        draw_scatter(spec).savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,12 +74,12 @@ def _again(study: Study, executions: Sequence[Execution]) -> dict[str, Any]:
     """Return how a run is made again: by its study file; of an imported sweep by what brought it in."""
     report = f"phasemap report runs/{study.name}"
     if not isinstance(study, ImportedStudy):
-        how = "Save the study file below, then run these commands; the diagram and this page come out again."
+        how = "Save the study file below, then run these commands; they make the diagram and this page again."
         return {"again": how, "commands": [f"phasemap run {study.name}.yaml", report]}
     told = [execution.content.get("command") or [] for execution in executions]
     commands = [shlex.join(map(str, command)) for command in told if "import" in command]
     return {
-        "again": "The trials were trained elsewhere; this is how they were brought in.",
+        "again": "The trials were trained elsewhere; this is how they were imported.",
         "commands": [*commands, report],
     }
 
@@ -101,11 +101,11 @@ def _own_words(rule: Rule) -> str:
 
 
 def _axes(study: Study) -> list[Row]:
-    found = []
+    rows = []
     for axis in study.axes:
         values = [show_value(value) for value in Coordinates(axis).values]
-        found.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
-    return found
+        rows.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
+    return rows
 
 
 def _ends(values: Sequence[str]) -> str:
@@ -206,17 +206,17 @@ Group = tuple[Integers, Curves]
 
 def trial_rows(tables: Tables, ids: Sequence[str], step_times: Sequence[str]) -> dict[str, Any]:
     """Return what is known of the trials of the given ids."""
-    found = tables.trials.set_index("trial_id").reindex(ids)
+    trials = tables.trials.set_index("trial_id").reindex(ids)
     names = list(marks_of(tables.study.phases))
-    status = found["status"].replace("stopped", "missing")  # elsewhere, before its end
-    labels = found["subphase"].fillna("unlabelled").where(found["status"] == "ok", status).fillna("missing")
-    times = found[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
+    status = trials["status"].replace("stopped", "missing")  # elsewhere, before its end
+    labels = trials["subphase"].fillna("unlabelled").where(trials["status"] == "ok", status).fillna("missing")
+    times = trials[list(step_times)].to_numpy(dtype=float).T  # (step times, trials)
     scale = scale_for(times)
     return {
         "ids": packed(np.frombuffer(bytes.fromhex("".join(ids)), dtype=np.uint8)),
         "marks": packed(labels.map(names.index).to_numpy(dtype=np.uint8)),
         "times": {"names": list(step_times), "scale": scale.content(), "codes": packed(scale.encode(times))},
-        **_errors(found["error"]),
+        **_errors(trials["error"]),
     }
 
 
@@ -227,8 +227,8 @@ def trial_curves(
 
     Without ``rows`` there are no curves.
     """
-    place = {trial_id: number for number, trial_id in enumerate(ids)}
-    groups = [] if rows is None else _groups(rows, tuple(kinds), place)
+    slots = {trial_id: number for number, trial_id in enumerate(ids)}
+    groups = [] if rows is None else _groups(rows, tuple(kinds), slots)
     scales = {name: _scale(name, kind, groups) for name, kind in kinds.items()}
     most = max((len(curves.steps) for _, curves in groups), default=0)
     for records in (most, *(number for number in RECORDS if number < most)):
@@ -247,18 +247,18 @@ def _scale(name: str, kind: Kind, groups: Sequence[Group]) -> Scale:
 def _errors(errors: pd.Series) -> dict[str, Any]:
     """Return the distinct error messages, cut, and which trial has which."""
     texts: dict[str, int] = {}
-    found = []
+    pairs = []
     for slot, error in enumerate(errors):
         if isinstance(error, str):
             text = error if len(error) <= LONGEST_TEXT else error[:LONGEST_TEXT] + "..."
             if text in texts or len(texts) < MOST_TEXTS:
-                found.append([slot, texts.setdefault(text, len(texts))])
-    return {"errors": list(texts), "error_of": found}
+                pairs.append([slot, texts.setdefault(text, len(texts))])
+    return {"errors": list(texts), "error_of": pairs}
 
 
-def _groups(rows: pa.Table, names: Sequence[str], place: Mapping[str, int]) -> list[Group]:
+def _groups(rows: pa.Table, names: Sequence[str], slot_of: Mapping[str, int]) -> list[Group]:
     """Return (slots, curves) for each group of trials that were recorded at the same steps, slots rising."""
-    slots = np.asarray([place[trial_id] for trial_id in rows["trial_id"].to_pylist()], dtype=np.int64)
+    slots = np.asarray([slot_of[trial_id] for trial_id in rows["trial_id"].to_pylist()], dtype=np.int64)
     by_slot = np.argsort(slots)
     groups = curves_of(rows.take(pa.array(by_slot)), names)
     return [(slots[by_slot][members], curves) for members, curves in groups if len(curves.steps)]
@@ -326,42 +326,69 @@ def axis_pairs(study: Study) -> list[tuple[str, str | None]]:
     return list(itertools.combinations(names, 2)) if len(names) > 1 else [(names[0], None)]
 
 
+def all_maps(study: Study, points: pd.DataFrame) -> list[Diagram]:
+    """Return the map over each pair of axes, with the others as facets."""
+    pairs = axis_pairs(study)
+    others = [[name for name in study.axis_names if name not in pair] for pair in pairs]
+    return [make_diagram(study, points, x=x, y=y, facet=facet) for (x, y), facet in zip(pairs, others, strict=True)]
+
+
+def n_panels(study: Study) -> int:
+    """Count the panels of all maps."""
+    return sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in axis_pairs(study))
+
+
 def frontier_lines(study: Study, frames: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """Return the frontiers of the points at each step (``frames``, the last step last), packed.
 
     ``lines`` has a row (pair, step, kind, panel, n) for each line; ``vertices`` has their x and y, one after the other.
     Panels are numbered over the other axes in the study's order, values as in the picture.
     """
-    pairs = axis_pairs(study)
-    panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
-    first = 0 if panels * len(frames) <= MOST_PANELS else len(frames) - 1
-    rows: list[tuple[int, ...]] = []
-    parts: list[Floats] = []
+    first = 0 if n_panels(study) * len(frames) <= MOST_PANELS else len(frames) - 1
     frontiers = map_frontiers(study)
     columns = list(dict.fromkeys(name for frontier in frontiers for name in frontier.drawn_columns))
-    for step, frame in list(enumerate(frames))[first:]:
-        texts = {name: object for name in columns if name == WINS_COLUMN}  # cheaper to cut into panels than strings
-        grid = frame[columns].astype(texts)
-        for number, (x, y) in enumerate(pairs):
-            facets = [name for name in study.axis_names if name not in (x, y)]
-            diagram = make_diagram(study, grid, x=x, y=y, facet=facets)
-            for panel, (code, frontier) in itertools.product(diagram.panels, enumerate(frontiers)):
-                for line in diagram.frontier_positions(panel, frontier, to_frame=True):
-                    rows.append((number, step, code, panel_number(diagram, panel), len(line)))
-                    parts.append(shares(diagram, line))
-    return packed_lines(pairs, first, rows, parts)
+    texts = {name: object for name in columns if name == WINS_COLUMN}  # cheaper to cut into panels than strings
+    lines = (
+        ((number, step, code), diagram, panel, line)
+        for step, frame in list(enumerate(frames))[first:]
+        for number, diagram in enumerate(all_maps(study, frame[columns].astype(texts)))
+        for panel, (code, frontier) in itertools.product(diagram.panels, enumerate(frontiers))
+        for line in diagram.frontier_positions(panel, frontier, to_frame=True)
+    )
+    return packed_lines(axis_pairs(study), first, lines)
+
+
+def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, last_step: int) -> dict[str, Any]:
+    """Return the outlines of the bands at the last step, in the form of ``frontier_lines``; of a grid none."""
+    if study.search.kind == "grid" or n_panels(study) > MOST_PANELS:
+        return packed_lines([], 0, ())
+    names = [frontier.name for frontier in map_frontiers(study)]
+    lines = (
+        ((number, last_step, names.index(band.kind)), diagram, diagram.panels[at], outline)
+        for number, diagram in enumerate(all_maps(study, points))
+        for at, bands in enumerate(drawn_bands(diagram, trials))
+        for band in bands
+        for outline in ribbons(diagram, at, band)
+    )
+    return packed_lines(axis_pairs(study), last_step, lines)
 
 
 def packed_lines(
-    pairs: Sequence[tuple[str, str | None]], first_step: int, rows: Sequence[tuple[int, ...]], parts: Sequence[Floats]
+    pairs: Sequence[tuple[str, str | None]],
+    first_step: int,
+    lines: Iterable[tuple[tuple[int, int, int], Diagram, Panel, Floats]],
 ) -> dict[str, Any]:
-    """Return lines as the page reads them: five numbers a line (``rows``), and their vertices (n, 2) (``parts``)."""
-    vertices = np.concatenate([np.zeros((0, 2)), *parts])
+    """Return lines as the page reads them: five numbers each, and the vertices (n, 2) of all."""
+    rows: list[tuple[int, ...]] = []
+    parts: list[Floats] = [np.zeros((0, 2))]
+    for numbers, diagram, panel, line in lines:
+        rows.append((*numbers, panel_number(diagram, panel), len(line)))
+        parts.append(shares(diagram, line))
     return {
         "pairs": pairs,
         "first_step": first_step,
         "lines": packed(np.asarray(rows, dtype=np.uint16).reshape(-1, 5)),
-        "vertices": packed(np.round(vertices * GRID).astype(np.uint16)),
+        "vertices": packed(np.round(np.concatenate(parts) * GRID).astype(np.uint16)),
     }
 
 
@@ -379,23 +406,3 @@ def shares(diagram: Diagram, line: Floats) -> Floats:
     ends = [(axis.edges[0], axis.edges[-1]) for axis in (diagram.x, diagram.y)]
     shares = [(line[:, i] - low) / (high - low) for i, (low, high) in enumerate(ends)]
     return np.clip(np.stack(shares, axis=1), 0, 1)
-
-
-def frontier_bands(study: Study, points: pd.DataFrame, trials: pd.DataFrame, last_step: int) -> dict[str, Any]:
-    """Return the outlines of the bands at the last step, in the form of ``frontier_lines``; of a grid none."""
-    pairs = axis_pairs(study)
-    panels = sum(math.prod(len(a.values) for a in study.axes if a.name not in pair) for pair in pairs)
-    if study.search.kind == "grid" or panels > MOST_PANELS:
-        return packed_lines([], 0, [], [])
-    rows: list[tuple[int, ...]] = []
-    parts: list[Floats] = []
-    names = [frontier.name for frontier in map_frontiers(study)]
-    for number, (x, y) in enumerate(pairs):
-        facets = [name for name in study.axis_names if name not in (x, y)]
-        diagram = make_diagram(study, points, x=x, y=y, facet=facets)
-        for place, bands in enumerate(drawn_bands(diagram, trials)):
-            panel = panel_number(diagram, diagram.panels[place])
-            for band, outline in ((one, outline) for one in bands for outline in ribbons(diagram, place, one)):
-                rows.append((number, last_step, names.index(band.kind), panel, len(outline)))
-                parts.append(shares(diagram, outline))
-    return packed_lines(pairs, last_step, rows, parts)

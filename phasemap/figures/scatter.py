@@ -19,7 +19,7 @@ from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
-from phasemap.figures.captions import caption, held_words, horizons_of, label_words, sentences, source_words
+from phasemap.figures.captions import Horizons, caption, held_words, horizons_of, label_words, sentences, source_words
 from phasemap.figures.panel import colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
@@ -90,6 +90,7 @@ def scatter_spec(
     fix: Mapping[str, Any] | None = None,
     facet: Sequence[str] = (),
     metric: str | None = None,
+    horizons: Horizons | None = None,
 ) -> ScatterSpec:
     """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
 
@@ -116,7 +117,7 @@ def scatter_spec(
     shown = tuple(panel for panel in panels if len(panel.x)) or panels[:1]
     counts = Counter(name for panel in shown for name in panel.marks)
     marks = marks_of(study.phases)
-    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric)
+    title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric, horizons)
     return ScatterSpec(
         title=title,
         subtitle=subtitle,
@@ -138,7 +139,12 @@ def _held(points: pd.DataFrame, held: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _captions(
-    study: Study, layout: Layout, facets: Sequence[Axis], n_points: tuple[int, int], metric: str
+    study: Study,
+    layout: Layout,
+    facets: Sequence[Axis],
+    n_points: tuple[int, int],
+    metric: str,
+    horizons: Horizons | None,
 ) -> tuple[str, str]:
     """Return the title and what is said below it; ``n_points`` are those that there are and those that are drawn."""
     over = [readable(axis.name) for axis in layout.facets if axis not in facets]
@@ -147,7 +153,7 @@ def _captions(
     quantity = None if metric in LABEL_METRICS else metric
     title, words = caption(study, layout.fixed, told, readable(quantity or ""))
     words += [f"all values of {' and '.join(over)}"] if over else []
-    return title, sentences(", ".join(words), label_words(study, None, quantity) if quantity is None else "")
+    return title, sentences(", ".join(words), label_words(study, horizons) if quantity is None else "")
 
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
@@ -187,19 +193,17 @@ def inferred_spec(
     """
     from phasemap.search.scattered import inferred_tables
 
-    found = inferred_tables(folder, study, grid)
-    diagram = make_diagram(found.study, found.points, x=x, y=y, fix=fix, facet=facet)
-    plain = figure_spec(diagram, metric, drawn_bands(diagram, found.trials), horizons=horizons_of(found.trials))
-    spec = with_dots(plain, diagram, found.trials)
+    tables = inferred_tables(folder, study, grid)
+    diagram = make_diagram(tables.study, tables.points, x=x, y=y, fix=fix, facet=facet)
+    plain = figure_spec(diagram, metric, drawn_bands(diagram, tables.trials), horizons=horizons_of(tables.trials))
+    spec = with_dots(plain, diagram, tables.trials)
     quantity = None if spec.metric in LABEL_METRICS else spec.metric
-    n_points = sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
-    seeds = f"inferred from {n_points} measured points"
+    seeds = f"inferred from {n_dots(spec)} measured points"
     panels = tuple(replace(p, marks=np.where(p.marks == "missing", NOTHING.name, p.marks)) for p in spec.panels)
     legend = tuple(replace(e, mark=NOTHING) if e.mark.name == "missing" else e for e in spec.legend)
     return replace(
         spec,
         title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
-        subtitle=plain.subtitle,
         key=tuple(text for text in spec.key if text != MEASURED_SIGN),
         x=_round_ticks(spec.x),
         y=spec.y and _round_ticks(spec.y),
@@ -215,17 +219,17 @@ def _round_ticks(axis: AxisSpec) -> AxisSpec:
         return axis
     low, high = axis.edges[[0, -1]]
     powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1) if axis.scale == "log" else ()
-    found = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
-    found = found[(found >= low) & (found <= high)]
-    minor = np.outer(found, np.arange(2, 10)).ravel() if len(powers) > 1 else found[:0]
-    if len(found) > 2 and found[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
-        found = found[1:]  # its label would run into the one at the end of the panel beside
-    labels = tuple(show_value(float(f"{value:.6g}")) for value in found)
-    return replace(axis, ticks=found, tick_labels=labels, minor=minor[minor <= high])
+    ticks = np.asarray(powers if len(powers) > 1 else MaxNLocator(6).tick_values(low, high))
+    ticks = ticks[(ticks >= low) & (ticks <= high)]
+    minor = np.outer(ticks, np.arange(2, 10)).ravel() if len(powers) > 1 else ticks[:0]
+    if len(ticks) > 2 and ticks[0] <= inside(axis.scale, axis.edges[[0, -1]], 0.04):
+        ticks = ticks[1:]  # its label would run into the one at the end of the panel beside
+    labels = tuple(show_value(float(f"{value:.6g}")) for value in ticks)
+    return replace(axis, ticks=ticks, tick_labels=labels, minor=minor[minor <= high])
 
 
 def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> FigureSpec:
-    """Add to a map trials that were measured between its cells, each where it was, and say how many there are."""
+    """Add to a map trials that were measured between its cells, each where it was measured."""
     ok = _held(trials[trials["status"] == "ok"], diagram.fixed)
     x, y = diagram.x.axis, None if diagram.strip else diagram.y.axis
     column = spec.metric if spec.metric in LABEL_METRICS else "subphase"
@@ -240,7 +244,12 @@ def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> Figur
             values=here[spec.metric].to_numpy(dtype=float) if quantity else None,
         )
         panels.append(replace(panel, dots=dots))
-    return replace(spec, panels=tuple(panels), subtitle=f"{len(ok)} trials between the cells. {spec.subtitle}")
+    return replace(spec, panels=tuple(panels))
+
+
+def n_dots(spec: FigureSpec) -> int:
+    """Count the dots in a figure."""
+    return sum(len(panel.dots.x) for panel in spec.panels if panel.dots)
 
 
 def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
@@ -256,13 +265,13 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     image: Any = None
-    for place, ax in enumerate(grid.flat):
-        if place >= len(spec.panels):
+    for number, ax in enumerate(grid.flat):
+        if number >= len(spec.panels):
             ax.set_axis_off()
             continue
-        image = draw_points(ax, spec, spec.panels[place])
-        ax.set_xlabel(readable(spec.x.name) if place + columns >= len(spec.panels) else "")
-        ax.set_ylabel(readable(spec.y.name) if spec.y and place % columns == 0 else "")
+        image = draw_points(ax, spec, spec.panels[number])
+        ax.set_xlabel(readable(spec.x.name) if number + columns >= len(spec.panels) else "")
+        ax.set_ylabel(readable(spec.y.name) if spec.y and number % columns == 0 else "")
     write_title(figure, spec.title, spec.subtitle)
     if image is not None:
         figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
@@ -312,8 +321,8 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
     names = pd.DataFrame({"row": rows, "column": columns, "mark": label_states(grid, "subphase")})
     marks = np.full(shape, "missing", dtype=object)
-    for (row, column), found in names.groupby(["row", "column"])["mark"]:
-        marks[row, column] = found.mode().iloc[0]
+    for (row, column), own in names.groupby(["row", "column"])["mark"]:
+        marks[row, column] = own.mode().iloc[0]
     panel = PanelSpec(
         title="",
         marks=marks,
@@ -359,7 +368,7 @@ def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
     centres = (edges[1:] + edges[:-1]) / 2
     shown = 10**centres if log else centres
     labels = tuple(f"{value:.2g}" for value in shown)
-    found = AxisSpec(
+    drawn = AxisSpec(
         label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels, minor=np.empty(0)
     )
-    return found, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)
+    return drawn, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)

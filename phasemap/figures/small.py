@@ -65,21 +65,21 @@ def _cell_width(spec: FigureSpec, room: int) -> int:
 def _letters(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], cell: int) -> list[str]:
     """Return what stands in the rows of a block: each cell's letter, and regions' names over some of them."""
     marks, inferred = panel.marks[:, list(columns)], panel.inferred[:, list(columns)]
-    found = []
+    lines = []
     for row in range(len(marks)):
         signs = [spec.marks[name].letter or "·" for name in marks[row]]
         cells = [sign.lower() if guess else sign for sign, guess in zip(signs, inferred[row], strict=True)]
-        found.append("".join(f"{sign:^{cell}}" for sign in cells))
+        lines.append("".join(f"{sign:^{cell}}" for sign in cells))
     if panel.values is not None or inferred.any() or spec.cells:
-        return found
+        return lines
     for region in regions_of(marks):
         name = f" {spec.marks[region.mark].title} "
         fits = (block for block in _rows(region.cells) if cell * (block[3] - block[2]) >= len(name))
         if (block := next(fits, None)) is not None:
             row, _, left, right = block
             start = cell * left + (cell * (right - left) - len(name)) // 2
-            found[row] = found[row][:start] + name + found[row][start + len(name) :]
-    return found
+            lines[row] = lines[row][:start] + name + lines[row][start + len(name) :]
+    return lines
 
 
 def _rows(cells: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
@@ -102,9 +102,9 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
                 share = float(_scale(spec).shares(np.asarray(value)))
                 line.append(f"{_tenth(share):^{cell}}", style=_hidden(share))
                 continue
-            place = cell * (column - columns[0])
+            start = cell * (column - columns[0])
             look = _style(mark, inferred=bool(panel.inferred[row, column]))
-            line.append(letters[row][place : place + cell], style=look)
+            line.append(letters[row][start : start + cell], style=look)
         lines.append(line)
     ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
     return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]
@@ -252,5 +252,5 @@ def _fills(diagram: Diagram) -> NDArray[np.object_]:
 
 def _places(edges: Floats, length: float) -> list[float]:
     """Return the borders of the cells (n + 1,) in pixels from the low end."""
-    found: list[float] = ((edges - edges[0]) / (edges[-1] - edges[0]) * length).tolist()
-    return found
+    borders: list[float] = ((edges - edges[0]) / (edges[-1] - edges[0]) * length).tolist()
+    return borders

@@ -185,16 +185,16 @@ def _key(
     study: Study, panels: Sequence[PanelSpec], frontiers: Sequence[tuple[str, str, LineStyle]], *, labelled: bool
 ) -> tuple[str, ...]:
     """Say what each kind of line and sign of a figure means."""
-    found = [f"{style_words(style)}: {meaning}" for _, meaning, style in frontiers]
+    told = [f"{style_words(style)}: {meaning}" for _, meaning, style in frontiers]
     if any(panel.bands for panel in panels):
         over = "over the seeds" if study.search.kind == "grid" else "where it is inferred"
-        found.append(f"ribbon: {100 * CONFIDENCE:.0f} % band of a frontier {over}")
+        told.append(f"ribbon: {100 * CONFIDENCE:.0f} % band of a frontier {over}")
     if not labelled:
-        return tuple(found)
+        return tuple(told)
     if any(panel.inferred.any() for panel in panels):
-        found += ["hatched: inferred, not measured", MEASURED_SIGN]
+        told += ["hatched: inferred, not measured", MEASURED_SIGN]
     seen = {note for panel in panels for note in panel.notes.ravel().tolist()}
-    return (*found, *(f"{SIGN_WORDS[note]}: {words}" for note, words in NOTES.items() if note in seen))
+    return (*told, *(f"{SIGN_WORDS[note]}: {words}" for note, words in NOTES.items() if note in seen))
 
 
 def frontier_looks(frontiers: Sequence[MapFrontier]) -> tuple[tuple[str, str, LineStyle], ...]:
@@ -216,7 +216,7 @@ def _check_metric(diagram: Diagram, metric: str) -> None:
     """UserError unless a metric is a label or a column of numbers of the diagram's points."""
     grid, axes = diagram.panels[0].grid, diagram.study.axis_names
     if metric == ROBUSTNESS not in grid:
-        raise UserError("robustness is not known of this diagram; allowed: Run.plot over the study's own axes")
+        raise UserError("the robustness of these labels is not known; allowed: Run.plot over the study's own axes")
     numbers = [name for name, values in grid.items() if name not in axes and values.dtype.kind in "fiu"]
     if metric not in (*LABEL_METRICS, *numbers):
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join(metrics_of(diagram.study))}")

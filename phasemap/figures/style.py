@@ -140,9 +140,9 @@ class Legend:
         if not self.handles:
             return
         wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-        place = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
+        corner = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
         look = {"borderpad": 0.0, "borderaxespad": 0.0, "handlelength": self.handle, "columnspacing": 1.2}
-        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=place, ncols=self.columns, **look)
+        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=corner, ncols=self.columns, **look)
 
 
 def _rows_height(handles: Sequence[Any], columns: int) -> float:

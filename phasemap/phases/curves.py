@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.names import ACCURACIES, QUANTITIES
-
-__all__ = ["ACCURACIES", "QUANTITIES", "Curves", "Floats"]
-
 Floats = NDArray[np.float64]
 
 

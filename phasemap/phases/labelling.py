@@ -10,8 +10,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.phases.curves import Curves
-from phasemap.phases.labels import columns, curve_terms, label_reasons, label_trials, settled, step_times
-from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, phases, subphases
+from phasemap.phases.labels import (
+    DOSHI2024,
+    MEMORIZED_FRACTION,
+    columns,
+    curve_terms,
+    label_reasons,
+    label_trials,
+    phases,
+    settled,
+    step_times,
+    subphases,
+)
 from phasemap.study.conditions import Condition, Value
 from phasemap.study.names import PEAKS
 from phasemap.study.rule import Rule

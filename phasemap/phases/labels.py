@@ -1,4 +1,4 @@
-"""Label trials by a rule, and find its step times and further columns."""
+"""Label trials by a rule, and find its step times and further columns; the built-in rules are files beside this one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from phasemap.phases.curves import Curves, Floats
 from phasemap.phases.evaluation import CurveTerms, Terms, number, truth
 from phasemap.study.conditions import Condition, Parameter, terms_of
-from phasemap.study.rule import Rule
+from phasemap.study.rule import WINDOW, Rule
+from phasemap.study.rule_file import rule_of
+from phasemap.study.spec import PhaseRule
 
 Codes = NDArray[np.int64]
 Names = NDArray[np.object_]
 
 SETTLED_SHARE = 1 / 3
+DOSHI2024 = PhaseRule(rule="doshi2024")
+MEMORIZED_FRACTION = PhaseRule(rule="memorized_fraction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,26 @@ def label_trials(rule: Rule, terms: Terms, n: int) -> Labelled:
 def label_curves_by(curves: Curves, rule: Rule) -> Labelled:
     """Label n trials at the horizon of their curves."""
     return label_trials(rule, curve_terms(curves, rule), len(curves))
+
+
+def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Names:
+    """Label n trials at the last step of their curves: (n,) subphases, None where a label can't be told.
+
+    By the rule's window, or by the last record alone.
+    """
+    found = rule_of(rule, windowed=windowed)
+    return label_curves_by(curves, found).names(found)
+
+
+def phases(subphase: NDArray[np.generic], rule: PhaseRule) -> Names:
+    """Return the phase (n,) of each subphase: its group, else the same name; None where there is none."""
+    phase_of = rule.phase_of
+    return np.asarray([phase_of.get(name) for name in subphase.tolist()], dtype=object)
+
+
+def window_start(last_step: float) -> float:
+    """Return the step at which the window of a training that ends at ``last_step`` begins."""
+    return (1 - WINDOW) * last_step
 
 
 def label_reasons(rule: Rule, terms: Terms, found: Labelled) -> Names:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from phasemap.planning.packs import Pack
-from phasemap.planning.work import work_of
+from phasemap.planning.packs import Pack, work_of
 from phasemap.study.identity import Trial
 from phasemap.study.trials import networks
 

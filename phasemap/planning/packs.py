@@ -1,4 +1,8 @@
-"""Packs: trials of one static shape that a process trains together, sized by an estimate of their cost."""
+"""Packs: trials of one static shape that a process trains together, sized by an estimate of their cost.
+
+Their work, by which they are cut and ordered and which progress shows, is in seconds of networks and units of
+programs.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from phasemap.planning.on_cards import CardShare
-from phasemap.planning.work import most_together, work_of
 from phasemap.study.identity import Trial
 from phasemap.study.networks import NetworkTrial
+from phasemap.training.costs import estimated_seconds, kept_bytes
 
 SHORTEST_SECONDS = 0.5  # of work a pack, where there is enough: Ray Tune needs 0.07 s for each
 TARGET_SECONDS = 8.0  # of work a pack: long against Ray's 0.07 s per trial, short enough to keep all cores busy
+PACK_BYTES = 1 << 30  # the most that a pack is planned to take: thousands of tiny networks would take more
+PROGRAM_WORK = 1.0  # of every trial of a program, of which nothing is known before it ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,17 @@ def split(pack: Pack) -> list[Pack]:
     return [make_pack(pack.trials[:half]), make_pack(pack.trials[half:])]
 
 
+def work_of(trial: Trial) -> float:
+    """Return a trial's work: one core's estimated seconds, or the same for all trials of a program."""
+    return estimated_seconds(trial) if isinstance(trial, NetworkTrial) else PROGRAM_WORK
+
+
+def most_together(trials: Sequence[Trial]) -> int:
+    """Return how many of such trials a pack may have for the memory that they take."""
+    networks = [kept_bytes(trial) for trial in trials if isinstance(trial, NetworkTrial)]
+    return max(1, PACK_BYTES // max(networks)) if networks else len(trials)
+
+
 def plan_packs(
     trials: Iterable[Trial],
     *,
@@ -61,7 +78,7 @@ def plan_packs(
     packs = []
     for group in groups.values():
         upper = pack_size or len(group)
-        most = min(upper, card_share.most(group)) if card_share else pack_size or _most_together(group)
+        most = min(upper, card_share.most(group)) if card_share else pack_size or most_together(group)
         size = most if card_share or pack_size else min(most, _size_on_cpus(group))
         for cut in _cuts(group, size, most):
             missing = [trial for trial in cut if trial.trial_id not in done]
@@ -78,10 +95,6 @@ def _together(trial: Trial, *, on_card: bool) -> object:
 def _size_on_cpus(group: Sequence[Trial]) -> int:
     seconds = sum(map(work_of, group)) / len(group)
     return max(1, round(TARGET_SECONDS / seconds))
-
-
-def _most_together(group: Sequence[Trial]) -> int:
-    return max(1, most_together(group))
 
 
 def _cuts(group: Sequence[Trial], size: int, most: int) -> list[Sequence[Trial]]:

@@ -191,7 +191,7 @@ def alone_notice(study: OwnStudy) -> str | None:
     first = next(expand(study))
     alone = probe(first).alone if isinstance(first, OwnTrial) else None
     part = study.parts.get("model") or study.parts.get("loss")
-    return f"{part.name} is trained one network after the other: {alone}" if alone and part else None
+    return f"networks of {part.name} are trained one after another: {alone}" if alone and part else None
 
 
 def pack_size_of(study: Study, folder: RunFolder | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ def compact(folder: RunFolder, fewest: int = FEWEST_SHARDS, *, schema: pa.Schema
     if len(small) < fewest:
         return 0
     stamps = {path: shard_stamp(path) for path in small}
-    target = folder.shards / f"{PREFIX}{_digest(list(stamps.values()))}.parquet"
+    target = folder.shards / f"{PREFIX}{digest_of(stamps.values())}.parquet"
     folder.write(target, lambda temporary: _write(temporary, small, schema))
     _make_durable(folder.shards)
     remove_unchanged(folder, stamps)
@@ -54,8 +54,9 @@ def _write(path: Path, shards: Sequence[Path], schema: pa.Schema) -> None:
             file.write_table(as_stored(group), row_group_size=GROUP_ROWS)
 
 
-def _digest(stamps: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()[:16]
+def digest_of(texts: Iterable[str]) -> str:
+    """Hash texts, in order, to a name for a file."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def _make_durable(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from phasemap.phases.labelling import needed_of
-from phasemap.phases.rules import MEMORIZED_FRACTION
+from phasemap.phases.labels import MEMORIZED_FRACTION
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import MERGE_KEYS, curve_table, merged_order
 from phasemap.results.schema import SHARD_SCHEMA, named

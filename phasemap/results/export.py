@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +68,9 @@ def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> 
     except ImportError:
         raise UserError("xarray is not installed; pip install 'phasemap[export]'") from None
     names = [axis.name for axis in axes]
-    coordinates = {axis.name: [_coordinate(value) for value in axis.values] for axis in axes}
+    coordinates = {axis.name: [_coordinate(value, axis) for value in axis.values] for axis in axes}
     indexed = points.drop(columns=[n for n in study.axis_names if n not in names])
-    keys = zip(*([_coordinate(value) for value in indexed[name]] for name in names), strict=True)
+    keys = zip(*([_coordinate(value, axis) for value in indexed[axis.name]] for axis in axes), strict=True)
     places = {key: row for row, key in enumerate(keys)}
     order = np.asarray([places[key] for key in itertools.product(*coordinates.values())])
     sizes = [len(values) for values in coordinates.values()]
@@ -79,6 +80,12 @@ def points_dataset(study: Study, axes: Sequence[Axis], points: pd.DataFrame) -> 
     return xarray.Dataset(data, coords=coordinates, attrs={"study": study.name, "question": study.question})
 
 
-def _coordinate(value: Any) -> Any:
-    """Write lists as text: a coordinate must be one value."""
-    return value if isinstance(value, str | int | float) else str(list(value))
+def _coordinate(value: Any, axis: Axis) -> Any:
+    """Write an axis's value as a coordinate: lists as text, and beside none (NaN in a table) the others as text too."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "none"
+    if not isinstance(value, str | int | float):
+        return str(list(value))
+    if all(one is not None for one in axis.values) or isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else f"{value:.12g}"

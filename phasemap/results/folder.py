@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def study(self) -> Path:
-        """The study as resolved."""
+        """The study, with every default filled in."""
         return self.path / "study.yaml"
 
     @property

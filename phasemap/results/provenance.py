@@ -82,7 +82,7 @@ class Provenance:
         self._folder = folder
         self._entries = [_lost(execution) for execution in read_provenance(folder)]
         self._entry: dict[str, Any] = {
-            "started": _now(),
+            "started": now(),
             "ended": None,
             "outcome": "running",
             "study_hash": study_hash,
@@ -98,7 +98,7 @@ class Provenance:
     def end(self, *, outcome: str, devices: Sequence[str], core_hours: float, **counts: int) -> None:
         """Complete the entry."""
         self._entry |= {
-            "ended": _now(),
+            "ended": now(),
             "outcome": outcome,
             "devices": list(devices),
             "core_hours": round(core_hours, 6),
@@ -118,7 +118,7 @@ def read_provenance(folder: RunFolder) -> list[Execution]:
         entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
     except ValueError:
         raise UserError(
-            f"{folder.provenance} is damaged; move it away to go on without the earlier executions"
+            f"{folder.provenance} is damaged; move it away to continue without the earlier executions"
         ) from None
     commands = [typed_command([*map(str, entry.get("command", ()))], _storage(folder)) for entry in entries]
     return [Execution(entry | {"command": command}) for entry, command in zip(entries, commands, strict=True)]
@@ -129,7 +129,7 @@ def note_labels(folder: RunFolder, rule: Mapping[str, Any]) -> None:
     entries = [dict(execution.content) for execution in read_provenance(folder)]
     if entries:
         command = typed_command(sys.argv, _storage(folder))
-        entries[-1]["labels"] = {"rule": dict(rule), "since": _now(), "command": command}
+        entries[-1]["labels"] = {"rule": dict(rule), "since": now(), "command": command}
         folder.write_text(folder.provenance, json.dumps(entries, indent=2) + "\n")
 
 
@@ -152,7 +152,8 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as text."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

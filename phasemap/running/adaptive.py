@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from phasemap.diagram.tables import known_trials
 from phasemap.phases.terms import kept_terms
 from phasemap.planning.on_cards import CardShare
-from phasemap.planning.packs import SHORTEST_SECONDS, TARGET_SECONDS, Pack, plan_packs
-from phasemap.planning.work import work_of
+from phasemap.planning.packs import SHORTEST_SECONDS, TARGET_SECONDS, Pack, plan_packs, work_of
 from phasemap.results.folder import RunFolder
 from phasemap.results.merge import trial_table
 from phasemap.results.schema import shard_schema

@@ -36,8 +36,8 @@ def longer_study(folder: RunFolder, steps: int) -> Study:
         )
     if missing := _missing(old, steps):
         raise UserError(
-            f"--steps {steps}: so long a training is recorded at step {', '.join(map(str, missing[:5]))}, where the "
-            f"run of {old.training.steps} steps was not; allowed: {_possible(old, steps)}"
+            f"--steps {steps}: such a training has records at step {', '.join(map(str, missing[:5]))}, which the run "
+            f"of {old.training.steps} steps lacks; allowed: {_possible(old, steps)}"
         )
     study = load_study(folder.study, [f"training.steps={steps}"])
     return study.model_copy(update={"phases": study.phases.model_copy(update={"at_step": None})})
@@ -46,7 +46,7 @@ def longer_study(folder: RunFolder, steps: int) -> Study:
 def _refusals(study: Study) -> Iterator[str]:
     """Say why no trial of a study can go on."""
     if not isinstance(study, NetworkStudy):
-        yield "a program says itself how long it trains, and what of it depends on that"
+        yield "only a program itself knows how long it trains, and what depends on that"
     elif STEPS in study.axis_names:
         yield "steps is an axis of it; allowed: further values of that axis, and phasemap run"
     elif any(value == COSINE for name in SCHEDULES & set(study.declared) for _, value in values_of(study, name)):
@@ -75,7 +75,7 @@ def _possible(study: NetworkStudy, steps: int) -> str:
     """Say to which horizon the run can be extended: one whose window begins after the present one, if any."""
     last = math.ceil(study.training.steps / (1 - WINDOW)) + 1
     if _missing(study, last):
-        return "none, while record has ipr, which is looked at at few steps"
+        return "none, because record has ipr, which is measured at few steps"
     return f"{max(more for more in range(steps, last) if _missing(study, more)) + 1} or more"
 
 

@@ -12,17 +12,17 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.schema import PREFIXES
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.local import LocalRunner
 from phasemap.running.program_packs import train_programs
 from phasemap.running.retries import storage_errors
-from phasemap.running.runner import Event, Failed, Runner
+from phasemap.running.runner import Event, Failed, LocalRunner, Runner
 from phasemap.running.worker import Workload, store_results
 from phasemap.study.errors import UnreachableError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
-from phasemap.study.programs import quantity_mistakes, usual_kind
+from phasemap.study.programs import quantity_mistakes
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study
+from phasemap.training.program_values import usual_kinds
 
 MEASURE_MINUTES = 1.0
 
@@ -45,7 +45,7 @@ def _measured(study: Study, folder: RunFolder) -> str:
     packs = make_plan(study, folder).packs
     trials = [trial for pack in packs[:1] for trial in pack.trials if isinstance(trial, ProgramTrial)]
     if not trials or not isinstance(study, ProgramStudy):
-        return "nothing to measure: all trials are there"
+        return "nothing to measure: all trials are trained already"
     with LocalRunner() as runner:
         device = runner.choose_device(DeviceChoice(wanted=study.resources.device))
         resources = study.resources.model_copy(update={"max_trial_minutes": MEASURE_MINUTES})
@@ -61,7 +61,7 @@ def _measured(study: Study, folder: RunFolder) -> str:
     return f"trial {trials[0]} took {result.train_seconds:.1f} s, and is kept"
 
 
-FIRST = "the first trial, which was to tell the quantities,"
+FIRST = "the first trial, which should show the quantities,"
 
 
 def untold(study: Study) -> bool:
@@ -104,7 +104,7 @@ def told_by_shard(study: ProgramStudy, shard: Path) -> ProgramStudy:
         raise UserError(f"{FIRST} failed: {table['error'][0].as_py()}")
     curve = PREFIXES["curve"]
     found = [name.removeprefix(curve) for name in table.column_names if name.startswith(curve)]
-    quantities = {name: usual_kind(name) for name in found}
+    quantities = usual_kinds(found)
     wrong = [*quantity_mistakes(quantities), *(f"reports {n}, a setting's name" for n in found if n in study.declared)]
     if wrong or not found:
         shard.unlink()

@@ -210,7 +210,7 @@ def write_parcel(
         except (OSError, zipfile.BadZipFile) as error:
             raise UserError(f"--wheel {wheel} can't be read: {error}; allowed: a wheel of phasemap") from None
         if not (folder / "phasemap" / "_version.py").is_file():
-            raise UserError(f"--wheel {wheel} holds no phasemap; allowed: a wheel of phasemap")
+            raise UserError(f"--wheel {wheel} does not contain phasemap; allowed: a wheel of phasemap")
 
 
 def _job(details: Any) -> Job:
@@ -273,9 +273,9 @@ def _get(url: str, headers: Mapping[str, str], token: str | None) -> dict[str, A
 
 def _refusal(url: str, code: int, token: str | None) -> str:
     if code == 401 and token is None:
-        return f"{url} asks for Ray's token, and none was found; looked at: {PLACES}"
+        return f"{url} asks for Ray's token, and none was found; looked in: {PLACES}"
     if code in (401, 403):
-        return f"{url} refuses the token that was found; looked at: {PLACES}"
+        return f"{url} refuses the token that was found; looked in: {PLACES}"
     if code == 404:
         return f"{url} was not found: the head has no job server; needed there: ray[default]"
     return f"{url} answers with HTTP status {code}"

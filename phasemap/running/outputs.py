@@ -30,6 +30,6 @@ def _picture(folder: RunFolder, study: Study, tables: Tables) -> FigureSpec | Sc
     if study.inferred_grid:
         return inferred_spec(folder, study, study.inferred_grid, metric=metric)
     if study.scattered:
-        return scatter_spec(study, tables.points, metric=metric)
+        return scatter_spec(study, tables.points, metric=metric, horizons=horizons_of(tables.trials))
     diagram = first_panels(make_diagram(study, tables.points))
     return figure_spec(diagram, metric, horizons=horizons_of(tables.trials))

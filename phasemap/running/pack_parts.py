@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phasemap.planning.packs import Pack, make_pack
+from phasemap.planning.on_cards import card_key
+from phasemap.planning.packs import Pack, make_pack, split
 from phasemap.results.folder import RunFolder
+from phasemap.study.errors import UserError
 from phasemap.study.prefixes import former_trial
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
+from phasemap.training.cards import give_back, out_of_memory
+from phasemap.training.recording import TrialResult
 
 if TYPE_CHECKING:
     from phasemap.training.states import Start
-
-import json
-import logging
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-
-from phasemap.planning.on_cards import card_key
-from phasemap.planning.packs import split
-from phasemap.study.errors import UserError
-from phasemap.training.cards import give_back, out_of_memory
-from phasemap.training.recording import TrialResult
 
 Train = Callable[[Pack, Callable[[float], None]], list[TrialResult]]
 

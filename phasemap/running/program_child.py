@@ -28,7 +28,6 @@ from phasemap.study.program_source import (
     file_of,
     import_program,
     last_line,
-    place_of,
     source_files,
     source_hash,
 )
@@ -118,13 +117,13 @@ def load_program(work: Work) -> Callable[..., Any]:
         except Exception as error:
             raise ProgramError(f"{program.reference} can't be unpickled here: {last_line(error)}") from None
         return function
-    place, host = place_of(program.reference), socket.gethostname()
-    folder = _folder(program, host)
+    place, host = program.place, socket.gethostname()
+    folder = program.folder_here()
     if place.in_file:
         path = file_of(place, folder)
         if work.same_source and source_hash(path) != program.source:
             raise ProgramError(
-                f"{path} on {host} is not the program that the run was started with; needed: the run again"
+                f"{path} on {host} is not the program that the run was started with; needed: start the run again"
             )
         os.chdir(folder)
         sys.path.insert(0, str(path.parent))
@@ -133,19 +132,6 @@ def load_program(work: Work) -> Callable[..., Any]:
         return import_program(place, folder)
     except ProgramError as error:
         raise ProgramError(f"{host}: program {error}") from None
-
-
-def _folder(program: Program, host: str) -> Path:
-    """Return the folder that a program's file is in: the study's or, in a submitted job, the working directory."""
-    place = place_of(program.reference)
-    folders = [Path(program.folder), Path.cwd()]
-    for folder in folders:
-        if not place.in_file or (folder / place.code).is_file():
-            return folder
-    raise ProgramError(
-        f"{host} has no {place.code} in {' or '.join(map(str, folders))}; allowed: a folder that all nodes share, "
-        "phasemap submit, which sends it, or a package that is installed there"
-    )
 
 
 def import_libraries(path: Path) -> None:

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from phasemap.planning.packs import Pack
-from phasemap.planning.work import work_of
+from phasemap.planning.packs import Pack, work_of
 from phasemap.results.folder import RunFolder
 from phasemap.running.runner import Advanced, Event, Finished
 from phasemap.study.spec import SearchSpec

@@ -18,8 +18,7 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from phasemap.planning.packs import Pack
-from phasemap.running.local import describe_error
-from phasemap.running.runner import Advanced, Event, Failed, Finished, More
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More, describe_error
 from phasemap.running.slots import PackSlots
 from phasemap.running.worker import PackReport
 from phasemap.study.errors import NoDeviceError, UnreachableError, UserError

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from phasemap.planning.packs import Pack
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.local import describe_error
-from phasemap.running.runner import Event, Failed, More, Runner
+from phasemap.running.runner import Event, Failed, More, Runner, describe_error
 from phasemap.running.slots import Node, PackSlots, gives_gpus, share_out
 from phasemap.running.tokens import read_again, token_mode
 from phasemap.running.worker import Workload, train_and_store

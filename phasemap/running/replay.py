@@ -27,7 +27,6 @@ from phasemap.study.own_code import present_parts
 from phasemap.study.own_parts import OwnTrial
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
-from phasemap.study.programs import present_source
 from phasemap.study.spec import Study
 from phasemap.study.trials import find_trial, networks
 
@@ -122,7 +121,7 @@ def _run_program(study: ProgramStudy, trial: Trial, device: str) -> pa.Table:
 def _other_source(study: Study, stored: pa.Table) -> list[str]:
     """Say that a program's code is another than when the trial was trained."""
     if isinstance(study, ProgramStudy):
-        now = present_source(study.signature)
+        now = study.signature.present_source()
     elif isinstance(study, OwnStudy):
         now = present_parts(study.parts).source
     else:

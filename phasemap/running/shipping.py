@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from phasemap.study.errors import UserError
 from phasemap.study.own_study import OwnStudy
-from phasemap.study.program_source import file_of, place_of, source_files
+from phasemap.study.program_source import Code, file_of, source_files
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.programs import IN_PYTHON
 from phasemap.study.spec import Study
@@ -25,31 +25,26 @@ def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
 
     ``ship`` is a folder inside the study's, all of which goes.
     """
-    if isinstance(study, OwnStudy):
-        return _of_parts(study, ship)
-    if not isinstance(study, ProgramStudy):
-        if ship is not None:
-            raise UserError(f"--ship {ship}: a study of phasemap's own networks needs no files; allowed: leave it out")
-        return {}
-    place = place_of(study.program)
-    if place.code == IN_PYTHON:
-        raise UserError(f"program {study.program} was given as a function; allowed: one in a file, or in a package")
-    folder = Path(study.signature.folder)
-    files = source_files(file_of(place, folder)) if place.in_file else []
-    if ship is not None:
-        files += _inside(ship, folder if place.in_file else Path.cwd())
-    return _not_too_large({file.relative_to(folder).as_posix(): file for file in files} if files else {})
-
-
-def _of_parts(study: OwnStudy, ship: Path | None) -> dict[str, Path]:
-    """Return the files of a user's network, data, optimizer and loss."""
+    if ship is not None and not _code_in(study):
+        raise UserError(f"--ship {ship}: a study of phasemap's own networks needs no files; allowed: leave it out")
     found: dict[str, Path] = {}
-    for part in study.parts.parts:
-        place, folder = place_of(part.reference), Path(part.folder or Path.cwd())
+    for code in _code_in(study):
+        place, folder = code.place, Path(code.folder or Path.cwd())
+        if place.code == IN_PYTHON:
+            raise UserError(
+                f"program {code.reference} was given as a function; allowed: one in a file, or in a package"
+            )
         files = source_files(file_of(place, folder)) if place.in_file else []
         files += _inside(ship, folder) if ship is not None else []
         found |= {file.relative_to(folder).as_posix(): file for file in files}
     return _not_too_large(found)
+
+
+def _code_in(study: Study) -> Sequence[Code]:
+    """Return the code of a user that a study names: its program, or its network, data, optimizer and loss."""
+    if isinstance(study, OwnStudy):
+        return study.parts.parts
+    return (study.signature,) if isinstance(study, ProgramStudy) else ()
 
 
 def _not_too_large(found: dict[str, Path]) -> dict[str, Path]:
@@ -84,12 +79,7 @@ def copy_files(files: Mapping[str, Path], target: Path) -> None:
 
 def needed_modules(study: Study) -> list[str]:
     """Return the modules that must be installed on a cluster for a study; those in files are sent."""
-    references: list[str] = []
-    if isinstance(study, OwnStudy):
-        references = [part.reference for part in study.parts.parts]
-    elif isinstance(study, ProgramStudy):
-        references = [study.program]
-    return [place.code for place in map(place_of, references) if not place.in_file]
+    return [code.place.code for code in _code_in(study) if not code.place.in_file]
 
 
 def code_of(function: Callable[..., Any]) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from phasemap.diagram.statistics import UNDETERMINED
+from phasemap.diagram.frontier import UNDETERMINED
 from phasemap.phases.evaluation import GivenTerms, number
 from phasemap.phases.labels import label_trials
 from phasemap.search.modelled import Models

@@ -78,13 +78,13 @@ def _values(distribution: BaseDistribution, most: int) -> list[Any]:
 
 @dataclass(eq=False)
 class BoundarySampler(BaseSampler):
-    """Samples where the label of a trial is least known, so that the borders between labels are found with few trials.
+    """An Optuna sampler that finds the borders between labels with few trials: it samples where labels are uncertain.
 
-    The objective names its outcome by ``trial.set_user_attr(label, "...")``; its value is not used. Points are those of
-    a grid: the choices and steps of the parameters, else ``resolution`` values from low to high (on a log scale where
-    the parameter is). Trials under way count as taken, so any number may run at once; proposals are made
-    ``batch_size`` at a time, and of processes that ask at the same moment hardly any two are given the same point. When
-    each point of the grid has a trial, further ones are drawn at random.
+    The objective sets its label with ``trial.set_user_attr(label, "...")``; its value is not used. The points are those
+    of a grid: the choices and steps of the parameters, or ``resolution`` values from low to high (on a log scale if the
+    parameter has one). Running trials count as taken, so any number can run at once. ``batch_size`` points are chosen
+    at a time, and processes that ask at the same moment rarely get the same point. Once every point of the grid has a
+    trial, further ones are drawn at random.
     """
 
     label: str = "label"
@@ -126,11 +126,11 @@ class BoundarySampler(BaseSampler):
             self._queue, self._places = [], {}
 
     def filled_map(self, study: Study) -> pd.DataFrame:
-        """Return the map that a study's labelled trials give: one row a point of the grid.
+        """Return the map that follows from a study's labelled trials: one row per point of the grid.
 
-        Columns: the parameters; ``label``, measured or the likeliest; ``inferred``; and ``confidence``, how likely
-        another trial at an inferred point has that label (NaN where it was measured). ValueError where no trial that
-        is complete has the label, or no parameter varies.
+        Columns: the parameters; ``label``, measured or the most probable; ``inferred``; and ``confidence``, the
+        probability that a trial at an inferred point has that label (NaN at measured points). ValueError if no complete
+        trial has a label, or no parameter varies.
         """
         search_space = self._varying(study)
         if not search_space:

@@ -33,7 +33,7 @@ def axis_range(name: str, measured: Axis, asked: str | int) -> AxisRange:
     """Return the range of an axis that a grid asks for, from its least to its largest measured value."""
     found = re.fullmatch(GRID_PATTERN, str(asked))
     if not found or int(found[1]) < 2:
-        raise UserError(f"--grid {name}={asked} is not allowed; allowed: a count of 2 or more, as 33 or 33:log")
+        raise UserError(f"--grid {name}={asked} is not allowed; allowed: a number from 2 on, such as 33 or 33:log")
     if measured.categorical:
         raise UserError(f"--grid {name}={asked}: {name} has no numbers; allowed: leave it out, it keeps its values")
     low, high = min(measured.values), max(measured.values)
@@ -81,7 +81,7 @@ def _gridded(study: Study, axis: Axis, asked: str | int) -> Axis:
 def grid_study(study: Study, asked: Grid) -> Study:
     """Return a study of scattered points as one of a grid that a search has left to infer."""
     if not study.scattered:
-        raise UserError(f"--grid: the points of {study.name} lie on a grid; allowed: for points that lie on none")
+        raise UserError(f"--grid: the points of {study.name} already lie on a grid; allowed: leave it out")
     search = SearchSpec(kind="boundary")
     return study.model_copy(update={"axes": gridded_axes(study, asked), "measured": (), "search": search})
 

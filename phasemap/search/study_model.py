@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from phasemap.phases.evaluation import GivenTerms
-from phasemap.phases.stand_ins import SHOWN, labelled_above, stand_in_values
 from phasemap.phases.terms import (
+    SHOWN,
     Reading,
     frontier_readings,
     label_readings,
+    labelled_above,
     quantity_kinds,
     rule_facts,
     shown_quantities,
+    stand_in_values,
 )
 from phasemap.search.boundary import OFF_GRID, Observed
 from phasemap.search.labelling import ByRule, BySide, Codes, Labelling, Names, OneHot, side_codes

@@ -118,7 +118,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         401: "no valid token",
         403: "not allowed with this token, or from this page",
         404: "no such run or trial",
-        422: "not allowed; says what is",
+        422: "not allowed; the answer says what is",
         429: "too many requests",
         503: "not now",
     }.items()

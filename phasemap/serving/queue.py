@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from phasemap.planning.plan import check_folder
 from phasemap.results.folder import RunFolder, write_text, written
 from phasemap.results.lock import Lock, holder_of, locked, process_start
-from phasemap.results.provenance import read_provenance
+from phasemap.results.provenance import now, read_provenance
 from phasemap.study.errors import ConflictError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
@@ -97,13 +96,13 @@ class QueueFiles:
 
     def read(self) -> dict[str, QueuedRun]:
         """Return all jobs by name; one whose file is damaged is left out."""
-        found = {}
+        jobs = {}
         known = {field.name for field in fields(QueuedRun)}
         for path in sorted(self._jobs.glob("*.json")):
             with suppress(OSError, ValueError, TypeError):
                 content = json.loads(path.read_text(encoding="utf-8"))
-                found[path.stem] = QueuedRun(**{key: value for key, value in content.items() if key in known})
-        return found
+                jobs[path.stem] = QueuedRun(**{key: value for key, value in content.items() if key in known})
+        return jobs
 
     def write(self, job: QueuedRun) -> None:
         """Keep a job's state."""
@@ -163,11 +162,6 @@ def interrupt(pid: int) -> None:
     """Ask a run to stop: it keeps what is finished."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-
-
-def now() -> str:
-    """Return the time as text."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass
@@ -257,7 +251,7 @@ class Supervisor:
             if job is not None and job.wanted:
                 return False
             if job is not None and job.alive:
-                raise ConflictError(f"{folder.name} is being stopped; allowed: to wait for its end")
+                raise ConflictError(f"{folder.name} is being stopped; allowed: wait for its end")
             _refuse_while_held(folder)
             if not self.files.study(folder.name).exists() or folder.study.exists():
                 self.files.write_study(load_resolved(folder.study))

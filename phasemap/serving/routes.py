@@ -51,8 +51,8 @@ reading = APIRouter(dependencies=READ_CHECKS, responses=ERRORS, tags=["runs"])
 @reading.get("/runs")
 def list_runs(service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS) -> Runs:
     """List the runs: those under way first, then the one that was started last."""
-    found = service.summaries.all()
-    return Runs(n_runs=len(found), offset=offset, limit=limit, runs=found[offset : offset + limit])
+    runs = service.summaries.all()
+    return Runs(n_runs=len(runs), offset=offset, limit=limit, runs=runs[offset : offset + limit])
 
 
 @reading.get("/runs/{name}")
@@ -81,9 +81,9 @@ def get_points(
     name: Name, request: Request, service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS
 ) -> Response:
     """Return rows of the phase diagram as a table: one row a point."""
-    found = service.store.snapshot(name)
-    make = partial(store.table_page, name, found.stamp, found.points, offset, limit)
-    return sent_unless_known(request, service, (found.stamp, name, "points", offset, limit), TYPES["json"], make)
+    snapshot = service.store.snapshot(name)
+    make = partial(store.table_page, name, snapshot.stamp, snapshot.points, offset, limit)
+    return sent_unless_known(request, service, (snapshot.stamp, name, "points", offset, limit), TYPES["json"], make)
 
 
 @reading.get("/runs/{name}/trials", responses={200: {"model": Table}, 304: {"description": "it has not changed"}})
@@ -97,14 +97,14 @@ def get_trials(
     phase: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Response:
     """Return rows of the trials, all or those of a status or label (phase or subphase)."""
-    found = service.store.snapshot(name)
+    snapshot = service.store.snapshot(name)
 
     def make() -> bytes:
-        chosen = store.chosen_trials(found.trials, status, phase)
-        return store.table_page(name, found.stamp, chosen, offset, limit)
+        chosen = store.chosen_trials(snapshot.trials, status, phase)
+        return store.table_page(name, snapshot.stamp, chosen, offset, limit)
 
     return sent_unless_known(
-        request, service, (found.stamp, name, "trials", offset, limit, status, phase), TYPES["json"], make
+        request, service, (snapshot.stamp, name, "trials", offset, limit, status, phase), TYPES["json"], make
     )
 
 
@@ -114,9 +114,9 @@ def get_trials(
 )
 def get_curve(name: Name, trial_id: TrialId, request: Request, service: Serving) -> Response:
     """Return every quantity of a trial over its recorded steps."""
-    found = service.store.snapshot(name)
-    make = partial(store.curve, found, trial_id)
-    return sent_unless_known(request, service, (found.stamp, name, "curve", trial_id), TYPES["json"], make)
+    snapshot = service.store.snapshot(name)
+    make = partial(store.curve, snapshot, trial_id)
+    return sent_unless_known(request, service, (snapshot.stamp, name, "curve", trial_id), TYPES["json"], make)
 
 
 @reading.get("/runs/{name}/log")
@@ -130,18 +130,18 @@ def get_log(name: Name, service: Serving) -> Log:
 @reading.get("/runs/{name}/map", response_class=Response, responses=body_of("application/json", "a report's content"))
 def get_map(name: Name, request: Request, service: Serving) -> Response:
     """Return what the page draws the run from; its form follows the page."""
-    found = service.store.snapshot(name)
+    snapshot = service.store.snapshot(name)
     running = service.summaries.state(name) in (RUNNING, STOPPING)
-    make = partial(store.map_content, found, running=running)
-    return sent_unless_known(request, service, (found.stamp, name, "map", running), TYPES["json"], make)
+    make = partial(store.map_content, snapshot, running=running)
+    return sent_unless_known(request, service, (snapshot.stamp, name, "map", running), TYPES["json"], make)
 
 
 @reading.get("/runs/{name}/thumbnail.svg", response_class=Response, responses=body_of("image/svg+xml", "a small map"))
 def get_thumbnail(name: Name, request: Request, service: Serving) -> Response:
     """Return the run's map as a small picture."""
-    found = service.store.snapshot(name)
+    snapshot = service.store.snapshot(name)
     return sent_unless_known(
-        request, service, (found.stamp, name, "thumbnail"), TYPES["svg"], partial(store.thumbnail, found)
+        request, service, (snapshot.stamp, name, "thumbnail"), TYPES["svg"], partial(store.thumbnail, snapshot)
     )
 
 
@@ -243,20 +243,22 @@ def get_diagram(
 
     ``facet`` and ``fix`` (AXIS=VALUE) may be given several times.
     """
-    found = service.store.snapshot(name)
+    snapshot = service.store.snapshot(name)
 
     def make() -> bytes:
         with service.drawing:
-            return store.picture(found.run(), figure, ending)
+            return store.picture(snapshot.run(), figure, ending)
 
-    return sent_unless_known(request, service, (found.stamp, name, "figure", repr(figure), ending), TYPES[ending], make)
+    return sent_unless_known(
+        request, service, (snapshot.stamp, name, "figure", repr(figure), ending), TYPES[ending], make
+    )
 
 
 @making.get("/runs/{name}/report", response_class=Response, responses=body_of("text/html", "one HTML file"))
 def get_report(name: Name, service: Serving) -> Response:
     """Return the run's report: one HTML file to save and share."""
-    found = service.store.snapshot(name)
-    body = service.cache.get((found.stamp, name, "report"), lambda: store.report_file(found.run()))
+    snapshot = service.store.snapshot(name)
+    body = service.cache.get((snapshot.stamp, name, "report"), lambda: store.report_file(snapshot.run()))
     headers = {"content-disposition": f'attachment; filename="{name}.html"', "content-security-policy": "sandbox"}
     return Response(body, media_type="text/html", headers=headers)
 
@@ -264,11 +266,11 @@ def get_report(name: Name, service: Serving) -> Response:
 @making.get("/runs/{name}/bundle", response_class=Response, responses=body_of("application/zip", "a zip file"))
 def get_bundle(name: Name, service: Serving) -> Response:
     """Return the run's bundle: study, tables, figures, report and checksums in a zip file."""
-    found = service.store.snapshot(name)
+    snapshot = service.store.snapshot(name)
     folder = tempfile.TemporaryDirectory(prefix="phasemap-")
     try:
         with service.drawing:
-            path = store.bundle_file(found.run(), FilePath(folder.name))
+            path = store.bundle_file(snapshot.run(), FilePath(folder.name))
     except BaseException:
         folder.cleanup()
         raise

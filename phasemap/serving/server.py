@@ -113,9 +113,9 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 async def _wrong_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems = []
-    for found in error.errors():
-        path = ".".join(map(str, found["loc"]))
-        problems.append(Mistake(path=path, message=found["msg"], text=f"{path}: {found['msg']}"))
+    for mistake in error.errors():
+        path = ".".join(map(str, mistake["loc"]))
+        problems.append(Mistake(path=path, message=mistake["msg"], text=f"{path}: {mistake['msg']}"))
     content = Refusal(error="\n".join(problem.text for problem in problems), problems=problems)
     return JSONResponse(content.model_dump(), 422)
 

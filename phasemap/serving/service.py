@@ -22,7 +22,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from phasemap._version import __version__
-from phasemap.serving.queue import Supervisor, now
+from phasemap.results.provenance import now
+from phasemap.serving.queue import Supervisor
 from phasemap.serving.store import Cache, Store
 from phasemap.serving.summaries import STATES, Followers, Summaries, Watcher
 from phasemap.serving.tokens import Caller, TokenFile
@@ -122,9 +123,9 @@ class _Live(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield what is read when it is asked for."""
         runs = GaugeMetricFamily("phasemap_runs", "Runs of the storage", labels=["state"])
-        found = Tally(self._states())
+        counts = Tally(self._states())
         for state in STATES:
-            runs.add_metric([state], found[state])
+            runs.add_metric([state], counts[state])
         yield runs
         yield GaugeMetricFamily("phasemap_followers", "Clients that follow events", value=self._followers())
 

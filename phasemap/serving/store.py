@@ -34,7 +34,6 @@ from phasemap.results.shards import reread_if_replaced, shard_files, shard_piece
 from phasemap.runs import Run
 from phasemap.search.completed import completed
 from phasemap.study.errors import UnknownRunError, UnknownTrialError
-from phasemap.study.spec import Study
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_RUNS = 6  # whose tables are kept in memory
@@ -43,27 +42,11 @@ LOAD_SHARE = 20  # a live run's tables are made again after this many times what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Tables):
     """A run's tables at one moment."""
 
     folder: RunFolder
     stamp: str  # of the files that it was read from
-    tables: Tables
-
-    @property
-    def study(self) -> Study:
-        """The study as resolved."""
-        return self.tables.study
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        """One row a trial."""
-        return self.tables.trials
-
-    @property
-    def points(self) -> pd.DataFrame:
-        """One row a point."""
-        return self.tables.points
 
     def run(self) -> Run:
         """Return the run as users hold it, with these tables."""
@@ -132,7 +115,8 @@ class Store:
             if fresh or time.monotonic() - kept.made < LOAD_SHARE * kept.seconds:
                 return kept.snapshot
         started = time.thread_time()
-        snapshot = Snapshot(folder=folder, stamp=stamp, tables=_tables(folder))
+        found = _tables(folder)
+        snapshot = Snapshot(folder=folder, stamp=stamp, study=found.study, trials=found.trials, points=found.points)
         self._kept[name] = _Kept(snapshot, time.monotonic(), time.thread_time() - started)
         return snapshot
 
@@ -142,11 +126,11 @@ def folder_stamp(folder: RunFolder) -> str:
     parts = []
     for path in (folder.study, folder.shards, folder.trials, folder.points, folder.provenance):
         try:
-            found = path.stat()
+            state = path.stat()
         except OSError:
             parts.append("-")
         else:
-            parts.append(f"{found.st_mtime_ns}:{found.st_size}")
+            parts.append(f"{state.st_mtime_ns}:{state.st_size}")
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
@@ -179,10 +163,10 @@ class Cache:
     def get(self, key: tuple[Any, ...], make: Callable[[], bytes]) -> bytes:
         """Return what belongs to a key, made now if it is not there."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
+            content = self._kept.get(key)
+            if content is not None:
                 self._kept.move_to_end(key)
-                return found
+                return content
         made = make()
         if len(made) > self.most_bytes // 4:
             return made
@@ -222,10 +206,10 @@ def failures(trials: pd.DataFrame) -> list[dict[str, Any]]:
 
 def curve(snapshot: Snapshot, trial_id: str) -> bytes:
     """Return every quantity of a trial over its recorded steps; UnknownTrialError if it has none."""
-    found = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
-    if found.empty:
+    rows = snapshot.trials[snapshot.trials["trial_id"] == trial_id]
+    if rows.empty:
         raise UnknownTrialError(f"the run {snapshot.study.name} has no results of a trial {trial_id}")
-    row = reread_if_replaced(lambda: _curve_row(snapshot, trial_id, found.iloc[0]["pack_id"]))
+    row = reread_if_replaced(lambda: _curve_row(snapshot, trial_id, rows.iloc[0]["pack_id"]))
     content = {
         "trial_id": trial_id,
         "status": row["status"],
@@ -245,7 +229,7 @@ def _curve_row(snapshot: Snapshot, trial_id: str, pack_id: str) -> Mapping[str, 
             if len(rows):
                 row: Mapping[str, Any] = rows.slice(0, 1).to_pylist()[0]
                 return row
-    raise UnknownTrialError(f"the curve of trial {trial_id} is not there any more")
+    raise UnknownTrialError(f"the curve of trial {trial_id} no longer exists")
 
 
 def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
@@ -256,7 +240,7 @@ def map_content(snapshot: Snapshot, *, running: bool) -> bytes:
     """
     executions = read_provenance(snapshot.folder)
     if running or len(snapshot.trials) > SMALL_TRIALS:
-        content = report_payload(snapshot.tables, None, executions)
+        content = report_payload(snapshot, None, executions)
         content["card"]["claims"] = None  # they are tested at the end
     else:
         run = snapshot.run()

@@ -81,12 +81,12 @@ def validate(body: bytes, media_type: str, root: Path, programs: Sequence[str] =
     except StudyError as error:
         return Validation(valid=False, problems=[mistake(problem) for problem in error.problems])
     n_trials = count_trials(study)
-    found = Validation(valid=True, name=study.name, n_points=n_trials // len(study.seeds), n_trials=n_trials)
+    answer = Validation(valid=True, name=study.name, n_points=n_trials // len(study.seeds), n_trials=n_trials)
     try:
-        found.changes = check_folder(study, RunFolder(root / study.name))
+        answer.changes = check_folder(study, RunFolder(root / study.name))
     except OtherStudyError as error:
-        found.conflict = f"{study.name} is another study already: {'; '.join(error.differences)}"
-    return found
+        answer.conflict = f"{study.name} is another study already: {'; '.join(error.differences)}"
+    return answer
 
 
 def plan(study: Study, settings: Settings) -> PlanAnswer:
@@ -120,7 +120,7 @@ def plan(study: Study, settings: Settings) -> PlanAnswer:
 Answer = TypeVar("Answer")
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    409: {"model": Refusal, "description": "contradicts what the run is, or does"},
+    409: {"model": Refusal, "description": "contradicts the run, or what it is doing"},
     408: {"model": Refusal, "description": "the body took too long to arrive"},
     413: {"model": Refusal, "description": "the body is too large"},
     415: {"model": Refusal, "description": "neither YAML nor JSON"},

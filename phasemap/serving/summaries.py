@@ -126,15 +126,15 @@ class Summaries:
 
     def all(self) -> list[Summary]:
         """Summarize all runs, the one that changed last first."""
-        found = []
+        runs = []
         for name in self.names():
             try:
-                found.append(self.of(name))
+                runs.append(self.of(name))
             except UserError:  # it was moved away in this moment
                 continue
         active = (RUNNING, STOPPING, QUEUED)
-        found.sort(key=lambda run: run.started or "", reverse=True)
-        return sorted(found, key=lambda run: active.index(run.state) if run.state in active else len(active))
+        runs.sort(key=lambda run: run.started or "", reverse=True)
+        return sorted(runs, key=lambda run: active.index(run.state) if run.state in active else len(active))
 
     def _fill(self, summary: Summary, folder: RunFolder, job: QueuedRun | None) -> None:
         study = self._study(folder, job)

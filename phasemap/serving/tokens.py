@@ -81,7 +81,7 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise UserError(f"--token-file {path} has the mode {mode:04o}; allowed: 0600 (chmod 600 {path})")
-            found = _TOKENS.validate_python(yaml.safe_load(file.read(1_000_000)))
+            tokens = _TOKENS.validate_python(yaml.safe_load(file.read(1_000_000)))
     except OSError as error:
         raise UserError(f"--token-file {path} can't be read: {error.strerror}") from None
     except ValidationError as error:
@@ -93,9 +93,9 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     except (yaml.YAMLError, UnicodeDecodeError):  # the text of the error could hold a token
         raise UserError(f"--token-file {path} is not YAML; allowed: a list like\n  {EXAMPLE}") from None
     for what in ("name", "token"):
-        if len({getattr(token, what) for token in found}) < len(found):
+        if len({getattr(token, what) for token in tokens}) < len(tokens):
             raise UserError(f"--token-file {path} has a {what} twice; allowed: each {what} once")
-    return tuple(found)
+    return tuple(tokens)
 
 
 @dataclass
@@ -124,10 +124,10 @@ class TokenFile:
 
     def _state(self) -> tuple[int, ...]:
         try:
-            found = self.path.stat()
+            state = self.path.stat()
         except OSError:
             return ()
-        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+        return state.st_mtime_ns, state.st_size, state.st_ino, state.st_mode
 
     def bearer(self, text: str) -> Caller | None:
         """Return who holds a token, comparing with every one in constant time; None for a wrong or expired one."""

@@ -40,7 +40,7 @@ class AxisRange(BaseModel):
 
 
 def log(start: float, stop: float, num: int) -> dict[str, float | str]:
-    """Return the axis of ``num`` values from ``start`` to ``stop`` that are evenly spaced by their logarithms."""
+    """Return an axis of ``num`` values from ``start`` to ``stop``, evenly spaced on a logarithmic scale."""
     return {"start": start, "stop": stop, "num": num, "scale": "log"}
 
 

@@ -17,13 +17,13 @@ def visible(text: str, keep: str = "") -> str:
 
 
 class PhasemapError(Exception):
-    """What a user is told in one message, without a traceback; the command line ends with ``exit_code``."""
+    """An error whose message tells users all they need, without a traceback; commands exit with ``exit_code``."""
 
     exit_code: ClassVar[int]
 
 
 class UserError(PhasemapError):
-    """A mistake of the user."""
+    """A mistake in what the user wrote or asked for."""
 
     exit_code = 2
 
@@ -51,11 +51,17 @@ class Problem:
 
 
 class StudyError(UserError):
-    """All the mistakes of a study, together."""
+    """All mistakes in a study, reported together."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def stop_if_wrong(problems: Iterable[Problem]) -> None:
+    """Raise StudyError with the problems, if there are any, in the order of their lines."""
+    if found := set(problems):
+        raise StudyError(sorted(found, key=lambda problem: (problem.line or 0, problem.path)))
 
 
 class ListedError(ValueError):

@@ -65,7 +65,7 @@ PLUS: "+"
 MINUS: "-"
 STAR: "*"
 SLASH: "/"
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
+NAME: /[^\W\d]\w*/
 NUMBER: /([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?/
 STRING: /"[^"\n]*"|'[^'\n]*'/
 %ignore /[ \t\n]+/
@@ -215,7 +215,7 @@ def show_literal(value: float | str) -> str:
     """Write a number or a text as the language has it; texts that are no plain name are quoted."""
     if not isinstance(value, str):
         return f"{value:.{SIGNIFICANT_DIGITS}g}"
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) and value not in KEYWORDS:
+    if re.fullmatch(r"[^\W\d]\w*", value) and value not in KEYWORDS:
         return value
     return f'"{value}"' if '"' not in value else f"'{value}'"
 

@@ -23,10 +23,10 @@ class Declared:
 def program(
     *, quantities: Mapping[str, Kind] | None = None, since: Mapping[str, int] | None = None
 ) -> Callable[[Function], Function]:
-    """Declare what a training function records, for ``program: file.py:function`` in a study.
+    """Declare what a training function records, so that a study can name it as its ``program: file.py:function``.
 
-    ``quantities`` gives the kind of each: accuracy (in [0, 1]), loss (at least 0) or number. ``since`` names parameters
-    that were added in a later version: at their defaults they are left out of the trials' ids, which stay as they were.
+    ``quantities`` gives the kind of each quantity: accuracy (in [0, 1]), loss (at least 0) or number. ``since`` names
+    parameters that were added in a later version: at their defaults they don't change the trials' ids.
     """
 
     def mark(function: Function) -> Function:

@@ -50,50 +50,60 @@ class TaskSpec(Section):
 
     kind: Annotated[
         Literal["modular_addition", "modular_multiplication", "images", "arrays", "operation", "sparse_parity"],
-        Field(description="the data that are learned"),
+        Field(description="the data set to learn"),
     ]
-    modulus: Annotated[Count, Field(ge=2, description="number p of tokens and classes; all p^2 pairs"), OF_MODULI] = 97
+    modulus: Annotated[
+        Count, Field(ge=2, description="number p of tokens and classes; the data are all p^2 pairs"), OF_MODULI
+    ] = 97
     corruption_kind: Annotated[
         Literal["symmetric", "asymmetric", "pair_flip", "shift", "region", "instance"],
-        Field(description="which examples get wrong labels, and which labels these are"),
+        Field(description="which examples get wrong labels, and which ones"),
     ] = "symmetric"
     matrix: Annotated[
         str | tuple[tuple[Real, ...], ...] | None,
-        Field(description="row y: the probabilities of the labels that y becomes"),
+        Field(description="row y: the probabilities of the labels that replace y"),
         OF_MATRICES,
     ] = None
     dataset: Annotated[Literal["digits", "mnist5k"], Field(description="the images"), OF_IMAGES] = "digits"
     path: Annotated[str | None, Field(description="an .npz file with X and y"), OF_ARRAYS] = None
-    shift_by: Annotated[Count, Field(description="what is added to a wrong label, modulo the classes"), OF_SHIFTS] = 1
+    shift_by: Annotated[
+        Count, Field(description="added to the true label, modulo the number of classes"), OF_SHIFTS
+    ] = 1
     split: Annotated[
-        Literal["random", "balanced"], Field(description="how examples are parted into training and test set")
+        Literal["random", "balanced"], Field(description="how examples are split into training and test sets")
     ] = "random"
     table: Annotated[
         str | tuple[tuple[Any, ...], ...] | None,
-        Field(description="the operation by its name, or by its rows"),
+        Field(description="the operation: its name or its rows"),
         OF_OPERATIONS,
     ] = None
     n_bits: Annotated[Count, Field(description="length of an input"), OF_PARITY] = 40
     k_bits: Annotated[Count, Field(description="bits whose parity is the label"), OF_PARITY] = 3
-    n_samples: Annotated[Count, Field(description="examples that are drawn"), OF_PARITY] = 2000
+    n_samples: Annotated[Count, Field(description="number of examples to draw"), OF_PARITY] = 2000
 
 
 class ModelSpec(Section):
     """The network; the default is the paper's two-layer MLP with square activation."""
 
     kind: Annotated[Literal["mlp", "transformer"], Field(description="the network")] = "mlp"
-    activation: Annotated[Literal["square", "relu"], Field(description="of the hidden units")] = "square"
+    activation: Annotated[Literal["square", "relu"], Field(description="activation of the hidden units")] = "square"
     width: Annotated[Count, Field(description="hidden units; of a Transformer the dimension of its embedding")] = 500
     depth: Annotated[Count, Field(description="layers of weights; of a Transformer its blocks")] = 2
-    norm: Annotated[Literal["none", "batch", "layer"], Field(description="after the activation of an MLP")] = "none"
-    init_scale: Annotated[Positive, Field(description="times the initial weights' standard deviation")] = 1.0
-    init: Annotated[Literal["standard", "lazy"], Field(description="initial weights; lazy: of deep MLPs")] = "standard"
+    norm: Annotated[
+        Literal["none", "batch", "layer"], Field(description="normalization after the activation of an MLP")
+    ] = "none"
+    init_scale: Annotated[Positive, Field(description="factor on the standard deviation of the initial weights")] = 1.0
+    init: Annotated[
+        Literal["standard", "lazy"], Field(description="scheme of the initial weights; lazy: for deep MLPs")
+    ] = "standard"
     heads: Annotated[Count, Field(description="attention heads"), OF_TRANSFORMERS] = 4
-    mlp_factor: Annotated[Count, Field(description="hidden units of a block, over its width"), OF_TRANSFORMERS] = 4
-    weight_tying: Annotated[bool, Field(description="whether the embedding is the readout too"), OF_TRANSFORMERS] = (
+    mlp_factor: Annotated[
+        Count, Field(description="hidden units of a block, divided by its width"), OF_TRANSFORMERS
+    ] = 4
+    weight_tying: Annotated[bool, Field(description="whether the embedding is also the readout"), OF_TRANSFORMERS] = (
         False
     )
-    output_scale: Annotated[Positive, Field(description="what the scores are multiplied by in the loss")] = 1.0
+    output_scale: Annotated[Positive, Field(description="factor on the scores in the loss")] = 1.0
 
 
 class TrainingSpec(Section):
@@ -101,67 +111,82 @@ class TrainingSpec(Section):
 
     steps: Annotated[Count, Field(description="optimizer steps")] = 2000
     optimizer: Annotated[Literal["adamw", "adam", "sgd", "muon"], Field(description="the update rule")] = "adamw"
-    momentum: Annotated[BelowOne, Field(description="memory of the direction"), OF_MOMENTUM] = 0.9
-    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="memories of both moments"), OF_ADAM] = (0.9, 0.98)
-    eps: Annotated[Positive, Field(description="what is added to the denominator"), OF_ADAM] = 1e-8
+    momentum: Annotated[BelowOne, Field(description="momentum coefficient"), OF_MOMENTUM] = 0.9
+    betas: Annotated[tuple[BelowOne, BelowOne], Field(description="decay rates of the two moments"), OF_ADAM] = (
+        0.9,
+        0.98,
+    )
+    eps: Annotated[Positive, Field(description="added to the denominator"), OF_ADAM] = 1e-8
     learning_rate: Annotated[Positive, Field(description="step size of the optimizer")] = 0.01
     loss: Annotated[Literal["mse", "cross_entropy", "stablemax", "hinge"], Field(description="what is minimized")] = (
         "mse"
     )
-    batch_size: Annotated[Literal["full"] | Count, Field(description="examples of a step")] = "full"
+    batch_size: Annotated[Literal["full"] | Count, Field(description="training examples per step")] = "full"
     scale_to_batch: Annotated[
-        Count | None, Field(description="batch size for which steps and learning rate are meant")
+        Count | None, Field(description="batch size for which steps and learning rate are given")
     ] = None
-    precision: Annotated[Literal["full", "tf32", "bf16"], Field(description="of products on a GPU")] = "full"
-    temperature: Annotated[Positive, Field(description="what the scores are divided by"), OF_TEMPERATURES] = 1.0
-    gradient: Annotated[Literal["raw", "grokfast", "orthogonal"], Field(description="what the optimizer is given")] = (
-        "raw"
-    )
+    precision: Annotated[
+        Literal["full", "tf32", "bf16"], Field(description="precision of matrix products on a GPU")
+    ] = "full"
+    temperature: Annotated[Positive, Field(description="divisor of the scores in the loss"), OF_TEMPERATURES] = 1.0
+    gradient: Annotated[
+        Literal["raw", "grokfast", "orthogonal"], Field(description="which gradient the optimizer gets")
+    ] = "raw"
     filter_strength: Annotated[NotNegative, Field(description="weight of the slow gradient"), OF_GROKFAST] = 2.0
-    filter_memory: Annotated[BelowOne, Field(description="memory of the slow gradient"), OF_GROKFAST] = 0.98
-    embedding_learning_rate: Annotated[Positive | None, Field(description="of the first weights, if another one")] = (
-        None
+    filter_memory: Annotated[BelowOne, Field(description="decay rate of the slow gradient's average"), OF_GROKFAST] = (
+        0.98
     )
-    embedding_weight_decay: Annotated[NotNegative | None, Field(description="of the first weights, if another one")] = (
-        None
-    )
-    readout_learning_rate: Annotated[Positive | None, Field(description="of the last weights, if another one")] = None
-    readout_weight_decay: Annotated[NotNegative | None, Field(description="of the last weights, if another one")] = None
+    embedding_learning_rate: Annotated[
+        Positive | None, Field(description="learning rate of the first weights, if different")
+    ] = None
+    embedding_weight_decay: Annotated[
+        NotNegative | None, Field(description="weight decay of the first weights, if different")
+    ] = None
+    readout_learning_rate: Annotated[
+        Positive | None, Field(description="learning rate of the last weights, if different")
+    ] = None
+    readout_weight_decay: Annotated[
+        NotNegative | None, Field(description="weight decay of the last weights, if different")
+    ] = None
 
 
 class FixedSpec(Section):
     """The four settings that studies vary most, where they are not an axis."""
 
     corruption: Annotated[Share, Field(description="share of the training labels that are made wrong")] = 0.0
-    weight_decay: Annotated[NotNegative, Field(description="decoupled, but for SGD and Adam")] = 0.0
-    dropout: Annotated[BelowOne, Field(description="share of the hidden units that a step leaves out")] = 0.0
-    data_fraction: Annotated[Real, Field(gt=0, lt=1, description="share of the examples that is trained on")] = 0.5
+    weight_decay: Annotated[NotNegative, Field(description="decoupled, except in SGD and Adam")] = 0.0
+    dropout: Annotated[BelowOne, Field(description="share of the hidden units that each step drops")] = 0.0
+    data_fraction: Annotated[Real, Field(gt=0, lt=1, description="share of the examples to train on")] = 0.5
 
 
 class InterventionsSpec(Section):
-    """What is changed in mid-training: after step ``..._at`` labels are set right, or further ones wrong, or a setting.
+    """Changes during training, each after its step ``..._at``: labels are repaired or corrupted, or a setting changes.
 
     ``repair`` is a share of the labels that are wrong by then, ``corrupt`` one of all training labels; repair is first.
     """
 
-    repair: Annotated[Share, Field(description="share of the wrong labels that are set right")] = 0.0
-    repair_at: Annotated[Count | None, Field(description="the step after which they are")] = None
-    corrupt: Annotated[Share, Field(description="share of all training labels that are made wrong")] = 0.0
-    corrupt_at: Annotated[Count | None, Field(description="the step after which they are")] = None
-    weight_decay_to: Annotated[NotNegative | None, Field(description="what weight decay becomes")] = None
-    weight_decay_at: Annotated[Count | None, Field(description="the step after which it does")] = None
-    learning_rate_to: Annotated[Positive | None, Field(description="what the learning rate becomes")] = None
-    learning_rate_at: Annotated[Count | None, Field(description="the step after which it does")] = None
+    repair: Annotated[Share, Field(description="share of the wrong labels to correct")] = 0.0
+    repair_at: Annotated[Count | None, Field(description="the step after which they are corrected")] = None
+    corrupt: Annotated[Share, Field(description="share of all training labels to make wrong")] = 0.0
+    corrupt_at: Annotated[Count | None, Field(description="the step after which they become wrong")] = None
+    weight_decay_to: Annotated[NotNegative | None, Field(description="the new weight decay")] = None
+    weight_decay_at: Annotated[Count | None, Field(description="the step after which it holds")] = None
+    learning_rate_to: Annotated[Positive | None, Field(description="the new learning rate")] = None
+    learning_rate_at: Annotated[Count | None, Field(description="the step after which it holds")] = None
 
 
 class ScheduleSpec(Section):
-    """How a setting changes in training: ``{800: 0}``, from which step on it is what, or ``cosine``, down to zero.
+    """How a setting changes in training: values by the steps after which they hold (``{800: 0}``), or ``cosine``.
 
-    Up to the first of these steps it is as it is set elsewhere. The settings are called ``..._schedule``.
+    Up to the first of these steps it has its usual value. The settings are called ``..._schedule``.
     """
 
-    weight_decay: Annotated[DecaySchedule | None, Field(description="from which step on it is what")] = None
-    learning_rate: Annotated[RateSchedule | None, Field(description="from which step on it is what, or cosine")] = None
+    weight_decay: Annotated[
+        DecaySchedule | None, Field(description="its values, by the steps after which they hold")
+    ] = None
+    learning_rate: Annotated[
+        RateSchedule | None, Field(description="its values, by the steps after which they hold; or cosine")
+    ] = None
 
 
 SCHEDULED = tuple(ScheduleSpec.model_fields)

@@ -18,10 +18,9 @@ from phasemap.study.data_files import Arrays, wrong_features, wrong_groups, wron
 from phasemap.study.errors import UnreachableError
 from phasemap.study.own_parts import HEARD, DataSize, Part, Parts
 from phasemap.study.program_source import (
-    Place,
     ProgramError,
+    code_hash,
     file_of,
-    function_hash,
     import_program,
     last_line,
     place_of,
@@ -54,7 +53,7 @@ def imported_part(role: str, reference: str, folder: Path) -> Part:
         role=role,
         reference=reference,
         folder=str(folder.resolve()) if place.in_file else "",
-        source=_source(place, folder, function),
+        source=code_hash(place, folder, function),
         parameters=parameters,
         hears=hears,
     )
@@ -63,16 +62,6 @@ def imported_part(role: str, reference: str, folder: Path) -> Part:
 def _left(function: Any) -> tuple[str, ...]:
     """Return what of one of torch's own optimizers stays at its default: parameters of types that no setting has."""
     return unreadable(function) if getattr(function, "__module__", "").startswith("torch.optim") else ()
-
-
-def _source(place: Place, folder: Path, function: Callable[..., Any]) -> str:
-    if place.in_file:
-        return source_hash(file_of(place, folder))
-    try:
-        found = inspect.getsourcefile(inspect.unwrap(function))
-    except TypeError:
-        found = None
-    return source_hash(Path(found)) if found else function_hash(function)
 
 
 def _names(function: Callable[..., Any]) -> list[str]:
@@ -113,37 +102,24 @@ def _is_optimizer(found: Any) -> bool:
 @lru_cache(maxsize=32)
 def code_of(part: Part) -> Callable[..., Any]:
     """Import a part's code where it is used; UnreachableError where it is not here, or is another."""
-    place, host = place_of(part.reference), socket.gethostname()
-    folder = next((f for f in _folders(part) if not place.in_file or (f / place.code).is_file()), None)
-    if folder is None:
-        where = " or ".join(map(str, _folders(part)))
-        raise UnreachableError(
-            f"{host} has no {place.code} in {where}; allowed: a folder that all nodes share, phasemap submit, which "
-            "sends it, or a package that is installed there"
-        )
+    place, host = part.place, socket.gethostname()
+    try:
+        folder = part.folder_here()
+    except ProgramError as error:
+        raise UnreachableError(str(error)) from None
     try:
         if place.in_file and source_hash(path := file_of(place, folder)) != part.source:
             raise UnreachableError(
-                f"{path} on {host} is not the code that the run was started with; needed: the run again"
+                f"{path} on {host} is not the code that the run was started with; needed: start the run again"
             )
         return import_program(place, folder)
     except ProgramError as error:
         raise UnreachableError(f"{host}: {part.key} {error}") from None
 
 
-def _folders(part: Part) -> list[Path]:
-    return [Path(part.folder), Path.cwd()]
-
-
 def present_parts(parts: Parts) -> Parts:
     """Return parts with the hashes that their files have now, where these are still there."""
-    return replace(parts, parts=tuple(_present(part) for part in parts.parts))
-
-
-def _present(part: Part) -> Part:
-    place = place_of(part.reference)
-    path = Path(part.folder) / place.code
-    return replace(part, source=source_hash(path)) if place.in_file and path.is_file() else part
+    return replace(parts, parts=tuple(replace(one, source=one.present_source() or one.source) for one in parts.parts))
 
 
 Values = tuple[tuple[str, Any], ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,8 @@ from phasemap.study.errors import UnreachableError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.networks import SECTIONS
 from phasemap.study.own_code import imported_part, is_reference, load_own
-from phasemap.study.own_parts import (
-    ROLES,
-    DataSize,
-    Part,
-    Parts,
-    built_in_settings,
-    data_size_of,
-    part_of,
-)
+from phasemap.study.own_parts import ROLES, DataSize, Part, Parts, built_in_settings, data_size_of, part_of
 from phasemap.study.own_study import OWN_RECORDED, OwnStudy
-from phasemap.study.parameters import Parameter
 from phasemap.study.program_source import ProgramError, place_of
 from phasemap.study.program_study import ProgramStudy
 from phasemap.study.programs import refuse_code
@@ -33,7 +24,6 @@ from phasemap.study.signature import SignatureError
 from phasemap.study.spec import Study
 from phasemap.study.task_checks import check_task
 from phasemap.study.trials import values_of
-from phasemap.study.values import describe
 
 STAND_INS = {"task": "images", "model": "mlp", "optimizer": "adamw", "loss": "mse"}  # in sections, for a user's part
 MOST_DATA = 100
@@ -74,9 +64,10 @@ class OwnReader(NetworkReader):
         version = self.value(("version",), ProgramStudy.model_fields["version"], content.get("version", 1))
         self.parts = Parts(version=version, parts=self.read_parts(content))
         self.declared = self.parts.declared
+        self.parameters = {one.name: one for part in self.parts.parts for one in part.parameters}
         known = [key for key in OwnStudy.file_keys() if key != "signature" or key in content]
         values = self.values(known)
-        own = self.own_values(content, values["axes"])
+        own = self.parameter_values(values["axes"])
         study = self.labelled(OwnStudy.model_construct(**values, own=own, parts=self.parts), stored=self.stored)
         self.stop_if_wrong()
         study = study.model_copy(update={"parts": self.with_data(study)})
@@ -130,41 +121,22 @@ class OwnReader(NetworkReader):
         kinds = {
             key: STAND_INS[role] for role, (where, key) in ROLES.items() if where == section and self.parts.get(role)
         }
-        heard = [one.key for name, one in self.declared.items() if one.section == section and name not in self._own]
+        heard = [
+            one.key for name, one in self.declared.items() if one.section == section and name not in self.parameters
+        ]
         self.unknown_keys((section,), found, [one.key for one in self.declared.values() if one.section == section])
         return self.section((section,), SECTIONS[section], {k: found[k] for k in heard if k in found} | kinds)
 
-    @property
-    def _own(self) -> dict[str, Parameter]:
-        return {one.name: one for part in self.parts.parts for one in part.parameters}
-
     def axes(self, found: Any) -> tuple[Axis, ...]:
-        """Read the axes; lists and a user's code are no values of axes."""
+        """Read the axes; a user's code is no value of one."""
         for name in found if isinstance(found, dict) else ():
             if self.parts.get(str(name)):
-                self.wrong(("axes", name), "is code of yours, which no axis varies; allowed: a study for each")
-            elif name in self._own and self._own[name].listed:
-                place = f"{self.declared[name].section}.{name}"
-                self.wrong(("axes", name), f"takes lists, which no axis can have; allowed: {place}")
+                self.wrong(("axes", name), "is code of yours, which can't be an axis; allowed: one study for each")
         return super().axes(found)
 
-    def own_values(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
-        """Read the settings of the user's parts that are no axes: the given ones and, resolved, the defaults."""
-        varied, values = {*content.get("axes", {}), *(axis.name for axis in axes)}, []
-        for name, parameter in self._own.items():
-            section = self.declared[name].section
-            given = content.get(section)
-            path = (section, name)
-            if name in varied:
-                continue
-            if isinstance(given, dict) and name in given:
-                values.append((name, self.parameter_value(path, parameter, given[name])))
-            elif parameter.required:
-                owner = self.parts.owner[name].reference
-                self.wrong(path, f"is missing: {owner} has no default for it; allowed: {self.allowed_for(name, '')}")
-            else:
-                values.append((name, parameter.default))
-        return tuple(values)
+    def owner_of(self, name: str) -> str:
+        """Name the part that has a parameter."""
+        return self.parts.owner[name].reference
 
     def with_data(self, study: OwnStudy) -> Parts:
         """Return the parts with the sizes and hashes of own data, loaded for all values of their settings."""
@@ -194,11 +166,4 @@ class OwnReader(NetworkReader):
 
     def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
         """Make a data file's path absolute, and put a matrix in place of its file; a part's settings stay."""
-        return value if name in self._own else super().resolved(path, name, value)
-
-    def allowed_for(self, name: str, found: Any) -> str:
-        """Say what a setting's values may be, and to quote what was to be text."""
-        text = super().allowed_for(name, found)
-        own = self._own.get(name)
-        to_quote = own is not None and "str" in own.types and not isinstance(found, str | list | dict | None)
-        return f"{text} (quote it: '{describe(found)}')" if to_quote else text
+        return value if name in self.parameters else super().resolved(path, name, value)

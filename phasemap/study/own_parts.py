@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from phasemap.study.networks import LATER, NETWORK_SETTINGS, NetworkTrial
-from phasemap.study.parameters import Parameter, parameter_of
-from phasemap.study.program_source import program_name
+from phasemap.study.program_source import Code, known_of
 from phasemap.study.settings import Setting
 
 ROLES: Mapping[str, tuple[str, str]] = {
@@ -47,20 +46,11 @@ MISSED: Mapping[str, tuple[str, ...]] = {"model": ("dropout",), "optimizer": ("l
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Code):
     """One network, data set, optimizer or loss of a user, without its code."""
 
     role: str  # of ROLES
-    reference: str  # as the study names it
-    folder: str = ""  # that a file's path starts from
-    source: str = ""  # the hash of its code
-    parameters: tuple[Parameter, ...] = ()  # those that are settings of their own
     hears: tuple[tuple[str, str], ...] = ()  # parameters that are given a setting of all networks
-
-    @property
-    def name(self) -> str:
-        """What the trials' ids call it."""
-        return program_name(self.reference)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,12 +64,7 @@ class Part:
 
     def content(self) -> dict[str, Any]:
         """Return what is known as plain values, from which ``part_of`` makes it again."""
-        return {
-            "folder": self.folder,
-            "source": self.source,
-            "settings": {parameter.name: parameter.content() for parameter in self.parameters},
-            "hears": dict(self.hears),
-        }
+        return {**self.known(), "hears": dict(self.hears)}
 
 
 def part_of(role: str, reference: str, content: Mapping[str, Any]) -> Part:
@@ -87,9 +72,7 @@ def part_of(role: str, reference: str, content: Mapping[str, Any]) -> Part:
     return Part(
         role=role,
         reference=reference,
-        folder=str(content["folder"]),
-        source=str(content["source"]),
-        parameters=tuple(parameter_of(name, one) for name, one in content["settings"].items()),
+        **known_of(content),
         hears=tuple((str(name), str(setting)) for name, setting in content["hears"].items()),
     )
 

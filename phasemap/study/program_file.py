@@ -26,7 +26,7 @@ from phasemap.study.reader import Reader
 from phasemap.study.settings import Setting
 from phasemap.study.signature import RESERVED_NAMES, SignatureError
 from phasemap.study.spec import PhaseRule
-from phasemap.study.values import allowed, describe
+from phasemap.study.values import describe
 
 
 @dataclass
@@ -41,7 +41,6 @@ class ProgramReader(Reader):
     stored: bool = False
     given: Program | None = None
     allowed: tuple[str, ...] = ()
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
     made: type[ProgramStudy] = ProgramStudy
 
     def study(self) -> ProgramStudy:
@@ -55,7 +54,6 @@ class ProgramReader(Reader):
         self.parameters = {parameter.name: parameter for parameter in program.parameters}
         self.declared = {name: parameter.setting for name, parameter in self.parameters.items()}
         self.unknown_keys((), content, [key for key in self.made.file_keys() if key != "signature" or key in content])
-        self.listed_axes(content.get("axes"))
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
         values = self.common(ProgramResources) | {"signature": program, "axes": axes}
@@ -138,12 +136,6 @@ class ProgramReader(Reader):
                 found.append(Parameter(name=str(name), types=_types_of(values), required=True))
         return tuple({parameter.name: parameter for parameter in found}.values())
 
-    def listed_axes(self, found: Any) -> None:
-        """Report axes whose values would be lists."""
-        for name in found if isinstance(found, dict) else ():
-            if name in self.parameters and self.parameters[name].listed:
-                self.wrong(("axes", name), f"takes lists, which no axis can have; allowed: {FIXED}.{name}")
-
     def fixed(self, found: Any, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
         """Read the values that are no axes: the given ones and, resolved, the defaults."""
         found = {} if found is None else found
@@ -153,20 +145,7 @@ class ProgramReader(Reader):
         for name in found:
             if name not in self.parameters:
                 self.wrong((FIXED, name), f"{self.no_setting()}{self.hint(str(name), self.parameters)}")
-        values = []
-        for name, parameter in self.parameters.items():
-            if name in (axis.name for axis in axes) or name in self.document.content.get("axes", {}):
-                continue
-            if name not in found and parameter.required:
-                self.wrong(
-                    (FIXED, name),
-                    f"is missing: the program has no default for it; allowed: {self.allowed_for(name, '')}",
-                )
-            elif name in found:
-                values.append((name, self.parameter_value((FIXED, name), parameter, found[name])))
-            else:
-                values.append((name, parameter.default))
-        return tuple(values)
+        return self.parameter_values(axes)
 
     def unquoted(self) -> None:
         """Report text that other readers of YAML take for true or false."""
@@ -197,12 +176,6 @@ class ProgramReader(Reader):
         """Say of an axis that the program lacks it, and what it has."""
         known = ", ".join(self.parameters) or "none"
         return f"is not a parameter of {self.document.content.get('program')}; allowed: {known}"
-
-    def allowed_for(self, name: str, found: Any) -> str:
-        """Say what a parameter's values may be, and to quote what was to be text."""
-        text = allowed(self.declared[name].field)
-        to_quote = "str" in self.parameters[name].types and not isinstance(found, str | list | dict | None)
-        return f"{text} (quote it: '{describe(found)}')" if to_quote else text
 
     def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
         """Hint at what a misspelt or misplaced key may be meant to be."""

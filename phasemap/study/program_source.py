@@ -1,4 +1,4 @@
-"""Where a program's code is: ``file.py:name`` inside the study's folder, or ``package.module:name``; and its hash."""
+"""Code of a user: where it is, ``file.py:name`` inside the study's folder or ``package.module:name``; and its hash."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import importlib
 import importlib.util
 import inspect
 import re
+import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from phasemap.study.errors import did_you_mean
+from phasemap.study.parameters import Parameter, parameter_of
 
 REFERENCE = "file.py:function in the study's folder, or package.module:function"
 MAX_FILES = 500
@@ -56,6 +58,59 @@ def program_name(reference: str) -> str:
     """Return what the ids of a program's trials call it: its file without folders, or its module, and the function."""
     place = place_of(reference)
     return f"{Path(place.code).name if place.in_file else place.code}:{place.function}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What a study knows of a user's code without importing it."""
+
+    reference: str  # as the study names it
+    folder: str = ""  # that a file's path starts from
+    source: str = ""  # the hash of its code
+    parameters: tuple[Parameter, ...] = ()  # those that are settings
+
+    @property
+    def name(self) -> str:
+        """What the trials' ids call it."""
+        return program_name(self.reference)
+
+    @property
+    def place(self) -> Place:
+        """Where the code is."""
+        return place_of(self.reference)
+
+    def known(self) -> dict[str, Any]:
+        """Return what is known as plain values, from which ``known_of`` makes the arguments again."""
+        settings = {parameter.name: parameter.content() for parameter in self.parameters}
+        return {"folder": self.folder, "source": self.source, "settings": settings}
+
+    def present_source(self) -> str | None:
+        """Return the hash that the file has now; None where the code is in no file of a study, or no more there."""
+        path = Path(self.folder) / self.place.code
+        return source_hash(path) if self.place.in_file and path.is_file() else None
+
+    def folder_here(self) -> Path:
+        """Return the folder that the file is in: the study's or, in a submitted job, the working directory.
+
+        ProgramError where it is in none.
+        """
+        place, folders = self.place, [Path(self.folder), Path.cwd()]
+        for folder in folders:
+            if not place.in_file or (folder / place.code).is_file():
+                return folder
+        raise ProgramError(
+            f"{socket.gethostname()} has no {place.code} in {' or '.join(map(str, folders))}; allowed: a folder that "
+            "all nodes share, phasemap submit, which sends it, or a package that is installed there"
+        )
+
+
+def known_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments for a ``Code`` from what ``known`` returned; ValueError, KeyError or TypeError for others."""
+    return {
+        "folder": str(content["folder"]),
+        "source": str(content["source"]),
+        "parameters": tuple(parameter_of(name, one) for name, one in content["settings"].items()),
+    }
 
 
 def file_of(place: Place, folder: Path) -> Path:
@@ -174,6 +229,21 @@ def source_hash(path: Path) -> str:
         digest.update(f"{file.relative_to(path.parent).as_posix()}\n".encode())
         digest.update(file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()[:16]
+
+
+def code_hash(place: Place, folder: Path, function: Callable[..., Any]) -> str:
+    """Hash imported code: by its file and what that imports, else by its text."""
+    path = file_of(place, folder) if place.in_file else file_of_function(function)
+    return source_hash(path) if path else function_hash(function)
+
+
+def file_of_function(function: Callable[..., Any]) -> Path | None:
+    """Return the file that a function or class stands in; None of what is built in, or made otherwise."""
+    try:
+        found = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        return None
+    return Path(found) if found else None
 
 
 def function_hash(function: Callable[..., Any]) -> str:

@@ -14,16 +14,17 @@ from typing import Any, Final
 from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.marking import Declared, declared_by
 from phasemap.study.names import ACCURACIES, CORRUPTION, FACTS, QUANTITY_KINDS
-from phasemap.study.parameters import Parameter, parameter_of
+from phasemap.study.parameters import Parameter
 from phasemap.study.program_source import (
+    Code,
     ProgramError,
-    file_of,
-    function_hash,
+    code_hash,
+    file_of_function,
     import_program,
+    known_of,
     place_of,
     program_name,
     source_files,
-    source_hash,
 )
 from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
@@ -38,14 +39,10 @@ IMPORTED: Final = "imported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Code):
     """What is known of a program without its code; of objectives, settings are what a study says."""
 
-    reference: str  # as the study names it
     kind: ProgramKind = "phasemap"
-    folder: str = ""  # that a file's path starts from
-    source: str = ""  # the hash of its code
-    parameters: tuple[Parameter, ...] = ()
     quantities: tuple[tuple[str, Kind], ...] = ()  # none: the first trial tells
     facts: tuple[str, ...] = ()
     finals: tuple[str, ...] = ()
@@ -76,9 +73,7 @@ class Program:
         """Return what is known as plain values, from which ``program_of`` makes it again."""
         return {
             "kind": self.kind,
-            "folder": self.folder,
-            "source": self.source,
-            "settings": {parameter.name: parameter.content() for parameter in self.parameters},
+            **self.known(),
             "quantities": dict(self.quantities),
             "facts": list(self.facts),
             **({"finals": list(self.finals)} if self.finals else {}),
@@ -90,9 +85,7 @@ def program_of(reference: str, content: Mapping[str, Any]) -> Program:
     return Program(
         reference=reference,
         kind=content["kind"],
-        folder=str(content["folder"]),
-        source=str(content["source"]),
-        parameters=tuple(parameter_of(name, one) for name, one in content["settings"].items()),
+        **known_of(content),
         quantities=tuple((str(name), kind) for name, kind in content["quantities"].items()),
         facts=tuple(content["facts"]),
         finals=tuple(content.get("finals", ())),
@@ -103,20 +96,9 @@ def imported_program(reference: Any, folder: Path) -> Program:
     """Import a program and read its signature; ProgramError and SignatureError where it can't be one."""
     place = place_of(reference)
     function = import_program(place, folder)
-    path = file_of(place, folder) if place.in_file else _file_of_module(function)
     read = read_function(function, reference)
-    return replace(
-        read,
-        folder=str(folder.resolve()) if place.in_file else "",
-        source=source_hash(path) if path else function_hash(function),
-    )
-
-
-def present_source(program: Program) -> str | None:
-    """Return the hash that a program's file has now; None where it is in no file of a study, or no more there."""
-    place = place_of(program.reference)
-    path = Path(program.folder) / place.code
-    return source_hash(path) if place.in_file and path.is_file() else None
+    folder_path = str(folder.resolve()) if place.in_file else ""
+    return replace(read, folder=folder_path, source=code_hash(place, folder, function))
 
 
 def read_function(function: Callable[..., Any], reference: str) -> Program:
@@ -145,16 +127,11 @@ def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
     return FACTS if any(one.name == CORRUPTION for one in parameters) else (CORRUPTION, *FACTS)
 
 
-def usual_kind(name: str) -> Kind:
-    """Return the kind of a quantity that nobody declared: that of phasemap's own of this name, else a number."""
-    return QUANTITY_KINDS.get(name, "number")
-
-
 def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
     """List what is wrong with declared quantities."""
     found = []
     for name, kind in quantities.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,63}", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w{0,63}", name):
             found.append(f"declares the quantity {name!r}; allowed: letters, digits and _, at most 64")
         elif name in RESERVED_NAMES and name not in QUANTITY_KINDS:
             found.append(f"declares the quantity {name}, which is a reserved name; allowed: another name")
@@ -181,7 +158,7 @@ def _uses(function: Callable[..., Any]) -> frozenset[str]:
         text = inspect.getsource(function)
     except (OSError, TypeError):
         return frozenset()
-    path = _file_of_module(function)
+    path = file_of_function(function)
     files = source_files(path) if path and path.is_file() else []  # a notebook's function has none
     corrupts = {"corrupt"} if _calls(text) & _corrupting(files) else set()
     return frozenset({*re.findall(rf"\b{first}\.(score)\(", text), *corrupts})
@@ -204,14 +181,6 @@ def _corrupting(files: Sequence[Path]) -> set[str]:
 
 def _calls(text: str) -> set[str]:
     return set(re.findall(r"(\w+)\(", text))
-
-
-def _file_of_module(function: Callable[..., Any]) -> Path | None:
-    try:
-        found = inspect.getsourcefile(inspect.unwrap(function))
-    except TypeError:
-        return None
-    return Path(found) if found else None
 
 
 def refuse_code(reference: Any, allowed: tuple[str, ...]) -> None:

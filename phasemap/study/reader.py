@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.errors import Problem, StudyError, did_you_mean
+from phasemap.study.errors import Problem, did_you_mean, stop_if_wrong
 from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.parameters import Parameter
 from phasemap.study.phases_section import OWN, PhasesReader
@@ -33,6 +33,7 @@ class Reader:
     problems: list[Problem] = field(default_factory=list)
     files_allowed: bool = True
     recorded: Recorded = NETWORK_RECORDED
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)  # of a user's code
 
     def __post_init__(self) -> None:
         self.problems.extend(self.document.problems)
@@ -60,10 +61,30 @@ class Reader:
             self.wrong(path, f"= {describe(found)} is not allowed; allowed: {words}")
             return parameter.default
 
+    def parameter_values(self, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
+        """Read the parameters of a user's code that are no axes: the given ones and, resolved, the defaults."""
+        given_axes, values = self.document.content.get("axes", {}), []
+        for name, parameter in self.parameters.items():
+            path = section, _ = self.declared[name].section, name
+            given = self.document.content.get(section)
+            if name in given_axes or name in (axis.name for axis in axes):
+                continue
+            if isinstance(given, dict) and name in given:
+                values.append((name, self.parameter_value(path, parameter, given[name])))
+            elif parameter.required:
+                needed = f"{self.owner_of(name)} has no default for it"
+                self.wrong(path, f"is missing: {needed}; allowed: {self.allowed_for(name, '')}")
+            else:
+                values.append((name, parameter.default))
+        return tuple(values)
+
+    def owner_of(self, name: str) -> str:
+        """Name the code of a user that has a parameter."""
+        return "the program"
+
     def stop_if_wrong(self) -> None:
         """Raise StudyError with what was found wrong so far, if anything was."""
-        if self.problems:
-            raise StudyError(sorted(set(self.problems), key=lambda p: (p.line or 0, p.path)))
+        stop_if_wrong(self.problems)
 
     def wrong(self, path: tuple[Any, ...], message: str, *, also: tuple[Any, ...] = ()) -> None:
         """Report a mistake at a path of the file."""
@@ -171,6 +192,8 @@ class Reader:
         axes = []
         for name, content in found.items():
             path = ("axes", name)
+            if name in self.parameters and self.parameters[name].listed:
+                self.wrong(path, f"takes lists, which no axis can have; allowed: {self.declared[name].path}")
             if name not in self.declared:
                 self.wrong(path, f"{self.no_setting()}{self.hint(str(name), self.declared)}")
             elif axis := self._axis(path, str(name), content):
@@ -245,8 +268,10 @@ class Reader:
         return value
 
     def allowed_for(self, name: str, found: Any) -> str:
-        """Say what an axis's values may be."""
-        return allowed(self.declared[name].field)
+        """Say what a setting's values may be, and to quote what was to be text."""
+        text, own = allowed(self.declared[name].field), self.parameters.get(name)
+        to_quote = own is not None and "str" in own.types and not isinstance(found, str | list | dict | None)
+        return f"{text} (quote it: '{describe(found)}')" if to_quote else text
 
     def no_setting(self) -> str:
         """Say of an axis that it is no setting, and which there are."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from phasemap.study.conditions import Kind
-from phasemap.study.errors import Problem, StudyError
+from phasemap.study.errors import Problem, stop_if_wrong
 from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
 from phasemap.study.rule import Rule
@@ -79,9 +79,3 @@ def parse_rule(document: Document, name: str, recorded: Mapping[str, Kind] = QUA
     stop_if_wrong([*document.problems, *problems])
     assert rule is not None
     return rule
-
-
-def stop_if_wrong(problems: list[Problem]) -> None:
-    """Raise StudyError with the problems, if there are any, in the order of their lines."""
-    if problems:
-        raise StudyError(sorted(set(problems), key=lambda p: (p.line or 0, p.path)))

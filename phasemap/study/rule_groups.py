@@ -26,7 +26,7 @@ def group_mistakes(groups: Mapping[str, Any], labels: Sequence[str]) -> Iterator
             yield (group,), TAKEN
         if group in labels and group not in members:
             hint = f"allowed: another name, or with {group} in it"
-            yield (group,), f"bears the name of a label outside it; {hint}"
+            yield (group,), f"has the name of a label outside it; {hint}"
         for number, member in enumerate(members):
             if message := _not_a_member(group, member, labels, groups, group_of):
                 yield (group, number), message

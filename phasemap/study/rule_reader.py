@@ -30,7 +30,7 @@ from phasemap.study.yaml_lines import Path_
 
 KEYS = ("quantities", "parameters", "labels", "groups", "times", "columns", "window", "frontiers")
 MAX_LABELS, MAX_CONDITIONS = 24, 32
-NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+NAME = r"[^\W\d]\w{0,63}"
 SIDES = (">=", ">", "<=", "<")
 COLOUR = r"#[0-9a-fA-F]{6}"
 

@@ -53,7 +53,7 @@ def _annotated(words: str, *, zero: bool) -> Any:
     return Annotated[str, BeforeValidator(_schedule_of(zero=zero)), Worded(words), WithJsonSchema(schema)]
 
 
-_FORM = f"{COSINE}, or from which steps on it is what, such as {{800: 0.5}}, with values"
+_FORM = f"{COSINE}, or a mapping of steps to values, such as {{800: 0.5}}, with values"
 DecaySchedule = _annotated(f"{_FORM} >= 0", zero=True)
 RateSchedule = _annotated(f"{_FORM} > 0", zero=False)
 

@@ -39,10 +39,10 @@ Metric = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class PhaseRule(Section):
-    """The labelling rule: a built-in one with its thresholds, or own labels (also the content of a rule file).
+    """The labelling rule: a built-in one with its thresholds, or labels of one's own (also the content of a rule file).
 
-    Of own labels ``rule`` is the name, and ``generalized`` the level of their frontier of that name, if it is the
-    built-in one's. With ``at_step`` trials are labelled as if their training had ended there.
+    For labels of one's own, ``rule`` is their name, and ``generalized`` the level of their frontier of that name if it
+    is the built-in one. With ``at_step``, trials are labelled as if their training had ended at that step.
     """
 
     rule: Name = "memorized_fraction"
@@ -135,7 +135,7 @@ Record = Literal["ipr", "neurons", "pruning", "logits", "norms", "extracted", "w
 class Study(Section, ABC):
     """One study: everything that decides which trials there are and what each of them is.
 
-    Which program trains them, and what it can be told, is a subclass's: see ``NetworkStudy``.
+    Subclasses say which program trains them and which settings it has: see ``NetworkStudy``.
     """
 
     name: Name

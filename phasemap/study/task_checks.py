@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from phasemap.study.checks import is_prime
 from phasemap.study.data_files import Matrix
 from phasemap.study.errors import BadFileError
-from phasemap.study.network_checks import is_prime
 from phasemap.study.networks import MODULAR, NETWORK_SETTINGS
 from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy
@@ -124,7 +124,7 @@ def _operations(study: Study) -> Iterator[Found]:
     for path, modulus in _placed(study, "modulus"):
         if tables and DIVISION not in tables and not set(tasks) & set(MODULAR):
             if modulus != NETWORK_SETTINGS["modulus"].default:
-                yield path, f"is given, but no table is taken by a modulus; it belongs to table {DIVISION}"
+                yield path, f"is given, but this table has no modulus; it belongs to table {DIVISION}"
         elif DIVISION in tables and not is_prime(modulus):
             yield path, f"= {modulus} is not a prime, as table {DIVISION} needs; allowed: 2, 3, 5, 7, 11, 13, ..."
     if "sparse_parity" not in tasks:

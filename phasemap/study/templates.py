@@ -8,7 +8,7 @@ from phasemap.study.errors import UserError, did_you_mean
 
 NETWORKS = """\
 # A phasemap study. Check it with `phasemap plan {name}.yaml`, run it with `phasemap run {name}.yaml`.
-name: "{name}"                   # the run's folder is called so
+name: "{name}"                   # also the name of the run's folder
 question: Where does weight decay turn memorization into generalization?
 
 task:
@@ -44,7 +44,7 @@ claims:                          # tested by `phasemap check`: each holds, fails
 PROGRAM = """\
 # A phasemap study of your own training function. Check it with `phasemap plan {name}.yaml --measure`, which runs one
 # trial, and run it with `phasemap run {name}.yaml`.
-name: "{name}"                   # the run's folder is called so
+name: "{name}"                   # also the name of the run's folder
 program: train.py:train          # the function; its keyword parameters are the settings
 
 axes:                            # every combination is one point of the map; any parameter can be an axis
@@ -58,7 +58,7 @@ seeds: 3                         # trainings per point
 """
 
 FUNCTION = '''\
-"""A training function to start from: logistic regression on made-up data. Put your own in its place."""
+"""A training function to start from: logistic regression on made-up data. Replace it with your own."""
 
 import numpy as np
 

@@ -1,25 +1,114 @@
-"""A sweep turned into columns under valid names: settings with types, seeds, quantities with kinds, and ids."""
+"""A sweep turned into columns under valid names: settings with types, seeds, quantities with kinds, and ids.
+
+Names of other tools are made valid for tables, rules and claims, and each change is told.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+import statistics
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.axes import Scale
+from phasemap.study.axes import Scale, is_number
 from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.errors import UserError, did_you_mean
 from phasemap.study.imported import ImportedStudy
-from phasemap.study.names import QUANTITY_KINDS
+from phasemap.study.names import FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import IMPORTED, Program
+from phasemap.study.signature import RESERVED_NAMES
 from phasemap.study.spec import PhaseRule
-from phasemap.sweeps.naming import METRIC, changed_words, metric_names, setting_names
 from phasemap.sweeps.settings import converted, parameter_for, plain
 from phasemap.sweeps.sweep import NoTrialsError, Sweep, SweepTrial
+
+LONGEST = 48  # with room for an ending
+SETTING, METRIC = "_setting", "_metric"
+POINT_COLUMNS = (
+    *("agreement", "agreement_low", "agreement_high", "n_seeds", "n_failed", "n_diverged", "n_stopped"),
+    *("generalizes", "generalization_wins", "inferred", "confidence", "source_id", "source_state", "robustness"),
+)
+"""Columns of the table of points, and those that every import adds, which no name of a source may take."""
+WORDS = ("and", "or", "not", "otherwise", "none", "true", "false")
+TAKEN = frozenset({*RESERVED_NAMES, *FACTS, *POINT_COLUMNS, *WORDS})
+
+
+def valid(name: str) -> str:
+    """Return a name of letters (of any script), digits and _ that begins with no digit."""
+    text = re.sub(r"\W", "_", unicodedata.normalize("NFKC", str(name)))[:LONGEST].rstrip("_") or "unnamed"
+    return f"_{text}" if text[0].isdigit() else text
+
+
+def setting_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the valid name of each setting."""
+    return _named(names, TAKEN, SETTING)
+
+
+def metric_names(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
+    """Return the valid name of each quantity or final number, which no setting and no fixed column has."""
+    given = list(names)
+    spreads = {f"{valid(name)}_std" for name in given}
+    lasts = {f"final_{valid(name)}" for name in given} | {name.removeprefix("final_") for name in settings}
+    return _named(given, (TAKEN - QUANTITY_KINDS.keys()) | set(settings) | spreads | lasts, METRIC)
+
+
+def _named(names: Iterable[str], taken: Collection[str], ending: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    given = list(dict.fromkeys(names))
+    for name in sorted(given, key=lambda one: valid(one) != one):  # those that are valid keep their names
+        made = valid(name)
+        made = f"{made}{ending}" if made in taken else made
+        used, number, stem = set(found.values()), 2, made
+        while made in used or (made != stem and made in taken):
+            made, number = f"{stem}_{number}", number + 1
+        found[name] = made
+    return {name: found[name] for name in given}
+
+
+def changed_words(names: Mapping[str, str]) -> list[str]:
+    """Tell which names were changed."""
+    return [f"{name[:80]!r} is called {made} here" for name, made in names.items() if name != made]
+
+
+MOST_VALUES = 64  # of an axis of a grid
+FEWEST_SHARE = 0.5  # of a grid's points that have a trial
+LOG_RANGE = 100.0  # of positive numbers that were drawn by their logarithm, at least
+LOW_HALF = 0.15  # of their range holds half of them, at most
+
+
+def varying(settings: Mapping[str, Sequence[Any]], axes: Sequence[str]) -> list[str]:
+    """Return the axes, then the other settings that differ between trials."""
+    others = [name for name, values in settings.items() if name not in axes and len(set(values)) > 1]
+    return [*axes, *others]
+
+
+def on_grid(columns: Sequence[Sequence[Any]]) -> bool:
+    """Tell whether trials whose axes have these values lie on a grid: few values an axis, most of the points taken."""
+    sizes = [len(set(values)) for values in columns]
+    if max(sizes) > MOST_VALUES:
+        return False
+    return len(set(zip(*columns, strict=True))) >= FEWEST_SHARE * math.prod(sizes)
+
+
+def scale_of(values: Sequence[Any], known: Scale | None) -> Scale:
+    """Return the scale on which an axis of scattered values is drawn."""
+    if not all(map(is_number, values)):
+        return "ordinal"
+    if min(values) > 0 and (known == "log" or (known is None and _drawn_by_log(values))):
+        return "log"
+    return "linear"
+
+
+def _drawn_by_log(values: Sequence[float]) -> bool:
+    """Whether numbers reach over magnitudes and crowd at the low end."""
+    low, high = min(values), max(values)
+    return high >= LOG_RANGE * low and statistics.median(values) - low < LOW_HALF * (high - low)
+
 
 MOST_NAMES = 20  # that a message lists
 

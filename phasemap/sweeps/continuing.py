@@ -19,8 +19,7 @@ from phasemap.study.programs import IMPORTED, imported_program
 from phasemap.study.signature import SignatureError
 from phasemap.study.spec import PhaseRule, Study
 from phasemap.study.yaml_lines import Document
-from phasemap.sweeps.columns import Columns, Wanted
-from phasemap.sweeps.points import on_grid, scale_of, varying
+from phasemap.sweeps.columns import Columns, Wanted, on_grid, scale_of, varying
 
 FREQUENT = 0.5  # a seed that has at least this share of the most frequent one's trials is the study's
 

@@ -47,7 +47,9 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.OperationalError as error:
         if "locked" in str(error) or "busy" in str(error) or "unable to open" in str(error):
-            raise UnreachableError(f"{path} can't be read now: {error}; needed: no other program may lock it") from None
+            raise UnreachableError(
+                f"{path} can't be read now: {error}; needed: a database that is not locked"
+            ) from None
         raise UserError(f"{path} can't be read: {error}; allowed: a database of Optuna or MLflow") from None
     except sqlite3.DatabaseError as error:
         raise UserError(f"{path} is damaged: {error}; allowed: a database of Optuna or MLflow") from None

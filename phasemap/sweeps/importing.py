@@ -52,11 +52,12 @@ def from_frame(
     curves: pd.DataFrame | None = None,
     **options: Unpack[Options],
 ) -> Run:
-    """Import a table, one row a trial: ``axes``, ``seed`` and ``settings`` are its settings, numbers its quantities.
+    """Import a table with one row per trial: ``axes``, ``seed`` and ``settings`` name the columns that are settings.
 
-    ``quantities`` names those columns that are (with a kind: ``{"acc": "accuracy"}``); other numbers are then numbers
-    at the end. ``curves`` is a long table with the trials' ids (``trial_id``), ``step`` and quantities. For the others
-    see ``Options``. UserError where a column is not there or no row is usable.
+    Other columns of numbers are quantities at the end of the training; ``quantities`` names some and gives their kinds
+    (``{"acc": "accuracy"}``). ``curves`` is a long table with the trials' ids (``trial_id``), ``step`` and quantities.
+    ``rule``, ``run``, ``grid`` and ``program`` are as in ``phasemap import``. UserError if a column is missing or no
+    row is usable.
     """
     from phasemap.sweeps.table import sweep_of_table
 
@@ -65,17 +66,17 @@ def from_frame(
 
 
 def from_optuna(storage: Any, axes: Sequence[str], *, study: str | None = None, **options: Unpack[Options]) -> Run:
-    """Import an Optuna study from ``sqlite:///FILE`` or a journal file; ``study`` where a storage has several.
+    """Import an Optuna study from ``sqlite:///FILE`` or a journal file; ``study`` names one if there are several.
 
-    For the others see ``Options``.
+    The other arguments are those of ``from_frame``.
     """
     return _from(storage, axes, options, study)
 
 
 def from_tune(results: Any, axes: Sequence[str], **options: Unpack[Options]) -> Run:
-    """Import the trials of Ray Tune from a result folder, or a ResultGrid; no pickle in it is opened.
+    """Import the trials of Ray Tune from a result folder or a ResultGrid; no pickle in it is opened.
 
-    For the others see ``Options``.
+    The other arguments are those of ``from_frame``.
     """
     return _from(getattr(results, "experiment_path", results), axes, options)
 
@@ -83,9 +84,9 @@ def from_tune(results: Any, axes: Sequence[str], **options: Unpack[Options]) -> 
 def from_mlflow(
     store: str | Path, axes: Sequence[str], *, experiment: str | None = None, **options: Unpack[Options]
 ) -> Run:
-    """Import an experiment from an MLflow store: a folder (``mlruns``) or ``sqlite:///FILE``; artifacts are left.
+    """Import an experiment from an MLflow store: a folder (``mlruns``) or ``sqlite:///FILE``; artifacts are ignored.
 
-    For the others see ``Options``.
+    The other arguments are those of ``from_frame``.
     """
     return _from(store, axes, options, experiment)
 
@@ -93,17 +94,17 @@ def from_mlflow(
 def from_wandb(
     export: str | Path | pd.DataFrame, axes: Sequence[str], *, settings: Sequence[str] = (), **options: Unpack[Options]
 ) -> Run:
-    """Import the CSV that W&B's page of runs exports, or such a table; for the others see ``Options``."""
-    from phasemap.sweeps.table import read_frame
+    """Import the CSV that W&B's table of runs exports, or such a data frame; see ``from_frame`` for the rest."""
+    from phasemap.sweeps.table import read_trials
 
-    frame = read_frame(Path(export)) if isinstance(export, str | Path) else export
+    frame = read_trials(Path(export)) if isinstance(export, str | Path) else export
     return from_frame(frame, axes, settings=settings, **options)
 
 
 def from_tensorboard(folder: str | Path, axes: Sequence[str], **options: Unpack[Options]) -> Run:
-    """Import folders of TensorBoard events: each with hparams is a trial, and its scalars are curves.
+    """Import folders of TensorBoard events: each folder with hparams is a trial, and its scalars are curves.
 
-    For the others see ``Options``.
+    The other arguments are those of ``from_frame``.
     """
     return _from(folder, axes, options)
 

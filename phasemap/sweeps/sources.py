@@ -33,7 +33,7 @@ def read_source(source: str, wanted: Wanted, further: Further) -> Sweep:
     if path.is_dir():
         return _folder_reader(path)(path, further.study)
     if not path.exists():
-        raise UserError(f"{source} is not there; allowed: {ALLOWED}")
+        raise UserError(f"{source} does not exist; allowed: {ALLOWED}")
     if path.suffix.lower() in TABLES and not source.startswith(SQLITE):
         return _table(path, wanted, further)
     from phasemap.sweeps.database import is_database, kind_of_database
@@ -56,13 +56,14 @@ def local_path(source: str) -> Path:
 
 
 def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
-    from phasemap.sweeps.table import read_frame, sweep_of_table
+    from phasemap.results.tables import read_frame
+    from phasemap.sweeps.table import read_trials, sweep_of_table
 
     return sweep_of_table(
-        read_frame(path),
+        read_trials(path),
         wanted,
         settings=further.settings,
-        curves=read_frame(further.curves, None) if further.curves else None,
+        curves=read_frame(further.curves) if further.curves else None,
         name=path.stem,
         place=str(path),
     )

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from phasemap.results.tables import check_size, read_frame
 from phasemap.study.errors import UserError
 from phasemap.study.names import QUANTITY_KINDS, RESERVED_COLUMNS
 from phasemap.study.values import as_number
-from phasemap.sweeps.columns import Wanted, found_name
-from phasemap.sweeps.naming import valid
+from phasemap.sweeps.columns import Wanted, found_name, valid
 from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, state_of
 
 IDS = ("source_id", "trial_id", "ID", "run_id", "id")
@@ -29,27 +28,13 @@ DERIVED = frozenset(RESERVED_COLUMNS) - QUANTITY_KINDS.keys()
 """Columns of phasemap's own tables that follow from others."""
 
 
-def read_frame(path: Path, most: int | None = MOST_TRIALS) -> pd.DataFrame:
-    """Read a table from a CSV or Parquet file; UserError where it is none, or has more than ``most`` rows."""
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            _check_size(pq.read_metadata(path).num_rows if most else 0, str(path), most)
-            return pd.read_parquet(path)
-        frame = pd.read_csv(path, low_memory=False, nrows=most and most + 1)  # no more of it is in memory
-        _check_size(len(frame), str(path), most)
-        return frame[[name for name in frame if not str(name).startswith(UNNAMED)]]
-    except FileNotFoundError:
-        raise UserError(f"{path} is not a file; allowed: a CSV or Parquet file with one row per trial") from None
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f"{path} is not a table: {str(error).splitlines()[0][:200]}; allowed: CSV or Parquet") from None
+def read_trials(path: Path) -> pd.DataFrame:
+    """Read a table of trials from a CSV or Parquet file; columns without a name are left out, since they are an index.
 
-
-def _check_size(n_rows: int, place: str, most: int | None = MOST_TRIALS) -> None:
-    if most and n_rows > most:
-        raise UserError(
-            f"{place} has more than {most} rows; allowed: at most {most} trials, each one row (steps of trials belong "
-            "into a table of their own: --curves)"
-        )
+    UserError where it is none, or has more than ``MOST_TRIALS`` rows.
+    """
+    frame = read_frame(path, most=MOST_TRIALS)
+    return frame[[name for name in frame if not str(name).startswith(UNNAMED)]]
 
 
 def is_wandb(frame: pd.DataFrame) -> bool:
@@ -71,7 +56,7 @@ def sweep_of_table(
 
     ``curves`` has a row for each trial and step: the same column of ids, ``step``, and quantities.
     """
-    _check_size(len(frame), place)
+    check_size(len(frame), place, MOST_TRIALS)
     frame = frame.rename(columns=str)
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]

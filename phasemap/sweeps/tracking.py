@@ -77,7 +77,7 @@ class Tracking:
         for name in names:
             del self._writers[name]
             self.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
-            logger.warning("--track %s is given up, the run goes on: %s", name, self.failed[name])
+            logger.warning("--track %s stopped, the run goes on: %s", name, self.failed[name])
 
 
 def long_curves(study: Study, rows: pa.Table) -> pd.DataFrame:

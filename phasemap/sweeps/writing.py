@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from phasemap.results.compact import digest_of
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.merge import merge_rows
@@ -30,9 +30,8 @@ from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.spec import PhaseRule
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.study.yaml_lines import Document
-from phasemap.sweeps.columns import Columns, Wanted, columns_of
+from phasemap.sweeps.columns import Columns, Wanted, columns_of, on_grid, scale_of, varying
 from phasemap.sweeps.continuing import continued
-from phasemap.sweeps.points import on_grid, scale_of, varying
 from phasemap.sweeps.rows import shard_rows
 from phasemap.sweeps.sweep import Sweep
 
@@ -166,7 +165,7 @@ def _add(
             finished.append(number)
             changed += status is not None
     if finished:
-        pack_id = SWEEP + _digest([columns.trial_ids[number] for number in finished])
+        pack_id = SWEEP + digest_of(columns.trial_ids[number] for number in finished)
         _write(folder, pack_id, shard_rows(columns, study, finished, pack_id))
     _write_running(columns, study, folder, running)
     return new, changed
@@ -192,10 +191,6 @@ def _write(folder: RunFolder, pack_id: str, rows: pa.Table) -> None:
         pq.write_table(rows, path, compression="zstd", row_group_size=GROUP_ROWS)
 
     folder.write(folder.shard(pack_id), write)
-
-
-def _digest(trial_ids: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(trial_ids).encode()).hexdigest()[:16]
 
 
 def _write_study(folder: RunFolder, made: ImportedStudy, columns: Columns) -> ImportedStudy:
@@ -291,7 +286,7 @@ def _told_of(study: ProgramStudy, columns: Columns) -> list[str]:
     if study.scattered:
         told.append(f"the {study.n_points} points lie on no grid: they are drawn where they were measured")
     elif study.grid:
-        told.append("--grid has no meaning: the points lie on a grid")
+        told.append("--grid is ignored: the points lie on a grid")
     if study.phases.own is not None and not study.phases.labels:
         told.append("the trials have no labels: the run is a map of its quantities; --rule FILE would label them")
     return told

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.sizes import count
-from phasemap.tasks.corruption import SYMMETRIC, Noise, corruption_order, noise_of, rule_labels, wrong_labels
+from phasemap.tasks.corruption import (
+    SYMMETRIC,
+    Noise,
+    corruption_order,
+    given_labels,
+    noise_of,
+    rule_labels,
+    wrong_labels,
+)
 from phasemap.tasks.dataset import Dataset, Ints
 from phasemap.tasks.load import dataset_of
 from phasemap.tasks.splits import split_rows
@@ -35,6 +43,16 @@ class Examples:
         """The number of training labels that are really wrong."""
         return int(self.wrong.sum())
 
+    @property
+    def order(self) -> Ints:
+        """The rows of the data set (M,) as networks get them, training examples first."""
+        return np.concatenate([self.train, self.test])
+
+    @property
+    def targets(self) -> Ints:
+        """The labels (M,) in that order: those trained on, then the true ones of held-out examples."""
+        return np.concatenate([self.given, self.dataset.labels[self.test]])
+
 
 def draw_examples(
     dataset: Dataset,
@@ -52,10 +70,7 @@ def draw_examples(
     label drawn once. A drawn label that happens to be the true one leaves the example clean.
     """
     train, test = split_rows(dataset, seed=seed, data_fraction=data_fraction, split=split)
-    rank = corruption_order(dataset, seed, noise.kind)[train]
-    chosen = np.argsort(rank, kind="stable")[: count(corruption, len(train))]
-    given = dataset.labels[train].copy()
-    given[chosen] = wrong_labels(dataset, seed, noise)[train[chosen]]
+    given, n_chosen = given_labels(dataset, train, seed=seed, share=corruption, noise=noise)
     return Examples(
         dataset=dataset,
         train=train,
@@ -63,7 +78,7 @@ def draw_examples(
         given=given,
         wrong=given != dataset.labels[train],
         rule=rule_labels(dataset, noise)[test],
-        n_chosen=len(chosen),
+        n_chosen=n_chosen,
     )
 
 

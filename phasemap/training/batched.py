@@ -23,38 +23,17 @@ from phasemap.study.names import BATCHED_KERNEL
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.counters import DeviceBatches, DeviceMasks
-from phasemap.training.graphs import GraphedStep, graphs_wanted
-from phasemap.training.grouped import GroupedKernel, by_training_size
+from phasemap.training.cuda import GraphedStep, Products, graphs_wanted
+from phasemap.training.explicit import sum_rows
+from phasemap.training.grouped import SizedKernel
 from phasemap.training.initial import initial_mlp
 from phasemap.training.inside import Seen
 from phasemap.training.inside_batched import PARTS, BatchedInside, downloaded
 from phasemap.training.losses import LOSSES
 from phasemap.training.networks import TRANSPOSED, named_norms
 from phasemap.training.optimizers import parameters_of
-from phasemap.training.precision import Products
 from phasemap.training.recording import Evaluation
 from phasemap.training.updates import make_optimizer
-
-
-class BatchedKernel(GroupedKernel):
-    """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
-
-    name = BATCHED_KERNEL
-
-    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
-        groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
-        populations = [_Population(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
-        super().__init__(populations, precision=trials[0].precision)
-
-    @torch.no_grad()
-    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
-        """Answer all examples with dropout off, and tell what was seen inside, by one download a group."""
-        return self._asked(members, lambda group: cast(_Population, group).record(step, wanted))
-
-    @torch.no_grad()
-    def ends(self, members: Sequence[int]) -> list[Seen]:
-        """Tell what was seen inside the trained networks of what a table of trials shows, by one download a group."""
-        return self._asked(members, lambda group: cast(_Population, group).ends())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +71,11 @@ class _Population:
         self._to_embedding, self._to_readout = gradient[:, : 2 * self.p], gradient[:, 2 * self.p :]
         parameters = parameters_of(dict.fromkeys(PARTS, (self.p, self.width)), TRANSPOSED)
         self.optimizers = [make_optimizer(trials, self.weights, parameters, vector=True)]
-        orders = [np.concatenate([e.train, e.test]) for e in examples]
-        targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
-        inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2)
+        inputs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(device)  # (K, M, 2)
         networks = torch.arange(len(trials), device=device)[:, None]  # (K, 1)
         self._networks, self._first_embedding = networks, networks * (3 * self.p)  # of each in the table
         self._tokens = inputs + self._first_embedding[..., None] + torch.tensor([0, self.p], device=device)  # (K, M, 2)
-        self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
+        self.targets = torch.from_numpy(np.stack([e.targets for e in examples])).to(device)  # (K, M)
         minibatches = first.batch_size != "full"
         self._batches = DeviceBatches(trials, data.name, self.n_train, device) if minibatches else None
         self.rows = self._batches.size if self._batches else self.n_train
@@ -178,7 +155,7 @@ class _Population:
         if self._masks:
             table = torch.mul(self.weights.view(len(self.members), -1), self._masks.scale[..., 0]).view(table.shape)
         active = self._active.view(len(self.members), self.rows, self.width)
-        hidden = _sum_rows(table, rows.tokens, rows.bags).view(active.shape)
+        hidden = sum_rows(table, rows.tokens, rows.bags).view(active.shape)
         if self._masks:
             hidden.mul_(self._masks.kept(step))
         units, readout = products.rounded(self._activated(hidden, active)), products.rounded(self._readout)
@@ -191,7 +168,7 @@ class _Population:
             back.mul_(hidden)
         else:
             torch.ops.aten.threshold_backward.grad_input(back, hidden, 0, grad_input=back)
-        sums = _sum_rows(back.view(-1, self.width), by_token.rows, by_token.starts).view(self._to_embedding.shape)
+        sums = sum_rows(back.view(-1, self.width), by_token.rows, by_token.starts).view(self._to_embedding.shape)
         if self._masks:
             torch.mul(sums, self._masks.scale, out=self._to_embedding)
         else:
@@ -283,7 +260,7 @@ class _Population:
     def _gathered(self, table: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Return the hidden units (k, B, N) before phi of examples' tokens (k, B, 2)."""
         bags = torch.arange(0, tokens.numel(), 2, device=tokens.device)
-        return _sum_rows(table, tokens.reshape(-1), bags).view(*tokens.shape[:2], self.width)
+        return sum_rows(table, tokens.reshape(-1), bags).view(*tokens.shape[:2], self.width)
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return one network's U, V (N, p) and W."""
@@ -291,6 +268,18 @@ class _Population:
         return {"U": u.t(), "V": v.t(), "W": w}
 
 
-def _sum_rows(table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-    """Sum rows of a table in bags: bag i sums table[rows[starts[i] : starts[i + 1]]]."""
-    return torch.embedding_bag(table, rows, starts, False, 0, False)[0]
+class BatchedKernel(SizedKernel):
+    """K two-layer MLPs with square or ReLU activation, on MSE or cross entropy, as one group a training-set size."""
+
+    name = BATCHED_KERNEL
+    group = _Population
+
+    @torch.no_grad()
+    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
+        """Answer all examples with dropout off, and tell what was seen inside, by one download a group."""
+        return self._asked(members, lambda group: cast(_Population, group).record(step, wanted))
+
+    @torch.no_grad()
+    def ends(self, members: Sequence[int]) -> list[Seen]:
+        """Tell what was seen inside the trained networks of what a table of trials shows, by one download a group."""
+        return self._asked(members, lambda group: cast(_Population, group).ends())

@@ -97,7 +97,7 @@ class _TokenSums:
 
     def add(self, rows: torch.Tensor) -> None:
         """Add the sums of a block's rows (R, N) to the gradients of U and V."""
-        sums = _sum_rows(rows, self.rows, self.starts)
+        sums = sum_rows(rows, self.rows, self.starts)
         for piece, part in zip(self._pieces, sums.split(self._sizes), strict=True):
             piece.add_(part)
 
@@ -121,9 +121,7 @@ class Network:
         inputs = data.inputs[examples.train][by_token]
         self.training = _blocks(inputs, examples.given[by_token], scratch, width, p)
         self._prepare(inputs)
-        order = np.concatenate([examples.train, examples.test])
-        targets = np.concatenate([examples.given, data.labels[examples.test]])
-        self.everything = _blocks(data.inputs[order], targets, scratch, width, p)
+        self.everything = _blocks(data.inputs[examples.order], examples.targets, scratch, width, p)
         self.dropout = DropoutMasks(seed=trial.seed, rate=trial.dropout, width=width) if trial.dropout else None
         self._square = trial.activation == "square"
         self._mse = trial.loss == "mse"
@@ -158,7 +156,7 @@ class Network:
 
     def _activate(self, embedding: torch.Tensor, block: Block, drawn: torch.Tensor | None) -> torch.Tensor:
         """Fill a block's active units phi(h) (R, N), and return what the way back needs: h (R, N)."""
-        hidden = _sum_rows(embedding, block.tokens, block.bags)
+        hidden = sum_rows(embedding, block.tokens, block.bags)
         if self.dropout and drawn is not None:
             hidden.mul_(self.dropout.mask(drawn[block.start : block.end]))
         if self._square:
@@ -230,6 +228,6 @@ def block_rows(width: int, n_classes: int) -> int:
     return max(32, BLOCK_BYTES // (4 * (width + n_classes)) // 32 * 32)
 
 
-def _sum_rows(table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+def sum_rows(table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
     """Sum rows of a table in bags: bag i sums table[rows[starts[i] : starts[i + 1]]]."""
     return torch.embedding_bag(table, rows, starts, False, 0, False)[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from phasemap.study.networks import NetworkTrial
@@ -52,9 +51,8 @@ class _Network:
         self._rows = block_rows(trial.width, data.n_classes)
         self._blocks = list(_blocks(inputs, examples, self._rows))
         self._inputs = inputs  # (M, F), in the data set's order
-        self._order = torch.from_numpy(np.concatenate([examples.train, examples.test])).to(device)
-        targets = np.concatenate([examples.given, data.labels[examples.test]])
-        self._targets = torch.from_numpy(targets).to(device)
+        self._order = torch.from_numpy(examples.order).to(device)
+        self._targets = torch.from_numpy(examples.targets).to(device)
         self._dropout = DropoutMasks(seed=trial.seed, rate=trial.dropout, width=trial.width) if trial.dropout else None
         self._square, self._mse = trial.activation == "square", trial.loss == "mse"
         self._loss = LOSSES[trial.loss]

@@ -21,7 +21,7 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.grouped import GroupedKernel, by_training_size
+from phasemap.training.grouped import SizedKernel
 from phasemap.training.losses import LOSSES, evaluation
 from phasemap.training.networks import TRANSPOSED, part_norms
 from phasemap.training.optimizers import parameters_of
@@ -33,16 +33,6 @@ BLOCK_BYTES = 1 << 20  # hidden units of a block: with the weights, what a core'
 VECTOR = 64  # a multiple of the floats that one round of a vectorized loop takes
 BLOCK = "blocks.0."
 PROJECTIONS = ("query", "key", "value")
-
-
-class TransformerKernel(GroupedKernel):
-    """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
-
-    name = "explicit_transformer"
-
-    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
-        groups = by_training_size([len(seen.train) for seen in examples], lambda size: _at_once(trials[0], size))
-        super().__init__([_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups])
 
 
 def _rows_in_cache(trial: NetworkTrial) -> int:
@@ -120,10 +110,8 @@ class _Group:
         self.readout = "E" if self.trial.weight_tying else "W"
         parameters = parameters_of(self._shapes, TRANSPOSED)
         self.optimizers = [make_optimizer([t], w, parameters) for t, w in zip(trials, self.weights, strict=True)]
-        orders = [np.concatenate([e.train, e.test]) for e in examples]
-        labels = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
-        self.pairs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (G, M, 2)
-        self.labels = torch.from_numpy(np.stack(labels)).to(device)  # (G, M)
+        self.pairs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(device)  # (G, M, 2)
+        self.labels = torch.from_numpy(np.stack([e.targets for e in examples])).to(device)  # (G, M)
         self._batches = [made for t in trials if (made := make_batches(t, data, self.n_train))]
         units = Transformer.dropout_width(self.trial)
         self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
@@ -311,3 +299,15 @@ def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> dict[str, torch
     """View flat rows (G, P) as named parts, each (G, ...)."""
     parts = flat.split([shape.numel() for shape in shapes.values()], dim=1)
     return {name: part.view(len(flat), *shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+class TransformerKernel(SizedKernel):
+    """K Transformers of one block, with square or ReLU activation, on MSE or cross entropy."""
+
+    name = "explicit_transformer"
+    group = _Group
+
+    @staticmethod
+    def at_once(trials: Sequence[NetworkTrial], n_train: int) -> int:
+        """Return how many networks with so many training examples a group may have."""
+        return _at_once(trials[0], n_train)

@@ -20,32 +20,20 @@ from phasemap.tasks.examples import Examples
 from phasemap.training.batches import make_batches
 from phasemap.training.costs import CHUNK_BYTES, WORKING_COPIES
 from phasemap.training.counters import DeviceBatches, DeviceMasks
+from phasemap.training.cuda import GraphedStep, any_products, graphs_wanted
 from phasemap.training.dropout import DropoutMasks
-from phasemap.training.graphs import GraphedStep, graphs_wanted
-from phasemap.training.grouped import GroupedKernel, by_training_size
+from phasemap.training.grouped import SizedKernel
 from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
 from phasemap.training.optimizers import parameters_of, updates
 from phasemap.training.own_network import OwnMasks, OwnNetwork
 from phasemap.training.own_probe import probe
-from phasemap.training.precision import any_products
 from phasemap.training.recording import Evaluation
 from phasemap.training.updates import one_each
 
 FREE_SHARE = 0.5  # of a GPU's free memory, for what networks work in: others may start on it at the same moment
 
 Parts = dict[str, torch.Tensor]
-
-
-class FunctionalKernel(GroupedKernel):
-    """K networks of one architecture, as groups of stacked weights."""
-
-    name = GENERAL_KERNEL
-
-    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
-        groups = by_training_size([len(seen.train) for seen in examples], lambda _: len(trials))
-        made = [_Group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
-        super().__init__(made, precision=trials[0].precision)
 
 
 class _Group:
@@ -71,11 +59,11 @@ class _Group:
         self._to_parts = self._unflatten(self.gradient)
         self.optimizers = one_each(trials, self.weights, parameters_of(self.shapes, TRANSPOSED))
         self._updates = updates(self.optimizers, self.gradient.split(len(trials) // len(self.optimizers)))
-        orders = [np.concatenate([e.train, e.test]) for e in examples]
-        targets = [np.concatenate([e.given, data.labels[e.test]]) for e in examples]
-        self.inputs = torch.from_numpy(data.inputs[np.stack(orders)]).to(device)  # (K, M, 2) or (K, M, F)
-        self.targets = torch.from_numpy(np.stack(targets)).to(device)  # (K, M)
-        self._firsts = len(orders[0]) * torch.arange(len(trials), device=device)[:, None]  # (K, 1)
+        self.inputs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(
+            device
+        )  # (K, M, 2) or (K, M, F)
+        self.targets = torch.from_numpy(np.stack([e.targets for e in examples])).to(device)  # (K, M)
+        self._firsts = len(data.labels) * torch.arange(len(trials), device=device)[:, None]  # (K, 1)
         self._dropout = bool(drops) or any(trial.dropout for trial in trials if not has_own_network(trial))
         self._loss, self._precision = loss_of(first), first.precision
         rows = self.n_train if first.batch_size == "full" else int(first.batch_size)
@@ -167,6 +155,13 @@ class _Group:
             name: part.view(len(weights), *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+
+class FunctionalKernel(SizedKernel):
+    """K networks of one architecture, as groups of stacked weights."""
+
+    name = GENERAL_KERNEL
+    group = _Group
 
 
 def trained_parameters(network: torch.nn.Module) -> Parts:

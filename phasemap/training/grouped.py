@@ -7,9 +7,11 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from phasemap.study.networks import NetworkTrial
+from phasemap.tasks.examples import Examples
+from phasemap.training.cuda import rounding
 from phasemap.training.inside import Seen
 from phasemap.training.optimizers import Optimizer, saved
-from phasemap.training.precision import rounding
 from phasemap.training.recording import Evaluation
 
 Answer = TypeVar("Answer")
@@ -142,6 +144,24 @@ def _put_part(kept: dict[str, Any], networks: int, index: int, part: Mapping[str
 def _flat(optimizer: Mapping[str, Any]) -> bool:
     """Whether an optimizer's state are tensors by name, each with a value a weight."""
     return all(isinstance(value, torch.Tensor) for value in optimizer.values())
+
+
+class SizedKernel(GroupedKernel):
+    """K networks as groups of those with equally many training examples, each the arrays of its networks."""
+
+    group: type[Any]  # of members, trials, examples and a device
+
+    def __init__(self, trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device) -> None:
+        sizes = [len(seen.train) for seen in examples]
+        groups = by_training_size(sizes, lambda size: self.at_once(trials, size))
+        made = [self.group(g, [trials[m] for m in g], [examples[m] for m in g], device) for g in groups]
+        super().__init__(made, precision=trials[0].precision)
+
+    @staticmethod
+    def at_once(trials: Sequence[NetworkTrial], n_train: int) -> int:
+        """Return how many networks with so many training examples a group may have: all."""
+        del n_train
+        return len(trials)
 
 
 def by_training_size(sizes: Sequence[int], at_once: Callable[[int], int]) -> list[list[int]]:

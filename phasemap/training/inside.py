@@ -11,8 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phasemap.representations.extraction import extracted_weights, spectrum_shares
-from phasemap.representations.ipr import Floats, ipr, mean_ipr, neuron_ipr, random_ipr, spearman, token_order
+from phasemap.representations.ipr import (
+    Floats,
+    extracted_weights,
+    ipr,
+    mean_ipr,
+    neuron_ipr,
+    random_ipr,
+    spearman,
+    spectrum_shares,
+    token_order,
+)
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
@@ -148,7 +157,7 @@ def extracted_accuracy(trial: NetworkTrial, examples: Examples, weights: Weights
     parts = zip(("U", "V", "W"), extracted_weights(*_two_layers(weights), order), strict=True)
     projected = {name: torch.from_numpy(part).float() for name, part in parts}
     network = load_weights(trial, examples.dataset, {**_on_cpu(weights), **projected})
-    inputs = torch.from_numpy(examples.dataset.inputs[np.concatenate([examples.train, examples.test])])
+    inputs = torch.from_numpy(examples.dataset.inputs[examples.order])
     with torch.no_grad():
         answers = network(inputs, None, len(examples.train))[len(examples.train) :].argmax(dim=1).numpy()
     return float((answers == examples.dataset.labels[examples.test]).mean())
@@ -268,8 +277,8 @@ def _network_and_examples(
     """Return the network, and all examples with their targets, training examples first."""
     data = examples.dataset
     network: Any = load_weights(trial, data, _on_cpu(weights))
-    inputs = torch.from_numpy(data.inputs[np.concatenate([examples.train, examples.test])])
-    targets = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]]))
+    inputs = torch.from_numpy(data.inputs[examples.order])
+    targets = torch.from_numpy(examples.targets)
     return network, inputs, targets
 
 

@@ -50,7 +50,7 @@ class BatchedInside:
         device = networks.targets.device
         order = token_order(trials[0].task, trials[0].modulus)
         self._order = None if order is None else torch.from_numpy(order.copy()).to(device)
-        labels = [e.dataset.labels[np.concatenate([e.train, e.test])] for e in examples]
+        labels = [e.dataset.labels[e.order] for e in examples]
         self._truth = torch.from_numpy(np.stack(labels)).to(device)  # (K, M)
         self._levels = pruning_levels(trials[0].width)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from phasemap.study.networks import NetworkTrial
@@ -59,9 +58,8 @@ class _Single:
             parameter.data = place.view(parameter.shape)
         self.untrained = untrained_tensors(self.network)
         self.optimizers: list[Optimizer] = [make_optimizer([trial], self.weights, parameters_of(shapes, TRANSPOSED))]
-        order = np.concatenate([examples.train, examples.test])
-        self._inputs = torch.from_numpy(data.inputs[order]).to(device)
-        self._targets = torch.from_numpy(np.concatenate([examples.given, data.labels[examples.test]])).to(device)
+        self._inputs = torch.from_numpy(data.inputs[examples.order]).to(device)
+        self._targets = torch.from_numpy(examples.targets).to(device)
         self._loss = loss_of(trial)
         self._draws = HostDraws([trial], data, self.n_train, device)
         self._masked = dropout_width(trial) > 0 and trial.dropout > 0

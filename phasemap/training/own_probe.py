@@ -192,4 +192,4 @@ def _not_stacked(
     with torch.no_grad():
         single = network(inputs, None, n)
     gap = float((scores - single).abs().max()) / max(float(single.abs().max()), 1e-12)
-    return None if gap <= CLOSE or math.isnan(gap) else "stacked it answers otherwise than alone"
+    return None if gap <= CLOSE or math.isnan(gap) else "stacked, it gives other outputs than alone"

@@ -18,6 +18,7 @@ from phasemap.study.errors import UserError
 from phasemap.study.names import FUSED_KERNEL, PLAIN_KERNEL, STATE
 from phasemap.study.networks import NetworkTrial
 from phasemap.study.prefixes import Prefixes
+from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.examples import Examples, examples_of
 from phasemap.training.inside import Inside, Seen
 from phasemap.training.kernel import Kernel, make_kernel
@@ -27,7 +28,6 @@ from phasemap.training.recording import (
     Evaluation,
     Recorder,
     TrialResult,
-    data_facts,
     measure,
     record_steps,
     records_of,

@@ -1,4 +1,4 @@
-"""What a program gets of phasemap: its settings, its random streams, and what it reports and saves."""
+"""What a program gets from phasemap: its settings, its random streams, and ways to report and to save."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import CORRUPTION
+from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.streams import stream, stream_key
-from phasemap.training.program_labels import Corrupted, corrupted, scored
-from phasemap.training.program_rows import AuditedRows
+from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
 from phasemap.training.program_state import (
     dumped,
     loaded,
@@ -56,8 +56,8 @@ class Record:
 class TrialContext:
     """One trial, as its program sees it.
 
-    ``settings`` are the resolved values by name, ``device`` is where to train (``cpu``, ``cuda``). ``rows`` are what an
-    audit gives it to train on; None in a study, where programs have data of their own.
+    ``settings`` are its values by name, ``device`` is where to train (``cpu`` or ``cuda``). ``rows`` are the rows that
+    an audit wants it to train on; in a study, where programs have data of their own, it is None.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class TrialContext:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return NumPy's generator of the trial's seed for a purpose; the same one whenever it is asked for."""
+        """Return the NumPy generator for a purpose, seeded by the trial's seed; the same object on every call."""
         if purpose not in self._streams:
             self._streams[purpose] = stream(f"program:{purpose}", self.seed)
         return self._streams[purpose]
 
     def torch_rng(self, purpose: str) -> torch.Generator:
-        """Return torch's generator (on the CPU) of the trial's seed for a purpose."""
+        """Return the torch generator (on the CPU) for a purpose, seeded by the trial's seed."""
         import torch
 
         if purpose not in self._torch_streams:
@@ -105,11 +105,11 @@ class TrialContext:
 
     @property
     def quantities(self) -> tuple[str, ...]:
-        """The names of what is reported; none where the first report is to tell."""
+        """The names of the declared quantities; empty if the first report decides."""
         return tuple(self._quantities)
 
     def report(self, step: int, **quantities: Any) -> None:
-        """Record the quantities at a step; every declared one, each a number."""
+        """Record the quantities at a step: all that are declared, one number each."""
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         if not self._quantities:
             self._quantities = usual_kinds(quantities)
@@ -131,7 +131,7 @@ class TrialContext:
             self.record.curves.setdefault(name, []).append(value)
 
     def steps(self, n: int, state: Any = None) -> Iterator[int]:
-        """Yield 1 to n or, where ``state`` was saved before, the steps after that.
+        """Yield the steps 1 to n or, if a ``state`` was saved before, restore it and yield the steps after it.
 
         ``state``: objects with ``state_dict``, dicts and lists of them, or a pair of functions (get, set). It is saved
         between two steps, every 20 s.
@@ -152,14 +152,14 @@ class TrialContext:
         return int(self._saved["step"]) + 1
 
     def save(self, state: Any) -> None:
-        """Save a state of tensors, numbers, text and containers of them, where 20 s have passed since the last."""
+        """Save a state of tensors, numbers, text and containers of them, if the last one is more than 20 s old."""
         content = plain(state)
         if self.save_due:
             self._keep({"own": content})
 
     @property
     def saved(self) -> Any:
-        """What ``save`` saved last, before this process was started; None at first. What was reported since is gone."""
+        """What ``save`` saved last before this process was started, or None; later reports are dropped."""
         if not self._saved or "own" not in self._saved:
             return None
         self._resume(self._saved)
@@ -167,7 +167,7 @@ class TrialContext:
 
     @property
     def save_due(self) -> bool:
-        """Whether ``save`` would keep a state now: for one that takes long to put together."""
+        """Whether ``save`` would store a state now: ask first if the state takes long to put together."""
         surroundings = self.surroundings
         return surroundings.save is not None and time.monotonic() - self._last_save >= surroundings.save_seconds
 
@@ -199,9 +199,10 @@ class TrialContext:
         matrix: Sequence[Sequence[float]] | None = None,
         shift_by: int = 1,
     ) -> Corrupted:
-        """Corrupt a share of training labels: ``.given`` to train on, and ``.wrong``; also records the facts.
+        """Corrupt a share of the training labels: train on ``.given``; ``.wrong`` says which of them are wrong.
 
-        Within a seed they are paired: a larger share corrupts more of the same labels, each to the same wrong one.
+        Within a seed a larger share corrupts the same labels as a smaller one, in the same way, and further ones.
+        Also records ``corruption``, ``n_train``, ``n_corrupted`` and the like for the tables.
         """
         found = corrupted(
             labels,
@@ -213,25 +214,21 @@ class TrialContext:
             matrix=matrix,
             shift_by=shift_by,
         )
-        self.record.facts = {
-            CORRUPTION: float(share),
-            "n_train": len(found.truth),
-            "n_corrupted": found.n_corrupted,
-            "n_classes": found.n_classes,
-            "corruption_effective": found.n_corrupted / len(found.truth),
-        }
+        facts = data_facts(len(found.truth), found.n_corrupted, found.n_classes)
+        self.record.facts = {CORRUPTION: float(share), **facts}
         return found
 
     def score(
         self, labels: Corrupted, train_predictions: Any, test_predictions: Any, test_labels: Any
     ) -> dict[str, float]:
-        """Return the five accuracies, for ``report``; predictions are classes (B,) or scores (B, C)."""
+        """Return the five accuracies to report; predictions are classes (B,) or scores (B, C)."""
         return scored(labels, train_predictions, test_predictions, test_labels)
 
     def answer(self, predictions: Any, classes: Sequence[int] | None = None) -> None:
-        """Answer every row of an audit, by classes (n,) or probabilities (n, C); ``classes`` names some columns' (K,).
+        """Give an audit the predictions for all of its rows: classes (n,), or probabilities (n, C).
 
-        ValueError for what is neither, and in a study, which asks for none.
+        With ``classes`` (K,) they are probabilities (n, K) of these classes only. ValueError for anything else, and in
+        a study, which asks for no answers.
         """
         if self.rows is None:
             raise ValueError("answer: only audits have rows that ask for answers; in a study: trial.report")

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.phases.curves import QUANTITIES
-from phasemap.phases.rules import WINDOW_RECORDS, window_start
+from phasemap.phases.evaluation import WINDOW_RECORDS
+from phasemap.phases.labels import window_start
 from phasemap.study.identity import Trial
+from phasemap.study.names import QUANTITIES
 from phasemap.study.networks import NetworkTrial
-from phasemap.tasks.corruption import NO_LABEL
+from phasemap.tasks.corruption import NO_LABEL, accuracies, share_of
 from phasemap.tasks.examples import Examples
 
 RECORDS_PER_DECADE = 19
@@ -58,24 +59,14 @@ def measure(examples: Examples, evaluation: Evaluation) -> dict[str, float]:
     """Turn answers into the quantities of one record; NaN for shares of no examples."""
     truth = examples.dataset.labels
     trained, held_out = np.split(evaluation.predicted, [len(examples.train)])
-    right = trained == truth[examples.train]
-    as_given = trained == examples.given
-    wrong = examples.wrong
+    right, held_out_right = trained == truth[examples.train], held_out == truth[examples.test]
     return {
-        "train_accuracy": _share(as_given),
-        "test_accuracy": _share(held_out == truth[examples.test]),
-        "clean_accuracy": _share(right[~wrong]),
-        "memorized_accuracy": _share(as_given[wrong]),
-        "recovered_accuracy": _share(right[wrong]),
+        **accuracies(right, trained == examples.given, held_out_right, examples.wrong),
         "train_loss": evaluation.train_loss,
         "test_loss": evaluation.test_loss,
         **{name: evaluation.norms.get(name, math.nan) for name in QUANTITIES if name.startswith("weight_norm")},
-        "rule_capture": _share((held_out == examples.rule)[examples.rule != NO_LABEL]),
+        "rule_capture": share_of((held_out == examples.rule)[examples.rule != NO_LABEL]),
     }
-
-
-def _share(hits: NDArray[np.bool_]) -> float:
-    return float(hits.mean()) if len(hits) else math.nan
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,12 +106,6 @@ class Finals:
     extracted_accuracy: float = math.nan
     needed_neurons: float = math.nan
     pruned_memorized_accuracy: float = math.nan  # with no other neurons than those
-
-
-def data_facts(n_train: int, n_corrupted: int, n_classes: int) -> dict[str, float | int]:
-    """Return what is known of a trial's data, by the names of the table of trials."""
-    counts: dict[str, float | int] = {"n_train": n_train, "n_corrupted": n_corrupted, "n_classes": n_classes}
-    return counts | ({"corruption_effective": n_corrupted / n_train} if n_train else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from phasemap.auditing.options import Columns, Options
-from phasemap.auditing.reading import Table
+from phasemap.auditing.inputs import Columns, Options, Table
 
 
 def blobs(n=120, n_classes=3, *, flips=0.0, spread=1.0, features=4, seed=0):

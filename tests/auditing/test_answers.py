@@ -5,10 +5,10 @@ import pytest
 import torch
 from small_data import blobs
 
-from phasemap.auditing.memorization import collect, log_odds
+from phasemap.auditing.measures import collect, log_odds
 from phasemap.auditing.trainings import Network, Trainer, probabilities, write_rows
 from phasemap.results.inside import read_weights
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.study.trials import expand
 from phasemap.tasks.examples import examples_of
 from phasemap.tasks.load import dataset_of

@@ -16,7 +16,7 @@ from phasemap.auditing.decision import decide, judge_predictions
 from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +206,8 @@ def test_a_mistake_ends_with_code_2_and_leaves_nothing(tmp_path):
         (["--rater", "x0", "--rater", "x1"], "--rater is given 2 times; allowed: 3 raters or more"),
         (["--verify-sheet", "61"], "--verify-sheet 61 is not possible; allowed: 1 to 60 rows"),
         (["--predictions", "p.csv", "--estimator", "a:B"], "are both given; allowed: one of them"),
-        (["--predictions", "p.csv"], "--predictions p.csv is not there"),
-        (["--verified", "v.csv"], "--verified v.csv is not there"),
+        (["--predictions", "p.csv"], "--predictions p.csv does not exist"),
+        (["--verified", "v.csv"], "--verified v.csv does not exist"),
     ],
 )
 def test_options_that_can_not_be_met_are_refused_before_anything_is_trained(tmp_path, words, message):
@@ -226,7 +226,7 @@ def test_a_folder_with_other_things_is_not_written_into(tmp_path):
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     result = run(tmp_path / "data.csv", "--label", "label", "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "holds other things than an audit" in result.stderr
+    assert "holds files that are not an" in result.stderr
 
 
 def test_the_command_continues_an_audit_with_a_declared_noise_model_and_prints_the_document(audited):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from phasemap.auditing.decision import ACTIONS, Reviews, decide, visibility
-from phasemap.auditing.options import Prices
+from phasemap.auditing.inputs import Prices
 from phasemap.auditing.response import LearningCurve, Response, with_recommendation
 
 N = 1000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from phasemap.auditing.memorization import Answers, exposure, true_positive_rate
+from phasemap.auditing.measures import Answers, exposure, true_positive_rate
 
 
 def answers_with(effect, rounds=20, n=400):

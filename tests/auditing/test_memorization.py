@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.auditing.memorization import Answers, decompose, scores
+from phasemap.auditing.measures import Answers, decompose, scores
 
 
 def answers_of(seed, rounds=6, n=20):

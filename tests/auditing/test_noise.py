@@ -6,8 +6,10 @@ import pytest
 from scipy.stats import binomtest
 from small_data import blobs
 
-from phasemap.auditing.estimates import Estimate
-from phasemap.auditing.noise import (
+from phasemap.auditing.inputs import Table
+from phasemap.auditing.measures import Estimate
+from phasemap.auditing.preparing import prepare
+from phasemap.auditing.suspects import (
     best_error,
     check_sheet_size,
     from_raters,
@@ -17,8 +19,6 @@ from phasemap.auditing.noise import (
     read_verified,
     write_sheet,
 )
-from phasemap.auditing.preparing import prepare
-from phasemap.auditing.reading import Table
 from phasemap.study.errors import UserError
 
 

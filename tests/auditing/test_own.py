@@ -16,7 +16,7 @@ from phasemap.auditing.trainings import choose_own_size, half_of
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.runs import open_run
 from phasemap.study.errors import UserError
 from phasemap.tasks.dataset import Dataset
@@ -172,11 +172,11 @@ def answered(body, classes=2):
         ("import nothing_there\n", "mine.py:train", "can't be imported: ModuleNotFoundError"),
         ("def train(x):\n    pass\n", "mine.py:train", "has x as its first parameter; allowed: trial"),
         ("def train(trial, *, lr: float):\n    pass\n", "mine.py:train", "its parameter lr has no default"),
-        ("class Model:\n    pass\n", "mine.py:Model", "is not a classifier of scikit-learn's kind"),
+        ("class Model:\n    pass\n", "mine.py:Model", "is not a scikit-learn classifier"),
         ("def Model():\n    return 1 / 0\n", "mine.py:Model", "can't be built: ZeroDivisionError"),
         ("", "sklearn.tree:Nothing", "has no function Nothing"),
         ("", "nowhere:Model", "there is no such module"),
-        ("", "collections:Counter", "is not a classifier of scikit-learn's kind"),
+        ("", "collections:Counter", "is not a scikit-learn classifier"),
     ],
 )  # fmt: skip
 def test_a_training_that_can_not_be_used_is_told_with_the_place(tmp_path, monkeypatch, code, name, message):

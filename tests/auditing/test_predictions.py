@@ -140,7 +140,7 @@ def drop_row(table):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda t: t[t["training"] == "t0"], "has the training t0 alone; needed: two or more"),
+        (lambda t: t[t["training"] == "t0"], "has only the training t0; needed: two or more"),
         (lambda t: t.assign(trained=True), "no row was held out by any training"),
         (lambda t: t.assign(trained=False), "no row was trained on in any training"),
         (lambda t: t.assign(c0=0.9, c1=0.9), r"the probabilities of row \d+ in training t\d don't add up to 1"),
@@ -170,7 +170,7 @@ def test_predictions_that_can_not_be_compared_are_refused_before_anything_is_wri
     ("words", "message"),
     [
         ([], "DATA is missing; allowed: a file of labelled data, or --predictions"),
-        (["--predictions", "nothing.csv"], "--predictions nothing.csv is not there"),
+        (["--predictions", "nothing.csv"], "--predictions nothing.csv does not exist"),
         (["--predictions", "nothing.csv", "--group", "person"], "--group needs DATA"),
         (["--predictions", "nothing.csv", "--spend", "100"], "--spend needs DATA"),
     ],

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_data import blobs, frame_of, table_of
 
-from phasemap.auditing.options import texts
+from phasemap.auditing.inputs import texts
 from phasemap.auditing.preparing import prepare
 from phasemap.study.errors import UserError
 

@@ -6,7 +6,7 @@ from small_data import blobs
 
 from phasemap.auditing.response import LEVELS, RATES, measure_response
 from phasemap.auditing.trainings import Trainer, write_rows
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 
 
 def response_of(folder, regularizer):

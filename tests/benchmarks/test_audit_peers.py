@@ -6,11 +6,13 @@ from math import comb
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import audit_peers
+from audit_decision import worst_tenth
 from audit_networks import data_set, neighbours_of, template
 from audit_ranking import confident_learning
 
@@ -112,3 +114,31 @@ def test_cleanlab_ranks_as_its_own_search_does(data):
     assert len(order) > 5
     assert (np.diff(score[order]) <= 0).all()
     np.testing.assert_allclose(score, 1 - folds[np.arange(40), data.labels])
+
+
+def cell(name, draw, precision):
+    same = {"set": name, "kind": "uniform", "rate": 0.2, "draw": draw, "wrong": 0.2, "auc": 0.9, "misses": 0.1}
+    values = {"calibration_error": 0.1, "brier": 0.1, "expected_rate": 0.19}
+    return [{**same, **values, "method": method, "average_precision": precision} for method in ("phasemap", "AUM")]
+
+
+def test_cells_have_an_interval_over_draws_and_those_of_used_sets_are_marked():
+    rows = [
+        row for name in ("iris", "wine") for draw, value in enumerate((0.8, 0.9)) for row in cell(name, draw, value)
+    ]
+    found = audit_peers.summary(pd.DataFrame(rows))
+    assert found["not used for choosing"]["sets"] == ["iris"]
+    assert [(one["set"], one["used"], one["draws"], one["half"]) for one in found["cells"]] == [
+        ("iris", False, 2, 0.635),  # t of 0.975 at one degree of freedom, 12.71, by 0.0707 / sqrt(2)
+        ("wine", True, 2, 0.635),
+    ]
+
+
+def test_a_table_of_nothing_is_empty_and_the_short_form_names_sets_that_there_are():
+    assert audit_peers.summary(pd.DataFrame()) == {}
+    assert set(audit_peers.SHORT["sets"].split(",")) <= set(audit_peers.ALL_SETS)
+
+
+def test_the_worst_tenth_is_the_mean_of_the_largest_and_of_a_few_the_largest():
+    assert worst_tenth(pd.Series([*range(20)])) == 18.5
+    assert worst_tenth(pd.Series([0.0, 3.0, 1.0])) == 3

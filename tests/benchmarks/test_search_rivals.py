@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, ttest_1samp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import foreign_search
+from common import half_interval
+from search_goals import found_islands
 from search_others import MAPS, load_other
 from search_rivals import BETA, LevelSet, bivariate, eavc, expected_feasibility, global_mi, look_ahead, mile
 from search_tables import calibration_error, fewest, first_known
@@ -131,3 +134,30 @@ def test_onsager_orders_below_the_exact_temperature():
     nearest = (points["ratio"] - 1).abs()
     isotropic = points[(nearest == nearest.min()) & (points["phase"] == "ordered")]
     assert abs(isotropic["temperature"].max() - 2 / np.log(1 + np.sqrt(2))) < 0.3
+
+
+def test_a_mean_s_interval_is_that_of_student():
+    interval = ttest_1samp([0.9, 0.95, 1.0], 0).confidence_interval()
+    assert half_interval([0.9, 0.95, 1.0]) == pytest.approx((interval.high - interval.low) / 2)
+    assert np.isnan(half_interval([0.9]))
+
+
+def test_the_islands_that_were_missed_stand_beside_the_risk_that_was_stated():
+    risk = np.repeat([0.1, 0.3], 50)
+    found = np.arange(100) % np.repeat([10, 5], 50) != 0  # 5 of 50, and 10 of 50
+    table = pd.DataFrame({"coverage": 0.0, "risk": risk, "found": found, "right": np.where(found, 1.0, 0.0)})
+    told = found_islands(table)[0]
+    assert told["cells_right_where_found"] == 1
+    assert [(part["missed"], part["stated"]) for part in told["missed"].values()] == [
+        (0.15, 0.2),
+        (0.1, 0.1),
+        (0.2, 0.3),
+    ]
+    assert told["missed"]["all"]["interval"] == [0.0865, 0.2353]  # Clopper and Pearson 1934
+
+
+@pytest.mark.parametrize("name", foreign_search.NAMES)
+def test_maps_of_programs_are_points_with_labels_though_a_program_records_more_now(name):
+    full = foreign_search.load(name)
+    assert full.points["phase"].notna().all()
+    assert full.points["n_seeds"].eq(3).all()

@@ -89,4 +89,4 @@ def test_bands_are_drawn_from_three_seeds_on_and_one_seed_has_none(run):
         if n == 1:
             with pytest.raises(pm.UserError, match="has 1 seed: no spread known"):
                 part.diagram().frontier_band()
-            assert "1 seed a point" in part.figure().title
+            assert "1 seed per point" in part.figure().title

@@ -14,11 +14,10 @@ from scipy.stats import t as student
 from phasemap.diagram.claims import check_claims
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.points import mean_columns, point_table
-from phasemap.phases.rules import GROKKING
 from phasemap.results.folder import RunFolder
 from phasemap.study.claim_grammar import parse_claim
 from phasemap.study.claims import vocabulary
-from phasemap.study.names import STEP_TIMES
+from phasemap.study.names import GROKKING, STEP_TIMES
 from phasemap.study.trials import expand
 
 AXES = {"corruption": [0, 0.1, 0.2], "weight_decay": [0, 5]}

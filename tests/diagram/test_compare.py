@@ -79,7 +79,7 @@ def test_one_seed_a_side_is_undecided_where_labels_differ_and_says_why(band):
     a, b = (cut(study, seeds=(0,), weight_decay=value) for value in (0.0, 8.0))
     found = compare(a, trials, b, trials)
     assert (found.verdict, found.equal) == ("undecided", False)
-    assert "with one seed a side nothing can be told beyond noise" in found.reason
+    assert "with one seed per run this can't be told from noise" in found.reason
     assert found.shifts["low"].isna().all()
 
 

@@ -81,7 +81,7 @@ def test_where_there_is_no_single_transition_it_is_said_which_way(shown, message
 def test_wrong_events_and_free_axes_are_named(band):
     with pytest.raises(pm.UserError, match="winning is not an event; allowed: generalizes, generalization_wins"):
         band.critical("corruption", "winning", {"weight_decay": 2})
-    with pytest.raises(pm.UserError, match="weight_decay must be held to look along corruption"):
+    with pytest.raises(pm.UserError, match="weight_decay must be fixed to look along corruption"):
         band.critical("corruption")
 
 

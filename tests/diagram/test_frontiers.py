@@ -100,7 +100,7 @@ def test_bands_lie_along_the_axis_that_has_an_order(run):
     (bands,) = drawn_bands(diagram.data, run.trials)
     assert bands
     assert {band.along for band in bands} == {"y"}
-    with pytest.raises(pm.UserError, match="norm has no order, no frontier crosses it; allowed: along='y'"):
+    with pytest.raises(pm.UserError, match="norm has no order, so no frontier crosses it; allowed: along='y'"):
         diagram.frontier_band()
     assert list(diagram.frontier_band(along="y")["norm"]) == NORMS
     outlines = ribbons(diagram.data, 0, bands[0])

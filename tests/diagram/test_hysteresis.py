@@ -22,7 +22,7 @@ def test_the_area_is_that_of_trapezoids():
 
 @pytest.mark.parametrize("values", [[0, 1], [0, 1, 2], [0, 2, 1], [0, 1, 3, 2, 0], [1, 0, 1]])
 def test_what_is_no_way_up_and_down_is_refused(values):
-    with pytest.raises(pm.UserError, match="does not go up and down again"):
+    with pytest.raises(pm.UserError, match="does not go up and back down"):
         loop_area(values, [0.5] * len(values))
 
 

@@ -7,9 +7,9 @@ from conftest import run_in_process, study_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phasemap.diagram.frontier import generalization_wins
 from phasemap.diagram.points import mean_columns, point_table
-from phasemap.diagram.statistics import generalization_wins
-from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
+from phasemap.study.names import GROKKING, PHASES, SUBPHASES
 from phasemap.study.trials import expand
 
 STUDY = study_of(axes={"weight_decay": [0, 1]}, seeds=4)

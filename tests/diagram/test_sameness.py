@@ -36,7 +36,8 @@ def test_two_rules_on_the_same_networks_are_no_change_of_the_networks(band):
     assert 0 < n == found.same.n_relabelled
     changed = int(found.points["changed"].sum())
     assert (
-        f": {n} networks and {changed} of 54 points have another label; the labelling has changed, not" in found.reason
+        f": {n} networks and {changed} of 54 points have a different label; the labelling has changed, not"
+        in found.reason
     )
     assert (found.p_seeds, found.p_map) == (None, None)
     assert found.points["p_value"].isna().all()

@@ -168,7 +168,7 @@ def test_very_many_points_are_cut_to_whole_rows_and_it_is_counted():
         ("norms", {"metric": "train_loss"}, "--kind norms has no metrics, but --metric train_loss was given"),
         ("curves", {"x": "step"}, "step is not an axis of small; allowed: corruption, weight_decay"),
         ("curves", {"fix": {"corruption": 0.7}}, "corruption = 0.7 is not a value of the study"),
-        ("ipr", {}, r"holds no record of ipr: its study has record: \[\]; needed: record: \[ipr\]"),
+        ("ipr", {}, r"has no record of ipr: its study has record: \[\]; needed: record: \[ipr\]"),
         ("pruning", {}, r"needed: record: \[pruning\]"),
         ("curves", {"metric": "extracted_accuracy"}, r"needed: record: \[extracted\]"),
     ],

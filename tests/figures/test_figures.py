@@ -17,9 +17,8 @@ from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
 from phasemap.phases.marks import MARKS
-from phasemap.phases.rules import GROKKING, PHASES, SUBPHASES
 from phasemap.study.errors import UnreachableError, UserError
-from phasemap.study.names import FRONTIERS
+from phasemap.study.names import FRONTIERS, GROKKING, PHASES, SUBPHASES
 
 STUDY = study_of(
     axes={
@@ -99,7 +98,7 @@ def test_cells_legend_and_axes_are_those_of_the_points(spec):
 
 
 def test_title_and_caption_say_task_seeds_rule_and_horizon(spec):
-    assert spec.title == "Modular addition, p 7, 2 seeds a point"
+    assert spec.title == "Modular addition, p 7, 2 seeds per point"
     settings = "Width 16, x² activation, MSE, 60 steps, data fraction 0.6."
     assert spec.subtitle == f"{settings} Labels by memorized fraction at the last step."
     earlier = STUDY.model_copy(update={"phases": STUDY.phases.model_copy(update={"at_step": 50})})
@@ -110,7 +109,7 @@ def test_title_and_caption_say_task_seeds_rule_and_horizon(spec):
 def test_a_quantity_is_drawn_as_its_means():
     diagram = make_diagram(STUDY, points())
     assert figure_spec(diagram, "test_accuracy").title == "Test accuracy, modular addition, p 7, mean of 2 seeds"
-    assert figure_spec(diagram, "phase").title == "Modular addition, p 7, 2 seeds a point"
+    assert figure_spec(diagram, "phase").title == "Modular addition, p 7, 2 seeds per point"
     found = figure_spec(diagram, "test_accuracy")
     assert np.array_equal(found.panels[0].values, diagram.panels[0].grid["test_accuracy"])
     with pytest.raises(UserError, match="--metric accuracy is unknown; allowed: subphase, phase, train_accuracy"):
@@ -279,7 +278,7 @@ def test_very_many_panels_are_cut_and_it_is_said():
     study = study_of(axes={"corruption": [0], "weight_decay": [0], "dropout": [i / 100 for i in range(50)]})
     diagram = first_panels(make_diagram(study, points(study)))
     assert len(diagram.panels) == 36
-    assert "The first 36 of 50 panels" in figure_spec(diagram).subtitle
+    assert "Only the first 36 of 50 panels are drawn." in figure_spec(diagram).subtitle
 
 
 def test_the_terminal_names_regions_where_their_names_fit():

@@ -13,9 +13,8 @@ from scipy.stats import spearmanr
 
 import phasemap as pm
 from phasemap.diagram.diagram import lay_out
+from phasemap.figures.inside import logits_chart, pruning_chart
 from phasemap.figures.kinds import CHART_KINDS
-from phasemap.figures.neurons import logits_chart
-from phasemap.figures.pruning import pruning_chart
 from phasemap.figures.static import draw_any, save_figure
 from phasemap.phases.marks import MARKS
 from phasemap.study.errors import UserError
@@ -93,7 +92,7 @@ def test_points_that_were_not_recorded_say_so(run, finished, tmp_path):
     neuron_frame(part.trials.query("corruption == 0"), p=7).to_parquet(part.folder.neurons)
     for kind in ("ipr", "pruning"):
         assert part.figure(kind, fix={"weight_decay": 2}).panels[-1].note == "not recorded"
-    with pytest.raises(UserError, match="holds no record of logits"):
+    with pytest.raises(UserError, match="has no record of logits"):
         part.figure("logits")
     with pytest.raises(UserError, match="nothing was recorded at this point"):
         part.figure("neurons", fix=ONE)
@@ -214,7 +213,7 @@ def test_points_without_corrupted_labels_say_so_and_not_that_nothing_was_recorde
     (panel,) = run.figure("logits", fix={"corruption": 0, "weight_decay": 2}).panels
     assert (panel.note, panel.bars) == ("nothing was corrupted", ())
     lost = dataclasses.replace(run._chart_tables("logits"), neurons=run.neurons.query("record == 'logits' and False"))
-    with pytest.raises(UserError, match="holds no record of logits"):
+    with pytest.raises(UserError, match="has no record of logits"):
         logits_chart(lost, lay_out(run.study))
     clean = dataclasses.replace(lost, trials=run.trials.assign(n_corrupted=0))
     with pytest.raises(UserError, match="small corrupts no label"):

@@ -15,8 +15,7 @@ from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids
 from phasemap.running.driver import Outcome, run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Event, More
+from phasemap.running.runner import Event, LocalRunner, More
 from phasemap.running.worker import Workload
 from phasemap.study.file import load_resolved
 

@@ -24,8 +24,7 @@ from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shard, shard_files
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Advanced, Event, More
+from phasemap.running.runner import Advanced, Event, LocalRunner, More
 from phasemap.running.worker import Workload
 from phasemap.study.file import load_study
 

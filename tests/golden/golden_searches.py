@@ -25,7 +25,8 @@ from phasemap.study.file import load_study
 from phasemap.study.identity import Trial
 from phasemap.study.names import QUANTITIES
 from phasemap.study.spec import PhaseRule
-from phasemap.training.recording import TrialResult, data_facts
+from phasemap.tasks.corruption import data_facts
+from phasemap.training.recording import TrialResult
 
 STUDY = """
 name: asked

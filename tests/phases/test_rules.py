@@ -6,18 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phasemap.phases.curves import QUANTITIES, Curves
+from phasemap.phases.curves import Curves
 from phasemap.phases.evaluation import window_records
 from phasemap.phases.labelling import label_columns, label_curves, label_frame
-from phasemap.phases.rules import (
-    DOSHI2024,
-    PHASES,
-    SUBPHASES,
-    phases,
-    settled,
-    step_times,
-    subphases,
-)
+from phasemap.phases.labels import DOSHI2024, label_curves_by, phases, settled, step_times, subphases
+from phasemap.study.names import PHASES, QUANTITIES, SUBPHASES
+from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import PhaseRule
 
 RULE = PhaseRule()
@@ -168,14 +162,14 @@ def test_a_network_whose_test_accuracy_never_falls_forgets_nothing_at_any_step(r
     for step in rising.steps:
         until = rising.until(step)
         assert subphases(until, rule) != ["forgetting"]
-        assert np.isnan(step_times(until, rule)["forgetting_step"])
+        assert np.isnan(step_times(until, rule_of(rule))["forgetting_step"])
 
 
 @pytest.mark.parametrize("rule", [RULE, DOSHI2024], ids=lambda rule: rule.rule)
 @given(records=recorded)
 def test_forgetting_has_a_step_and_a_peak_before_it(rule, records):
     found = drawn(records)
-    test, when = found.values["test_accuracy"][0], step_times(found, rule)["forgetting_step"]
+    test, when = found.values["test_accuracy"][0], step_times(found, rule_of(rule))["forgetting_step"]
     lost = not np.isnan(when[0])
     start = -1 if rule == DOSHI2024 else -window_records(found.steps, 0.1)
     assert lost == (max(test[:start], default=0.0) >= 0.9 and test[-1] < 0.9)
@@ -183,13 +177,18 @@ def test_forgetting_has_a_step_and_a_peak_before_it(rule, records):
         assert lost
 
 
+def settled_by(found, phases):
+    rule = rule_of(phases)
+    return settled(found, rule, label_curves_by(found, rule).codes)
+
+
 def test_settled_looks_at_the_last_third_of_the_logarithmic_steps():
     late = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 0, 1, 1], train_accuracy=1.0, memorized_accuracy=1.0)
     early = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 1, 1, 1], train_accuracy=1.0, memorized_accuracy=1.0)
-    assert settled(early, DOSHI2024) == [True]
-    assert settled(late, DOSHI2024) == [True]
+    assert settled_by(early, DOSHI2024) == [True]
+    assert settled_by(late, DOSHI2024) == [True]
     changed = curves((1, 10, 99, 101, 1000), test_accuracy=[0, 0, 0, 0, 1], train_accuracy=1.0, memorized_accuracy=1.0)
-    assert settled(changed, DOSHI2024) == [False]
+    assert settled_by(changed, DOSHI2024) == [False]
 
 
 accuracy = st.floats(0, 1)

@@ -5,9 +5,8 @@ import pytest
 from test_rules import curves
 
 from phasemap.phases.curves import Curves
-from phasemap.phases.labels import columns
-from phasemap.phases.rules import step_times
-from phasemap.study.rule_file import packaged_rule
+from phasemap.phases.labels import columns, step_times
+from phasemap.study.rule_file import packaged_rule, rule_of
 from phasemap.study.spec import PhaseRule
 
 RULE = PhaseRule()
@@ -15,7 +14,7 @@ RULE = PhaseRule()
 
 def times(**values):
     base = {"test_accuracy": 0.0, "clean_accuracy": 0.0, "memorized_accuracy": 0.0}
-    return {name: value[0] for name, value in step_times(curves(**(base | values)), RULE).items()}
+    return {name: value[0] for name, value in step_times(curves(**(base | values)), rule_of(RULE)).items()}
 
 
 def test_rises_are_interpolated_in_the_logarithm_of_the_step():
@@ -70,7 +69,7 @@ def test_a_peak_of_one_half_is_enough_to_be_unlearned():
 def test_steps_follow_their_own_threshold():
     rule = PhaseRule(generalized=0.6, memorized=0.8)
     found = step_times(
-        curves(test_accuracy=[0, 0.6, 0.6, 0.6], clean_accuracy=[0, 0, 0.8, 0.8], memorized_accuracy=0.0), rule
+        curves(test_accuracy=[0, 0.6, 0.6, 0.6], clean_accuracy=[0, 0, 0.8, 0.8], memorized_accuracy=0.0), rule_of(rule)
     )
     assert found["grokking_step"] == pytest.approx([10.0])
     assert found["memorization_step"] == pytest.approx([100.0])

@@ -188,7 +188,7 @@ def test_a_plan_for_a_card_that_is_elsewhere_says_what_it_rests_on(tmp_path):
     assert told.exit_code == 0, told.output
     assert "in 17 packs" in told.output
     assert "GPU-hours" in told.output
-    assert "by assumed rates: not measured on such a GPU" in told.output
+    assert "from assumed rates, not measured on such a GPU" in told.output
     content = json.loads(plan(study, "--storage", str(tmp_path), "--gpu-memory", "80", "--json").output)
     assert content["n_packs"] == 17
     assert content["measured"] is False

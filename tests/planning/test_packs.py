@@ -6,9 +6,8 @@ from conftest import study_of, trial_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from phasemap.planning.calibration import Calibration
-from phasemap.planning.packs import TARGET_SECONDS, plan_packs
+from phasemap.planning.packs import PACK_BYTES, TARGET_SECONDS, plan_packs
 from phasemap.planning.plan import make_plan
-from phasemap.planning.work import PACK_BYTES
 from phasemap.study.sizes import trial_size
 from phasemap.study.trials import expand
 from phasemap.tasks.load import dataset_of

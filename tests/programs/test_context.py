@@ -12,7 +12,7 @@ from phasemap.tasks.corruption import Noise
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import draw_examples
 from phasemap.training.program_context import Surroundings, TrialContext
-from phasemap.training.program_labels import BY_INPUTS, CORRUPTIONS
+from phasemap.training.program_data import BY_INPUTS, CORRUPTIONS
 from phasemap.training.recording import Evaluation, measure
 
 RNG = np.random.default_rng(0)

@@ -86,5 +86,5 @@ def test_what_can_not_be_sent_is_told(tmp_path):
 
 
 def test_a_study_takes_no_further_keys(tmp_path):
-    with pytest.raises(pm.UserError, match="axes: allowed with a function only; a study says these itself"):
+    with pytest.raises(pm.UserError, match="axes: allowed only with a function; a study file sets these itself"):
         pm.run(tmp_path / "study.yaml", axes={"lr": [1]})

@@ -118,7 +118,7 @@ def test_a_first_trial_that_fails_ends_the_run_with_its_error(tmp_path):
         cli, ["run", str(write_study(tmp_path, code)), "--storage", str(tmp_path), "--in-process"]
     )
     assert told.exit_code == 2
-    assert "the first trial, which was to tell the quantities, failed: ValueError: no data (train.py:2)" in told.output
+    assert "the first trial, which should show the quantities, failed: ValueError: no data (train.py:2)" in told.output
 
 
 def test_a_metric_that_one_trial_lacks_is_nan(tmp_path):

@@ -347,7 +347,9 @@ def test_code_and_data_that_changed_since_the_study_was_read_are_refused_where_i
     _, (trial, *_) = own_trials(tmp_path)
     part = trial.parts.get("model")
     other = replace(trial.parts, parts=(replace(part, source="0" * 16), *trial.parts.parts))
-    with pytest.raises(UnreachableError, match="is not the code that the run was started with; needed: the run again"):
+    with pytest.raises(
+        UnreachableError, match="is not the code that the run was started with; needed: start the run again"
+    ):
         results_of([replace(trial, parts=other)])
     changed = replace(trial.parts, data=(replace(trial.parts.data[0], digest="0"),))
     with pytest.raises(UnreachableError, match="loads other data here than when the run was started"):

@@ -93,7 +93,7 @@ def test_ids_are_of_the_names_the_version_all_settings_and_the_seed(tmp_path):
         ("model.width=wide", "model.width = 'wide' is not allowed; allowed: a whole number"),
         ("axes.widht=[3]", r"axes.widht is not a trial setting; allowed: task, .*\(did you mean width\?\)"),
         ("axes.betas=[[0.9, 0.99]]", "axes.betas takes lists, which no axis can have; allowed: training.betas"),
-        ("axes.model=[mlp]", "axes.model is code of yours, which no axis varies; allowed: a study for each"),
+        ("axes.model=[mlp]", "axes.model is code of yours, which can't be an axis; allowed: one study for each"),
         ("axes.momentum=[0.9]", "axes.momentum is not a trial setting"),
         ("task.modulus=7", "task.modulus is an unknown key; allowed: kind, corruption_kind, split, n, noise"),
         ("task.n=few", "task.n = 'few' is not allowed; allowed: a whole number"),
@@ -270,7 +270,7 @@ def test_networks_that_train_one_after_the_other_are_told_once(tmp_path):
     training = {**content()["training"], "steps": 5}
     path = write_own(tmp_path, model={"kind": "nets.py:Normed"}, training=training, axes={"corruption": [0, 0.2]})
     told = phasemap("run", path, "--storage", tmp_path / "runs", "--in-process")
-    words = "nets.py:Normed is trained one network after the other: it changes its buffers while it trains"
+    words = "networks of nets.py:Normed are trained one after another: it changes its buffers while it trains"
     assert told.count(words) == 1
 
 

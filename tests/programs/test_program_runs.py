@@ -57,6 +57,52 @@ def test_a_program_that_scores_has_the_paper_s_phases(tmp_path):
     assert "grokking 4" in invoke("relabel", folder, "--rule", labels)
 
 
+NO_CLIP = HEAD + (
+    '@pm.program(quantities={"test_accuracy": "accuracy"})\n'
+    "def train(trial: pm.TrialContext, *, lr: float, clip: float | None = None):\n"
+    "    for step in trial.steps(4):\n"
+    "        trial.report(step, test_accuracy=min(1.0, lr * step / (1 + (clip or 0))))\n"
+)
+
+
+def test_none_is_a_value_of_an_axis_like_others(tmp_path):
+    path = write_study(
+        tmp_path,
+        NO_CLIP,
+        axes={"lr": {"start": 0.1, "stop": 1, "num": 10}, "clip": [None, 1]},
+        phases={
+            "labels": {"good": "test_accuracy >= 0.5", "bad": "test_accuracy < 0.5"},
+            "times": {"good_step": "test_accuracy >= 0.5"},
+        },
+        search={"kind": "boundary", "budget": 0.8},
+        claims=["area(good, clip=none) > area(good, clip=1)"],
+    )
+    folder = tmp_path / "mine"
+    invoke("run", path, "--storage", tmp_path, "--in-process")
+    run = open_run(folder)
+    (claim,) = run.check()
+    assert (claim.left, claim.right) == (0.9, 0.8)
+    for spelling in ("none", "null", "None"):
+        invoke("plot", folder, "--kind", "curves", "--fix", f"clip={spelling}", "-o", tmp_path / "curves.svg")
+    assert "clip none" in (tmp_path / "curves.svg").read_text().replace("&#160;", " ") or "none" in invoke(
+        "show", folder
+    )
+    dataset = run.diagram().to_xarray()
+    assert dataset["clip"].values.tolist() == ["none", "1"]
+    assert dataset.sel(clip="none", lr=0.1)["phase"] == "bad"
+    assert dataset.sel(clip="none", lr=0.2)["phase"] == "good"
+    invoke("export", folder, "-o", tmp_path / "points.nc", "--table", "points")
+    assert run.survival(by="clip")["clip"].nunique(dropna=False) == 2
+
+
+def test_labels_at_an_earlier_step_are_not_the_last_word(tmp_path):
+    invoke("run", write_study(tmp_path, ACCURACIES), "--storage", tmp_path, "--in-process")
+    folder = tmp_path / "mine"
+    assert "labels at step 2" in invoke("relabel", folder, "--at-step", 2)
+    assert "labels at step 4" in invoke("relabel", folder, "--at-step", 4)
+    assert "allowed: up to 4" in invoke("relabel", folder, "--at-step", 5, code=2)
+
+
 @pytest.mark.parametrize("rule", ["memorized_fraction", "doshi2024"])
 def test_the_share_to_corrupt_may_have_a_name_of_its_own(tmp_path, rule):
     """The paper's rule looks at it: where no setting is called corruption, what the trial asked for is stored."""
@@ -99,7 +145,7 @@ def test_runs_of_different_programs_are_compared_at_the_settings_that_both_have(
     refused = invoke("diff", first, third, code=2)
     assert "width, an axis of third, is not a setting of first; allowed: runs of the same settings" in refused
     refused = invoke("diff", first, run("fourth", CURVE), code=2)
-    assert "fourth has no labels, which are what is compared; allowed: runs with labels" in refused
+    assert "fourth has no labels to compare; allowed: runs with labels" in refused
 
 
 def test_a_helper_may_corrupt_the_labels(tmp_path):
@@ -134,7 +180,7 @@ def test_a_plan_runs_nothing_unless_it_is_to_measure(tmp_path):
     assert json.loads(invoke("plan", path, "--storage", tmp_path, "--json"))["wall_seconds"] is None
     told = invoke("plan", path, "--storage", tmp_path, "--measure")
     assert "s, and is kept" in told
-    assert "already there: 1; to train: 5" in told
+    assert "trained already: 1; to train: 5" in told
     assert "core-hours" in told
     assert "5 trained, 1 reused, 0 failed" in invoke("run", path, "--storage", tmp_path, "--in-process")
 

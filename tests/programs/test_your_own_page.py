@@ -38,4 +38,4 @@ def test_the_page_s_parts_give_a_phase_diagram(tmp_path):
     found = CliRunner().invoke(cli, command)
     assert found.exit_code == 0, found.output
     assert "2 trained, 0 reused, 0 failed" in found.output
-    assert "one network after the other" not in found.output
+    assert "are trained one after another" not in found.output

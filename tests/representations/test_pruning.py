@@ -9,8 +9,7 @@ from analytic import analytic_weights
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.representations.extraction import extracted_weights, main_frequencies, spectrum_shares
-from phasemap.representations.ipr import ipr, token_order
+from phasemap.representations.ipr import extracted_weights, ipr, main_frequencies, spectrum_shares, token_order
 from phasemap.representations.pruning import needed_neurons, pruned_scores, pruning_levels, pruning_orders
 
 

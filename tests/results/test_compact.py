@@ -20,7 +20,7 @@ from phasemap.results.inside import read_inside
 from phasemap.results.merge import merge_rows
 from phasemap.results.shards import failed_ids, finished_ids, read_shards, shard_files, shard_stamp, write_shard
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.training.population import train_pack
 
 N = 60

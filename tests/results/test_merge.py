@@ -18,8 +18,9 @@ from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import as_stored, failed_ids, finished_ids, read_shards, shard_table, write_shard
 from phasemap.study.errors import UserError
 from phasemap.study.spec import PhaseRule
+from phasemap.tasks.corruption import data_facts
 from phasemap.training.population import train_pack
-from phasemap.training.recording import TrialResult, data_facts
+from phasemap.training.recording import TrialResult
 
 TRIALS = [trial_of(trial_id=f"t{i}", seed=i, steps=20) for i in range(4)]
 

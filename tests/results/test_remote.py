@@ -20,8 +20,7 @@ from phasemap.results.lock import holder_of, locked
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import shard_files
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Finished
+from phasemap.running.runner import Finished, LocalRunner
 
 SETTINGS = {
     "AWS_MAX_ATTEMPTS": "1",
@@ -119,7 +118,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import study_of
 from phasemap.results.folder import run_folder
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.running.runner import Finished
 
 class Killed(LocalRunner):

@@ -19,8 +19,8 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.running.adaptive import PackSource
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
 from phasemap.running.ray_feed import PackedPlan, PackFeed, pack_of
+from phasemap.running.runner import LocalRunner
 from phasemap.running.worker import Workload, train_and_store
 
 STUDY = """

@@ -12,7 +12,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running import driver
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 from phasemap.study.errors import UserError
 from phasemap.training.cards import Card
 

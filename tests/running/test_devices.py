@@ -12,8 +12,7 @@ from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Failed
+from phasemap.running.runner import Failed, LocalRunner
 from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -10,7 +10,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.running import driver
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
+from phasemap.running.runner import LocalRunner
 
 
 def unreachable():

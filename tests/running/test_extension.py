@@ -263,7 +263,7 @@ WRONG = [
     ({"record": []}, 240, "its record has no state"),
     ({}, 40, "not more than the 60 steps"),
     ({}, 60, "not more than the 60 steps"),
-    ({}, 61, "so long a training is recorded at step 58, where the run of 60 steps was not; allowed: 65 or more"),
+    ({}, 61, "such a training has records at step 58, which the run of 60 steps lacks; allowed: 65 or more"),
     ({"axes": {"steps": [20, 60], "weight_decay": [0, 2]}, "training": {}}, 240, "steps is an axis"),
     ({"search": {"kind": "random", "budget": 4}}, 240, "depends on the horizon"),
     ({"schedule": {"learning_rate": "cosine"}}, 240, "a cosine schedule depends on the number of steps"),

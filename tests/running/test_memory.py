@@ -10,8 +10,7 @@ from conftest import study_of
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Failed
+from phasemap.running.runner import Failed, LocalRunner
 
 TRIAL_BYTES = 3 * 7 * 250_000 * 4 * 5  # weights, gradient, two moments and what an optimizer step needs
 LIMITED = """

@@ -12,18 +12,17 @@ from ray import tune
 
 import phasemap as pm
 from phasemap.diagram.tables import derive
-from phasemap.phases.curves import QUANTITIES
 from phasemap.planning.packs import plan_packs
 from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids
 from phasemap.running.devices import DeviceChoice
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
 from phasemap.running.ray_tune import RayRunner
-from phasemap.running.runner import Failed, Finished
+from phasemap.running.runner import Failed, Finished, LocalRunner
 from phasemap.running.worker import Workload
 from phasemap.study.errors import UserError
+from phasemap.study.names import QUANTITIES
 from phasemap.study.spec import ResourceSpec
 from phasemap.study.trials import expand
 

@@ -13,8 +13,7 @@ from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids, shard_files
 from phasemap.running import retries
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
-from phasemap.running.runner import Finished
+from phasemap.running.runner import Finished, LocalRunner
 
 STUDY = study_of(resources={"pack_size": 2})
 

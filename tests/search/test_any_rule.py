@@ -17,8 +17,7 @@ from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.evaluation import GivenTerms
 from phasemap.phases.labels import label_trials
-from phasemap.phases.stand_ins import LABEL_STAND_INS
-from phasemap.phases.terms import kept_terms, term_column
+from phasemap.phases.terms import LABEL_STAND_INS, kept_terms, term_column
 from phasemap.search.completed import completed, map_words
 from phasemap.search.labelling import ByRule, BySide, OneHot
 from phasemap.search.scales import bent_scale

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from stored_maps import StoredMap, completed, drive, load_map, measures
 
-from phasemap.phases.stand_ins import SHOWN
+from phasemap.phases.terms import SHOWN
 from phasemap.search.boundary import BoundarySearch, Observed
 from phasemap.search.labelling import OneHot
 from phasemap.search.study_map import expected_wrong

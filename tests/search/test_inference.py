@@ -15,14 +15,15 @@ from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.points import point_table
 from phasemap.diagram.tables import Tables
 from phasemap.phases.curves import Curves
-from phasemap.phases.rules import DOSHI2024, MEMORIZED_FRACTION, SUBPHASES, subphases
-from phasemap.phases.stand_ins import LABEL_STAND_INS, SHOWN, stand_in_values
+from phasemap.phases.labels import DOSHI2024, MEMORIZED_FRACTION, subphases
+from phasemap.phases.terms import LABEL_STAND_INS, SHOWN, stand_in_values
 from phasemap.search.completed import map_words
 from phasemap.search.inference import complete
 from phasemap.search.labelling import ByRule
 from phasemap.search.modelled import Models
 from phasemap.search.study_map import numbers_of
 from phasemap.search.study_model import map_model, names_of, point_facts
+from phasemap.study.names import SUBPHASES
 from phasemap.study.rule_file import rule_of
 
 

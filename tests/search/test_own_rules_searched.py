@@ -18,8 +18,8 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import trial_frame
 from phasemap.running.driver import run_study
-from phasemap.running.local import LocalRunner
 from phasemap.running.outputs import write_results
+from phasemap.running.runner import LocalRunner
 from phasemap.search import belief
 from phasemap.search.completed import map_words
 from phasemap.search.study_model import MOST_TERMS

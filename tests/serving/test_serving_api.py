@@ -17,8 +17,8 @@ from synthetic import synthetic_run
 import phasemap as pm
 from phasemap.cli import cli
 from phasemap.figures.page import unpacked
-from phasemap.phases.curves import QUANTITIES
 from phasemap.phases.marks import MARKS
+from phasemap.study.names import QUANTITIES
 from phasemap.study.writing import study_content
 
 API = "/api/v1"

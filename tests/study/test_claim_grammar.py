@@ -198,7 +198,7 @@ def test_reading_a_written_claim_gives_the_same_claim(term, others, comparisons)
         ("test_loss > 1e999", "'1e999' at character 13 is too large"),
         ("test_loss = 1", "found '=' at character 11"),
         ("test_loss > 1 > 2 > 3", "found '>' at character 19"),
-        ("area(é) > 0", "found '\\xe9' at character 6"),
+        ("area(€) > 0", "found '\\u20ac' at character 6"),
         ("__import__('os').system('ls') > 0", "can't be read: found \"'os'\" at character 12"),
         ("width.__class__ > 0", "found '.' at character 6"),
         ("(lambda: 1)() > 0", "'lambda' at character 2 is not a quantity|found ':'"),

@@ -131,7 +131,7 @@ MISTAKES = {
     "a label in two groups": (of("a: otherwise", "groups: {g: [a], h: [a]}"), "groups.h[0] = a is in g already"),
     "a group named like a label outside it": (
         of("a: test_loss > 1\n  b: otherwise", "groups: {a: [b]}"),
-        "groups.a bears the name of a label outside it; allowed: another name, or with a in it",
+        "groups.a has the name of a label outside it; allowed: another name, or with a in it",
     ),
     "an empty group": (of("a: otherwise", "groups: {g: []}"), "groups.g = an empty list is not allowed"),
     "a parameter that is text": (of("a: otherwise", "parameters: {p: high}"), "parameters.p = 'high' is not allowed"),

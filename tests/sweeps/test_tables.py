@@ -58,6 +58,31 @@ def test_few_values_form_a_grid(gridded):
     assert rows["status"].tolist() == ["ok", "ok", "failed", "stopped", "ok", "stopped"] * 4
 
 
+def test_a_table_of_another_country_is_read_with_its_commas(tmp_path):
+    rows = [f"{lr};{wd};0,{digit}" for digit, (lr, wd) in enumerate((a, b) for a in ("0,1", "0,01") for b in "12")]
+    path = tmp_path / "sweep.csv"
+    path.write_text("\n".join(["lr;wd;acc", *rows]), encoding="utf-8-sig")
+    assert invoke("import", path, "--axes", "lr,wd", "-o", tmp_path / "run").exit_code == 0
+    run = pm.open_run(tmp_path / "run")
+    assert run.study.axis("lr").values == (0.01, 0.1)
+    assert run.trials.sort_values("acc")["acc"].tolist() == [0.0, 0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xef\xbb\xbflr,wd,lr\n1,2,3\n", "has several columns named 'lr'; allowed: distinct names"),
+        (b"lr,wd,acc\n1,2,3\n1,2,\xff\n", "is not utf-8: byte 0xff in line 3 can't be read; allowed: UTF-8\n"),
+    ],
+)
+def test_a_table_that_reads_two_ways_is_refused(tmp_path, content, message):
+    (tmp_path / "sweep.csv").write_bytes(content)
+    told = invoke("import", tmp_path / "sweep.csv", "--axes", "lr,wd", "-o", tmp_path / "run")
+    assert told.exit_code == 2
+    assert message in told.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -151,11 +176,35 @@ def test_hostile_names_are_made_valid_and_told(tmp_path):
     run = pm.open_run(tmp_path / "a")
     quantities = list(run.study.recorded.quantities)
     assert len(quantities) == len(names) - 1 - 1  # phase is a column of phasemap's own
-    assert all(name.isascii() and name.isidentifier() for name in quantities)
+    assert all(name.isidentifier() for name in quantities)
     assert "loss_std_metric" in quantities
     told = json.loads(told.stdout)["told"]
     assert any("'../../etc/passwd' is called" in text for text in told)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.csv"]
+
+
+def test_letters_of_any_script_stay_in_names_that_rules_and_claims_can_use(tmp_path):
+    rule = tmp_path / "rule.yaml"
+    rule.write_text("labels: {bon: précision >= 0.6, mauvais: otherwise}\n", encoding="utf-8")
+    frame = pd.DataFrame(
+        {"tempe\u0301rature": [1, 2, 1, 2], "学習率": [0.1, 0.1, 0.2, 0.2], "précision": [0.5, 0.7, 0.5, 0.9]}
+    )
+    run = pm.sweeps.from_frame(frame, ["tempe\u0301rature", "学習率"], rule=rule, run=tmp_path / "a")
+    assert run.study.axis_names == ("température", "学習率")
+    assert run.trials["subphase"].tolist() == ["mauvais", "mauvais", "bon", "bon"]
+    (found,) = run.check(["mean(précision, température=2, 学習率=0.2) > 0.8"])
+    assert found.verdict == "holds"
+    assert run.figure(fix={"température": 2}).x.label == "学習率"
+
+
+def test_a_table_without_curves_has_a_picture_that_names_no_step(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": rng.random(12), "wd": rng.random(12), "acc": rng.random(12)})
+    rule = tmp_path / "rule.yaml"
+    rule.write_text("labels: {good: acc >= 0.5, bad: otherwise}\n")
+    run = pm.sweeps.from_frame(frame, ["lr", "wd"], rule=rule, run=tmp_path / "a")
+    assert "step" not in run.figure().subtitle
+    assert "step" not in run.figure(grid={"lr": "5", "wd": "5"}).subtitle
 
 
 def test_an_axis_with_one_value_is_a_map_of_one_cell(tmp_path):

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from phasemap.study.sizes import count
-from phasemap.tasks.corruption import NO_LABEL, Noise, corruption_order, rule_labels, wrong_labels
+from phasemap.tasks.corruption import NO_LABEL, Noise, corruption_order, flip_rates, rule_labels, wrong_labels
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import draw_examples
-from phasemap.tasks.images import images
-from phasemap.tasks.instance import flip_rates
-from phasemap.tasks.modular import modular
+from phasemap.tasks.load import images, modular
 from phasemap.tasks.streams import stream
 
 

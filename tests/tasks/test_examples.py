@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from phasemap.study.sizes import count
 from phasemap.tasks.examples import draw_examples
-from phasemap.tasks.modular import modular
+from phasemap.tasks.load import modular
 from phasemap.tasks.streams import stream
 
 moduli = st.integers(2, 13)

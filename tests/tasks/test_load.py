@@ -8,8 +8,7 @@ from conftest import study_of, trial_of
 
 from phasemap.study.errors import StudyError, UserError
 from phasemap.tasks.examples import examples_of
-from phasemap.tasks.images import images
-from phasemap.tasks.load import dataset_of
+from phasemap.tasks.load import dataset_of, images
 
 
 @pytest.mark.parametrize(("name", "shape"), [("digits", (1797, 64)), ("mnist5k", (5000, 784))])

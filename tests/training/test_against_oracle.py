@@ -9,8 +9,9 @@ import torch
 from conftest import CPU, changed, trial_of
 from oracle import Oracle, drawn_on_device
 
-from phasemap.phases.curves import QUANTITIES, Curves
-from phasemap.phases.rules import subphases
+from phasemap.phases.curves import Curves
+from phasemap.phases.labels import subphases
+from phasemap.study.names import QUANTITIES
 from phasemap.study.spec import PhaseRule
 from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from conftest import CPU, trial_of
 
-from phasemap.phases.curves import QUANTITIES, Curves
-from phasemap.phases.rules import phases, subphases
+from phasemap.phases.curves import Curves
+from phasemap.phases.labels import phases, subphases
+from phasemap.study.names import QUANTITIES
 from phasemap.study.spec import PhaseRule
 from phasemap.training.population import train_pack
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from launches import META, Launches
 
-from phasemap.representations.extraction import extracted_weights
-from phasemap.representations.ipr import ipr
+from phasemap.representations.ipr import extracted_weights, ipr
 from phasemap.representations.on_device import batched_ipr, batched_projection
 from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel

@@ -7,8 +7,8 @@ from oracle import Oracle, drawn_on_device
 
 from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
+from phasemap.training.cuda import SWITCH
 from phasemap.training.functional import FunctionalKernel, _DeviceDraws
-from phasemap.training.graphs import SWITCH
 from phasemap.training.optimizers import OptimizerSettings, parameters_of
 from phasemap.training.population import steady_arithmetic, train_pack
 from phasemap.training.updates import OPTIMIZERS

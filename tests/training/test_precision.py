@@ -12,10 +12,10 @@ from phasemap.study.trials import expand
 from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import Card, lacking
+from phasemap.training.cuda import rounding
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.kernel import make_kernel
 from phasemap.training.population import train_pack
-from phasemap.training.precision import rounding
 
 SIZE = {"modulus": 23, "width": 48, "steps": 20, "data_fraction": 0.6, "corruption": 0.2}
 H100 = Card(name="a card of 80 GB", memory=80 << 30, capability=(9, 0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import CPU, trial_of
 
-from phasemap.phases.curves import QUANTITIES
+from phasemap.study.names import QUANTITIES
 from phasemap.tasks.examples import examples_of
 from phasemap.training.population import train_pack
 from phasemap.training.recording import Evaluation, measure

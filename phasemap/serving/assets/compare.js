@@ -32,7 +32,7 @@
     by("found").replaceChildren(
       html("ul", {}, ...facts.map((text) => html("li", {}, given(text)))),
       html("a", { href: src, class: "picture" }, picture),
-      ...table("Points with another label", found.changed_points), ...table("Shift of the frontiers from A to B", found.shifts));
+      ...table("Points with a different label", found.changed_points), ...table("Shift of the frontiers from A to B", found.shifts));
   }
 
   function table(title, rows) {

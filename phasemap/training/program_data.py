@@ -1,17 +1,17 @@
-"""Label corruption and the five accuracies for the data of a program, by the same orders as for built-in tasks."""
+"""The data of a program: label corruption and the five accuracies, by the same orders as for built-in tasks; and of an
+audit some of a user's rows to train on, with what is answered to all of them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemap.study.sizes import count
-from phasemap.tasks.corruption import Noise, corruption_order, wrong_labels
+from phasemap.tasks.corruption import Noise, accuracies, given_labels
 from phasemap.tasks.dataset import Dataset
 
 CORRUPTIONS = ("symmetric", "asymmetric", "pair_flip", "shift", "region", "instance")
@@ -66,9 +66,7 @@ def corrupted(
     data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
     rows = None if matrix is None else tuple(tuple(map(float, row)) for row in matrix)
     noise = Noise(kind=kind, matrix=rows, shift_by=shift_by)
-    given = truth.copy()
-    chosen = np.argsort(corruption_order(data, seed, kind), kind="stable")[: count(share, len(truth))]
-    given[chosen] = wrong_labels(data, seed, noise)[chosen]
+    given, _ = given_labels(data, np.arange(len(truth)), seed=seed, share=share, noise=noise)
     return Corrupted(given=_like(labels, given), wrong=_like(labels, given != truth), truth=truth, n_classes=n_classes)
 
 
@@ -82,18 +80,7 @@ def scored(labels: Corrupted, train: Any, test: Any, test_labels: Any) -> dict[s
         if len(found) != len(known):
             raise ValueError(f"score: {len(found)} {what} predictions for {len(known)} labels")
     given, wrong = array_of(labels.given), array_of(labels.wrong)
-    right, as_given = trained == labels.truth, trained == given
-    return {
-        "train_accuracy": _share(as_given),
-        "test_accuracy": _share(held_out == truth),
-        "clean_accuracy": _share(right[~wrong]),
-        "memorized_accuracy": _share(as_given[wrong]),
-        "recovered_accuracy": _share(right[wrong]),
-    }
-
-
-def _share(hits: NDArray[np.bool_]) -> float:
-    return float(hits.mean()) if len(hits) else math.nan
+    return accuracies(trained == labels.truth, trained == given, held_out == truth, wrong)
 
 
 def array_of(values: Any) -> NDArray[Any]:
@@ -120,3 +107,50 @@ def _like(labels: Any, values: NDArray[Any]) -> Any:
     import torch
 
     return torch.as_tensor(values, device=labels.device)
+
+
+SUM_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuditedRows:
+    """The n rows of a user's file with C classes, of which a training sees B; rows are counted from 0."""
+
+    inputs: NDArray[np.float32]  # (n, F) the features as numbers: filled in, standardized, categories one-hot
+    train: NDArray[np.int64]  # (B,) the rows to train on
+    given: NDArray[np.int64]  # (B,) their labels, in 0..C - 1
+    classes: tuple[str, ...]  # (C,) the labels' names
+    path: Path  # of the file
+
+    def probabilities(self, predictions: Any, classes: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Return predictions, classes (n,) or probabilities (n, C), as probabilities (n, C).
+
+        ``classes`` (K,) says which class each column of (n, K) is of. ValueError for what is neither.
+        """
+        found, n, n_classes = array_of(predictions), len(self.inputs), len(self.classes)
+        if found.shape == (n,):
+            if not (np.isin(found, np.arange(n_classes))).all():
+                raise ValueError(f"answer: classes beyond 0 to {n_classes - 1}; allowed: the numbers of the classes")
+            return np.eye(n_classes, dtype=np.float32)[found.astype(np.int64)]
+        columns = np.arange(n_classes) if classes is None else array_of(classes).astype(np.int64)
+        if found.shape != (n, len(columns)) or not np.isin(columns, np.arange(n_classes)).all():
+            raise ValueError(
+                f"answer: shape {found.shape}; allowed: classes ({n},), probabilities ({n}, {n_classes}), "
+                "or those of some classes, with classes= saying which"
+            )
+        whole = np.zeros((n, n_classes), dtype=np.float32)
+        whole[:, columns] = found
+        row = first_without_sum(whole)
+        if row is not None:
+            raise ValueError(
+                f"answer: the probabilities of row {row} don't add up to 1; allowed: probabilities (of "
+                "scores their softmax), or the classes"
+            )
+        return whole
+
+
+def first_without_sum(probabilities: NDArray[Any]) -> int | None:
+    """Return the first row of probabilities (n, C) that has a negative or undefined one, or doesn't add up to 1."""
+    with np.errstate(invalid="ignore"):
+        fine = (probabilities >= 0).all(axis=1) & (np.abs(probabilities.sum(axis=1) - 1) < SUM_TOLERANCE)
+    return None if fine.all() else int(np.argmin(fine))

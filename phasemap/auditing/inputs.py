@@ -1,24 +1,116 @@
-"""Read a user's file of labelled data: CSV, Parquet, .npz, or .npy beside another .npy of labels."""
+"""What a user asks of an audit and gives it: options, a file of labelled data, and the sentences that answer.
+
+The data are CSV, Parquet, .npz, or .npy beside another .npy of labels.
+"""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
-from phasemap.auditing.options import Columns
+from phasemap.results.commands import portable_path
+from phasemap.results.tables import read_frame
 from phasemap.study.errors import UserError, did_you_mean
 
-DELIMITERS = (",", ";", "\t", "|")
-SNIFFED_ROWS = 50
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which columns of the data are what; in an .npz the names of its arrays, beside a .npy paths of further ones."""
+
+    label: str
+    group: str | None = None
+    time: str | None = None
+    raters: tuple[str, ...] = ()
+    verified: str | None = None
+    cost: str | None = None
+    drop: tuple[str, ...] = ()
+
+    @property
+    def special(self) -> tuple[str, ...]:
+        """The columns that are not features."""
+        named = (self.label, self.group, self.time, *self.raters, self.verified, self.cost, *self.drop)
+        return tuple(name for name in named if name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What things cost and are worth, in one currency."""
+
+    cost_label: float = 1.0  # of one row's review by a person
+    cost_example: float = 5.0  # of one more labelled row
+    value_error: float = 1.0  # of one wrong answer avoided
+    volume: float = 100_000.0  # answers that the model will give
+    relabel_error: float = 0.05  # share of reviews that end with a wrong label
+    spend: float | None = None  # the total budget to be decided about; None: a tenth of the rows, reviewed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One audit: the data, and what is to be done with them."""
+
+    data: Path | None  # None: predictions alone
+    columns: Columns
+    output: Path
+    encoding: str = "utf-8"
+    budget_minutes: float = 5.0
+    language: str = "en"
+    regularizer: str | None = None  # of the small network; None: weight decay
+    noise_model: str | None = None
+    verify_sheet: int | None = None
+    verified: Path | None = None
+    predictions: Path | None = None
+    program: str | None = None  # what is trained, in place of the small network
+    embed_rows: bool = False
+    prices: Prices = field(default_factory=Prices)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as audit.json holds them."""
+        return {name: _shown(value) for name, value in asdict(self).items()}
+
+
+def _shown(value: Any) -> Any:
+    """Show a value; a path (a column's name beside a .npy is one too) as it may be shown elsewhere."""
+    if isinstance(value, dict):
+        return {name: _shown(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_shown(inner) for inner in value]
+    names_file = isinstance(value, Path) or (isinstance(value, str) and value.endswith(".npy"))
+    return portable_path(value) if names_file else value
+
+
+@lru_cache(maxsize=2)
+def texts(language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return a language's texts: ``notices``, ``actions`` and ``page``, templates by their codes."""
+    content: Mapping[str, Mapping[str, str]] = yaml.safe_load(
+        (Path(__file__).parent / "texts_data" / f"{language}.yaml").read_text(encoding="utf-8")
+    )
+    return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One remark: its code, by which the texts in each language are found, and the values that they name."""
+
+    code: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, language: str) -> str:
+        """Return the remark in a language."""
+        return texts(language)["notices"][self.code].format(**self.values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the remark as audit.json holds it."""
+        return {"code": self.code, **self.values, "text": self.text("en")}
+
+
 TABLES = (".csv", ".parquet")
 ARRAYS = (".npz", ".npy")
 
@@ -40,7 +132,7 @@ class Table:
 def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
     """Read a data file; UserError names what can't be used."""
     if not path.is_file():
-        raise UserError(f"{path} is not there; allowed: a {', '.join((*TABLES, *ARRAYS))} file")
+        raise UserError(f"{path} does not exist; allowed: a {', '.join((*TABLES, *ARRAYS))} file")
     ending = path.suffix.lower()
     if ending in TABLES:
         return _of_frame(path, read_frame(path, encoding), columns)
@@ -49,68 +141,16 @@ def read_table(path: Path, columns: Columns, encoding: str = "utf-8") -> Table:
     raise UserError(f"{path} has the ending '{path.suffix}'; allowed: {', '.join((*TABLES, *ARRAYS))}")
 
 
-def read_frame(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
-    """Read a CSV or Parquet table; UserError if it can't be read as one."""
-    try:
-        frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path, encoding)
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path} is not {encoding}{_first_wrong_byte(path, encoding)}; "
-            "allowed: UTF-8, or name its encoding, e.g. --encoding latin-1 or --encoding shift_jis"
-        ) from None
-    except LookupError:
-        raise UserError(f"--encoding {encoding} is unknown; allowed: utf-8, latin-1, shift_jis, cp932, ...") from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are ValueErrors
-        raise UserError(f"{path} can't be read as a table: {str(error).splitlines()[0]}") from None
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise UserError(f"{path} has several columns named '{repeated[0]}'; allowed: distinct names")
-    return frame
-
-
-def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
-    """Read a CSV whose columns are set apart by comma, semicolon, tab or bar; beside others decimal commas are numbers.
-
-    The first of these with which the first rows all have the same number of columns, two or more, is it.
-    """
-    for delimiter in DELIMITERS:
-        rows = _first_rows(path, encoding, delimiter)
-        if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
-            cells = [cell.strip() for row in rows for cell in row]
-            points, commas = (any(re.fullmatch(rf"[-+]?\d*{mark}\d+", cell) for cell in cells) for mark in (r"\.", ","))
-            return pd.read_csv(path, encoding=encoding, sep=delimiter, decimal="," if commas and not points else ".")
-    return pd.read_csv(path, encoding=encoding)
-
-
-def _first_rows(path: Path, encoding: str, delimiter: str) -> list[list[str]]:
-    with path.open(encoding=encoding, newline="") as file:
-        try:
-            return [row for row in islice(csv.reader(file, delimiter=delimiter), SNIFFED_ROWS) if row]
-        except csv.Error:  # no table by this delimiter
-            return []
-
-
-def _first_wrong_byte(path: Path, encoding: str) -> str:
-    """Say which byte of a file can't be read; pandas knows its place in a piece of the file only."""
-    content = path.read_bytes()
-    try:
-        content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return f": byte 0x{content[error.start]:02x} in line {line} can't be read"
-    return ""
-
-
 def _of_frame(path: Path, frame: pd.DataFrame, columns: Columns) -> Table:
     missing = [name for name in columns.special if name not in frame]
     if missing:
         known = list(map(str, frame.columns))
         hints = [f"'{name}'{did_you_mean(name, known)}" for name in missing]
-        hint = "; columns are set apart by comma, semicolon, tab or |" if len(known) == 1 else ""
+        hint = "; columns are separated by comma, semicolon, tab or |" if len(known) == 1 else ""
         raise UserError(f"{path} has no column {', '.join(hints)}; it has {_listed(known)}{hint}")
     features = frame.drop(columns=list(dict.fromkeys(columns.special)))
     if not features.shape[1]:
-        raise UserError(f"{path} has no column left for features beside {_listed(columns.special)}")
+        raise UserError(f"{path} has no column left for features besides {_listed(columns.special)}")
     return _table(path, features, columns, frame.__getitem__)
 
 
@@ -161,7 +201,7 @@ def _beside(path: Path, name: str) -> NDArray[Any]:
             found = _load(place)
             if isinstance(found, np.ndarray):
                 return found
-    raise UserError(f"{path} holds features alone: '{name}' must be a .npy file with one value for each row")
+    raise UserError(f"{path} holds only features: '{name}' must be a .npy file with one value for each row")
 
 
 def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -172,7 +212,7 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
                 return content
             return {name: np.asarray(content[name]) for name in content.files}
     except Exception as error:  # whatever a damaged file may raise
-        why = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or no file of numpy"
+        why = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or not a NumPy file"
         raise UserError(f"{path} can't be read: {why}; allowed: arrays of numbers or text (numpy.savez)") from None
 
 
