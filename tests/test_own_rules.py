@@ -229,7 +229,7 @@ def test_a_run_whose_claims_need_other_labels_is_not_labelled_anew(finished, tmp
     folder.study.write_text(dump_study(study))
     before = folder.study.read_text()
     with pytest.raises(
-        UserError, match=r"can't be labelled so:\nclaims\[0\] 'coexistence' .* is not a label; allowed: a, b"
+        UserError, match=r"can't be labelled by this rule:\nclaims\[0\] 'coexistence' .* is not a label; allowed: a, b"
     ):
         pm_relabel(folder, load_own("labels: {a: test_loss > 1, b: otherwise}", tmp_path))
     assert folder.study.read_text() == before
