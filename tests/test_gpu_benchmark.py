@@ -56,5 +56,5 @@ def test_without_a_card_it_says_what_is_allowed():
 
 def test_the_documents_claim_no_speed_on_a_gpu():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = "GPUs; real clouds, Kubernetes, Slurm | none of them | the code is there, but has not been measured"
+    told = "GPUs; real clouds, Kubernetes, Slurm | nowhere yet | the code is written, but not measured"
     assert told in " ".join(readme.split())

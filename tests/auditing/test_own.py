@@ -195,7 +195,7 @@ def test_the_small_network_s_regularizer_is_none_of_a_program(tmp_path):
     words = ["--label", "label", "-o", tmp_path / "out", "--regularizer", "dropout"]
     result = run(tmp_path / "data.csv", *words, "--program", "sklearn.tree:DecisionTreeClassifier")
     assert result.exit_code == 2
-    assert "--regularizer is for the audit's own network" in result.stderr
+    assert "--regularizer applies to the audit's own network only" in result.stderr
 
 
 def test_a_budget_buys_fewer_trainings_of_a_slow_program_and_says_what_the_least_costs():
@@ -203,7 +203,9 @@ def test_a_budget_buys_fewer_trainings_of_a_slow_program_and_says_what_the_least
     slow = choose_own_size(2000, 4.0, 5.0, 2)
     assert slow.trainings == 16
     assert slow.own_trainings * 4.0 / 2 <= 0.6 * 5 * 60
-    with pytest.raises(UserError, match=r"a training takes 60 s, and the smallest audit has 68 .*--budget 57 or more"):
+    with pytest.raises(
+        UserError, match=r"a training takes 60 s, and the smallest audit needs 68 .*--budget 57 or more"
+    ):
         choose_own_size(2000, 60.0, 5.0, 2)
 
 

@@ -113,7 +113,7 @@ def test_the_last_state_of_a_program_is_kept_where_the_study_asks_for_it(tmp_pat
     assert "record[0] = ipr looks into phasemap's own networks; allowed: state" in told.output
     told = invoke("extend", run.path, "--steps", 12)
     assert told.exit_code == 2
-    assert "a program says itself how long it trains" in told.output
+    assert "only a program itself knows how long it trains" in told.output
 
 
 @pytest.mark.usefixtures("forked")
