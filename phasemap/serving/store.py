@@ -92,13 +92,12 @@ class Store:
     def snapshot(self, name: str) -> Snapshot:
         """Return a run's tables; those of a live run may be older than its shards by LOAD_SHARE of what reading takes.
 
-        While one thread reads them again, others get the former ones. UserError where they can't be read.
+        While one thread reads a live run's again, others get the former ones. UserError where they can't be read.
         """
         folder, lock, kept = self.folder(name), self._locks[name], self._kept.get(name)
-        if kept is not None and not lock.acquire(blocking=False):
+        if not lock.acquire(blocking=kept is None or derived_are_fresh(folder)):
+            assert kept is not None
             return kept.snapshot
-        if kept is None:
-            lock.acquire()
         try:
             snapshot = self._read(name, folder)
         finally:
@@ -111,8 +110,8 @@ class Store:
         stamp, kept = folder_stamp(folder), self._kept.get(name)
         if kept is not None:
             self._kept.move_to_end(name)
-            fresh = kept.snapshot.stamp == stamp
-            if fresh or time.monotonic() - kept.made < LOAD_SHARE * kept.seconds:
+            early = time.monotonic() - kept.made < LOAD_SHARE * kept.seconds
+            if kept.snapshot.stamp == stamp or (early and not derived_are_fresh(folder)):
                 return kept.snapshot
         started = time.thread_time()
         found = _tables(folder)

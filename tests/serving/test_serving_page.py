@@ -190,6 +190,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     page.click("#send")
     page.wait_for_selector("#cancel:not([hidden])")
     visitor.until(lambda: visitor.state() == "running")
+    visitor.until((storage / "long" / "run.log").exists, 90)  # within the import of a library an interrupt may be lost
     page.click("#cancel")
     visitor.until(lambda: visitor.state() == "stopped", 90)
     assert page.is_visible("#resume")
