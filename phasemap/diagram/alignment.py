@@ -85,7 +85,7 @@ def _common_axis(study_a: Study, study_b: Study, name: str) -> Axis:
 
 def _side(study: Study, trials: pd.DataFrame, axes: tuple[Axis, ...]) -> Side:
     """Cut one run to the common axes."""
-    cut = study.model_copy(update={"axes": axes})
+    cut = study.cut(axes)
     points, everywhere = point_table(cut, trials), point_table(study, trials)
     n_elsewhere = int((everywhere["n_seeds"] > 0).sum() - (points["n_seeds"] > 0).sum())
     return Side(study=cut, trials=trials, points=points, n_elsewhere=n_elsewhere)

@@ -169,7 +169,7 @@ def _crossing(grid: ExpectedTrials, term: Frontier, seed: int) -> float:
         a if a.name == term.along else Axis(name=a.name, values=chosen_values(a, term.conditions)[:1])
         for a in grid.study.axes
     )
-    line = grid.study.model_copy(update={"axes": axes, "seeds": (seed,)})
+    line = grid.study.cut(axes, (seed,))
     crossings = along_line(line, point_table(line, grid.trials), term).crossings(term.name)
     if not crossings:
         raise Unknown(f"the {term.name} frontier does not cross {term.along} at seed {seed}")

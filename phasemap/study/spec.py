@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, InstanceOf, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -206,6 +206,10 @@ class Study(Section, ABC):
         """The grid on which a map of scattered points is inferred, by axis as 33 or 33:log; empty where none is."""
         return {}
 
+    def cut(self, axes: tuple[Axis, ...], seeds: tuple[int, ...] | None = None) -> Self:
+        """Return the study over other values and fewer seeds; its trials have the ids that they have in this one."""
+        return self.model_copy(update={"axes": axes, "seeds": self.seeds if seeds is None else seeds})
+
     @property
     def n_points(self) -> int:
         """Count the points."""
@@ -225,7 +229,7 @@ class NetworkStudy(Study):
     schedule: ScheduleSpec = ScheduleSpec()
     interventions: InterventionsSpec = InterventionsSpec()
     fixed: FixedSpec = FixedSpec()
-    unused: SkipJsonSchema[tuple[str, ...]] = ()  # settings of others that the files of earlier releases name
+    unused: SkipJsonSchema[tuple[str, ...]] = ()  # settings of others: of earlier releases' files, and of what was cut
 
     @property
     def possible(self) -> Mapping[str, Setting]:
@@ -239,6 +243,10 @@ class NetworkStudy(Study):
         owners = dict.fromkeys(one.belongs_to.setting for one in possible.values() if one.belongs_to)
         known = applying(possible, {name: self.values_of(name) for name in owners})
         return {name: one for name, one in possible.items() if name in known or name in self.unused}
+
+    def cut(self, axes: tuple[Axis, ...], seeds: tuple[int, ...] | None = None) -> Self:
+        """Cut the study; settings of values that are left out stay, since they are part of every trial's id."""
+        return super().cut(axes, seeds).model_copy(update={"unused": tuple(self.declared)})
 
     def values_of(self, name: str) -> tuple[Any, ...]:
         """Return the values that a setting takes in the study."""

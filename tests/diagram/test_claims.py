@@ -292,6 +292,16 @@ def test_of_several_crossings_the_median_is_taken_and_without_one_the_claim_is_u
     )  # fmt: skip
 
 
+def test_a_frontier_at_one_value_of_an_axis_has_the_trials_of_its_study():
+    axes = {"corruption": [0, 0.1, 0.2], "corruption_kind": ["symmetric", "shift"]}
+    study = study_of(axes=axes, fixed={}, seeds=2, task={"kind": "modular_addition", "modulus": 7, "shift_by": 3})
+    trials = table(study, test_accuracy=lambda t: 0.95 if t.corruption < 0.15 else 0.5)
+    trials["corruption_kind"] = [trial.corruption_kind for trial in expand(study)]
+    for kind in axes["corruption_kind"]:
+        result = check(f"frontier(generalization, along=corruption, corruption_kind={kind}) > 0.1", trials, study)
+        assert (result.verdict, result.n_seeds) == ("holds", 2)
+
+
 def test_claims_on_a_real_run_are_what_pandas_says(finished):
     study, folder = finished
     trials = pd.read_parquet(RunFolder(folder.path).trials)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from phasemap.planning.packs import plan_packs, split
 from phasemap.search.grid import coarse_to_fine, levels
+from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.networks import NETWORK_IDENTITY, NETWORK_SETTINGS
 from phasemap.study.trials import count_trials, expand, find_trial, grid_ids
@@ -204,3 +205,17 @@ def test_a_trial_is_found_by_its_id_or_the_first_digits_that_no_other_has():
                           ("0" * 16, "is not a trial of small")):  # fmt: skip
         with pytest.raises(UserError, match=re.escape(message)):
             find_trial(study, text)
+
+
+def test_a_study_that_is_cut_to_some_values_has_trials_of_the_whole():
+    study = study_of(
+        task={"kind": "modular_addition", "modulus": 7, "shift_by": 3},
+        training={"momentum": 0.5, "steps": 10},
+        axes={"corruption_kind": ["symmetric", "shift"], "optimizer": ["adamw", "sgd"]},
+        fixed={"corruption": 0.2},
+        seeds=2,
+    )
+    axes = (Axis(name="corruption_kind", values=("symmetric",)), Axis(name="optimizer", values=("adamw",)))
+    whole = {trial.trial_id for trial in expand(study)}
+    assert len(grid_ids(study.cut(axes, (1,)))) == 1
+    assert set(grid_ids(study.cut(axes, (1,)))) < whole
