@@ -159,10 +159,8 @@ def _gain(action: str, slopes: Slopes, labels: Reviews, spend: float, prices: Pr
         return slopes.regularize
     if action == "collect":
         size = 1.0 + spend / prices.cost_example / len(labels.wrong)
-        place = float(np.interp(np.log(size), np.log(SIZES), np.arange(len(SIZES))))
-        before = min(int(place), len(SIZES) - 2)
-        lower, upper = slopes.errors[:, before], slopes.errors[:, before + 1]
-        return np.asarray(slopes.errors[:, 0] - (lower + (place - before) * (upper - lower)))
+        then = np.array([np.interp(np.log(size), np.log(SIZES), row) for row in slopes.errors])
+        return np.asarray(slopes.errors[:, 0] - then)
     if action == "nothing":
         return np.zeros(DRAWS)
     reviewed, caught = labels.reviewed(spend, suspects=action == "clean_suspects")

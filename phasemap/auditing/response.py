@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from phasemap.auditing.measures import Estimate, of_draws, of_rounds, of_shares
 from phasemap.auditing.trainings import WEIGHT_DECAY, WIDTH, Network, Rows, Trainer, Training, trial_table
@@ -29,8 +31,6 @@ GENERALIZED_SHARE = 0.9  # of the way from chance to the best held-out accuracy 
 FRACTIONS = (0.0625, 0.125, 0.25, 0.5, 0.75, 0.875)
 FEWEST_TRAINED = 20
 DRAWS = 150
-EXPONENTS = np.geomspace(0.02, 2.0, 300)  # c of a learning curve a + b n^-c that is fitted
-FLOORS = np.linspace(0.0, 1.0, 61)  # a, of the last error
 Floats = NDArray[np.float64]
 
 
@@ -229,14 +229,26 @@ def _fit(sizes: Floats, errors: Floats, wanted: Floats, form: int) -> Floats:
     line = np.poly1d(np.polyfit(x, errors, 1))
     if form == 2 or len(sizes) < 4 or line[1] >= 0:
         return np.clip(line(at), 0, 1)
-    return np.clip(_power_law(x, errors, at, np.zeros(1) if form else FLOORS * errors[-1]), 0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)
+        try:
+            found, _ = curve_fit(_power if form else _power_to_floor, x, errors, **_start(errors, form))
+        except RuntimeError:
+            return np.clip(line(at), 0, 1)
+    return np.clip((_power if form else _power_to_floor)(at, *found), 0, 1)
 
 
-def _power_law(x: Floats, errors: Floats, at: Floats, floors: Floats) -> Floats:
-    """Fit a + b exp(-c x) by least squares and return it at other places: each a and c is tried with its best b."""
-    falling, above = np.exp(-np.outer(EXPONENTS, x)), errors - floors[:, None]
-    squares, products = (falling**2).sum(axis=1), above @ falling.T
-    factors = np.clip(products / squares, 0, 2)  # (floors, exponents)
-    misfit = (above**2).sum(axis=1, keepdims=True) + factors * (factors * squares - 2 * products)
-    floor, c = np.unravel_index(misfit.argmin(), misfit.shape)
-    return np.asarray(floors[floor] + factors[floor, c] * np.exp(-EXPONENTS[c] * at))
+def _power(x: Floats, b: float, c: float) -> Floats:
+    return np.asarray(b * np.exp(-c * x))
+
+
+def _power_to_floor(x: Floats, b: float, c: float, a: float) -> Floats:
+    return np.asarray(a + b * np.exp(-c * x))
+
+
+def _start(errors: Floats, form: int) -> dict[str, Any]:
+    """Return the start of a fit and its bounds: rates c from 0.02 to 2, floors from 0 to the last error."""
+    last = max(float(errors[-1]), 1e-3)
+    if form:
+        return {"p0": [last, 0.3], "bounds": ([0, 0.02], [2, 2])}
+    return {"p0": [last / 2, 0.5, last / 2], "bounds": ([0, 0.02, 0], [2, 2, last])}

@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.optimize import curve_fit
 
-from phasemap.auditing.response import FLOORS, LearningCurve, _power_law
+from phasemap.auditing.response import LearningCurve
 
 
 def curve_of(error, noise=0.002, n=1600):
@@ -41,19 +40,3 @@ def test_halves_are_drawn_from_their_own_trainings():
     curve.trials.loc[curve.trials["half"] == 1, "error"] = 0.4
     np.testing.assert_allclose(curve.draws([1600], half=0), 0.2, atol=0.01)
     np.testing.assert_allclose(curve.draws([1600], half=1), 0.4, atol=0.01)
-
-
-def test_a_power_law_fits_as_closely_as_scipy_s():
-    source = np.random.default_rng(0)
-    x = np.log(np.array([62, 125, 250, 500, 750, 875]) / 875)
-    for _ in range(10):
-        factor, exponent, floor = source.uniform((0.03, 0.1, 0.0), (0.15, 0.7, 0.2))
-        errors = floor + factor * np.exp(-exponent * x) + 0.002 * source.normal(size=len(x))
-        last = errors[-1]
-        expected, _ = curve_fit(law, x, errors, p0=[last / 2, 0.5, last / 2], bounds=([0, 0.02, 0], [2, 2, last]))
-        found = _power_law(x, errors, x, FLOORS * last)
-        assert np.linalg.norm(found - errors) <= np.linalg.norm(law(x, *expected) - errors) + 0.002
-
-
-def law(x, factor, exponent, floor):
-    return floor + factor * np.exp(-exponent * x)
