@@ -27,6 +27,7 @@ from phasemap.study.spec import PhaseRule
 from phasemap.sweeps.settings import converted, parameter_for, plain
 from phasemap.sweeps.sweep import NoTrialsError, Sweep, SweepTrial
 
+LATIN = re.compile(r"\W", re.ASCII)  # what is no letter, digit or _ of it
 LONGEST = 48  # with room for an ending
 SETTING, METRIC = "_setting", "_metric"
 POINT_COLUMNS = (
@@ -38,30 +39,38 @@ WORDS = ("and", "or", "not", "otherwise", "none", "true", "false")
 TAKEN = frozenset({*RESERVED_NAMES, *FACTS, *POINT_COLUMNS, *WORDS})
 
 
-def valid(name: str) -> str:
-    """Return a name of letters (of any script), digits and _ that begins with no digit."""
-    text = re.sub(r"\W", "_", unicodedata.normalize("NFKC", str(name)))[:LONGEST].rstrip("_") or "unnamed"
+def valid(name: str, known: Collection[str] = ()) -> str:
+    """Return a name of letters (of any script), digits and _ that begins with no digit.
+
+    Runs of earlier releases have Latin letters only; ``known`` are the names of the run that is added to.
+    """
+    whole, latin = _cut(re.sub(r"\W", "_", unicodedata.normalize("NFKC", str(name)))), _cut(LATIN.sub("_", str(name)))
+    return latin if latin in known and whole not in known else whole
+
+
+def _cut(text: str) -> str:
+    text = text[:LONGEST].rstrip("_") or "unnamed"
     return f"_{text}" if text[0].isdigit() else text
 
 
-def setting_names(names: Iterable[str]) -> dict[str, str]:
+def setting_names(names: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
     """Return the valid name of each setting."""
-    return _named(names, TAKEN, SETTING)
+    return _named(names, TAKEN, SETTING, known)
 
 
-def metric_names(names: Iterable[str], settings: Collection[str]) -> dict[str, str]:
+def metric_names(names: Iterable[str], settings: Collection[str], known: Collection[str] = ()) -> dict[str, str]:
     """Return the valid name of each quantity or final number, which no setting and no fixed column has."""
     given = list(names)
     spreads = {f"{valid(name)}_std" for name in given}
     lasts = {f"final_{valid(name)}" for name in given} | {name.removeprefix("final_") for name in settings}
-    return _named(given, (TAKEN - QUANTITY_KINDS.keys()) | set(settings) | spreads | lasts, METRIC)
+    return _named(given, (TAKEN - QUANTITY_KINDS.keys()) | set(settings) | spreads | lasts, METRIC, known)
 
 
-def _named(names: Iterable[str], taken: Collection[str], ending: str) -> dict[str, str]:
+def _named(names: Iterable[str], taken: Collection[str], ending: str, known: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     given = list(dict.fromkeys(names))
     for name in sorted(given, key=lambda one: valid(one) != one):  # those that are valid keep their names
-        made = valid(name)
+        made = valid(name, known)
         made = f"{made}{ending}" if made in taken else made
         used, number, stem = set(found.values()), 2, made
         while made in used or (made != stem and made in taken):
@@ -162,7 +171,8 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
     skipped = Counter(sweep.skipped)
     given = dict.fromkeys([*sweep.settings, *(name for trial in sweep.trials for name in trial.settings)])
     seed = found_name(wanted.seed, given, sweep.place) if wanted.seed else None
-    names = setting_names(name for name in given if name != seed)
+    before = {parameter.name: parameter for parameter in known.parameters} if known else {}
+    names = setting_names((name for name in given if name != seed), before)
     axes = tuple(found_name(axis, names, sweep.place) for axis in dict.fromkeys(wanted.axes))
     if not axes:
         raise UserError(f"no axis is named; allowed: --axes with one or more of {_listed(names)}")
@@ -171,13 +181,13 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
         raise NoTrialsError(sweep.place, skipped, f"trials with {', '.join((*axes, *([seed] if seed else [])))}")
     ordered = dict.fromkeys((*axes, *names))
     raw = {names[name]: [plain(trial.settings.get(name)) for trial in trials] for name in ordered}
-    before = {parameter.name: parameter for parameter in known.parameters} if known else {}
     parameters = {name: parameter_for(name, values, before.get(name)) for name, values in raw.items()}
     settings = {name: converted(parameters[name], values) for name, values in raw.items()}
     parameters |= {name: parameter for name, parameter in before.items() if name not in parameters}
     for name in parameters.keys() - settings.keys():
         settings[name] = [None] * len(trials)
-    quantities, finals, told = _measured(trials, wanted.quantities, parameters, sweep.place)
+    recorded = (*known.recorded.quantities, *known.signature.finals) if known else ()
+    quantities, finals, told = _measured(trials, wanted.quantities, parameters, recorded, sweep.place)
     ids, seeds = _ids(settings, [_seed(trial, seed) for trial in trials], parameters)
     return Columns(
         trials=trials,
@@ -264,12 +274,16 @@ def _ids(
 
 
 def _measured(
-    trials: Sequence[SweepTrial], said: Mapping[str, str], settings: Iterable[str], place: str
+    trials: Sequence[SweepTrial],
+    said: Mapping[str, str],
+    settings: Iterable[str],
+    known: Collection[str],
+    place: str,
 ) -> tuple[dict[str, tuple[str, Kind]], dict[str, str], list[str]]:
     """Name the quantities and final numbers that have a value somewhere, and give each quantity a kind."""
     ranges, empty = _ranges(trials)
     finals = dict.fromkeys(name for trial in trials for name in trial.finals if name not in ranges)
-    names = metric_names([*ranges, *finals], set(settings))
+    names = metric_names([*ranges, *finals], set(settings), known)
     kinds = {found_name(name, names, place): kind for name, kind in said.items()}
     told = [f"{name[:80]!r} is left out: no trial has a number for it" for name in empty]
     for name, kind in said.items():

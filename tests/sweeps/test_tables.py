@@ -197,6 +197,17 @@ def test_letters_of_any_script_stay_in_names_that_rules_and_claims_can_use(tmp_p
     assert run.figure(fix={"température": 2}).x.label == "学習率"
 
 
+def test_a_run_of_an_earlier_release_keeps_its_latin_names(tmp_path):
+    now = pd.DataFrame({"température": [1, 2, 1, 2], "lr": [0.1, 0.1, 0.2, 0.2], "précision": [0.5, 0.7, 0.5, 0.9]})
+    before = now.rename(columns={"température": "temp_rature", "précision": "pr_cision"})
+    run = pm.sweeps.from_frame(before.head(3), ["temp_rature", "lr"], run=tmp_path / "a")
+    ids = run.trials["trial_id"].tolist()
+    run = pm.sweeps.from_frame(now, ["température", "lr"], run=tmp_path / "a")
+    assert run.study.axis_names == ("temp_rature", "lr")
+    assert set(ids) < set(run.trials["trial_id"])
+    assert run.trials["pr_cision"].tolist() == [0.5, 0.5, 0.7, 0.9]
+
+
 def test_a_table_without_curves_has_a_picture_that_names_no_step(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"lr": rng.random(12), "wd": rng.random(12), "acc": rng.random(12)})
