@@ -126,7 +126,7 @@ def _interval(difference: Floats, possible: Possible = CONTINUOUS) -> tuple[floa
     if not np.isfinite(difference).all():
         raise Unknown("a step time is reached at some seeds only")
     deviation = max(float(np.std(difference, ddof=1)), possible.step / 2)
-    from scipy.special import stdtrit  # here: looking at a run that has no claims needs it not
+    from scipy.special import stdtrit  # here, since runs without claims do without it
 
     half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / np.sqrt(n) + possible.step / 2
     return max(mean - half, min(possible.low, mean)), min(mean + half, max(possible.high, mean))

@@ -37,7 +37,7 @@ def generalization_wins(
     """
     share = np.maximum(recovered, memorized) / np.maximum(corrupted, 1)
     above_chance = (share - chance) / np.maximum(1 - chance, 1e-12) > AT_CHANCE
-    from scipy.special import bdtr  # here: what is shown from stored tables needs it not
+    from scipy.special import bdtr  # here, since what is drawn from stored tables does without it
 
     p_value = np.minimum(1.0, 2 * bdtr(np.minimum(recovered, memorized), recovered + memorized, 0.5))
     told = (corrupted > 0) & above_chance & (p_value < SIGNIFICANCE)

@@ -33,7 +33,7 @@ def axis_range(name: str, measured: Axis, asked: str | int) -> AxisRange:
     """Return the range of an axis that a grid asks for, from its least to its largest measured value."""
     found = re.fullmatch(GRID_PATTERN, str(asked))
     if not found or int(found[1]) < 2:
-        raise UserError(f"--grid {name}={asked} is not allowed; allowed: a number from 2 on, such as 33 or 33:log")
+        raise UserError(f"--grid {name}={asked} is not allowed; allowed: a number of at least 2, such as 33 or 33:log")
     if measured.categorical:
         raise UserError(f"--grid {name}={asked}: {name} has no numbers; allowed: leave it out, it keeps its values")
     low, high = min(measured.values), max(measured.values)
