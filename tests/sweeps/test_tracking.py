@@ -79,12 +79,17 @@ def test_each_trial_is_logged_and_a_round_trip_keeps_settings_values_curves_and_
     assert list((run.path / "mlartifacts").rglob("diagram.png"))
 
 
+def written(folder):
+    """Return the files of events and when each was written: a name has the second in it, in which two runs may end."""
+    return {(path, path.stat().st_mtime_ns) for path in (folder / "runs/tracked/tensorboard").rglob("events*")}
+
+
 def test_what_is_there_already_is_not_logged_again(folder):
     tracked("tensorboard")
-    before = sorted((folder / "runs/tracked/tensorboard").rglob("events*"))
+    before = written(folder)
     (folder / "study.yaml").write_text(STUDY.replace("0.3]", "0.3, 0.4]"))
     tracked("tensorboard")
-    trials = [path for path in (folder / "runs/tracked/tensorboard").rglob("events*") if path not in before]
+    trials = [path for path, _ in written(folder) - before]
     assert len({path.parent.name for path in trials} - {"map"}) == 2 + 1  # two new ones, and the failed one again
 
 
