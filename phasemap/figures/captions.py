@@ -19,7 +19,7 @@ from phasemap.study.writing import study_hash
 Horizons = tuple[int, int]
 """The first and the last step at which a figure's trials were labelled."""
 
-SOURCES = {"images": ("dataset", "of"), "arrays": ("path", "of")}  # what tells a task further, and the word before it
+SOURCES = {"images": "dataset", "arrays": "path"}  # the setting that says what a task's data are of
 SCHEDULES = ("weight_decay_schedule", "learning_rate_schedule")
 OFTEN_OFF = ("weight_decay", "dropout", "corruption", "corruption_kind")  # not worth a word at their default
 ROBUST = "the share of other thresholds, windows, horizons and seeds that keep a point's label"
@@ -47,9 +47,11 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     if not isinstance(study, NetworkStudy):
         told = {name: value for name, value in study.settings().items() if value != study.declared[name].default}
         return [f"{readable(name)} {show_value(value)}" for name, value in {**told, **fixed}.items()]
+    source = SOURCES.get(settings.get("task", ""), "modulus")
     text = [_task_words(str(settings["task"]))] if "task" in settings else []
-    source, word = SOURCES.get(settings.get("task", ""), ("modulus", "p"))
-    text += [f"{word} {show_value(settings[source])}"] if source in settings else []
+    if source in settings:
+        of = show_value(settings[source])
+        text = [*text, f"p {of}"] if source == "modulus" else [f"{text[0]} of {of}"]
     text += [f"width {settings['width']}"] if "width" in settings else []
     shown = {"task", source, "width"}
     names = ("activation", "loss", "steps", "data_fraction", "weight_decay", "dropout", "corruption", "corruption_kind")
