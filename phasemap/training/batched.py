@@ -235,15 +235,22 @@ class _Population:
 
     def _answered(self, parts: torch.Tensor, start: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return predicted classes and losses, (K, M - start) each, in blocks of a training set's size."""
-        predicted, losses = [], []
-        for first in range(start, self.targets.shape[1], self.n_train):
-            some = slice(first, first + self.n_train)
-            tokens, targets = self._tokens[:, some], self.targets[:, some]
-            hidden = self._gathered(parts.view(-1, self.width), tokens)
-            scores = torch.bmm(self._activated(hidden, hidden), parts[:, 2].transpose(1, 2))
-            predicted.append(scores.argmax(dim=2))
-            losses.append(self._losses(scores, targets))
-        return torch.cat(predicted, dim=1), torch.cat(losses, dim=1)
+        blocks = [
+            self._answered_block(parts, slice(first, first + self.n_train))
+            for first in range(start, self.targets.shape[1], self.n_train)
+        ]
+        predicted, losses = (torch.cat(found, dim=1) for found in zip(*blocks, strict=True))
+        return predicted, losses
+
+    def _answered_block(self, parts: torch.Tensor, some: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Answer some examples."""
+        scores = self._scores(parts, self._tokens[:, some])
+        return scores.argmax(dim=2), self._losses(scores, self.targets[:, some])
+
+    def _scores(self, parts: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the scores (K, B, C) of tokens (K, B, 2); the units are gone from memory before what follows."""
+        hidden = self._gathered(parts.view(-1, self.width), tokens)
+        return torch.bmm(self._activated(hidden, hidden), parts[:, 2].transpose(1, 2))
 
     def units(self, networks: slice) -> torch.Tensor:
         """Return some networks' units (k, M, N) that the read-out sees, on all examples."""

@@ -27,10 +27,11 @@ LOOKS = 16  # of the records, at which neurons are looked at
 PRUNED = 3 * 129  # the rows of three pruning curves
 STATE_BYTES = 6_000  # of a kept state beside its weights: the curve, and the file's own
 ROW_BYTES = 560  # of a row of neurons.parquet, until the pack's are written
-CARD_OPERATIONS = {"full": 20e12, "tf32": 80e12, "bf16": 160e12}
-"""Operations a second of a GPU's products: an assumption, as the other rates of a card, until a card is measured."""
-CARD_BYTES = 1.2e12  # a second, to and from a card's memory
-CARD_LAUNCH_SECONDS = 8e-6
+CARD_OPERATIONS = {"full": 45e12, "tf32": 105e12, "bf16": 105e12}
+"""Operations a second of a GPU's products. This and the two rates below give about the times of two-layer networks on
+an NVIDIA H200 (docs/speed.md); of any other card they are an assumption, until it is measured."""
+CARD_BYTES = 1.8e12  # a second, to and from a card's memory
+CARD_LAUNCH_SECONDS = 11e-6
 CARD_LAUNCHES = {"batched": 30, "mlp": 60, "transformer": 250}  # of a step, or of one layer or block's
 CARD_PASSES = {"batched": 12, "mlp": 30, "transformer": 40, "norm": 90}  # over the units, in a step
 AHEAD = 16  # steps whose minibatches are made at once on a GPU, at least
@@ -179,7 +180,8 @@ def card_bytes(trial: NetworkTrial) -> int:
     """Estimate the memory that a network of a pack takes of a GPU, by the shapes of its kernel's tensors.
 
     A step of the batched kernel holds units and their activations, scores, and indices; dropout draws 16-bit numbers
-    and a byte a unit. The general one holds copies of all units for their gradients.
+    and a byte a unit. A record answers as many examples at once as are trained on, while a step's activations stay. The
+    general kernel holds copies of all units for their gradients.
     """
     size = trial_size(trial)
     rows, weights = _rows(trial, size.n_examples), weight_count(trial, size)
@@ -191,11 +193,13 @@ def card_bytes(trial: NetworkTrial) -> int:
         return int(4 * 8 * weights + examples + max(4 * copies * units + 8 * scores, 4 * 3 * answers))
     dropped = 3 * units + 4 * weights if trial.dropout else 0
     rounded = 4 * units if trial.precision == "bf16" else 0
+    n_train = trial.data_fraction * size.n_examples
     if trial.batch_size != "full":
-        examples += int(8 * 8 * max(AHEAD * rows, trial.data_fraction * size.n_examples))  # indices of steps to come
+        examples += int(8 * 8 * max(AHEAD * rows, n_train))  # indices of steps to come
     step = 4 * 2 * units + 4 * 2 * scores + 8 * 10 * rows + dropped + rounded
+    answering = 4 * (units + n_train * (_units(trial) + size.n_classes))
     looking = 4 * units + CARD_LOOKING_BYTES * weights  # spectra in complex128, while the units stay
-    return int(4 * 5 * weights + examples + max(step, looking))
+    return int(4 * 5 * weights + examples + max(step, answering, looking))
 
 
 def card_seconds(trials: Sequence[NetworkTrial]) -> float:
