@@ -183,7 +183,7 @@ def figure_page(entry: Content, several: Sequence[Stored]) -> str:
 
 
 def held_out(entry: Content, several: Sequence[Stored]) -> str:
-    """Return how a search's inferred points compare with a sub-grid that was trained in full; nothing without both."""
+    """Return how a search's inferred points compare with points that were trained in full; nothing without both."""
     names = entry.get("held_out", [])
     tables = [stored.read("points.parquet") for name in names for stored in several if stored.name == name]
     if len(tables) != 2 or any(points is None for points in tables):
@@ -195,10 +195,10 @@ def held_out(entry: Content, several: Sequence[Stored]) -> str:
 def compared(names: Sequence[str], found: Agreement) -> str:
     """Return the comparison in words."""
     return (
-        f"**Inferred and trained.** The sub-grid `{names[1]}` was trained in full and not shown to the search of "
+        f"**Inferred and trained.** `{names[1]}` was trained in full and not shown to the search of "
         f"`{names[0]}`. Of its {found.n_points} points the search inferred {found.n_inferred}: "
         f"{percent(found.share_right)} of them have the label that was trained, and {percent(found.share_right_away)} "
-        f"of the {found.n_away} whose nearest border on the sub-grid is a cell or more away. The search expected "
+        f"of the {found.n_away} whose nearest border there is a cell or more away. The search expected "
         f"{percent(found.expected_wrong)} of the inferred points to be wrong; {percent(found.really_wrong)} are."
     )
 
