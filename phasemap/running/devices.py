@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phasemap.planning.card_costs import kept_costs
@@ -60,6 +61,12 @@ class DeviceChoice:
 def usual_device(*, has_gpu: bool) -> str:
     """Return what ``auto`` is in a new run."""
     return "cuda" if has_gpu else "cpu"
+
+
+def named_devices(devices: Iterable[str], share: CardShare | None) -> list[str]:
+    """Return the devices that trained a run's networks as its provenance tells them: a GPU with the card's name."""
+    of = f" ({share.card.name})" if share else ""
+    return [f"{device}{of}" if device.startswith("cuda") else device for device in sorted(devices)]
 
 
 def planned_card_share(study: Study, trained_on: frozenset[str], card: Card | None) -> CardShare | None:

@@ -23,7 +23,7 @@ from phasemap.results.lock import Lock, locked
 from phasemap.results.provenance import Provenance
 from phasemap.results.schema import shard_schema
 from phasemap.results.shards import trained_devices
-from phasemap.running.devices import DeviceChoice, check_precisions, planned_card_share
+from phasemap.running.devices import DeviceChoice, check_precisions, named_devices, planned_card_share
 from phasemap.running.first_trial import told_before, told_by_first, untold
 from phasemap.running.measured_packs import MeasuredPacks
 from phasemap.running.outputs import write_results
@@ -248,7 +248,7 @@ class _Run:
             curves = trained or not self.folder.fetch(self.folder.curves)
             tables = retry(lambda: write_results(self.folder, self.study, curves=curves, picture=self.picture))
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
-            devices = sorted(set(tables.trials["device"].dropna()))
+            devices = named_devices(set(tables.trials["device"].dropna()), self.plan.card_share)
             core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600
         finally:
             counts = {"n_trained": self.trained, "n_reused": self.plan.n_reused}

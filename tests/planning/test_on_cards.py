@@ -17,7 +17,7 @@ from phasemap.planning.on_cards import CardCosts, CardShare, card_key, gpus_each
 from phasemap.planning.packs import make_pack, plan_packs
 from phasemap.planning.plan import check_budget, make_plan
 from phasemap.running import devices
-from phasemap.running.devices import planned_card_share
+from phasemap.running.devices import named_devices, planned_card_share
 from phasemap.study.errors import UserError
 from phasemap.study.file import load_study
 from phasemap.study.spec import ResourceSpec
@@ -52,6 +52,11 @@ def test_figure_3a_on_one_card_of_80_gb(figure_3a):
 @pytest.mark.parametrize(("dropout", "megabytes"), [(0.0, 23), (0.3, 33)])
 def test_a_network_of_the_papers_takes_the_memory_of_its_shapes(dropout, megabytes):
     assert card_bytes(trial_of(**P97, dropout=dropout)) / 1e6 == pytest.approx(megabytes, rel=0.15)
+
+
+def test_provenance_names_the_card():
+    assert named_devices({"cuda:0", "cpu"}, ROOM) == ["cpu", "cuda:0 (a card of 80 GB)"]
+    assert named_devices({"cuda:0", "cpu"}, None) == ["cpu", "cuda:0"]
 
 
 @pytest.mark.parametrize(
