@@ -344,7 +344,8 @@ def wall(stored: Stored) -> str:
     executions = stored.read("provenance.json") or []
     ended = [execution for execution in executions if execution.get("ended")]
     seconds = sum((moment(execution["ended"]) - moment(execution["started"])).total_seconds() for execution in ended)
-    told = f", {seconds / 3600:.2g} hours of wall time" if ended else ""
+    taken = f"{seconds / 60:.2g} minutes" if seconds < 3600 else f"{seconds / 3600:.2g} hours"
+    told = f", {taken} of wall time" if ended else ""
     points = stored.searched
     if points is None:
         return told
