@@ -264,6 +264,7 @@ MAPS: dict[str, Callable[[], StoredMap]] = {
     "competition": competition,
     "islands": islands,
     "paper_weight_decay": lambda: paper("fig03a_subgrid", "fig03a_subgrid"),
+    "paper_multiplication": lambda: paper("fig31_in_full", "fig31_in_full"),
     "paper_dropout": lambda: paper("small/fig03b_dropout", "small_fig03b_dropout"),
 }
 
