@@ -1,6 +1,6 @@
 """Maps that are not phasemap's, made by code with fixed seeds: none of them was used to choose anything of the search.
 
-Physics in closed form and by simulation, test functions of AEPsych, fractals, islands, and two maps of the paper's
+Physics in closed form and by simulation, test functions of AEPsych, fractals, islands, and three maps of the paper's
 networks. Each is a study with a rule of its own, whose quantities are what a simulator would return.
 """
 
