@@ -45,6 +45,7 @@ def strict():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_steps_wait_for_nothing(kind, number, strict):
+    """Where the host waits or copies, CUDA raises."""
     trials = some(number, **KINDS[kind], steps=40)
     kernel = make_kernel(trials, [examples_of(trial) for trial in trials], CARD)
     kernel.advance(range(number), 0, 1)
@@ -85,28 +86,28 @@ def test_memory_is_about_what_the_shapes_say(kind):
     trials = [trial_of(trial_id=str(seed), seed=seed, **LARGE | KINDS[kind]) for seed in range(16)]
     _, taken = measured_on_card(trials)
     print(f"{kind}: {taken / sum(map(card_bytes, trials)):.2f} of what was computed")
-    assert 0.5 < taken / sum(map(card_bytes, trials)) < 1.3
+    assert 0.8 < taken / sum(map(card_bytes, trials)) < 1.1
 
 
 def test_a_pack_without_room_is_trained_in_parts(tmp_path):
     trials = [trial_of(trial_id=str(seed), seed=seed, **LARGE | {"steps": 3}) for seed in range(32)]
     room = 12 * sum(map(card_bytes, trials)) / 32
-    sizes, taken = [], []
+    told, tried = [], []
     torch.cuda.empty_cache()
 
     def train(pack, on_progress):
-        taken.append(len(pack.trials))
+        tried.append(len(pack.trials))
         return train_pack(pack.trials, device=CARD)
 
     torch.cuda.set_per_process_memory_fraction(room / card_here().memory)
     try:
         folder = RunFolder(tmp_path / "run")
         folder.create()
-        parts = train_in_parts(make_pack(trials), Sizes(folder=folder, card="small"), train, sizes.append)
+        parts = train_in_parts(make_pack(trials), Sizes(folder=folder, card="small"), train, told.append)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    print(f"tried {taken}")
-    assert taken[0] == 32
+    print(f"tried {tried}")
+    assert tried[0] == 32
     assert [trial for part in parts for trial in part.pack.trials] == trials
     assert max(json.loads(folder.card_sizes.read_text()).values()) < 32
 
