@@ -116,6 +116,12 @@ def study_of(text=SMALL, **replaced):
     return parse_study(document)
 
 
+def slow(group, *cases):
+    """Return cases of a parametrized test that run only with a group of slow tests."""
+    mark = pytest.mark.slow(group=group)
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=mark) for case in cases]
+
+
 def trial_of(**settings):
     """Return one small trial with the given settings."""
     return changed(_first_trial(), **settings)

@@ -21,6 +21,7 @@ GROUPS = {
         *("phasemap/results/merge.py", "phasemap/planning", "phasemap/study/trials.py"),
         *("tests/running/chaos.py", "tests/running/clusters.py", "tests/running/test_chaos.py", "tests/processes.py"),
         *("tests/running/test_kill.py", "tests/running/test_adaptive.py", "tests/running/test_runners.py"),
+        *("tests/running/test_memory.py", "tests/results/test_remote.py", "phasemap/results/remote.py"),
         *("tests/conftest.py", "tests/forks.py"),
     ),
     "clusters": (
@@ -32,10 +33,12 @@ GROUPS = {
         *("phasemap/running", "phasemap/training/program_context.py", "phasemap/training/program_state.py"),
         *("tests/programs/program_tools.py", "tests/programs/test_program_kills.py", "tests/processes.py"),
         *("tests/programs/test_program_chaos.py", "tests/running/chaos.py", "tests/running/clusters.py"),
+        *("phasemap/adapters", "examples", "tests/programs/test_adapters.py"),
     ),
     "kernels": (
         *("phasemap/training", "phasemap/tasks", "phasemap/phases"),
-        *("tests/training/oracle.py", "tests/training/test_against_oracle.py"),
+        *("tests/training/oracle.py", "tests/training/test_against_oracle.py", "tests/training/test_population.py"),
+        *("tests/training/test_fused.py", "tests/running/test_extension.py"),
     ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),
@@ -45,6 +48,7 @@ GROUPS = {
         *("phasemap/figures", "phasemap/diagram", "phasemap/results", "tests/synthetic.py"),
         "tests/figures/test_report.py",
     ),
+    "statistics": ("phasemap/diagram", "tests/diagram"),
     "sweeps": ("phasemap/sweeps", "phasemap/study/imported.py", "tests/sweeps"),
 }
 

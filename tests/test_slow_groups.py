@@ -14,13 +14,18 @@ TESTS = Path(__file__).parent
 
 
 def marked():
-    """Return the group of each slow test as the code names it."""
+    """Return the group of each slow test as the code names it: by its mark, or as cases of a parametrized test."""
     found = []
     for path in TESTS.rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.slow":
+            if not isinstance(node, ast.Call):
+                continue
+            name = path.relative_to(slow.ROOT).as_posix()
+            if ast.unparse(node.func) == "pytest.mark.slow":
                 (keyword,) = node.keywords
-                found.append((keyword.arg, ast.literal_eval(keyword.value), path.relative_to(slow.ROOT).as_posix()))
+                found.append((keyword.arg, ast.literal_eval(keyword.value), name))
+            elif ast.unparse(node.func) == "slow":
+                found.append(("group", ast.literal_eval(node.args[0]), name))
     return found
 
 
@@ -59,7 +64,7 @@ def test_nothing_is_run_where_nothing_has_changed_since_the_record(checkout):
     [
         ("phasemap/running/driver.py", ["chaos", "clusters", "programs"]),
         ("phasemap/search/sampler.py", ["search"]),
-        ("phasemap/diagram/points.py", ["search", "report"]),
+        ("phasemap/diagram/points.py", ["search", "report", "statistics"]),
         ("phasemap/results/shards.py", ["chaos", "report"]),
         ("tests/data/search/space.yaml", ["search"]),
         ("constraints.txt", list(slow.GROUPS)),

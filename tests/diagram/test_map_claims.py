@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import study_of
+from conftest import slow, study_of
 from stored_maps import completed, drive, load_map
 
 from phasemap.diagram.claims import check_claims
@@ -87,7 +87,9 @@ def test_a_mean_reaches_as_far_as_its_points_may_be_off():
     assert "fewer than half" in check("max(test_accuracy) > 0.5", searched).reason  # only every trial could tell
 
 
-@pytest.mark.parametrize(("name", "budget"), [("plane_wd10", 0.15), ("weight_decay", 0.15), ("space", 0.1)])
+@pytest.mark.parametrize(
+    ("name", "budget"), [("plane_wd10", 0.15), *slow("statistics", ("weight_decay", 0.15), ("space", 0.1))]
+)
 def test_the_intervals_hold_the_areas_of_the_whole_map(name, budget):
     full = load_map(name)
     asked = drive(full, kind="boundary", budget=budget)

@@ -9,6 +9,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
+from conftest import slow
 from libraries import need
 from program_tools import HEAD
 from test_example_studies import EXAMPLES
@@ -53,9 +54,12 @@ def run(function, saves, quantities, settings, *, go_on=False, most=10**9):
     ("example", "libraries", "quantities", "settings"),
     [
         ("lightning_net", ("lightning",), QUANTITIES, {"epochs": 5, "dropout": 0.3}),
-        ("huggingface", ("transformers", "accelerate"), EVALUATED, {"epochs": 4}),
-        ("jax_mlp", ("jax", "optax"), QUANTITIES, {"steps": 30}),
         ("pytorch", (), QUANTITIES | dict.fromkeys(SCORES, "accuracy"), {"epochs": 4, "corruption": 0.3}),
+        *slow(
+            "programs",
+            ("huggingface", ("transformers", "accelerate"), EVALUATED, {"epochs": 4}),
+            ("jax_mlp", ("jax", "optax"), QUANTITIES, {"steps": 30}),
+        ),
     ],
 )  # fmt: skip
 def test_a_training_that_is_cut_off_goes_on_and_ends_as_the_undisturbed_one(example, libraries, quantities, settings):

@@ -166,6 +166,7 @@ print(held)
 """
 
 
+@pytest.mark.slow(group="chaos")
 def test_rivals_never_hold_the_lock_of_a_store_together(store):
     rivals = [forks.Forked(["-c", RIVAL, store[0]]) for _ in "ab"]
     assert [(rival.communicate(), rival.returncode) for rival in rivals] == [(("5\n", ""), 0)] * 2

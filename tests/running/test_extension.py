@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import CPU, run_in_process, study_of
+from conftest import CPU, run_in_process, slow, study_of
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -83,7 +83,9 @@ def assert_same(done, whole, *names):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["dropout", "transformer", *slow("kernels", *sorted(KINDS.keys() - {"dropout", "transformer"}))]
+)
 def test_a_training_that_goes_on_is_one_long_training_to_the_bit(tmp_path, kind):
     content = {"record": STATE, **KINDS[kind]}
     training = content.pop("training", {})

@@ -66,6 +66,7 @@ def end_well(process):
     return json.loads(out)
 
 
+@pytest.mark.slow(group="chaos")
 def test_a_killed_driver_leaves_a_run_that_continues(start, undisturbed):
     seeds, few = 2, ("--set", "seeds=2", "--set", "training.steps=900")
     first = start("--cpus", "1", *few)

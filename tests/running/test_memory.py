@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import study_of
 
 from phasemap.diagram.tables import derive
@@ -37,6 +38,7 @@ print(json.dumps({"log": folder.log.read_text(), "status": trials["status"].toli
 """
 
 
+@pytest.mark.slow(group="chaos")
 def test_a_pack_that_runs_out_of_memory_is_split_and_trained(tmp_path):
     command = [sys.executable, "-c", LIMITED, __file__.rpartition("/running/")[0], str(tmp_path), str(6 * TRIAL_BYTES)]
     one_arena = os.environ | {"MALLOC_ARENA_MAX": "1"}  # each of a new thread would reserve 64 MB of addresses

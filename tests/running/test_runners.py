@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import ray
 import torch
-from conftest import study_of
+from conftest import slow, study_of
 from processes import LOOPBACK, children, listening, wait_for
 from ray import tune
 
@@ -140,8 +140,9 @@ def test_a_run_of_gpus_needs_one(runner):
             runner.choose_device(DeviceChoice(wanted="auto", trained_on=frozenset({"cuda"})))
 
 
-def test_both_runners_end_a_study_with_the_same_trials_and_name_the_one_that_failed(on_ray, tmp_path):
-    axes = {"width": [16, 24, TOO_WIDE]}
+@pytest.mark.parametrize("widths", [(16, 24), *slow("chaos", ([16, 24, TOO_WIDE],))])
+def test_both_runners_end_a_study_with_the_same_trials_and_name_the_one_that_failed(on_ray, tmp_path, widths):
+    axes = {"width": list(widths)}
     study = study_of(axes=axes, model={}, seeds=1, resources={"pack_size": 1, "max_concurrent": 1})
     folder, counting = RunFolder(tmp_path / study.name), Counting()
     outcome = run_study(study, folder, LocalRunner, quiet=True)
@@ -150,10 +151,11 @@ def test_both_runners_end_a_study_with_the_same_trials_and_name_the_one_that_fai
     trials = derive(folder).trials
     assert comparable(run.trials) == comparable(trials)
     trials = trials.set_index("width")
-    assert trials["status"].to_dict() == {16: "ok", 24: "ok", TOO_WIDE: "failed"}
-    assert outcome.failures == [trials.loc[TOO_WIDE, "trial_id"]]
-    assert "allocate" in trials.loc[TOO_WIDE, "error"]
-    assert trials.loc[[TOO_WIDE], "phase"].isna().all()
+    wide = [width for width in widths if width == TOO_WIDE]  # on Ray each attempt that fails takes a new worker
+    assert trials["status"].to_dict() == {16: "ok", 24: "ok", **dict.fromkeys(wide, "failed")}
+    assert outcome.failures == list(trials.loc[wide, "trial_id"])
+    assert trials.loc[wide, "error"].str.contains("allocate").all()
+    assert trials.loc[wide, "phase"].isna().all()
     assert folder.diagram.exists()
     (execution,) = [one.content for one in read_provenance(run.folder)]
     assert execution["runner"] == "Ray Tune"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import run_in_process, study_of
+from conftest import run_in_process, slow, study_of
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -142,6 +142,7 @@ def test_a_finished_search_is_known_as_such_and_goes_on_with_a_larger_budget(don
     assert (outcome.n_trained, outcome.n_reused) == (8, 40)
 
 
+@pytest.mark.slow(group="search")
 def test_a_search_stops_by_its_own_estimate(rule_file, tmp_path):
     study = own(rule_file, search={"kind": "boundary", "budget": 1.0, "tolerance": 0.2})
     folder = run_in_process(study, tmp_path)
@@ -219,7 +220,9 @@ MANY = f"labels: {{{', '.join(SEVERAL)}, other: otherwise}}"
 UNKNOWN = "labels: {told: memorized_accuracy > 0.5, other: otherwise}"
 
 
-@pytest.mark.parametrize(("rule", "why"), [(MANY, "10 terms, more than 8"), (UNKNOWN, "an undefined term or no label")])
+@pytest.mark.parametrize(
+    ("rule", "why"), [(MANY, "10 terms, more than 8"), *slow("search", (UNKNOWN, "an undefined term or no label"))]
+)
 def test_where_the_labels_themselves_are_modelled_this_is_told(tmp_path, rule, why):
     (tmp_path / "labels.yaml").write_text(rule)
     path = tmp_path / "searched.yaml"

@@ -108,12 +108,14 @@ def in_a_process(code, **environment):
     return done.stdout.split()
 
 
+@pytest.mark.slow(group="kernels")
 def test_what_one_process_compiles_the_next_one_reads(tmp_path):
     code = "from phasemap.training import passes as p; print(*[len(p.activate.stats.cache_hits)])"
     first = in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path))
     assert [first, in_a_process(code, NUMBA_CACHE_DIR=str(tmp_path))] == [["0"], ["1"]]
 
 
+@pytest.mark.slow(group="kernels")
 def test_where_no_folder_can_be_written_each_process_compiles(tmp_path):
     packed = tmp_path / "packed.zip"
     with zipfile.ZipFile(packed, "w") as file:

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import CPU, changed, trial_of
+from conftest import CPU, changed, slow, trial_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
@@ -95,7 +95,9 @@ ATTENTIVE = [
 ]
 
 
-@pytest.mark.parametrize(("heads", "batch_size"), [(3, "full"), (3, 16), (1, "full"), (1, 16), (2, 16), (24, 16)])
+@pytest.mark.parametrize(
+    ("heads", "batch_size"), [(3, 16), (1, "full"), *slow("kernels", (3, "full"), (1, 16), (2, 16), (24, 16))]
+)
 def test_transformers_of_one_block_keep_the_law_to_the_bit_and_continue_exactly(heads, batch_size):
     trials = [changed(trial, heads=heads, batch_size=batch_size, steps=60) for trial in ATTENTIVE]
     saved = []
