@@ -15,7 +15,7 @@ import pandas as pd
 
 from phasemap.auditing import suspects
 from phasemap.auditing.decision import Decision, Verdict, decide, judge_predictions, judge_trainings
-from phasemap.auditing.inputs import Notice, Options, Table, read_table
+from phasemap.auditing.inputs import Notice, Options, Table, read_table, texts
 from phasemap.auditing.measures import Answers, Decomposition, Estimate, Floats, Scores, decompose, exposure, scores
 from phasemap.auditing.own import OwnTraining
 from phasemap.auditing.predictions import read_predictions
@@ -78,9 +78,9 @@ class Findings:
 def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, quiet: bool = False) -> Findings:
     """Audit a file of labelled data. UserError for what can't be used, before anything is trained."""
 
-    def say(text: str) -> None:
+    def say(code: str, **values: object) -> None:
         if not quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(texts(options.language)["progress"][code].format(**values), file=sys.stderr, flush=True)
 
     if find_spec("sklearn") is None:
         raise UserError("an audit needs scikit-learn; pip install 'phasemap[audit]'")
@@ -99,7 +99,7 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
         used = sample(data, effort.rows)
         notices = (*data.notices, *_sampled(data, used, effort))
         for notice in notices:
-            say(f"noticed: {notice.text(options.language)}")
+            say("noticed", text=notice.text(options.language))
         return _measure(_Job(options, table, data, effort, used, notices, trainer, say), inputs)
     finally:
         trainer.close()
@@ -134,7 +134,7 @@ class _Job:
     used: Ints
     notices: tuple[Notice, ...]
     trainer: Trainer
-    say: Callable[[str], None]
+    say: Callable[..., None]  # a line of progress, by its code and values
 
     def rows(self, labels: Ints) -> Rows:
         return self.trainer.training.rows(self.trainer.folder, self.data, self.used, labels)
@@ -153,7 +153,7 @@ def _check_inputs(options: Options, data: Prepared) -> _Inputs:
     if options.predictions is not None and options.program is not None:
         raise UserError("--predictions and --program are both given; allowed: one of them")
     if options.regularizer is not None and options.program is not None:
-        raise UserError("--regularizer applies to the audit's own network only; allowed with --program: leave it out")
+        raise UserError("--regularizer applies to the audit's own network only; leave it out with --program")
     check_sheet_size(options.verify_sheet, n)
     return _Inputs(
         verified=None if options.verified is None else read_verified(options.verified, data.classes, n),
@@ -165,9 +165,9 @@ def _check_inputs(options: Options, data: Prepared) -> _Inputs:
 def _measure(job: _Job, inputs: _Inputs) -> Findings:
     options, effort, data = job.options, job.effort, job.data
     rows = job.rows(data.labels[job.used])
-    job.say(f"1/4 {effort.trainings} trainings on complementary halves of {len(job.used)} rows")
+    job.say("scores", trainings=effort.trainings, rows=len(job.used))
     answers, folder, study = job.train("scores", rows, effort.trainings, "Which rows are memorized?")
-    job.say(f"2/4 {effort.plantings * effort.planted_trainings} trainings with planted flips")
+    job.say("planted", trainings=effort.plantings * effort.planted_trainings)
     near = suspects.neighbours(rows.inputs)
     planted = _planted(job, rows, answers, near)
     memorized = np.full(len(data.labels), np.nan)
@@ -175,9 +175,9 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     memorized[job.used] = found_scores.score
     ask = partial(job.trainer.training.of_others, folder, study, rows)
     found = _every_row(job, rows, answers, near, ask, planted.neighbourhood)
-    job.say("3/4 trainings on increasing numbers of rows")
+    job.say("learning")
     learning = measure_learning(job.trainer, rows, seeds=effort.learning_seeds)
-    job.say("4/4 trainings with labels corrupted on purpose")
+    job.say("response")
     response = measure_response(job.trainer, rows, options.regularizer or "weight_decay", n_rounds=effort.rounds)
     bound = best_error(answers.held_out, rows.labels, response.clean_errors())
     trained = found.of_rows(job.used)
@@ -241,7 +241,7 @@ def _every_row(
     rest = np.setdiff1d(np.arange(len(data.labels)), used)
     if not len(rest):
         return found
-    job.say(f"ranking the other {len(rest)} rows")
+    job.say("ranking", rows=len(rest))
     own = ask(data.inputs[rest])
     around = suspects.neighbours(rows.inputs, data.inputs[rest])
     other = suspects.evidence(own, data.labels[rest], around, answers.held_out, rows.labels, neighbourhood)

@@ -1,15 +1,16 @@
-"""How the page shows what was found: charts as shapes that a template draws, and numbers in words."""
+"""The charts of the page, as shapes that a template draws."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, WIDTH - 28, 10, HEIGHT - 44
 TICKS = 5
 STEPS = (1, 2, 5, 10, 20)  # between marks of percent
+ROUND = "{:.0f}".format
 DASHES = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
 
 Points = Sequence[tuple[float, float]]
@@ -57,7 +58,7 @@ class Bar:
 
 
 def line_chart(
-    lines: Sequence[Line], *, x_label: str, y_label: str, log_x: bool = False, percent_x: bool = False
+    lines: Sequence[Line], *, x_label: str, y_label: str, log_x: bool = False, x_text: Callable[[float], str] = ROUND
 ) -> Chart:
     """Lay out lines in the units of what is shown over a common x; y is in percent."""
 
@@ -87,10 +88,7 @@ def line_chart(
         title=f"{y_label} / {x_label}: " + ", ".join(line.label for line in lines),
         x_label=x_label,
         y_label=y_label,
-        x_ticks=[
-            (across(at), f"{100 * number:.0f} %" if percent_x else f"{number:.0f}")
-            for at, number in zip(places, numbers, strict=True)
-        ],
+        x_ticks=[(across(at), x_text(number)) for at, number in zip(places, numbers, strict=True)],
         y_ticks=[(up(mark), f"{mark:.3g}") for mark in marks],
         lines=[
             replace(line, points=laid(line.points), lower=laid(line.lower), upper=laid(line.upper)) for line in lines
@@ -99,17 +97,14 @@ def line_chart(
 
 
 def stacked_bar(parts: Sequence[tuple[str, str, float]]) -> Bar:
-    """Lay out one bar from 0 to 100 of parts (label, colour, percent), with a key that names their sizes."""
+    """Lay out one bar from 0 to 100 of parts: each with a text that tells its size, a colour, and the size."""
     x, pieces = 0.0, []
     for _, colour, size in parts:
         width = max(size, 0.0) * WIDTH / 100
         pieces.append((colour, x, width))
         x += width
-    return Bar(
-        title=", ".join(f"{label} {size:.1f}" for label, _, size in parts),
-        pieces=pieces,
-        keys=[(colour, f"{label}: {size:.1f}") for label, colour, size in parts],
-    )
+    keys = [(colour, text) for text, colour, _ in parts]
+    return Bar(title=", ".join(text for text, _, _ in parts), pieces=pieces, keys=keys)
 
 
 def line_of(
@@ -131,31 +126,3 @@ def line_of(
         label=label, colour=colour, dash=DASHES[style], points=percents("value"), lower=percents("low"),
         upper=percents("high"), band=band,
     )  # fmt: skip
-
-
-def in_points(value: float | None) -> str:
-    """Write a difference of accuracies in points."""
-    if value is None:
-        return "?"
-    text = f"{100 * value:.1f}"
-    return "0.0" if text == "-0.0" else text
-
-
-def percent(value: float | None) -> str:
-    """Write a share in percent."""
-    return "?" if value is None else f"{100 * value:.1f} %"
-
-
-def money(value: float | None) -> str:
-    """Write a sum of money."""
-    return "?" if value is None else f"{value:,.0f}"
-
-
-def with_interval(estimate: Mapping[str, float | None], scale: float = 100, digits: int = 1) -> str:
-    """Write a value with its interval, in percent unless told otherwise."""
-    if estimate["value"] is None:
-        return "?"
-    value, low, high = (None if estimate[n] is None else scale * estimate[n] for n in ("value", "low", "high"))  # type: ignore[operator]
-    if low is None or high is None:
-        return f"{value:,.{digits}f}"
-    return f"{value:,.{digits}f} ({low:,.{digits}f} – {high:,.{digits}f})"

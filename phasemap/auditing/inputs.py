@@ -88,7 +88,7 @@ def _shown(value: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def texts(language: str) -> Mapping[str, Mapping[str, str]]:
-    """Return a language's texts: ``notices``, ``actions`` and ``page``, templates by their codes."""
+    """Return a language's texts: ``progress``, ``notices``, ``actions``, ``phases`` and ``page``, each by its code."""
     content: Mapping[str, Mapping[str, str]] = yaml.safe_load(
         (Path(__file__).parent / "texts_data" / f"{language}.yaml").read_text(encoding="utf-8")
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from phasemap.auditing.charts import in_points, line_chart, line_of, money, percent, stacked_bar, with_interval
+from phasemap.auditing.charts import line_chart, line_of, stacked_bar
 from phasemap.auditing.inputs import texts
 from phasemap.auditing.response import AS_IT_IS
 from phasemap.figures.page import digest_of, read_asset, render
@@ -18,6 +18,8 @@ from phasemap.phases.strokes import STROKES
 HERE = Path(__file__).parent
 BLUE, GREEN, RED = "#0072b2", "#009e73", "#d55e00"
 Content = Mapping[str, Any]
+Estimated = Mapping[str, float | None]
+"""A value and the ends of its interval: value, low, high; None where undefined."""
 Part = tuple[str, Any]
 """What kind of part it is, and its content, as the template draws it."""
 Section = tuple[str, tuple[Part, ...]]
@@ -42,8 +44,10 @@ def summary(content: Content, language: str) -> str:
     lines = []
     for headline in content["headlines"]:
         number, interval = page.number(headline["estimate"], headline.get("unit", "points"))
-        lines.append(f"{page.say(headline['question'])}  {number}{f' ({interval})' if interval else ''}")
-        lines.append(f"  {page.sentence(headline)}")
+        lines.append(
+            f"{page.say(headline['question'])}  {number}{page.say('bracketed', text=interval) * bool(interval)}"
+        )
+        lines.append(f"  {page.sentence(headline).replace('`', '')}")
     return "\n".join(lines)
 
 
@@ -53,11 +57,27 @@ class _Page:
     def __init__(self, content: Content, language: str, rows: Mapping[int, str]) -> None:
         self.content, self.language, self.rows = content, language, rows
         section = texts(language)
-        self.texts, self.actions = section["page"], section["actions"]
+        self.texts, self.actions, self.phases = section["page"], section["actions"], section["phases"]
         self.alone = "_alone" if content["network"]["kind"] == "predictions" else ""  # no data: other sentences
 
     def say(self, code: str, **values: Any) -> str:
         return self.texts[code].format(**values)
+
+    def quantity(self, value: float | None, unit: str = "percent", digits: int = 1) -> str:
+        """Write a share in percent, a difference of shares in points, or a number as it is (``plain``)."""
+        return "?" if value is None else self.say(unit, value=_rounded(value, unit, digits))
+
+    def estimate(self, estimate: Estimated, unit: str = "percent", digits: int = 1) -> str:
+        """Write a value with its interval, where it has one."""
+        value, low, high = (estimate[name] for name in ("value", "low", "high"))
+        told = self.quantity(value, unit, digits)
+        if value is None or low is None or high is None:
+            return told
+        return self.say("estimate", value=told, low=_rounded(low, unit, digits), high=_rounded(high, unit, digits))
+
+    def money(self, value: float | None) -> str:
+        """Write a sum of money."""
+        return self.quantity(value, "plain", 0)
 
     def parts(self) -> dict[str, Any]:
         first = [self._notices(), self._unknown()]
@@ -74,6 +94,7 @@ class _Page:
             "cards": [self._card(headline) for headline in self.content["headlines"]],
             "first": list(filter(None, first)),
             "evidence": self.say("evidence"),
+            "intervals": self.say(f"intervals{self.alone}"),
             "sections": [section for method in methods if (section := method())],
             "foot": self.say("made_with_rows" if self.rows else "made", version=self.content["phasemap"]),
         }
@@ -84,32 +105,36 @@ class _Page:
         data, network = self.content["data"], self.content["network"]
         if self.alone:
             return self.say("lead_predictions", **{**data, "classes": len(data["classes"])})
-        values = {"rows": data["rows"], "used": data["rows_used"], "classes": len(data["classes"])}
-        text = self.say("lead", **values, features=data["features"], trainings=data["trainings"])
-        code = f"speaks_{network['kind']}"
-        return f"{text} {self.say(code, name=network.get('name'), width=network.get('width'))}"
+        return self.say(
+            "lead",
+            rows=data["rows"],
+            used=data["rows_used"],
+            classes=len(data["classes"]),
+            features=data["features"],
+            trainings=data["trainings"],
+            speaks=self.say(f"speaks_{network['kind']}", name=network.get("name"), width=network.get("width")),
+        )
 
     def _card(self, headline: Mapping[str, Any]) -> dict[str, str]:
         number, interval = self.number(headline["estimate"], headline.get("unit", "points"))
         question, sentence = self.say(headline["question"]), self.sentence(headline)
         return {"question": question, "number": number, "interval": interval, "sentence": sentence}
 
-    def number(self, estimate: Mapping[str, float | None], unit: str) -> tuple[str, str]:
+    def number(self, estimate: Estimated, unit: str) -> tuple[str, str]:
         """Return a difference of accuracies in points, or a share in percent, and its interval."""
         if estimate["value"] is None:
             return self.say("no_number"), ""
-        range_ = "range" if unit == "points" else "possible"
-        return self.say(unit, value=in_points(estimate["value"])), self.say(
-            range_, low=in_points(estimate["low"]), high=in_points(estimate["high"])
-        )
+        low, high = ("?" if end is None else _rounded(end, unit, 1) for end in (estimate["low"], estimate["high"]))
+        code = "interval" if unit == "points" else "possible"
+        return self.quantity(estimate["value"], unit), self.say(code, low=low, high=high)
 
     def sentence(self, headline: Mapping[str, Any]) -> str:
-        shares = {name: percent(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
+        shares = {name: self.quantity(headline.get(name)) for name in ("confidence", "accuracy", "bound", "rate")}
         response = self.content.get("corruption_response", {"regularizer": None, "current": 0, "recommended": 0})
         values = {
             **shares,
-            "harmful": percent(headline.get("harmful_share")),
-            "spend": money(headline.get("spend")),
+            "harmful": self.quantity(headline.get("harmful_share"), digits=0),
+            "spend": self.money(headline.get("spend")),
             "verify": headline.get("verify"),
             "action": self.actions.get(headline.get("action", ""), ""),
             "regularizer": (response["regularizer"] or "").replace("_", " "),
@@ -135,22 +160,26 @@ class _Page:
 
     def _decomposition(self) -> Section:
         section = self.content["memorization"]
-        parts = [("held_out_accuracy", BLUE), ("useful", GREEN), ("harmful", RED)]
-        bar = stacked_bar([(self.say(name), colour, 100 * section[name]["value"]) for name, colour in parts])
-        names = ("train_accuracy", "held_out_accuracy", "useful", "harmful")
-        rows = [(self.say(name), with_interval(section[name])) for name in names]
+        parts = [("held_out_accuracy", "percent", BLUE), ("useful", "points", GREEN), ("harmful", "points", RED)]
+        pieces = []
+        for name, unit, colour in parts:
+            size = self.quantity(section[name]["value"], unit)
+            pieces.append((self.say("size", name=self.say(name), value=size), colour, 100 * section[name]["value"]))
+        bar = stacked_bar(pieces)
+        units = {"train_accuracy": "percent", **{name: unit for name, unit, _ in parts}}
+        rows = [(self.say(name), self.estimate(section[name], unit)) for name, unit in units.items()]
+        claims = "claims" if section["claims_about_single_rows"] else "no_claims"
         single = self._text(
             "single_rows_unknown" if section["largest_standard_error"] is None else "single_rows",
             error=f"{section['largest_standard_error'] or 0:.2f}",
-            trainings=section["trainings"],
-            allowed=self.say("allowed" if section["claims_about_single_rows"] else "not_allowed"),
+            claims=self.say(claims, trainings=section["trainings"]),
         )
         table: Part = ("table", ((), rows))
         return self._section("decomposition", self._text("decomposition_text"), ("bar", bar), table, single)
 
     def _suspects(self) -> Section:
         section = self.content["suspects"]
-        shares = {name: percent(section[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
+        shares = {name: self.quantity(section[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
         text = self._text(f"suspects_text{self.alone}", wrong=section["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
@@ -164,14 +193,14 @@ class _Page:
 
     def _self_check(self) -> Section:
         check = self.content["self_check"]
-        values = {"planted": check["planted"], "auc": with_interval(check["auc"], 1, 3)}
+        values = {"auc": self.estimate(check["auc"], "plain", 3), "found": self.estimate(check["found"])}
         code = "self_check_trusted" if check["trusted"] else "self_check_untrusted"
-        return self._section("self_check", self._text(code, **values, found=with_interval(check["found"]) + " %"))
+        return self._section("self_check", self._text(code, planted=check["planted"], **values))
 
     def _noise(self) -> Section:
         noise = self.content["noise_rate"]
-        point = "" if noise["point"] is None else with_interval(noise["point"]) + " %"
-        bound = self._text("noise_bound", bound=percent(noise["bound"][1]))
+        point = "" if noise["point"] is None else self.estimate(noise["point"])
+        bound = self._text("noise_bound", bound=self.quantity(noise["bound"][1]))
         code = f"basis_{noise['basis']}{self.alone if noise['point'] is None else ''}"
         return self._section("noise_rate", bound, self._text(code, point=point))
 
@@ -185,7 +214,8 @@ class _Page:
             lines.append(
                 line_of(label, stroke.colour, style, [c["corruption"] for c in cells], [c[name] for c in cells])
             )
-        chart = line_chart(lines, x_label=self.say("rate_axis"), y_label=self.say("accuracy_axis"), percent_x=True)
+        across, up = self.say("rate_axis"), self.say("accuracy_axis")
+        chart = line_chart(lines, x_label=across, y_label=up, x_text=self._rate)
         regularizer = (section["regularizer"] or "").replace("_", " ")
         code = "response_stay" if section["recommended"] == section["current"] else "response_advice"
         advice = self._text(
@@ -193,13 +223,16 @@ class _Page:
             regularizer=regularizer,
             recommended=f"{section['recommended']:g}",
             current=f"{section['current']:g}",
-            gain=with_interval(section["gain"]),
+            gain=self.estimate(section["gain"], "points"),
         )
-        text = self._text("response_text", loss=with_interval(section["loss_per_noise"], 1, 2))
-        heading = self.say(
-            "map" if regularizer else "map_own", regularizer=regularizer, level=percent(section["generalized_from"])
-        )
+        per_percent = {name: None if end is None else end / 100 for name, end in section["loss_per_noise"].items()}
+        text = self._text("response_text", loss=self.estimate(per_percent, "points", 2))
+        level = self.quantity(section["generalized_from"])
+        heading = self.say("map" if regularizer else "map_own", regularizer=regularizer, level=level)
         return self._section("response", text, ("chart", chart), advice, ("heading", heading), self._map(section))
+
+    def _rate(self, rate: float) -> str:
+        return self.quantity(rate, digits=0)
 
     def _map(self, section: Content) -> Part:
         name = section["regularizer"] or AS_IT_IS
@@ -211,8 +244,8 @@ class _Page:
             head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
             rows.append((head, [_phase_cell(cells[rate, level]) for rate in rates]))
         used = dict.fromkeys(cell["subphase"] for cell in section["map"] if cell["subphase"])
-        legend = [(mark.colour, f"{mark.letter} {mark.title}") for mark in map(MARKS.__getitem__, used)]
-        return "map", ([f"{100 * rate:.0f} %" for rate in rates], rows, legend)
+        legend = [(mark.colour, f"{mark.letter} {self.phases.get(mark.name, mark.title)}") for mark in map(MARKS.__getitem__, used)]
+        return "map", (self.say("rate_axis"), [*map(self._rate, rates)], rows, legend)
 
     def _learning(self) -> Section:
         section = self.content["learning_curve"]
@@ -230,12 +263,12 @@ class _Page:
     def _exposure(self) -> Section:
         rate = self.content["exposure"]["true_positive_rate_at_1_percent"]
         code = "exposure_threshold" if self.content["exposure"].get("attack") == "threshold" else "exposure_text"
-        return self._section("exposure", self._text(code, rate=with_interval(rate) + " %"))
+        return self._section("exposure", self._text(code, rate=self.estimate(rate)))
 
     def _calibration(self) -> Section:
         section = self.content["calibration"]
-        shares = {name: percent(section[name]) for name in ("confidence", "accuracy")}
-        text = self._text("calibration_text", error=with_interval(section["expected_error"]), **shares)
+        shares = {name: self.quantity(section[name]) for name in ("confidence", "accuracy")}
+        text = self._text("calibration_text", error=self.estimate(section["expected_error"], "points"), **shares)
         return self._section("calibration", text)
 
     def _unknown(self) -> Section | None:
@@ -247,13 +280,13 @@ class _Page:
         model = self.content["model"]
         if model is None:
             return None
-        verdict = self.say(f"verdict_{model['verdict']}", expected=percent(model["expected_wrong"]))
+        verdict = self.say(f"verdict_{model['verdict']}", expected=self.quantity(model["expected_wrong"]))
         values = {
-            "trained": percent(model["trained_accuracy"]),
-            "held_out": percent(model["held_out_accuracy"]),
-            "gap": with_interval(model["gap"]),
-            "fitted": percent(model["fitted_suspects"]),
-            "repeated": percent(model["repeated_suspects"]),
+            "trained": self.quantity(model["trained_accuracy"]),
+            "held_out": self.quantity(model["held_out_accuracy"]),
+            "gap": self.estimate(model["gap"], "points"),
+            "fitted": self.quantity(model["fitted_suspects"]),
+            "repeated": self.quantity(model["repeated_suspects"]),
         }
         return self._section("model", ("strong", verdict), self._text("model_text", **values))
 
@@ -262,24 +295,28 @@ class _Page:
         prices = {
             name: f"{value:,g}" for name, value in section["prices"].items() if name != "spend" and value is not None
         }
-        prices["relabel_error"] = percent(section["prices"]["relabel_error"])
-        prices["visibility"] = percent(section["visibility"])
-        rows = [
-            (self.actions[name], with_interval(row["gain"], 100, 2), with_interval(row["net_value"], 1, 0))
-            for name, row in section["actions"].items()
-        ]
+        prices["relabel_error"] = self.quantity(section["prices"]["relabel_error"])
+        prices["visibility"] = self.quantity(section["visibility"])
+        rows = []
+        for name, row in section["actions"].items():
+            gain = {end: None if value is None else 100 * value for end, value in row["gain"].items()}
+            net = self.estimate(row["net_value"], "plain", 0)
+            rows.append((self.actions[name], self.estimate(gain, "plain", 2), net))
         table: Part = ("table", ([self.say("action"), self.say("gain"), self.say("net")], rows))
         ratios = list(dict.fromkeys(cell["ratio"] for cell in section["map"]))
         budgets = list(dict.fromkeys(cell["budget"] for cell in section["map"]))
         cells = {(cell["budget"], cell["ratio"]): cell for cell in section["map"]}
-        flips = [[f"× {ratio:g}", *(self._flip(cells[budget, ratio]) for budget in budgets)] for ratio in ratios]
-        flip: Part = ("table", ([self.say("ratio"), *(money(budget) for budget in budgets)], flips))
+        flips = [
+            [self.say("reviews", ratio=f"{ratio:g}"), *(self._flip(cells[budget, ratio]) for budget in budgets)]
+            for ratio in ratios
+        ]
+        flip: Part = ("table", ([self.say("ratio"), *map(self.money, budgets)], flips))
         text = self._text("decision_text", **prices)
-        return self._section("decision", text, table, self._text("flip"), flip, spend=money(section["spend"]))
+        return self._section("decision", text, table, self._text("flip"), flip, spend=self.money(section["spend"]))
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]
-        return name if cell["clear"] else f"({name})"
+        return name if cell["clear"] else self.say("bracketed", text=name).strip()
 
     def _stages(self) -> Section:
         items = []
@@ -291,10 +328,15 @@ class _Page:
             if "break_even" in values and not 0 <= (values["break_even"] or 2) <= 1:
                 code += "_never"
             for name in ("break_even", "expected"):
-                values[name] = percent(values.get(name))
-            values["spend"] = money(values.get("spend"))
+                values[name] = self.quantity(values.get(name))
+            values["spend"] = self.money(values.get("spend"))
             items.append(self.say(code, **values))
         return self._section("stages", ("steps", items))
+
+
+def _rounded(value: float, unit: str, digits: int) -> str:
+    """Write a number, or a share in percent, without the sign of a zero."""
+    return f"{value if unit == 'plain' else 100 * value:z,.{digits}f}"
 
 
 def _phase_cell(cell: Mapping[str, Any]) -> tuple[Mark, str]:

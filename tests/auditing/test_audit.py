@@ -13,9 +13,11 @@ from small_data import blobs, frame_of, options_of
 from phasemap.auditing import suspects
 from phasemap.auditing.audit import audit
 from phasemap.auditing.decision import decide, judge_predictions
+from phasemap.auditing.inputs import texts
 from phasemap.auditing.output import content_of, write_findings
 from phasemap.auditing.page import page_html, summary
 from phasemap.cli import cli
+from phasemap.phases.marks import BUILT_IN_MARKS
 from phasemap.running.runner import LocalRunner
 
 
@@ -152,10 +154,30 @@ def test_rows_are_embedded_only_when_asked_for(audited):
     assert "secret-" in page_html(content, "en", rows)
 
 
+def test_every_built_in_phase_is_explained():
+    assert set(texts("en")["phases"]) == set(BUILT_IN_MARKS) - {"grokking"}  # a group of others, never on the map
+
+
+@pytest.mark.parametrize(("language", "share"), [("en", "61.2\u00a0% (0.0 to 63.0)"), ("ja", "61.2%（0.0～63.0）")])
+def test_a_share_has_its_unit_and_interval_and_no_negative_zero(audited, language, share):
+    _, _, content, _ = audited
+    estimate = {"value": 0.612, "low": -0.0001, "high": 0.63}
+    page = page_html({**content, "exposure": {"true_positive_rate_at_1_percent": estimate}}, language, {})
+    assert share in page
+    assert "-0.0 " not in page
+
+
+def test_names_of_options_are_code_on_the_page_and_plain_in_the_terminal(audited):
+    _, _, content, _ = audited
+    assert "<code>--verify-sheet</code>" in page_html(content, "en", {})
+    assert "`" not in page_html(content, "en", {})
+    assert "`" not in summary(content, "en")
+
+
 def test_the_summary_is_in_the_language(audited):
     _, _, content, _ = audited
     assert "Is the model memorizing?" in summary(content, "en")
-    assert "モデルは丸暗記しているか" in summary(content, "ja")
+    assert "モデルは暗記しているか" in summary(content, "ja")
 
 
 def no_runner():
