@@ -244,7 +244,7 @@ def train_rows(
     """Train the user's code on a part of the rows, and report the five accuracies of what it answers."""
     loaded, stored = load(code, folder), _stored(rows)
     if not answers.endswith(loaded.source[:8]):
-        raise ProgramError(f"{code} was changed while the audit ran; needed: run the audit again")
+        raise ProgramError(f"{code} was changed while the audit ran; run the audit again")
     data = stored.data
     seen = draw_examples(data, seed=trial.seed, data_fraction=data_fraction, corruption=corruption, split="balanced")
     own = TrialContext(

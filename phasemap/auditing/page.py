@@ -244,7 +244,10 @@ class _Page:
             head = self.say("as_it_is") if name == AS_IT_IS else f"{name.replace('_', ' ')} {level:g}"
             rows.append((head, [_phase_cell(cells[rate, level]) for rate in rates]))
         used = dict.fromkeys(cell["subphase"] for cell in section["map"] if cell["subphase"])
-        legend = [(mark.colour, f"{mark.letter} {self.phases.get(mark.name, mark.title)}") for mark in map(MARKS.__getitem__, used)]
+        legend = [
+            (mark.colour, f"{mark.letter} {self.phases.get(mark.name, mark.title)}")
+            for mark in map(MARKS.__getitem__, used)
+        ]
         return "map", (self.say("rate_axis"), [*map(self._rate, rates)], rows, legend)
 
     def _learning(self) -> Section:

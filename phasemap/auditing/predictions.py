@@ -79,7 +79,7 @@ def read_predictions(path: Path, data: Prepared) -> pd.DataFrame:
     n, rows = len(data.labels), _numbers(path, frame)
     wrong = rows[(rows < 0) | (rows >= n)]
     if len(wrong):
-        raise UserError(f"{path} names the row {wrong[0]}, but the data have the rows 0 to {n - 1}: other data?")
+        raise UserError(f"{path} names the row {wrong[0]}, but the data have the rows 0 to {n - 1}; are they other data?")
     repeated = pd.Series(rows).duplicated()
     if repeated.any():
         raise UserError(f"{path} has the row {rows[repeated][0]} twice; allowed: each row once")
@@ -117,7 +117,7 @@ def read_rounds(path: Path, label: str) -> Rounds:
     if len(changing):
         raise UserError(f"{path}: row {rows[changing[0]]} has different labels in different trainings; allowed: one")
     trained = _flags(path, frame)[order].reshape(shape)
-    for whole, word in ((trained.all(), "held out by"), ((~trained).all(), "trained on in")):
+    for whole, word in ((trained.all(), "held out of"), ((~trained).all(), "trained on in")):
         if whole:
             raise UserError(f"{path}: no row was {word} any training; needed: rows that some saw and others did not")
     chances = _probabilities(path, frame, classes)[order].reshape(*shape, len(classes))

@@ -268,7 +268,7 @@ def choose_own_size(rows: int, seconds: float, budget_minutes: float, cores: int
             return effort
     raise UserError(
         f"a training takes {seconds:.3g} s, and the smallest audit needs {effort.own_trainings} of them; needed: "
-        f"--budget {int(minutes) + 1} or more (finished trainings are kept)"
+        f"--budget {int(minutes) + 1} (minutes) or more; finished trainings are kept"
     )
 
 

@@ -19,15 +19,15 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.command()
 @click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--label", metavar="COLUMN", required=True, help="The labels: a column; for arrays a name or a .npy file."
+    "--label", metavar="COLUMN", required=True, help="The column of labels; for arrays, the name of an array in the .npz, or a .npy file."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default ./NAME-audit.")
-@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for training.")
-@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The page's language.")
-@click.option("--group", metavar="COLUMN", help="Rows with the same value stay on one side of every split.")
+@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="The time to plan for training.")
+@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The language of the page and of what is printed.")
+@click.option("--group", metavar="COLUMN", help="Rows with the same value stay on the same side of every split.")
 @click.option("--time", metavar="COLUMN", help="Split rows by blocks of time.")
 @click.option(
-    "--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; give it for three raters or more."
+    "--rater", "raters", metavar="COLUMN", multiple=True, help="One rater's labels; give it three times or more."
 )
 @click.option("--verified-label", metavar="COLUMN", help="True labels, empty where a row was not verified.")
 @click.option("--cost", metavar="COLUMN", help="The cost of reviewing each row.")
@@ -36,14 +36,14 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]),
               help="The second axis of the map, beside corruption; default weight_decay.")  # fmt: skip
 @click.option("--noise-model", type=click.Choice(["even"]),
-              help="Declare that wrong labels are as common among clear rows as among the others.")  # fmt: skip
+              help="Declare that wrong labels are as common among clear rows (where models are surest) as among others.")  # fmt: skip
 @click.option(
     "--verify-sheet",
     metavar="ROWS",
     type=click.IntRange(min=1),
-    help="Write a sheet for a person to check.",
+    help="Write a sheet of so many rows for people to verify.",
 )
-@click.option("--verified", type=click.Path(path_type=Path), help="A sheet that a person has checked.")
+@click.option("--verified", type=click.Path(path_type=Path), help="That sheet, filled in.")
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),
@@ -61,7 +61,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
               help="Share of reviews that end with a wrong label.")  # fmt: skip
 @click.option(
-    "--spend", type=MONEY, help="The budget to decide about; default: the cost of reviewing a tenth of the rows."
+    "--spend", type=MONEY, help="The sum to spend; default: the cost of reviewing a tenth of the rows."
 )
 @click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")

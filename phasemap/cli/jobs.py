@@ -1,4 +1,4 @@
-"""Commands about runs at work: on a cluster by its job server (--address), else by what stands in the storage."""
+"""Commands about runs under way: on a cluster by its job server (--address), else by what is in the storage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import of_run
-from phasemap.cli.shared import common, print_result, set_option, summary, words
+from phasemap.cli.shared import guarded, json_option, print_result, set_option, summary, verbose_option, words
 
 if TYPE_CHECKING:
     from phasemap.running.jobs import Job, JobServer
@@ -23,7 +23,12 @@ server_option = click.option(
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@common
+@click.option(
+    "--storage", metavar="PATH-or-URI", help="Where the nodes keep runs: a URI, or an absolute path that all share."
+)
+@json_option
+@verbose_option
+@guarded
 @set_option
 @click.option("--address", metavar="URL", required=True, help="The cluster's job server, http://HEAD:8265.")
 @click.option("--follow", is_flag=True, help="Show the progress, and exit with the run's exit code.")
@@ -32,7 +37,7 @@ server_option = click.option(
     "--ship",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Send this folder, inside the study's, with its program.",
+    help="Send all of this folder, which is inside the study's, with the program.",
 )
 def submit(
     study: Path,
@@ -48,7 +53,7 @@ def submit(
 
     It sends the study and, for a program, its file and the modules beside it that it imports, or the
     folder of --ship. Every node needs this version of phasemap (or its dependencies and --wheel), and must
-    reach --storage: a URI, or a path that all nodes share.
+    reach --storage.
     """
     from phasemap.running.jobs import JobServer
     from phasemap.running.shipping import shipped_files
@@ -56,7 +61,7 @@ def submit(
 
     loaded, shared = load_study(study, overrides), _shared_storage(storage)
     for name in shipped_files(loaded, ship):
-        click.echo(f"sends {name}", err=True)
+        click.echo(f"sending {name}", err=True)
     server = JobServer(address)
     job_id = server.submit(loaded, shared, wheel=wheel, ship=ship)
     click.echo(f"submitted {loaded.name} as job {job_id}", err=True)
@@ -119,7 +124,7 @@ def _result(log: str) -> dict[str, Any]:
 def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
     if not result:
         lost = job.status == "FAILED"
-        text = "its driver was lost; submit it again to continue" if lost else job.status.lower()
+        text = "its driver was lost; submit the study again to continue" if lost else job.status.lower()
         result = {"error": f"job {job.job_id}: {text}", "exit_code": job.exit_code}
         click.echo(f"phasemap: {result['error']}\n{job.message}".rstrip(), err=True)
     elif "error" in result:
@@ -202,7 +207,7 @@ def logs(run: str, storage: str | None, as_json: bool, address: str | None, foll
 @of_run
 @server_option
 def cancel(run: str, storage: str | None, as_json: bool, address: str | None) -> None:
-    """Stop RUN. What is finished is kept, and running or submitting the study again continues it."""
+    """Stop RUN. What is finished is kept; running or submitting the study again continues it."""
     if address:
         from phasemap.running.jobs import JobServer
 

@@ -26,26 +26,27 @@ NEEDED = ("fastapi", "uvicorn", "httptools", "sse_starlette", "limits", "itsdang
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Who may use the service; a file of mode 0600.",
+    help="The tokens of those who may use the service, in a file of mode 0600.",
 )
-@click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at the same time.")
-@click.option("--address", metavar="ADDR", help="The Ray cluster of the runs. Default: Ray on this machine.")
+@click.option("--max-runs", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Submitted runs that train at the same time; the others wait in a queue.")  # fmt: skip
+@click.option("--address", metavar="ADDR", help="The Ray cluster to train on. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each run's embedded Ray; default all.")
 @click.option(
     "--allow-program",
     "programs",
     metavar="MODULE:FUNCTION",
     multiple=True,
-    help="A program of an installed package that submitted studies may name; no other code of theirs is run.",
+    help="A program of an installed package that submitted studies may name; they can run no other code.",
 )
 @guarded
 def serve(storage: str, token_file: Path | None, **settings: Any) -> None:
     """Serve a storage: a web page and an HTTP API to see, follow and submit runs.
 
     \b
-    http://HOST:PORT/       the page: runs, live maps, curves, comparison, a form for new studies
-    http://HOST:PORT/docs   the API under /api/v1
-    http://HOST:PORT/metrics
+    http://HOST:PORT/         the page: runs, live maps, curves, comparison, a form for new studies
+    http://HOST:PORT/docs     the API under /api/v1
+    http://HOST:PORT/metrics  counters for Prometheus
 
     Without --token-file everybody on this machine may read and submit. A token file is a YAML list:
 
@@ -53,7 +54,8 @@ def serve(storage: str, token_file: Path | None, **settings: Any) -> None:
     - {name: ann, token: <at least 24 characters>, scopes: [read, submit]}
     - {name: dashboard, token: ..., scopes: [read], expires: 2027-01-31}
 
-    Submitted runs are processes of their own: they go on when the service ends, and it finds them when it comes back.
+    Submitted runs are processes of their own: they go on when the service ends, and it finds them when it is started
+    again.
     """
     from phasemap.results.folder import storage_path
     from phasemap.results.remote import is_remote

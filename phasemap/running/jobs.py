@@ -71,7 +71,7 @@ class JobServer:
 
     def __init__(self, address: str) -> None:
         if not address.startswith(("http://", "https://")):
-            raise UserError(f"--address {address}: allowed: http://HEAD:8265, the head's job server")
+            raise UserError(f"--address {address} is not allowed; allowed: http://HEAD:8265, the head's job server")
         self.address = address.rstrip("/")
         token = find_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -88,7 +88,9 @@ class JobServer:
         """Send a study with what starts it, and return the job's id; UserError if the run is at work already."""
         for job in self.jobs(study.name):
             if job.status not in ENDED and job.storage == storage:
-                raise UserError(f"{study.name} is {job.status.lower()} as job {job.job_id}; allowed: logs, or cancel")
+                raise UserError(
+                    f"{study.name} is {job.status.lower()} as job {job.job_id}; allowed: phasemap logs or cancel"
+                )
         files = shipped_files(study, ship)
         job_id = f"{study.name}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         arguments = ["run", "study.yaml", "--storage", storage, "--address", "auto", "--json"]
@@ -114,7 +116,7 @@ class JobServer:
         found = self.jobs(run)
         if not found:
             known = ", ".join(dict.fromkeys(job.run for job in self.jobs())) or "none"
-            raise UserError(f"no run {run} was submitted to {self.address}; it knows: {known}")
+            raise UserError(f"no run {run} was submitted to {self.address}; submitted were: {known}")
         return found[0]
 
     def log(self, job_id: str) -> str:
@@ -159,7 +161,7 @@ class JobServer:
         """Stop a run's job, wait for its end and return it; UserError if it has ended already."""
         job = self.job(run)
         if job.status in ENDED:
-            raise UserError(f"job {job.job_id} of {job.run} has ended already: {job.status.lower()}")
+            raise UserError(f"job {job.job_id} of {job.run} has already ended: {job.status.lower()}")
         with self._errors():
             self._client.stop_job(job.job_id)
         deadline = time.monotonic() + STOP_SECONDS + CONNECT_SECONDS

@@ -18,7 +18,7 @@ NEEDED = ("phasemap", "torch", "ray", "pyarrow", "click")
 def wrong_with(found: str, wanted: str, python: str) -> str:
     """Say what is wrong with the phasemap that a cluster has."""
     return (
-        f"the cluster has phasemap {found} ({python}), but the study was submitted by {wanted}; "
+        f"the cluster has phasemap {found} ({python}), but the study was submitted by phasemap {wanted}; "
         "allowed: the same version on both, or submit --wheel FILE"
     )
 
@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(_refuse(f"the cluster's Python ({sys.executable}) lacks {', '.join(missing)}: {job['needs']}"))
     missing = [name for name in job["modules"] if not there(name)]
     if missing:
-        needed = "needed: what the study names of packages, installed in the Python that runs Ray"
+        needed = "needed: the packages that the study names, installed in the Python that runs Ray"
         sys.exit(_refuse(f"the cluster's Python ({sys.executable}) has no module {', '.join(missing)}; {needed}"))
     from importlib.metadata import version
 

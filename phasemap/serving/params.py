@@ -17,7 +17,7 @@ from phasemap.serving.tokens import LOCAL, READ, SUBMIT, Caller
 COOKIE = "phasemap_session"
 CSRF_HEADER = "x-csrf-token"
 
-bearer_scheme = HTTPBearer(auto_error=False, description="A token of the service's token file")
+bearer_scheme = HTTPBearer(auto_error=False, description="A token from the service's token file")
 cookie_scheme = APIKeyCookie(name=COOKIE, auto_error=False, description="The session of a page")
 
 
@@ -81,7 +81,7 @@ async def submitter(request: Request) -> Caller:
     check_origin(request)
     sent = request.headers.get(CSRF_HEADER, "").encode()
     if caller.by_cookie and not hmac.compare_digest(sent, caller.csrf.encode()):
-        refuse(request, 403, "the page's own token is missing or wrong; load the page again", reason="csrf")
+        refuse(request, 403, "the page's own token is missing or wrong; reload the page", reason="csrf")
     return caller
 
 
@@ -120,7 +120,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         404: "no such run or trial",
         422: "not allowed; the answer says what is",
         429: "too many requests",
-        503: "not now",
+        503: "not possible now",
     }.items()
 }
 

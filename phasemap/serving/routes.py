@@ -50,7 +50,7 @@ reading = APIRouter(dependencies=READ_CHECKS, responses=ERRORS, tags=["runs"])
 
 @reading.get("/runs")
 def list_runs(service: Serving, offset: Offset = 0, limit: Limit = PAGE_ROWS) -> Runs:
-    """List the runs: those under way first, then the one that was started last."""
+    """List the runs: those under way first, then the others, the latest first."""
     runs = service.summaries.all()
     return Runs(n_runs=len(runs), offset=offset, limit=limit, runs=runs[offset : offset + limit])
 
@@ -129,7 +129,7 @@ def get_log(name: Name, service: Serving) -> Log:
 
 @reading.get("/runs/{name}/map", response_class=Response, responses=body_of("application/json", "a report's content"))
 def get_map(name: Name, request: Request, service: Serving) -> Response:
-    """Return what the page draws the run from; its form follows the page."""
+    """Return what the page draws the run from; its format may change with the page."""
     snapshot = service.store.snapshot(name)
     running = service.summaries.state(name) in (RUNNING, STOPPING)
     make = partial(store.map_content, snapshot, running=running)
@@ -180,13 +180,13 @@ metrics = APIRouter(dependencies=READ_CHECKS, responses=ERRORS, tags=["operation
 
 @health.get("/healthz")
 async def healthz() -> Health:
-    """Say that the service answers."""
+    """Report that the service is up."""
     return Health(status="ok", version=__version__)
 
 
 @health.get("/readyz", responses={503: {"model": Health}})
 def readyz(request: Request, response: Response) -> Health:
-    """Say whether the storage can be written, the queue is watched and the tokens can be read."""
+    """Report whether the storage can be written, the queue is watched and the tokens can be read."""
     problem = _problem(request.app.state.service)
     response.status_code = 503 if problem else 200
     return Health(status="not ready" if problem else "ok", version=__version__, problem=problem)
@@ -196,7 +196,7 @@ def _problem(service: Service) -> str | None:
     if not os.access(service.settings.root, os.W_OK | os.X_OK):
         return "the storage can't be written"
     if time.monotonic() - service.supervisor.ticked > QUEUE_SECONDS:
-        return "the queue is not watched"
+        return f"the queue has not been looked at for {QUEUE_SECONDS:g} s"
     tokens = service.settings.tokens
     if tokens is not None and not tokens.tokens():
         return "the token file can't be used"

@@ -27,7 +27,7 @@ class Refusal(BaseModel):
 
 
 class Runs(BaseModel):
-    """The runs of the storage: those under way first, then the one that was started last."""
+    """The runs of the storage: those under way first, then the others, the latest first."""
 
     n_runs: int
     offset: int
@@ -101,7 +101,7 @@ class PlanAnswer(BaseModel):
 
 
 class Submitted(BaseModel):
-    """What became of a submit, a resume or a cancel; ``changed`` is false where it was so already."""
+    """What became of a submit, a resume or a cancel; ``changed`` is false where nothing had to be done."""
 
     run: str
     changed: bool

@@ -54,9 +54,9 @@ STATUS: dict[type[Exception], int] = {
 }
 SWAGGER = Path(str(files("fastapi_swagger") / "resources"))  # Swagger UI itself: no other site is asked
 DESCRIPTION = (
-    "Read, follow and submit studies. Where the service has tokens, send one as `Authorization: Bearer TOKEN`; "
-    "reading needs the scope read, submitting the scope submit. The storage is the truth: what the command line does "
-    "there is seen here, and the other way round."
+    "See, follow and submit runs. If the service has tokens, send one as `Authorization: Bearer TOKEN`; reading needs "
+    "the scope `read`, submitting the scope `submit`. Everything is in the storage: what the command line does there is "
+    "seen here, and the other way round."
 )
 
 

@@ -85,7 +85,7 @@ def validate(body: bytes, media_type: str, root: Path, programs: Sequence[str] =
     try:
         answer.changes = check_folder(study, RunFolder(root / study.name))
     except OtherStudyError as error:
-        answer.conflict = f"{study.name} is another study already: {'; '.join(error.differences)}"
+        answer.conflict = f"another study is named {study.name}: {'; '.join(error.differences)}"
     return answer
 
 
@@ -95,7 +95,7 @@ def plan(study: Study, settings: Settings) -> PlanAnswer:
     UserError with its message where it refuses; BusyError while too many plans are made.
     """
     if not PLANS.acquire(blocking=False):
-        raise BusyError("other plans are being made; try again in some seconds")
+        raise BusyError("other plans are being made; try again in a few seconds")
     try:
         with tempfile.TemporaryDirectory(prefix="phasemap-") as folder:
             path = Path(folder) / f"{study.name}.yaml"

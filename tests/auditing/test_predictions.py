@@ -141,7 +141,7 @@ def drop_row(table):
     ("spoil", "message"),
     [
         (lambda t: t[t["training"] == "t0"], "has only the training t0; needed: two or more"),
-        (lambda t: t.assign(trained=True), "no row was held out by any training"),
+        (lambda t: t.assign(trained=True), "no row was held out of any training"),
         (lambda t: t.assign(trained=False), "no row was trained on in any training"),
         (lambda t: t.assign(c0=0.9, c1=0.9), r"the probabilities of row \d+ in training t\d don't add up to 1"),
         (lambda t: t.assign(c0=t["c0"] + 1, c1=t["c1"] - 1), "don't add up to 1"),

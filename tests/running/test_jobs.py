@@ -179,7 +179,7 @@ def test_a_program_is_sent_with_its_files_and_one_of_a_package_that_is_not_there
     package.write_text(path.read_text().replace("own_training.py:train", "own_training:train").replace("sent", "other"))
     refused = cluster.run("submit", package, *place(cluster), "--follow", environment=installed_here)
     assert refused.returncode == 3
-    assert "has no module own_training; needed: what the study names of packages, installed in the" in refused.stderr
+    assert "has no module own_training; needed: the packages that the study names, installed in the" in refused.stderr
 
 
 class NoJobServer(BaseHTTPRequestHandler):

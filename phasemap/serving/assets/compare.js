@@ -46,8 +46,10 @@
       html("table", {}, html("thead", {}, head), html("tbody", {}, ...body))), ...cut];
   }
 
-  /** A column's name, with its side as a capital: phase_a is phase A. */
-  const heading = (key) => key.replaceAll("_", " ").replace(/(^| )[ab]$/, (side) => side.toUpperCase());
+  const HEADINGS = { p_value: "p value", adjusted: "adjusted p value", low: "95 % from", high: "to", unit: "shift as" };
+
+  /** A column's name in words, with its side as a capital: phase_a is phase A. */
+  const heading = (key) => HEADINGS[key] ?? key.replaceAll("_", " ").replace(/(^| )[ab]$/, (side) => side.toUpperCase());
 
   function words(value) {
     if (typeof value === "number") return PhaseData.digits(value);

@@ -75,14 +75,14 @@
     const found = await Api.ask(`/runs/${name}`);
     by("failures").hidden = !found.failures.length;
     by("failures").querySelector("ul").replaceChildren(...found.failures.map((trial) =>
-      html("li", {}, html("code", {}, trial.trial_id), ` (seed ${trial.seed}): `, given(trial.error ?? "no error was kept", 500))));
+      html("li", {}, html("code", {}, trial.trial_id), ` (seed ${trial.seed}): `, given(trial.error ?? "no error was recorded", 500))));
     if (by("log").open) await log();
   }
 
   async function log() {
     const found = await Api.ask(`/runs/${name}/log`);
     const text = by("log").querySelector("pre"), atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 20;
-    text.textContent = [found.log, found.output].filter(Boolean).join("\n--- output of its process ---\n") || "nothing yet";
+    text.textContent = [found.log, found.output].filter(Boolean).join("\n--- output of the process ---\n") || "nothing yet";
     if (atEnd) text.scrollTop = text.scrollHeight;
   }
 
@@ -107,5 +107,5 @@
   setInterval(() => { if (by("log").open && latest && latest.state === "running") log(); }, 5000);
   Api.ask(`/runs/${name}`).then((found) => state(found.summary), (error) => Api.show(by("problem"), error.message))
     .then(() => Api.follow(`/runs/${name}/events`, state, (there) =>
-      Api.show(by("lost"), there ? "" : "The service does not answer; trying again. The run itself may go on.")));
+      Api.show(by("lost"), there ? "" : "The service does not answer; trying again. The run may go on meanwhile.")));
 })();

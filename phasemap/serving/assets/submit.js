@@ -68,8 +68,8 @@
     by("planned").replaceChildren(html("dt", {}, "plan"), html("dd", {}, "measuring …"));
     try {
       const found = await Api.post("/studies/plan", text.value, YAML);
-      const rows = [["trials", `${found.n_missing} to train, ${found.n_reused} there already`], ["packs", String(found.n_packs)],
-        ["time", `about ${Api.duration(found.wall_seconds)}, ${found.slots} packs at once`],
+      const rows = [["trials", `${found.n_reused} reused, ${found.n_missing} to train`], ["packs", String(found.n_packs)],
+        ["time", `about ${Api.duration(found.wall_seconds)}, ${found.slots} ${found.slots === 1 ? "pack" : "packs"} at a time`],
         ["core-hours", PhaseData.digits(found.core_hours)], ["memory", `${PhaseData.digits(found.memory_bytes / 1e9)} GB`]];
       by("planned").replaceChildren(...rows.flatMap(([name, words]) => [html("dt", {}, name), html("dd", {}, words)]));
     } catch (error) {
