@@ -79,7 +79,7 @@ def read_predictions(path: Path, data: Prepared) -> pd.DataFrame:
     n, rows = len(data.labels), _numbers(path, frame)
     wrong = rows[(rows < 0) | (rows >= n)]
     if len(wrong):
-        raise UserError(f"{path} names the row {wrong[0]}, but the data have the rows 0 to {n - 1}; are they other data?")
+        raise UserError(f"{path} names the row {wrong[0]}, but the data have the rows 0 to {n - 1}: other data?")
     repeated = pd.Series(rows).duplicated()
     if repeated.any():
         raise UserError(f"{path} has the row {rows[repeated][0]} twice; allowed: each row once")

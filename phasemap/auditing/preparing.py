@@ -75,9 +75,11 @@ def _wrong_labels(table: Table) -> list[str]:
     empty = np.flatnonzero(labels.isna())
     if len(empty):
         some = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
-        return [f"'{name}' is missing in {len(empty)} of {len(labels)} rows (from 0: {some}); label these rows, or leave them out"]
+        of_all = f"{len(empty)} of {len(labels)} rows (from 0: {some})"
+        return [f"'{name}' is missing in {of_all}; label these rows, or leave them out"]
     if pd.api.types.is_float_dtype(labels) and (labels != np.floor(labels)).any():
-        return [f"'{name}' holds fractions such as {labels[labels != np.floor(labels)].iloc[0]:g}; allowed: classes, as text or whole numbers"]
+        fraction = labels[labels != np.floor(labels)].iloc[0]
+        return [f"'{name}' holds fractions such as {fraction:g}; allowed: classes, as text or whole numbers"]
     sizes = pd.Series(as_text(labels)).value_counts()
     if len(sizes) == 1:
         return [f"'{name}' has one class, '{sizes.index[0]}'; an audit needs at least 2"]

@@ -19,11 +19,15 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.command()
 @click.argument("data", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--label", metavar="COLUMN", required=True, help="The column of labels; for arrays, the name of an array in the .npz, or a .npy file."
+    "--label",
+    metavar="COLUMN",
+    required=True,
+    help="The column of labels; for arrays, the name of an array in the .npz, or a .npy file.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default ./NAME-audit.")
-@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="The time to plan for training.")
-@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="The language of the page and of what is printed.")
+@click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for training.")
+@click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True,
+              help="The language of the page and of what is printed.")  # fmt: skip
 @click.option("--group", metavar="COLUMN", help="Rows with the same value stay on the same side of every split.")
 @click.option("--time", metavar="COLUMN", help="Split rows by blocks of time.")
 @click.option(
@@ -35,8 +39,11 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--encoding", default="utf-8", show_default=True, help="The encoding of a CSV file.")
 @click.option("--regularizer", type=click.Choice(["weight_decay", "dropout", "width"]),
               help="The second axis of the map, beside corruption; default weight_decay.")  # fmt: skip
-@click.option("--noise-model", type=click.Choice(["even"]),
-              help="Declare that wrong labels are as common among clear rows (where models are surest) as among others.")  # fmt: skip
+@click.option(
+    "--noise-model",
+    type=click.Choice(["even"]),
+    help="Declare that wrong labels are as common among clear rows, where models are sure, as among the others.",
+)
 @click.option(
     "--verify-sheet",
     metavar="ROWS",
@@ -60,9 +67,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
 )
 @click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
               help="Share of reviews that end with a wrong label.")  # fmt: skip
-@click.option(
-    "--spend", type=MONEY, help="The sum to spend; default: the cost of reviewing a tenth of the rows."
-)
+@click.option("--spend", type=MONEY, help="The sum to spend; default: the cost of reviewing a tenth of the rows.")
 @click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
 @click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")

@@ -114,7 +114,7 @@ class HostGuard:
         if scope["type"] == "http":
             name = _without_port(Headers(scope=scope).get("host", ""))
             if not (loopback(name) or name in self.hosts):
-                await answer(send, 400, "without tokens this service answers requests to localhost only; needed for others: --token-file")
+                await answer(send, 400, "without tokens the service answers to localhost only; needed: --token-file")
                 return
         await self.app(scope, receive, send)
 

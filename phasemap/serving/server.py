@@ -55,8 +55,8 @@ STATUS: dict[type[Exception], int] = {
 SWAGGER = Path(str(files("fastapi_swagger") / "resources"))  # Swagger UI itself: no other site is asked
 DESCRIPTION = (
     "See, follow and submit runs. If the service has tokens, send one as `Authorization: Bearer TOKEN`; reading needs "
-    "the scope `read`, submitting the scope `submit`. Everything is in the storage: what the command line does there is "
-    "seen here, and the other way round."
+    "the scope `read`, submitting the scope `submit`. Everything is in the storage: what the command line does there "
+    "is seen here, and the other way round."
 )
 
 

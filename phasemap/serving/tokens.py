@@ -87,9 +87,7 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()]
         text = "\n".join(lines)
-        raise UserError(
-            f"--token-file {path} can't be used:\n{text}\nallowed: a YAML list like\n  {EXAMPLE}"
-        ) from None
+        raise UserError(f"--token-file {path} can't be used:\n{text}\nallowed: a YAML list like\n  {EXAMPLE}") from None
     except (yaml.YAMLError, UnicodeDecodeError):  # the text of the error could hold a token
         raise UserError(f"--token-file {path} is not YAML; allowed: a list like\n  {EXAMPLE}") from None
     for what in ("name", "token"):

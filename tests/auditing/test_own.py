@@ -79,7 +79,7 @@ def test_the_training_that_is_named_is_what_is_judged(audited):
     assert wrong[suspects].mean() >= 0.7
     assert "regularize" not in content["decision"]["actions"]
     page = (root / "out" / "audit.html").read_text()
-    assert "These answers come from your training" in page
+    assert "The model here is your training" in page
     assert "phasemap's small network" not in page
 
 
