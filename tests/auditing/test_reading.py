@@ -44,7 +44,7 @@ def spoilt(frame, kind):
         ("one class", "'label' has one class, 'c0'; an audit needs at least 2"),
         ("few rows", "has 49 rows; an audit needs at least 50"),
         ("constant features", "no column can be learned from; all are constant or identifiers: 'x0', 'x1'"),
-        ("missing labels", "'label' is missing in 1 of  these rows"),
+        ("missing labels", "rows (from 0: 7); label these rows"),
         ("a class with one row", "1 class has a single row ('alone'), which can't be both learned"),
         ("fractions as labels", "'label' holds fractions such as"),
         ("only identifiers", "no column can be learned from; all are constant or identifiers: 'name'"),
