@@ -85,7 +85,10 @@ def validate(body: bytes, media_type: str, root: Path, programs: Sequence[str] =
     try:
         answer.changes = check_folder(study, RunFolder(root / study.name))
     except OtherStudyError as error:
-        answer.conflict = f"another study is named {study.name}: {'; '.join(error.differences)}"
+        differences = "; ".join(error.differences)
+        answer.conflict = (
+            f"The storage holds another study named {study.name} ({differences}). Give this one another name."
+        )
     return answer
 
 

@@ -203,7 +203,9 @@ def test_a_budget_buys_fewer_trainings_of_a_slow_program_and_says_what_the_least
     slow = choose_own_size(2000, 4.0, 5.0, 2)
     assert slow.trainings == 16
     assert slow.own_trainings * 4.0 / 2 <= 0.6 * 5 * 60
-    with pytest.raises(UserError, match=r"takes 60 s, and the smallest audit needs 68 .*--budget 57 \(minutes\) or more"):
+    with pytest.raises(
+        UserError, match=r"takes 60 s, and the smallest audit needs 68 .*--budget 57 \(minutes\) or more"
+    ):
         choose_own_size(2000, 60.0, 5.0, 2)
 
 

@@ -143,6 +143,8 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     page.click("#send")
 
     page.wait_for_url("**/runs/watched")
+    page.wait_for_selector("#waiting:visible")
+    assert page.is_hidden("#controls")  # nothing empty is shown before there is a map
     page.wait_for_selector(".cells rect", timeout=90_000)
     seen = set()
 
@@ -151,6 +153,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
         seen.add(page.locator('.cells rect[data-mark="missing"]').count())
         return min(seen)
 
+    assert page.is_hidden("#waiting")
     wait_for(lambda: 0 < missing() < 6, what="the first cells")
     run = visitor.run("watched")
     visitor.service.process.send_signal(signal.SIGKILL)

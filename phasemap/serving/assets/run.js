@@ -6,6 +6,7 @@
   const by = (id) => document.getElementById(id);
   const name = by("status").dataset.run;
   const LEAST_MS = 1500;
+  const MAPPED = ["controls", "diagram", "card"];  // what is empty until there is a map
   let page = null, drawn = "", drawing = false, drawnAt = 0, latest = null;
 
   function state(run) {
@@ -19,6 +20,8 @@
     const left = run.eta_seconds === null ? "" : `about ${Api.duration(run.eta_seconds)} left`;
     by("eta").textContent = [place, left].filter(Boolean).join(", ");
     Api.show(by("error"), run.error ?? "");
+    by("waiting").hidden = Boolean(run.version);
+    for (const link of document.querySelectorAll("#status .actions a")) link.hidden = !run.version;
     if (by("cancel")) by("cancel").hidden = !["queued", "running"].includes(run.state);
     if (by("resume")) by("resume").hidden = !(["stopped", "failed"].includes(run.state) || (run.state === "done" && run.n_failed));
     draw();
@@ -44,6 +47,10 @@
     if (drawn && drawn !== latest.version + latest.state) draw();
   }
 
+  function reveal() {
+    for (const id of MAPPED) by(id).hidden = false;
+  }
+
   async function map() {
     const model = await ServedModel.of(name);
     if (!page) start(model); else if (model.size === page.model.size) await page.update(model).then(steps); else location.reload();
@@ -51,6 +58,7 @@
 
   /** Points on no grid make no cells to open: their picture stands in place of the maps. */
   function picture() {
+    reveal();
     for (const id of ["controls", "keys", "table", "card"]) by(id).hidden = true;
     by("question").replaceChildren(given(latest.question));
     by("diagram-title").textContent = "Map";
@@ -61,6 +69,7 @@
 
   function start(model) {
     for (const id of ["name", "question", "setting"]) by(id).replaceChildren();
+    reveal();
     page = new PhasePage.Page(model);
     steps();
     by("footer").textContent = `phasemap, ${model.content.made_by.replace("phasemap ", "release ")}`;
@@ -101,6 +110,7 @@
   }
 
   by("name").textContent = name;
+  for (const id of MAPPED) by(id).hidden = true;
   button("cancel", `Cancel ${name}? What is finished is kept, and the run can be resumed.`);
   button("resume");
   by("log").addEventListener("toggle", () => { if (by("log").open) log(); });
