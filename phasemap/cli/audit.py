@@ -27,7 +27,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write; default ./NAME-audit.")
 @click.option("--budget", metavar="MINUTES", type=MONEY, default=5.0, show_default=True, help="Time for training.")
 @click.option("--lang", type=click.Choice(["en", "ja"]), default="en", show_default=True,
-              help="The language of the page and of what is printed.")  # fmt: skip
+              help="The language of page, summary and progress.")  # fmt: skip
 @click.option("--group", metavar="COLUMN", help="Rows with the same value stay on the same side of every split.")
 @click.option("--time", metavar="COLUMN", help="Split rows by blocks of time.")
 @click.option(
@@ -48,7 +48,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
     "--verify-sheet",
     metavar="ROWS",
     type=click.IntRange(min=1),
-    help="Write a sheet of so many rows for people to verify.",
+    help="Write a sheet of this many rows for people to verify.",
 )
 @click.option("--verified", type=click.Path(path_type=Path), help="That sheet, filled in.")
 @click.option(

@@ -37,7 +37,7 @@ server_option = click.option(
     "--ship",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Send all of this folder, which is inside the study's, with the program.",
+    help="Send all of this folder with the program; it must be inside the study's folder.",
 )
 def submit(
     study: Path,
