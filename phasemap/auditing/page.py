@@ -189,7 +189,7 @@ class _Page:
             cells += [self.say(row["kind"]), score]
             rows.append([*cells, self.rows[row["row"]]] if self.rows else cells)
         heads = [self.say(name) for name in ([*names, "content"] if self.rows else names)]
-        return self._section("suspects", text, ("table", (heads, rows)))
+        return self._section("suspects", text, self._text("kinds"), ("table", (heads, rows)))
 
     def _self_check(self) -> Section:
         check = self.content["self_check"]
