@@ -16,8 +16,8 @@ from phasemap.diagram.tables import Tables
 from phasemap.results.merge import trial_schema
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.search.inference import complete
-from phasemap.search.study_map import target_of
 from phasemap.search.study_search import StudySearch
+from phasemap.search.target import target_of
 from phasemap.study.axes import Axis
 from phasemap.study.file import load_study
 from phasemap.study.spec import SearchSpec, Study

@@ -88,11 +88,11 @@ def _believe(study: Study, trials: pd.DataFrame) -> MapBelief:
     side_by_side.model(sought)
     shown = side_by_side.shown(quantities)
     observed = replace(sought.observed, values=side_by_side.values, groups=tuple(side_by_side.groups))
-    found = search.believe(observed, sought.labelling)
+    sought_belief = search.believe(observed, sought.labelling)
     expected = search.surfaces.predict(search.coordinates)
     return MapBelief(
-        labels=found if study.search.metric == WHOLE_MAP else _labels(study, trials),
-        expected_wrong=float(found.wrong.mean()),
+        labels=sought_belief if study.search.metric == WHOLE_MAP else _labels(study, trials),
+        expected_wrong=float(sought_belief.wrong.mean()),
         quantities=quantities,
         expected=expected.part(slice(None), shown),
         unknown=np.all(expected.spread >= NOTHING_KNOWN * expected.prior, axis=1),
@@ -123,12 +123,12 @@ class _SideBySide:
         """Add the surfaces of a model, which come first."""
         if model.instead is not None:
             return
-        found = [column for part in model.models for column in self._part(part)]
+        columns = [column for part in model.models for column in self._part(part)]
         if model.observed.groups is None:
-            self._together(found)
+            self._together(columns)
             self._group_of |= {part.column: 0 for part in model.models} | {COMMON: 0}
             return
-        for column in found:
+        for column in columns:
             self._together([column])
         of_quantity = {
             term.quantity: self._firsts[_key(part)]
@@ -149,11 +149,11 @@ class _SideBySide:
         They have the lengths of the same quantity in the rule, or of the whole rule where its terms have the same
         ones, else their own.
         """
-        found = []
+        columns = []
         for part in parts:
             before = self.values.shape[1]
             (column,) = self._part(part)
-            found.append(column)
+            columns.append(column)
             if column < before:
                 continue
             number = self._group_of.get(part.column, self._group_of.get(COMMON))
@@ -163,18 +163,13 @@ class _SideBySide:
                 group = self.groups[number]
                 fitted = len(group.columns) if group.fitted is None else group.fitted
                 self.groups[number] = replace(group, columns=(*group.columns, column), fitted=fitted)
-        return found
+        return columns
 
     def _part(self, part: Modelled) -> list[int]:
-        if _key(part) not in self._firsts:
-            self._firsts[_key(part)] = self._added(Models((part,)).surfaces(self.trials))[0]
-        first = self._firsts[_key(part)]
-        return list(range(first, first + part.width))
-
-    def _added(self, values: Floats) -> list[int]:
-        first = self.values.shape[1]
-        self.values = np.concatenate([self.values, values], axis=1)
-        return list(range(first, self.values.shape[1]))
+        if (key := _key(part)) not in self._firsts:
+            self._firsts[key] = self.values.shape[1]
+            self.values = np.concatenate([self.values, Models((part,)).surfaces(self.trials)], axis=1)
+        return list(range(self._firsts[key], self._firsts[key] + part.width))
 
     def _together(self, columns: Sequence[int]) -> None:
         if columns:

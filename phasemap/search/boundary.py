@@ -115,7 +115,7 @@ class BoundarySearch:
             expected = self.surfaces.predict(self.coordinates[some])
             pairs = [(view, n) for view, n in zip(views, blend.draws, strict=True) if n]
             drawn = [draw(view, expected, some, n, self.n_seeds, random) for view, n in pairs]
-            parts.append(belief(some, np.concatenate(drawn, axis=1), observed, labelling))
+            parts.append(count_votes(some, np.concatenate(drawn, axis=1), observed, labelling))
         return Belief(
             places=places,
             code=blend.calibrated(np.concatenate([part.code for part in parts])),
@@ -142,10 +142,10 @@ class BoundarySearch:
         ``taken`` (points, S) marks trials that are trained, under way or lost; ``pending`` are the points under way.
         """
         places, weight = self._judged(observed, taken)
-        found = self.believe(observed, labelling, places)
-        wrong = float((found.wrong * weight).sum() / len(self.target))
+        belief = self.believe(observed, labelling, places)
+        wrong = float((belief.wrong * weight).sum() / len(self.target))
         counts = taken[places].sum(axis=1)
-        worth = found.entropy + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
+        worth = belief.entropy + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
         worth[counts >= self.seeds_per_point] = -np.inf
         chosen = self._spread(n, places, worth, taken, pending)
         return self._covered(chosen, taken) if self.coverage else chosen, wrong
@@ -157,9 +157,9 @@ class BoundarySearch:
         kept, trained = chosen[: len(chosen) - due], np.asarray(taken.any(axis=1))
         trained[[place for place, _ in kept]] = True
         covers = covering(self.target, trained, due, self._random)
-        found = [*kept, *((place, self._next_seed(place, taken)) for place in covers)]
+        islands = [(place, self._next_seed(place, taken)) for place in covers]
         others = [one for one in chosen[len(kept) :] if one[0] not in covers]  # where no island is left to look for
-        return [*found, *others[: len(chosen) - len(found)]]
+        return [*kept, *islands, *others[: due - len(islands)]]
 
     def anywhere(self, n: int, taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Return up to n trials at points that are far from all that are taken, before anything is observed."""
@@ -243,12 +243,7 @@ def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
     return values
 
 
-def belief(
-    places: Places,
-    drawn: Codes,
-    observed: Observed,
-    labelling: Labelling,
-) -> Belief:
+def count_votes(places: Places, drawn: Codes, observed: Observed, labelling: Labelling) -> Belief:
     """Let the seeds of m points vote by drawn codes (seeds, draws, m); observed ones vote with their label."""
     n_seeds, n_draws, _ = drawn.shape
     n_codes, n_groups = len(labelling.group), int(labelling.group.max()) + 1

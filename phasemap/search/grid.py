@@ -10,7 +10,7 @@ from phasemap.study.spec import Study
 
 def levels(n: int) -> list[int]:
     """Return for each of n values the round of halving in which a coarse-to-fine scan reaches it; the ends are 0."""
-    found = [0] * n
+    rounds = [0] * n
     spans = [(0, n - 1)]
     level = 1
     while spans:
@@ -19,10 +19,10 @@ def levels(n: int) -> list[int]:
             if right - left < 2:
                 continue
             middle = (left + right) // 2
-            found[middle] = level
+            rounds[middle] = level
             halves += [(left, middle), (middle, right)]
         spans, level = halves, level + 1
-    return found
+    return rounds
 
 
 def coarse_to_fine(study: Study) -> list[tuple[Any, ...]]:

@@ -22,9 +22,6 @@ from phasemap.study.conditions import Term
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
 
-FRONTIER = "frontier_{}"
-"""The column of the side of a frontier on which a point is."""
-
 
 def complete(tables: Tables) -> Tables:
     """Fill in the points of a search that have no trial: they are ``inferred``, with a ``confidence``.
@@ -36,16 +33,16 @@ def complete(tables: Tables) -> Tables:
     bare = (points[["n_seeds", "n_failed", "n_diverged"]].sum(axis=1) == 0).to_numpy()
     if study.search.kind == "grid" or not bare.any():
         return tables
-    found = map_belief(study, tables.trials)
-    if found is None:
+    belief = map_belief(study, tables.trials)
+    if belief is None:
         return tables
     known = usable(study, tables.trials)
     places, _ = numbers_of(study, known["trial_id"].tolist())
-    needed = {part.undefined_without for part in found.quantities} - {None}
+    needed = {part.undefined_without for part in belief.quantities} - {None}
     names = [name for name in dict.fromkeys((*sorted(map(str, needed)), *TESTED_FACTS)) if name in known]
     facts = {name: fact[bare] for name, fact in point_facts(study, names, known, places).items()}
-    labels = _labels(found, names_of(study), bare)
-    quantities = _quantities(found, facts, bare)
+    labels = _labels(belief, names_of(study), bare)
+    quantities = _quantities(belief, facts, bare)
     told = expected_sides(study, labels["phase"], quantities, facts)
     columns = labels | quantities | _sides(study, quantities) | told
     return replace(tables, points=_filled_in(points, bare, columns))
@@ -53,11 +50,11 @@ def complete(tables: Tables) -> Tables:
 
 def label_probabilities(study: Study, trials: pd.DataFrame) -> pd.DataFrame | None:
     """Return how likely each point of a study has each label and each phase; None where nothing is known."""
-    found, names = map_belief(study, trials), names_of(study)
-    if found is None:
+    belief, names = map_belief(study, trials), names_of(study)
+    if belief is None:
         return None
-    phases = {phase: found.labels.group[:, number] for number, phase in enumerate(names.phases)}
-    labels = {label: found.labels.code[:, number] for number, label in enumerate(names.labels)}
+    phases = {phase: belief.labels.group[:, number] for number, phase in enumerate(names.phases)}
+    labels = {label: belief.labels.code[:, number] for number, label in enumerate(names.labels)}
     return pd.DataFrame(labels | phases)  # a phase may share its name with one of its labels
 
 
@@ -76,25 +73,25 @@ def _filled_in(
     return filled
 
 
-def _labels(found: MapBelief, names: Names, bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+def _labels(belief: MapBelief, names: Names, bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Return the likeliest phase, the likeliest label within it, and how likely a network trained there has it."""
-    group, code = found.labels.group[bare], found.labels.code[bare]
+    group, code = belief.labels.group[bare], belief.labels.code[bare]
     phase = group.argmax(axis=1)
     label = np.where(phase[:, None] == np.asarray(names.groups), code, -1.0).argmax(axis=1)
     return {
         "phase": np.asarray([*names.phases, None], dtype=object)[phase],
         "subphase": np.asarray([*names.labels, None], dtype=object)[label],
         "inferred": np.ones(len(phase), dtype=bool),
-        "confidence": found.labels.one_seed[bare][np.arange(len(phase)), phase],
+        "confidence": belief.labels.one_seed[bare][np.arange(len(phase)), phase],
     }
 
 
-def _quantities(found: MapBelief, facts: Mapping[str, Floats], bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+def _quantities(belief: MapBelief, facts: Mapping[str, Floats], bare: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Return the expected quantities and their deviations; NaN where they are undefined."""
-    mean = found.expected.mean[bare]
-    spread = np.sqrt(found.expected.spread[bare] ** 2 + found.expected.noise**2)
+    mean = belief.expected.mean[bare]
+    spread = np.sqrt(belief.expected.spread[bare] ** 2 + belief.expected.noise**2)
     columns = {}
-    for number, part in enumerate(found.quantities):
+    for number, part in enumerate(belief.quantities):
         middle, off = mean[:, number], spread[:, number]
         lost = facts[part.undefined_without] == 0 if part.undefined_without is not None else np.zeros(len(mean), bool)
         expected = part.scale.expected
@@ -112,5 +109,5 @@ def _sides(study: Study, quantities: Mapping[str, NDArray[Any]]) -> dict[str, ND
             continue
         given: dict[Term, NDArray[Any]] = {term: quantities[name] for term, name in looked_at.items()}
         codes = side_codes(frontier, GivenTerms(given, dict(rule.parameters)), len(quantities[frontier.quantity]))
-        columns[FRONTIER.format(frontier.name)] = np.asarray(sides(frontier), dtype=object)[codes]
+        columns[f"frontier_{frontier.name}"] = np.asarray(sides(frontier), dtype=object)[codes]
     return columns

@@ -88,8 +88,8 @@ class ByRule:
         """Label drawn values by the rule."""
         terms = _given(self.rule, self.models, self.facts, values, places)
         shape = values.shape[:-1]
-        found = label_trials(self.rule, terms, int(np.prod(shape))).codes
-        return self.names.of_rule(self.rule)[found].reshape(shape)
+        codes = label_trials(self.rule, terms, int(np.prod(shape))).codes
+        return self.names.of_rule(self.rule)[codes].reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +134,13 @@ class Names:
     @property
     def groups(self) -> tuple[int, ...]:
         """The number of each code's phase."""
-        found = tuple(self.phases.index(self.phase_of[name]) for name in self.labels)
-        return (*found, len(self.phases)) if self.with_unlabelled else found
+        numbers = tuple(self.phases.index(self.phase_of[name]) for name in self.labels)
+        return (*numbers, len(self.phases)) if self.with_unlabelled else numbers
 
     def codes(self, labels: pd.Series) -> Codes:
         """Return the codes (n,) of labels."""
-        found = pd.Index(self.labels).get_indexer(pd.Index(labels)).astype(np.int64)
-        return np.where(found < 0, -1 if self.unlabelled is None else self.unlabelled, found)
+        codes = pd.Index(self.labels).get_indexer(pd.Index(labels)).astype(np.int64)
+        return np.where(codes < 0, -1 if self.unlabelled is None else self.unlabelled, codes)
 
     def of_rule(self, rule: Rule) -> Codes:
         """Return the code of each label of the rule, and as the last that of none."""
@@ -171,8 +171,8 @@ def _given(rule: Rule, models: Models, facts: Mapping[str, Floats], values: Floa
     shape = values.shape[:-1]
     at = {name: np.broadcast_to(fact[places], shape) for name, fact in facts.items()}
     given: dict[Term, NDArray[Any]] = {Fact(name): fact.ravel() for name, fact in at.items()}
-    for part, found in models.drawn(values):
+    for part, drawn in models.drawn(values):
         if part.undefined_without is not None:
-            found = np.where(at[part.undefined_without] == 0, np.nan, found)
-        given |= dict.fromkeys(part.terms, found.ravel())
+            drawn = np.where(at[part.undefined_without] == 0, np.nan, drawn)
+        given |= dict.fromkeys(part.terms, drawn.ravel())
     return GivenTerms(given, dict(rule.parameters))

@@ -97,10 +97,10 @@ def model_columns(
 
     ``undefined_without`` names for some columns the fact of the trials that must not be 0.
     """
-    found: list[tuple[Modelled, Reading, Floats]] = []
+    distinct: list[tuple[Modelled, Reading, Floats]] = []
     for reading in readings:
         values = trials[reading.column].to_numpy(dtype=float)
-        for number, (same, other, known) in enumerate(found):
+        for number, (same, other, known) in enumerate(distinct):
             if other.kind == reading.kind and np.array_equal(values, known, equal_nan=True):
                 both = Reading(
                     column=other.column,
@@ -108,12 +108,12 @@ def model_columns(
                     terms=(*other.terms, *reading.terms),
                     thresholds=tuple(sorted({*other.thresholds, *reading.thresholds})),
                 )
-                found[number] = (_modelled(both, values, trials, same.undefined_without), both, values)
+                distinct[number] = (_modelled(both, values, trials, same.undefined_without), both, values)
                 break
         else:
             fact = undefined_without.get(reading.column)
-            found.append((_modelled(reading, values, trials, fact), reading, values))
-    return tuple(one for one, _, _ in found)
+            distinct.append((_modelled(reading, values, trials, fact), reading, values))
+    return tuple(one for one, _, _ in distinct)
 
 
 def explained(values: Floats, trials: pd.DataFrame, fact: str | None) -> NDArray[np.bool_]:

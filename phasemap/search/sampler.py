@@ -44,17 +44,17 @@ class Space:
         return {name: values[int(number)] for (name, values), number in zip(self.values.items(), numbers, strict=True)}
 
 
-def _number(found: Any, values: Sequence[Any]) -> int:
-    if found in values:
-        return list(values).index(found)
-    return int(np.argmin([abs(value - found) for value in values]))
+def _number(value: Any, values: Sequence[Any]) -> int:
+    if value in values:
+        return list(values).index(value)
+    return int(np.argmin([abs(other - value) for other in values]))
 
 
 def space_of(distributions: Mapping[str, BaseDistribution], resolution: int | None = None) -> Space:
     """Return the grid of a search space: the choices and steps as they are, else ``resolution`` values an axis."""
     most = resolution or max(2, min(MOST_VALUES, math.floor(MOST_POINTS ** (1 / len(distributions)))))
     values = {name: _values(distribution, most) for name, distribution in distributions.items()}
-    axes = (study_axis(Axis(name=name, values=tuple(found))) for name, found in values.items())
+    axes = (study_axis(Axis(name=name, values=tuple(chosen))) for name, chosen in values.items())
     return Space(values=values, target=Target(tuple(axes)))
 
 
@@ -66,14 +66,14 @@ def _values(distribution: BaseDistribution, most: int) -> list[Any]:
     low, high, step = float(distribution.low), float(distribution.high), distribution.step
     steps = math.floor((high - low) / step * (1 + 1e-12)) + 1 if step else most
     if step and steps <= most and not distribution.log:
-        found = low + step * np.arange(steps)
+        values = low + step * np.arange(steps)
     else:
-        found = np.geomspace(low, high, most) if distribution.log else np.linspace(low, high, most)
+        values = np.geomspace(low, high, most) if distribution.log else np.linspace(low, high, most)
     if step:
-        found = low + np.round((found - low) / step) * step
+        values = low + np.round((values - low) / step) * step
     if isinstance(distribution, IntDistribution):
-        return sorted({round(value) for value in found.tolist()})
-    return [float(min(max(value, low), high)) for value in found]
+        return sorted({round(value) for value in values.tolist()})
+    return [float(min(max(value, low), high)) for value in values]
 
 
 @dataclass(eq=False)
@@ -106,8 +106,8 @@ class BoundarySampler(BaseSampler):
         return self._varying(study)
 
     def _varying(self, study: Study) -> dict[str, BaseDistribution]:
-        found = self._intersection.calculate(study)
-        return {name: distribution for name, distribution in found.items() if not distribution.single()}
+        common = self._intersection.calculate(study)
+        return {name: distribution for name, distribution in common.items() if not distribution.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -77,15 +77,15 @@ class Bent:
 
     def drawn(self, places: Floats) -> Floats:
         """Return the values of heights."""
-        found = self.expected(places)
+        values = self.expected(places)
         for low, high, number in self.kept:
-            found = np.where((found > low) & (found < high), number, found)
-        return found
+            values = np.where((values > low) & (values < high), number, values)
+        return values
 
     def expected(self, places: Floats) -> Floats:
         """Return the values of heights, also between numbers that are kept."""
-        found = np.interp(places, self.heights, self.values)
-        return np.asarray(np.exp(found) if self.log else found)
+        values = np.interp(places, self.heights, self.values)
+        return np.asarray(np.exp(values) if self.log else values)
 
     def _inner(self, values: Floats) -> Floats:
         return np.log(np.maximum(values, np.exp(self.values[0]))) if self.log else np.asarray(values, dtype=float)
@@ -135,21 +135,21 @@ def _around(seen: Floats, number: float) -> tuple[float, float, float] | None:
 
 
 def _bend(values: Floats, about: float, seen: Floats) -> Floats:
-    found = np.zeros(len(values))
+    heights = np.zeros(len(values))
     for side, width in _widths(seen, about):
         there = (values - about) * side > 0
-        found[there] = np.arcsinh((values[there] - about) / width)
-    return found
+        heights[there] = np.arcsinh((values[there] - about) / width)
+    return heights
 
 
 def _widths(seen: Floats, about: float) -> list[tuple[int, float]]:
     """Return for either side of a number the usual distance of what was seen there; else that of the other side."""
-    found = {}
+    widths = {}
     for side in (-1, 1):
         away = (seen - about) * side
-        found[side] = float(np.median(away[away > 0])) if (away > 0).any() else 0.0
-    usual = max(found.values()) or 1.0
-    return [(side, width or usual) for side, width in found.items()]
+        widths[side] = float(np.median(away[away > 0])) if (away > 0).any() else 0.0
+    usual = max(widths.values()) or 1.0
+    return [(side, width or usual) for side, width in widths.items()]
 
 
 def _saturation(thresholds: Sequence[float]) -> float:

@@ -31,17 +31,17 @@ Grid = Mapping[str, str | int]
 
 def axis_range(name: str, measured: Axis, asked: str | int) -> AxisRange:
     """Return the range of an axis that a grid asks for, from its least to its largest measured value."""
-    found = re.fullmatch(GRID_PATTERN, str(asked))
-    if not found or int(found[1]) < 2:
+    match = re.fullmatch(GRID_PATTERN, str(asked))
+    if not match or int(match[1]) < 2:
         raise UserError(f"--grid {name}={asked} is not allowed; allowed: a number of at least 2, such as 33 or 33:log")
     if measured.categorical:
         raise UserError(f"--grid {name}={asked}: {name} has no numbers; allowed: leave it out, it keeps its values")
     low, high = min(measured.values), max(measured.values)
     usual = "log" if measured.scale == "log" else "linear"
-    scale: Any = found[2] or usual
+    scale: Any = match[2] or usual
     if scale == "log" and low <= 0:
         raise UserError(f"--grid {name}={asked}: a log scale needs values above 0, and the least is {low:g}")
-    num = int(found[1]) if high > low else 1
+    num = int(match[1]) if high > low else 1
     return AxisRange(start=low, stop=high, num=num, scale=scale)
 
 
@@ -92,13 +92,13 @@ def inferred_tables(folder: RunFolder, study: Study, asked: Grid) -> Tables:
     Points of the grid are inferred, but for those that were measured; without a label and any number where the model
     knows nothing: no trial is near, or none of the labels is likely.
     """
-    found = complete(derive(folder, grid_study(study, asked)))
-    belief = map_belief(found.study, found.trials)
+    tables = complete(derive(folder, grid_study(study, asked)))
+    belief = map_belief(tables.study, tables.trials)
     if belief is None:
-        return found
-    points, labelled = found.points, bool(found.study.phases.labels)
+        return tables
+    points, labelled = tables.points, bool(tables.study.phases.labels)
     unknown = belief.unknown | ((points["confidence"] < FEWEST_SURE).to_numpy() if labelled else False)
-    return replace(found, points=_without(found.study, points, unknown & points["inferred"].to_numpy()))
+    return replace(tables, points=_without(tables.study, points, unknown & points["inferred"].to_numpy()))
 
 
 def _without(study: Study, points: pd.DataFrame, unknown: NDArray[np.bool_]) -> pd.DataFrame:

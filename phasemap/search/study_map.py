@@ -16,19 +16,6 @@ from phasemap.search.target import STRIDE, Places, coordinates_off_grid, target_
 from phasemap.study.spec import WHOLE_MAP, Study
 from phasemap.study.trials import count_trials
 
-__all__ = [
-    "boundary_search",
-    "budget_trials",
-    "expected_wrong",
-    "is_known",
-    "is_near_off_grid",
-    "numbers_of",
-    "observe",
-    "seeds_per_point",
-    "taken_trials",
-    "target_of",
-]
-
 DEFAULT_BUDGET = 0.25
 FEWEST = 2  # times the start's trials, before a search may stop
 FEWEST_TRIALS = 12  # also of a map with one label

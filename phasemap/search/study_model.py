@@ -156,20 +156,20 @@ def point_facts(study: Study, names: Sequence[str], trials: pd.DataFrame, places
     Settings are those of the point. Facts are those of the ``trials`` at ``places`` of the grid; elsewhere what the
     settings tell of them, in the same proportion, or else what the measured points around have.
     """
-    found = {}
+    facts = {}
     on_grid = places != OFF_GRID
     trials, places = trials[on_grid], places[on_grid]
     for name in dict.fromkeys(names):
         if name in study.declared:
-            found[name] = _setting(study, name)
+            facts[name] = _setting(study, name)
             continue
         known = trials[name].to_numpy(dtype=float)
         told = _expected(study).get(name)
         values = _around(study, known, places) if told is None else told * known.sum() / (told[places].sum() or 1.0)
         values = np.round(values) if name in study.recorded.whole else values
         values[places] = known
-        found[name] = values
-    return found
+        facts[name] = values
+    return facts
 
 
 def numbers_of(study: Study, trial_ids: Sequence[str]) -> tuple[Places, Places]:
@@ -198,8 +198,8 @@ def _needs(study: Study, reading: Reading) -> str | None:
 
 
 def _all_needs(study: Study, readings: Sequence[Reading]) -> dict[str, str]:
-    found = {reading.column: _needs(study, reading) for reading in readings}
-    return {column: fact for column, fact in found.items() if fact is not None}
+    needs = ((reading.column, _needs(study, reading)) for reading in readings)
+    return {column: fact for column, fact in needs if fact is not None}
 
 
 def as_read(study: Study, trials: pd.DataFrame) -> pd.DataFrame:

@@ -15,12 +15,11 @@ from phasemap.search.study_map import (
     budget_trials,
     is_known,
     is_near_off_grid,
-    numbers_of,
     observe,
     seeds_per_point,
     taken_trials,
 )
-from phasemap.search.study_model import usable
+from phasemap.search.study_model import numbers_of, usable
 from phasemap.search.target import Floats, Places
 from phasemap.study.identity import Trial
 from phasemap.study.spec import Study

@@ -98,13 +98,13 @@ class Surfaces:
         chosen = self._few(len(scaled))
         at, values = coordinates[chosen], scaled[chosen]
         kernel = _kernel(coordinates.shape[1])
-        found = _likeliest(kernel if theta is None else kernel.clone_with_theta(theta), at, values)
-        lengths = found.kernel_.k1.k2.length_scale
+        fitted = _likeliest(kernel if theta is None else kernel.clone_with_theta(theta), at, values)
+        lengths = fitted.kernel_.k1.k2.length_scale
         if np.min(lengths) <= LENGTHS[0] * 1.01:  # each row by itself: often an accident of few trials
             longer = _likeliest(_kernel(coordinates.shape[1], SMOOTHER), at, values)
-            if longer.log_marginal_likelihood_value_ > found.log_marginal_likelihood_value_ - NO_WORSE:
-                found = longer
-        return _Lengths(found.kernel_.theta, len(scaled))
+            if longer.log_marginal_likelihood_value_ > fitted.log_marginal_likelihood_value_ - NO_WORSE:
+                fitted = longer
+        return _Lengths(fitted.kernel_.theta, len(scaled))
 
     def predict(self, coordinates: Floats) -> Prediction:
         """Return what is expected at coordinates (m, c)."""
@@ -116,8 +116,8 @@ class Surfaces:
                 columns, level = list(group.columns), process.kernel_.k2.noise_level
                 for start in range(0, len(coordinates), CHUNK):
                     rows = slice(start, start + CHUNK)
-                    found, spread = process.predict(coordinates[rows], return_std=True)
-                    mean[rows, columns] = found.reshape(-1, len(columns))
+                    expected, spread = process.predict(coordinates[rows], return_std=True)
+                    mean[rows, columns] = expected.reshape(-1, len(columns))
                     spread = spread.reshape(-1, len(columns))
                     shared[rows, columns] = np.sqrt(np.maximum(spread**2 - level, 1e-8))
                 noise[columns] = np.sqrt(level)

@@ -133,5 +133,5 @@ def nearest(points: Floats, measured: Floats, k: int) -> Places:
     """Return for each point (m, c) the numbers (m, k) of the nearest measured points (n, c)."""
     from scipy.spatial import cKDTree
 
-    found = cKDTree(measured).query(points, k=min(k, len(measured)))[1]
-    return np.asarray(found, dtype=np.int64).reshape(len(points), -1)
+    numbers = cKDTree(measured).query(points, k=min(k, len(measured)))[1]
+    return np.asarray(numbers, dtype=np.int64).reshape(len(points), -1)

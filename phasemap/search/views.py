@@ -90,6 +90,6 @@ def blended(
         score = sharp[codes, np.arange(len(codes))] - np.log(np.exp(sharp).sum(axis=0))
         return float((logarithm / USUAL) ** 2 / 2 - score @ weight)
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    best = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
     draws = np.round(np.cumsum(part) * DRAWS).astype(int)
-    return Blend(tuple(np.diff(draws, prepend=0).tolist()), float(np.exp(found.x)))
+    return Blend(tuple(np.diff(draws, prepend=0).tolist()), float(np.exp(best.x)))

@@ -21,8 +21,7 @@ from phasemap.search.completed import map_words
 from phasemap.search.inference import complete
 from phasemap.search.labelling import ByRule
 from phasemap.search.modelled import Models
-from phasemap.search.study_map import numbers_of
-from phasemap.search.study_model import map_model, names_of, point_facts
+from phasemap.search.study_model import map_model, names_of, numbers_of, point_facts
 from phasemap.study.names import SUBPHASES
 from phasemap.study.rule_file import rule_of
 

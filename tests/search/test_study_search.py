@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from stored_maps import drive, load_map
 
-from phasemap.search.study_map import budget_trials, numbers_of
+from phasemap.search.study_map import budget_trials
+from phasemap.search.study_model import numbers_of
 from phasemap.search.study_search import StudySearch
 from phasemap.study.trials import grid_ids
 
