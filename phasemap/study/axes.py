@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phasemap.study.values import Count, Real, rounded
+from phasemap.study.values import Count, Real, is_number, rounded
 
 Scale = Literal["linear", "log", "ordinal"]
 
@@ -68,11 +68,6 @@ class Axis(BaseModel):
     def categorical(self) -> bool:
         """Whether the values have no order of their own: not all of them are numbers."""
         return not all(map(is_number, self.values))
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value of an axis is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def spacing(values: Sequence[Any]) -> Scale:

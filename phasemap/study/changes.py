@@ -31,15 +31,15 @@ def contradictions(old: Study, new: Study, *, accept_source: bool = False, longe
     is one of the axis's; that only widens or narrows the map. With ``accept_source`` a program's code may be another,
     with ``longer`` the number of steps.
     """
-    found: list[str] = []
+    differences: list[str] = []
     if isinstance(old, ProgramStudy) and isinstance(new, ProgramStudy):
-        found = program_contradictions(old, new, accept_source=accept_source)
-        if found or old.version != new.version:
-            return found
+        differences = program_contradictions(old, new, accept_source=accept_source)
+        if differences or old.version != new.version:
+            return differences
     elif isinstance(old, OwnStudy) and isinstance(new, OwnStudy):
-        found = own_contradictions(old, new, accept_source=accept_source)
-        if found or old.parts.version != new.parts.version:
-            return found
+        differences = own_contradictions(old, new, accept_source=accept_source)
+        if differences or old.parts.version != new.parts.version:
+            return differences
     elif isinstance(old, NetworkStudy) and isinstance(new, NetworkStudy) and type(old) is not type(new):
         return ["task, model, optimizer or loss: code of a user in one of the two only"]
     elif type(old) is not type(new):
@@ -53,10 +53,10 @@ def contradictions(old: Study, new: Study, *, accept_source: bool = False, longe
             continue
         if not set(map(repr, before)) & set(map(repr, after)):
             setting = new.declared.get(name) or old.declared[name]
-            found.append(f"{setting.path}: was {_show(before)}, is now {_show(after)}")
+            differences.append(f"{setting.path}: was {_show(before)}, is now {_show(after)}")
             if name == STEPS:
-                found[-1] += "; allowed: phasemap extend, where the end states are kept"
-    return found
+                differences[-1] += "; allowed: phasemap extend, where the end states are kept"
+    return differences
 
 
 def changes(old: Study, new: Study) -> Iterator[str]:
@@ -99,17 +99,17 @@ def _difference(before: list[object], after: list[object]) -> str:
 
 def own_contradictions(old: OwnStudy, new: OwnStudy, *, accept_source: bool = False) -> list[str]:
     """List what makes the parts of two studies different experiments under one version."""
-    before, after = _by_place(old), _by_place(new)
-    found = [
-        f"{place}: was {_name(before.get(place))}, is now {_name(after.get(place))}"
-        for place in dict.fromkeys((*before, *after))
-        if _name(before.get(place)) != _name(after.get(place))
+    before, after = _by_key(old), _by_key(new)
+    differences = [
+        f"{key}: was {_name(before.get(key))}, is now {_name(after.get(key))}"
+        for key in dict.fromkeys((*before, *after))
+        if _name(before.get(key)) != _name(after.get(key))
     ]
-    if found or old.parts.version != new.parts.version:
-        return found
-    for place, part in after.items():
-        found += _parameters(place, before[place], part)
-    return found if accept_source else [*found, *_sources(old, new), *_data(old, new)]
+    if differences or old.parts.version != new.parts.version:
+        return differences
+    for key, part in after.items():
+        differences += _parameters(key, before[key], part)
+    return differences if accept_source else [*differences, *_sources(old, new), *_data(old, new)]
 
 
 def own_changes(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
@@ -117,13 +117,11 @@ def own_changes(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
     if old.parts.version != new.parts.version:
         yield f"version: was {old.parts.version}, is now {new.parts.version}; all its trials are new"
         return
-    before = _by_place(old)
-    for place, part in _by_place(new).items():
-        if before[place].source != part.source:
-            yield f"the source of {place}: was {before[place].source}, is now {part.source}"
+    for before, after in _changed_parts(old, new):
+        yield f"the source of {after.key}: was {before.source}, is now {after.source}"
 
 
-def _by_place(study: OwnStudy) -> dict[str, Part]:
+def _by_key(study: OwnStudy) -> dict[str, Part]:
     return {part.key: part for part in study.parts.parts}
 
 
@@ -131,23 +129,26 @@ def _name(part: Part | None) -> str:
     return "phasemap's own" if part is None else part.name
 
 
-def _parameters(place: str, old: Part, new: Part) -> Iterator[str]:
+def _parameters(key: str, old: Part, new: Part) -> Iterator[str]:
     for name in new.names:
         if name not in old.names:
-            yield f"{place}: {name} is a new parameter"
+            yield f"{key}: {name} is a new parameter"
     for name in old.names:
         if name not in new.names:
-            yield f"{place}: {name} is no longer a parameter"
+            yield f"{key}: {name} is no longer a parameter"
+
+
+def _changed_parts(old: OwnStudy, new: OwnStudy) -> Iterator[tuple[Part, Part]]:
+    before = _by_key(old)
+    return ((before[part.key], part) for part in new.parts.parts if before[part.key].source != part.source)
 
 
 def _sources(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
-    before = _by_place(old)
-    for place, part in _by_place(new).items():
-        if before[place].source != part.source:
-            yield (
-                f"the source of {place} ({part.reference}) changed ({before[place].source} to {part.source}) "
-                f"under version {new.parts.version}"
-            )
+    for before, after in _changed_parts(old, new):
+        yield (
+            f"the source of {after.key} ({after.reference}) changed ({before.source} to {after.source}) "
+            f"under version {new.parts.version}"
+        )
 
 
 def _data(old: OwnStudy, new: OwnStudy) -> Iterator[str]:
@@ -168,13 +169,15 @@ def program_contradictions(old: ProgramStudy, new: ProgramStudy, *, accept_sourc
         return [f"program: was {old.signature.name}, is now {new.signature.name}"]
     if old.version != new.version:
         return []
-    found = [] if accept_source else list(_source(old, new))
+    differences = [] if accept_source else list(_source(old, new))
     before, after = _by_name(old), _by_name(new)
     for name, parameter in after.items():
         if name not in before and parameter.since is None:
-            found.append(f"{name} is a new parameter; allowed: since={{'{name}': {new.version}}} in pm.program")
-    found += [f"{name} is no longer a parameter" for name, one in before.items() if name not in after and not one.since]
-    return found
+            differences.append(f"{name} is a new parameter; allowed: since={{'{name}': {new.version}}} in pm.program")
+    differences += [
+        f"{name} is no longer a parameter" for name, one in before.items() if name not in after and not one.since
+    ]
+    return differences
 
 
 def program_changes(old: ProgramStudy, new: ProgramStudy) -> Iterator[str]:

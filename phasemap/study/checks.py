@@ -8,17 +8,17 @@ from typing import Any
 
 from phasemap.study.claim_grammar import ClaimError, parse_claim
 from phasemap.study.claims import vocabulary
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import KeyPath, Mistake, did_you_mean
 from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, scaled_steps
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.schedules import COSINE, stages
 from phasemap.study.spec import BOUNDARY_ONLY, WHOLE_MAP, PhaseRule, SearchSpec, Study
-from phasemap.study.trials import Found, Path, count_trials, longest_training, together, values_of
+from phasemap.study.trials import count_trials, longest_training, together, values_of
 
 MAX_TRIALS = 5_000_000
 
 
-def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
+def check_any(study: Study, reported: frozenset[str]) -> Iterator[Mistake]:
     """Yield (path, message) for what the sections of any study can't see alone.
 
     ``reported`` holds the paths that were found wrong already: checks that rest on them are left out.
@@ -38,7 +38,7 @@ def check_any(study: Study, reported: frozenset[str]) -> Iterator[Found]:
         yield ("axes",), f"make {count_trials(study)} trials; allowed: at most {MAX_TRIALS}"
 
 
-def check_study(study: Study, reported: frozenset[str]) -> Iterator[Found]:
+def check_study(study: Study, reported: frozenset[str]) -> Iterator[Mistake]:
     """Yield (path, message) for everything that the sections of a study of networks can't see alone."""
     yield from check_any(study, reported)
     yield from check_networks(study)
@@ -56,7 +56,7 @@ def check_rule(rule: PhaseRule) -> Iterator[tuple[str, str]]:
                 yield key, "is fixed at 0.9 by rule doshi2024; allowed: leave it out, or another rule"
 
 
-def _search(search: SearchSpec) -> Iterator[Found]:
+def _search(search: SearchSpec) -> Iterator[Mistake]:
     """Yield what a kind of search has no use for."""
     unused = {"grid": ("budget", "seeds_per_point", "batch_size", *BOUNDARY_ONLY), "boundary": ()}
     for key in unused.get(search.kind, BOUNDARY_ONLY):
@@ -65,7 +65,7 @@ def _search(search: SearchSpec) -> Iterator[Found]:
             yield ("search", key), f"has no meaning with kind {search.kind}; allowed: leave it out, or {kinds}"
 
 
-def _claims(study: Study) -> Iterator[Found]:
+def _claims(study: Study) -> Iterator[Mistake]:
     if not study.claims:
         return  # the words of claims take a tenth of a second: the rule is read for them
     words = vocabulary(study)
@@ -80,7 +80,7 @@ def _claims(study: Study) -> Iterator[Found]:
 OF_TWO_LAYERS = ("neurons", "pruning", "extracted")
 
 
-def check_networks(study: Study) -> Iterator[Found]:
+def check_networks(study: Study) -> Iterator[Mistake]:
     """Yield (path, message) for networks and trainings that can't be."""
     yield from _batches(study)
     yield from _precisions(study)
@@ -98,7 +98,7 @@ def check_networks(study: Study) -> Iterator[Found]:
             yield path, "= lazy is an initial scale of deep MLPs; allowed with depth 2: standard (see init_scale)"
 
 
-def check_record(study: Study) -> Iterator[Found]:
+def check_record(study: Study) -> Iterator[Mistake]:
     """Yield (path, message) for records of networks in which they have no meaning."""
     for index, record in enumerate(study.record):
         if record in study.record[:index]:
@@ -142,26 +142,26 @@ def is_prime(number: int) -> bool:
     return number >= 2 and all(number % d for d in range(2, math.isqrt(number) + 1))
 
 
-def _depths(study: Study) -> Iterator[Found]:
+def _depths(study: Study) -> Iterator[Mistake]:
     for (_, model), (path, depth) in together(study, "model", "depth"):
         if model == "mlp" and depth < 2:
             yield path, f"= {depth} is too few layers of weights for an mlp; allowed: a whole number >= 2"
 
 
-def _heads(study: Study) -> Iterator[Found]:
+def _heads(study: Study) -> Iterator[Mistake]:
     for (_, width), (path, heads) in together(study, "width", "heads") if "heads" in study.declared else ():
         if width % heads:
             yield path, f"= {heads} heads don't divide the width {width}; allowed: a divisor of the width"
 
 
-def _batches(study: Study) -> Iterator[Found]:
+def _batches(study: Study) -> Iterator[Mistake]:
     sizes = [size for _, size in values_of(study, "batch_size") if size != "full"]
     for path, scale in values_of(study, "scale_to_batch"):
         if scale is not None and not sizes:
             yield path, f"= {scale} scales nothing with batch_size full; allowed: leave it out, or give a batch_size"
 
 
-def _interventions(study: Study) -> Iterator[Found]:
+def _interventions(study: Study) -> Iterator[Mistake]:
     """Yield interventions without a step or an amount, and those that come when the training has ended."""
     for kind, amount in INTERVENTIONS.items():
         at = f"{kind}_at"
@@ -178,7 +178,7 @@ def _interventions(study: Study) -> Iterator[Found]:
             yield from _too_late(path, step, length)
 
 
-def _schedules(study: Study) -> Iterator[Found]:
+def _schedules(study: Study) -> Iterator[Mistake]:
     """Yield schedules with changes when the training has ended, and those of a user's optimizer."""
     for name in SCHEDULED:
         schedule, to = f"{name}_schedule", f"{name}_to"
@@ -192,14 +192,14 @@ def _schedules(study: Study) -> Iterator[Found]:
                     yield path, "has no effect on an optimizer of yours; allowed: one of phasemap's, or leave it out"
 
 
-def _too_late(path: Path, step: int | None, length: list[Any]) -> Iterator[Found]:
+def _too_late(path: KeyPath, step: int | None, length: list[Any]) -> Iterator[Mistake]:
     """Yield a step after which something is to change where no training follows it."""
     horizon = scaled_steps(*(value for _, value in length))
     if step is not None and step >= horizon:
         yield path, f"= {step} is not before the end of the training; allowed: up to {horizon - 1}"
 
 
-def _precisions(study: Study) -> Iterator[Found]:
+def _precisions(study: Study) -> Iterator[Mistake]:
     device = study.resources.device
     for path, precision in values_of(study, "precision"):
         if precision != "full" and device in ("cpu", "any"):

@@ -147,13 +147,13 @@ class _Reader(Reader[Term]):
         return [argument.children[0] for argument in first]
 
     def conditions(self, name: Token, arguments: list[Any]) -> Conditions:
-        found = []
+        chosen = []
         for argument in arguments:
             if argument.data == "comparison":
-                found.append(self.condition(argument))
+                chosen.append(self.condition(argument))
             else:
                 self.wrong(argument.children[0], f"is not a condition; allowed: {USAGE[name]}")
-        return self.choosing(name, tuple(found))
+        return self.choosing(name, tuple(chosen))
 
     def choosing(self, name: Token, conditions: Conditions) -> Conditions:
         """Add the conditions of the whole claim, and make sure that together they choose some point."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from phasemap.study import conditions, expressions
-from phasemap.study.axes import Axis, is_number
+from phasemap.study.axes import Axis
 from phasemap.study.expressions import COMPARISONS, show_literal, terms_in
 from phasemap.study.names import GENERALIZES, PEAKS
 from phasemap.study.rule_file import rule_of
 from phasemap.study.spec import Study
-from phasemap.study.values import rounded
+from phasemap.study.values import is_number, rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ class Scope:
     quantities: Mapping[str, Kind]
     parameters: Collection[str] = ()
     facts: Collection[str] = ()
-    times: Collection[str] = field(default=())  # in columns only
+    times: Collection[str] = ()  # in columns only
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,9 +62,9 @@ class Scope:
 
 def parse_condition(text: str, scope: Scope) -> Condition:
     """Read a condition; ConditionError names all that is wrong with it."""
-    found = _written(_read(text, scope, "condition"), text, scope, "condition")
-    assert isinstance(found, Condition)
-    return found
+    condition = _written(_read(text, scope, "condition"), text, scope, "condition")
+    assert isinstance(condition, Condition)
+    return condition
 
 
 def parse_value(text: str, scope: Scope) -> Condition | Expression:
@@ -72,15 +72,15 @@ def parse_value(text: str, scope: Scope) -> Condition | Expression:
     return _written(_read(text, scope, "value"), text, scope, "value")
 
 
-def _written(found: Condition | Expression, text: str, scope: Scope, start: Start) -> Condition | Expression:
+def _written(value: Condition | Expression, text: str, scope: Scope, start: Start) -> Condition | Expression:
     """Make sure that a value is read again as it will be written into a run's folder."""
-    written = str(found)
+    written = str(value)
     if len(written) > MAX_CHARACTERS or written.count("(") + written.count("not ") > MAX_NESTING:
         try:
             _read(written, scope, start)
         except ConditionError as error:
             raise ConditionError([f"written out with spaces {message}" for message in error.messages]) from None
-    return found
+    return value
 
 
 def _read(text: str, scope: Scope, start: Start) -> Condition | Expression:
@@ -89,10 +89,10 @@ def _read(text: str, scope: Scope, start: Start) -> Condition | Expression:
     except UnreadableError as error:
         raise ConditionError([str(error)]) from None
     reader = _Reader(scope)
-    found = reader.value(tree)
+    value = reader.value(tree)
     if reader.messages:
         raise ConditionError(list(dict.fromkeys(reader.messages)))
-    return found
+    return value
 
 
 class _Reader(Reader[Term]):
@@ -138,9 +138,9 @@ class _Reader(Reader[Term]):
         self.depth += 1
         if self.depth > MAX_NESTING:
             raise ConditionError([f"is nested more than {MAX_NESTING} deep; allowed: at most {MAX_NESTING}"])
-        found = read()
+        value = read()
         self.depth -= 1
-        return found
+        return value
 
     def term(self, name: Token, arguments: list[Any]) -> Expression:
         if arguments:
@@ -197,9 +197,9 @@ class _Reader(Reader[Term]):
                 self.wrong(name, f"stands inside {finding}; allowed: step and lasting one deep")
             self.finding = str(name)
         self.within = str(name)
-        found = self.value(tree)
+        value = self.value(tree)
         self.within, self.finding = outer, finding
-        if name == "at" and isinstance(found, Condition):
+        if name == "at" and isinstance(value, Condition):
             self.wrong(name, f"needs a step after its quantity; allowed: {USAGE['at']}")
             return Number(0.0)
-        return found
+        return value

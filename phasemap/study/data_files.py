@@ -49,8 +49,8 @@ def read_arrays(path: str) -> Arrays:
 @lru_cache(maxsize=4)
 def _read_arrays(path: str, changed: int, size: int) -> Arrays:
     x, y = (_array(path, name) for name in ("X", "y"))
-    messages = [found for found in (x, y) if isinstance(found, str)]
-    features, labels = (None if isinstance(found, str) else found for found in (x, y))
+    messages = [array for array in (x, y) if isinstance(array, str)]
+    features, labels = (None if isinstance(array, str) else array for array in (x, y))
     if features is not None:
         messages += wrong_features(features)
     if labels is not None:
@@ -165,12 +165,12 @@ def read_matrix(path: str) -> Matrix:
 
 def _npy_rows(path: str) -> list[list[float]]:
     try:
-        found = np.load(path, allow_pickle=False)
+        rows = np.load(path, allow_pickle=False)
     except (ValueError, EOFError):
         raise BadFileError(path, ["is not a .npy file of numbers"]) from None
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiub":
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "fiub":
         raise BadFileError(path, ["is not a matrix of numbers; allowed: an array (classes, classes)"])
-    return [[float(value) for value in row] for row in found]
+    return [[float(value) for value in row] for row in rows]
 
 
 def _csv_rows(path: str) -> list[list[float]]:

@@ -6,7 +6,12 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+KeyPath = tuple[Any, ...]
+"""The keys and numbers that lead to a value in a document: ``axes.dropout[2]`` in parts."""
+Mistake = tuple[KeyPath, str]
+"""Where in a study file something is wrong, and what."""
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -45,9 +50,9 @@ class Problem:
     cause: str = ""  # what else has a part in it: an override
 
     def __str__(self) -> str:
-        place = f"{self.source}:{self.line}" if self.line else self.source
-        place += f", with {self.cause}" if self.cause else ""
-        return f"{self.path} {self.message}  ({place})".strip()
+        where = f"{self.source}:{self.line}" if self.line else self.source
+        where += f", with {self.cause}" if self.cause else ""
+        return f"{self.path} {self.message}  ({where})".strip()
 
 
 class StudyError(UserError):
@@ -60,8 +65,8 @@ class StudyError(UserError):
 
 def stop_if_wrong(problems: Iterable[Problem]) -> None:
     """Raise StudyError with the problems, if there are any, in the order of their lines."""
-    if found := set(problems):
-        raise StudyError(sorted(found, key=lambda problem: (problem.line or 0, problem.path)))
+    if distinct := set(problems):
+        raise StudyError(sorted(distinct, key=lambda problem: (problem.line or 0, problem.path)))
 
 
 class ListedError(ValueError):

@@ -113,11 +113,11 @@ def _unexpected(error: UnexpectedInput, text: str) -> str:
         names = error.accepts or error.expected
     elif isinstance(error, UnexpectedCharacters):
         names = error.allowed or ()
-    place = error.pos_in_stream if error.pos_in_stream is not None else len(text)
-    found = str(error.token) if isinstance(error, UnexpectedToken) else text[place : place + 1]
-    where = f"{found!a} at character {place + 1}" if found else "the end"
+    position = error.pos_in_stream if error.pos_in_stream is not None else len(text)
+    found = str(error.token) if isinstance(error, UnexpectedToken) else text[position : position + 1]
+    what = f"{found!a} at character {position + 1}" if found else "the end"
     allowed = ", ".join(word for name, word in WORDS.items() if name in set(names))
-    return f"can't be read: found {where}; allowed there: {allowed}"
+    return f"can't be read: found {what}; allowed there: {allowed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Reader(ABC, Generic[T]):
         self.messages: list[str] = []
 
     def wrong(self, token: Token, message: str) -> None:
-        """Keep a mistake with its place in the text."""
+        """Keep a mistake with its position in the text."""
         self.messages.append(f"{str(token)!r} at character {(token.start_pos or 0) + 1} {message}")
 
     def expression(self, tree: Any) -> Expression[T]:

@@ -75,9 +75,9 @@ class ImportedReader(ProgramReader):
         """Return the study; StudyError names every mistake in it."""
         if self.document.content.get("measured") is not None:
             self.columns = self._measured()
-        found = super().study()
-        assert isinstance(found, ImportedStudy)
-        return found
+        study = super().study()
+        assert isinstance(study, ImportedStudy)
+        return study
 
     def further(self) -> dict[str, Any]:
         """Return the points that lie on no grid."""
@@ -87,17 +87,17 @@ class ImportedReader(ProgramReader):
             "grid": tuple((str(name), str(asked)) for name, asked in grid.items()),
         }
 
-    def axes(self, found: Any) -> tuple[Axis, ...]:
+    def axes(self, content: Any) -> tuple[Axis, ...]:
         """Read the axes: their values, or the scales of those whose values stand in the file of points."""
-        if not self.columns or not isinstance(found, dict):
-            return super().axes(found)
-        for name, scale in found.items():
+        if not self.columns or not isinstance(content, dict):
+            return super().axes(content)
+        for name, scale in content.items():
             if name not in self.columns or scale not in get_args(Scale):
                 names, scales = ", ".join(self.columns), ", ".join(get_args(Scale))
                 self.wrong(("axes", name), f"= {describe(scale)} is not allowed; allowed: {scales}, of {names}")
         self.stop_if_wrong()
-        self.columns = {name: self.columns[name] for name in found}
-        return tuple(measured_axis(name, self.columns[name], scale) for name, scale in found.items())
+        self.columns = {name: self.columns[name] for name in content}
+        return tuple(measured_axis(name, self.columns[name], scale) for name, scale in content.items())
 
     def unquoted(self) -> None:
         """Say nothing of words like no: the file was written by phasemap."""

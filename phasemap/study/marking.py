@@ -38,5 +38,5 @@ def program(
 
 def declared_by(function: Any) -> Declared | None:
     """Return what a function's author declared; None where it bears no mark."""
-    found = getattr(function, MARK, None)
-    return found if isinstance(found, Declared) else None
+    mark = getattr(function, MARK, None)
+    return mark if isinstance(mark, Declared) else None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from phasemap.study.checks import check_study
 from phasemap.study.data_files import absolute, read_matrix
-from phasemap.study.errors import BadFileError
+from phasemap.study.errors import BadFileError, KeyPath
 from phasemap.study.networks import INTERVENTIONS, NETWORK_SETTINGS, SCHEDULED, SECTIONS
 from phasemap.study.operations import TABLES, wrong_table
 from phasemap.study.own_code import is_reference
@@ -24,10 +24,10 @@ BESIDE = "provenance.json"
 """What lies beside a run's study file, which may come from a release that wrote the settings of all tasks there."""
 NAMING_FILES = ("path", "matrix", "table")
 """The settings that may name a file."""
-MOST_PLACES = 5
+MOST_MISTAKES = 5
 """Of one table's mistakes, that many are named."""
 
-Found = TypeVar("Found", bound=NetworkStudy)
+NetworkStudyT = TypeVar("NetworkStudyT", bound=NetworkStudy)
 
 
 @dataclass
@@ -65,19 +65,22 @@ class NetworkReader(Reader):
 
     def _interventions(self, listed: list[Any]) -> dict[str, Any]:
         """Return a list of interventions, each {at: step, KIND: amount}, as the settings that it stands for."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for number, one in enumerate(listed):
-            place = ("interventions", number)
+            path = ("interventions", number)
             kinds = [kind for kind in INTERVENTIONS if isinstance(one, dict) and kind in one]
             if not isinstance(one, dict) or len(kinds) != 1:
                 allowed = "at with a step, and one of " + ", ".join(INTERVENTIONS)
-                self.wrong(place, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
+                self.wrong(path, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
                 continue
-            self.unknown_keys(place, one, ("at", *kinds))
-            if INTERVENTIONS[kinds[0]] in found:
-                self.wrong(place, f"is a second {kinds[0]}; allowed: one of each kind")
-            found |= {INTERVENTIONS[kinds[0]]: one[kinds[0]]} | ({f"{kinds[0]}_at": one["at"]} if "at" in one else {})
-        return found
+            self.unknown_keys(path, one, ("at", *kinds))
+            kind, setting = kinds[0], INTERVENTIONS[kinds[0]]
+            if setting in settings:
+                self.wrong(path, f"is a second {kind}; allowed: one of each kind")
+            settings[setting] = one[kind]
+            if "at" in one:
+                settings[f"{kind}_at"] = one["at"]
+        return settings
 
     def study(self, *, data_needed: bool) -> Study:
         """Return the study; StudyError names every mistake in it and, if needed, in the data it names."""
@@ -111,7 +114,7 @@ class NetworkReader(Reader):
         """Read phasemap's settings of a section."""
         return self.section((section,), SECTIONS[section], self.document.content.get(section, {}))
 
-    def labelled(self, study: Found, *, stored: bool) -> Found:
+    def labelled(self, study: NetworkStudyT, *, stored: bool) -> NetworkStudyT:
         """Return a study with its labels, and what it names of others where an earlier release wrote it."""
         if stored or Path(self.document.source).with_name(BESIDE).is_file():
             others = {name: one for name, one in study.possible.items() if name not in study.declared}
@@ -126,7 +129,7 @@ class NetworkReader(Reader):
         named = {name: self.resolved(("task", name), name, value) for name, value in given.items()}
         return task.model_copy(update=named)
 
-    def offered(self, path: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
+    def offered(self, path: KeyPath, known: Sequence[str]) -> Sequence[str]:
         """Return what a section, or the axes, may hold in such a study."""
         there = applying(self.declared, {name: self._taken(one) for name, one in self.declared.items()})
         if path == ("axes",):
@@ -138,8 +141,8 @@ class NetworkReader(Reader):
         """Return the words that a setting is in the file, before anything is checked."""
         axes, section = (self.document.content.get(key) for key in ("axes", setting.section))
         one = section.get(setting.key, setting.default) if isinstance(section, dict) else setting.default
-        found = axes.get(setting.name, [one]) if isinstance(axes, dict) else [one]
-        return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
+        values = axes.get(setting.name, [one]) if isinstance(axes, dict) else [one]
+        return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
     def allowed_for(self, name: str, found: Any) -> str:
         """Say what an axis's values may be; code of a user is none."""
@@ -148,7 +151,7 @@ class NetworkReader(Reader):
             return text
         return f"{text} (code of yours stands under {'.'.join(ROLES[name])}, in a study for each)"
 
-    def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+    def resolved(self, path: KeyPath, name: str, value: Any) -> Any:
         """Make a data file's path absolute, and put rows in place of their file; other values stay as they are."""
         if name not in NAMING_FILES or value is None or (name == "table" and value in TABLES):
             return value
@@ -156,7 +159,7 @@ class NetworkReader(Reader):
             value = self._from_file(path, name, value)
         return self._operation(path, value) if name == "table" and value is not None else value
 
-    def _from_file(self, path: tuple[Any, ...], name: str, value: str) -> Any:
+    def _from_file(self, path: KeyPath, name: str, value: str) -> Any:
         if not self.files_allowed:
             self.wrong(path, f"names a file, which a study sent to a service can't; allowed: a {name} by its rows")
             return None
@@ -169,9 +172,9 @@ class NetworkReader(Reader):
                 self.wrong(path, f"= {error.path}: {message}{names}")
             return None
 
-    def _operation(self, path: tuple[Any, ...], rows: Any) -> Any:
+    def _operation(self, path: KeyPath, rows: Any) -> Any:
         """Return the rows of an operation in whole numbers; None, and mistakes, where they are none."""
         wrong = list(wrong_table(rows))
-        for place, message in wrong[:MOST_PLACES]:
-            self.wrong((*path, *place), message)
+        for inside, message in wrong[:MOST_MISTAKES]:
+            self.wrong((*path, *inside), message)
         return None if wrong else tuple(tuple(int(value) for value in row) for row in rows)

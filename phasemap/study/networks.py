@@ -304,18 +304,18 @@ class NetworkTrial(Trial):
         if not self.changing:
             return ()
         clean = not self.corruption and not self.corrupt
-        found = [
+        events = [
             (at, kind, getattr(self, kind)) for kind, at in self._label_changes() if not (clean and kind == "repair")
         ]
         for name in SCHEDULED:
             text, to = getattr(self, f"{name}_schedule"), getattr(self, f"{name}_to")
             if text == COSINE:
-                found.append((0, name, -1.0))
+                events.append((0, name, -1.0))
             elif text is not None:
-                found += [(at, name, value) for at, value in stages(text)]
+                events += [(at, name, value) for at, value in stages(text)]
             if to is not None:
-                found.append((getattr(self, f"{name}_at"), f"{name}_to", to))
-        return tuple(sorted(found))
+                events.append((getattr(self, f"{name}_at"), f"{name}_to", to))
+        return tuple(sorted(events))
 
     @property
     def start(self) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from phasemap.study.values import describe
+from phasemap.study.errors import Mistake
+from phasemap.study.values import describe, is_number
 
 Table = str | tuple[tuple[int, ...], ...]
 """The name of a table, or its rows."""
@@ -40,8 +41,8 @@ def table_rows(table: Table, modulus: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(number[tuple(a[i] for i in b)] for b in elements) for a in elements)
 
 
-def wrong_table(table: Sequence[Sequence[Any]]) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield (place, message) for what makes rows no operation: n rows of 1 to n numbers from 0 to n - 1, all alike."""
+def wrong_table(table: Sequence[Sequence[Any]]) -> Iterator[Mistake]:
+    """Yield (path, message) for what makes rows no operation: n rows of 1 to n numbers from 0 to n - 1, all alike."""
     n = len(table)
     if not 2 <= n <= MOST_ELEMENTS:
         yield (), f"has {n} rows; allowed: 2 to {MOST_ELEMENTS}, one for each element"
@@ -51,5 +52,5 @@ def wrong_table(table: Sequence[Sequence[Any]]) -> Iterator[tuple[tuple[int, ...
             allowed = f"{len(table[0])}, as in the first row" if 1 <= len(table[0]) <= n else f"1 to {n}"
             yield (a,), f"has {len(row)} number{'' if len(row) == 1 else 's'}; allowed: {allowed}"
         for b, value in enumerate(row):
-            if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(n):
+            if not is_number(value) or value not in range(n):
                 yield (a, b), f"= {describe(value)} is not an element; allowed: a whole number from 0 to {n - 1}"

@@ -34,7 +34,7 @@ FIRST: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("params",),
     "loss": ("scores", "targets"),
 }
-"""What a part's code is called with by place, before its settings."""
+"""What a part's code is called with by position, before its settings."""
 
 
 def is_reference(value: Any) -> bool:
@@ -81,21 +81,21 @@ def _checked(role: str, function: Any) -> Callable[..., Any]:
             raise SignatureError(
                 [f"needs {closure[0].name} in its step; allowed: an optimizer whose step() needs none"]
             )
-    places = [one for one in inspect.signature(function).parameters.values() if one.kind in (0, 1)]
-    if len(places) < len(first):
-        found = ", ".join(_names(function)) or "none"
+    positional = [one for one in inspect.signature(function).parameters.values() if one.kind in (0, 1)]
+    if len(positional) < len(first):
+        names = ", ".join(_names(function)) or "none"
         raise SignatureError(
-            [f"has the parameters {found}; allowed: {' and '.join(first)} first, its settings as keyword parameters"]
+            [f"has the parameters {names}; allowed: {' and '.join(first)} first, its settings as keyword parameters"]
         )
     if role in ("task", "loss") and inspect.isclass(function):
         raise SignatureError(["is a class; allowed: a function"])
     return function
 
 
-def _is_optimizer(found: Any) -> bool:
+def _is_optimizer(function: Any) -> bool:
     """Tell it by the names of its classes, so that torch need not be imported here."""
-    return inspect.isclass(found) and any(
-        one.__name__ == "Optimizer" and one.__module__.startswith("torch.optim") for one in found.__mro__
+    return inspect.isclass(function) and any(
+        one.__name__ == "Optimizer" and one.__module__.startswith("torch.optim") for one in function.__mro__
     )
 
 
@@ -158,14 +158,14 @@ def own_data(load: Callable[..., Any], values: dict[str, Any]) -> OwnData:
     """Call a user's function and check what it returns; ProgramError with all that is wrong with it."""
     called = f"({', '.join(f'{name}={value!r}' for name, value in values.items())})"
     try:
-        found = load(**values)
+        returned = load(**values)
     except Exception as error:
         raise ProgramError(f"{called} fails: {last_line(error)}") from None
-    if not isinstance(found, tuple | list) or len(found) not in (2, 3):
-        what = f"{len(found)} values" if isinstance(found, tuple | list) else type(found).__name__
+    if not isinstance(returned, tuple | list) or len(returned) not in (2, 3):
+        what = f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__
         raise ProgramError(f"{called} returns {what}; allowed: X, y or X, y, groups")
-    x, y = np.asarray(found[0]), np.asarray(found[1])
-    groups = np.asarray(found[2]) if len(found) == 3 else None
+    x, y = np.asarray(returned[0]), np.asarray(returned[1])
+    groups = np.asarray(returned[2]) if len(returned) == 3 else None
     messages = [*wrong_features(x), *wrong_labels(y)]
     if x.ndim and y.ndim == 1:
         messages += wrong_lengths(len(x), len(y))

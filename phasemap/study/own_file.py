@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_study
-from phasemap.study.errors import UnreachableError
+from phasemap.study.errors import KeyPath, UnreachableError
 from phasemap.study.network_file import NetworkReader
 from phasemap.study.networks import SECTIONS
 from phasemap.study.own_code import imported_part, is_reference, load_own
@@ -37,12 +36,12 @@ def names_code(content: Any) -> bool:
 
 def references(content: Mapping[str, Any]) -> dict[str, str]:
     """Return what a study's file names as code of a user, by its role."""
-    found = {}
+    named = {}
     for role, (section, key) in ROLES.items():
         inside = content.get(section)
         if isinstance(inside, dict) and is_reference(inside.get(key)):
-            found[role] = inside[key]
-    return found
+            named[role] = inside[key]
+    return named
 
 
 @dataclass
@@ -78,10 +77,10 @@ class OwnReader(NetworkReader):
 
     def read_parts(self, content: Mapping[str, Any]) -> tuple[Part, ...]:
         """Return what is known of the user's parts; without it nothing else of the study can be checked."""
-        found = []
+        parts = []
         for role, reference in references(content).items():
             try:
-                found.append(self._part(role, reference))
+                parts.append(self._part(role, reference))
             except SignatureError as error:
                 for message in error.messages:
                     self.wrong(ROLES[role], f"= {reference}: {message}")
@@ -90,7 +89,6 @@ class OwnReader(NetworkReader):
             except (KeyError, TypeError, ValueError) as error:
                 self.wrong(("signature", role), f"is not what a run stores of a user's code: {error!r}")
         self.stop_if_wrong()
-        parts = tuple(found)
         taken: dict[str, str] = {name: setting.path for name, setting in built_in_settings(parts).items()}
         for part in parts:
             for name in part.names:
@@ -99,40 +97,37 @@ class OwnReader(NetworkReader):
                     self.wrong(ROLES[part.role], f"= {part.reference}: {clash}; allowed: another name")
                 taken[name] = f"a parameter of {part.reference}"
         self.stop_if_wrong()
-        return parts
+        return tuple(parts)
 
     def _part(self, role: str, reference: str) -> Part:
         if self.stored:
             return part_of(role, reference, self.document.content["signature"][role])
         if not self.files_allowed:
             refuse_code(reference, self.allowed)
-        return imported_part(role, reference, self._folder(role, reference))
-
-    def _folder(self, role: str, reference: str) -> Path:
-        """Return the folder that a part's code is in."""
-        stored = self.document.content.get("signature")
-        return self.folder_of(place_of(reference), stored.get(role) if isinstance(stored, dict) else None)
+        signature = self.document.content.get("signature")
+        former = signature.get(role) if isinstance(signature, dict) else None
+        return imported_part(role, reference, self.folder_of(place_of(reference), former))
 
     def settings_of(self, section: str) -> Any:
         """Read phasemap's settings of a section, where a part of the user stands a legal kind in its place."""
-        found = self.document.content.get(section)
-        if not isinstance(found, dict):
-            return self.section((section,), SECTIONS[section], found)
+        content = self.document.content.get(section)
+        if not isinstance(content, dict):
+            return self.section((section,), SECTIONS[section], content)
         kinds = {
             key: STAND_INS[role] for role, (where, key) in ROLES.items() if where == section and self.parts.get(role)
         }
         heard = [
             one.key for name, one in self.declared.items() if one.section == section and name not in self.parameters
         ]
-        self.unknown_keys((section,), found, [one.key for one in self.declared.values() if one.section == section])
-        return self.section((section,), SECTIONS[section], {k: found[k] for k in heard if k in found} | kinds)
+        self.unknown_keys((section,), content, [one.key for one in self.declared.values() if one.section == section])
+        return self.section((section,), SECTIONS[section], {k: content[k] for k in heard if k in content} | kinds)
 
-    def axes(self, found: Any) -> tuple[Axis, ...]:
+    def axes(self, content: Any) -> tuple[Axis, ...]:
         """Read the axes; a user's code is no value of one."""
-        for name in found if isinstance(found, dict) else ():
+        for name in content if isinstance(content, dict) else ():
             if self.parts.get(str(name)):
                 self.wrong(("axes", name), "is code of yours, which can't be an axis; allowed: one study for each")
-        return super().axes(found)
+        return super().axes(content)
 
     def owner_of(self, name: str) -> str:
         """Name the part that has a parameter."""
@@ -152,8 +147,8 @@ class OwnReader(NetworkReader):
         return Parts(version=self.parts.version, parts=self.parts.parts, data=data)
 
     def _loaded(self, study: OwnStudy, part: Part) -> Iterator[DataSize]:
-        found = [values_of(study, name) for name in part.names]
-        combinations = list(itertools.product(*found))
+        choices = [values_of(study, name) for name in part.names]
+        combinations = list(itertools.product(*choices))
         if len(combinations) > MOST_DATA:
             self.wrong(ROLES["task"], f"= {part.reference}: {len(combinations)} data sets; allowed: up to {MOST_DATA}")
             return
@@ -164,6 +159,6 @@ class OwnReader(NetworkReader):
             except (ProgramError, UnreachableError) as error:
                 self.wrong(ROLES["task"], f"= {part.reference}{error}")
 
-    def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+    def resolved(self, path: KeyPath, name: str, value: Any) -> Any:
         """Make a data file's path absolute, and put a matrix in place of its file; a part's settings stay."""
         return value if name in self.parameters else super().resolved(path, name, value)

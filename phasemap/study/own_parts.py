@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -21,8 +21,8 @@ ROLES: Mapping[str, tuple[str, str]] = {
 
 
 def _belonging(owner: str) -> tuple[str, ...]:
-    found = ((name, one.belongs_to) for name, one in NETWORK_SETTINGS.items())
-    return tuple(name for name, belongs_to in found if belongs_to and belongs_to.setting == owner)
+    settings = NETWORK_SETTINGS.items()
+    return tuple(name for name, one in settings if one.belongs_to and one.belongs_to.setting == owner)
 
 
 OF_PARTS = tuple(name for name in NETWORK_SETTINGS if name.startswith(("embedding_", "readout_")))
@@ -164,16 +164,16 @@ class Parts:
 def _declared(parts: Parts) -> Mapping[str, Setting]:
     """Put phasemap's settings and those of a user's parts together, section by section."""
     apply = built_in_settings(parts.parts)
-    found: dict[str, Setting] = {}
+    settings: dict[str, Setting] = {}
     for section in ("task", "model", "training", "fixed"):
-        found |= {name: setting for name, setting in apply.items() if setting.section == section}
+        settings |= {name: setting for name, setting in apply.items() if setting.section == section}
         for part in parts.parts:
             if ROLES[part.role][0] == section:
-                found |= {one.name: replace(one.setting, section=section) for one in part.parameters}
-    return found
+                settings |= {one.name: replace(one.setting, section=section) for one in part.parameters}
+    return settings
 
 
-def built_in_settings(parts: tuple[Part, ...]) -> dict[str, Setting]:
+def built_in_settings(parts: Iterable[Part]) -> dict[str, Setting]:
     """Return phasemap's settings that mean something beside some parts of a user."""
     left = set()
     for part in parts:

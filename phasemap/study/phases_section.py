@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phasemap.study.data_files import absolute
-from phasemap.study.errors import StudyError, UserError, did_you_mean
+from phasemap.study.errors import KeyPath, StudyError, UserError, did_you_mean
 from phasemap.study.names import BUILT_IN_RULES, NO_RULE
 from phasemap.study.rule_file import own_rule, read_rule
 from phasemap.study.settings import Setting
 from phasemap.study.spec import PhaseRule
-from phasemap.study.values import describe, rounded
-from phasemap.study.yaml_lines import Document, Path_, read_document
+from phasemap.study.values import describe, is_number, rounded
+from phasemap.study.yaml_lines import Document, read_document
 
 if TYPE_CHECKING:
     from phasemap.study.reader import Reader
@@ -37,7 +37,7 @@ class PhasesReader:
     def __post_init__(self) -> None:
         self.document, self.wrong, self.section = self.study.document, self.study.wrong, self.study.section
 
-    def read(self, path: Path_, content: Any) -> PhaseRule:
+    def read(self, path: KeyPath, content: Any) -> PhaseRule:
         """Return the rule; in error a built-in one to go on with."""
         if not isinstance(content, dict):
             return self.built_in(path, content)
@@ -54,7 +54,7 @@ class PhasesReader:
         at_step = {key: value for key, value in content.items() if key == "at_step"}
         return rule.model_copy(update={"at_step": self.section(path, PhaseRule, at_step).at_step})
 
-    def built_in(self, path: Path_, content: Any) -> PhaseRule:
+    def built_in(self, path: KeyPath, content: Any) -> PhaseRule:
         """Read a built-in rule with its thresholds."""
         rule: PhaseRule = self.section(path, PhaseRule, content)
         if rule.rule not in BUILT_IN_RULES:
@@ -63,11 +63,11 @@ class PhasesReader:
             return PhaseRule()
         return rule
 
-    def file(self, path: Path_, named: str, thresholds: Mapping[Any, Any]) -> PhaseRule:
+    def file(self, path: KeyPath, named: str, thresholds: Mapping[Any, Any]) -> PhaseRule:
         """Read a rule from its file, which stands beside the study's."""
-        place = (*path, "rule")
+        named_at = (*path, "rule")
         if not self.study.files_allowed:
-            self.wrong(place, "names a file, which a study sent to a service can't; allowed: the labels themselves")
+            self.wrong(named_at, "names a file, which a study sent to a service can't; allowed: the labels themselves")
             return PhaseRule()
         try:
             document = read_document(absolute(Path(self.document.source).parent, named))
@@ -75,34 +75,40 @@ class PhasesReader:
             self.study.problems.extend(error.problems)
             return PhaseRule()
         except UserError as error:
-            self.wrong(place, f"= {describe(named)}: {error}")
+            self.wrong(named_at, f"= {describe(named)}: {error}")
             return PhaseRule()
         self.study.problems.extend(document.problems)
         values = self.thresholds(path, named, document.content, thresholds)
-        return self.own(place, document, (), document.content, Path(named).stem, values)
+        return self.own(named_at, document, (), document.content, Path(named).stem, values)
 
-    def thresholds(self, path: Path_, named: str, content: Any, found: Mapping[Any, Any]) -> dict[str, float]:
+    def thresholds(self, path: KeyPath, named: str, content: Any, given: Mapping[Any, Any]) -> dict[str, float]:
         """Read other values for the parameters of a rule file."""
         parameters = content.get("parameters") if isinstance(content, dict) else None
         known = list(map(str, parameters)) if isinstance(parameters, dict) else []
         values = {}
-        for key, value in found.items():
+        for key, value in given.items():
             if key not in known:
                 hint = did_you_mean(str(key), known)
                 self.wrong((*path, key), f"is not a parameter of {named}; allowed: {', '.join(('rule', *known))}{hint}")
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            elif not is_number(value) or not math.isfinite(value):
                 self.wrong((*path, key), f"= {describe(value)} is not allowed; allowed: a number")
             else:
                 values[str(key)] = rounded(float(value))
         return values
 
     def own(
-        self, place: Path_, document: Document, path: Path_, content: Any, text: str, thresholds: Mapping[str, float]
+        self,
+        named_at: KeyPath,
+        document: Document,
+        path: KeyPath,
+        content: Any,
+        text: str,
+        thresholds: Mapping[str, float],
     ) -> PhaseRule:
-        """Read own labels at a path of a document; ``place`` is where the study names them."""
+        """Read own labels at a path of a document; ``named_at`` is where the study names them."""
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", text)[:64]
         if name in (*BUILT_IN_RULES, NO_RULE):
-            self.wrong(place, f"= {describe(text)} is the name of a built-in rule; allowed: another name")
+            self.wrong(named_at, f"= {describe(text)} is the name of a built-in rule; allowed: another name")
         rule, problems = read_rule(
             document,
             content,

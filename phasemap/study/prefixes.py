@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +23,7 @@ class Prefixes:
         """The steps after which something changes in some of the trials."""
 
     def leaders(self, after: int) -> list[int]:
-        """Return for each trial the first one, by its place, that is trained like it at the step after ``after``."""
+        """Return for each trial the first one, by its number, that is trained like it at the step after ``after``."""
         first: dict[Any, int] = {}
         return [
             first.setdefault((start, tuple(event for event in events if event[0] <= after)), number)
@@ -33,13 +33,13 @@ class Prefixes:
     def costs(self, horizon: int, begin: int = 0) -> list[float]:
         """Return each trial's part of the steps from ``begin`` to ``horizon``: those trained once are shared out."""
         bounds = [begin, *(step for step in self.steps if begin < step < horizon), horizon]
-        found = [0.0] * len(self._events)
+        costs = [0.0] * len(self._events)
         for after, until in pairwise(bounds):
             leaders = self.leaders(after)
             shared = Counter(leaders)
             for number, leader in enumerate(leaders):
-                found[number] += (until - after) / shared[leader]
-        return found
+                costs[number] += (until - after) / shared[leader]
+        return costs
 
 
 STEPS = "steps"
@@ -64,9 +64,5 @@ def former_trial(study: Study, trial: Trial, steps: int) -> NetworkTrial:
 def former_ids(study: Study, steps: int) -> Sequence[str]:
     """Return the ids of all trials of a study with another number of steps, in the order of its grid."""
     assert isinstance(study, NetworkStudy)
-    return list(_ids(with_horizon(study, steps)))
-
-
-def _ids(study: NetworkStudy) -> Iterator[str]:
     axes = {axis.name: axis.values for axis in study.axes}
-    return study.identity.grid_ids(study.settings(), axes, study.seeds)
+    return list(study.identity.grid_ids({**study.settings(), STEPS: steps}, axes, study.seeds))

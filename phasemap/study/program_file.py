@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from phasemap.study.axes import Axis
 from phasemap.study.checks import check_any
+from phasemap.study.errors import KeyPath
 from phasemap.study.names import NO_RULE, STATE
 from phasemap.study.parameters import FIXED, LISTS, Parameter
 from phasemap.study.program_source import REFERENCE, ProgramError, place_of
@@ -88,7 +88,10 @@ class ProgramReader(Reader):
                 )
             if not self.files_allowed:
                 refuse_code(reference, self.allowed)
-            return imported_program(reference, self._folder(reference))
+            place = place_of(reference)
+            if place.code == IN_PYTHON:
+                raise ProgramError(f"= {reference} was given as a function; allowed: pm.run with that function")
+            return imported_program(reference, self.folder_of(place, self.document.content.get("signature")))
         except SignatureError as error:
             for message in error.messages:
                 self.wrong(("program",), f"= {reference}: {message}")
@@ -99,50 +102,43 @@ class ProgramReader(Reader):
         self.stop_if_wrong()
         raise AssertionError
 
-    def _folder(self, reference: Any) -> Path:
-        """Return the folder that the program is in; ProgramError where it is in none."""
-        place = place_of(reference)
-        if place.code == IN_PYTHON:
-            raise ProgramError(f"= {reference} was given as a function; allowed: pm.run with that function")
-        return self.folder_of(place, self.document.content.get("signature"))
-
-    def with_quantities(self, program: Program, found: Any) -> Program:
+    def with_quantities(self, program: Program, quantities: Any) -> Program:
         """Add the quantities that a study declares for a program that declares none itself."""
-        if found is None or self.stored:
+        if quantities is None or self.stored:
             return program
-        if not isinstance(found, dict):
+        if not isinstance(quantities, dict):
             self.wrong(
-                ("quantities",), f"is {describe(found)}; allowed: a mapping of names to accuracy, loss or number"
+                ("quantities",), f"is {describe(quantities)}; allowed: a mapping of names to accuracy, loss or number"
             )
             return program
-        for message in quantity_mistakes(found):
+        for message in quantity_mistakes(quantities):
             self.wrong(("quantities",), message)
         own = dict(program.quantities)
-        for name, kind in found.items():
+        for name, kind in quantities.items():
             if own and own.get(name) != kind:
                 declared = f"{name} as {own[name]}" if name in own else ", ".join(own)
                 self.wrong(("quantities", name), f"= {describe(kind)}, but the program declares {declared}")
-        return program if own else replace(program, quantities=tuple(found.items()))
+        return program if own else replace(program, quantities=tuple(quantities.items()))
 
     def told_parameters(self, content: Mapping[str, Any]) -> tuple[Parameter, ...]:
         """Return as parameters what a study gives to an objective, which has no signature."""
-        found = []
+        parameters = []
         for section in ("axes", FIXED):
             given = content.get(section)
             for name, value in given.items() if isinstance(given, dict) else ():
                 if name in RESERVED_NAMES:
                     self.wrong((section, name), "is a reserved name; allowed: another name")
                 values = value if section == "axes" else [value]
-                found.append(Parameter(name=str(name), types=_types_of(values), required=True))
-        return tuple({parameter.name: parameter for parameter in found}.values())
+                parameters.append(Parameter(name=str(name), types=_types_of(values), required=True))
+        return tuple({parameter.name: parameter for parameter in parameters}.values())
 
-    def fixed(self, found: Any, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
+    def fixed(self, content: Any, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
         """Read the values that are no axes: the given ones and, resolved, the defaults."""
-        found = {} if found is None else found
-        if not isinstance(found, dict):
-            self.wrong((FIXED,), f"is {describe(found)}; allowed: a mapping of {', '.join(self.parameters)}")
+        content = {} if content is None else content
+        if not isinstance(content, dict):
+            self.wrong((FIXED,), f"is {describe(content)}; allowed: a mapping of {', '.join(self.parameters)}")
             return ()
-        for name in found:
+        for name in content:
             if name not in self.parameters:
                 self.wrong((FIXED, name), f"{self.no_setting()}{self.hint(str(name), self.parameters)}")
         return self.parameter_values(axes)
@@ -177,7 +173,7 @@ class ProgramReader(Reader):
         known = ", ".join(self.parameters) or "none"
         return f"is not a parameter of {self.document.content.get('program')}; allowed: {known}"
 
-    def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
+    def hint(self, key: str, known: Any, path: KeyPath = ()) -> str:
         """Hint at what a misspelt or misplaced key may be meant to be."""
         if not path and key in self.parameters:
             return f" ({key} belongs under {FIXED}: or axes:)"

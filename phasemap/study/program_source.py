@@ -120,7 +120,7 @@ def file_of(place: Place, folder: Path) -> Path:
         raise ProgramError(f"= {place.code} leads out of the study's folder; allowed: a file inside it, or a package")
     path = folder / relative
     if not path.is_file():
-        beside = [found.name for found in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
+        beside = [file.name for file in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
         raise ProgramError(f"= {place.code}: there is no such file in {folder}{did_you_mean(relative.name, beside)}")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ProgramError(f"= {place.code} is a link that leads out of the study's folder; allowed: a file inside it")
@@ -138,16 +138,15 @@ def import_program(place: Place, folder: Path) -> Callable[..., Any]:
         if path is None and isinstance(error, ModuleNotFoundError) and place.code.startswith(error.name or " "):
             raise ProgramError(f"= {place.code}: there is no such module in {sys.executable}") from None
         raise ProgramError(f"= {place.code} can't be imported: {last_line(error)}") from None
-    found = getattr(module, place.function, None)
-    if found is None:
+    function: Callable[..., Any] | None = getattr(module, place.function, None)
+    if function is None:
         known = [name for name, value in vars(module).items() if inspect.isfunction(value)]
         raise ProgramError(f"= {place.code} has no function {place.function}{did_you_mean(place.function, known)}")
-    function: Callable[..., Any] = found
     return function
 
 
 def last_line(error: BaseException) -> str:
-    """Put an exception into one line, with the last place in the code that it came from."""
+    """Put an exception into one line, with the last line of code that it came from."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = (str(error).strip().splitlines() or [""])[0][:300]
@@ -188,20 +187,20 @@ def _beside(folder: Path) -> Iterator[None]:
 
 def source_files(path: Path) -> list[Path]:
     """Return a program's file and the modules beside it that it imports, at any depth."""
-    found: list[Path] = []
+    files: list[Path] = []
     waiting = [path]
-    while waiting and len(found) < MAX_FILES:
+    while waiting and len(files) < MAX_FILES:
         file = waiting.pop()
-        if file in found:
+        if file in files:
             continue
-        found.append(file)
+        files.append(file)
         try:
             tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError):
             continue
         for name in _imported(tree):
             waiting += _beside_files(path.parent, name)
-    return sorted(found)
+    return sorted(files)
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -240,10 +239,10 @@ def code_hash(place: Place, folder: Path, function: Callable[..., Any]) -> str:
 def file_of_function(function: Callable[..., Any]) -> Path | None:
     """Return the file that a function or class stands in; None of what is built in, or made otherwise."""
     try:
-        found = inspect.getsourcefile(inspect.unwrap(function))
+        file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:
         return None
-    return Path(found) if found else None
+    return Path(file) if file else None
 
 
 def function_hash(function: Callable[..., Any]) -> str:

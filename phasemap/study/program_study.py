@@ -95,8 +95,7 @@ class ProgramStudy(Study):
 
 def usual_phases(recorded: Recorded) -> PhaseRule:
     """Return what a study labels by that says nothing: the built-in rule where its needs are recorded, else nothing."""
-    known = not unknown_to_rules(recorded)
-    return PhaseRule() if known else PhaseRule.none()
+    return PhaseRule.none() if unknown_to_rules(recorded) else PhaseRule()
 
 
 def unknown_to_rules(recorded: Recorded) -> list[str]:

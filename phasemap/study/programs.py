@@ -129,17 +129,17 @@ def _facts(parameters: tuple[Parameter, ...]) -> tuple[str, ...]:
 
 def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
     """List what is wrong with declared quantities."""
-    found = []
+    mistakes = []
     for name, kind in quantities.items():
         if not isinstance(name, str) or not re.fullmatch(r"[^\W\d]\w{0,63}", name):
-            found.append(f"declares the quantity {name!r}; allowed: letters, digits and _, at most 64")
+            mistakes.append(f"declares the quantity {name!r}; allowed: letters, digits and _, at most 64")
         elif name in RESERVED_NAMES and name not in QUANTITY_KINDS:
-            found.append(f"declares the quantity {name}, which is a reserved name; allowed: another name")
+            mistakes.append(f"declares the quantity {name}, which is a reserved name; allowed: another name")
         if kind not in KINDS:
-            found.append(f"declares {name} as {kind!r}; allowed: {', '.join(KINDS)}")
+            mistakes.append(f"declares {name} as {kind!r}; allowed: {', '.join(KINDS)}")
         elif QUANTITY_KINDS.get(name, kind) != kind:
-            found.append(f"declares {name} as {kind}, which is an {QUANTITY_KINDS[name]} everywhere in phasemap")
-    return found
+            mistakes.append(f"declares {name} as {kind}, which is an {QUANTITY_KINDS[name]} everywhere in phasemap")
+    return mistakes
 
 
 def _clashes(parameters: tuple[Parameter, ...], quantities: Mapping[str, Kind]) -> list[str]:
@@ -173,10 +173,10 @@ def _corrupting(files: Sequence[Path]) -> set[str]:
     calls = {
         node.name: _calls(ast.unparse(node)) for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
-    found = {"corrupt"}
-    while more := {name for name, called in calls.items() if called & found} - found:
-        found |= more
-    return found
+    names = {"corrupt"}
+    while more := {name for name, called in calls.items() if called & names} - names:
+        names |= more
+    return names
 
 
 def _calls(text: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -109,7 +110,7 @@ class _Cases:
             variable, _, level = self.standard(comparison)
             if variable is not None:
                 levels.setdefault(variable, set()).add(level)
-        return {variable: _points(sorted(found), *self.range_of(variable)) for variable, found in levels.items()}
+        return {variable: _points(sorted(own), *self.range_of(variable)) for variable, own in levels.items()}
 
     def standard(self, comparison: Comparison) -> tuple[Variable | None, str, float]:
         """Return (variable, sign, level) of a comparison; without a variable, whether 0 compares so with the level."""
@@ -143,11 +144,8 @@ class _Cases:
         if isinstance(condition, Comparison):
             variable, sign, level = self.standard(condition)
             return np.asarray(COMPARISONS[sign](0.0 if variable is None else axes[variable], level))
-        parts = [self.truth(part, axes) for part in condition.parts]
-        answer = parts[0]
-        for part in parts[1:]:
-            answer = answer & part if isinstance(condition, And) else answer | part
-        return answer
+        join = np.logical_and if isinstance(condition, And) else np.logical_or
+        return reduce(join, (self.truth(part, axes) for part in condition.parts))
 
 
 MIRRORED = str.maketrans("<>", "><")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.errors import Problem, did_you_mean, stop_if_wrong
+from phasemap.study.errors import KeyPath, Problem, did_you_mean, stop_if_wrong
 from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.parameters import Parameter
 from phasemap.study.phases_section import OWN, PhasesReader
@@ -26,7 +26,7 @@ MAX_SEEDS = 100_000
 
 @dataclass
 class Reader:
-    """Reads the parts that all studies have; mistakes are collected, and legal values put in their places."""
+    """Reads the parts that all studies have; mistakes are collected, and legal values stand in for what is wrong."""
 
     document: Document
     declared: Mapping[str, Setting]
@@ -52,13 +52,13 @@ class Reader:
             return Path(former)
         return folder
 
-    def parameter_value(self, path: tuple[Any, ...], parameter: Parameter, found: Any) -> Any:
+    def parameter_value(self, path: KeyPath, parameter: Parameter, content: Any) -> Any:
         """Read the value of a parameter of a user's code; in error, report it and go on with its default."""
         try:
-            return parameter.value_of(found)
+            return parameter.value_of(content)
         except ValueError:
-            words = self.allowed_for(parameter.name, found)
-            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {words}")
+            words = self.allowed_for(parameter.name, content)
+            self.wrong(path, f"= {describe(content)} is not allowed; allowed: {words}")
             return parameter.default
 
     def parameter_values(self, axes: Sequence[Axis]) -> tuple[tuple[str, Any], ...]:
@@ -86,7 +86,7 @@ class Reader:
         """Raise StudyError with what was found wrong so far, if anything was."""
         stop_if_wrong(self.problems)
 
-    def wrong(self, path: tuple[Any, ...], message: str, *, also: tuple[Any, ...] = ()) -> None:
+    def wrong(self, path: KeyPath, message: str, *, also: KeyPath = ()) -> None:
         """Report a mistake at a path of the file."""
         self.problems.append(self.document.problem(path, message, also=also))
 
@@ -105,12 +105,12 @@ class Reader:
         }
 
     def phases(
-        self, path: tuple[Any, ...], content: Any, *, name: str = OWN, settings: Mapping[str, Setting] | None = None
+        self, path: KeyPath, content: Any, *, name: str = OWN, settings: Mapping[str, Setting] | None = None
     ) -> PhaseRule:
         """Read what a study with ``settings`` labels by; ``name`` is that of own labels that have none."""
         return PhasesReader(self, self.declared if settings is None else settings, name).read(path, content)
 
-    def section(self, path: tuple[Any, ...], model: type[Section], content: Any) -> Any:
+    def section(self, path: KeyPath, model: type[Section], content: Any) -> Any:
         """Validate one section; the keys in error are reported, and the rest is used for further checks."""
         fields = {key: info for key, info in model.model_fields.items() if not info.exclude}  # no file holds the others
         if content is None:
@@ -129,30 +129,30 @@ class Reader:
                 values[key] = _fallback(info)
         return model.model_construct(_fields_set=set(content), **values)
 
-    def value(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+    def value(self, path: KeyPath, info: FieldInfo, content: Any) -> Any:
         """Validate one value; in error, report it and go on with the field's default."""
         try:
-            return adapter(info).validate_python(found)
+            return adapter(info).validate_python(content)
         except ValidationError:
-            self.wrong(path, f"= {describe(found)} is not allowed; allowed: {allowed(info)}")
+            self.wrong(path, f"= {describe(content)} is not allowed; allowed: {allowed(info)}")
             return _fallback(info)
 
-    def list_(self, path: tuple[Any, ...], info: FieldInfo, found: Any) -> Any:
+    def list_(self, path: KeyPath, info: FieldInfo, content: Any) -> Any:
         """Validate a list, and leave all of it out where an item is wrong."""
-        if found is None:
+        if content is None:
             return ()
-        if not isinstance(found, list):
-            self.wrong(path, f"= {describe(found)} is not allowed; allowed: a list")
+        if not isinstance(content, list):
+            self.wrong(path, f"= {describe(content)} is not allowed; allowed: a list")
             return ()
         try:
-            return adapter(info).validate_python(found)
+            return adapter(info).validate_python(content)
         except ValidationError as error:
             for detail in error.errors():
                 index = detail["loc"][0]
-                self.wrong((*path, index), f"= {describe(found[int(index)])} is not allowed; allowed: {_item(info)}")
+                self.wrong((*path, index), f"= {describe(content[int(index)])} is not allowed; allowed: {_item(info)}")
             return ()
 
-    def unknown_keys(self, path: tuple[Any, ...], content: Mapping[Any, Any], known: Sequence[str]) -> None:
+    def unknown_keys(self, path: KeyPath, content: Mapping[Any, Any], known: Sequence[str]) -> None:
         """Report the keys that a mapping may not have."""
         for key in content:
             if key not in known:
@@ -162,19 +162,19 @@ class Reader:
                     f"{self.hint(str(key), known, path)}",
                 )
 
-    def seeds(self, found: Any) -> tuple[int, ...]:
+    def seeds(self, content: Any) -> tuple[int, ...]:
         """Read the seeds: a list, or their count."""
         path = ("seeds",)
-        if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= MAX_SEEDS:
-            return tuple(range(found))
+        if isinstance(content, int) and not isinstance(content, bool) and 1 <= content <= MAX_SEEDS:
+            return tuple(range(content))
         try:
-            seeds = adapter(Study.model_fields["seeds"]).validate_python(found) if isinstance(found, list) else ()
+            seeds = adapter(Study.model_fields["seeds"]).validate_python(content) if isinstance(content, list) else ()
         except ValidationError:
             seeds = ()
         if not seeds:
             self.wrong(
                 path,
-                f"= {describe(found)} is not allowed; allowed: a count from 1 to {MAX_SEEDS}, "
+                f"= {describe(content)} is not allowed; allowed: a count from 1 to {MAX_SEEDS}, "
                 "or a list of whole numbers >= 0",
             )
             return (0,)
@@ -183,24 +183,24 @@ class Reader:
                 self.wrong((*path, index), f"= {seed} is repeated; allowed: each seed once")
         return tuple(dict.fromkeys(seeds))
 
-    def axes(self, found: Any) -> tuple[Axis, ...]:
+    def axes(self, content: Any) -> tuple[Axis, ...]:
         """Read the axes, each a declared setting with its values."""
-        if not isinstance(found, dict) or not found:
+        if not isinstance(content, dict) or not content:
             if "axes" in self.document.content:
-                self.wrong(("axes",), f"is {describe(found)}; allowed: at least one axis with its values")
+                self.wrong(("axes",), f"is {describe(content)}; allowed: at least one axis with its values")
             return ()
         axes = []
-        for name, content in found.items():
+        for name, values in content.items():
             path = ("axes", name)
             if name in self.parameters and self.parameters[name].listed:
                 self.wrong(path, f"takes lists, which no axis can have; allowed: {self.declared[name].path}")
             if name not in self.declared:
                 self.wrong(path, f"{self.no_setting()}{self.hint(str(name), self.declared)}")
-            elif axis := self._axis(path, str(name), content):
+            elif axis := self._axis(path, str(name), values):
                 axes.append(axis)
         return tuple(axes)
 
-    def _axis(self, path: tuple[Any, ...], name: str, content: Any) -> Axis | None:
+    def _axis(self, path: KeyPath, name: str, content: Any) -> Axis | None:
         source = None
         if isinstance(content, dict):
             if not self.declared[name].numeric:
@@ -228,25 +228,24 @@ class Reader:
         values = self._axis_values(path, name, content, ranged=source is not None)
         return Axis(name=name, values=values, source=source) if values else None
 
-    def _axis_values(self, path: tuple[Any, ...], name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
+    def _axis_values(self, path: KeyPath, name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
         info = self.declared[name].field
         validator, values = adapter(info), []
         for index, found in enumerate(content):
-            place = path if ranged else (*path, index)
+            value_path = path if ranged else (*path, index)
             try:
                 value = validator.validate_python(found)
             except ValidationError:
                 of_range = f" (value {index + 1} of the range)" if ranged else ""
-                self.wrong(
-                    place, f"= {describe(found)}{of_range} is not allowed; allowed: {self.allowed_for(name, found)}"
-                )
+                words = self.allowed_for(name, found)
+                self.wrong(value_path, f"= {describe(found)}{of_range} is not allowed; allowed: {words}")
                 continue
-            resolved = self.resolved(place, name, value)
+            resolved = self.resolved(value_path, name, value)
             if resolved is None and value is not None:
                 continue
             value = resolved
             if value in values:
-                self.wrong(place, f"= {describe(found)} is repeated; allowed: each value once")
+                self.wrong(value_path, f"= {describe(found)} is repeated; allowed: each value once")
             else:
                 values.append(value)
         return tuple(values)
@@ -263,7 +262,7 @@ class Reader:
                     also=("axes", axis.name),
                 )
 
-    def resolved(self, path: tuple[Any, ...], name: str, value: Any) -> Any:
+    def resolved(self, path: KeyPath, name: str, value: Any) -> Any:
         """Return a setting's value as trials have it; None, and a mistake, where it can't be had."""
         return value
 
@@ -277,11 +276,11 @@ class Reader:
         """Say of an axis that it is no setting, and which there are."""
         return f"is not a trial setting; allowed: {', '.join(self.offered(('axes',), list(self.declared)))}"
 
-    def offered(self, path: tuple[Any, ...], known: Sequence[str]) -> Sequence[str]:
+    def offered(self, path: KeyPath, known: Sequence[str]) -> Sequence[str]:
         """Return which of the known names at a path of the file are told as allowed."""
         return known
 
-    def hint(self, key: str, known: Any, path: tuple[Any, ...] = ()) -> str:
+    def hint(self, key: str, known: Any, path: KeyPath = ()) -> str:
         """Hint at what a misspelt or misplaced key may be meant to be."""
         if key in self.declared and path[:1] != (self.declared[key].section,):
             return f" ({key} belongs under {self.declared[key].section}: or axes:)"

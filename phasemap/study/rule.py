@@ -109,8 +109,8 @@ class Rule:
     def facts(self) -> frozenset[str]:
         """The settings and facts that the rule looks at."""
         times = {name for name, _ in self.times}
-        found = {term.name for text in self.texts for term in all_terms(text) if isinstance(term, Fact)}
-        return frozenset(found - times)
+        names = {term.name for text in self.texts for term in all_terms(text) if isinstance(term, Fact)}
+        return frozenset(names - times)
 
     def level(self, name: str) -> float | None:
         """The number at which the frontier of a name lies; None of one against another quantity, or of none."""

@@ -1,4 +1,4 @@
-"""Read labelling rules from files of conditions: every mistake is reported together, each with its place."""
+"""Read labelling rules from files of conditions: every mistake is reported together, each with its line."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 from phasemap.study.conditions import Kind
-from phasemap.study.errors import Problem, stop_if_wrong
+from phasemap.study.errors import KeyPath, Problem, stop_if_wrong
 from phasemap.study.names import QUANTITY_KINDS
 from phasemap.study.networks import NETWORK_RECORDED, NETWORK_SETTINGS
 from phasemap.study.rule import Rule
 from phasemap.study.rule_reader import RuleReader
 from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule
-from phasemap.study.yaml_lines import Document, Path_, parse_document
+from phasemap.study.yaml_lines import Document, parse_document
 
 
 @cache
@@ -40,8 +40,8 @@ def rule_of(phases: PhaseRule, *, windowed: bool = True) -> Rule:
 def own_rule(rule: Rule) -> PhaseRule:
     """Return own labels as what a study labels by."""
     level = rule.level("generalization")
-    found = PhaseRule(rule=rule.name, own=rule)
-    return found if level is None or not 0 < level <= 1 else found.model_copy(update={"generalized": level})
+    phases = PhaseRule(rule=rule.name, own=rule)
+    return phases if level is None or not 0 < level <= 1 else phases.model_copy(update={"generalized": level})
 
 
 def read_rule(
@@ -49,7 +49,7 @@ def read_rule(
     content: Any,
     name: str,
     *,
-    path: Path_ = (),
+    path: KeyPath = (),
     thresholds: Mapping[str, float] = MappingProxyType({}),
     recorded: Recorded = NETWORK_RECORDED,
     settings: Mapping[str, Setting] = NETWORK_SETTINGS,

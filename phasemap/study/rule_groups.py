@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import Mistake, did_you_mean
 from phasemap.study.expressions import KEYWORDS
 from phasemap.study.names import UNLABELLED
 from phasemap.study.rule import OTHERWISE
@@ -15,7 +15,7 @@ RESERVED_LABELS = (*UNLABELLED, "generalizes", OTHERWISE, *KEYWORDS)
 TAKEN = f"is taken; allowed: any name but {', '.join(RESERVED_LABELS)}"
 
 
-def group_mistakes(groups: Mapping[str, Any], labels: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], str]]:
+def group_mistakes(groups: Mapping[str, Any], labels: Sequence[str]) -> Iterator[Mistake]:
     """Yield (path inside the groups, message) for everything that is wrong with the groups of some labels."""
     group_of: dict[str, str] = {}
     for group, members in groups.items():

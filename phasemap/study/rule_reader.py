@@ -1,4 +1,4 @@
-"""Turn the plain content of a rule file into a rule: every mistake is reported with its place."""
+"""Turn the plain content of a rule file into a rule: every mistake is reported with its path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from phasemap.study.condition_grammar import USAGE, ConditionError, Scope, parse_condition, parse_value
 from phasemap.study.conditions import KINDS, Comparison, Condition, Expression, Kind, Parameter, Step, Value, terms_of
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import KeyPath, did_you_mean
 from phasemap.study.expressions import KEYWORDS
 from phasemap.study.names import (
     FACTS,
@@ -25,8 +25,7 @@ from phasemap.study.reachable import unreachable
 from phasemap.study.rule import OTHERWISE, WINDOW, Frontier, Label, Rule
 from phasemap.study.rule_groups import RESERVED_LABELS, TAKEN, group_mistakes
 from phasemap.study.settings import Setting
-from phasemap.study.values import describe, rounded
-from phasemap.study.yaml_lines import Path_
+from phasemap.study.values import describe, is_number, rounded
 
 KEYS = ("quantities", "parameters", "labels", "groups", "times", "columns", "window", "frontiers")
 MAX_LABELS, MAX_CONDITIONS = 24, 32
@@ -39,22 +38,22 @@ COLOUR = r"#[0-9a-fA-F]{6}"
 class RuleReader:
     """Turns the plain content of a rule file into a Rule; mistakes go to ``report``."""
 
-    report: Callable[[Path_, str], None]
+    report: Callable[[KeyPath, str], None]
     recorded: Mapping[str, Kind]
     thresholds: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Setting] = field(default_factory=lambda: NETWORK_SETTINGS)
     facts: tuple[str, ...] = FACTS
     built_in: Mapping[str, Kind] = field(default_factory=lambda: QUANTITY_KINDS)  # known, also where not recorded
-    path: Path_ = ()
+    path: KeyPath = ()
     mistakes: int = 0
     scope: Scope = field(init=False)
 
-    def wrong(self, path: Path_, message: str) -> None:
+    def wrong(self, path: KeyPath, message: str) -> None:
         """Report a mistake at a path inside the rule."""
         self.mistakes += 1
         self.report((*self.path, *path), message)
 
-    def read(self, path: Path_, content: Any, name: str) -> Rule | None:
+    def read(self, path: KeyPath, content: Any, name: str) -> Rule | None:
         """Return the rule that stands at a path, or None where anything in it is wrong."""
         self.path = path
         if not isinstance(content, dict):
@@ -84,7 +83,7 @@ class RuleReader:
         self.together(rule, content)
         return None if self.mistakes else rule
 
-    def known_keys(self, path: Path_, content: Mapping[Any, Any], known: tuple[str, ...]) -> None:
+    def known_keys(self, path: KeyPath, content: Mapping[Any, Any], known: tuple[str, ...]) -> None:
         """Report the keys that a mapping may not have."""
         for key in content:
             if key not in known:
@@ -104,8 +103,8 @@ class RuleReader:
         self.letters(rule)
         for name in sorted(rule.needed - set(self.recorded)):
             if name in self.scope.quantities:
-                place = ("quantities", name) if name in dict(rule.quantities) else ("labels",)
-                self.wrong(place, f"{name} was not recorded; recorded: {', '.join(self.recorded)}")
+                path = ("quantities", name) if name in dict(rule.quantities) else ("labels",)
+                self.wrong(path, f"{name} was not recorded; recorded: {', '.join(self.recorded)}")
         if not self.mistakes:
             for name, reason in unreachable(rule, self.scope.quantities):
                 self.wrong(("labels", name), reason)
@@ -140,7 +139,7 @@ class RuleReader:
 
     def quantities(self, content: Any) -> tuple[tuple[str, Kind], ...]:
         """Read the kinds of quantities that are not built in; a built-in one may be told again."""
-        found: list[tuple[str, Kind]] = []
+        quantities: list[tuple[str, Kind]] = []
         known = {**self.recorded, **QUANTITY_KINDS}
         for name, kind in self.mapping("quantities", content, "a mapping of names to accuracy, loss or number"):
             if kind not in KINDS:
@@ -150,23 +149,23 @@ class RuleReader:
             elif name in (*self.settings, *FACTS, *USAGE, *KEYWORDS):
                 self.wrong(("quantities", name), "is the name of something else; allowed: another name")
             else:
-                found.append((name, cast(Kind, kind)))
-        return tuple(found)
+                quantities.append((name, cast(Kind, kind)))
+        return tuple(quantities)
 
     def parameters(self, content: Any) -> tuple[tuple[str, float], ...]:
         """Read the thresholds."""
-        found = []
+        parameters = []
         taken = (*QUANTITY_KINDS, *self.recorded, *self.settings, *FACTS, *USAGE, *KEYWORDS, *KEYS, "rule")
         for name, value in self.mapping("parameters", content, "a mapping of names to numbers"):
             if name in taken:
                 self.wrong(("parameters", name), "is the name of something else; allowed: another name")
             elif (number := self.number(("parameters", name), value)) is not None:
-                found.append((name, number))
-        return tuple(found)
+                parameters.append((name, number))
+        return tuple(parameters)
 
-    def number(self, path: Path_, value: Any) -> float | None:
+    def number(self, path: KeyPath, value: Any) -> float | None:
         """Read a finite number."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             self.wrong(path, f"= {describe(value)} is not allowed; allowed: a number")
             return None
         return rounded(float(value))
@@ -174,8 +173,8 @@ class RuleReader:
     def labels(self, content: Any) -> tuple[Label, ...]:
         """Read the labels in their order."""
         if not isinstance(content, dict) or not content:
-            found = "is missing" if content is None else f"is {describe(content)}"
-            self.wrong(("labels",), f"{found}; allowed: a mapping of labels to conditions, at least one")
+            what = "is missing" if content is None else f"is {describe(content)}"
+            self.wrong(("labels",), f"{what}; allowed: a mapping of labels to conditions, at least one")
             return ()
         if len(content) > MAX_LABELS:
             self.wrong(("labels",), f"has {len(content)} labels; allowed: at most {MAX_LABELS}")
@@ -198,18 +197,18 @@ class RuleReader:
             colour=self.colour((*path, "colour"), content.get("colour")),
         )
 
-    def when(self, path: Path_, content: Any) -> Condition | None:
+    def when(self, path: KeyPath, content: Any) -> Condition | None:
         """Read the condition of a label; None for ``otherwise``."""
         if isinstance(content, str) and content.strip() == OTHERWISE:
             return None
         return self.condition(path, content)
 
-    def condition(self, path: Path_, content: Any) -> Condition | None:
+    def condition(self, path: KeyPath, content: Any) -> Condition | None:
         """Read a condition; None where it is wrong."""
-        found: Condition | None = self.value(path, content, self.scope, parse_condition)
-        return found
+        condition: Condition | None = self.value(path, content, self.scope, parse_condition)
+        return condition
 
-    def value(self, path: Path_, content: Any, scope: Scope, parse: Callable[[str, Scope], Any] = parse_value) -> Any:
+    def value(self, path: KeyPath, content: Any, scope: Scope, parse: Callable[[str, Scope], Any] = parse_value) -> Any:
         """Read a condition or a number; None where it is wrong."""
         if not isinstance(content, str):
             self.wrong(path, f"= {describe(content)} is not a condition; allowed: text, e.g. test_accuracy >= 0.9")
@@ -221,7 +220,7 @@ class RuleReader:
                 self.wrong(path, message)
             return None
 
-    def letter(self, path: Path_, content: Any) -> str | None:
+    def letter(self, path: KeyPath, content: Any) -> str | None:
         """Read the letter of a label."""
         if content is None:
             return None
@@ -234,7 +233,7 @@ class RuleReader:
             self.wrong(path, f"= {describe(text)} is the letter of {taken} trials; allowed: any but D, ! and ?")
         return text
 
-    def colour(self, path: Path_, content: Any) -> str | None:
+    def colour(self, path: KeyPath, content: Any) -> str | None:
         """Read the colour of a label."""
         if content is not None and not (isinstance(content, str) and re.fullmatch(COLOUR, content)):
             self.wrong(path, f'= {describe(content)} is not a colour; allowed: "#rrggbb" in quotes')
@@ -252,8 +251,8 @@ class RuleReader:
             if letter is None:
                 continue
             if letter in owner:
-                place = ("labels", label.name, "letter") if label.letter else ("labels", label.name)
-                self.wrong(place, f"= {describe(letter)} is the letter of {owner[letter]} too; allowed: another letter")
+                path = ("labels", label.name, "letter") if label.letter else ("labels", label.name)
+                self.wrong(path, f"= {describe(letter)} is the letter of {owner[letter]} too; allowed: another letter")
             owner.setdefault(letter, label.name)
 
     def groups(self, content: Any, labels: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -266,7 +265,7 @@ class RuleReader:
 
     def times(self, content: Any) -> tuple[tuple[str, Step], ...]:
         """Read the step times: a condition that is reached for the first time, or step(...) or lasting(...)."""
-        found = []
+        times = []
         for name, text in self.mapping("times", content, "a mapping of names to conditions"):
             self.column_name(("times", name), name)
             if name == "delayed":
@@ -281,13 +280,13 @@ class RuleReader:
             if not isinstance(value, Step):
                 self.wrong(("times", name), f"= '{value}' is not a step; allowed: CONDITION, or lasting(CONDITION)")
                 continue
-            found.append((name, value))
-        return tuple(found)
+            times.append((name, value))
+        return tuple(times)
 
     def columns(self, content: Any, times: Any) -> tuple[tuple[str, Condition | Expression], ...]:
         """Read the further columns: conditions or numbers, which may name the step times."""
         scope = replace(self.scope, times=tuple(map(str, times)) if isinstance(times, dict) else ())
-        found = []
+        columns = []
         for name, text in self.mapping("columns", content, "a mapping of names to conditions or numbers"):
             self.column_name(("columns", name), name)
             if name in (*scope.times, *STEP_TIMES):
@@ -295,10 +294,10 @@ class RuleReader:
             if (value := self.value(("columns", name), text, scope)) is not None:
                 if name == "delayed" and not isinstance(value, Condition):
                     self.wrong(("columns", name), f"= '{value}' is a number; allowed: a condition")
-                found.append((name, value))
-        return tuple(found)
+                columns.append((name, value))
+        return tuple(columns)
 
-    def column_name(self, path: Path_, name: str) -> None:
+    def column_name(self, path: KeyPath, name: str) -> None:
         """A column of a rule must not hide one that every table of trials has, or another name of conditions."""
         if name in (*self.settings, *RESERVED_COLUMNS, *self.scope.names, *USAGE, *KEYWORDS):
             self.wrong(path, "is the name of something else; allowed: another name")
@@ -312,19 +311,19 @@ class RuleReader:
 
     def frontiers(self, content: Any) -> tuple[Frontier, ...]:
         """Read the lines of the map: a quantity, =, and a number or another quantity; or with where they are drawn."""
-        found = []
+        frontiers = []
         for name, entry in self.mapping("frontiers", content, "a mapping of names to QUANTITY = NUMBER-or-QUANTITY"):
-            path: Path_ = ("frontiers", name)
+            path: KeyPath = ("frontiers", name)
             whole = isinstance(entry, dict)
             self.known_keys(path, entry if whole else {}, ("line", "where"))
             line = self.side(path, entry.get("line") if whole else entry, ("=",))
             where = self.side((*path, "where"), entry["where"], SIDES) if whole and "where" in entry else None
             if line is not None:
                 quantity = cast(Value, line.left).quantity
-                found.append(Frontier(name=name, quantity=quantity, level=line.right, where=where))
-        return tuple(found)
+                frontiers.append(Frontier(name=name, quantity=quantity, level=line.right, where=where))
+        return tuple(frontiers)
 
-    def side(self, path: Path_, text: Any, comparisons: tuple[str, ...]) -> Comparison | None:
+    def side(self, path: KeyPath, text: Any, comparisons: tuple[str, ...]) -> Comparison | None:
         """Read a comparison of a quantity with a number or another quantity; None where it is wrong."""
         allowed = f"allowed: QUANTITY {' or '.join(comparisons)} NUMBER-or-QUANTITY"
         condition = self.condition(path, text)

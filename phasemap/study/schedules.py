@@ -26,7 +26,7 @@ def _schedule_of(*, zero: bool) -> Callable[[Any], str]:
             found = dict(part.split(":") for part in found.split(","))
         if not isinstance(found, dict) or not found:
             raise ValueError(f"{describe(found)} is not a schedule")
-        given = sorted((_step(step), _value(value)) for step, value in found.items())
+        given = sorted((_COUNT.validate_python(step), _REAL.validate_python(value)) for step, value in found.items())
         if len({step for step, _ in given}) < len(given) or not all(
             value > 0 or (zero and value == 0) for _, value in given
         ):
@@ -37,14 +37,6 @@ def _schedule_of(*, zero: bool) -> Callable[[Any], str]:
 
 
 _COUNT, _REAL = TypeAdapter(Count), TypeAdapter(Real)
-
-
-def _step(found: Any) -> int:
-    return _COUNT.validate_python(found.strip() if isinstance(found, str) else found)
-
-
-def _value(found: Any) -> float:
-    return _REAL.validate_python(found.strip() if isinstance(found, str) else found)
 
 
 def _annotated(words: str, *, zero: bool) -> Any:

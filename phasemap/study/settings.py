@@ -101,7 +101,7 @@ class Recorded:
     facts: tuple[str, ...] = ()  # numbers about the data of a trial
     finals: tuple[str, ...] = ()  # numbers about what was trained, at the end
     texts: tuple[str, ...] = ()  # what else is told of a trial, in words
-    whole: frozenset[str] = field(default=frozenset())  # facts that are whole numbers
+    whole: frozenset[str] = frozenset()  # facts that are whole numbers
     undefined_without: Mapping[str, str] = field(default_factory=dict)  # quantities by the fact that must not be 0
 
     @property

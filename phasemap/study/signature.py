@@ -55,36 +55,34 @@ def parameters_of(
 
     SignatureError with all that is wrong with them.
     """
-    since, found, wrong = since or {}, [], []
+    since, settings, wrong = since or {}, [], []
     parameters = [one for one in list(inspect.signature(function).parameters.values())[first:] if one.name not in given]
     for parameter in parameters:
         try:
-            found.append(_parameter(function, parameter, since.get(parameter.name)))
+            settings.append(_parameter(function, parameter, since.get(parameter.name)))
         except ValueError as error:
             wrong.append(str(error))
     known = [parameter.name for parameter in parameters]
     wrong += [
-        f"since names {name}, which is not a parameter; it has: {_list(known)}" for name in since if name not in known
+        f"since names {name}, which is not a parameter; it has: {', '.join(known) or 'none'}"
+        for name in since
+        if name not in known
     ]
     if wrong:
         raise SignatureError(wrong)
-    return tuple(found)
+    return tuple(settings)
 
 
 def unreadable(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the parameters with a default that no setting can be, as those that may be tensors."""
-    found = []
+    names = []
     for parameter in inspect.signature(function).parameters.values():
         try:
             _parameter(function, parameter, None)
         except ValueError:
             if parameter.default is not inspect.Parameter.empty:
-                found.append(parameter.name)
-    return tuple(found)
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+                names.append(parameter.name)
+    return tuple(names)
 
 
 def _parameter(function: Any, parameter: inspect.Parameter, since: int | None) -> Parameter:
@@ -140,8 +138,8 @@ def _types_of(name: str, annotation: Any) -> tuple[tuple[str, ...], tuple[Any, .
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Union or isinstance(annotation, types.UnionType):
         parts = [_types_of(name, part) for part in inner]
-        kinds = tuple(dict.fromkeys(kind for found, _ in parts for kind in found))
-        return kinds, tuple(choice for _, found in parts for choice in found)
+        kinds = tuple(dict.fromkeys(kind for of_part, _ in parts for kind in of_part))
+        return kinds, tuple(choice for _, choices in parts for choice in choices)
     if origin is Literal:
         return (CHOICE,), inner
     if annotation is None or annotation is type(None):

@@ -38,10 +38,10 @@ def task_size(settings: Mapping[str, Any]) -> TaskSize:
     """Return the size of the data set of settings ``SIZED_BY``; BadFileError if it is in a file that can't be used."""
     task, modulus = settings["task"], settings["modulus"]
     if task == "arrays":
-        found = read_arrays(settings["path"] or "")
-        rows, columns = found.inputs.shape
+        arrays = read_arrays(settings["path"] or "")
+        rows, columns = arrays.inputs.shape
         name = Path(settings["path"] or "").name
-        return TaskSize(name=name, n_examples=rows, n_inputs=columns, n_classes=found.n_classes, tokens=False)
+        return TaskSize(name=name, n_examples=rows, n_inputs=columns, n_classes=arrays.n_classes, tokens=False)
     if task == "images":
         rows, columns = IMAGES[settings["dataset"]]
         return TaskSize(name=settings["dataset"], n_examples=rows, n_inputs=columns, n_classes=10, tokens=False)
@@ -76,8 +76,8 @@ def facts_of(settings: Mapping[str, Any], *, n_examples: int, n_classes: int) ->
     """Return the facts of a network's data, by their names."""
     n_train = count(settings["data_fraction"], n_examples)
     n_corrupted = count(settings["corruption"], n_train)
-    found = (n_train, n_corrupted, n_classes, n_corrupted / max(n_train, 1))
-    return dict(zip(FACTS, found, strict=True))
+    facts = (n_train, n_corrupted, n_classes, n_corrupted / max(n_train, 1))
+    return dict(zip(FACTS, facts, strict=True))
 
 
 @lru_cache(maxsize=256)

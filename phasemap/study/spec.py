@@ -187,10 +187,7 @@ class Study(Section, ABC):
 
     def axis(self, name: str) -> Axis:
         """Return one axis by name; KeyError if the study has none of that name."""
-        for axis in self.axes:
-            if axis.name == name:
-                return axis
-        raise KeyError(name)
+        return {axis.name: axis for axis in self.axes}[name]
 
     def settings(self) -> dict[str, Any]:
         """Return the value of every setting that is not an axis, by its flat name."""

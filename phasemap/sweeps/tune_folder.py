@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.axes import is_number
-from phasemap.study.values import as_number
+from phasemap.study.values import as_number, is_number
 from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
 
 PARAMS, RESULT, PROGRESS, ERROR = "params.json", "result.json", "progress.csv", "error.txt"
