@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -56,9 +56,12 @@ def run(
     trains without Ray, one pack after another. Progress goes to stderr unless ``quiet``.
     Raises UserError for wrong input and UnreachableError for a cluster or storage that can't be used.
     """
+    from phasemap.running.driver import RunOptions
+
     study = _study_of_function(study, content) if callable(study) else _study(study, content)
     folder = run_folder(storage, study.name)
-    execute(study, folder, address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
+    options = RunOptions(address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet)
+    execute(study, folder, options)
     return Run(folder)
 
 
@@ -83,34 +86,25 @@ def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, 
     )
 
 
-def execute(
-    study: Study,
-    folder: RunFolder,
-    *,
-    address: str | None = None,
-    cpus: int | None = None,
-    callbacks: Sequence[Any] = (),
-    in_process: bool = False,
-    **wanted: Unpack[RunOptions],
-) -> Outcome:
-    """Run a study in a folder and say how it ended; see ``run`` and, for what else is ``wanted``, ``run_study``."""
+def execute(study: Study, folder: RunFolder, options: RunOptions) -> Outcome:
+    """Run a study in a folder, on Ray or in this process, and say how it ended; see ``run_study``."""
     from phasemap.running.driver import run_study
 
-    if callbacks:
+    if options.callbacks:
         from phasemap.running.ray_tune import refuse_loggers
 
-        refuse_loggers(callbacks)
+        refuse_loggers(options.callbacks)
 
     def start_runner() -> Runner:
-        if in_process:
+        if options.in_process:
             from phasemap.running.runner import LocalRunner
 
             return LocalRunner()
         from phasemap.running.ray_tune import RayRunner
 
-        return RayRunner(study.resources, address=address, cpus=cpus, callbacks=callbacks)
+        return RayRunner(study.resources, address=options.address, cpus=options.cpus, callbacks=options.callbacks)
 
-    return run_study(study, folder, start_runner, **wanted)
+    return run_study(study, folder, start_runner, options)
 
 
 def extend(
@@ -129,21 +123,19 @@ def extend(
     again: ``relabel(run, at_step=...)`` gives their labels. The other arguments are those of ``run``.
     UserError if the study can't be extended, or not to this number of steps.
     """
+    from phasemap.running.driver import RunOptions
     from phasemap.running.extension import longer_study
 
-    found = run if isinstance(run, Run) else open_run(run)
-    study = longer_study(found.folder, steps)
-    execute(
-        study,
-        found.folder,
-        address=address,
-        cpus=cpus,
-        callbacks=callbacks,
-        in_process=in_process,
-        longer=True,
-        quiet=quiet,
+    folder = _opened(run).folder
+    options = RunOptions(
+        address=address, cpus=cpus, callbacks=callbacks, in_process=in_process, quiet=quiet, longer=True
     )
-    return Run(found.folder)
+    execute(longer_study(folder, steps), folder, options)
+    return Run(folder)
+
+
+def _opened(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else open_run(run)
 
 
 def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None = None) -> Run:
@@ -234,9 +226,9 @@ def load_network(run: Run | str | Path, trial_id: str) -> torch.nn.Module:
     from phasemap.results.inside import read_weights
     from phasemap.training.population import network_of
 
-    found = run if isinstance(run, Run) else open_run(run)
-    (trial,) = networks([find_trial(found.study, trial_id)])
-    return network_of(trial, read_weights(found.folder, trial.trial_id), fused=_kernel_of(found, trial) == FUSED_KERNEL)
+    run = _opened(run)
+    (trial,) = networks([find_trial(run.study, trial_id)])
+    return network_of(trial, read_weights(run.folder, trial.trial_id), fused=_kernel_of(run, trial) == FUSED_KERNEL)
 
 
 def _kernel_of(run: Run, trial: Trial) -> str | None:

@@ -201,10 +201,10 @@ class Run:
         """
         from phasemap.diagram.compare import compare  # these three load scipy.stats, which takes a second
 
-        found = compare(self.study, self.trials, other.study, other.trials)
-        if found.name_a == found.name_b:  # one of them is a copy, perhaps with other labels
-            found = replace(found, name_a=self.folder.name, name_b=other.folder.name)
-        return found
+        comparison = compare(self.study, self.trials, other.study, other.trials)
+        if comparison.name_a == comparison.name_b:  # one of them is a copy, perhaps with other labels
+            comparison = replace(comparison, name_a=self.folder.name, name_b=other.folder.name)
+        return comparison
 
     def critical(self, axis: str, event: str | None = None, fix: Mapping[str, Any] | None = None) -> Critical:
         """Locate a transition along an axis: where half of the trials show an event, and its 10-90 % width.

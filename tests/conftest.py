@@ -141,11 +141,11 @@ def _first_trial():
 
 def run_in_process(study, root, *, picture=False):
     """Run a study in this process and return its folder; few tests look at its picture."""
-    from phasemap.running.driver import run_study
+    from phasemap.running.driver import RunOptions, run_study
     from phasemap.running.runner import LocalRunner
 
     folder = RunFolder(root / study.name)
-    run_study(study, folder, LocalRunner, quiet=True, picture=picture)
+    run_study(study, folder, LocalRunner, RunOptions(quiet=True, picture=picture))
     return folder
 
 

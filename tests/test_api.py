@@ -1,7 +1,9 @@
 """The public face: what a notebook does."""
 
+import inspect
 import json
 import shutil
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from conftest import SMALL, study_of
 from matplotlib.figure import Figure
 
 import phasemap as pm
+from phasemap.running.driver import RunOptions
 from phasemap.study.names import SUBPHASES
 
 
@@ -33,6 +36,14 @@ def test_a_study_is_run_from_its_file_and_opened_again(tmp_path):
 def test_progress_is_told_on_stderr_only_unless_quiet(tmp_path, capsys):
     pm.run(study_of(), storage=tmp_path, in_process=True, quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("function", [pm.run, pm.extend])
+def test_arguments_have_the_defaults_of_the_options_of_a_run(function):
+    defaults = {option.name: option.default for option in fields(RunOptions)}
+    parameters = inspect.signature(function).parameters
+    own = {name: parameter.default for name, parameter in parameters.items() if name in defaults}
+    assert own == {name: defaults[name] for name in ("address", "cpus", "callbacks", "in_process", "quiet")}
 
 
 def test_a_diagram_is_drawn_into_axes_or_a_figure(run):

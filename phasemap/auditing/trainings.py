@@ -20,7 +20,7 @@ from phasemap.auditing.preparing import Prepared
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder, write_text, write_whole
 from phasemap.results.inside import read_weights
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Runner
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
@@ -189,7 +189,8 @@ class Trainer:
     def run(self, study: Study) -> RunFolder:
         """Train what is missing of a study and return its folder; UserError if nothing of it could be trained."""
         folder = RunFolder(self.folder / study.name)
-        outcome = run_study(study, folder, lambda: nullcontext(self._started()), quiet=self.quiet, picture=False)
+        options = RunOptions(quiet=self.quiet, picture=False)
+        outcome = run_study(study, folder, lambda: nullcontext(self._started()), options)
         if outcome.failures and len(outcome.failures) >= outcome.n_trained + outcome.n_reused:
             error = trial_table(folder, study)["error"].dropna().iloc[0]
             raise UserError(f"no network could be trained: {error}")

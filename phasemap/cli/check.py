@@ -31,15 +31,15 @@ def check(run: str, storage: str | None, as_json: bool, more: tuple[str, ...]) -
     """
     from phasemap.api import open_run
 
-    found = open_run(run, storage)
-    results = found.check([*found.study.claims, *more])
-    horizon = filter(None, [found.study.phases.horizon_words])
+    opened = open_run(run, storage)
+    results = opened.check([*opened.study.claims, *more])
+    horizon = filter(None, [opened.study.phases.horizon_words])
     text = (
         "\n".join([*map(_block, results), _totals(results), *horizon])
         if results
-        else f"{found.study.name} has no claims"
+        else f"{opened.study.name} has no claims"
     )
-    print_result(_content(found, results) if as_json else None, text, as_json=as_json)
+    print_result(_content(opened, results) if as_json else None, text, as_json=as_json)
     sys.exit(EXIT_FAILED if any(result.verdict == "fails" for result in results) else 0)
 
 
@@ -62,17 +62,17 @@ def _block(result: ClaimResult) -> str:
     return "\n".join(lines)
 
 
-def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
+def _content(run: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
     from phasemap.results.commands import portable_path
     from phasemap.results.provenance import read_provenance
     from phasemap.study.trials import count_trials, values_of
 
-    study, executions = found.study, read_provenance(found.folder)
+    study, executions = run.study, read_provenance(run.folder)
     told = [name for name in SCALE if name in study.declared] or list(study.declared)
     values = {name: [value for _, value in values_of(study, name)] for name in told}
     trained = [execution for execution in executions if execution.trained]
     return {
-        "run": portable_path(found.location),  # the document is kept with papers and pages
+        "run": portable_path(run.location),  # the document is kept with papers and pages
         "study": study.name,
         "question": study.question,
         "rule": study.phases.rule,
@@ -81,7 +81,7 @@ def _content(found: Run, results: Sequence[ClaimResult]) -> dict[str, Any]:
         "axes": {axis.name: list(axis.values) for axis in study.axes},
         "n_seeds": len(study.seeds),
         "n_trials": count_trials(study),
-        "n_done": int(found.trials["status"].isin(["ok", "diverged"]).sum()),
+        "n_done": int(run.trials["status"].isin(["ok", "diverged"]).sum()),
         "core_hours": round(sum(execution.core_hours for execution in executions), 6),
         "execution": (trained or executions)[-1].content if executions else None,  # the last that trained
         "counts": _counts(results),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -77,11 +77,15 @@ def import_command(
         program=program,
         run=f"{storage.rstrip('/')}/{output}" if storage and output else output,
     )
-    further = Further(study=study, settings=_names(settings), curves=curves)
-    run, done = import_sweep(source, wanted, further)
+    run, done = import_sweep(source, wanted, Further(study=study, settings=_names(settings), curves=curves))
     for text in done.told:
         click.echo(visible(text), err=True)
-    content = {
+    text = _text(run, done, continues=program is not None)
+    print_result(_content(run, done), visible(text, keep="\n"), as_json=as_json)
+
+
+def _content(run: Run, done: Imported) -> dict[str, Any]:
+    return {
         "run": run.location,
         "n_trials": done.n_trials,
         "n_new": done.n_new,
@@ -91,23 +95,22 @@ def import_command(
         "told": list(done.told),
         "phase_counts": run.counts("phase"),
     }
-    text = _what_was_done(run, done)
-    if program is not None:
-        storage_of, _, name = run.location.rstrip("/").rpartition("/")
-        text += f"\nto continue: phasemap run {run.location}/study.yaml" + (f" --storage {storage_of}" if name else "")
-    print_result(content, visible(text, keep="\n"), as_json=as_json)
 
 
-def _what_was_done(run: Run, done: Imported) -> str:
+def _text(run: Run, done: Imported, *, continues: bool) -> str:
     from phasemap.sweeps.sweep import skipped_words
 
     changed = f", {done.n_changed} changed" if done.n_changed else ""
     skipped = f"; skipped: {skipped_words(done.skipped)}" if done.skipped else ""
     labels = f"; {words(counts)}" if (counts := run.counts("phase")) else ""
-    return (
+    text = (
         f"{done.n_trials} trials ({words(done.statuses)}), {done.n_new} new{changed}{skipped}{labels}\n"
         f"tables and diagram.png: {run.location}"
     )
+    if not continues:
+        return text
+    storage, _, name = run.location.rstrip("/").rpartition("/")
+    return f"{text}\nto continue: phasemap run {run.location}/study.yaml" + (f" --storage {storage}" if name else "")
 
 
 def _names(text: str | None) -> list[str]:

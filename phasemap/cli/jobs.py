@@ -113,11 +113,11 @@ def _result(log: str) -> dict[str, Any]:
     for line in reversed(log.splitlines()):
         if line.startswith("{"):
             try:
-                found = json.loads(line)
+                document = json.loads(line)
             except ValueError:
                 continue
-            if {"run", "error"} & set(found):
-                return dict(found)
+            if {"run", "error"} & set(document):
+                return dict(document)
     return {}
 
 
@@ -218,7 +218,7 @@ def cancel(run: str, storage: str | None, as_json: bool, address: str | None) ->
         from phasemap.api import open_run
         from phasemap.results.lock import interrupt_holder
 
-        found = open_run(run, storage)
-        pid = interrupt_holder(found.folder)
-        content, text = {"run": found.location, "pid": pid}, f"{found.study.name}: process {pid} was interrupted"
+        opened = open_run(run, storage)
+        pid = interrupt_holder(opened.folder)
+        content, text = {"run": opened.location, "pid": pid}, f"{opened.study.name}: process {pid} was interrupted"
     print_result(content, text, as_json=as_json)

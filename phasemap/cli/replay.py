@@ -38,16 +38,17 @@ def replay(run: str, trial_id: str, storage: str | None, as_json: bool) -> None:
 def _text(done: Replay) -> str:
     from phasemap.results.curve_comparison import EARLY_STEPS, TOLERANCE
 
-    found = done.comparison
+    comparison = done.comparison
     words = {
         "bit": "identical to the stored curve, bit for bit",
         "tolerance": f"equal to the stored curve within tolerance (relative {TOLERANCE:g} over the first {EARLY_STEPS} "
         "steps, and the same phase)",
         "not_met": "NOT equal to the stored curve",
     }
-    lines = [f"trial {done.trial}: {words[found.verdict]}"]
-    lines.append(f"stored: {_ending(found.stored)}; replayed: {_ending(found.replayed)}, in {duration(done.seconds)}")
-    for name, deviation in found.deviations.items():
+    stored, replayed = _ending(comparison.stored), _ending(comparison.replayed)
+    lines = [f"trial {done.trial}: {words[comparison.verdict]}"]
+    lines.append(f"stored: {stored}; replayed: {replayed}, in {duration(done.seconds)}")
+    for name, deviation in comparison.deviations.items():
         if not deviation.equal:
             lines.append(
                 f"{name:<20} largest deviation {deviation.largest:.3g} at step {deviation.at_step}; "
@@ -62,14 +63,14 @@ def _ending(ending: Ending) -> str:
 
 
 def _content(done: Replay) -> dict[str, Any]:
-    found = done.comparison
+    comparison = done.comparison
     return {
         "trial_id": done.trial.trial_id,
         "seed": done.trial.seed,
-        "verdict": found.verdict,
-        "stored": {**asdict(found.stored), "device": done.devices[0], "kernel": done.kernels[0]},
-        "replayed": {**asdict(found.replayed), "device": done.devices[1], "kernel": done.kernels[1]},
-        "quantities": {name: _deviation(deviation) for name, deviation in found.deviations.items()},
+        "verdict": comparison.verdict,
+        "stored": {**asdict(comparison.stored), "device": done.devices[0], "kernel": done.kernels[0]},
+        "replayed": {**asdict(comparison.replayed), "device": done.devices[1], "kernel": done.kernels[1]},
+        "quantities": {name: _deviation(deviation) for name, deviation in comparison.deviations.items()},
         "differences": list(done.differences),
         "seconds": round(done.seconds, 3),
     }

@@ -62,6 +62,7 @@ def run(
     """Run STUDY, or continue its run: only what is missing is trained."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import run_folder
+    from phasemap.running.driver import RunOptions
     from phasemap.study.file import load_study
 
     loaded = load_study(study, overrides)
@@ -69,7 +70,8 @@ def run(
     interrupt_on_terminate()
     tracked = _tracking(folder, track, fresh=options["fresh"]) if track else None
     on_stored = tracked.stored if tracked else lambda _: None
-    outcome = execute(loaded, folder, on_plan=partial(_tell_plan, loaded), on_stored=on_stored, **options)
+    told = RunOptions(on_plan=partial(_tell_plan, loaded), on_stored=on_stored, **options)
+    outcome = execute(loaded, folder, told)
     if tracked:
         tracked.ended()
         for name, why in tracked.failed.items():
@@ -88,12 +90,13 @@ def extend(run: str, storage: str | None, as_json: bool, steps: int, **options: 
     """Train the networks of RUN for more steps, from where they ended; its study needs record: [state]."""
     from phasemap.api import Run, execute
     from phasemap.results.folder import find_run
+    from phasemap.running.driver import RunOptions
     from phasemap.running.extension import longer_study
 
     folder = find_run(run, storage)
     study = longer_study(folder, steps)
     interrupt_on_terminate()
-    outcome = execute(study, folder, longer=True, on_plan=partial(_tell_plan, study), **options)
+    outcome = execute(study, folder, RunOptions(longer=True, on_plan=partial(_tell_plan, study), **options))
     _tell_outcome(study, Run(folder), outcome, as_json=as_json)
 
 
@@ -174,7 +177,6 @@ def plan(
     from phasemap.results.folder import run_folder
     from phasemap.running.devices import card_share_for_plan
     from phasemap.study.file import load_study
-    from phasemap.study.trials import count_trials
 
     loaded = load_study(study, overrides)
     folder = run_folder(storage, loaded.name)
@@ -184,12 +186,17 @@ def plan(
     share = card_share_for_plan(loaded, folder, gpu_memory)
     made = make_plan(loaded, folder, changes=changes, card_share=share).measured()
     cost = estimate(made, loaded.resources, cpus or os.cpu_count() or 1, made.calibration())
-    n_grid = count_trials(loaded)
     known = {name: None if math.isnan(value) else value for name, value in cost.items()}
+    print_result(_plan_content(loaded, made, known), _plan_text(loaded, made, cost, known), as_json=as_json)
+
+
+def _plan_content(study: Study, made: Plan, known: Mapping[str, float | None]) -> dict[str, Any]:
+    from phasemap.study.trials import count_trials
+
     content = {
-        "study": loaded.name,
-        "n_points": n_grid // len(loaded.seeds),
-        "n_grid_trials": n_grid,
+        "study": study.name,
+        "n_points": study.n_points,
+        "n_grid_trials": count_trials(study),
         "n_trials": made.n_trials,
         "n_reused": made.n_reused,
         "n_missing": made.n_missing,
@@ -199,19 +206,25 @@ def plan(
     }
     if made.card_share:
         content |= {"card": str(made.card_share.card), "measured": made.card_share.measured(made.packs)}
-    most, where = ("", made.pack_words) if loaded.search.kind == "grid" else ("at most ", _search(loaded))
-    text = (
-        f"{loaded.name}: {content['n_points']} points x {len(loaded.seeds)} seeds = {n_grid} trials\n"
-        f"trained already: {made.n_reused}; to train: {most}{made.n_missing} {where}\n"
-        f"estimated: {_estimated(known, most)}{_on_cards(made, cost)}"
-    )
     if made.state_bytes:
         content["state_bytes"] = made.state_bytes
-        text += f"\nend states (record: state): {made.state_bytes / 1e9:.2g} GB of storage"
     if notices := _notices(made):
         content["notices"] = notices
-    changed = [f"changed: {change}" for change in made.changes]
-    print_result(content, "\n".join([text, *notices, *changed]), as_json=as_json)
+    return content
+
+
+def _plan_text(study: Study, made: Plan, cost: Mapping[str, float], known: Mapping[str, float | None]) -> str:
+    from phasemap.study.trials import count_trials
+
+    most, how = ("", made.pack_words) if study.search.kind == "grid" else ("at most ", _search(study))
+    lines = [
+        f"{study.name}: {study.n_points} points x {len(study.seeds)} seeds = {count_trials(study)} trials",
+        f"trained already: {made.n_reused}; to train: {most}{made.n_missing} {how}",
+        f"estimated: {_estimated(known, most)}{_on_cards(made, cost)}",
+    ]
+    if made.state_bytes:
+        lines.append(f"end states (record: state): {made.state_bytes / 1e9:.2g} GB of storage")
+    return "\n".join([*lines, *_notices(made), *(f"changed: {change}" for change in made.changes)])
 
 
 def _notices(plan: Plan) -> list[str]:

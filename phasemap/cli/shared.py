@@ -80,13 +80,13 @@ def grid_of(text: str | None) -> dict[str, str]:
     """Read --grid: the values of each axis."""
     from phasemap.study.errors import UserError
 
-    found = {}
+    grid = {}
     for part in filter(None, (part.strip() for part in (text or "").split(","))):
         name, equals, asked = part.partition("=")
         if not equals:
             raise UserError(f"--grid {part} is not allowed; allowed: AXIS=N or AXIS=N:log, with commas between")
-        found[name.strip()] = asked.strip()
-    return found
+        grid[name.strip()] = asked.strip()
+    return grid
 
 
 def words(counts: Any) -> str:

@@ -1,4 +1,4 @@
-"""Commands that make a run's tables again, or write what it found elsewhere."""
+"""Commands that make a run's tables again, or write them for other tools."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def relabel(run: str, storage: str | None, as_json: bool, rule: str | None, at_s
     from phasemap.api import open_run
     from phasemap.api import relabel as relabel_run
 
-    found = open_run(run, storage)
-    before = found.trials.set_index("trial_id")["subphase"]
-    done = relabel_run(found, rule, at_step)
+    opened = open_run(run, storage)
+    before = opened.trials.set_index("trial_id")["subphase"]
+    done = relabel_run(opened, rule, at_step)
     after = done.trials.set_index("trial_id")["subphase"]
     changed = int((after.fillna("") != before.reindex(after.index).fillna("")).sum())
     now = done.study.phases
@@ -50,8 +50,8 @@ def report(run: str, storage: str | None, as_json: bool, output: Path | None) ->
     """
     from phasemap.api import open_run
 
-    found = open_run(run, storage)
-    path = found.report(output or Path(f"{found.study.name}.html"))
+    opened = open_run(run, storage)
+    path = opened.report(output or Path(f"{opened.study.name}.html"))
     size = path.stat().st_size
     print_result({"file": str(path), "bytes": size}, f"{path} ({size / 1e6:.2g} MB)", as_json=as_json)
 
@@ -70,24 +70,24 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
     from phasemap.api import open_run
     from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
 
-    found, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
+    opened, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
     if to is not None:
         from phasemap.sweeps.outward import export_mlflow, export_to_folder
 
         table = "trials"
         if to == "mlflow":
-            export_mlflow(found.study, found.trials, found.curves, target)
+            export_mlflow(opened.study, opened.trials, opened.curves, target)
         else:
-            export_to_folder(found.study, found.trials, found.curves, output, wandb=to == "wandb")
+            export_to_folder(opened.study, opened.trials, opened.curves, output, wandb=to == "wandb")
     elif output.suffix.lower() == NETCDF:
         table = "points"
-        export_netcdf(found.study, found.points, output)
+        export_netcdf(opened.study, opened.points, output)
     elif is_optuna(output):
         table = "trials"
-        export_optuna(found.study, found.trials, output, found.curves)
+        export_optuna(opened.study, opened.trials, output, opened.curves)
     else:
-        export_table(getattr(found, table), output)
-    frame = getattr(found, table)
+        export_table(getattr(opened, table), output)
+    frame = getattr(opened, table)
     print_result({"file": target, "table": table, "n_rows": len(frame)}, target, as_json=as_json)
 
 

@@ -112,5 +112,5 @@ class PackSource:
         if isinstance(self.study, ProgramStudy) and len(self.search.table):
             return max(float(self.search.table["train_seconds"].median()), QUICKEST)
         points = list(itertools.islice(coarse_to_fine(self.study), 8))
-        found = [work_of(trial) for trial in expand(self.study, points)]
-        return sum(found) / len(found)
+        seconds = [work_of(trial) for trial in expand(self.study, points)]
+        return sum(seconds) / len(seconds)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from phasemap.diagram.tables import Tables, derive
 from phasemap.planning.kernels import check_card_kernels, mixture
@@ -62,83 +62,76 @@ class Outcome:
     mixture: str | None = None  # says that two kernels trained the run's trials
 
 
-class RunOptions(TypedDict, total=False):
-    """What ``run_study`` may be told beside what to run and where."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a study is run: what trains its packs, what of an earlier execution is kept, and who is told."""
 
-    retry_failed: bool
-    fresh: bool  # what is there is set aside first
-    accept_source: bool  # what a program trained counts as trained by its present code
-    longer: bool  # the study may have another number of steps than the run
-    quiet: bool
-    picture: bool
-    on_plan: Callable[[Plan], None]  # told what there is to do, before anything is done
-    on_stored: Callable[[Path], None]  # told of each shard that is there
+    address: str | None = None  # of a Ray cluster; without one Ray is started on this machine
+    cpus: int | None = None  # of the Ray that is started; by default all
+    callbacks: Sequence[Any] = ()  # of Ray Tune, which see packs
+    in_process: bool = False  # one pack after another, without Ray
+    retry_failed: bool = False  # train only the trials that failed before
+    fresh: bool = False  # what is there is set aside first
+    accept_source: bool = False  # what a program trained counts as trained by its present code
+    longer: bool = False  # the study may have another number of steps than the run
+    quiet: bool = False  # show no progress
+    picture: bool = True  # draw the diagram beside the tables
+    on_plan: Callable[[Plan], None] = lambda _: None  # told what there is to do, before anything is done
+    on_stored: Callable[[Path], None] = lambda _: None  # told of each shard that is there
 
 
-def run_study(
-    study: Study,
-    folder: RunFolder,
-    start_runner: StartRunner,
-    *,
-    retry_failed: bool = False,
-    fresh: bool = False,
-    accept_source: bool = False,
-    longer: bool = False,
-    quiet: bool = False,
-    picture: bool = True,
-    on_plan: Callable[[Plan], None] = lambda _: None,
-    on_stored: Callable[[Path], None] = lambda _: None,
-) -> Outcome:
-    """Train what is missing of a study and merge it with what is there; for the options see ``RunOptions``.
+def run_study(study: Study, folder: RunFolder, start_runner: StartRunner, options: RunOptions) -> Outcome:
+    """Train what is missing of a study, by the runner that is started, and merge it with what is there.
 
     UserError and UnreachableError for what can't be run come before anything is changed. On KeyboardInterrupt the
     tables are made from what is finished, and the exception goes on.
     """
-    if fresh:
+    changes = []
+    if options.fresh:
         check_own_file(folder)
-    changes = [] if fresh else check_folder(study, folder, accept_source=accept_source, longer=longer)
-    study = study if fresh else told_before(study, folder)
+    else:
+        changes = check_folder(study, folder, accept_source=options.accept_source, longer=options.longer)
+        study = told_before(study, folder)
     with storage_errors(folder):
         folder.create()
         try:
             with locked(folder) as lock:
                 while True:
                     try:
-                        kept = None if fresh else folder
-                        planned = partial(make_plan, study, kept, retry_failed=retry_failed, changes=changes)
+                        kept = None if options.fresh else folder
+                        planned = partial(make_plan, study, kept, retry_failed=options.retry_failed, changes=changes)
                         card = None if study.resources.device == "cpu" else card_here()
                         plan = planned(card_share=planned_card_share(study, _trained_on(kept), card))
-                        on_plan(plan)
+                        options.on_plan(plan)
                         check_budget(study, plan)
-                        run = _Run(study, folder, plan, lock, quiet, picture, on_stored)
-                        return _run_locked(run, planned, start_runner, fresh=fresh)
+                        return _run_locked(_Run(study, folder, plan, lock, options), planned, start_runner)
                     except DamagedShardError as error:
                         target = folder.set_aside(error.path)
                         logger.warning(
                             "%s is damaged: set aside as %s, its trials are trained again", error.path, target
                         )
-                        fresh = False
+                        options = replace(options, fresh=False)
         finally:
             with suppress(OSError):  # what the storage refused is told by the error that ended the run
                 folder.remove_if_empty()
 
 
-def _run_locked(run: _Run, planned: Callable[..., Plan], start_runner: StartRunner, *, fresh: bool) -> Outcome:
+def _run_locked(run: _Run, planned: Callable[..., Plan], start_runner: StartRunner) -> Outcome:
     """Run a plan, or the one that ``planned`` makes for the GPUs of the runner, where these are not this machine's."""
     with start_runner() if run.plan.packs else nullcontext() as runner:
         if runner is not None:
-            _settle_device(run, runner, planned, fresh=fresh)
-        return _run_with(runner, run, fresh=fresh)
+            _settle_device(run, runner, planned)
+        return _run_with(runner, run)
 
 
-def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan], *, fresh: bool) -> None:
+def _settle_device(run: _Run, runner: Runner, planned: Callable[..., Plan]) -> None:
     """Settle the device of all packs, and plan anew where it is not the one that was planned for."""
-    study, trained_on = run.study, _trained_on(None if fresh else run.folder)
+    study, trained_on = run.study, _trained_on(None if run.options.fresh else run.folder)
     choice = DeviceChoice(wanted=study.resources.device, trained_on=trained_on)
     run.device = runner.choose_device(replace(choice, gpus=run.plan.gpus_per_pack(study.resources) or 1.0))
     if run.device == "cpu":
         check_precisions(study, None)
-    elif isinstance(study, NetworkStudy) and not fresh:
+    elif isinstance(study, NetworkStudy) and not run.options.fresh:
         check_card_kernels(run.folder)
     if (run.device == "cuda") == (run.plan.card_share is not None):
         return
@@ -155,9 +148,9 @@ def _trained_on(folder: RunFolder | None) -> frozenset[str]:
     return trained_devices(folder) if folder else frozenset()
 
 
-def _run_with(runner: Runner | None, run: _Run, *, fresh: bool) -> Outcome:
+def _run_with(runner: Runner | None, run: _Run) -> Outcome:
     study, folder, plan = run.study, run.folder, run.plan
-    if fresh and folder.fetch(folder.study):
+    if run.options.fresh and folder.fetch(folder.study):
         logger.info("moved %s to %s", folder.location, folder.move_aside().location)
     with RunLog(folder):
         if runner is not None and untold(study):
@@ -188,9 +181,7 @@ class _Run:
     folder: RunFolder
     plan: Plan
     lock: Lock
-    quiet: bool
-    picture: bool
-    on_stored: Callable[[Path], None] = lambda _: None
+    options: RunOptions
     device: str = "cpu"  # that all packs train on, or any
     source: PackSource | MeasuredPacks | None = None  # where it turns out as it goes which packs there are
     trained: int = 0
@@ -219,7 +210,7 @@ class _Run:
             if runner is not None:
                 self.folder.remove(self.folder.curves)  # until it is written again the shards speak
                 search = self.study.search if self.plan.adaptive else None
-                with Progress(self.plan.packs, reused=reused, search=search, quiet=self.quiet) as progress:
+                with Progress(self.plan.packs, reused=reused, search=search, quiet=self.options.quiet) as progress:
                     self._rounds(runner, progress)
                 compact(self.folder, schema=shard_schema(self.study))
             outcome = "done"
@@ -246,7 +237,7 @@ class _Run:
         devices, core_hours = [], 0.0
         try:
             curves = trained or not self.folder.fetch(self.folder.curves)
-            tables = retry(lambda: write_results(self.folder, self.study, curves=curves, picture=self.picture))
+            tables = retry(lambda: write_results(self.folder, self.study, curves=curves, picture=self.options.picture))
             new = tables.trials[~tables.trials["trial_id"].isin(known)]
             devices = named_devices(set(tables.trials["device"].dropna()), self.plan.card_share)
             core_hours = float(new["train_seconds"].sum()) * self.study.resources.cpus_per_pack / 3600
@@ -272,10 +263,10 @@ class _Run:
             self._take(event, pending, progress)
 
         def more() -> list[Pack] | None:
-            found = self.source.more() if self.source else None
-            progress.expect(found or ())
-            pending.update({pack.pack_id: pack for pack in found or ()})
-            return found
+            further = self.source.more() if self.source else None
+            progress.expect(further or ())
+            pending.update({pack.pack_id: pack for pack in further or ()})
+            return further
 
         while pending or more():
             before, trained = len(pending), self.trained
@@ -314,7 +305,7 @@ class _Run:
             self.trained += len(pending.pop(event.report.pack_id).trials)
             if self.source:
                 self.source.take(event.report)
-            self.on_stored(self.folder.shards / event.report.shard)
+            self.options.on_stored(self.folder.shards / event.report.shard)
             logger.info("pack %s stored: %s", event.report.pack_id, dict(event.report.phase_counts))
         progress.tell(event)
         if time.monotonic() >= self.next_merge:
@@ -325,7 +316,7 @@ class _Run:
         started = time.monotonic()
         try:
             curves = self.plan.n_trials <= CURVES_WHILE_RUNNING
-            write_results(self.folder, self.study, curves=curves, picture=self.picture)
+            write_results(self.folder, self.study, curves=curves, picture=self.options.picture)
             self.folder.publish(self.folder.log)
         except (OSError, UnreachableError) as error:  # the tables are not the truth: made again in a minute
             logger.warning("the tables were not written: %s", error)

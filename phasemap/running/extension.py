@@ -65,10 +65,8 @@ def _missing(study: NetworkStudy, steps: int) -> list[int]:
     from phasemap.training.states import missing_steps
 
     longer = with_horizon(study, steps)
-    found: set[int] = set()
-    for before, after in zip(_horizons(study), _horizons(longer), strict=True):
-        found |= set(missing_steps(before, after, study.record))
-    return sorted(found)
+    horizons = zip(_horizons(study), _horizons(longer), strict=True)
+    return sorted({step for before, after in horizons for step in missing_steps(before, after, study.record)})
 
 
 def _possible(study: NetworkStudy, steps: int) -> str:
@@ -80,5 +78,5 @@ def _possible(study: NetworkStudy, steps: int) -> str:
 
 
 def _horizons(study: NetworkStudy) -> list[int]:
-    found = together(study, STEPS, "batch_size", "scale_to_batch")
-    return [scaled_steps(*(value for _, value in values)) for values in found]
+    lengths = together(study, STEPS, "batch_size", "scale_to_batch")
+    return [scaled_steps(*(value for _, value in values)) for values in lengths]

@@ -103,10 +103,10 @@ def told_by_shard(study: ProgramStudy, shard: Path) -> ProgramStudy:
         shard.unlink()
         raise UserError(f"{FIRST} failed: {table['error'][0].as_py()}")
     curve = PREFIXES["curve"]
-    found = [name.removeprefix(curve) for name in table.column_names if name.startswith(curve)]
-    quantities = usual_kinds(found)
-    wrong = [*quantity_mistakes(quantities), *(f"reports {n}, a setting's name" for n in found if n in study.declared)]
-    if wrong or not found:
+    names = [name.removeprefix(curve) for name in table.column_names if name.startswith(curve)]
+    quantities = usual_kinds(names)
+    wrong = [*quantity_mistakes(quantities), *(f"reports {n}, a setting's name" for n in names if n in study.declared)]
+    if wrong or not names:
         shard.unlink()
         raise UserError(f"program {study.program}: {'; '.join(wrong) or 'its first trial reported nothing'}")
     return with_told(study, quantities)

@@ -107,17 +107,17 @@ class JobServer:
     def jobs(self, run: str | None = None) -> list[Job]:
         """List the cluster's submitted runs (or those of one name), the latest first."""
         with self._errors():
-            found = [_job(details) for details in self._client.list_jobs() if RUN in (details.metadata or {})]
-        found = [job for job in found if run in (None, job.run, job.job_id)]
-        return sorted(found, key=lambda job: (job.started is None, job.started or datetime.min), reverse=True)
+            submitted = [_job(details) for details in self._client.list_jobs() if RUN in (details.metadata or {})]
+        jobs = [job for job in submitted if run in (None, job.run, job.job_id)]
+        return sorted(jobs, key=lambda job: (job.started is None, job.started or datetime.min), reverse=True)
 
     def job(self, run: str) -> Job:
         """Return the latest job of a run, by the run's name or the job's id; UserError if there is none."""
-        found = self.jobs(run)
-        if not found:
+        jobs = self.jobs(run)
+        if not jobs:
             known = ", ".join(dict.fromkeys(job.run for job in self.jobs())) or "none"
             raise UserError(f"no run {run} was submitted to {self.address}; submitted were: {known}")
-        return found[0]
+        return jobs[0]
 
     def log(self, job_id: str) -> str:
         """Return what a job has written."""
@@ -257,8 +257,8 @@ def _get(url: str, headers: Mapping[str, str], token: str | None) -> dict[str, A
     request = urllib.request.Request(url, headers=dict(headers))
     try:
         with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer:
-            found = json.load(answer)
-            return found if isinstance(found, dict) else {}
+            content = json.load(answer)
+            return content if isinstance(content, dict) else {}
     except urllib.error.HTTPError as error:
         error.close()  # it holds the answer's socket
         raise UnreachableError(_refusal(url, error.code, token)) from None

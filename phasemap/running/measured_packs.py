@@ -37,8 +37,8 @@ class MeasuredPacks:
     def take(self, report: PackReport) -> None:
         """Learn from a pack that was stored."""
         if math.isfinite(report.trial_seconds):
-            found = [report.trial_seconds] * (report.n_ok + report.n_diverged)
-            self.seconds = [*self.seconds, *found][-LAST:]
+            ended = report.n_ok + report.n_diverged
+            self.seconds = [*self.seconds, *[report.trial_seconds] * ended][-LAST:]
 
     def _size(self) -> int:
         if not self.seconds:

@@ -49,10 +49,10 @@ class Sizes:
     def remember(self, pack: Pack) -> None:
         """Note that a pack did not fit, and half of it is to be tried."""
         half = (len(pack.trials) + 1) // 2
-        found = self._read()
-        found[self._key(pack)] = min(half, found.get(self._key(pack), half))
+        sizes = self._read()
+        sizes[self._key(pack)] = min(half, sizes.get(self._key(pack), half))
         with suppress(OSError):  # the next pack finds it out anew
-            self.folder.write_text(self.folder.card_sizes, json.dumps(found))
+            self.folder.write_text(self.folder.card_sizes, json.dumps(sizes))
 
     def _read(self) -> dict[str, int]:
         with suppress(OSError, ValueError):
@@ -115,16 +115,16 @@ def starts_of(pack: Pack, study: Study, folder: RunFolder, former: Sequence[int]
         return {}
     from phasemap.training.states import read_start
 
-    found = {}
+    starts = {}
     for trial in networks(pack.trials):
         for steps in former:
             before = former_trial(study, trial, steps)
             path = folder.state_file(before.trial_id)
             start = read_start(path, before, trial, study.record) if folder.fetch(path) else None
             if start is not None:
-                found[trial.trial_id] = start
+                starts[trial.trial_id] = start
                 break
-    return found
+    return starts
 
 
 def by_start(pack: Pack, starts: Starts) -> list[Pack]:

@@ -48,6 +48,7 @@ class Work:
 
     program: Program
     device: str
+    threads: int = 1  # of its libraries
     same_source: bool = True  # whether code that is not what the study was read with is refused
 
 
@@ -60,6 +61,7 @@ class Order:
     saved: bytes | None
     save_seconds: float = SAVE_SECONDS
     save_end: bool = False
+    limit: float | None = None  # seconds that it may take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

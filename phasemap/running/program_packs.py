@@ -8,8 +8,10 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from phasemap.results.folder import RunFolder
+from phasemap.running.pack_parts import within
 from phasemap.running.program_child import Ended, Order, Work
 from phasemap.running.program_process import Callbacks, ProcessEndedError, ProgramProcess
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
@@ -72,18 +74,15 @@ def train_programs(
     takes too long, is run once more and is then failed; the others go on. UnreachableError where the program is not
     here.
     """
-    work = Work(program=study.signature, device=device, same_source=same_source)
-    threads = max(1, int(study.resources.cpus_per_pack))
-    minutes = study.resources.max_trial_minutes
-    limit = None if minutes == "none" else 60 * minutes
+    threads, minutes = max(1, int(study.resources.cpus_per_pack)), study.resources.max_trial_minutes
+    work = Work(program=study.signature, device=device, threads=threads, same_source=same_source)
     results = []
     for number, trial in enumerate(trials):
         before, state = kept.read(trial) if kept else (None, None)
         if before is None:
-            callbacks = _callbacks(
-                trial,
-                kept,
-                lambda share, number=number: on_progress((number + share) / len(trials)),  # type: ignore[misc]
+            callbacks = Callbacks(
+                on_progress=within(on_progress, number, 1, len(trials)),
+                on_state=partial(kept.write, trial, STATE) if kept else lambda _: None,
             )
             order = Order(
                 seed=trial.seed,
@@ -91,10 +90,9 @@ def train_programs(
                 saved=state,
                 save_seconds=save_seconds,
                 save_end=kept is not None and kept.ends,
+                limit=None if minutes == "none" else 60 * minutes,
             )
-            before = _run(
-                trial, order, callbacks, work=work, threads=threads, limit=limit, kept=kept, attempts=attempts
-            )
+            before = _run(trial, order, callbacks, work=work, kept=kept, attempts=attempts)
             if kept and kept.ends and before.status == "ok":
                 kept.keep_end(trial)
             if kept and before.status != "failed" and number + 1 < len(trials):
@@ -104,28 +102,12 @@ def train_programs(
     return results
 
 
-def _callbacks(trial: ProgramTrial, kept: Kept | None, on_progress: Callable[[float], None]) -> Callbacks:
-    def on_state(content: bytes) -> None:
-        if kept:
-            kept.write(trial, STATE, content)
-
-    return Callbacks(on_progress=on_progress, on_state=on_state)
-
-
 def _run(
-    trial: ProgramTrial,
-    order: Order,
-    callbacks: Callbacks,
-    *,
-    work: Work,
-    threads: int,
-    limit: float | None,
-    kept: Kept | None,
-    attempts: int,
+    trial: ProgramTrial, order: Order, callbacks: Callbacks, *, work: Work, kept: Kept | None, attempts: int
 ) -> Ended:
     for attempt in range(1, attempts + 1):
         try:
-            return process_for(work, threads).run(order, callbacks, limit)
+            return process_for(work).run(order, callbacks)
         except ProcessEndedError as error:
             end_process()
             if attempt == attempts:
@@ -163,13 +145,13 @@ _key: tuple[object, ...] | None = None
 _process: ProgramProcess | None = None
 
 
-def process_for(work: Work, threads: int) -> ProgramProcess:
+def process_for(work: Work) -> ProgramProcess:
     """Return this worker's process for a program: the one that it has, or a new one."""
     global _key, _process
-    key = (work, work.program.code, threads, os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid())
+    key = (work, work.program.code, os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid())
     if _process is None or _key != key or not _process.alive:
         end_process()
-        _process, _key = ProgramProcess(work, threads=threads), key
+        _process, _key = ProgramProcess(work), key
     return _process
 
 

@@ -45,8 +45,8 @@ class Callbacks:
 class ProgramProcess:
     """A process that has imported a program; UnreachableError where it can't, ProcessEndedError where it ends so."""
 
-    def __init__(self, work: Work, *, threads: int = 1) -> None:
-        self.work, self._threads = work, threads
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self._output: deque[bytes] = deque(maxlen=16)
         self._connection, theirs = Pipe()
         leash, self._leash = os.pipe()
@@ -77,7 +77,7 @@ class ProgramProcess:
             "PYTHONPATH": os.pathsep.join(part for part in sys.path if part),
             "PYTHONHASHSEED": "0",
             "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": str(self._threads),
+            "OMP_NUM_THREADS": str(self.work.threads),
             "RAY_TRAIN_V2_ENABLED": "0",  # else ray.train.report refuses to serve a function of Ray Tune
         }
         return subprocess.Popen(
@@ -97,17 +97,17 @@ class ProgramProcess:
                 self._output.append(piece[-OUTPUT_BYTES:])
         os.close(output)
 
-    def run(self, order: Order, callbacks: Callbacks, limit: float | None) -> Ended:
-        """Run a trial; ProcessEndedError where its process ends, or it takes longer than ``limit`` seconds."""
+    def run(self, order: Order, callbacks: Callbacks) -> Ended:
+        """Run a trial; ProcessEndedError where its process ends, or it takes longer than it may."""
         self._connection.send(order)
-        deadline = None if limit is None else time.monotonic() + limit
+        deadline = None if order.limit is None else time.monotonic() + order.limit
         while True:
             try:
                 word, content = self._receive(deadline)
             except TimeoutError:
                 self.end()
                 raise ProcessEndedError(
-                    f"took longer than resources.max_trial_minutes = {(limit or 0) / 60:g}"
+                    f"took longer than resources.max_trial_minutes = {(order.limit or 0) / 60:g}"
                 ) from None
             if word == "progress":
                 callbacks.on_progress(content)

@@ -18,10 +18,10 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 
 from phasemap.planning.packs import Pack
-from phasemap.running.runner import Advanced, Event, Failed, Finished, More, describe_error
+from phasemap.running.runner import Advanced, Event, Failed, Finished, More, describe_error, failure
 from phasemap.running.slots import PackSlots
 from phasemap.running.worker import PackReport
-from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
+from phasemap.study.errors import UnreachableError, UserError
 
 ROOM_SECONDS = 10.0
 
@@ -38,7 +38,7 @@ class PackedPlan:
         self._bounds = np.cumsum([0, *map(len, texts)])
 
     def read(self, number: int) -> Pack:
-        """Return a pack by its place in the plan."""
+        """Return a pack by its number in the plan."""
         start, end = self._bounds[number : number + 2]
         pack: Pack = pickle.loads(self._content[start:end].tobytes())
         return pack
@@ -91,7 +91,7 @@ def resources_of(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 class PackFeed(Searcher):
     """Hands out packs in their order, where there is room, until a worker is lost.
 
-    First those of the plan by id and place, then those of ``more``, which is asked while other packs train, until
+    First those of the plan by id and number, then those of ``more``, which is asked while other packs train, until
     ``most`` were handed out.
     """
 
@@ -178,7 +178,7 @@ class PackEvents(tune.Callback):
         lost = isinstance(error, RayActorError)
         if lost or isinstance(cause, UnreachableError):
             self._feed.stop()
-        self._tell(failure(trial.config["pack_id"], cause))
+        self._tell(worker_failure(trial.config["pack_id"], cause))
 
 
 def _error_of(trial: Any) -> BaseException:
@@ -190,14 +190,10 @@ def _error_of(trial: Any) -> BaseException:
     return RuntimeError("the worker was lost")
 
 
-def failure(pack_id: str, error: BaseException) -> Failed:
-    """Turn what ended a pack's training into an event."""
-    if isinstance(error, UnreachableError):
-        return Failed(
-            pack_id=pack_id, error=str(error), cause="device" if isinstance(error, NoDeviceError) else "storage"
-        )
+def worker_failure(pack_id: str, error: BaseException) -> Failed:
+    """Turn what ended a pack's training, or its worker, into an event."""
     if not isinstance(error, RayActorError):
-        return Failed(pack_id=pack_id, error=describe_error(error))
+        return failure(pack_id, error)
     reasons = [line.strip() for line in str(error).splitlines() if "because" in line]
     text = f"the worker was lost: {reasons[-1][:500]}" if reasons else describe_error(error)
     node_lost = error.preempted or "its node has died" in text

@@ -105,8 +105,8 @@ class RayRunner(Runner):
         except Exception as error:  # Ray raises a bare one where its node has not started within 30 s
             if not isinstance(error, (OSError, RuntimeError, ValueError)) and type(error) is not Exception:
                 raise
-            place = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
-            raise UnreachableError(f"{place} can't be reached: {describe_error(error)}") from None
+            which = "an embedded Ray" if address is None else f"the Ray cluster at {address}"
+            raise UnreachableError(f"{which} can't be reached: {describe_error(error)}") from None
         self._own = True
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_terminate)

@@ -145,13 +145,13 @@ def _other_kernel(stored: str | None, used: str | None) -> list[str]:
 def _differences(executions: Sequence[Execution], now: Mapping[str, Any]) -> list[str]:
     """Say in which libraries and machines the executions that trained differ from this process."""
     then = [execution for execution in executions if execution.trained]
-    found = []
+    differences = []
     for name, version in now["versions"].items():
         others = sorted({str(e.versions[name]) for e in then if name in e.versions} - {version})
         if others:
-            found.append(f"trained with {name} {' and '.join(others)}, replayed with {version}")
+            differences.append(f"trained with {name} {' and '.join(others)}, replayed with {version}")
     for what in MACHINE:
         others = sorted({execution.machine(what) for execution in then} - {now[what], ""})
         if others:
-            found.append(f"trained on the {what} {' and '.join(others)}, replayed on {now[what]}")
-    return found
+            differences.append(f"trained on the {what} {' and '.join(others)}, replayed on {now[what]}")
+    return differences

@@ -161,12 +161,11 @@ class LocalRunner(Runner):
 
             try:
                 report = train_and_store(pack, workload, on_progress)
-            except UnreachableError as error:
-                cause: Literal["device", "storage"] = "device" if isinstance(error, NoDeviceError) else "storage"
-                tell(Failed(pack_id=pack.pack_id, error=str(error), cause=cause))
-                return
             except Exception as error:
-                tell(Failed(pack_id=pack.pack_id, error=describe_error(error)))
+                failed = failure(pack.pack_id, error)
+                tell(failed)
+                if failed.outside:
+                    return
             else:
                 tell(Finished(report=report))
 
@@ -182,6 +181,14 @@ def handed_out(packs: Sequence[Pack], more: More | None) -> Iterator[Pack]:
     while packs:
         yield from packs
         packs = (more() if more else None) or ()
+
+
+def failure(pack_id: str, error: BaseException) -> Failed:
+    """Turn what ended a pack's training into an event."""
+    if isinstance(error, UnreachableError):
+        cause: Literal["device", "storage"] = "device" if isinstance(error, NoDeviceError) else "storage"
+        return Failed(pack_id=pack_id, error=str(error), cause=cause)
+    return Failed(pack_id=pack_id, error=describe_error(error))
 
 
 def describe_error(error: BaseException) -> str:

@@ -21,13 +21,13 @@ LEFT_OUT = ("__pycache__", ".git", ".venv", "runs")
 
 
 def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
-    """Return the files that go with a study, by their places in the job's folder; UserError where they can't.
+    """Return the files that go with a study, by their paths in the job's folder; UserError where they can't.
 
     ``ship`` is a folder inside the study's, all of which goes.
     """
     if ship is not None and not _code_in(study):
         raise UserError(f"--ship {ship}: a study of phasemap's own networks needs no files; allowed: leave it out")
-    found: dict[str, Path] = {}
+    shipped: dict[str, Path] = {}
     for code in _code_in(study):
         place, folder = code.place, Path(code.folder or Path.cwd())
         if place.code == IN_PYTHON:
@@ -36,8 +36,14 @@ def shipped_files(study: Study, ship: Path | None = None) -> dict[str, Path]:
             )
         files = source_files(file_of(place, folder)) if place.in_file else []
         files += _inside(ship, folder) if ship is not None else []
-        found |= {file.relative_to(folder).as_posix(): file for file in files}
-    return _not_too_large(found)
+        shipped |= {file.relative_to(folder).as_posix(): file for file in files}
+    size = sum(file.stat().st_size for file in shipped.values())
+    if size > MOST_BYTES:
+        raise UserError(
+            f"the program's files take {size / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB (data belong on "
+            "storage that all nodes reach)"
+        )
+    return shipped
 
 
 def _code_in(study: Study) -> Sequence[Code]:
@@ -45,16 +51,6 @@ def _code_in(study: Study) -> Sequence[Code]:
     if isinstance(study, OwnStudy):
         return study.parts.parts
     return (study.signature,) if isinstance(study, ProgramStudy) else ()
-
-
-def _not_too_large(found: dict[str, Path]) -> dict[str, Path]:
-    size = sum(file.stat().st_size for file in found.values())
-    if size > MOST_BYTES:
-        raise UserError(
-            f"the program's files take {size / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB (data belong on "
-            "storage that all nodes reach)"
-        )
-    return found
 
 
 def _inside(ship: Path, folder: Path) -> list[Path]:
@@ -71,7 +67,7 @@ def _inside(ship: Path, folder: Path) -> list[Path]:
 
 
 def copy_files(files: Mapping[str, Path], target: Path) -> None:
-    """Copy files to their places in a folder."""
+    """Copy files to their paths in a folder."""
     for name, file in files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target / name)

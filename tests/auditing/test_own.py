@@ -15,7 +15,7 @@ from phasemap.auditing.preparing import prepare
 from phasemap.auditing.trainings import choose_own_size, half_of
 from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import LocalRunner
 from phasemap.runs import open_run
 from phasemap.study.errors import UserError
@@ -120,7 +120,7 @@ def trained(training, folder, data, used, seeds):
     """Train on halves of the rows that are used; (rows, study, its folder)."""
     rows = training.rows(folder, data, used, data.labels[used])
     study = training.study("halves", rows, seeds=seeds, axes={"corruption": [0.0]}, question="", keep=True)
-    run_study(study, RunFolder(folder / study.name), LocalRunner, quiet=True)
+    run_study(study, RunFolder(folder / study.name), LocalRunner, RunOptions(quiet=True))
     return rows, study, RunFolder(folder / study.name)
 
 

@@ -14,7 +14,7 @@ import phasemap as pm
 from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids
-from phasemap.running.driver import Outcome, run_study
+from phasemap.running.driver import Outcome, RunOptions, run_study
 from phasemap.running.runner import Event, LocalRunner, More
 from phasemap.running.worker import Workload
 from phasemap.study.file import load_resolved
@@ -58,7 +58,7 @@ def continued(name: str) -> Continued:
     (folder,) = copied(name)
     before, finished, runner = shards(folder), sorted(finished_ids(folder)), WatchedRunner()
     with typed("run", f"{name}.yaml", "--in-process"):
-        outcome = run_study(load_resolved(folder.study), folder, lambda: runner, quiet=True)
+        outcome = run_study(load_resolved(folder.study), folder, lambda: runner, RunOptions(quiet=True))
     return Continued(folder=folder, before=before, finished=finished, packs=runner.packs, outcome=outcome)
 
 

@@ -23,7 +23,7 @@ from golden_process import phasemap, typed
 from phasemap.planning.packs import Pack
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shard, shard_files
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Advanced, Event, LocalRunner, More
 from phasemap.running.worker import Workload
 from phasemap.study.file import load_study
@@ -171,7 +171,7 @@ def run_and_end(study: str) -> None:
     population.Hooks = partial(population.Hooks, checkpoint_seconds=0.0)  # type: ignore[misc,assignment]
     loaded = load_study(study)
     with typed("run", study, "--in-process"):
-        run_study(loaded, RunFolder(Path("runs") / loaded.name), EndingRunner, quiet=True)
+        run_study(loaded, RunFolder(Path("runs") / loaded.name), EndingRunner, RunOptions(quiet=True))
 
 
 class EndingRunner(LocalRunner):

@@ -19,7 +19,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.inside import read_inside
 from phasemap.results.merge import merge_rows
 from phasemap.results.shards import failed_ids, finished_ids, read_shards, shard_files, shard_stamp, write_shard
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import LocalRunner
 from phasemap.training.population import train_pack
 
@@ -136,8 +136,8 @@ def test_a_run_of_many_packs_ends_with_one_file_and_the_same_records(tmp_path):
     tables = derive(folder)
     assert len(tables.trials) == 40
     assert read_inside(folder, tables.trials).num_rows / 40 == read_inside(few, derive(few).trials).num_rows / 8
-    again = run_study(many, folder, LocalRunner, quiet=True)
+    again = run_study(many, folder, LocalRunner, RunOptions(quiet=True))
     assert (again.n_trained, again.n_reused) == (0, 40)
-    wider = run_study(study_of(name="many", seeds=11, **parts), folder, LocalRunner, quiet=True)
+    wider = run_study(study_of(name="many", seeds=11, **parts), folder, LocalRunner, RunOptions(quiet=True))
     assert (wider.n_trained, wider.n_reused) == (4, 40)
     assert len(derive(folder).trials) == 44

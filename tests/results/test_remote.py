@@ -19,7 +19,7 @@ from phasemap.results.folder import run_folder
 from phasemap.results.lock import holder_of, locked
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import shard_files
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Finished, LocalRunner
 
 SETTINGS = {
@@ -117,7 +117,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from conftest import study_of
 from phasemap.results.folder import run_folder
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import LocalRunner
 from phasemap.running.runner import Finished
 
@@ -129,7 +129,7 @@ class Killed(LocalRunner):
                 os.kill(os.getpid(), signal.SIGKILL)
         super().run(packs, workload, told)
 
-run_study(study_of(resources={"pack_size": 2}), run_folder(sys.argv[2], "small"), Killed, quiet=True)
+run_study(study_of(resources={"pack_size": 2}), run_folder(sys.argv[2], "small"), Killed, RunOptions(quiet=True))
 """
 
 
@@ -206,7 +206,7 @@ def test_an_old_run_is_moved_aside_in_the_store(store):
     uri, fs = store
     pm.run(study_of(seeds=1), storage=uri, in_process=True, quiet=True)
     old = [name for name in names(fs, f"{uri}/small") if name != "run.log"]
-    run_study(study_of(seeds=1), run_folder(uri, "small"), LocalRunner, fresh=True, quiet=True)
+    run_study(study_of(seeds=1), run_folder(uri, "small"), LocalRunner, RunOptions(fresh=True, quiet=True))
     (aside,) = {name.split("/")[0] for name in names(fs, uri)} - {"small"}
     assert aside.startswith("small.old-")
     assert [name for name in names(fs, f"{uri}/{aside}") if name != "run.log"] == old
@@ -250,7 +250,7 @@ def test_a_store_that_is_gone_stops_the_run_which_continues_when_it_is_back(stor
 
     study = study_of(resources={"pack_size": 2})
     with pytest.raises(pm.UnreachableError, match=r"s3://.*can't be"):
-        run_study(study, run_folder(uri, "small"), Losing, quiet=True)
+        run_study(study, run_folder(uri, "small"), Losing, RunOptions(quiet=True))
     server.start()
     run = pm.run(study, storage=uri, in_process=True, quiet=True)
     assert comparable(run.trials) == comparable(derive(finished[1]).trials)

@@ -18,7 +18,7 @@ from phasemap.planning.plan import make_plan
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import finished_ids, read_shards
 from phasemap.running.adaptive import PackSource
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.ray_feed import PackedPlan, PackFeed, pack_of
 from phasemap.running.runner import LocalRunner
 from phasemap.running.worker import Workload, train_and_store
@@ -66,7 +66,7 @@ def test_a_finished_search_has_nothing_to_train_and_a_larger_budget_goes_on(done
     assert make_plan(done[0], folder).packs == []
     before = finished_ids(folder)
     wider = searched(search={"kind": "boundary", "budget": 44, "tolerance": 0})
-    outcome = run_study(wider, folder, LocalRunner, quiet=True)
+    outcome = run_study(wider, folder, LocalRunner, RunOptions(quiet=True))
     assert (outcome.n_trained, outcome.n_reused) == (5, BUDGET)
     assert before < finished_ids(folder)
     assert len(read_shards(folder)) == 44
@@ -75,7 +75,7 @@ def test_a_finished_search_has_nothing_to_train_and_a_larger_budget_goes_on(done
 def test_a_grid_goes_on_from_a_search_and_then_nothing_is_inferred(done, tmp_path):
     shutil.copytree(done[1].path, tmp_path / "searched")
     folder = RunFolder(tmp_path / "searched")
-    outcome = run_study(searched(search={"kind": "grid"}), folder, LocalRunner, quiet=True)
+    outcome = run_study(searched(search={"kind": "grid"}), folder, LocalRunner, RunOptions(quiet=True))
     assert (outcome.n_trained, outcome.n_reused) == (98 - BUDGET, BUDGET)
     points = pm.open_run(folder.path).points
     assert not points["inferred"].any()
@@ -182,7 +182,7 @@ def test_a_search_goes_on_when_trials_fail_and_names_them(tmp_path):
         search={"kind": "boundary", "budget": 1.0, "tolerance": 0},
     )
     folder = RunFolder(tmp_path / study.name)
-    outcome = run_study(study, folder, LocalRunner, quiet=True)
+    outcome = run_study(study, folder, LocalRunner, RunOptions(quiet=True))
     assert outcome.n_trained == 10
     assert len(outcome.failures) == 5
     points = pm.open_run(folder.path).points.set_index("width")

@@ -11,7 +11,7 @@ from phasemap.planning.kernels import check_card_kernels
 from phasemap.results.folder import RunFolder
 from phasemap.results.shards import read_shards
 from phasemap.running import driver
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import LocalRunner
 from phasemap.study.errors import UserError
 from phasemap.training.cards import Card
@@ -53,7 +53,7 @@ def sizes(folder):
 def test_packs_are_those_of_the_card_wherever_it_is(study, tmp_path, monkeypatch, here):
     monkeypatch.setattr(driver, "card_here", lambda: here)
     folder, runner, plans = RunFolder(tmp_path / "small"), OnStandIn(), []
-    outcome = run_study(study, folder, lambda: runner, quiet=True, on_plan=plans.append)
+    outcome = run_study(study, folder, lambda: runner, RunOptions(quiet=True, on_plan=plans.append))
     assert outcome.n_trained == 12
     assert sizes(folder) == [6, 6]
     assert runner.asked[-1].gpus == 1 / 8  # small packs share the card
@@ -64,7 +64,7 @@ def test_a_card_that_turns_out_not_to_be_there_gives_the_packs_of_cpus(study, tm
     monkeypatch.setattr(driver, "card_here", lambda: CARD)
     monkeypatch.setattr(OnStandIn, "has", None)
     folder = RunFolder(tmp_path / "small")
-    run_study(study, folder, OnStandIn, quiet=True)
+    run_study(study, folder, OnStandIn, RunOptions(quiet=True))
     assert sizes(folder) == [12]
 
 
@@ -92,7 +92,7 @@ def test_what_can_not_be_had_is_refused_before_anything_is_changed(tmp_path, mon
     monkeypatch.setattr(driver, "card_here", lambda: has if here else None)
     monkeypatch.setattr(OnStandIn, "has", has)
     with pytest.raises(UserError, match=message):
-        run_study(study_of(**changed), RunFolder(tmp_path / "small"), OnStandIn, quiet=True)
+        run_study(study_of(**changed), RunFolder(tmp_path / "small"), OnStandIn, RunOptions(quiet=True))
     assert not (tmp_path / "small").exists()
 
 
@@ -112,4 +112,4 @@ def test_a_run_that_another_kernel_of_gpus_began_is_refused(study, tmp_path):
         with pytest.raises(
             UserError, match="by the kernel functional, but this release trains such networks by batched"
         ):
-            run_study(study.model_copy(update={"seeds": (7,)}), folder, OnStandIn, quiet=True)
+            run_study(study.model_copy(update={"seeds": (7,)}), folder, OnStandIn, RunOptions(quiet=True))

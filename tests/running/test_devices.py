@@ -11,7 +11,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import trained_devices
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Failed, LocalRunner
 from phasemap.study.errors import NoDeviceError, UnreachableError, UserError
 
@@ -83,9 +83,9 @@ def test_a_run_of_gpus_is_not_continued_without_one_unless_any_is_asked_for(tmp_
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
     for device in ("auto", "cpu"):
         with pytest.raises(UserError, match="trained on cuda"):
-            run_study(study_of(resources={"device": device}), folder, LocalRunner, quiet=True)
+            run_study(study_of(resources={"device": device}), folder, LocalRunner, RunOptions(quiet=True))
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
-    assert run_study(study_of(resources={"device": "any"}), folder, LocalRunner, quiet=True).n_trained == 4
+    assert run_study(study_of(resources={"device": "any"}), folder, LocalRunner, RunOptions(quiet=True)).n_trained == 4
     assert sorted(derive(folder).trials["device"].unique()) == ["cpu", "cuda:0"]
     assert read_provenance(folder)[-1].content["devices"] == ["cpu", "cuda:0"]
 
@@ -94,10 +94,10 @@ def test_a_run_of_gpus_is_not_continued_without_one_unless_any_is_asked_for(tmp_
 def test_a_run_set_aside_or_failed_decides_nothing(tmp_path):
     folder = run_in_process(study_of(seeds=1), tmp_path)
     on_another_device(folder, "cuda")
-    assert run_study(study_of(seeds=1), folder, LocalRunner, fresh=True, quiet=True).n_trained == 4
+    assert run_study(study_of(seeds=1), folder, LocalRunner, RunOptions(fresh=True, quiet=True)).n_trained == 4
     on_another_device(folder, "cuda", status="failed")
     assert trained_devices(folder) == frozenset()
-    assert run_study(study_of(seeds=1), folder, LocalRunner, quiet=True).n_trained == 4
+    assert run_study(study_of(seeds=1), folder, LocalRunner, RunOptions(quiet=True)).n_trained == 4
 
 
 @no_gpu
@@ -109,14 +109,14 @@ def test_a_node_whose_gpu_pytorch_cannot_use_ends_the_run_and_blames_no_trial(tm
     study = study_of(seeds=1)
     folder = RunFolder(tmp_path / study.name)
     with pytest.raises(UnreachableError, match="PyTorch finds no CUDA device"):
-        run_study(study, folder, Mistaken, quiet=True)
+        run_study(study, folder, Mistaken, RunOptions(quiet=True))
     assert not derive(folder).trials["status"].eq("failed").any()
 
 
 @no_gpu
 def test_ray_tells_of_such_a_node_as_of_no_pack(tmp_path):
-    from phasemap.running.ray_feed import failure
+    from phasemap.running.ray_feed import worker_failure
 
-    assert failure("pack", NoDeviceError("node-7: none")) == Failed(
+    assert worker_failure("pack", NoDeviceError("node-7: none")) == Failed(
         pack_id="pack", error="node-7: none", cause="device"
     )

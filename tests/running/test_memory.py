@@ -10,7 +10,7 @@ from conftest import study_of
 
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Failed, LocalRunner
 
 TRIAL_BYTES = 3 * 7 * 250_000 * 4 * 5  # weights, gradient, two moments and what an optimizer step needs
@@ -70,7 +70,7 @@ class SmallMachine(LocalRunner):
 def test_a_trial_that_fits_into_no_memory_takes_no_other_with_it(tmp_path):
     study = study_of(axes={"weight_decay": [0]}, seeds=4, resources={"pack_size": 1})
     folder, machine = RunFolder(tmp_path / study.name), SmallMachine(large=2)
-    outcome = run_study(study, folder, lambda: machine, quiet=True)
+    outcome = run_study(study, folder, lambda: machine, RunOptions(quiet=True))
     trials = derive(folder).trials.set_index("seed")
     assert trials["status"].to_dict() == {0: "ok", 1: "ok", 2: "failed", 3: "ok"}
     assert (outcome.n_trained, len(outcome.failures)) == (3, 1)

@@ -6,7 +6,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
 from ray.exceptions import ActorDiedError
 
 from phasemap.planning.packs import plan_packs
-from phasemap.running.ray_feed import FreeSlots, PackedPlan, PackFeed, failure
+from phasemap.running.ray_feed import FreeSlots, PackedPlan, PackFeed, worker_failure
 from phasemap.running.slots import PackSlots
 from phasemap.study.errors import UnreachableError
 from phasemap.study.trials import expand
@@ -70,6 +70,6 @@ def test_a_limit_above_the_room_lets_packs_wait_so_that_the_cluster_grows():
     ],
 )
 def test_what_ended_a_pack_says_whose_fault_it_was(error, cause, text):
-    told = failure("a", error)
+    told = worker_failure("a", error)
     assert told.cause == cause
     assert told.error.startswith(text)

@@ -17,7 +17,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids
 from phasemap.running.devices import DeviceChoice
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.ray_tune import RayRunner
 from phasemap.running.runner import Failed, Finished, LocalRunner
 from phasemap.running.worker import Workload
@@ -145,7 +145,7 @@ def test_both_runners_end_a_study_with_the_same_trials_and_name_the_one_that_fai
     axes = {"width": list(widths)}
     study = study_of(axes=axes, model={}, seeds=1, resources={"pack_size": 1, "max_concurrent": 1})
     folder, counting = RunFolder(tmp_path / study.name), Counting()
-    outcome = run_study(study, folder, LocalRunner, quiet=True)
+    outcome = run_study(study, folder, LocalRunner, RunOptions(quiet=True))
     run = pm.run(study, storage=tmp_path / "ray", cpus=2, callbacks=[counting], quiet=True)
     assert outcome.n_trained == 2
     trials = derive(folder).trials

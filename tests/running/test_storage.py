@@ -12,7 +12,7 @@ from phasemap.results.folder import RunFolder
 from phasemap.results.provenance import read_provenance
 from phasemap.results.shards import finished_ids, shard_files
 from phasemap.running import retries
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.runner import Finished, LocalRunner
 
 STUDY = study_of(resources={"pack_size": 2})
@@ -89,13 +89,13 @@ def undisturbed(tmp_path_factory):
 def test_a_disk_that_fails_stops_the_run_which_continues_when_it_is_mended(disk, harm, mend, message, undisturbed):
     folder = RunFolder(disk / "small")
     with pytest.raises(pm.UnreachableError, match=f"{disk}.* can't be written or read: {message}"):
-        run_study(STUDY, folder, after_first_pack(lambda: harm(disk)), quiet=True)
+        run_study(STUDY, folder, after_first_pack(lambda: harm(disk)), RunOptions(quiet=True))
     assert len(finished_ids(folder)) == 2
     with pytest.raises(pm.UnreachableError, match=message):  # refused before anything is trained
-        run_study(STUDY, folder, LocalRunner, quiet=True)
+        run_study(STUDY, folder, LocalRunner, RunOptions(quiet=True))
     mend(disk)
     kept = {path: path.stat().st_mtime_ns for path in shard_files(folder)}
-    run_study(STUDY, folder, LocalRunner, quiet=True)
+    run_study(STUDY, folder, LocalRunner, RunOptions(quiet=True))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert rows(folder) == undisturbed
     assert [entry.outcome for entry in read_provenance(folder)] == ["lost", "done"]
@@ -111,7 +111,7 @@ def test_a_disk_that_fails_for_a_moment_is_waited_for(disk, monkeypatch, undistu
         (disk / "filler").unlink(missing_ok=True)
 
     monkeypatch.setattr(retries.time, "sleep", mend_after)
-    run_study(STUDY, folder, after_first_pack(lambda: fill(disk)), quiet=True)
+    run_study(STUDY, folder, after_first_pack(lambda: fill(disk)), RunOptions(quiet=True))
     assert waited
     assert rows(folder) == undisturbed
     assert len(read_provenance(folder)) == 1

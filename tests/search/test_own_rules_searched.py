@@ -17,7 +17,7 @@ from phasemap.planning.plan import make_plan
 from phasemap.results.folder import RunFolder
 from phasemap.results.labelled import labelled_rows
 from phasemap.results.merge import trial_frame
-from phasemap.running.driver import run_study
+from phasemap.running.driver import RunOptions, run_study
 from phasemap.running.outputs import write_results
 from phasemap.running.runner import LocalRunner
 from phasemap.search import belief
@@ -138,7 +138,7 @@ def test_a_finished_search_is_known_as_such_and_goes_on_with_a_larger_budget(don
     folder = copied(done, tmp_path)
     assert make_plan(study, folder).packs == []
     wider = own(rule_file, search={"kind": "boundary", "budget": 48, "tolerance": 0, "batch_size": 8})
-    outcome = run_study(wider, folder, LocalRunner, quiet=True)
+    outcome = run_study(wider, folder, LocalRunner, RunOptions(quiet=True))
     assert (outcome.n_trained, outcome.n_reused) == (8, 40)
 
 
@@ -170,9 +170,9 @@ def test_a_killed_search_goes_on_from_its_shards(study, tmp_path, monkeypatch):
 
     monkeypatch.setattr(PackSource, "take", killed)
     with pytest.raises(KilledError):
-        run_study(study, folder, LocalRunner, quiet=True)
+        run_study(study, folder, LocalRunner, RunOptions(quiet=True))
     monkeypatch.setattr(PackSource, "take", take)
-    outcome = run_study(study, folder, LocalRunner, quiet=True)
+    outcome = run_study(study, folder, LocalRunner, RunOptions(quiet=True))
     assert outcome.n_reused == sum(report.n_ok for report in stored)
     assert outcome.n_trained + outcome.n_reused == 40
     assert pm.open_run(folder.path).points["phase"].notna().all()
