@@ -41,9 +41,9 @@ def _plain(leaf: Any) -> Any:
 def _like(leaf: Any, content: bytes) -> Any:
     """Return bytes as a leaf of the same kind as another."""
     before = np.asarray(_plain(leaf))
-    found = np.frombuffer(content, before.dtype).reshape(before.shape)
+    array = np.frombuffer(content, before.dtype).reshape(before.shape)
     if _is_key(leaf):
-        return jax.random.wrap_key_data(jax.numpy.asarray(found), impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=jax.random.key_impl(leaf))
     if isinstance(leaf, jax.Array):
-        return jax.numpy.asarray(found)
-    return found.copy() if isinstance(leaf, np.ndarray) else found.item()
+        return jax.numpy.asarray(array)
+    return array.copy() if isinstance(leaf, np.ndarray) else array.item()

@@ -32,8 +32,8 @@ class Reporter(Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Report and save."""
         epochs = trainer.current_epoch + 1
-        found = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        self._trial.report(epochs, **declared_numbers(self._trial, found))
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        self._trial.report(epochs, **declared_numbers(self._trial, metrics))
         states = [source.state_dict() for source in _sources(trainer, pl_module)]
         self._trial.save({"epochs": epochs, "states": states})
 

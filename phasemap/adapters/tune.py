@@ -155,8 +155,8 @@ class TuneRun(tune.Callback):
             self._kinds = usual_kinds(name for name in reports[0][1] if name not in settings) if reports else {}
         record = TrialContext(seed=seed, settings=settings, quantities=self._kinds)
         try:
-            for step, found in reports if self._kinds else ():
-                record.report_some(step, found)
+            for step, numbers in reports if self._kinds else ():
+                record.report_some(step, numbers)
         except DivergedError as reason:
             status, error = "diverged", str(reason)
         if status == "ok" and not reports:
@@ -173,9 +173,9 @@ class TuneRun(tune.Callback):
             error=error,
         )
 
-    def _write(self, found: Sequence[_Trained]) -> None:
+    def _write(self, trained: Sequence[_Trained]) -> None:
         """Write trials and the study of all; all shards where the settings' types, and so the ids, are others now."""
-        self._trained += found
+        self._trained += trained
         if not self._kinds:  # all have failed so far
             return
         study = self._study([one.settings for one in self._trained], [one.seed for one in self._trained])
@@ -184,7 +184,7 @@ class TuneRun(tune.Callback):
             if self._provenance is None:
                 self._provenance = Provenance(self._folder, study_hash=study_hash(study), runner="a Tuner of one's own")
             types = [parameter.types for parameter in study.parameters]
-            for one in found if types == self._types else self._trained:
+            for one in trained if types == self._types else self._trained:
                 write_shard(self._folder, one.name, [_result(one, study)], shard_schema(study), study.declared)
             self._types = types
             text = dump_study(study)
@@ -196,8 +196,8 @@ class TuneRun(tune.Callback):
         longest = max((one.steps[-1] for one in [*self._trained, *self._stopped] if one.steps), default=0)
         whole = [one for one in self._stopped if one.status != "ok" or one.steps[-1] == longest]
         if len(whole) < len(self._stopped):
-            count, place = len(self._stopped) - len(whole), self._folder.location
-            logger.warning("%s lacks %d trials that were stopped before step %d", place, count, longest)
+            count, location = len(self._stopped) - len(whole), self._folder.location
+            logger.warning("%s lacks %d trials that were stopped before step %d", location, count, longest)
         self._stopped = []
         self._write(whole)
         if self._provenance is None:
@@ -218,7 +218,7 @@ class TuneRun(tune.Callback):
             **self._content,
             "program": f"{IN_PYTHON}:{self._program or 'objective'}",
             "axes": {name: values[name] for name in axes},
-            "fixed": {name: found[0] for name, found in values.items() if name not in axes},
+            "fixed": {name: several[0] for name, several in values.items() if name not in axes},
             "seeds": sorted(set(seeds)),
         }
         program = Program(reference=str(content["program"]), kind="tune", quantities=tuple(self._kinds.items()))
@@ -272,8 +272,8 @@ def _scalars(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_order(values: Iterable[Any]) -> list[Any]:
-    found = list(dict.fromkeys(values))
-    return sorted(found) if all(isinstance(value, int | float) for value in found) else found
+    distinct = list(dict.fromkeys(values))
+    return sorted(distinct) if all(isinstance(value, int | float) for value in distinct) else distinct
 
 
 def _result(one: _Trained, study: ProgramStudy) -> TrialResult:

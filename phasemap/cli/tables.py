@@ -70,24 +70,24 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
     from phasemap.api import open_run
     from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
 
-    opened, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
+    found, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
     if to is not None:
         from phasemap.sweeps.outward import export_mlflow, export_to_folder
 
         table = "trials"
         if to == "mlflow":
-            export_mlflow(opened.study, opened.trials, opened.curves, target)
+            export_mlflow(found.study, found.trials, found.curves, target)
         else:
-            export_to_folder(opened.study, opened.trials, opened.curves, output, wandb=to == "wandb")
+            export_to_folder(found.study, found.trials, found.curves, output, wandb=to == "wandb")
     elif output.suffix.lower() == NETCDF:
         table = "points"
-        export_netcdf(opened.study, opened.points, output)
+        export_netcdf(found.study, found.points, output)
     elif is_optuna(output):
         table = "trials"
-        export_optuna(opened.study, opened.trials, output, opened.curves)
+        export_optuna(found.study, found.trials, output, found.curves)
     else:
-        export_table(getattr(opened, table), output)
-    frame = getattr(opened, table)
+        export_table(getattr(found, table), output)
+    frame = getattr(found, table)
     print_result({"file": target, "table": table, "n_rows": len(frame)}, target, as_json=as_json)
 
 

@@ -236,12 +236,12 @@ def _seeds(grid: ExpectedTrials, masks: Sequence[Booleans]) -> list[int]:
         if 2 * (mask & grid.ok).sum() < mask.sum():
             raise Unknown("fewer than half of the trials of a term are there")
     seed = grid.rows["seed"].to_numpy()
-    found = [
+    seeds = [
         s for s in grid.study.seeds if all(2 * (m & grid.ok)[seed == s].sum() >= m[seed == s].sum() for m in masks)
     ]
-    if len(found) < min(2, len(grid.study.seeds)):
-        raise Unknown(f"{len(found)} of {len(grid.study.seeds)} seeds have half of their trials; needed: at least 2")
-    return found
+    if len(seeds) < min(2, len(grid.study.seeds)):
+        raise Unknown(f"{len(seeds)} of {len(grid.study.seeds)} seeds have half of their trials; needed: at least 2")
+    return seeds
 
 
 def _undefined(grid: ExpectedTrials, claim: Claim) -> list[str]:

@@ -69,8 +69,8 @@ class Comparison:
         """Show a notebook the verdict, why, and how labels went over into each other."""
         told = "".join(f"<li>{escape(text)}</li>" for text in self.differences)
         tables = "".join(
-            f"<p>{level}: {self.name_a} down, {self.name_b} to the right</p>{found.counts.to_html()}"
-            for level, found in self.transitions.items()
+            f"<p>{level}: {self.name_a} down, {self.name_b} to the right</p>{transitions.counts.to_html()}"
+            for level, transitions in self.transitions.items()
         )
         verdict = f"{self.name_a} and {self.name_b}: {self.verdict}"
         return f"<p><strong>{escape(verdict)}</strong></p><p>{escape(self.reason)}</p><ul>{told}</ul>{tables}"
@@ -153,9 +153,9 @@ def transitions(a: NDArray[np.object_], b: NDArray[np.object_], outcomes: Sequen
 def _majority(side: Side, level: str) -> NDArray[np.object_]:
     """Return each point's label (P,), ``diverged`` where no seed has one but some diverged, else None."""
     points = side.points
-    found = points[level].astype(object).to_numpy(copy=True)
-    found[(points["n_seeds"] == 0) & (points["n_diverged"] > 0)] = DIVERGED
-    return found
+    labels = points[level].astype(object).to_numpy(copy=True)
+    labels[(points["n_seeds"] == 0) & (points["n_diverged"] > 0)] = DIVERGED
+    return labels
 
 
 def _outcomes(side: Side) -> NDArray[np.object_]:

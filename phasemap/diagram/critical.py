@@ -96,8 +96,8 @@ def _shown(study: Study, trials: pd.DataFrame, event: str) -> Floats:
         same = (labels["phase"] == name) | (labels["subphase"] == name)
         return np.where(pd.isna(labels["phase"]), np.nan, same.astype(float))
     if name in dict(rule_of(study.phases).times):
-        found = by_seed(study, trials, [name, "status"])
-        return np.where(pd.isna(found["status"]), np.nan, pd.notna(found[name]).astype(float))
+        times = by_seed(study, trials, [name, "status"])
+        return np.where(pd.isna(times["status"]), np.nan, pd.notna(times[name]).astype(float))
     frontiers = map_frontiers(study)
     frontier = next(one for one in frontiers if name in (one.name, WINS_COLUMN if one.tested else one.name))
     maps = SeedMaps.of(study, trials, [frontier])
@@ -185,7 +185,7 @@ def _logistic(x: Floats, hits: Floats, counts: Floats) -> tuple[float, float]:
         return -float(likelihood + 0.5 * np.log(max(information, 1e-300)))
 
     slope = 1.0 if hits @ u >= counts @ u * hits.sum() / counts.sum() else -1.0
-    found = minimize(loss, np.asarray([0.0, slope]), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
-    intercept, slope = found.x
+    fitted = minimize(loss, np.asarray([0.0, slope]), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-6})
+    intercept, slope = fitted.x
     slope = slope if abs(slope) > 1e-6 else 1e-6
     return center - unit * intercept / slope, unit / slope

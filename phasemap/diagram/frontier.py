@@ -95,14 +95,14 @@ def map_frontiers(study: Study) -> tuple[MapFrontier, ...]:
 
 def frontiers_of(rule: Rule, recorded: Recorded) -> tuple[MapFrontier, ...]:
     """Return the frontiers of a rule over what is recorded."""
-    found = []
+    frontiers = []
     for declared in rule.frontiers:
         line = _line(declared, rule, recorded)
         if line is not None:
             counted = {N_CORRUPTED, N_CLASSES} <= set(recorded.facts)
             tested = line.name == TESTED and line.against is not None and line.kind == "accuracy" and counted
-            found.append(replace(line, tested=tested, **_side(declared, rule, recorded)))
-    return tuple(found)
+            frontiers.append(replace(line, tested=tested, **_side(declared, rule, recorded)))
+    return tuple(frontiers)
 
 
 def _line(declared: Frontier, rule: Rule, recorded: Recorded) -> MapFrontier | None:
@@ -337,19 +337,19 @@ def contour(x: Floats, y: Floats, z: Floats, level: float) -> list[Floats]:
 
 def crossings_along(axis: Coordinates, z: Floats, level: float) -> Floats:
     """Return the ``crossings`` along an axis (..., n - 1): none along a categorical one."""
-    found = crossings(axis.positions, z, level)
-    return np.full_like(found, np.nan) if axis.axis.categorical else found
+    positions = crossings(axis.positions, z, level)
+    return np.full_like(positions, np.nan) if axis.axis.categorical else positions
 
 
 def crossings(x: Floats, z: Floats, level: float) -> Floats:
     """Return where z (..., n) crosses a level between neighbours on x (n,): (..., n - 1), NaN where it does not."""
     left, right = z[..., :-1] - level, z[..., 1:] - level
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = x[:-1] + np.diff(x) * left / (left - right)
+        positions = x[:-1] + np.diff(x) * left / (left - right)
         crossed = np.isfinite(left) & np.isfinite(right) & ((left < 0) != (right < 0))
-    return np.where(crossed, found, np.nan)
+    return np.where(crossed, positions, np.nan)
 
 
 def _crossings(x: Floats, z: Floats, level: float) -> list[float]:
-    found = crossings(x, z, level)
-    return [float(place) for place in found[np.isfinite(found)]]
+    positions = crossings(x, z, level)
+    return [float(position) for position in positions[np.isfinite(positions)]]

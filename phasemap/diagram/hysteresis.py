@@ -42,11 +42,11 @@ def hysteresis(study: Study, trials: pd.DataFrame, curves: pd.DataFrame, quantit
     ]
     axes = list(study.axis_names)
     grouped = ok.assign(area=areas).groupby(axes, sort=False, dropna=False)["area"]
-    return pd.DataFrame([{**dict(zip(axes, key, strict=True)), **_summary(found)} for key, found in grouped])
+    return pd.DataFrame([{**dict(zip(axes, key, strict=True)), **_summary(of_point)} for key, of_point in grouped])
 
 
-def loop_area(values: Sequence[float], found: Sequence[float]) -> float:
-    """Return the area between the way down and the way up, from a setting's values in order and what was found at each.
+def loop_area(values: Sequence[float], ends: Sequence[float]) -> float:
+    """Return the area between the way down and the way up, from a setting's values in order and a quantity at each.
 
     UserError where they don't go up to one largest value and back through the same ones.
     """
@@ -56,16 +56,16 @@ def loop_area(values: Sequence[float], found: Sequence[float]) -> float:
             f"a schedule with the values {', '.join(f'{value:g}' for value in values)} does not go up and back down; "
             "allowed: values that rise to the largest and return through the same ones"
         )
-    up, down = np.asarray(found[: half + 1]), np.asarray(found[half:])[::-1]
+    up, down = np.asarray(ends[: half + 1]), np.asarray(ends[half:])[::-1]
     return float(np.trapezoid(down - up, ups))
 
 
 def _loop(first: float, schedule: str, curve: pd.DataFrame, quantity: str) -> tuple[list[float], list[float]]:
     """Return the values of a setting's stages, and a quantity at the end of each."""
-    found = stages(schedule)
-    ends = [*(step for step, _ in found), int(curve["step"].max())]
+    changes = stages(schedule)
+    ends = [*(step for step, _ in changes), int(curve["step"].max())]
     at = curve.set_index("step")[quantity]
-    return [first, *(value for _, value in found)], [float(at[end]) for end in ends]
+    return [first, *(value for _, value in changes)], [float(at[end]) for end in ends]
 
 
 def _summary(areas: pd.Series) -> dict[str, float]:

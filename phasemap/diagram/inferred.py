@@ -22,17 +22,17 @@ def expected_sides(study: Study, phases: NDArray[np.object_], quantities: Column
 
     ``phases`` are the likeliest ones, ``quantities`` and ``facts`` what is expected.
     """
-    found: dict[str, Any] = {}
+    sides: dict[str, Any] = {}
     for frontier in map_frontiers(study):
         if not set(frontier.quantities) <= set(quantities):
             continue
         if frontier.name == GENERALIZATION and frontier.against is None:
             built_in = study.phases.own is None
             above = quantities[frontier.quantity] >= frontier.level
-            found[GENERALIZES] = phases == phase_named(GENERALIZES) if built_in else above
+            sides[GENERALIZES] = phases == phase_named(GENERALIZES) if built_in else above
         elif frontier.tested and set(TESTED_FACTS) <= set(facts):
-            found[WINS_COLUMN] = _wins(frontier, quantities, facts)
-    return found
+            sides[WINS_COLUMN] = _wins(frontier, quantities, facts)
+    return sides
 
 
 def _wins(frontier: MapFrontier, quantities: Columns, facts: Columns) -> NDArray[np.object_]:

@@ -48,7 +48,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
         columns[f"n_{status}"] = np.bincount(of_status, minlength=len(points))
     averaged = list(mean_columns(study))
     grouped = ok.groupby("point")[averaged]
-    means, deviations = (found.reindex(range(len(points))) for found in (grouped.mean(), grouped.std()))
+    means, deviations = (table.reindex(range(len(points))) for table in (grouped.mean(), grouped.std()))
     for name in averaged:
         columns |= {name: means[name].to_numpy(dtype=float), f"{name}_std": deviations[name].to_numpy(dtype=float)}
     frame = pd.DataFrame({**frame, **columns})  # in one go: a column after the other takes half of the time
@@ -57,15 +57,15 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
 
 def _sides(study: Study, frame: pd.DataFrame, labels: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that say on which side of each frontier the points are."""
-    found: dict[str, Any] = {}
+    sides: dict[str, Any] = {}
     for frontier in map_frontiers(study):
         if frontier.name == GENERALIZATION and frontier.against is None:
-            found[GENERALIZES] = _generalizes(study, frame, frontier)
+            sides[GENERALIZES] = _generalizes(study, frame, frontier)
         elif frontier.tested:
-            found[WINS_COLUMN] = labels[WINS_COLUMN]
+            sides[WINS_COLUMN] = labels[WINS_COLUMN]
         else:
-            found[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
-    return found
+            sides[f"frontier_{frontier.name}"] = frontier_sides(frontier, frame)
+    return sides
 
 
 def _generalizes(study: Study, frame: pd.DataFrame, frontier: MapFrontier) -> Any:

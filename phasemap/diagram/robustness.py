@@ -60,7 +60,7 @@ def _at_half(curves: Curves, rule: PhaseRule) -> Names:
 
 
 def _relabelled(trials: pd.DataFrame, rule: PhaseRule, labels: list[tuple[np.ndarray, Names]]) -> pd.DataFrame:
-    found = {trial: label for ids, names in labels for trial, label in zip(ids, names, strict=True)}
-    subphase = trials["trial_id"].map(found)
+    label_of = {trial: label for ids, names in labels for trial, label in zip(ids, names, strict=True)}
+    subphase = trials["trial_id"].map(label_of)
     phase = pd.Series(phases(subphase.to_numpy(dtype=object), rule), index=trials.index).where(subphase.notna())
     return trials.assign(subphase=subphase, phase=phase)

@@ -44,9 +44,9 @@ class SeedMaps:
         """Lay out what frontiers, by default those of the study, need of its trials."""
         wanted = map_frontiers(study) if frontiers is None else frontiers
         names = dict.fromkeys(name for one in wanted for name in (*one.quantities, *one.facts))
-        found = by_seed(study, trials, ["status", *names])
-        ended = np.asarray(pd.notna(found.pop("status")), dtype=bool)
-        return cls(ended=ended, values={name: values.astype(float) for name, values in found.items()})
+        columns = by_seed(study, trials, ["status", *names])
+        ended = np.asarray(pd.notna(columns.pop("status")), dtype=bool)
+        return cls(ended=ended, values={name: values.astype(float) for name, values in columns.items()})
 
     def chosen(self, places: Sequence[int]) -> SeedMaps:
         """Return the maps of some seeds, by their places."""

@@ -41,14 +41,14 @@ def survival(study: Study, trials: pd.DataFrame, event: str | None = None, by: s
 def _curve(rows: pd.DataFrame, event: str) -> pd.DataFrame:
     times, horizon = rows[event].to_numpy(dtype=float), rows["horizon"].to_numpy(dtype=float)
     late = np.isnan(times)
-    found = ecdf(CensoredData(uncensored=times[~late], right=horizon[late])).sf
+    function = ecdf(CensoredData(uncensored=times[~late], right=horizon[late])).sf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no interval where the share is 1 or 0
-        interval = found.confidence_interval(CONFIDENCE, method="log-log")
+        interval = function.confidence_interval(CONFIDENCE, method="log-log")
     return pd.DataFrame(
         {
-            "step": found.quantiles,
-            "survival": found.probabilities,
+            "step": function.quantiles,
+            "survival": function.probabilities,
             "low": interval.low.probabilities,
             "high": interval.high.probabilities,
             "n_trials": len(rows),

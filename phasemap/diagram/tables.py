@@ -48,13 +48,13 @@ def known_trials(study: Study, folder: RunFolder) -> pd.DataFrame:
     points, which was imported.
     """
     rows, on_grid = merged_rows(folder, study), grid_ids(study)
-    found = trial_frame(select_rows(rows, on_grid))
+    trials = trial_frame(select_rows(rows, on_grid))
     if not isinstance(study, ProgramStudy):
-        return found
+        return trials
     imported = rows.filter(pc.starts_with(rows["pack_id"], SWEEP))
     others = trial_frame(imported.filter(pc.invert(pc.is_in(imported["trial_id"], pa.array(on_grid, pa.string())))))
     others = others[_of_study(study, others)] if len(others) else others
-    return pd.concat([found, others], ignore_index=True) if len(others) else found
+    return pd.concat([trials, others], ignore_index=True) if len(others) else trials
 
 
 def _of_study(study: ProgramStudy, trials: pd.DataFrame) -> NDArray[np.bool_]:
@@ -65,8 +65,8 @@ def _of_study(study: ProgramStudy, trials: pd.DataFrame) -> NDArray[np.bool_]:
     inside = np.ones(len(trials), dtype=bool)
     for axis in study.axes:
         if axis.categorical or len(axis.values) == 1:
-            found = trials[axis.name]
-            inside &= (found.isin(axis.values) | (found.isna() & (None in axis.values))).to_numpy()
+            column = trials[axis.name]
+            inside &= (column.isin(axis.values) | (column.isna() & (None in axis.values))).to_numpy()
     rows = trials[[*study.axis_names, "seed"]].astype(object)
     ids = [
         study.identity.trial_id({**fixed, **dict(zip(study.axis_names, point, strict=True))}, seed)

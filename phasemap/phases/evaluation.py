@@ -156,11 +156,11 @@ class _RecordTerms:
 
 def _median(values: Floats) -> Floats:
     """Return the median (n,) of the records (n, T) that there are: a quantity may be recorded less often."""
-    found = np.asarray(np.median(values, axis=1))
-    gaps = np.isnan(found) & ~np.isnan(values).all(axis=1)
+    medians = np.asarray(np.median(values, axis=1))
+    gaps = np.isnan(medians) & ~np.isnan(values).all(axis=1)
     if gaps.any():
-        found[gaps] = np.nanmedian(values[gaps], axis=1)
-    return found
+        medians[gaps] = np.nanmedian(values[gaps], axis=1)
+    return medians
 
 
 def _reduced(term: Reduced, values: Floats, judged: int) -> Floats:

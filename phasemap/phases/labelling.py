@@ -40,9 +40,9 @@ def name_columns(rule: PhaseRule) -> tuple[str, ...]:
 
 def number_columns(rule: PhaseRule) -> dict[str, type[float] | type[bool] | type[int]]:
     """Return the other columns that labelling by a rule gives, with what they hold, in the order of the table."""
-    found = rule_of(rule)
-    times: dict[str, type[float] | type[bool] | type[int]] = {name: float for name, _ in found.times}
-    further = {name: bool if isinstance(column, Condition) else float for name, column in found.columns}
+    parsed = rule_of(rule)
+    times: dict[str, type[float] | type[bool] | type[int]] = {name: float for name, _ in parsed.times}
+    further = {name: bool if isinstance(column, Condition) else float for name, column in parsed.columns}
     ends: dict[str, type[float] | type[bool] | type[int]] = {"horizon": int, "settled": bool}
     if rule.own is None:
         return dict.fromkeys(PEAKS, float) | times | further | ends
@@ -56,20 +56,20 @@ def label_columns(rule: PhaseRule) -> tuple[str, ...]:
 
 def label_curves(curves: Curves, rule: PhaseRule) -> pd.DataFrame:
     """Label n trials at the horizon of their curves: one row a trial, ``label_columns`` and the last quantities."""
-    found = rule_of(rule)
-    terms = curve_terms(curves, found)
-    labelled = label_trials(found, terms, len(curves))
-    subphase = labelled.names(found)
-    times = step_times(curves, found)
+    parsed = rule_of(rule)
+    terms = curve_terms(curves, parsed)
+    labelled = label_trials(parsed, terms, len(curves))
+    subphase = labelled.names(parsed)
+    times = step_times(curves, parsed)
     known: dict[str, Any] = {
         "phase": phases(subphase, rule),
         "subphase": subphase,
         "rule": rule.rule,
-        "label_reason": label_reasons(found, terms, labelled),
+        "label_reason": label_reasons(parsed, terms, labelled),
         **times,
-        **columns(curves, found, times),
+        **columns(curves, parsed, times),
         "horizon": np.full(len(curves), curves.steps[-1]),
-        "settled": settled(curves, found, labelled.codes),
+        "settled": settled(curves, parsed, labelled.codes),
     }
     if rule.own is None:
         known |= {name: subphases(curves, _thresholds(rule, other)) for name, other in BOTH_RULES.items()}

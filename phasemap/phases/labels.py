@@ -63,8 +63,8 @@ def subphases(curves: Curves, rule: PhaseRule, *, windowed: bool = True) -> Name
 
     By the rule's window, or by the last record alone.
     """
-    found = rule_of(rule, windowed=windowed)
-    return label_curves_by(curves, found).names(found)
+    parsed = rule_of(rule, windowed=windowed)
+    return label_curves_by(curves, parsed).names(parsed)
 
 
 def phases(subphase: NDArray[np.generic], rule: PhaseRule) -> Names:
@@ -78,18 +78,18 @@ def window_start(last_step: float) -> float:
     return (1 - WINDOW) * last_step
 
 
-def label_reasons(rule: Rule, terms: Terms, found: Labelled) -> Names:
+def label_reasons(rule: Rule, terms: Terms, labelled: Labelled) -> Names:
     """Say (n,) why a trial has no label; None where it has one."""
-    reasons = np.full(len(found.codes), None, dtype=object)
+    reasons = np.full(len(labelled.codes), None, dtype=object)
     if not rule.labels:
         return reasons
-    for code in np.unique(found.undecided[found.undecided >= 0]):
+    for code in np.unique(labelled.undecided[labelled.undecided >= 0]):
         label = rule.labels[code]
         assert label.when is not None
-        rows = np.flatnonzero(found.undecided == code)
-        names = _undefined(label.when, terms, len(found.codes))[rows]
+        rows = np.flatnonzero(labelled.undecided == code)
+        names = _undefined(label.when, terms, len(labelled.codes))[rows]
         reasons[rows] = [f"{label.name} can't be told: {text or 'a value'} is undefined" for text in names]
-    reasons[(found.codes < 0) & (found.undecided < 0)] = "no condition holds"
+    reasons[(labelled.codes < 0) & (labelled.undecided < 0)] = "no condition holds"
     return reasons
 
 
@@ -105,21 +105,21 @@ def _undefined(condition: Condition, terms: Terms, n: int) -> Names:
 def step_times(curves: Curves, rule: Rule) -> dict[str, Floats]:
     """Return the step times (n,) of a rule by name; NaN where not reached by the horizon (censored) or undefined."""
     terms = curve_terms(curves, rule)
-    found = {name: terms.value(time)[:, 0] for name, time in rule.times}
-    return {name: np.where(np.isinf(steps), np.nan, steps) for name, steps in found.items()}
+    steps_by_name = {name: terms.value(time)[:, 0] for name, time in rule.times}
+    return {name: np.where(np.isinf(steps), np.nan, steps) for name, steps in steps_by_name.items()}
 
 
 def columns(curves: Curves, rule: Rule, times: Mapping[str, Floats]) -> dict[str, Any]:
     """Return the further columns (n,) of a rule by name: numbers, or objects True, False and None of conditions."""
     terms, n = curve_terms(curves, rule, times), len(curves)
-    found: dict[str, Any] = {}
+    further: dict[str, Any] = {}
     for name, column in rule.columns:
         if isinstance(column, Condition):
             truths = np.broadcast_to(truth(column, terms), (n, 1))[:, 0]
-            found[name] = np.asarray([False, None, True], dtype=object)[truths + 1]
+            further[name] = np.asarray([False, None, True], dtype=object)[truths + 1]
         else:
-            found[name] = np.broadcast_to(np.asarray(number(column, terms), dtype=float).reshape(-1, 1), (n, 1))[:, 0]
-    return found
+            further[name] = np.broadcast_to(np.asarray(number(column, terms), dtype=float).reshape(-1, 1), (n, 1))[:, 0]
+    return further
 
 
 def settled(curves: Curves, rule: Rule, last: Codes) -> Names:

@@ -118,14 +118,14 @@ def marks(rule: Rule) -> dict[str, Mark]:
 
 def _letters(rule: Rule, names: Iterable[str]) -> dict[str, str]:
     given = {label.name: label.letter for label in rule.labels if label.letter}
-    found = {name: given.get(name) or LETTERS[name] for name in names if name in given or name in LETTERS}
-    taken = {*found.values(), *UNLABELLED.values()}
+    letters = {name: given.get(name) or LETTERS[name] for name in names if name in given or name in LETTERS}
+    taken = {*letters.values(), *UNLABELLED.values()}
     for name in names:
-        if name not in found:
+        if name not in letters:
             candidates = (*name.upper(), *string.ascii_uppercase, *string.ascii_lowercase, *string.digits)
-            found[name] = next(letter for letter in candidates if letter.isalnum() and letter not in taken)
-            taken.add(found[name])
-    return found
+            letters[name] = next(letter for letter in candidates if letter.isalnum() and letter not in taken)
+            taken.add(letters[name])
+    return letters
 
 
 def _looks(rule: Rule) -> dict[str, tuple[str, str]]:

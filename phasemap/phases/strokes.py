@@ -67,11 +67,11 @@ def readable(name: str) -> str:
 
 def quantity_strokes(names: Iterable[str]) -> dict[str, Stroke]:
     """Return the line of each quantity: those of built-in names are fixed, others have by position what is free."""
-    found = {name: STROKES.get(name) for name in names}
-    taken = {(stroke.colour, stroke.style) for stroke in found.values() if stroke}
+    fixed = {name: STROKES.get(name) for name in names}
+    taken = {(stroke.colour, stroke.style) for stroke in fixed.values() if stroke}
     looks = zip(*map(itertools.cycle, (OKABE_ITO, STYLES, MARKERS)), strict=True)
     free = (look for look in looks if look[:2] not in taken)
-    return {name: stroke or _stroke(name, *next(free)) for name, stroke in found.items()}
+    return {name: stroke or _stroke(name, *next(free)) for name, stroke in fixed.items()}
 
 
 def _stroke(name: str, colour: str, style: LineStyle, marker: str) -> Stroke:
@@ -81,15 +81,15 @@ def _stroke(name: str, colour: str, style: LineStyle, marker: str) -> Stroke:
 def time_strokes(names: Iterable[str]) -> dict[str, tuple[str, Stroke]]:
     """Return the letter and the line of each step time: a letter of its name that no other has."""
     names = list(names)
-    found = {name: TIMES[name] for name in names if name in TIMES}
-    taken, styles = {letter for letter, _ in found.values()}, itertools.cycle(STYLES[1:])
+    strokes_by_name = {name: TIMES[name] for name in names if name in TIMES}
+    taken, styles = {letter for letter, _ in strokes_by_name.values()}, itertools.cycle(STYLES[1:])
     for name in names:
-        if name not in found:
+        if name not in strokes_by_name:
             letters = (*name.lower(), *string.ascii_lowercase, *string.ascii_uppercase, *string.digits)
             letter = next((one for one in letters if one.isalnum() and one not in taken), "*")
             taken.add(letter)
-            found[name] = letter, Stroke(label=readable(name), colour=TIME_COLOUR, style=next(styles))
-    return {name: found[name] for name in names}
+            strokes_by_name[name] = letter, Stroke(label=readable(name), colour=TIME_COLOUR, style=next(styles))
+    return {name: strokes_by_name[name] for name in names}
 
 
 def frontier_styles(names: Iterable[str]) -> dict[str, LineStyle]:

@@ -29,8 +29,8 @@ def kept_costs(card: Card) -> CardCosts:
         content = json.loads(_file(card).read_text(encoding="utf-8"))
         kinds = content["kinds"] if content["phasemap"] == __version__ else {}
     return CardCosts(
-        seconds={key: float(found["seconds"]) for key, found in kinds.items()},
-        memory={key: float(found["memory"]) for key, found in kinds.items()},
+        seconds={key: float(costs["seconds"]) for key, costs in kinds.items()},
+        memory={key: float(costs["memory"]) for key, costs in kinds.items()},
     )
 
 
@@ -69,7 +69,7 @@ def _largest_packs(packs: Sequence[Pack]) -> dict[str, Sequence[Trial]]:
     for pack in packs:
         key, seconds = card_key(pack.trials[0]), card_seconds(networks(pack.trials))
         work[key] = work.get(key, 0.0) + seconds
-        longest[key] = max(longest.get(key, (0.0, ())), (seconds, pack.trials), key=lambda found: found[0])
+        longest[key] = max(longest.get(key, (0.0, ())), (seconds, pack.trials), key=lambda pair: pair[0])
     return {key: longest[key][1] for key in sorted(work, key=lambda key: -work[key])[:MOST_KINDS]}
 
 

@@ -50,11 +50,11 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
 
 def _on_cards(plan: Plan, resources: ResourceSpec, cpus: int, card_share: CardShare) -> dict[str, float]:
     """Estimate a plan on the GPUs of a machine; ``memory_bytes`` is the machine's own."""
-    found = estimate_on_cards(plan.packs, resources, cpus, card_share)
+    costs = estimate_on_cards(plan.packs, resources, cpus, card_share)
     largest = max(sum(map(kept_bytes, networks(pack.trials))) for pack in plan.packs)
-    return found | {
-        "wall_seconds": found["wall_seconds"] + RAY_START_SECONDS + WORKER_START_SECONDS,
-        "memory_bytes": min(found["slots"], len(plan.packs)) * (largest + WORKER_BYTES + CUDA_BYTES) + RAY_BYTES,
+    return costs | {
+        "wall_seconds": costs["wall_seconds"] + RAY_START_SECONDS + WORKER_START_SECONDS,
+        "memory_bytes": min(costs["slots"], len(plan.packs)) * (largest + WORKER_BYTES + CUDA_BYTES) + RAY_BYTES,
     }
 
 

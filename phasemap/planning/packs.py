@@ -84,7 +84,7 @@ def plan_packs(
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:
                 packs.append((position[cut[0].trial_id], make_pack(missing)))
-    return _shortest_last([pack for _, pack in sorted(packs, key=lambda found: found[0])])
+    return _shortest_last([pack for _, pack in sorted(packs, key=lambda pair: pair[0])])
 
 
 def _together(trial: Trial, *, on_card: bool) -> object:

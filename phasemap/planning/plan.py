@@ -157,13 +157,13 @@ def former_steps(study: Study, folder: RunFolder) -> tuple[int, ...]:
 
 def _shares_left(study: Study, folder: RunFolder, packs: Sequence[Pack], former: Sequence[int]) -> dict[str, float]:
     """Return of each trial whose shorter one's end is kept which share of its steps is to come."""
-    kept, found = folder.names(folder.states), {}
+    kept, shares = folder.names(folder.states), {}
     for trial in networks(trial for pack in packs for trial in pack.trials):
         for before in (former_trial(study, trial, steps) for steps in former):
             if folder.state_file(before.trial_id).name in kept:
-                found[trial.trial_id] = 1 - before.horizon / trial.horizon
+                shares[trial.trial_id] = 1 - before.horizon / trial.horizon
                 break
-    return found
+    return shares
 
 
 def _by_program(study: Study, folder: RunFolder | None) -> dict[str, Any]:
@@ -303,5 +303,5 @@ def check_budget(study: Study, plan: Plan) -> None:
 def _hours(resources: ResourceSpec, plan: Plan) -> dict[str, float]:
     if plan.card_share is None:
         return {"core": plan.core_seconds(plan.calibration()) * resources.cpus_per_pack / 3600}
-    found = estimate_on_cards(plan.packs, resources, 1, plan.card_share)
-    return {"core": found["core_hours"], "gpu": found["gpu_hours"]}
+    costs = estimate_on_cards(plan.packs, resources, 1, plan.card_share)
+    return {"core": costs["core_hours"], "gpu": costs["gpu_hours"]}

@@ -113,8 +113,8 @@ class JobServer:
 
     def job(self, run: str) -> Job:
         """Return the latest job of a run, by the run's name or the job's id; UserError if there is none."""
-        jobs = self.jobs(run)
-        if not jobs:
+        found = self.jobs(run)
+        if not found:
             known = ", ".join(dict.fromkeys(job.run for job in self.jobs())) or "none"
             raise UserError(f"no run {run} was submitted to {self.address}; submitted were: {known}")
         return jobs[0]

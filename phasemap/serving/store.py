@@ -114,8 +114,8 @@ class Store:
             if kept.snapshot.stamp == stamp or (early and not derived_are_fresh(folder)):
                 return kept.snapshot
         started = time.thread_time()
-        found = _tables(folder)
-        snapshot = Snapshot(folder=folder, stamp=stamp, study=found.study, trials=found.trials, points=found.points)
+        tables = _tables(folder)
+        snapshot = Snapshot(folder=folder, stamp=stamp, study=tables.study, trials=tables.trials, points=tables.points)
         self._kept[name] = _Kept(snapshot, time.monotonic(), time.thread_time() - started)
         return snapshot
 

@@ -73,9 +73,9 @@ def _study(name: str, columns: Columns, wanted: Wanted) -> ProgramStudy:
 
 def _check_recorded(program: str, declared: Iterable[str], columns: Columns) -> None:
     """UserError where a sweep lacks what a program records."""
-    found = {made for made, _ in columns.quantities.values()}
-    if missing := [quantity for quantity in declared if quantity not in found]:
-        has = ", ".join(sorted(found)) or "no quantities"
+    recorded = {made for made, _ in columns.quantities.values()}
+    if missing := [quantity for quantity in declared if quantity not in recorded]:
+        has = ", ".join(sorted(recorded)) or "no quantities"
         raise UserError(f"{program} records {', '.join(missing)}, which the sweep lacks; it has: {has}")
 
 

@@ -69,11 +69,11 @@ def _unopened(path: Path) -> str:
 def kind_of_database(path: Path) -> Kind:
     """Tell whose database a file is by its tables; UserError where it is of another program."""
     with database(path) as connection:
-        found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for kind, tables in TABLES.items():
-        if tables <= found:
+        if tables <= there:
             return kind  # type: ignore[return-value]
-    names = sorted(found)
+    names = sorted(there)
     shown = ", ".join(name[:40] for name in names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
     raise UserError(
         f"{path} has {f'the tables {shown}' if shown else 'no tables'}; allowed: a database of Optuna or MLflow"

@@ -88,16 +88,16 @@ def _meta(folder: Path) -> Mapping[str, Any]:
 
 def read_folder(folder: Path, experiment: str | None = None) -> Sweep:
     """Read an experiment of an MLflow folder; without ``experiment`` it must be the only one that has runs."""
-    found = {}
+    runs_of = {}
     for path in _experiments(folder):
         runs = [run for run in sorted(path.iterdir()) if run.is_dir() and (run / META).is_file()]
         if runs:
-            found[str(_meta(path).get("name", path.name))] = runs
-    numbers = {name: number for number, name in enumerate(found)}
+            runs_of[str(_meta(path).get("name", path.name))] = runs
+    numbers = {name: number for number, name in enumerate(runs_of)}
     name, _ = one_of(numbers, experiment, str(folder), "experiment with runs")
     skipped: Counter[str] = Counter()
     kept = []
-    for path in found[name]:
+    for path in runs_of[name]:
         meta = _meta(path)
         if meta.get("lifecycle_stage", "active") != "active":
             skipped["deleted"] += 1
@@ -145,8 +145,8 @@ def _seconds(start: float | None, end: float | None) -> float | None:
     return (end - start) / 1000 if start and end else None
 
 
-def _sweep(name: str, place: str, found: Iterable[_Run], skipped: Mapping[str, int]) -> Sweep:
-    runs = sorted(found, key=lambda run: (run.started, run.identity))
+def _sweep(name: str, place: str, stored: Iterable[_Run], skipped: Mapping[str, int]) -> Sweep:
+    runs = sorted(stored, key=lambda run: (run.started, run.identity))
     names = dict.fromkeys(key for run in runs for key in run.params)
     columns = {key: from_texts([run.params.get(key) for run in runs]) for key in names}
     trials = []
@@ -172,7 +172,7 @@ def _curves(metrics: Mapping[str, list[tuple[int, int, float]]]) -> dict[str, Cu
 
     Where all records stand at one step, they were logged without steps, and are counted in their order.
     """
-    found: dict[str, Curve] = {}
+    curves: dict[str, Curve] = {}
     shared: dict[tuple[int, ...], list[int]] = {}
     for key, records in metrics.items():
         if len(records) < 2:
@@ -182,5 +182,5 @@ def _curves(metrics: Mapping[str, list[tuple[int, int, float]]]) -> dict[str, Cu
             records = [(number, time, value) for number, (_, time, value) in enumerate(records)]
         by_step = {step: value for step, _, value in records}
         steps = shared.setdefault(tuple(by_step), list(by_step))
-        found[key] = (steps, list(by_step.values()))
-    return found
+        curves[key] = (steps, list(by_step.values()))
+    return curves

@@ -59,14 +59,14 @@ def _number(value: float | None) -> float:
 
 def _lasts(trials: Iterable[SweepTrial], name: str) -> list[float | None]:
     """Return a quantity's last value of each trial: what the source says it came to, else the end of its curve."""
-    found = []
+    lasts = []
     for trial in trials:
         value = trial.values.get(name)
         if value is None:
             curve = trial.curves.get(name)
             value = curve[1][-1] if curve and len(curve[1]) else None
-        found.append(value)
-    return found
+        lasts.append(value)
+    return lasts
 
 
 def _curves(

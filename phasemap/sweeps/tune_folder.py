@@ -54,7 +54,7 @@ def read_folder(folder: Path) -> Sweep:
             skipped[f"with a {PARAMS} that can't be read"] += 1
             continue
         trials.append(_trial(path, config, states))
-    trials.sort(key=lambda found: found[0])
+    trials.sort(key=lambda pair: pair[0])
     return Sweep(
         source="tune",
         name=folder.name,
@@ -102,7 +102,7 @@ def _trial(folder: Path, config: Mapping[str, Any], states: Mapping[str, str]) -
 
 def _results(folder: Path) -> list[dict[str, Any]]:
     """Return the reported results in their order: of result.json, else of progress.csv."""
-    found = []
+    results = []
     path = folder / RESULT
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -111,13 +111,13 @@ def _results(folder: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue  # the last line of a program that was killed
             if isinstance(row, dict):
-                found.append(flat({key: value for key, value in row.items() if key != CONFIG}))
-    if not found and (folder / PROGRESS).is_file():
+                results.append(flat({key: value for key, value in row.items() if key != CONFIG}))
+    if not results and (folder / PROGRESS).is_file():
         with (folder / PROGRESS).open(encoding="utf-8", errors="replace", newline="") as file:
             for text in csv.DictReader(file):
                 row = {key: _read(value) for key, value in text.items() if key and not key.startswith("config/")}
-                found.append(row)
-    return found
+                results.append(row)
+    return results
 
 
 def _read(text: Any) -> Any:
@@ -154,10 +154,10 @@ def _value(value: Any) -> float:
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a nested mapping with slashes between its keys."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict) and value:
-            found |= flat(value, f"{prefix}{key}/")
+            flattened |= flat(value, f"{prefix}{key}/")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flattened[f"{prefix}{key}"] = value
+    return flattened

@@ -116,28 +116,28 @@ def _own(trial: OwnTrial, part: Part) -> Dataset:
     """Load own data where they are used; UnreachableError where they are others than when the study was read."""
     values = trial.values_of(part)
     try:
-        found = load_own(part, tuple(values.items()))
+        data = load_own(part, tuple(values.items()))
     except ProgramError as error:
         raise UnreachableError(f"{part.key} = {part.reference}{error}") from None
-    if found.digest != trial.parts.size_of(values).digest:
+    if data.digest != trial.parts.size_of(values).digest:
         raise UnreachableError(
             f"{part.key} = {part.reference} loads other data here than when the run was started; needed: a function "
             "that returns the same for the same settings, or the run again"
         )
-    return _of_arrays(found)
+    return _of_arrays(data)
 
 
 @lru_cache(maxsize=8)
-def _of_arrays(found: Arrays) -> Dataset:
+def _of_arrays(arrays: Arrays) -> Dataset:
     """Name data by their inputs, so that what is moved, or labelled anew, keeps its split."""
-    own = isinstance(found, OwnData)
-    kind = (found.inputs.dtype, found.inputs.shape) if own else found.inputs.shape
-    digest = hashlib.sha256(repr(kind).encode() + found.inputs.tobytes()).hexdigest()
+    own = isinstance(arrays, OwnData)
+    kind = (arrays.inputs.dtype, arrays.inputs.shape) if own else arrays.inputs.shape
+    digest = hashlib.sha256(repr(kind).encode() + arrays.inputs.tobytes()).hexdigest()
     return Dataset(
         name=f"{'own' if own else 'arrays'}-{digest[:16]}",
-        inputs=found.inputs,
-        labels=found.labels,
-        n_classes=found.n_classes,
-        groups=found.groups,
-        shape=found.shape,
+        inputs=arrays.inputs,
+        labels=arrays.labels,
+        n_classes=arrays.n_classes,
+        groups=arrays.groups,
+        shape=arrays.shape,
     )
