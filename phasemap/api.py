@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import torch
 
     from phasemap.running.driver import Outcome, RunOptions
-    from phasemap.running.runner import Runner
 
 __all__ = ["RULES", "PhaseDiagram", "Run", "execute", "extend", "label", "load_network", "open_run", "relabel", "run"]
 
@@ -88,23 +88,14 @@ def _study(given: Study | str | Path | Mapping[str, Any], content: Mapping[str, 
 
 def execute(study: Study, folder: RunFolder, options: RunOptions) -> Outcome:
     """Run a study in a folder, on Ray or in this process, and say how it ended; see ``run_study``."""
-    from phasemap.running.driver import run_study
+    from phasemap.running.driver import run_study, start_runner
 
     if options.callbacks:
         from phasemap.running.ray_tune import refuse_loggers
 
         refuse_loggers(options.callbacks)
 
-    def start_runner() -> Runner:
-        if options.in_process:
-            from phasemap.running.runner import LocalRunner
-
-            return LocalRunner()
-        from phasemap.running.ray_tune import RayRunner
-
-        return RayRunner(study.resources, address=options.address, cpus=options.cpus, callbacks=options.callbacks)
-
-    return run_study(study, folder, start_runner, options)
+    return run_study(study, folder, partial(start_runner, study.resources, options), options)
 
 
 def extend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from phasemap.cli.run import interrupt_on_terminate
-from phasemap.cli.shared import guarded, json_option, print_result, verbose_option
+from phasemap.cli.shared import guarded, json_option, print_result, runner_options, verbose_option
 from phasemap.study.errors import UserError
 
 MONEY = click.FloatRange(min=0, min_open=True)
@@ -68,9 +69,7 @@ MONEY = click.FloatRange(min=0, min_open=True)
 @click.option("--relabel-error", type=click.FloatRange(0, 0.5), default=0.05, show_default=True,
               help="Share of reviews that end with a wrong label.")  # fmt: skip
 @click.option("--spend", type=MONEY, help="The sum to spend; default: the cost of reviewing a tenth of the rows.")
-@click.option("--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine.")
-@click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
-@click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
+@runner_options
 @json_option
 @verbose_option
 @guarded
@@ -84,19 +83,22 @@ def audit(*, as_json: bool, **settings: Any) -> None:
     from phasemap.auditing.output import write_findings
     from phasemap.auditing.page import summary
     from phasemap.results.folder import RunFolder
+    from phasemap.running.driver import RunOptions, start_runner
     from phasemap.running.retries import storage_errors
+    from phasemap.study.spec import ResourceSpec
 
-    starting = {name: settings.pop(name) for name in ("address", "cpus", "in_process")}
+    starting = RunOptions(**{name: settings.pop(name) for name in ("address", "cpus", "in_process")})
     if settings["data"] is None:
         _check_alone(_given(), settings["predictions"])
     options = _options(settings)
     interrupt_on_terminate()
-    cores = 1 if starting["in_process"] else starting["cpus"] or os.cpu_count() or 1
+    cores = 1 if starting.in_process else starting.cpus or os.cpu_count() or 1
     with storage_errors(RunFolder(options.output)):
         if options.data is None:
             content = _audit_alone(options)
         else:
-            content = write_findings(run_audit(options, lambda: _runner(**starting), cores=cores))
+            start = partial(start_runner, ResourceSpec(), starting)
+            content = write_findings(run_audit(options, start, cores=cores))
     text = f"{summary(content, options.language)}\n{options.output / 'audit.html'}"
     print_result(content, text, as_json=as_json)
 
@@ -154,14 +156,3 @@ def _options(settings: dict[str, Any]) -> Any:
         prices=Prices(**prices),
         **settings,
     )
-
-
-def _runner(*, address: str | None, cpus: int | None, in_process: bool) -> Any:
-    if in_process:
-        from phasemap.running.runner import LocalRunner
-
-        return LocalRunner()
-    from phasemap.running.ray_tune import RayRunner
-    from phasemap.study.spec import ResourceSpec
-
-    return RayRunner(ResourceSpec(), address=address, cpus=cpus)

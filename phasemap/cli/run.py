@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from phasemap.cli.shared import EXIT_FAILED, common, duration, print_result, search_words, set_option, summary
+from phasemap.cli.shared import (
+    EXIT_FAILED,
+    common,
+    duration,
+    print_result,
+    runner_options,
+    search_words,
+    set_option,
+    summary,
+)
 
 if TYPE_CHECKING:
     from phasemap.api import Run
@@ -22,12 +31,6 @@ if TYPE_CHECKING:
     from phasemap.running.driver import Outcome
     from phasemap.study.spec import Study
     from phasemap.sweeps.tracking import Tracking
-
-address_option = click.option(
-    "--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine."
-)
-cpus_option = click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
-in_process_option = click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
 
 UNKNOWN = "unknown until the first trial"  # what a program would take
 
@@ -49,9 +52,7 @@ def _tracking(folder: RunFolder, names: tuple[str, ...], *, fresh: bool) -> Trac
 @click.argument("study", type=click.Path(path_type=Path))
 @common
 @set_option
-@address_option
-@cpus_option
-@in_process_option
+@runner_options
 @click.option("--retry-failed", is_flag=True, help="Train only the trials that failed before.")
 @click.option("--fresh", is_flag=True, help="Move the run's old folder aside and start over.")
 @click.option("--track", type=click.Choice(TRACKERS), multiple=True, help="Log each trial when it ends.")
@@ -83,9 +84,7 @@ def run(
 @click.argument("run")
 @common
 @click.option("--steps", type=click.IntRange(min=1), required=True, help="The new number of steps.")
-@address_option
-@cpus_option
-@in_process_option
+@runner_options
 def extend(run: str, storage: str | None, as_json: bool, steps: int, **options: Any) -> None:
     """Train the networks of RUN for more steps, from where they ended; its study needs record: [state]."""
     from phasemap.api import Run, execute

@@ -33,6 +33,17 @@ set_option = click.option(
     help="Override a study's value, e.g. training.steps=500.",
 )
 
+address_option = click.option(
+    "--address", metavar="ADDR", help="A Ray cluster; 'auto' inside one. Default: Ray on this machine."
+)
+cpus_option = click.option("--cpus", type=click.IntRange(min=1), help="CPUs of the embedded Ray; default all.")
+in_process_option = click.option("--in-process", is_flag=True, help="Train in this process, without Ray.")
+
+
+def runner_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --address, --cpus and --in-process: what trains."""
+    return address_option(cpus_option(in_process_option(command)))
+
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --storage, --json and -v, and what ``guarded`` does."""

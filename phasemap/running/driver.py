@@ -29,11 +29,11 @@ from phasemap.running.measured_packs import MeasuredPacks
 from phasemap.running.outputs import write_results
 from phasemap.running.progress import Progress, RunLog
 from phasemap.running.retries import retry, storage_errors
-from phasemap.running.runner import Attempts, Event, Failed, Finished, Runner
+from phasemap.running.runner import Attempts, Event, Failed, Finished, LocalRunner, Runner
 from phasemap.running.worker import Workload, store_failure
 from phasemap.study.errors import DamagedShardError, UnreachableError
 from phasemap.study.program_study import ProgramTrial
-from phasemap.study.spec import NetworkStudy, Study
+from phasemap.study.spec import NetworkStudy, ResourceSpec, Study
 from phasemap.study.writing import dump_study, study_hash
 from phasemap.training.cards import card_here
 
@@ -78,6 +78,15 @@ class RunOptions:
     picture: bool = True  # draw the diagram beside the tables
     on_plan: Callable[[Plan], None] = lambda _: None  # told what there is to do, before anything is done
     on_stored: Callable[[Path], None] = lambda _: None  # told of each shard that is there
+
+
+def start_runner(resources: ResourceSpec, options: RunOptions) -> Runner:
+    """Start what trains packs: Ray, or this process."""
+    if options.in_process:
+        return LocalRunner()
+    from phasemap.running.ray_tune import RayRunner
+
+    return RayRunner(resources, address=options.address, cpus=options.cpus, callbacks=options.callbacks)
 
 
 def run_study(study: Study, folder: RunFolder, start_runner: StartRunner, options: RunOptions) -> Outcome:

@@ -130,17 +130,11 @@ class _SideBySide:
             return
         for column in columns:
             self._together([column])
-        of_quantity = {
-            term.quantity: self._firsts[_key(part)]
+        self._group_of |= {
+            term.quantity: columns.index(self._firsts[_key(part)])
             for part in model.models
             for term in part.terms
             if isinstance(term, Value)
-        }
-        self._group_of |= {
-            name: number
-            for name, first in of_quantity.items()
-            for number, group in enumerate(self.groups)
-            if first in group.columns
         }
 
     def shown(self, parts: Sequence[Modelled]) -> list[int]:

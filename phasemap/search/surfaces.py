@@ -73,17 +73,15 @@ class Surfaces:
     _center: Floats = field(init=False, repr=False)
     _scale: Floats = field(init=False, repr=False)
 
-    def observe(self, coordinates: Floats, values: Floats, groups: Sequence[Group] | None = None) -> None:
-        """Take all observations so far: coordinates (n, c) and quantities (n, q), by default all in one group."""
+    def observe(self, coordinates: Floats, values: Floats, groups: Sequence[Group]) -> None:
+        """Take all observations so far: coordinates (n, c) and quantities (n, q), each in one of the groups."""
         self._center = values.mean(axis=0)
         self._scale = np.maximum(values.std(axis=0), SMALLEST_SPREAD)
         scaled = (values - self._center) / self._scale
         self._observed = coordinates, scaled
-        whole = Group(name="all", columns=tuple(range(values.shape[1])))
         with threadpool_limits(1, "blas"):
             self._processes = [
-                (group, self._process(group, coordinates, scaled[:, list(group.columns)]))
-                for group in ((whole,) if groups is None else groups)
+                (group, self._process(group, coordinates, scaled[:, list(group.columns)])) for group in groups
             ]
 
     def _process(self, group: Group, coordinates: Floats, scaled: Floats) -> GaussianProcessRegressor:

@@ -54,14 +54,10 @@ class Parameter:
         for kind in TYPES:
             if kind in self.types and not (text and kind in ("int", "float", "bool")):
                 try:
-                    return self._as_choice(found) if kind == CHOICE else _as(kind, found, floats=self._floats)
+                    return self._as_choice(found) if kind == CHOICE else _as(kind, found, floats="float" in self.types)
                 except ValueError:
                     continue
         raise ValueError(f"{found!r} is none of {', '.join(self.types)}")
-
-    @property
-    def _floats(self) -> bool:
-        return "float" in self.types
 
     def _as_choice(self, found: Any) -> Scalar:
         for choice in self.choices:

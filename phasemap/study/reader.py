@@ -147,9 +147,10 @@ class Reader:
         try:
             return adapter(info).validate_python(content)
         except ValidationError as error:
+            words = allowed(info).removeprefix("a list of ")
             for detail in error.errors():
-                index = detail["loc"][0]
-                self.wrong((*path, index), f"= {describe(content[int(index)])} is not allowed; allowed: {_item(info)}")
+                index = int(detail["loc"][0])
+                self.wrong((*path, index), f"= {describe(content[index])} is not allowed; allowed: {words}")
             return ()
 
     def unknown_keys(self, path: KeyPath, content: Mapping[Any, Any], known: Sequence[str]) -> None:
@@ -292,7 +293,3 @@ def _fallback(info: FieldInfo) -> Any:
     if not info.is_required():
         return info.default
     return "modular_addition"
-
-
-def _item(info: FieldInfo) -> str:
-    return allowed(info).removeprefix("a list of ")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from phasemap.search import surfaces
-from phasemap.search.surfaces import LENGTHS, Surfaces
+from phasemap.search.surfaces import LENGTHS, Group, Surfaces
 
 SHAPE = (21, 19)
 PLACES = np.array([
@@ -11,6 +11,7 @@ PLACES = np.array([
     259, 282, 284, 301, 304, 308, 313, 318, 322, 380, 384, 389, 394, 398,
 ])  # fmt: skip
 """Points of a map of magnetization (Onsager) of which the likeliest lengths make each row independent of the next."""
+ALL = (Group(name="all", columns=(0,)),)
 
 
 def magnetization(numbers):
@@ -24,7 +25,7 @@ def test_rows_are_not_independent_where_smooth_ones_are_nearly_as_likely(monkeyp
     for shortest in (surfaces.SMOOTHER, LENGTHS[0]):  # the second: as it was before
         monkeypatch.setattr(surfaces, "SMOOTHER", shortest)
         found = Surfaces()
-        found.observe(np.stack(numbers, axis=1).astype(float), 2 * magnetization(numbers)[:, None] - 1)
+        found.observe(np.stack(numbers, axis=1).astype(float), 2 * magnetization(numbers)[:, None] - 1, ALL)
         sides = found.predict(every.T.astype(float)).mean[:, 0] > -0.1
         right[shortest] = (sides == (magnetization(every) > 0.45)).mean()
     assert right[surfaces.LENGTHS[0]] < 0.9 < 0.95 < right[2.5]
@@ -35,6 +36,6 @@ def test_rows_are_independent_where_the_likelihood_says_so():
     at = np.indices((30, 12)).reshape(2, -1).T.astype(float)
     values = random.choice([-1.0, 1.0], 30)[at[:, 0].astype(int)] + 0.3 * np.sin(at[:, 1] / 3)
     found = Surfaces()
-    found.observe(at, values[:, None])
+    found.observe(at, values[:, None], ALL)
     (lengths,) = found._lengths.values()
     assert np.exp(lengths.theta[1]) < surfaces.SMOOTHER
