@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemap.search.coverage import covering
-from phasemap.search.labelling import Codes, Labelling, OneHot
+from phasemap.search.labelling import Codes, Labelling
 from phasemap.search.surfaces import Group, Surfaces
 from phasemap.search.target import Floats, Places, Target, nearest
 from phasemap.search.views import Blend, blended, draw, views_of
@@ -97,7 +97,7 @@ class BoundarySearch:
         """Make surfaces of the observations: of their quantities, and of their labels."""
         self._kept = self._thinned(observed)
         values = filled(observed, self._kept, self.coordinates)
-        n, of_labels = values.shape[1], OneHot(len(labelling.group)).values(observed.codes[self._kept])
+        n, of_labels = values.shape[1], np.eye(len(labelling.group))[observed.codes[self._kept]]
         groups = (Group(name="all", columns=tuple(range(n))),) if observed.groups is None else observed.groups
         labels = Group(name="labels", columns=tuple(range(n, n + of_labels.shape[1])))
         at = observed.coordinates(self.coordinates)[self._kept]

@@ -56,10 +56,6 @@ class OneHot:
         """The group of each label."""
         return np.arange(self.n_codes) if self.groups is None else np.asarray(self.groups)
 
-    def values(self, codes: Codes) -> Floats:
-        """Return the surfaces (n, n_codes) of observed labels (n,)."""
-        return np.eye(self.n_codes)[codes]
-
     def label(self, values: Floats, places: Codes) -> Codes:
         """Return the label whose surface is highest."""
         return np.asarray(values[..., -self.n_codes :].argmax(axis=-1))
@@ -96,6 +92,8 @@ class ByRule:
 class BySide:
     """The sides of one frontier of a study's rule."""
 
+    unlabelled = None  # all have a side, if only none of both
+
     rule: Rule
     frontier: Frontier
     models: Models
@@ -105,11 +103,6 @@ class BySide:
     def group(self) -> Codes:
         """Each side is a group of its own."""
         return np.arange(len(sides(self.frontier)))
-
-    @property
-    def unlabelled(self) -> int | None:
-        """All have a side, if only none of both."""
-        return None
 
     def label(self, values: Floats, places: Codes) -> Codes:
         """Return the side of the frontier on which drawn values are."""

@@ -63,23 +63,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class _Named:
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Fact(_Named):
     """A number that a trial has from the start: a setting, or a fact of its data; in columns also a step time."""
 
-    name: str
 
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(_Named):
     """A threshold by the name that a rule gives it."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 Term = Value | Reduced | At | Step | Fact | Parameter

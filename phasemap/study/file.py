@@ -113,7 +113,5 @@ def load_rule(path: str | Path, study: Study | None = None) -> PhaseRule:
     document = read_document(path)
     reader = NetworkReader(document) if study is None else Reader(document, study.declared, recorded=study.recorded)
     rule = reader.phases((), document.content, name=Path(path).stem)
-    for key, message in check_rule(rule):
-        reader.wrong((key,), message)
-    reader.stop_if_wrong()
+    reader.stop_if_wrong(((key,), message) for key, message in check_rule(rule))
     return rule

@@ -10,24 +10,20 @@ from typing import Any, get_args
 from phasemap.study.axes import Axis, Scale
 from phasemap.study.identity import Identity
 from phasemap.study.program_file import ProgramReader
-from phasemap.study.program_study import ProgramStudy
+from phasemap.study.program_study import PROGRAM_KEYS, ProgramStudy
 from phasemap.study.values import describe
 
 MEASURED = "measured.parquet"
 """The file beside a study's, with its points (one row each) where they lie on no grid."""
+_FIXED = PROGRAM_KEYS.index("fixed")
 
 
 class ImportedStudy(ProgramStudy):
     """A study of a sweep that was made elsewhere."""
 
+    file_keys = (*PROGRAM_KEYS[:_FIXED], "measured", "grid", *PROGRAM_KEYS[_FIXED:])
     measured: tuple[tuple[Any, ...], ...] = ()  # the points, in place of every combination of the axes' values
     grid: tuple[tuple[str, str], ...] = ()  # on which the map of such points is inferred, by axis as 33 or 33:log
-
-    @classmethod
-    def file_keys(cls) -> list[str]:
-        """Return the keys of such a study's file, in the order in which they are written."""
-        keys = super().file_keys()
-        return [*keys[: keys.index("fixed")], "measured", "grid", *keys[keys.index("fixed") :]]
 
     @property
     def identity(self) -> Identity:

@@ -88,15 +88,10 @@ class NetworkReader(Reader):
         if not isinstance(content, dict):
             self.wrong((), f"is {describe(content)}, not a mapping of name, task, axes, ...")
             self.stop_if_wrong()
-        values = self.values(NetworkStudy.file_keys())
+        values = self.values(NetworkStudy.file_keys)
         study = self.labelled(NetworkStudy.model_construct(**values), stored=not data_needed)
         reported = frozenset(p.path for p in self.problems)
-        for path, message in (
-            *check_study(study, reported),
-            *check_task(study, reported, data_needed=data_needed),
-        ):
-            self.wrong(path, message)
-        self.stop_if_wrong()
+        self.stop_if_wrong((*check_study(study, reported), *check_task(study, reported, data_needed=data_needed)))
         return study
 
     def values(self, known: Sequence[str]) -> dict[str, Any]:

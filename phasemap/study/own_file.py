@@ -64,15 +64,13 @@ class OwnReader(NetworkReader):
         self.parts = Parts(version=version, parts=self.read_parts(content))
         self.declared = self.parts.declared
         self.parameters = {one.name: one for part in self.parts.parts for one in part.parameters}
-        known = [key for key in OwnStudy.file_keys() if key != "signature" or key in content]
+        known = [key for key in OwnStudy.file_keys if key != "signature" or key in content]
         values = self.values(known)
         own = self.parameter_values(values["axes"])
         study = self.labelled(OwnStudy.model_construct(**values, own=own, parts=self.parts), stored=self.stored)
         self.stop_if_wrong()
         study = study.model_copy(update={"parts": self.with_data(study)})
-        for path, message in (*check_study(study, frozenset()), *check_task(study, (), data_needed=data_needed)):
-            self.wrong(path, message)
-        self.stop_if_wrong()
+        self.stop_if_wrong((*check_study(study, frozenset()), *check_task(study, (), data_needed=data_needed)))
         return study
 
     def read_parts(self, content: Mapping[str, Any]) -> tuple[Part, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -91,14 +91,7 @@ class DataSize:
     def content(self) -> dict[str, Any]:
         """Return it as plain values."""
         shown = {name: list(value) if isinstance(value, tuple) else value for name, value in self.values}
-        return {
-            "values": shown,
-            "n_examples": self.n_examples,
-            "shape": list(self.shape),
-            "n_classes": self.n_classes,
-            "tokens": self.tokens,
-            "digest": self.digest,
-        }
+        return {**asdict(self), "values": shown, "shape": list(self.shape)}
 
 
 def data_size_of(content: Mapping[str, Any], part: Part) -> DataSize:

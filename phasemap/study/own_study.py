@@ -16,21 +16,15 @@ from phasemap.study.settings import Recorded, Setting
 from phasemap.study.sizes import facts_of
 from phasemap.study.spec import KEYS, NetworkStudy
 
-OWN_KEYS = (*KEYS[:2], "version", *KEYS[2:5], "signature", *KEYS[5:])
-"""The keys of such a study's file, in the order in which they are written."""
 OWN_RECORDED = replace(NETWORK_RECORDED, texts=("source",))
 
 
 class OwnStudy(NetworkStudy):
     """A study of networks with parts of a user."""
 
+    file_keys = (*KEYS[:2], "version", *KEYS[2:5], "signature", *KEYS[5:])
     parts: SkipJsonSchema[InstanceOf[Parts]]
     own: tuple[tuple[str, Any], ...] = ()  # the settings of the parts that are no axes
-
-    @classmethod
-    def file_keys(cls) -> list[str]:
-        """Return the keys of such a study's file, in the order in which they are written."""
-        return list(OWN_KEYS)
 
     @property
     def possible(self) -> Mapping[str, Setting]:

@@ -53,7 +53,7 @@ class ProgramReader(Reader):
             program = replace(program, parameters=self.told_parameters(content))
         self.parameters = {parameter.name: parameter for parameter in program.parameters}
         self.declared = {name: parameter.setting for name, parameter in self.parameters.items()}
-        self.unknown_keys((), content, [key for key in self.made.file_keys() if key != "signature" or key in content])
+        self.unknown_keys((), content, [key for key in self.made.file_keys if key != "signature" or key in content])
         axes = self.axes(content.get("axes", {}))
         self.overlap(content, axes)
         values = self.common(ProgramResources) | {"signature": program, "axes": axes}
@@ -66,9 +66,7 @@ class ProgramReader(Reader):
         self.recorded = program.recorded
         values["phases"] = self.labels(content.get("phases"))
         study = self.made.model_construct(**values, **self.further())
-        for path, message in check_any(study, frozenset(p.path for p in self.problems)):
-            self.wrong(path, message)
-        self.stop_if_wrong()
+        self.stop_if_wrong(check_any(study, frozenset(p.path for p in self.problems)))
         return study
 
     def further(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from phasemap.study.settings import Recorded, Setting
 from phasemap.study.spec import PhaseRule, ResourceSpec, Study
 from phasemap.study.values import Count, Real
 
-PROGRAM_KEYS = (
+PROGRAM_KEYS: tuple[str, ...] = (
     "name", "question", "program", "version", "quantities", "signature", "axes", "fixed", "seeds", "phases", "record",
     "search", "resources", "claims",
 )  # fmt: skip
@@ -45,15 +45,11 @@ class ProgramTrial(Trial):
 class ProgramStudy(Study):
     """A study of a user's own training function."""
 
+    file_keys = PROGRAM_KEYS
     signature: SkipJsonSchema[InstanceOf[Program]]
     version: Count = 1
     fixed: tuple[tuple[str, Any], ...] = ()
     resources: ProgramResources = ProgramResources()
-
-    @classmethod
-    def file_keys(cls) -> list[str]:
-        """Return the keys of such a study's file, in the order in which they are written."""
-        return list(PROGRAM_KEYS)
 
     @property
     def program(self) -> str:

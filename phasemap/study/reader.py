@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from phasemap.study.axes import Axis, AxisRange
-from phasemap.study.errors import KeyPath, Problem, did_you_mean, stop_if_wrong
+from phasemap.study.errors import KeyPath, Mistake, Problem, did_you_mean, stop_if_wrong
 from phasemap.study.networks import NETWORK_RECORDED
 from phasemap.study.parameters import Parameter
 from phasemap.study.phases_section import OWN, PhasesReader
@@ -82,8 +82,10 @@ class Reader:
         """Name the code of a user that has a parameter."""
         return "the program"
 
-    def stop_if_wrong(self) -> None:
-        """Raise StudyError with what was found wrong so far, if anything was."""
+    def stop_if_wrong(self, mistakes: Iterable[Mistake] = ()) -> None:
+        """Report mistakes, and raise StudyError with what was found wrong so far, if anything was."""
+        for path, message in mistakes:
+            self.wrong(path, message)
         stop_if_wrong(self.problems)
 
     def wrong(self, path: KeyPath, message: str, *, also: KeyPath = ()) -> None:

@@ -6,7 +6,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, InstanceOf, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -123,7 +123,7 @@ class ResourceSpec(Section):
     max_gpu_hours: Literal["none"] | Annotated[Real, Field(gt=0)] = "none"
 
 
-KEYS = (
+KEYS: tuple[str, ...] = (
     "name", "question", "task", "model", "training", "schedule", "interventions", "axes", "fixed", "seeds", "phases",
     "record", "search", "resources", "claims",
 )  # fmt: skip
@@ -148,10 +148,8 @@ class Study(Section, ABC):
     resources: ResourceSpec = ResourceSpec()
     claims: tuple[str, ...] = ()
 
-    @classmethod
-    def file_keys(cls) -> list[str]:
-        """Return the keys of such a study's file, in the order in which they are written."""
-        return [key for key in KEYS if key in cls.model_fields]
+    file_keys: ClassVar[tuple[str, ...]]
+    """The keys of such a study's file, in the order in which they are written."""
 
     @property
     @abstractmethod
@@ -220,6 +218,7 @@ class Study(Section, ABC):
 class NetworkStudy(Study):
     """A study of phasemap's own networks."""
 
+    file_keys = KEYS
     task: TaskSpec
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()

@@ -33,7 +33,7 @@ def study_content(study: Study) -> dict[str, Any]:
     dumped = study.model_dump(
         mode="json", exclude={"axes", "seeds", "signature", "measured", "grid", "parts", "own", "unused"}
     )
-    content = {key: dumped[key] for key in study.file_keys() if key in dumped}
+    content = {key: dumped[key] for key in study.file_keys if key in dumped}
     if isinstance(study, ProgramStudy):
         content = _program_content(study, content)
     elif isinstance(study, OwnStudy):
@@ -76,7 +76,7 @@ def _own_content(study: OwnStudy, content: dict[str, Any]) -> dict[str, Any]:
         content[section][key] = part.reference
     for name, value in study.own:
         content[study.declared[name].section][name] = list(value) if isinstance(value, tuple) else value
-    return {key: content[key] for key in study.file_keys() if key in content}
+    return {key: content[key] for key in study.file_keys if key in content}
 
 
 def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _program_content(study: ProgramStudy, content: dict[str, Any]) -> dict[str, 
         content["measured"] = MEASURED
     if study.inferred_grid:
         content["grid"] = dict(study.inferred_grid)
-    return {key: content[key] for key in study.file_keys() if key in content}
+    return {key: content[key] for key in study.file_keys if key in content}
 
 
 def _search_content(search: SearchSpec) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _study_schema(study: type[NetworkStudy] | type[ProgramStudy]) -> dict[str, A
     """Return the schema of one kind of study, but for what its axes may be."""
     schema = study.model_json_schema()
     known = schema["properties"]
-    properties = schema["properties"] = {key: known[key] for key in study.file_keys() if key in known}
+    properties = schema["properties"] = {key: known[key] for key in study.file_keys if key in known}
     schema["required"] = [key for key in properties if key in schema["required"]]
     properties["axes"] = {"type": "object", "minProperties": 1}
     properties["name"] = {"anyOf": [properties["name"], {"type": "integer", "minimum": 0}]}
