@@ -130,7 +130,7 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
     for row in _slow(trials, axes):
         console.print(
             f"slow: {row['train_seconds']:.1f} s (usual: {row['usual']:.1f} s)  "
-            f"trial {row['trial_id']}  {_place(row, axes)}",
+            f"trial {row['trial_id']}  {_point_words(row, axes)}",
             markup=False,
             soft_wrap=True,
         )
@@ -162,7 +162,7 @@ def _slow(trials: Any, axes: Sequence[str]) -> Any:
     return records(slow.nlargest(MOST_SLOW, "train_seconds")[[*axes, "seed", "trial_id", "train_seconds", "usual"]])
 
 
-def _place(row: Mapping[str, Any], axes: Sequence[str]) -> str:
+def _point_words(row: Mapping[str, Any], axes: Sequence[str]) -> str:
     from phasemap.diagram.coordinates import show_value
 
     return ", ".join(f"{name} {show_value(row[name])}" for name in [*axes, "seed"])
