@@ -191,7 +191,7 @@ class Run:
 
         ``fix`` holds axes at one of their values, ``facet`` names those that vary between panels.
         """
-        return self._lay_out(FigureRequest.of(x=x, y=y, fix=fix, facet=facet))
+        return self._lay_out(FigureRequest(x=x, y=y, fix=fix, facet=facet))
 
     def diff(self, other: Run) -> Comparison:
         """Compare this run, A, with another, B, on the points that both have.
@@ -292,7 +292,7 @@ class Run:
 
     def figure(self, kind: str = PHASES, **chosen: Unpack[Chosen]) -> FigureSpec | ScatterSpec | Chart:
         """Return a figure of any kind as data, not drawn; see ``plot``."""
-        return self.requested(FigureRequest.of(kind, **chosen))
+        return self.requested(FigureRequest(kind=kind, **chosen))
 
     def requested(self, wanted: FigureRequest) -> FigureSpec | ScatterSpec | Chart:
         """Describe the figure that is asked for as data."""
@@ -317,7 +317,7 @@ class Run:
             return over_axis_chart(self._chart_tables("curves"), lay_out(self.study, **wanted.axes), str(wanted.metric))
         if wanted.kind == PHASES:
             diagram = self._lay_out(wanted)
-            spec = diagram.figure(wanted.metric, band=wanted.look.band, cells=wanted.look.cells)
+            spec = diagram.figure(wanted.metric, band=wanted.band, cells=wanted.cells)
             return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
         return make_chart(
             wanted.kind, self._chart_tables(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric
@@ -368,7 +368,7 @@ class Run:
             study, points = with_steps(study, self.folder, MOST_FACETS if facets else MOST_STEPS)
         elif wanted.metric == ROBUSTNESS:
             points = points.assign(**{ROBUSTNESS: self.robustness()["subphase_share"]})
-        diagram = make_diagram(study, points, **wanted.axes, by_value=wanted.look.by_value)
+        diagram = make_diagram(study, points, **wanted.axes, by_value=wanted.scale == "value")
         return PhaseDiagram(diagram, None if stepped else self.trials)
 
     def report(self, path: str | Path) -> Path:

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from phasemap.diagram import ChosenAxes
 from phasemap.diagram.coordinates import Coordinates, show_value
 from phasemap.diagram.frontier import Floats, MapFrontier, frontier_lines, inside_bound, map_frontiers, surface
 from phasemap.study.axes import Axis
@@ -130,52 +131,31 @@ def lay_out(
     )
 
 
-def make_diagram(
-    study: Study,
-    points: pd.DataFrame,
-    *,
-    x: str | None = None,
-    y: str | None = None,
-    fix: Mapping[str, Any] | None = None,
-    facet: Sequence[str] = (),
-    by_value: bool = False,
-) -> Diagram:
+def make_diagram(study: Study, points: pd.DataFrame, *, by_value: bool = False, **axes: Unpack[ChosenAxes]) -> Diagram:
     """Lay points out over two axes as ``lay_out`` chooses them; UserError also where no axis is left to draw.
 
+    The rows of ``points`` stand in the order of ``study.points()``.
     ``by_value`` places unevenly spaced numbers true to scale, and not one cell apart.
     """
-    layout = lay_out(study, x=x, y=y, fix=fix, facet=facet)
+    layout = lay_out(study, **axes)
     if layout.x is None:
         raise UserError("no axis is left to draw; allowed: leave at least one axis free")
     across, along = Coordinates(layout.x, by_value), Coordinates(layout.y or STRIP, by_value)
     names = [axis.name for axis in layout.facets]
-    panels = tuple(
-        _panel(study, points, across, along, {**layout.fixed, **dict(zip(names, values, strict=True))}, layout.fixed)
-        for values in itertools.product(*(axis.values for axis in layout.facets))
-    )
+    panels = []
+    for values in itertools.product(*(axis.values for axis in layout.facets)):
+        facet = dict(zip(names, values, strict=True))
+        rows = panel_rows(study, across, along, {**layout.fixed, **facet})
+        panels.append(Panel(facet=facet, grid={name: points[name].to_numpy()[rows] for name in points.columns}))
     return Diagram(
         study=study,
         x=across,
         y=along,
         facets=layout.facets,
         fixed=layout.fixed,
-        panels=panels,
+        panels=tuple(panels),
         frontiers=map_frontiers(study),
     )
-
-
-def _panel(
-    study: Study,
-    points: pd.DataFrame,
-    x: Coordinates,
-    y: Coordinates,
-    held: Mapping[str, Any],
-    fixed: Mapping[str, Any],
-) -> Panel:
-    """Cut one panel out of the points, whose rows stand in the order of ``study.points()``."""
-    rows = panel_rows(study, x, y, held)
-    grid = {name: points[name].to_numpy()[rows] for name in points.columns}
-    return Panel(facet={name: value for name, value in held.items() if name not in fixed}, grid=grid)
 
 
 def panel_rows(study: Study, x: Coordinates, y: Coordinates, held: Mapping[str, Any]) -> NDArray[np.int64]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
+from phasemap.diagram import ChosenAxes
 from phasemap.study.errors import UserError
 
 PHASES = "phases"  # the phase diagram; the other kinds are charts
@@ -16,71 +17,43 @@ SIZES = ("one-column", "two-column")
 """The sizes of figures for a page; without one, a figure is as large as its content needs."""
 
 
-class Axes(TypedDict):
-    """Which axes of a study go where in a figure; see ``lay_out``."""
+class Chosen(ChosenAxes, total=False):
+    """What can be chosen of a figure beside its kind, as callers write it; see ``FigureRequest``."""
 
-    x: str | None
-    y: str | None
-    fix: Mapping[str, Any]
-    facet: Sequence[str]
-
-
-class Chosen(TypedDict, total=False):
-    """What can be chosen of a figure beside its kind, as callers write it."""
-
-    x: str | None  # the axis to the right
-    y: str | None
-    fix: Mapping[str, Any] | None  # axes that are held, with their values
-    facet: str | Sequence[str]  # axes that vary between panels
-    metric: str | None  # one quantity, where the kind has several
-    band: bool  # of a phase diagram: the ribbon in which each frontier may lie
-    cells: bool  # each cell's letter, and not each region's name
-    scale: str  # rank, or value: where unevenly spaced values of an axis stand
-    grid: Mapping[str, str | int] | None  # of points that lie on none: the values of each axis, as 33 or "33:log"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapLook:
-    """How a phase diagram is drawn."""
-
-    band: bool = False
-    cells: bool = False
-    by_value: bool = False
+    metric: str | None
+    band: bool
+    cells: bool
+    scale: str
+    grid: Mapping[str, str | int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureRequest:
-    """Which picture of a run is asked for."""
+    """Which picture of a run is asked for; UserError for an unknown scale."""
 
-    kind: str
-    axes: Axes
-    metric: str | None
-    look: MapLook
-    grid: Mapping[str, str | int]
+    kind: str = PHASES
+    x: str | None = None  # the axis to the right
+    y: str | None = None
+    fix: Mapping[str, Any] | None = None  # axes that are held, with their values
+    facet: str | Sequence[str] = ()  # axes that vary between panels
+    metric: str | None = None  # one quantity, where the kind has several
+    band: bool = False  # of a phase diagram: the ribbon in which each frontier may lie
+    cells: bool = False  # each cell's letter, and not each region's name
+    scale: str = SCALES[0]  # where unevenly spaced values of an axis stand
+    grid: Mapping[str, str | int] | None = (
+        None  # for points on none: values of an axis, 33 or "33:log"
+    )
 
-    @classmethod
-    def of(
-        cls,
-        kind: str = PHASES,
-        *,
-        x: str | None = None,
-        y: str | None = None,
-        fix: Mapping[str, Any] | None = None,
-        facet: str | Sequence[str] = (),
-        metric: str | None = None,
-        band: bool = False,
-        cells: bool = False,
-        scale: str = SCALES[0],
-        grid: Mapping[str, str | int] | None = None,
-    ) -> FigureRequest:
-        """Return a request from what callers write; UserError for an unknown scale."""
-        if scale not in SCALES:
-            raise UserError(f"--scale {scale} is unknown; allowed: {', '.join(SCALES)}")
-        facets = (facet,) if isinstance(facet, str) else tuple(facet)
-        axes: Axes = {"x": x, "y": y, "fix": dict(fix or {}), "facet": facets}
-        look = MapLook(band=band, cells=cells, by_value=scale == "value")
-        return cls(kind=kind, axes=axes, metric=metric, look=look, grid=dict(grid or {}))
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise UserError(f"--scale {self.scale} is unknown; allowed: {', '.join(SCALES)}")
+
+    @property
+    def axes(self) -> ChosenAxes:
+        """Which axes go where."""
+        facets = (self.facet,) if isinstance(self.facet, str) else tuple(self.facet)
+        return {"x": self.x, "y": self.y, "fix": self.fix, "facet": facets}
 
     def over(self, axis: str) -> bool:
         """Tell whether an axis is drawn or held."""
-        return axis in (self.axes["x"], self.axes["y"], *self.axes["facet"], *self.axes["fix"])
+        return axis in (self.x, self.y, *self.axes["facet"], *(self.fix or ()))

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from phasemap.diagram import ChosenAxes
 from phasemap.diagram.bands import drawn_bands
 from phasemap.diagram.coordinates import show_value
 from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
@@ -85,12 +86,9 @@ def scatter_spec(
     study: Study,
     points: pd.DataFrame,
     *,
-    x: str | None = None,
-    y: str | None = None,
-    fix: Mapping[str, Any] | None = None,
-    facet: Sequence[str] = (),
     metric: str | None = None,
     horizons: Horizons | None = None,
+    **axes: Unpack[ChosenAxes],
 ) -> ScatterSpec:
     """Describe a picture of points over two axes of a study; UserError where an axis or the metric is not known.
 
@@ -100,12 +98,12 @@ def scatter_spec(
     numbers = [name for name in mean_columns(study) if name in points]
     if metric not in (*LABEL_METRICS, *numbers):
         raise UserError(f"--metric {metric} is unknown; allowed: {', '.join((*LABEL_METRICS, *numbers))}")
-    layout = lay_out(study, x=x, y=y, fix=fix, facet=facet)
+    layout = lay_out(study, **axes)
     if layout.x is None:
         raise UserError("no axis is left to draw; allowed: leave at least one axis free")
     for name, value in layout.fixed.items():
         points = points[points[name] == value]
-    facets = [axis for axis in layout.facets if axis.name in facet or len(axis.values) <= MOST_FACETS]
+    facets = [axis for axis in layout.facets if axis.name in axes.get("facet", ()) or len(axis.values) <= MOST_FACETS]
     n_points = len(points)
     if n_points > MOST_DRAWN:
         points = points.iloc[:: -(-n_points // MOST_DRAWN)]
@@ -177,15 +175,7 @@ def places(axis: Axis, values: pd.Series) -> Floats:
 
 
 def inferred_spec(
-    folder: RunFolder,
-    study: Study,
-    grid: Grid,
-    *,
-    x: str | None = None,
-    y: str | None = None,
-    fix: Mapping[str, Any] | None = None,
-    facet: Sequence[str] = (),
-    metric: str | None = None,
+    folder: RunFolder, study: Study, grid: Grid, *, metric: str | None = None, **axes: Unpack[ChosenAxes]
 ) -> FigureSpec:
     """Describe the map that a run's scattered points give over a grid, with these points where they were measured.
 
@@ -194,7 +184,7 @@ def inferred_spec(
     from phasemap.search.scattered import inferred_tables
 
     tables = inferred_tables(folder, study, grid)
-    diagram = make_diagram(tables.study, tables.points, x=x, y=y, fix=fix, facet=facet)
+    diagram = make_diagram(tables.study, tables.points, **axes)
     plain = figure_spec(diagram, metric, drawn_bands(diagram, tables.trials), horizons=horizons_of(tables.trials))
     spec = with_dots(plain, diagram, tables.trials)
     quantity = None if spec.metric in LABEL_METRICS else spec.metric

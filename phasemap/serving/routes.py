@@ -226,7 +226,7 @@ def _figure(
     metric: Axis = None,
 ) -> FigureRequest:
     held = dict(read_assignment(text, "fix") for text in fix)
-    return FigureRequest.of(kind, x=x, y=y, facet=facet, fix=held, metric=metric)
+    return FigureRequest(kind=kind, x=x, y=y, facet=facet, fix=held, metric=metric)
 
 
 @making.get(
