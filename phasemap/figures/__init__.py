@@ -40,9 +40,7 @@ class FigureRequest:
     band: bool = False  # of a phase diagram: the ribbon in which each frontier may lie
     cells: bool = False  # each cell's letter, and not each region's name
     scale: str = SCALES[0]  # where unevenly spaced values of an axis stand
-    grid: Mapping[str, str | int] | None = (
-        None  # for points on none: values of an axis, 33 or "33:log"
-    )
+    grid: Mapping[str, str | int] | None = None  # for points on none: values of an axis, 33 or "33:log"
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:

@@ -28,12 +28,11 @@ from phasemap.figures.panel import (
     ABOVE_LINES,
     FRAME,
     LINE_WIDTH,
-    STRIP_EDGES,
     Size,
     draw_lines,
     draw_panel,
     fill_cells,
-    inside,
+    inside_cell,
     label_handle,
     line_style,
     placed_names,
@@ -104,7 +103,7 @@ def _marks(a: PhaseRule, b: PhaseRule) -> dict[str, Mark]:
 
 def draw_difference(spec: DifferenceSpec, *, tall: bool = False) -> Figure:
     """Draw the three maps beside each other with one legend; ``tall`` one below the other, for a phone."""
-    n, nx, ny = len(spec.a.panels), len(spec.a.x.ticks), len(spec.a.y.ticks) if spec.a.y else 1
+    n, nx, ny = len(spec.a.panels), len(spec.a.x.ticks), len(spec.a.y.edges) - 1
     width, height = min(max(0.3 * nx, 2.0), 3.6), min(max(0.3 * ny, 0.5), 3.2)
     size = (72 * width, 72 * height)
     with in_style(None, spec):
@@ -123,7 +122,7 @@ def draw_difference(spec: DifferenceSpec, *, tall: bool = False) -> Figure:
         for ax in grid[-1]:
             ax.set_xlabel(spec.a.x.label)
         for ax in grid[:, 0]:
-            ax.set_ylabel(spec.a.y.label if spec.a.y else "")
+            ax.set_ylabel(spec.a.y.label)
         write_title(figure, spec.title, spec.subtitle)
         add_legend(figure, handles, page)
     return figure
@@ -131,24 +130,15 @@ def draw_difference(spec: DifferenceSpec, *, tall: bool = False) -> Figure:
 
 def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, size: Size) -> None:
     """Draw one panel of differences, with A's frontiers wide and light below B's, so that both are seen as one."""
-    x, y = spec.a.x, spec.a.y
-    y_edges, y_scale = (y.edges, y.scale) if y else (STRIP_EDGES, "ordinal")
     for kind, colour in COLOURS.items():
         cells = np.argwhere(spec.kinds[row] == kind)
         if len(cells):
-            fill_cells(ax, x.edges, y_edges, cells, facecolor=colour, hatch="////" if kind == ALONE else "")
-    letters = min(8.0, 0.33 * size[0] / len(x.ticks), 0.33 * size[1] / (len(y_edges) - 1))
+            fill_cells(ax, spec.a, cells, facecolor=colour, hatch="////" if kind == ALONE else "")
+    letters = min(8.0, 0.33 * size[0] / len(spec.a.x.ticks), 0.33 * size[1] / (len(spec.a.y.edges) - 1))
     for j, i in np.argwhere(spec.letters[row] != ""):
-        place = inside(x.scale, x.edges[i : i + 2], 0.5), inside(y_scale, y_edges[j : j + 2], 0.5)
-        over_lines = [withStroke(linewidth=1.8, foreground=COLOURS[spec.kinds[row][j, i]])]
-        look: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": letters,
-            "zorder": ABOVE_LINES,
-            "path_effects": over_lines,
-        }
-        ax.text(*place, spec.letters[row][j, i], **look)
+        x, y = inside_cell(spec.a, j, i, 0.5)
+        text = ax.text(x, y, spec.letters[row][j, i], ha="center", va="center", fontsize=letters, zorder=ABOVE_LINES)
+        text.set_path_effects([withStroke(linewidth=1.8, foreground=COLOURS[spec.kinds[row][j, i]])])
     draw_lines(ax, spec.a, spec.a.panels[row], OF_A)
     draw_lines(ax, spec.b, spec.b.panels[row], OF_B)
     set_up_axes(ax, spec.a, size)
@@ -169,10 +159,8 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
         look: dict[str, Any] = {"color": "black", "linewidth": LINE_WIDTH, "linestyle": line_style(style)}
         handles.append(Line2D([], [], label=wrapped(meaning, 24), **look))
     if spec.a.frontiers:
-        sides = Line2D(
-            [], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label="wide, grey: those of A,\nbehind those of B"
-        )
-        handles.append(sides)
+        words = "wide, grey: those of A,\nbehind those of B"
+        handles.append(Line2D([], [], color=OF_A["color"], linewidth=OF_A["linewidth"], label=words))
     return handles
 
 

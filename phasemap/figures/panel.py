@@ -32,7 +32,6 @@ NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
 GRID_FROM = 5.0  # points: smaller cells have no border
-STRIP_EDGES = np.asarray([-0.5, 0.5])
 RIBBON: dict[str, Any] = {"facecolor": "white", "alpha": 0.55, "edgecolor": "none", "zorder": 2.5}
 MEASURED: dict[str, Any] = {"marker": ".", "markersize": 2.6, "color": "#222222", "linestyle": "", "markeredgewidth": 0}
 
@@ -42,18 +41,17 @@ Size = tuple[float, float]
 
 def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: Sequence[Placed]) -> Any:
     """Draw one map into axes of a size, with its names, and return its image if its cells show a quantity."""
-    y_edges = _y_edges(spec)
-    image = _draw_values(ax, spec, panel.values, y_edges) if panel.values is not None else None
+    image = _draw_values(ax, spec, panel.values) if panel.values is not None else None
     bare = _bare(panel)
-    cell = min(size[0] / (len(spec.x.edges) - 1), size[1] / (len(y_edges) - 1))
+    cell = min(size[0] / (len(spec.x.edges) - 1), size[1] / (len(spec.y.edges) - 1))
     border = {"linewidth": 0.6 if cell >= GRID_FROM else 0.0}
     for name, mark in spec.marks.items():
         for inferred, look in ((False, {"facecolor": mark.colour, "hatch": mark.hatch}), (True, inferred_look(mark))):
             cells = np.argwhere(bare & (panel.marks == name) & (panel.inferred == inferred))
             if len(cells):
-                fill_cells(ax, spec.x.edges, y_edges, cells, **{**border, **look})
+                fill_cells(ax, spec, cells, **{**border, **look})
     if panel.values is None:
-        _draw_signs(ax, spec, panel, y_edges, cell)
+        _draw_signs(ax, spec, panel, cell)
     for band in panel.bands:
         ax.add_patch(PathPatch(Outline(band.points), **RIBBON))
     draw_lines(ax, spec, panel, {"path_effects": [withStroke(linewidth=2.8, foreground="white")]} if image else {})
@@ -93,16 +91,16 @@ def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
     return np.ones(panel.marks.shape, dtype=bool) if panel.values is None else np.isnan(panel.values)
 
 
-def _draw_values(ax: Axes, spec: FigureSpec, values: Floats, y_edges: Any) -> Any:
+def _draw_values(ax: Axes, spec: FigureSpec, values: Floats) -> Any:
     """Colour the cells by a quantity; as a picture, so that vector files stay small."""
     shown = np.ma.masked_invalid(values)
     norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
-    return ax.pcolormesh(spec.x.edges, y_edges, shown, norm=norm, rasterized=True)
+    return ax.pcolormesh(spec.x.edges, spec.y.edges, shown, norm=norm, rasterized=True)
 
 
-def fill_cells(ax: Axes, x_edges: Any, y_edges: Any, cells: Any, **look: Any) -> None:
+def fill_cells(ax: Axes, spec: FigureSpec, cells: Any, **look: Any) -> None:
     """Fill cells (n, 2) of (row, column) as one outline, so that vector files stay small."""
-    outlines = [_box(x_edges[i : i + 2], y_edges[j : j + 2]) for j, i in cells]
+    outlines = [_box(spec.x.edges[i : i + 2], spec.y.edges[j : j + 2]) for j, i in cells]
     look = {"edgecolor": FRAME if look.get("hatch") else "white", "linewidth": 0.4, **look}
     ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), **look))
 
@@ -123,20 +121,13 @@ def inside(scale: str, ends: Floats, share: float) -> float:
     return float(start * (end / start) ** share) if scale == "log" else float(start + share * (end - start))
 
 
-def _inside_cell(spec: FigureSpec, y_edges: Any, row: int, column: int, share: float) -> tuple[float, float]:
+def inside_cell(spec: FigureSpec, row: int, column: int, share: float) -> tuple[float, float]:
+    """Return the place that stands this share of the way through a cell, to the right and up."""
     across = inside(spec.x.scale, spec.x.edges[column : column + 2], share)
-    return across, inside(_y_scale(spec), y_edges[row : row + 2], share)
+    return across, inside(spec.y.scale, spec.y.edges[row : row + 2], share)
 
 
-def _y_scale(spec: FigureSpec) -> str:
-    return spec.y.scale if spec.y else "ordinal"
-
-
-def _y_edges(spec: FigureSpec) -> Floats:
-    return spec.y.edges if spec.y else STRIP_EDGES
-
-
-def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell: float) -> None:
+def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: float) -> None:
     """Put a quiet sign into the corner of cells whose seeds disagree or are not all there; a dot where measured."""
     inks = np.vectorize(lambda name: spec.marks[name].ink)(panel.marks)
     size = min(2.4, 0.2 * cell)
@@ -144,7 +135,7 @@ def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell
         for ink in np.unique(inks):
             cells = np.argwhere((panel.notes == note) & (inks == ink))
             if len(cells):
-                places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.86) for row, column in cells])
+                places = np.asarray([inside_cell(spec, row, column, 0.86) for row, column in cells])
                 look: dict[str, Any] = {
                     "fillstyle": "none" if sign == "o" else "full",
                     "markeredgewidth": 0.6,
@@ -153,13 +144,13 @@ def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, y_edges: Any, cell
                 wide = size * (1.9 if sign == "." else 1.2)
                 ax.plot(*places.T, linestyle="", color=ink, alpha=0.75, marker=sign, markersize=wide, **look)
     if len(cells := _measured(panel)):
-        places = np.asarray([_inside_cell(spec, y_edges, row, column, 0.5) for row, column in cells])
+        places = np.asarray([inside_cell(spec, row, column, 0.5) for row, column in cells])
         ax.plot(*places.T, **{**MEASURED, "markersize": min(2.6, 0.3 * cell)})
 
 
 def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]:
     """Place what is written into a panel of a size: each region's name, or each cell's letter."""
-    across, up = _in_points(spec.x.scale, spec.x.edges, size[0]), _in_points(_y_scale(spec), _y_edges(spec), size[1])
+    across, up = _in_points(spec.x, size[0], spec.x.edges), _in_points(spec.y, size[1], spec.y.edges)
     bare = _bare(panel)
     if spec.cells:
         return [
@@ -167,18 +158,14 @@ def placed_names(spec: FigureSpec, panel: PanelSpec, size: Size) -> list[Placed]
                     inferred=bool(panel.inferred[row, column]))
             for row, column in np.argwhere(bare)
         ]  # fmt: skip
-    lines = [
-        _places_in_points(spec, line.points, (across, up), size)
-        for line in panel.lines
-        if np.isfinite(line.points).all()
-    ]
+    lines = [_places_in_points(spec, line.points, size) for line in panel.lines if np.isfinite(line.points).all()]
     none = np.empty((0, 2), dtype=int)
     signs = np.argwhere(panel.notes != "") if panel.values is None else none
     dots = _measured(panel) if panel.values is None else none
     busy = np.concatenate([*map(dense, lines), _at(signs, across, up, 0.86), _at(dots, across, up, 0.5)])
     if panel.dots is not None:
         between = np.stack([panel.dots.x, panel.dots.y], axis=1)
-        busy = np.concatenate([busy, _places_in_points(spec, between, (across, up), size)])
+        busy = np.concatenate([busy, _places_in_points(spec, between, size)])
     regions = [region for region in regions_of(np.where(bare, panel.marks, "")) if region.mark]
     return place_names(regions, (across, up), lambda name: _forms(spec.marks[name]), busy)
 
@@ -196,16 +183,15 @@ def _at(cells: NDArray[np.int64], across: Floats, up: Floats, share: float) -> F
     return np.stack([across[columns] + share * wide, up[rows] + share * high], axis=1)
 
 
-def _in_points(scale: str, edges: Floats, length: float, values: Floats | None = None) -> Floats:
-    """Return where values, by default the cells' borders, lie on an axis of a length."""
-    on = np.log if scale == "log" else np.asarray
-    low, high = on(edges[[0, -1]])
-    return np.asarray((on(edges if values is None else values) - low) / (high - low) * length)
+def _in_points(axis: AxisSpec, length: float, values: Floats) -> Floats:
+    """Return where values lie on an axis of a length."""
+    on = np.log if axis.scale == "log" else np.asarray
+    low, high = on(axis.edges[[0, -1]])
+    return np.asarray((on(values) - low) / (high - low) * length)
 
 
-def _places_in_points(spec: FigureSpec, line: Floats, ends: tuple[Floats, Floats], size: Size) -> Floats:
-    across = _in_points(spec.x.scale, spec.x.edges, size[0], line[:, 0])
-    return np.stack([across, _in_points(_y_scale(spec), _y_edges(spec), size[1], line[:, 1])], axis=1)
+def _places_in_points(spec: FigureSpec, line: Floats, size: Size) -> Floats:
+    return np.stack([_in_points(spec.x, size[0], line[:, 0]), _in_points(spec.y, size[1], line[:, 1])], axis=1)
 
 
 def _letter(mark: Mark, across: Floats, up: Floats, *, inferred: bool) -> Placed:
@@ -268,21 +254,20 @@ def set_up_axes(ax: Axes, spec: FigureSpec, size: Size) -> None:
     """Set a map's scales, limits, frame and ticks."""
     if spec.x.scale == "log":
         ax.set_xscale("log")
-    if spec.y and spec.y.scale == "log":
+    if spec.y.scale == "log":
         ax.set_yscale("log")
     ax.set_xlim(spec.x.edges[0], spec.x.edges[-1])
-    y_edges = _y_edges(spec)
-    ax.set_ylim(y_edges[0], y_edges[-1])
+    ax.set_ylim(spec.y.edges[0], spec.y.edges[-1])
     ax.spines[:].set_visible(True)
     ax.spines[:].set_zorder(ABOVE_LINES)
     slanted = slants(spec.x, size[0])
     _ticks(ax.xaxis, spec.x, size[0], [1.2 * font_size()] * len(spec.x.ticks) if slanted else _label_widths(spec.x))
     if slanted:
         ax.tick_params(axis="x", labelrotation=45)
-    if spec.y:
-        _ticks(ax.yaxis, spec.y, size[1], [LINE * font_size()] * len(spec.y.ticks))
-    else:
+    if spec.strip:
         ax.set_yticks([])
+    else:
+        _ticks(ax.yaxis, spec.y, size[1], [LINE * font_size()] * len(spec.y.ticks))
 
 
 def slants(axis: AxisSpec, length: float) -> bool:
@@ -297,7 +282,7 @@ def _label_widths(axis: AxisSpec) -> list[float]:
 
 def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) -> None:
     """Mark the values, and label those that have room."""
-    at = _in_points(spec.scale, spec.edges, length, spec.ticks)
+    at = _in_points(spec, length, spec.ticks)
     every = -(-len(at) // MOST_TICKS)
     if len(at) > 1 and np.ptp(np.diff(at)) < 0.02 * length / len(at):  # evenly spaced labels stay evenly spaced
         every = max(every, math.ceil(max(widths) / (at[1] - at[0])))

@@ -25,7 +25,9 @@ from phasemap.figures.panel import colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
     MEASURED_SIGN,
+    NO_AXIS,
     NOTHING,
+    STATE_COLUMNS,
     AxisSpec,
     Dots,
     FigureSpec,
@@ -156,7 +158,7 @@ def _captions(
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
     assert layout.x is not None
-    grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
+    grid = {name: points[name].to_numpy() for name in STATE_COLUMNS}
     return ScatterPanel(
         title=held_words(held),
         x=places(layout.x, points[layout.x.name]),
@@ -196,7 +198,7 @@ def inferred_spec(
         title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
         key=tuple(text for text in spec.key if text != MEASURED_SIGN),
         x=_round_ticks(spec.x),
-        y=spec.y and _round_ticks(spec.y),
+        y=_round_ticks(spec.y),
         panels=panels,
         marks={**spec.marks, NOTHING.name: NOTHING},
         legend=legend,
@@ -306,35 +308,24 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
     """Return a map of a few cells, each with what most of its points have: for a look in the terminal."""
     spec = scatter_spec(study, points, metric="subphase")
     x, columns = _bins(spec.x, points[spec.x.name], BINS[0])
-    y, rows = _bins(spec.y, points[spec.y.name], BINS[1]) if spec.y else (None, np.zeros(len(points), dtype=int))
-    shape = (len(y.ticks) if y else 1, len(x.ticks))
-    grid = {name: points[name].to_numpy() for name in ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)}
-    names = pd.DataFrame({"row": rows, "column": columns, "mark": label_states(grid, "subphase")})
-    marks = np.full(shape, "missing", dtype=object)
+    y, rows = _bins(spec.y, points[spec.y.name], BINS[1]) if spec.y else (NO_AXIS, 0)
+    labels = label_states({name: points[name].to_numpy() for name in STATE_COLUMNS}, "subphase")
+    names = pd.DataFrame({"row": rows, "column": columns, "mark": labels})
+    marks = np.full((len(y.edges) - 1, len(x.edges) - 1), "missing", dtype=object)
     for (row, column), own in names.groupby(["row", "column"])["mark"]:
         marks[row, column] = own.mode().iloc[0]
-    panel = PanelSpec(
-        title="",
-        marks=marks,
-        values=None,
-        notes=np.full(shape, "", dtype=object),
-        inferred=np.zeros(shape, dtype=bool),
-        lines=(),
-    )
-    counts = Counter(names["mark"])
+    nothing = np.zeros(marks.shape, dtype=bool)
+    counts = Counter(labels)
     return FigureSpec(
         title=spec.title,
         subtitle=spec.subtitle,
-        key=(),
         metric="subphase",
         metric_kind="number",
         x=x,
         y=y,
-        panels=(panel,),
+        panels=(PanelSpec(marks=marks, notes=np.where(nothing, marks, ""), inferred=nothing),),
         marks=spec.marks,
-        columns=1,
         legend=tuple(LegendEntry(mark=spec.marks[name], count=counts[name]) for name in spec.marks if counts[name]),
-        frontiers=(),
         source=spec.source,
         cells=True,
     )
@@ -342,23 +333,19 @@ def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:
 
 def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
     """Cut an axis into cells of equal width on its scale; return it with the cell of each value."""
-    at = places(axis, values)
+    at, label = places(axis, values), readable(axis.name)
     if axis.categorical:
-        edges: Floats = np.arange(len(axis.values) + 1, dtype=float) - 0.5
+        edges: Floats = np.arange(len(axis.values) + 1) - 0.5
         labels = tuple(show_value(value) for value in axis.values)
-        ticks = np.arange(len(axis.values), dtype=float)
         return AxisSpec(
-            label=readable(axis.name), scale="ordinal", edges=edges, ticks=ticks, tick_labels=labels, minor=np.empty(0)
+            label=label, scale="ordinal", edges=edges, ticks=edges[1:] - 0.5, tick_labels=labels
         ), at.astype(int)
     log = axis.scale == "log"
     at = np.log10(at) if log else at
     low, high = float(at.min()), float(at.max())
     n = most if high > low else 1
-    edges = np.asarray(np.linspace(low, high, n + 1) if high > low else [low - 0.5, low + 0.5], dtype=np.float64)
+    edges = np.linspace(low, high, n + 1) if high > low else np.asarray([low - 0.5, low + 0.5])
     centres = (edges[1:] + edges[:-1]) / 2
-    shown = 10**centres if log else centres
-    labels = tuple(f"{value:.2g}" for value in shown)
-    drawn = AxisSpec(
-        label=readable(axis.name), scale="linear", edges=edges, ticks=centres, tick_labels=labels, minor=np.empty(0)
-    )
+    labels = tuple(f"{value:.2g}" for value in (10**centres if log else centres))
+    drawn = AxisSpec(label=label, scale="linear", edges=edges, ticks=centres, tick_labels=labels)
     return drawn, np.clip(np.searchsorted(edges, at, side="right") - 1, 0, n - 1)

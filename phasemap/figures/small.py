@@ -14,7 +14,7 @@ from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.page import Scale, scale_of
 from phasemap.figures.regions import rectangles, regions_of
-from phasemap.figures.spec import LABEL_METRICS, FigureSpec, PanelSpec, cell_marks, first_metric, label_states
+from phasemap.figures.spec import STATE_COLUMNS, FigureSpec, PanelSpec, cell_marks, first_metric, label_states
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import readable, shade
 from phasemap.study.axes import Axis
@@ -34,7 +34,7 @@ def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
     cell = _cell_width(spec, width - label - 1)
     block = max(1, min(len(spec.x.ticks), (width - label - 1) // cell))
     text = Text(no_wrap=True, overflow="crop")
-    if spec.y:
+    if not spec.strip:
         text.append_text(_cut(Text(f"{spec.y.label} (up), {spec.x.label} (right)", style="dim"), width))
         text.append("\n")
     for start in range(0, len(spec.x.ticks), block):
@@ -51,7 +51,7 @@ def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
 
 
 def _label_width(spec: FigureSpec, width: int) -> int:
-    longest = max((len(text) for text in spec.y.tick_labels), default=0) if spec.y else 0
+    longest = max((len(text) for text in spec.y.tick_labels), default=0)
     return min(longest, width // 3)
 
 
@@ -94,7 +94,7 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
     lines = [Text(panel.title, style="bold")] if panel.title else []
     letters = _letters(spec, panel, columns, cell)
     for row in reversed(range(panel.marks.shape[0])):
-        name = spec.y.tick_labels[row][:label] if spec.y else ""
+        name = "" if spec.strip else spec.y.tick_labels[row][:label]
         line = Text(f"{name:>{label}} ")
         for column in columns:
             mark = spec.marks[panel.marks[row, column]]
@@ -107,7 +107,7 @@ def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], lab
             line.append(letters[row][start : start + cell], style=look)
         lines.append(line)
     ticks = _ticks([spec.x.tick_labels[column] for column in columns], cell)
-    return [*lines, Text(" " * (label + 1) + ticks), Text("" if spec.y else spec.x.label)]
+    return [*lines, Text(" " * (label + 1) + ticks), Text(spec.x.label if spec.strip else "")]
 
 
 def _ticks(names: Sequence[str], cell: int) -> str:
@@ -209,12 +209,9 @@ def thumbnail_svg(diagram: Diagram) -> str:
 
 def scatter_thumbnail(study: Study, points: pd.DataFrame) -> str:
     """Draw points that lie on no grid as dots, over the first two axes."""
-    names = ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)
     marks = marks_of(study.phases)
-    fills = [
-        PLAIN.get(name, marks[name].colour)
-        for name in label_states({n: points[n].to_numpy() for n in names}, "subphase")
-    ]
+    labels = label_states({name: points[name].to_numpy() for name in STATE_COLUMNS}, "subphase")
+    fills = [PLAIN.get(name, marks[name].colour) for name in labels]
     if not study.phases.labels:
         metric = first_metric(study)
         values = points[metric].to_numpy(dtype=float)

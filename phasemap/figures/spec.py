@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ from phasemap.study.names import ROBUSTNESS
 from phasemap.study.spec import Study
 
 LABEL_METRICS = ("subphase", "phase")
+STATE_COLUMNS = ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)
+"""The columns of points that ``label_states`` reads."""
 NOTES = {
     "split": "seeds disagree",
     "lost": "some seeds failed or diverged",
@@ -60,7 +62,11 @@ class AxisSpec:
     edges: Floats  # (n + 1,)
     ticks: Floats  # (n,), of a map inferred from scattered points at round numbers
     tick_labels: tuple[str, ...]
-    minor: Floats  # (m,): even steps of the value where the ticks' own are uneven
+    minor: Floats = field(default_factory=lambda: np.empty(0))  # (m,): even steps between uneven ticks
+
+
+NO_AXIS = AxisSpec(label="", scale="ordinal", edges=np.asarray([-0.5, 0.5]), ticks=np.empty(0), tick_labels=())
+"""What stands for the second axis of a strip, which has only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +91,12 @@ class Dots:
 class PanelSpec:
     """One map of a figure; arrays are (ny, nx)."""
 
-    title: str
+    title: str = ""
     marks: NDArray[np.object_]  # names of the figure's marks
-    values: Floats | None  # the quantity, where the metric is one
+    values: Floats | None = None  # the quantity, where the metric is one
     notes: NDArray[np.object_]  # "" or a key of NOTES
     inferred: NDArray[np.bool_]  # what a search did not measure
-    lines: tuple[LineSpec, ...]
+    lines: tuple[LineSpec, ...] = ()
     bands: tuple[LineSpec, ...] = ()  # the outline of the ribbon in which a frontier may lie
     dots: Dots | None = None
 
@@ -110,19 +116,24 @@ class FigureSpec:
 
     title: str
     subtitle: str
-    key: tuple[str, ...]  # what lines and signs mean, in words
+    key: tuple[str, ...] = ()  # what lines and signs mean, in words
     metric: str
     metric_kind: Kind  # of a quantity: which decides its colours
     x: AxisSpec
-    y: AxisSpec | None
+    y: AxisSpec  # NO_AXIS of a strip
     panels: tuple[PanelSpec, ...]
     marks: Mapping[str, Mark]  # of every label and of points without one
-    columns: int
+    columns: int = 1
     legend: tuple[LegendEntry, ...]
-    frontiers: tuple[tuple[str, str, LineStyle], ...]  # kind, meaning, line style
+    frontiers: tuple[tuple[str, str, LineStyle], ...] = ()  # kind, meaning, line style
     source: str  # the study that was drawn, with its hash
     cells: bool = False  # whether each cell has its letter, and not each region its name
     heads: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # of rows and columns, in place of the panels' titles
+
+    @property
+    def strip(self) -> bool:
+        """Whether there is only one axis."""
+        return not self.y.label
 
 
 def first_metric(study: Study) -> str:
@@ -165,7 +176,7 @@ def figure_spec(
         metric=metric,
         metric_kind=column_kinds(diagram.study).get(metric, "number"),
         x=_axis(diagram.x),
-        y=None if diagram.strip else _axis(diagram.y),
+        y=NO_AXIS if diagram.strip else _axis(diagram.y),
         panels=panels,
         marks=marks,
         columns=_columns([len(axis.values) for axis in diagram.facets], len(panels)),

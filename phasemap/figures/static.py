@@ -107,7 +107,7 @@ def draw(spec: FigureSpec, page: float | None = None) -> Figure:
     if page is not None and spec.columns > MOST_COLUMNS_IN_WIDTH[page]:
         spec = replace(spec, columns=MOST_COLUMNS_IN_WIDTH[page], heads=((), ()))
     longest = LABEL_SHARE * 72 * (page or PAGE)
-    spec = replace(spec, x=_shortened(spec.x, longest), y=_shortened(spec.y, longest) if spec.y else None)
+    spec = replace(spec, x=_shortened(spec.x, longest), y=_shortened(spec.y, longest))
     size = panel_size(spec, page)
     margins = margins_of(spec, size)
     names = [placed_names(spec, panel, size) for panel in spec.panels]
@@ -143,24 +143,24 @@ def _shortened(axis: AxisSpec, most: float) -> AxisSpec:
 
 def panel_size(spec: FigureSpec, page: float | None) -> Size:
     """Return the size of a panel: what the figure's width leaves, or smaller where the cells need no more."""
-    nx, ny = len(spec.x.edges) - 1, len(spec.y.edges) - 1 if spec.y else 1
+    nx, ny = len(spec.x.edges) - 1, len(spec.y.edges) - 1
     margins = margins_of(spec, (LARGEST[0] / spec.columns, LARGEST[1]))
     room = (72 * (page or PAGE) - margins.left - margins.right + GAP) / spec.columns - GAP
     width = min(max(CELL[0] * nx, SMALLEST[0]), LARGEST[0], room) if page is None else room
     height = width / nx * ny * CELL[1] / CELL[0]
-    return width, min(max(height, SMALLEST[1] if spec.y else CELL[1]), LARGEST[1], 1.05 * width)
+    return width, min(max(height, CELL[1] if spec.strip else SMALLEST[1]), LARGEST[1], 1.05 * width)
 
 
 def margins_of(spec: FigureSpec, size: Size) -> Margins:
     """Measure what stands around panels of a size."""
     line = LINE * font_size()
-    labels = max((text_width(label, font_size()) for label in spec.y.tick_labels), default=0.0) if spec.y else 0.0
+    labels = max((text_width(label, font_size()) for label in spec.y.tick_labels), default=0.0)
     longest = max(text_width(label, font_size()) for label in spec.x.tick_labels)
     ticks = 0.75 * longest + line if slants(spec.x, size[0]) else line
     title = line + 2 if any(panel.title for panel in spec.panels) else 0.0
     bar = 5.5 * font_size() + 14 if spec.panels[0].values is not None else 0.0
     return Margins(
-        left=EDGE + labels + (8 + line if spec.y else 0.0),
+        left=EDGE + labels + (0.0 if spec.strip else 8 + line),
         right=EDGE + _head_width(spec) + max(bar, 0.5 * text_width(spec.x.tick_labels[-1], font_size()) - 4),
         bottom=ticks + line + 8,
         head=title,
@@ -198,17 +198,16 @@ def _label_axes(figure: Figure, spec: FigureSpec, axes: Sequence[Axes], size: Si
             ax.text(1 + 3 / size[0], 0.5, rows[number // spec.columns], transform=ax.transAxes, **look)
     if len(axes) == 1:
         axes[0].set_xlabel(spec.x.label)
-        axes[0].set_ylabel(spec.y.label if spec.y else "")
+        axes[0].set_ylabel(spec.y.label)
         return
     boxes = [ax.get_position() for ax in axes]
     middle = (min(box.x0 for box in boxes) + max(box.x1 for box in boxes)) / 2
     lowest_edge = min(box.y0 for box in boxes)
     below = (margins.bottom - 4) / 72 / figure.get_figheight()
     figure.text(middle, lowest_edge - below, spec.x.label, ha="center", va="bottom")
-    if spec.y:
-        centre = (lowest_edge + max(box.y1 for box in boxes)) / 2
-        left = EDGE / 72 / figure.get_figwidth()
-        figure.text(left, centre, spec.y.label, rotation=90, ha="left", va="center")
+    centre = (lowest_edge + max(box.y1 for box in boxes)) / 2
+    left = EDGE / 72 / figure.get_figwidth()
+    figure.text(left, centre, spec.y.label, rotation=90, ha="left", va="center")
 
 
 def _add_colours(figure: Figure, spec: FigureSpec, image: Any, corner: tuple[float, float], high: float) -> None:
@@ -228,7 +227,7 @@ def draw_into(ax: Axes, spec: FigureSpec) -> Axes:
     names = placed_names(spec, spec.panels[0], size)
     draw_panel(ax, spec, spec.panels[0], size, names)
     ax.set_xlabel(spec.x.label)
-    ax.set_ylabel(spec.y.label if spec.y else "")
+    ax.set_ylabel(spec.y.label)
     if handles := map_handles(spec, [names]):
         ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize="small")
     return ax
