@@ -25,10 +25,10 @@ from phasemap.figures.style import (
     LINE,
     MOST_COLUMNS_IN_WIDTH,
     PAGE,
-    SMALL,
     Legend,
     fitted,
     font_size,
+    heading,
     text_height,
     text_width,
     write_lines,
@@ -83,13 +83,12 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
     across = margins.left + chart.columns * (width + margins.across) - margins.across + EDGE
     legend = Legend.of(handles, across, page, HANDLE)
     whole = 72 * page if page else across + legend.beside
-    room = whole - 2 * EDGE
-    title, subtitle = fitted(chart.title, room, font_size()), fitted(chart.subtitle, room, font_size(SMALL))
-    top = EDGE + text_height(title, font_size()) + text_height(subtitle, font_size(SMALL)) + 4
+    told, told_height = heading(chart.title, chart.subtitle, whole - 2 * EDGE)
+    top = EDGE + told_height + 4
     panels = rows * (margins.head + high + margins.down) - margins.down + margins.below
     height = max(top + panels, top + legend.height) + legend.below + EDGE
     figure.set_size_inches(whole / 72, height / 72)
-    write_lines(figure, [title, subtitle], EDGE, height - EDGE + 3)
+    write_lines(figure, told, EDGE, height - EDGE + 3)
     for number, (ax, panel) in enumerate(zip(axes, chart.panels, strict=True)):
         row, column = divmod(number, chart.columns)
         left = margins.left + column * (width + margins.across)
@@ -160,9 +159,8 @@ def _titles(chart: Chart, width: float) -> list[str]:
 def _broken(line: str, width: float) -> str:
     if text_width(line, font_size()) <= width:
         return line
-    return "\n".join(
-        fitted(part, width, font_size()) for part in line.replace(" (", "\n(").replace(", ", ",\n").splitlines()
-    )
+    parts = line.replace(" (", "\n(").replace(", ", ",\n").splitlines()
+    return "\n".join(fitted(part, width, font_size()) for part in parts)
 
 
 def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
@@ -184,14 +182,8 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if panel.note:
-        ax.text(
-            0.5,
-            0.04 if panel.series or panel.bars else 0.5,
-            panel.note,
-            ha="center",
-            fontsize=8,
-            transform=ax.transAxes,
-        )
+        up = 0.04 if panel.series or panel.bars else 0.5
+        ax.text(0.5, up, panel.note, ha="center", fontsize=8, transform=ax.transAxes)
     for event in panel.events:
         ax.axvline(event.x, color=event.stroke.colour, linewidth=1.0, linestyle=event.stroke.style, zorder=1.5)
 
@@ -202,11 +194,11 @@ def _set_log(axis: Any) -> None:
     low, high = axis.get_view_interval()
     if low > 0 and high / low >= FEW_DECADES:  # of less the ticks between are labelled too
         axis.set_major_locator(LogLocator(numticks=MOST_DECADES))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+        axis.set_major_formatter(FuncFormatter(_power))
         axis.set_minor_formatter(NullFormatter())
 
 
-def _power(value: float) -> str:
+def _power(value: float, _place: int = 0) -> str:
     exponent = round(math.log10(value))
     return f"{value:g}" if -3 <= exponent <= 4 else "10" + str(exponent).translate(SUPERSCRIPTS)
 
@@ -233,14 +225,9 @@ def _marker(stroke: Stroke) -> dict[str, Any]:
 
 def _draw_bars(ax: Axes, bars: Bars) -> None:
     """Fill a histogram, and outline it so that one behind another stays visible."""
-    ax.stairs(
-        bars.heights, bars.edges, fill=True, facecolor=bars.colour, alpha=0.55, hatch=bars.hatch, edgecolor="white"
-    )
-    ax.stairs(bars.heights, bars.edges, color=_darker(bars.colour), linewidth=1.0)
-
-
-def _darker(colour: str) -> Any:
-    return tuple(0.7 * share for share in to_rgb(colour))
+    look: dict[str, Any] = {"facecolor": bars.colour, "hatch": bars.hatch, "edgecolor": "white"}
+    ax.stairs(bars.heights, bars.edges, fill=True, alpha=0.55, **look)
+    ax.stairs(bars.heights, bars.edges, color=[0.7 * share for share in to_rgb(bars.colour)], linewidth=1.0)
 
 
 def _write_letters(ax: Axes, events: Sequence[Event], width: float) -> None:

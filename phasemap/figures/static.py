@@ -28,6 +28,7 @@ from phasemap.figures.style import (
     Legend,
     fitted,
     font_size,
+    heading,
     in_style,
     shortened,
     text_height,
@@ -115,15 +116,15 @@ def draw(spec: FigureSpec, page: float | None = None) -> Figure:
     legend = Legend.of(map_handles(spec, names), across, page)
     width = 72 * page if page else max(across + legend.beside, NARROWEST)
     room = width - margins.left - EDGE
-    title, subtitle = fitted(spec.title, room, font_size()), fitted(spec.subtitle, room, font_size(SMALL))
+    told, told_height = heading(spec.title, spec.subtitle, room)
     key = fitted(sentences("; ".join(spec.key)), room, font_size(SMALL))
-    above = EDGE + text_height(title, font_size()) + text_height(subtitle, font_size(SMALL)) + margins.head + 2
+    above = EDGE + told_height + margins.head + 2
     noted = text_height(key, font_size(SMALL))
     rows = -(-len(spec.panels) // spec.columns)
     high = rows * (size[1] + margins.gap) - margins.gap
     height = above + high + margins.bottom + noted + legend.below + EDGE
     figure = Figure(figsize=(width / 72, height / 72))
-    write_lines(figure, [title, subtitle], margins.left, height - EDGE)
+    write_lines(figure, told, margins.left, height - EDGE)
     write_lines(figure, ["", key], margins.left, EDGE + legend.below + noted)
     corner = (margins.left, height - above)
     axes = [_add_axes(figure, spec, number, size, margins, corner) for number in range(len(spec.panels))]

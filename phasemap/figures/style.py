@@ -103,6 +103,12 @@ def fitted(text: str, width: float, size: float) -> str:
     return "\n".join(lines)
 
 
+def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
+    """Break a title, and what is said below it, to at most ``width`` points; return both, and their height."""
+    lines = [fitted(title, width, font_size()), fitted(subtitle, width, font_size(SMALL))]
+    return lines, text_height(lines[0], font_size()) + text_height(lines[1], font_size(SMALL))
+
+
 def text_height(text: str, size: float) -> float:
     """Return the height of a text with its line spacing, in points; none of an empty one."""
     return LINE * size * (text.count("\n") + 1) if text else 0.0
@@ -149,9 +155,8 @@ def _rows_height(handles: Sequence[Any], columns: int) -> float:
     """Return the height of a legend, which fills its columns one after the other."""
     rows = -(-len(handles) // columns)
     lines = [handle.get_label().count("\n") + 1 for handle in handles]
-    return (
-        max(sum(lines[start : start + rows]) + 0.2 * rows for start in range(0, len(lines), rows)) * LINE * font_size()
-    )
+    highest = max(sum(lines[start : start + rows]) for start in range(0, len(lines), rows))
+    return (highest + 0.2 * rows) * LINE * font_size()
 
 
 LEGEND_INCHES = 1.6  # the width of a legend's column below the panels
@@ -159,10 +164,8 @@ LEGEND_INCHES = 1.6  # the width of a legend's column below the panels
 
 def write_title(figure: Figure, title: str, subtitle: str) -> None:
     """Write the title, and below it what all panels share, at the upper left, above a constrained layout."""
-    width = 72 * (figure.get_figwidth() - 0.2)
-    lines = [fitted(title, width, font_size()), fitted(subtitle, width, font_size(SMALL))]
-    high = [text_height(line, size) for line, size in zip(lines, (font_size(), font_size(SMALL)), strict=True)]
-    above = (sum(high) + 8) / 72 / figure.get_figheight()
+    lines, high = heading(title, subtitle, 72 * (figure.get_figwidth() - 0.2))
+    above = (high + 8) / 72 / figure.get_figheight()
     layout: Any = figure.get_layout_engine()
     layout.set(rect=(0, 0, 1, 1 - above))
     write_lines(figure, lines, 8.0, 72 * figure.get_figheight() - 5)
@@ -183,17 +186,15 @@ def below_inches(page: float, n_handles: int) -> float:
     return 1.0 + 0.24 * -(-n_handles // _legend_columns(page))
 
 
-def add_legend(figure: Figure, handles: Sequence[Any], page: float | None, handle_length: float = 1.6) -> None:
+def add_legend(figure: Figure, handles: Sequence[Any], page: float | None) -> None:
     """Add the legend: to the right, or below where the figure's width is given."""
     if not handles:
         return
+    look: dict[str, Any] = {"handles": handles, "handlelength": 1.6}
     if page is None:
-        figure.legend(handles=handles, loc="outside right center", handlelength=handle_length)
+        figure.legend(loc="outside right center", **look)
     else:
-        columns = _legend_columns(page)
-        figure.legend(
-            handles=handles, loc="outside lower left", ncols=columns, handlelength=handle_length, columnspacing=1.0
-        )
+        figure.legend(loc="outside lower left", ncols=_legend_columns(page), columnspacing=1.0, **look)
 
 
 def _legend_columns(page: float) -> int:
