@@ -68,7 +68,8 @@ def report(run: str, storage: str | None, as_json: bool, output: Path | None) ->
 def export(run: str, storage: str | None, as_json: bool, table: str, target: str, to: str | None) -> None:
     """Write one of a run's tables as csv, parquet or netCDF, or its trials for Optuna, MLflow, TensorBoard or W&B."""
     from phasemap.api import open_run
-    from phasemap.results.export import NETCDF, export_netcdf, export_optuna, export_table, is_optuna
+    from phasemap.results.export import NETCDF, export_netcdf, export_table, is_optuna
+    from phasemap.results.optuna_study import write_optuna_storage
 
     found, output = open_run(run, storage), Path(target)  # a path would lose the slashes of sqlite:///FILE
     if to is not None:
@@ -84,7 +85,7 @@ def export(run: str, storage: str | None, as_json: bool, table: str, target: str
         export_netcdf(found.study, found.points, output)
     elif is_optuna(output):
         table = "trials"
-        export_optuna(found.study, found.trials, output, found.curves)
+        write_optuna_storage(found.study, found.trials, output, found.curves)
     else:
         export_table(getattr(found, table), output)
     frame = getattr(found, table)

@@ -335,16 +335,15 @@ def _bins(axis: Axis, values: pd.Series, most: int) -> tuple[AxisSpec, Any]:
     """Cut an axis into cells of equal width on its scale; return it with the cell of each value."""
     at, label = places(axis, values), readable(axis.name)
     if axis.categorical:
-        edges: Floats = np.arange(len(axis.values) + 1) - 0.5
+        edges: Floats = np.arange(len(axis.values) + 1, dtype=float) - 0.5
         labels = tuple(show_value(value) for value in axis.values)
-        return AxisSpec(
-            label=label, scale="ordinal", edges=edges, ticks=edges[1:] - 0.5, tick_labels=labels
-        ), at.astype(int)
+        drawn = AxisSpec(label=label, scale="ordinal", edges=edges, ticks=edges[1:] - 0.5, tick_labels=labels)
+        return drawn, at.astype(int)
     log = axis.scale == "log"
     at = np.log10(at) if log else at
     low, high = float(at.min()), float(at.max())
     n = most if high > low else 1
-    edges = np.linspace(low, high, n + 1) if high > low else np.asarray([low - 0.5, low + 0.5])
+    edges = np.asarray(np.linspace(low, high, n + 1) if high > low else [low - 0.5, low + 0.5], dtype=np.float64)
     centres = (edges[1:] + edges[:-1]) / 2
     labels = tuple(f"{value:.2g}" for value in (10**centres if log else centres))
     drawn = AxisSpec(label=label, scale="linear", edges=edges, ticks=centres, tick_labels=labels)

@@ -61,11 +61,8 @@ def chosen_pieces(
 
 def read_curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema = SHARD_SCHEMA) -> pa.Table:
     """Read the curves of the given trials: one row a trial and recorded step, the rows of a trial together."""
-
-    def read() -> pa.Table:
-        return pa.concat_tables([curve_schema(schema).empty_table(), *_curves(folder, trial_ids, schema)])
-
-    return reread_if_replaced(read)
+    nothing = curve_schema(schema).empty_table()
+    return reread_if_replaced(lambda: pa.concat_tables([nothing, *_curves(folder, trial_ids, schema)]))
 
 
 def write_curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema = SHARD_SCHEMA) -> None:

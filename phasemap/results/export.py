@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from phasemap.results.folder import write_whole, written
-from phasemap.results.optuna_study import DATABASE, JOURNAL, write_optuna_storage
+from phasemap.results.optuna_study import DATABASE, JOURNAL
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
@@ -41,12 +41,6 @@ def export_table(frame: pd.DataFrame, path: Path) -> None:
 def is_optuna(path: Path) -> bool:
     """Tell whether a file's ending asks for an Optuna storage."""
     return path.suffix.lower() in OPTUNA_FORMATS
-
-
-def export_optuna(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
-    """Write a run's trials as an Optuna storage; see ``write_optuna_storage``."""
-    with written(path):
-        write_optuna_storage(study, trials, path, curves)
 
 
 def export_netcdf(study: Study, points: pd.DataFrame, path: Path) -> None:

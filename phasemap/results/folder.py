@@ -20,6 +20,16 @@ LOCK_FILES = ("lock.json", "lock.beat")
 PROBE_BYTES = 1 << 16  # a full disk still takes an empty file
 
 
+class _Named:
+    """The path of what has this name in a run's folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, owner: type[RunFolder]) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """A run's folder, ``<storage>/<study name>``; of one in an object store, this process's copy.
@@ -41,90 +51,23 @@ class RunFolder:
         """The run's name, which is the study's."""
         return self.path.name
 
-    @property
-    def study(self) -> Path:
-        """The study, with every default filled in."""
-        return self.path / "study.yaml"
-
-    @property
-    def measured(self) -> Path:
-        """The points of a sweep that was made elsewhere, where they lie on no grid."""
-        return self.path / MEASURED
-
-    @property
-    def provenance(self) -> Path:
-        """The list of executions."""
-        return self.path / "provenance.json"
-
-    @property
-    def log(self) -> Path:
-        """The run's log."""
-        return self.path / "run.log"
-
-    @property
-    def lock(self) -> Path:
-        """The lock that keeps two drivers off one run."""
-        return self.path / "lock.json"
-
-    @property
-    def damaged(self) -> Path:
-        """Shards that could not be read, set aside."""
-        return self.path / "damaged"
-
-    @property
-    def shards(self) -> Path:
-        """One Parquet file a pack."""
-        return self.path / "shards"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The state of packs in training."""
-        return self.path / "checkpoints"
-
-    @property
-    def cache(self) -> Path:
-        """What can be made again at any time: the labels of the shards that were read before."""
-        return self.path / "cache"
-
-    @property
-    def inside(self) -> Path:
-        """What was recorded inside the networks, one Parquet file a pack."""
-        return self.path / "inside"
-
-    @property
-    def weights(self) -> Path:
-        """The final weights that are kept, one file a trial."""
-        return self.path / "weights"
-
-    @property
-    def states(self) -> Path:
-        """What trials' trainings can go on from, one file a trial."""
-        return self.path / "states"
-
-    @property
-    def neurons(self) -> Path:
-        """The derived table of what was recorded inside the networks."""
-        return self.path / "neurons.parquet"
-
-    @property
-    def trials(self) -> Path:
-        """The derived table of trials."""
-        return self.path / "trials.parquet"
-
-    @property
-    def curves(self) -> Path:
-        """The derived table of curves."""
-        return self.path / "curves.parquet"
-
-    @property
-    def points(self) -> Path:
-        """The derived table of points: the phase diagram."""
-        return self.path / "points.parquet"
-
-    @property
-    def diagram(self) -> Path:
-        """The default picture."""
-        return self.path / "diagram.png"
+    study = _Named("study.yaml")  # the study, with every default filled in
+    measured = _Named(MEASURED)  # the points of a sweep that was made elsewhere, where they lie on no grid
+    provenance = _Named("provenance.json")  # the list of executions
+    log = _Named("run.log")  # the run's log
+    lock = _Named("lock.json")  # the lock that keeps two drivers off one run
+    damaged = _Named("damaged")  # shards that could not be read, set aside
+    shards = _Named("shards")  # one Parquet file a pack
+    checkpoints = _Named("checkpoints")  # the state of packs in training
+    cache = _Named("cache")  # what can be made again at any time: the labels of the shards that were read before
+    inside = _Named("inside")  # what was recorded inside the networks, one Parquet file a pack
+    weights = _Named("weights")  # the final weights that are kept, one file a trial
+    states = _Named("states")  # what trials' trainings can go on from, one file a trial
+    neurons = _Named("neurons.parquet")  # the derived table of what was recorded inside the networks
+    trials = _Named("trials.parquet")  # the derived table of trials
+    curves = _Named("curves.parquet")  # the derived table of curves
+    points = _Named("points.parquet")  # the derived table of points: the phase diagram
+    diagram = _Named("diagram.png")  # the default picture
 
     def shard(self, pack_id: str) -> Path:
         """The shard of one pack."""
@@ -167,7 +110,7 @@ class RunFolder:
             return self.remote.names(self._key(folder))
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
-    def write(self, path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+    def write(self, path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
         """Write a file whole or not at all; see ``write_whole``."""
         path.parent.mkdir(exist_ok=True)
         write_whole(path, write, durable=durable)
@@ -179,7 +122,7 @@ class RunFolder:
 
     def write_bytes(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Write a binary file whole or not at all."""
-        self.write(path, lambda temporary: _write_bytes(temporary, content), durable=durable)
+        self.write(path, lambda temporary: temporary.write_bytes(content), durable=durable)
 
     def publish(self, path: Path) -> None:
         """Put a file that was written here where others see it."""
@@ -312,7 +255,7 @@ def list_runs(storage: str | Path | None) -> list[RunFolder]:
     return [folder for folder in folders if folder.fetch(folder.study)]
 
 
-def write_whole(path: Path, write: Callable[[Path], None], *, durable: bool = True) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let ``write`` fill a temporary file beside ``path``, make it durable, and rename it when it is whole.
 
     One that is not durable outlasts every process, but may be lost with the machine.
@@ -339,8 +282,4 @@ def written(path: Path | str) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, lambda temporary: _write_bytes(temporary, text.encode()))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    write_whole(path, lambda temporary: temporary.write_bytes(text.encode()))

@@ -32,25 +32,21 @@ LANGUAGE = (phasemap.phases, phasemap.study)  # the packages that decide what a 
 STAMP = pa.field("shard", pa.string())
 
 
-def labelled_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
-    """Return every row of every shard as ``trial_rows`` does, labelled by the study's rule at its step or at an earlier
-    one; not merged.
+def labelled_rows(folder: RunFolder, study: Study) -> pa.Table:
+    """Return every row of every shard as ``trial_rows`` does, labelled by the study's rule; not merged.
 
-    Of a search by own labels the rows have the values of their terms too.
-    ``reached`` leaves out those that were not trained up to that step. Labels at the horizon are kept, so that a shard
-    is read once for a rule; the cache may be removed at any time.
+    Of a search by own labels the rows have the values of their terms too. Labels at the horizon are kept, so that a
+    shard is read once for a rule; the cache may be removed at any time.
     """
-    at_step = study.phases.at_step if at_step is None else at_step
-    if at_step is not None:
-        return reread_if_replaced(lambda: _all(_label(stamped(folder), study, at_step, reached=reached), study))
+    if study.phases.at_step is not None:
+        return reread_if_replaced(lambda: _all(_label(stamped(folder), study), study))
     path = folder.cache / f"labels-{_cache_key(study)}.parquet"
     return reread_if_replaced(lambda: _labelled_by_cache(folder, study, path))
 
 
-def merged_rows(folder: RunFolder, study: Study, at_step: int | None = None, *, reached: bool = False) -> pa.Table:
+def merged_rows(folder: RunFolder, study: Study) -> pa.Table:
     """Return ``labelled_rows`` with one row a trial; at a step at which shorter trials ended, theirs in its place."""
-    rows = merge_rows(labelled_rows(folder, study, at_step, reached=reached))
-    at_step = study.phases.at_step if at_step is None else at_step
+    rows, at_step = merge_rows(labelled_rows(folder, study)), study.phases.at_step
     return rows if at_step is None else _with_former(rows, study, at_step)
 
 
@@ -58,7 +54,7 @@ def merged_over_steps(folder: RunFolder, study: Study, steps: Iterable[int]) -> 
     """Yield ``merged_rows`` at each step, of the trials trained that far; the shards are read once, and kept."""
     parts = reread_if_replaced(lambda: list(_batches(stamped(folder), study)))
     for step in steps:
-        rows = merge_rows(_all(_labelled(parts, study, step, reached=True), study))
+        rows = merge_rows(_all(_labelled(parts, study, step), study))
         yield _with_former(rows, study, step)
 
 
@@ -116,10 +112,8 @@ def recorded_steps(folder: RunFolder, trial_ids: Sequence[str]) -> list[int]:
     return steps_in(table.filter(pc.is_in(table["trial_id"], wanted)))
 
 
-def _label(
-    shards: dict[str, Path], study: Study, at_step: int | None = None, *, reached: bool = False
-) -> Iterator[pa.Table]:
-    return _labelled(_batches(shards, study, at_horizon=at_step is None), study, at_step, reached=reached)
+def _label(shards: dict[str, Path], study: Study) -> Iterator[pa.Table]:
+    return _labelled(_batches(shards, study, at_horizon=study.phases.at_step is None), study)
 
 
 def _batches(shards: dict[str, Path], study: Study, *, at_horizon: bool = False) -> Iterator[pa.Table]:
@@ -130,9 +124,10 @@ def _batches(shards: dict[str, Path], study: Study, *, at_horizon: bool = False)
     return batches(_stamped_pieces(shards, columns if at_horizon else None, schema), BATCH_ROWS)
 
 
-def _labelled(parts: Iterable[pa.Table], study: Study, at_step: int | None, *, reached: bool) -> Iterator[pa.Table]:
+def _labelled(parts: Iterable[pa.Table], study: Study, at_step: int | None = None) -> Iterator[pa.Table]:
+    """Label rows by the study's rule; with ``at_step`` as they were then, of those that were trained up to there."""
     for rows in parts:
-        if reached:
+        if at_step is not None:
             rows = rows.filter(_last_steps(rows) >= at_step)
         labels = trial_rows(rows, study.phases, at_step, terms=bool(kept_terms(study)))
         yield labels.append_column(STAMP, rows[STAMP.name])

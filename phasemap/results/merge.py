@@ -71,9 +71,9 @@ def select_rows(table: pa.Table, trial_ids: Sequence[str]) -> pa.Table:
     return table.take(pc.index_in(ids, value_set=table["trial_id"].combine_chunks()).drop_null())
 
 
-def trial_table(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, terms: bool = False) -> pd.DataFrame:
+def trial_table(rows: pa.Table, rule: PhaseRule, *, terms: bool = False) -> pd.DataFrame:
     """Return ``trial_rows`` as a data frame."""
-    return trial_frame(trial_rows(rows, rule, at_step, terms=terms))
+    return trial_frame(trial_rows(rows, rule, terms=terms))
 
 
 def trial_frame(rows: pa.Table) -> pd.DataFrame:

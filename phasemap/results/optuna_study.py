@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from phasemap.results.folder import write_whole
+from phasemap.results.folder import write_whole, written
 from phasemap.results.schema import setting_value
 from phasemap.study.axes import Axis
 from phasemap.study.names import OBJECTIVES
@@ -25,12 +25,7 @@ ATTRIBUTES = ("trial_id", "status", "phase", "subphase")
 
 def optuna_study(study: Study, trials: pd.DataFrame, curves: pd.DataFrame | None = None) -> optuna.Study:
     """Return an Optuna study in memory with one trial a network, or what else a program trains."""
-    import optuna
-
-    with quiet_optuna():
-        found = optuna.create_study(study_name=study.name, direction=_direction(study), storage=None)
-    add_trials(found, study, trials, curves=curves)
-    return found
+    return _study_in(None, study, trials, curves)
 
 
 def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path, curves: pd.DataFrame | None = None) -> None:
@@ -38,7 +33,6 @@ def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path, curves:
 
     Optuna's dashboard reads both.
     """
-    import optuna
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -47,12 +41,11 @@ def write_optuna_storage(study: Study, trials: pd.DataFrame, path: Path, curves:
         storage: Any = (
             JournalStorage(JournalFileBackend(str(temporary))) if journal else RDBStorage(f"sqlite:///{temporary}")
         )
-        made = optuna.create_study(study_name=study.name, direction=_direction(study), storage=storage)
-        add_trials(made, study, trials, curves=curves)
+        _study_in(storage, study, trials, curves)
         if not journal:
             storage.engine.dispose()
 
-    with quiet_optuna():
+    with written(path), quiet_optuna():
         write_whole(path, write)
 
 
@@ -78,24 +71,20 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def add_trials(
-    found: optuna.Study,
-    study: Study,
-    trials: pd.DataFrame,
-    attributes: Iterable[str] = ATTRIBUTES,
-    *,
-    curves: pd.DataFrame | None = None,
-) -> None:
-    """Add a run's trials to an Optuna study; those that diverged or failed are there as failed, stopped ones as pruned.
+def _study_in(storage: Any, study: Study, trials: pd.DataFrame, curves: pd.DataFrame | None) -> optuna.Study:
+    """Return an Optuna study of a run's trials; diverged and failed ones are there as failed, stopped ones as pruned.
 
     With ``curves`` those of the objective are its intermediate values.
     """
+    import optuna
     from optuna.trial import create_trial
 
+    with quiet_optuna():
+        found = optuna.create_study(study_name=study.name, direction=_direction(study), storage=storage)
     space, value = distributions(study), objective_of(study)
     reports = {} if curves is None else _reports(curves, value)
     further = () if isinstance(study, NetworkStudy) else (*study.recorded.quantities, *study.recorded.finals)
-    names = [name for name in (*attributes, *further) if name != value]
+    names = [name for name in (*ATTRIBUTES, *further) if name != value]
     for row in trials.to_dict("records"):
         state, number = _state(row["status"], float(row[value]))
         found.add_trial(
@@ -108,6 +97,7 @@ def add_trials(
                 intermediate_values=reports.get(row["trial_id"]),
             )
         )
+    return found
 
 
 def _state(status: str, value: float) -> tuple[Any, float | None]:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,19 +73,12 @@ class Remote:
     def list(self) -> list[str]:
         """List the folders in this one by name."""
         with self._at() as (fs, root):
-            try:
-                found = fs.ls(root, detail=True)
-            except FileNotFoundError:
-                return []
-            return sorted(Path(entry["name"]).name for entry in found if entry["type"] == "directory")
+            return sorted(Path(entry["name"]).name for entry in _entries(fs, root) if entry["type"] == "directory")
 
     def remove(self, key: str) -> None:
         """Remove a file, if there is one."""
-        with self._at() as (fs, root):
-            try:
-                fs.rm_file(f"{root}/{key}")
-            except FileNotFoundError:
-                return
+        with self._at() as (fs, root), suppress(FileNotFoundError):
+            fs.rm_file(f"{root}/{key}")
 
     def move(self, target: Remote, leave: tuple[str, ...]) -> None:
         """Copy every file to another folder but for those that are left, then remove the old ones."""
@@ -152,11 +145,16 @@ def _stamp(file: Mapping[str, Any]) -> str:
 
 
 def _files(fs: Any, folder: str) -> list[Mapping[str, Any]]:
+    return [one for one in _entries(fs, folder) if one["type"] == "file" and Path(one["name"]).name[0] != "."]
+
+
+def _entries(fs: Any, folder: str) -> list[Mapping[str, Any]]:
+    """List what is in a folder; nothing where there is none."""
     try:
-        found = fs.ls(folder, detail=True)
+        found: list[Mapping[str, Any]] = fs.ls(folder, detail=True)
     except FileNotFoundError:
         return []
-    return [file for file in found if file["type"] == "file" and Path(file["name"]).name[0] != "."]
+    return found
 
 
 def is_remote(place: object) -> bool:

@@ -19,12 +19,12 @@ import torch
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
-from phasemap.training.batches import make_batches
-from phasemap.training.dropout import DropoutMasks
+from phasemap.training.explicit import sum_rows
+from phasemap.training.functional import HostDraws
 from phasemap.training.grouped import SizedKernel
-from phasemap.training.losses import LOSSES, evaluation
-from phasemap.training.networks import TRANSPOSED, part_norms
-from phasemap.training.optimizers import parameters_of
+from phasemap.training.losses import LOSSES, evaluations
+from phasemap.training.networks import TRANSPOSED
+from phasemap.training.optimizers import named_views, parameters_of
 from phasemap.training.recording import Evaluation
 from phasemap.training.transformer import Transformer
 from phasemap.training.updates import make_optimizer
@@ -55,7 +55,7 @@ class _TokenSums:
 
     def of(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the sums (count, n) of rows (G R, n)."""
-        return torch.embedding_bag(rows, self._order, self._starts, False, 0, False)[0]
+        return sum_rows(rows, self._order, self._starts)
 
 
 class _Rows:
@@ -94,27 +94,18 @@ class _Group:
         data, self.trial, self.members = examples[0].dataset, trials[0], list(members)
         self.p, self.d, self.n_train = data.n_classes, self.trial.width, len(examples[0].train)
         starts = [{n: w.detach() for n, w in Transformer(t, self.p).named_parameters()} for t in trials]
-        self._shapes = {name: part.shape for name, part in starts[0].items()}
+        shapes = {name: part.shape for name, part in starts[0].items()}
+        self._parameters, joined = parameters_of(shapes, TRANSPOSED), parameters_of(_joined(shapes))
         self.weights = torch.stack([torch.cat([w.reshape(-1) for w in s.values()]) for s in starts]).to(device)
         self.gradient = torch.zeros_like(self.weights)  # (G, P), as the weights
-        shapes = _joined(self._shapes)
-        self.parts = _views(self.weights, shapes)
+        self.parts, self._to_flat = named_views(self.weights, joined), named_views(self.gradient, joined)
         # Products are summed up in place only where a part of all networks is contiguous.
-        self._sums = torch.zeros(self.weights.numel(), device=device)
-        sizes = [len(trials) * shape.numel() for shape in shapes.values()]
-        self._grads = {
-            name: part.view(len(trials), *shape)
-            for (name, shape), part in zip(shapes.items(), self._sums.split(sizes), strict=True)
-        }
-        self._to_flat = _views(self.gradient, shapes)
+        self._grads = {one.name: torch.zeros(len(trials), *one.shape, device=device) for one in joined}
         self.readout = "E" if self.trial.weight_tying else "W"
-        parameters = parameters_of(self._shapes, TRANSPOSED)
-        self.optimizers = [make_optimizer([t], w, parameters) for t, w in zip(trials, self.weights, strict=True)]
+        self.optimizers = [make_optimizer([t], w, self._parameters) for t, w in zip(trials, self.weights, strict=True)]
         self.pairs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(device)  # (G, M, 2)
         self.labels = torch.from_numpy(np.stack([e.targets for e in examples])).to(device)  # (G, M)
-        self._batches = [made for t in trials if (made := make_batches(t, data, self.n_train))]
-        units = Transformer.dropout_width(self.trial)
-        self._masks = [DropoutMasks(seed=t.seed, rate=t.dropout, width=units) for t in trials]
+        self._draws = HostDraws(trials, data, self.n_train, device)
         self._dropout = any(t.dropout for t in trials)
         self._of_heads = _of_heads(self.trial).repeat(len(trials), 1, 1).to(device)  # (G, H, d)
         self._square, self._losses = self.trial.activation == "square", LOSSES[self.trial.loss]
@@ -131,17 +122,14 @@ class _Group:
         ]
 
     def _batch(self, step: int) -> list[_Rows]:
-        if not self._batches and not self._dropout:
+        rows = self._draws.rows(step)
+        if rows is None and not self._dropout:
             return self._full
         pairs, labels = self.pairs[:, : self.n_train], self.labels[:, : self.n_train]
-        if self._batches:
-            rows = torch.from_numpy(np.stack([b.rows(step) for b in self._batches])).to(pairs.device)
+        if rows is not None:
             networks = torch.arange(len(rows), device=rows.device)[:, None]
             pairs, labels = pairs[networks, rows], labels[networks, rows]
-        mask = None
-        if self._dropout:
-            masks = [m.mask(m.numbers(step, labels.shape[1])) * m.scale for m in self._masks]
-            mask = torch.stack(masks).to(pairs.device)
+        mask = self._draws.mask(step, labels.shape[1]) if self._dropout else None
         return self._cut(pairs, labels, mask)
 
     def train_step(self, step: int) -> None:
@@ -251,15 +239,11 @@ class _Group:
             found = self._losses(scores.flatten(0, 1), rows.labels.reshape(-1))
             losses.append(found.view(rows.labels.shape))
         answers, errors = torch.cat(predicted, dim=1), torch.cat(losses, dim=1)  # (G, M)
-        return [
-            evaluation(answers[i], errors[i], self.n_train, part_norms(self.named_weights(i)))
-            for i in range(len(self.members))
-        ]
+        return evaluations(answers, errors, self.n_train, [self.named_weights(i) for i in range(len(self.members))])
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return one network's weights, named as in the module."""
-        parts = _views(self.weights[index : index + 1], self._shapes)
-        return {name: part[0] for name, part in parts.items()}
+        return {name: part[index] for name, part in named_views(self.weights, self._parameters).items()}
 
 
 def _of_heads(trial: NetworkTrial) -> torch.Tensor:
@@ -293,12 +277,6 @@ def _joined(shapes: dict[str, torch.Size]) -> dict[str, torch.Size]:
         elif short == PROJECTIONS[0]:
             joined["projections"] = torch.Size((len(PROJECTIONS) * shape[0], shape[1]))
     return joined
-
-
-def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:
-    """View flat rows (G, P) as named parts, each (G, ...)."""
-    parts = flat.split([shape.numel() for shape in shapes.values()], dim=1)
-    return {name: part.view(len(flat), *shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
 class TransformerKernel(SizedKernel):

@@ -25,7 +25,7 @@ from phasemap.training.dropout import DropoutMasks
 from phasemap.training.grouped import SizedKernel
 from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
-from phasemap.training.optimizers import parameters_of, updates
+from phasemap.training.optimizers import named_views, parameters_of, updates
 from phasemap.training.own_network import OwnMasks, OwnNetwork
 from phasemap.training.own_probe import probe
 from phasemap.training.recording import Evaluation
@@ -49,15 +49,16 @@ class _Group:
         first, data = trials[0], examples[0].dataset
         self.members, self.n_train = list(members), len(examples[0].train)
         networks = [build_network(trial, data) for trial in trials]
-        self.shapes = {name: p.shape for name, p in trained_parameters(networks[0]).items()}
+        shapes = {name: p.shape for name, p in trained_parameters(networks[0]).items()}
+        self._parameters = parameters_of(shapes, TRANSPOSED)
         flat = [torch.cat([p.detach().reshape(-1) for p in trained_parameters(n).values()]) for n in networks]
         self.weights = torch.stack(flat).to(device)  # (K, P)
         self.constants = _stacked([untrained_tensors(network) for network in networks], device)  # each (K, ...)
         self.module = networks[0].to(device)  # in place: not before its weights are copied
         drops = masked_calls(first, self.module)
         self.gradient = torch.zeros_like(self.weights)
-        self._to_parts = self._unflatten(self.gradient)
-        self.optimizers = one_each(trials, self.weights, parameters_of(self.shapes, TRANSPOSED))
+        self._to_parts = named_views(self.gradient, self._parameters)
+        self.optimizers = one_each(trials, self.weights, self._parameters)
         self._updates = updates(self.optimizers, self.gradient.split(len(trials) // len(self.optimizers)))
         self.inputs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(
             device
@@ -104,7 +105,8 @@ class _Group:
     def _update(self, inputs: torch.Tensor, targets: torch.Tensor, step: int | torch.Tensor) -> None:
         mask = self._draws.mask(step, targets.shape[1]) if self._dropout else None
         with any_products(self._precision, self.weights.device):
-            parts = self._gradients(self._unflatten(self.weights), inputs, targets, mask, self.constants)
+            weights = named_views(self.weights, self._parameters)
+            parts = self._gradients(weights, inputs, targets, mask, self.constants)
         for name, part in parts.items():
             self._to_parts[name].copy_(part)
         for update in self._updates:
@@ -136,9 +138,8 @@ class _Group:
 
     def evaluate(self) -> list[Evaluation]:
         """Answer all examples with every network."""
-        predicted, losses = self._answers(
-            self._unflatten(self.weights), self.inputs, self.targets, self.constants
-        )  # (K, M)
+        weights = named_views(self.weights, self._parameters)
+        predicted, losses = self._answers(weights, self.inputs, self.targets, self.constants)  # (K, M)
         return evaluations(predicted, losses, self.n_train, [self._parts(i) for i in range(len(self.members))])
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
@@ -146,15 +147,7 @@ class _Group:
         return named_weights(self._parts(index) | {name: one[index] for name, one in self.constants.items()})
 
     def _parts(self, index: int) -> Parts:
-        return {name: part[0] for name, part in self._unflatten(self.weights[index : index + 1]).items()}
-
-    def _unflatten(self, weights: torch.Tensor) -> Parts:
-        """View flat rows (K, P) as parameters, each (K, ...)."""
-        parts = weights.split([shape.numel() for shape in self.shapes.values()], dim=1)
-        return {
-            name: part.view(len(weights), *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return {name: part[index] for name, part in named_views(self.weights, self._parameters).items()}
 
 
 class FunctionalKernel(SizedKernel):

@@ -41,9 +41,9 @@ class Group(Protocol):
 
 
 class GroupedKernel:
-    """K networks of one shape, group after group; see ``Kernel``."""
+    """K networks of one shape that are trained and asked group after group; ``members`` are indices into the pack."""
 
-    name: str
+    name: str  # as it stands in shards and checkpoints
 
     def __init__(self, groups: Sequence[Group], *, precision: str = "full") -> None:
         self.groups, self._precision = groups, precision

@@ -27,7 +27,7 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples
 from phasemap.training.losses import evaluation, loss_of
 from phasemap.training.networks import MLP, build_network, load_weights, named_weights
-from phasemap.training.recording import Finals, InsideRecord, measure, record_steps
+from phasemap.training.recording import InsideRecord, measure, record_steps
 
 EVERY = 4  # of the records: the neurons are looked at at about 5 steps a decade
 N_EXAMPLES = 6  # whose whole score vectors are kept
@@ -87,18 +87,21 @@ class Inside:
         if "logits" in self.wanted:
             self.records += _logits(self.trial, self.examples, weights)
 
-    def finals(self, weights: Weights, seen: Seen = Seen()) -> Finals:
-        """Return the numbers that the table of trials shows; the mean IPR wherever it has a meaning."""
+    def finals(self, weights: Weights, seen: Seen = Seen()) -> dict[str, float]:
+        """Return the numbers that the table of trials shows, NaN where undefined or not asked for.
+
+        The mean IPR is there wherever it has a meaning.
+        """
         values = unit_ipr(self.trial, weights) if seen.unit_ipr is None else seen.unit_ipr
         extracted = [r.columns["value"][0] for r in self.records if r.record == "extracted"]
         needed, memorized = self._needed()
-        return Finals(
-            mean_ipr=math.nan if values is None else mean_ipr(values),
-            gain_ipr_correlation=gain_ipr_correlation(values, weights),
-            extracted_accuracy=float(extracted[-1]) if extracted else math.nan,
-            needed_neurons=needed,
-            pruned_memorized_accuracy=memorized,
-        )
+        return {
+            "mean_ipr": math.nan if values is None else mean_ipr(values),
+            "gain_ipr_correlation": gain_ipr_correlation(values, weights),
+            "extracted_accuracy": float(extracted[-1]) if extracted else math.nan,
+            "needed_neurons": needed,
+            "pruned_memorized_accuracy": memorized,
+        }
 
     def _needed(self) -> tuple[float, float]:
         """Return how many neurons keep the test accuracy, and the memorized accuracy with these alone."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Protocol
 
 import torch
 
@@ -19,45 +18,9 @@ from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.explicit_features import FeaturesKernel
 from phasemap.training.explicit_transformer import TransformerKernel
 from phasemap.training.functional import FunctionalKernel
-from phasemap.training.inside import Seen
+from phasemap.training.grouped import GroupedKernel
 from phasemap.training.one_by_one import OneByOneKernel
 from phasemap.training.own_probe import probe
-from phasemap.training.recording import (
-    Evaluation,
-)
-
-
-class Kernel(Protocol):
-    """K networks that can be trained and asked; ``members`` are indices into the pack."""
-
-    name: str  # as it stands in shards and checkpoints
-
-    def advance(self, members: Sequence[int], after: int, until: int) -> None:
-        """Train the given networks from step ``after`` to step ``until``."""
-
-    def evaluate(self, members: Sequence[int]) -> list[Evaluation]:
-        """Answer all examples with the given networks, dropout off."""
-
-    def record(self, members: Sequence[int], step: int, wanted: Collection[str]) -> list[tuple[Evaluation, Seen]]:
-        """Answer as ``evaluate`` does, and tell what was seen inside on the way of what is wanted."""
-
-    def ends(self, members: Sequence[int]) -> list[Seen]:
-        """Tell what was seen inside the trained networks of what a table of trials shows."""
-
-    def weights(self, member: int) -> dict[str, torch.Tensor]:
-        """Return one network's weights by name."""
-
-    def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs."""
-
-    def load(self, state: list[dict[str, Any]]) -> None:
-        """Continue from a checkpoint."""
-
-    def network_states(self, members: Sequence[int]) -> list[dict[str, Any]]:
-        """Return what of ``state`` belongs to each of some networks."""
-
-    def put_states(self, states: Mapping[int, Mapping[str, Any]]) -> None:
-        """Continue networks, by their indices, from what ``network_states`` returned."""
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -71,7 +34,7 @@ def pick_device(wanted: str) -> torch.device:
 
 def make_kernel(
     trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device, *, fused: bool = False
-) -> Kernel:
+) -> GroupedKernel:
     """Choose the explicit gradient where it covers the network, else the general kernel.
 
     A CPU trains one network after the other by it; anywhere else that would leave the device idle, and all networks

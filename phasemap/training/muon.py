@@ -22,54 +22,40 @@ class Muon:
     """
 
     def __init__(self, weights: torch.Tensor, settings: OptimizerSettings) -> None:
-        self.settings, self.momentum = settings, torch.zeros_like(weights)
+        self.momentum, self._parameters = torch.zeros_like(weights), settings.parameters
         self._weights = weights
         places = zip(
             settings.parameters,
             views(weights, settings.parameters),
             views(self.momentum, settings.parameters),
-            *self._rates_and_decays(),
+            self._apart(settings),
             strict=True,
         )
-        self._matrices: list[_Matrix | None] = []
-        self._others: list[AdamW | None] = []
-        for one, part, momentum, rate, decay in places:
-            matrix = len(one.shape) == 2
-            self._matrices.append(_Matrix(one, part, momentum, rate, decay, settings) if matrix else None)
-            here = replace(settings, learning_rate=rate, weight_decay=decay)
-            self._others.append(None if matrix else AdamW(part, here))
+        self._parts = [
+            _Matrix(one, part, momentum, own) if len(one.shape) == 2 else AdamW(part, own)
+            for one, part, momentum, own in places
+        ]
 
     def set(self, settings: OptimizerSettings) -> None:
         """Take other settings from the next step on."""
-        self.settings = settings
-        for matrix, other, rate, decay in zip(self._matrices, self._others, *self._rates_and_decays(), strict=True):
-            if matrix:
-                matrix.set(rate, decay)
-            elif other:
-                other.set(replace(settings, learning_rate=rate, weight_decay=decay))
+        for part, own in zip(self._parts, self._apart(settings), strict=True):
+            part.set(own)
 
-    def _rates_and_decays(self) -> tuple[list[Any], list[Any]]:
-        settings = self.settings
-        return (
-            self._per_parameter(self._weights, settings.learning_rate),
-            self._per_parameter(self._weights, settings.weight_decay),
-        )
+    def _apart(self, settings: OptimizerSettings) -> list[OptimizerSettings]:
+        """Return the settings of each parameter."""
+        pairs = zip(self._each(settings.learning_rate), self._each(settings.weight_decay), strict=True)
+        return [replace(settings, learning_rate=rate, weight_decay=decay) for rate, decay in pairs]
 
-    def _per_parameter(self, weights: torch.Tensor, setting: float | torch.Tensor) -> list[Any]:
+    def _each(self, setting: float | torch.Tensor) -> list[Any]:
         """Return a setting for each parameter: a number, or a tensor that goes with it (K, ...)."""
-        parameters = self.settings.parameters
         if isinstance(setting, float):
-            return [setting] * len(parameters)
-        return views(setting.expand(*weights.shape).contiguous(), parameters)
+            return [setting] * len(self._parameters)
+        return views(setting.expand(*self._weights.shape).contiguous(), self._parameters)
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1."""
-        parts = views(gradient, self.settings.parameters)
-        for matrix, other, part in zip(self._matrices, self._others, parts, strict=True):
-            if matrix:
-                matrix.step(part)
-            elif other:
-                other.step(part, step)
+        for part, own in zip(self._parts, views(gradient, self._parameters), strict=True):
+            part.step(own, step)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs, on the CPU."""
@@ -84,29 +70,24 @@ class Muon:
 
     @property
     def _vectors(self) -> list[tuple[int, AdamW]]:
-        return [(i, other) for i, other in enumerate(self._others) if other]
+        return [(i, part) for i, part in enumerate(self._parts) if isinstance(part, AdamW)]
 
 
 class _Matrix:
     def __init__(
-        self,
-        parameter: Parameter,
-        weights: torch.Tensor,
-        momentum: torch.Tensor,
-        rate: float | torch.Tensor,
-        decay: float | torch.Tensor,
-        settings: OptimizerSettings,
+        self, parameter: Parameter, weights: torch.Tensor, momentum: torch.Tensor, settings: OptimizerSettings
     ) -> None:
         outputs, inputs = reversed(parameter.shape) if parameter.transposed else parameter.shape
         self._weights, self._momentum, self._share = weights, momentum, settings.momentum
         self._factor = max(1.0, outputs / inputs) ** 0.5
-        self.set(rate, decay)
+        self.set(settings)
 
-    def set(self, rate: float | torch.Tensor, decay: float | torch.Tensor) -> None:
-        self._change = rate * self._factor
-        self._shrunk = 1 - rate * decay
+    def set(self, settings: OptimizerSettings) -> None:
+        self._change = settings.learning_rate * self._factor
+        self._shrunk = 1 - settings.learning_rate * settings.weight_decay
 
-    def step(self, gradient: torch.Tensor) -> None:
+    def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
+        del step
         self._momentum.lerp_(gradient, 1 - self._share)
         ahead = gradient.lerp(self._momentum, self._share)
         self._weights.mul_(self._shrunk).sub_(self._change * orthogonalized(ahead))

@@ -39,6 +39,11 @@ def views(flat: torch.Tensor, parameters: Sequence[Parameter]) -> list[torch.Ten
     return [part.view(len(rows), *one.shape) for part, one in zip(parts, parameters, strict=True)]
 
 
+def named_views(flat: torch.Tensor, parameters: Sequence[Parameter]) -> dict[str, torch.Tensor]:
+    """Return ``views`` by the parameters' names."""
+    return {one.name: part for one, part in zip(parameters, views(flat, parameters), strict=True)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSettings:
     """Learning rate and weight decay are numbers, or tensors: (K, 1) for K networks, or a number for each weight."""
@@ -129,16 +134,6 @@ class AdamW:
         else:
             self.weights.addcmul_(change, rate, value=-factor)
 
-    def _move(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
-        beta1, beta2 = self.settings.betas
-        self.mean.lerp_(gradient, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        denominator = torch.sqrt(self.square, out=self._scratch)
-        denominator.div_((1 - beta2**step) ** 0.5).add_(self.settings.eps)
-        change = torch.div(self.mean, denominator, out=self._scratch)
-        change.mul_(self.settings.learning_rate / (1 - beta1**step))
-        self.weights.sub_(change)
-
     def state(self) -> dict[str, torch.Tensor]:
         """Return what a checkpoint needs, on the CPU."""
         return {"mean": saved(self.mean), "square": saved(self.square)}
@@ -185,8 +180,14 @@ class Adam(AdamW):
 
     def step(self, gradient: torch.Tensor, step: int | torch.Tensor) -> None:
         """Update the weights in place with the gradient of step number ``step``, counted from 1."""
-        coupled = torch.add(gradient, self.settings.weight_decay * self.weights)
-        self._move(coupled, step)
+        (beta1, beta2), coupled = self.settings.betas, gradient + self.settings.weight_decay * self.weights
+        self.mean.lerp_(coupled, 1 - beta1)
+        self.square.mul_(beta2).addcmul_(coupled, coupled, value=1 - beta2)
+        denominator = torch.sqrt(self.square, out=self._scratch)
+        denominator.div_((1 - beta2**step) ** 0.5).add_(self.settings.eps)
+        change = torch.div(self.mean, denominator, out=self._scratch)
+        change.mul_(self.settings.learning_rate / (1 - beta1**step))
+        self.weights.sub_(change)
 
 
 class SGD:

@@ -20,8 +20,9 @@ from phasemap.study.networks import NetworkTrial
 from phasemap.study.prefixes import Prefixes
 from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.examples import Examples, examples_of
+from phasemap.training.grouped import GroupedKernel
 from phasemap.training.inside import Inside, Seen
-from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.kernel import make_kernel
 from phasemap.training.networks import load_weights
 from phasemap.training.own_network import OwnNetwork
 from phasemap.training.recording import (
@@ -85,7 +86,7 @@ def train_pack(
     device: torch.device,
     record: Sequence[str] = (),
     hooks: Hooks = Hooks(),
-    kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel] = make_kernel,
+    kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], GroupedKernel] = make_kernel,
     starts: Sequence[Start] = (),
 ) -> list[TrialResult]:
     """Train the trials of one pack from start to end and return their results in the same order.
@@ -108,7 +109,7 @@ class _Training:
         device: torch.device,
         record: frozenset[str],
         hooks: Hooks,
-        kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], Kernel],
+        kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], GroupedKernel],
         starts: Sequence[Start],
     ) -> None:
         self.started = time.perf_counter()
@@ -311,7 +312,7 @@ class _Training:
             return result
         weights = self.kernel.weights(place)
         kept = {name: part.cpu().numpy().copy() for name, part in weights.items()} if "weights" in self.record else None
-        return replace(result, finals=asdict(inside.finals(weights, end)), weights=kept)
+        return replace(result, finals=inside.finals(weights, end), weights=kept)
 
 
 def network_of(

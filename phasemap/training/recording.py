@@ -98,17 +98,6 @@ class InsideRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finals:
-    """Single numbers about the network at the end of its training; NaN where undefined or not asked for."""
-
-    mean_ipr: float = math.nan
-    gain_ipr_correlation: float = math.nan  # over the neurons of a two-layer MLP with a norm layer
-    extracted_accuracy: float = math.nan
-    needed_neurons: float = math.nan
-    pruned_memorized_accuracy: float = math.nan  # with no other neurons than those
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
     """A trial that was trained, diverged or failed, as it goes into a shard."""
 
@@ -121,7 +110,7 @@ class TrialResult:
     texts: Mapping[str, str] = field(default_factory=dict)
     train_seconds: float
     device: str
-    kernel: str | None = None  # which one trained it, as in ``Kernel.name``; None if nothing was trained
+    kernel: str | None = None  # which one trained it, as in ``GroupedKernel.name``; None if nothing was trained
     inside: tuple[InsideRecord, ...] = ()
     weights: Mapping[str, NDArray[np.float32]] | None = None  # where they are kept
     state: bytes | None = None  # from which training can go on, where it is kept

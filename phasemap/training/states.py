@@ -22,7 +22,8 @@ STATE_VERSION = 1
 class Start:
     """Where a trial's training goes on: as if it had just taken ``step`` of its own, longer training.
 
-    ``network`` is what ``Kernel.put_states`` takes; None of a network that had diverged by then, which stays as it is.
+    ``network`` is what ``GroupedKernel.put_states`` takes; None of a network that had diverged by then, which stays as
+    it is.
     """
 
     step: int

@@ -10,8 +10,9 @@ import torch
 
 from phasemap.study.networks import NetworkTrial
 from phasemap.tasks.examples import Examples, examples_of
+from phasemap.training.grouped import GroupedKernel
 from phasemap.training.inside import Inside, inside_steps
-from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.kernel import make_kernel
 from phasemap.training.population import steady_arithmetic
 from phasemap.training.recording import record_steps
 
@@ -39,7 +40,7 @@ def measured_seconds(trials: Sequence[NetworkTrial], record: Collection[str] = (
     return per_step * horizon + per_record * len(record_steps(horizon)) + looking
 
 
-def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: Kernel, record: Collection[str]) -> float:
+def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: GroupedKernel, record: Collection[str]) -> float:
     """Return the seconds that it takes to look inside a kernel's first network at all its records.
 
     Records differ by whether neurons are looked at; the last one holds what is looked at once.

@@ -167,17 +167,12 @@ def _settings(
     trials: Sequence[NetworkTrial], weights: torch.Tensor, parameters: Sequence[Parameter], vector: bool, step: int = 1
 ) -> OptimizerSettings:
     shared = replace(OptimizerSettings.of(trials[0], step), parameters=tuple(parameters))
-    if not any(_by_part(trial) for trial in trials):
-        if not vector:
-            return shared
-        rates = [[trial.scaled_rate(trial.at_step("learning_rate", step))] for trial in trials]
-        decays = [[trial.at_step("weight_decay", step)] for trial in trials]
-    else:
-        rates = [
-            [trial.scaled_rate(_of_part(trial, one.name, "learning_rate", step)) for one in parameters]
-            for trial in trials
-        ]
-        decays = [[_of_part(trial, one.name, "weight_decay", step) for one in parameters] for trial in trials]
+    by_part = any(_by_part(trial) for trial in trials)
+    if not (by_part or vector):
+        return shared
+    names = [one.name for one in parameters] if by_part else [""]  # "": all of them
+    rates = [[trial.scaled_rate(_of_part(trial, name, "learning_rate", step)) for name in names] for trial in trials]
+    decays = [[_of_part(trial, name, "weight_decay", step) for name in names] for trial in trials]
     return replace(
         shared,
         learning_rate=_per_weight(rates, weights, parameters),

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
-from phasemap.results.merge import curve_table, merge_rows, select_rows, trial_schema, trial_table
+from phasemap.results.merge import (
+    curve_table,
+    merge_rows,
+    select_rows,
+    trial_frame,
+    trial_rows,
+    trial_schema,
+    trial_table,
+)
 from phasemap.results.schema import SHARD_SCHEMA
 from phasemap.results.shards import as_stored, failed_ids, finished_ids, read_shards, shard_table, write_shard
 from phasemap.study.errors import UserError
@@ -128,13 +136,13 @@ def test_only_trials_that_ended_well_get_labels(rows):
 
 
 def test_final_values_are_those_of_the_horizon_that_is_asked_for(rows):
-    early = trial_table(rows[0], PhaseRule(), at_step=10).set_index("trial_id")
+    early = trial_frame(trial_rows(rows[0], PhaseRule(), at_step=10)).set_index("trial_id")
     step = rows[0]["step"][0].as_py()
     losses = rows[0]["train_loss"][0].as_py()
     assert early.at["t0", "train_loss"] == losses[step.index(10)]
     assert early.at["t0", "horizon"] == 10
     with pytest.raises(UserError, match="--at-step 0: nothing was recorded"):
-        trial_table(rows[0], PhaseRule(), at_step=0)
+        trial_rows(rows[0], PhaseRule(), at_step=0)
 
 
 def test_curves_are_the_recorded_rows_in_long_form(rows):

@@ -11,7 +11,7 @@ import pytest
 
 import phasemap as pm
 from phasemap.bundle import write_bundle
-from phasemap.results.export import export_optuna
+from phasemap.results.optuna_study import write_optuna_storage
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_an_optuna_study_has_every_trial_with_its_settings_value_and_labels(run)
 @pytest.mark.parametrize("ending", ["journal", "db"])
 def test_an_exported_optuna_storage_is_read_by_optuna(run, tmp_path, ending):
     path = tmp_path / f"study.{ending}"
-    export_optuna(run.study, run.trials, path)
+    write_optuna_storage(run.study, run.trials, path)
     storage = (
         optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
         if ending == "journal"
