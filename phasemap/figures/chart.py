@@ -14,14 +14,7 @@ from numpy.typing import NDArray
 
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import MOST_PANELS, Layout, Panel
-from phasemap.figures.captions import (
-    caption,
-    held_words,
-    horizons_of,
-    label_words,
-    left_out_words,
-    sentences,
-)
+from phasemap.figures.captions import caption, held_words, horizons_of, label_words, left_out_words, sentences
 from phasemap.figures.spec import cell_marks
 from phasemap.phases.strokes import Stroke, readable
 from phasemap.study.axes import Axis
@@ -32,6 +25,7 @@ from phasemap.study.trials import expand
 Floats = NDArray[np.float64]
 Scale = Literal["linear", "log"]
 ACCURACY_LIMITS = (-0.03, 1.04)
+SHARE_EDGES = np.linspace(0.0, 1.0, 41)  # of a histogram's bins, where values are shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +113,11 @@ def pooled(stroke: Stroke, frame: pd.DataFrame, along: str, column: str, *, thin
     return replace(series, low=low.to_numpy(dtype=float), high=high.to_numpy(dtype=float))
 
 
+def drawn(lines: Iterable[Series | None]) -> tuple[Series, ...]:
+    """Return the lines that there are."""
+    return tuple(line for line in lines if line is not None)
+
+
 def histogram(label: str, colour: str, values: Floats, edges: Floats, hatch: str = "") -> Bars:
     """Return the share of the values (without nulls) between each two edges."""
     known = values[np.isfinite(values)]
@@ -126,13 +125,13 @@ def histogram(label: str, colour: str, values: Floats, edges: Floats, hatch: str
     return Bars(label=label, colour=colour, hatch=hatch, edges=edges, heights=heights)
 
 
-def common_edges(values: Floats, n_bins: int = 40) -> Floats:
+def common_edges(values: Floats) -> Floats:
     """Return the borders of the bins that hold all finite values, for histograms that are compared."""
     known = values[np.isfinite(values)]
     if not len(known):
-        return np.linspace(0.0, 1.0, n_bins + 1)
+        return SHARE_EDGES
     low, high = float(known.min()), float(known.max())
-    return np.linspace(low, high if high > low else low + 1.0, n_bins + 1)
+    return np.linspace(low, high if high > low else low + 1.0, len(SHARE_EDGES))
 
 
 MOST_COLUMNS = 12
@@ -188,33 +187,64 @@ class PanelPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelGrid:
-    """The values that are held in each panel, row by row."""
+    """The panels of a chart of a run, row by row: the values that each of them holds."""
 
+    tables: ChartTables
+    layout: Layout
     places: tuple[Mapping[str, Any], ...]
     columns: int
-    left_out: int
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, tables: ChartTables, layout: Layout, *, with_x: bool = True, columns: int | None = None) -> PanelGrid:
+        """Give each combination of the layout's axes, or of all but x, a place; see ``spread``."""
+        axes = [*layout.facets, *filter(None, [layout.y, layout.x if with_x else None])]
+        places, columns, left_out = spread(axes, columns)
+        return cls(tables=tables, layout=layout, places=places, columns=columns, left_out=left_out)
+
+    def points(self) -> tuple[PanelPoint, ...]:
+        """Find the trials and the label at each place."""
+        return tuple(map(self.point, self.places))
+
+    def point(self, held: Mapping[str, Any]) -> PanelPoint:
+        """Find the trials and the label of one point."""
+        study, tables = self.tables.study, self.tables
+        values = {**self.layout.fixed, **held}
+        places = [axis.values.index(values[axis.name]) for axis in study.axes]
+        number = int(np.ravel_multi_index(places, [len(axis.values) for axis in study.axes]))
+        ids = [trial.trial_id for trial in expand(study, [tuple(values[name] for name in study.axis_names)])]
+        trials = tables.trials[tables.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
+        row = {name: tables.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
+        mark = str(cell_marks(Panel(facet={}, grid=row), "subphase")[0])
+        ok = trials[trials["status"] == "ok"]
+        return PanelPoint(
+            held=held,
+            mark=mark,
+            verdict=_verdict(mark, trials),
+            trial_ids=tuple(ok.index),
+            seeds=tuple(int(seed) for seed in ok["seed"]),
+        )
+
+    def chart(self, kind: str, panels: Iterable[ChartPanel], what: str, seeds: str, **look: Any) -> Chart:
+        """Return panels as a chart: its title says ``what`` is drawn, its subtitle what all panels share.
+
+        ``seeds`` says how several are shown; ``look`` has further fields of the chart.
+        """
+        study, n_seeds = self.tables.study, len(self.tables.study.seeds)
+        told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
+        title, settings = caption(study, self.layout.fixed, "", what)
+        labels = label_words(study, horizons_of(self.tables.trials))
+        cut = left_out_words(len(self.places), self.left_out) if self.left_out else ""
+        subtitle = sentences(", ".join([*settings, told]), labels, cut)
+        given = {"metric": None, "columns": self.columns} | look
+        return Chart(kind=kind, title=title, subtitle=subtitle, panels=tuple(panels), **given)
 
 
-def not_recorded(study: Study, *wanted: str) -> UserError:
-    """Return the mistake that a run has not recorded what is asked for, one of ``wanted``."""
-    if set(wanted) & set(study.record):
-        return UserError(f"the run of {study.name} has no record of {', '.join(wanted)} yet; allowed: run it first")
-    needed = f"record: [{wanted[0]}]" if len(wanted) == 1 else "record: with one of them"
-    return UserError(
-        f"the run of {study.name} has no record of {', '.join(wanted)}: "
-        f"its study has record: [{', '.join(study.record)}]; needed: {needed}"
-    )
+def spread(axes: Sequence[Axis], columns: int | None = None) -> tuple[tuple[Mapping[str, Any], ...], int, int]:
+    """Return a place for each combination of axis values, how many stand in a row, and how many are left out.
 
-
-def outer_axes(layout: Layout, *, with_x: bool = True) -> list[Axis]:
-    """Return the axes that vary between panels, the columns' last."""
-    return [*layout.facets, *filter(None, [layout.y, layout.x if with_x else None])]
-
-
-def grid_of(axes: Sequence[Axis], columns: int | None = None) -> PanelGrid:
-    """Return one place a combination of axis values: the last axis's to the right, the one before it up.
-
-    With ``columns`` every place fills a whole row of so many panels. What would not fit into MOST_PANELS is left out.
+    The last axis's values go to the right, those of the one before it up. With ``columns`` every place fills a whole
+    row of so many panels. What would not fit into MOST_PANELS is left out.
     """
     values = [Coordinates(axis).values for axis in axes]
     total = math.prod(map(len, values))
@@ -231,32 +261,7 @@ def grid_of(axes: Sequence[Axis], columns: int | None = None) -> PanelGrid:
     names = [axis.name for axis in axes]
     kept = itertools.islice(itertools.product(*values), most)
     places = tuple(dict(zip(names, point, strict=True)) for point in kept)
-    return PanelGrid(places=places, columns=columns, left_out=total - len(places))
-
-
-def cells_of(tables: ChartTables, layout: Layout, grid: PanelGrid) -> tuple[PanelPoint, ...]:
-    """Find the trials and the label at each place."""
-    return tuple(cell_at(tables, layout, held) for held in grid.places)
-
-
-def cell_at(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> PanelPoint:
-    """Find the trials and the label of one point."""
-    study = tables.study
-    values = {**layout.fixed, **held}
-    places = [axis.values.index(values[axis.name]) for axis in study.axes]
-    number = int(np.ravel_multi_index(places, [len(axis.values) for axis in study.axes]))
-    ids = [trial.trial_id for trial in expand(study, [tuple(values[name] for name in study.axis_names)])]
-    trials = tables.trials[tables.trials["trial_id"].isin(ids)].set_index("trial_id").reindex(ids)
-    row = {name: tables.points[name].to_numpy()[[number]] for name in LABEL_COLUMNS}
-    mark = str(cell_marks(Panel(facet={}, grid=row), "subphase")[0])
-    ok = trials[trials["status"] == "ok"]
-    return PanelPoint(
-        held=held,
-        mark=mark,
-        verdict=_verdict(mark, trials),
-        trial_ids=tuple(ok.index),
-        seeds=tuple(int(seed) for seed in ok["seed"]),
-    )
+    return places, columns, total - len(places)
 
 
 def _verdict(mark: str, trials: pd.DataFrame) -> str:
@@ -275,25 +280,12 @@ def _verdict(mark: str, trials: pd.DataFrame) -> str:
     return readable(mark) + (f" ({', '.join(notes)})" if notes else "")
 
 
-def chart_of(
-    kind: str,
-    tables: ChartTables,
-    layout: Layout,
-    grid: PanelGrid,
-    panels: Iterable[ChartPanel],
-    what: str,
-    seeds: str,
-    **look: Any,
-) -> Chart:
-    """Return panels as a chart: its title says ``what`` is drawn, its subtitle what all panels share.
-
-    ``seeds`` says how several are shown; ``look`` has further fields of the chart.
-    """
-    n_seeds = len(tables.study.seeds)
-    told = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds ({seeds})"
-    title, settings = caption(tables.study, layout.fixed, "", what)
-    labels = label_words(tables.study, horizons_of(tables.trials))
-    cut = left_out_words(len(grid.places), grid.left_out) if grid.left_out else ""
-    subtitle = sentences(", ".join([*settings, told]), labels, cut)
-    given = {"metric": None, "columns": grid.columns} | look
-    return Chart(kind=kind, title=title, subtitle=subtitle, panels=tuple(panels), **given)
+def not_recorded(study: Study, *wanted: str) -> UserError:
+    """Return the mistake that a run has not recorded what is asked for, one of ``wanted``."""
+    if set(wanted) & set(study.record):
+        return UserError(f"the run of {study.name} has no record of {', '.join(wanted)} yet; allowed: run it first")
+    needed = f"record: [{wanted[0]}]" if len(wanted) == 1 else "record: with one of them"
+    return UserError(
+        f"the run of {study.name} has no record of {', '.join(wanted)}: "
+        f"its study has record: [{', '.join(study.record)}]; needed: {needed}"
+    )

@@ -23,11 +23,7 @@ from phasemap.figures.chart import (
     PanelGrid,
     PanelPoint,
     Series,
-    cell_at,
-    cells_of,
-    chart_of,
-    grid_of,
-    outer_axes,
+    drawn,
     pooled,
 )
 from phasemap.phases.built_in import (
@@ -56,10 +52,10 @@ def curves_chart(tables: ChartTables, layout: Layout, metric: str | None = None)
     """
     if metric:
         return _metric_chart(tables, layout, metric)
-    grid = grid_of(outer_axes(layout))
+    grid = PanelGrid.of(tables, layout)
     kind, _ = drawn_together(tables.study)
-    panels = (curves_panel(tables, cell) for cell in cells_of(tables, layout, grid))
-    return chart_of("curves", tables, layout, grid, panels, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES)
+    panels = (curves_panel(tables, point) for point in grid.points())
+    return grid.chart("curves", panels, f"{KINDS[kind]} over the training", SEEDS_OF_CURVES)
 
 
 def drawn_together(study: Study) -> tuple[Kind, tuple[str, ...]]:
@@ -77,9 +73,9 @@ def curve_metrics(study: Study) -> tuple[str, ...]:
 
 def norms_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the Frobenius norms of the weights over the steps, one panel a point."""
-    grid = grid_of(outer_axes(layout))
-    panels = tuple(_norms_panel(tables, cell) for cell in cells_of(tables, layout, grid))
-    chart = chart_of("norms", tables, layout, grid, panels, "weight norms over the training", SEEDS)
+    grid = PanelGrid.of(tables, layout)
+    panels = tuple(_norms_panel(tables, point) for point in grid.points())
+    chart = grid.chart("norms", panels, "weight norms over the training", SEEDS)
     if any(len(panel.series) > 1 for panel in panels):
         return chart
     return replace(chart, subtitle=f"{chart.subtitle} With record: [norms] each parameter has a line.")
@@ -104,7 +100,7 @@ def _over_steps(
     events: tuple[Event, ...] = (),
     kind: Kind = "number",
 ) -> ChartPanel:
-    known = tuple(line for line in lines if line is not None)
+    known = drawn(lines)
     return ChartPanel(
         title=title,
         x_label="step",
@@ -160,38 +156,30 @@ def _metric_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     if metric == EXTRACTED:
         tables.recorded("extracted")
         source = _extracted(tables.neurons)
-    grid = grid_of(outer_axes(layout, with_x=False))
+    grid = PanelGrid.of(tables, layout, with_x=False)
+    kind = column_kinds(tables.study).get(metric, "number")
     panels = (
-        _over_steps(
-            held_words(held),
-            readable(metric),
-            _lines_along_x(tables, layout, held, source, metric),
-            kind=column_kinds(tables.study).get(metric, "number"),
-        )
+        _over_steps(held_words(held), readable(metric), _lines_along_x(grid, held, source, metric), kind=kind)
         for held in grid.places
     )
-    what = f"{readable(metric)} over the training"
-    return chart_of("curves", tables, layout, grid, panels, what, SEEDS, metric=metric)
+    return grid.chart("curves", panels, f"{readable(metric)} over the training", SEEDS, metric=metric)
 
 
 def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
     """Describe a quantity over the only axis of a map: the mean over the seeds, their range, and each of them."""
     assert layout.x is not None
-    values = np.asarray(Coordinates(layout.x).values, dtype=float)
-    rows = pd.concat([cell_at(tables, layout, {layout.x.name: value}).rows(tables.trials) for value in layout.x.values])
-    line = pooled(Stroke(label="mean of the seeds", colour=OKABE_ITO[0], marker="o"), rows, layout.x.name, metric)
+    name, values = layout.x.name, np.asarray(Coordinates(layout.x).values, dtype=float)
+    whole = PanelGrid(tables=tables, layout=layout, places=({},), columns=1)
+    rows = pd.concat([whole.point({name: value}).rows(tables.trials) for value in layout.x.values])
+    line = pooled(Stroke(label="mean of the seeds", colour=OKABE_ITO[0], marker="o"), rows, name, metric)
     known = rows.dropna(subset=metric)
-    dots = Dots(
-        stroke=Stroke(label="one seed", colour=OKABE_ITO[4], marker="x"),
-        x=known[layout.x.name].to_numpy(dtype=float),
-        y=known[metric].to_numpy(dtype=float),
-    )
+    single = Stroke(label="one seed", colour=OKABE_ITO[4], marker="x")
+    dots = Dots(stroke=single, x=known[name].to_numpy(dtype=float), y=known[metric].to_numpy(dtype=float))
     kind = column_kinds(tables.study).get(metric, "number")
-    whole = PanelGrid(places=({},), columns=1, left_out=0)
     several = len(tables.study.seeds) > 1
     panel = ChartPanel(
         title="",
-        x_label=readable(layout.x.name),
+        x_label=readable(name),
         y_label=readable(metric),
         series=(line,) if line else (),
         dots=(dots,) if several and len(known) else (),
@@ -202,21 +190,19 @@ def over_axis_chart(tables: ChartTables, layout: Layout, metric: str) -> Chart:
         note="" if line else "nothing to draw",
     )
     seeds, source = "band: smallest to largest", source_words(tables.study)
-    return chart_of(PHASES, tables, layout, whole, [panel], readable(metric), seeds, metric=metric, source=source)
+    return whole.chart(PHASES, [panel], readable(metric), seeds, metric=metric, source=source)
 
 
-def _lines_along_x(
-    tables: ChartTables, layout: Layout, held: Mapping[str, Any], source: pd.DataFrame, metric: str
-) -> list[Series | None]:
+def _lines_along_x(grid: PanelGrid, held: Mapping[str, Any], source: pd.DataFrame, metric: str) -> list[Series | None]:
     """Return a line for each value of the x axis, or one line where no axis is left."""
-    if layout.x is None:
+    x = grid.layout.x
+    if x is None:
         places, labels = [held], [readable(metric)]
     else:
-        values = Coordinates(layout.x).values
-        places = [{**held, layout.x.name: value} for value in values]
-        labels = [f"{readable(layout.x.name)} {show_value(value)}" for value in values]
-    ordered = layout.x is not None and not layout.x.categorical
+        places = [{**held, x.name: value} for value in Coordinates(x).values]
+        labels = [f"{readable(x.name)} {show_value(place[x.name])}" for place in places]
+    looks = strokes(labels, ordered=x is not None and not x.categorical)
     return [
-        pooled(stroke, cell_at(tables, layout, place).rows(source), "step", metric)
-        for stroke, place in zip(strokes(labels, ordered=ordered), places, strict=True)
+        pooled(stroke, grid.point(place).rows(source), "step", metric)
+        for stroke, place in zip(looks, places, strict=True)
     ]

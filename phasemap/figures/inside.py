@@ -5,7 +5,7 @@ While neurons are silenced, accuracies or a loss are drawn, and how many neurons
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from phasemap.figures.captions import held_words
 from phasemap.figures.chart import (
     ACCURACY_LIMITS,
     NOT_RECORDED,
+    SHARE_EDGES,
     Chart,
     ChartPanel,
     ChartTables,
@@ -26,14 +27,10 @@ from phasemap.figures.chart import (
     PanelGrid,
     PanelPoint,
     Series,
-    cell_at,
-    cells_of,
-    chart_of,
     common_edges,
-    grid_of,
+    drawn,
     histogram,
     not_recorded,
-    outer_axes,
     pooled,
 )
 from phasemap.figures.curves import SEEDS, SEEDS_OF_CURVES, curves_panel
@@ -65,10 +62,10 @@ def ipr_chart(tables: ChartTables, layout: Layout, metric: str | None = None) ->
     """
     column = metric or "ipr"
     rows = tables.recorded("ipr")
-    grid = grid_of(outer_axes(layout))
-    cells = cells_of(tables, layout, grid)
+    grid = PanelGrid.of(tables, layout)
+    cells = grid.points()
     shown = pd.concat([cell.rows(rows) for cell in cells])[column].to_numpy(dtype=float)
-    edges = common_edges(shown) if column == "ipr_relative" else np.linspace(0.0, 1.0, 41)
+    edges = common_edges(shown) if column == "ipr_relative" else SHARE_EDGES
     marks = marks_of(tables.study.phases)
     panels = [_ipr_panel(cell, marks[cell.mark], cell.rows(rows), column, edges) for cell in cells]
     seeds = "their neurons together"
@@ -76,7 +73,7 @@ def ipr_chart(tables: ChartTables, layout: Layout, metric: str | None = None) ->
         seeds += f"; lines: {SEEDS_OF_CURVES}"
         panels.append(_growth_panel(tables, cells[0], cells[0].rows(rows), column))
     look = {"metric": metric, "columns": 2 if len(cells) == 1 else grid.columns, "shared": len(cells) > 1}
-    return chart_of("ipr", tables, layout, grid, panels, f"{IPR_METRICS[column]} of the neurons", seeds, **look)
+    return grid.chart("ipr", panels, f"{IPR_METRICS[column]} of the neurons", seeds, **look)
 
 
 def _ipr_panel(cell: PanelPoint, mark: Mark, rows: pd.DataFrame, column: str, edges: Floats) -> ChartPanel:
@@ -127,10 +124,10 @@ def neurons_chart(tables: ChartTables, layout: Layout) -> Chart:
     UserError for several points whose networks have no norm layer, and so no gains.
     """
     rows = tables.recorded("neurons")
-    grid = grid_of(outer_axes(layout))
-    cells = cells_of(tables, layout, grid)
+    grid = PanelGrid.of(tables, layout)
+    cells = grid.points()
     if len(cells) == 1:
-        return _one_network(tables, layout, grid, cells[0], rows)
+        return _one_network(grid, cells[0], rows)
     panels = tuple(_gain_panel(cell.title, cell.rows(rows)) for cell in cells)
     if not any(panel.dots for panel in panels):
         held = " ".join(f"--fix {name}={show_value(value)}" for name, value in cells[0].held.items())
@@ -138,10 +135,10 @@ def neurons_chart(tables: ChartTables, layout: Layout) -> Chart:
             f"--kind neurons draws several points only where a norm layer gives each neuron a gain; "
             f"{len(cells) + grid.left_out} points are chosen; allowed: one point, for instance {held}"
         )
-    return chart_of("neurons", tables, layout, grid, panels, GAINS, "their neurons together")
+    return grid.chart("neurons", panels, GAINS, "their neurons together")
 
 
-def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: PanelPoint, rows: pd.DataFrame) -> Chart:
+def _one_network(grid: PanelGrid, cell: PanelPoint, rows: pd.DataFrame) -> Chart:
     """Describe a point's first network: highest and lowest neuron, before and after, weights and spectrum."""
     seed, rows = cell.first(rows)
     ends = sorted({int(rows["step"].min()), int(rows["step"].max())})
@@ -154,21 +151,20 @@ def _one_network(tables: ChartTables, layout: Layout, grid: PanelGrid, cell: Pan
     gains = _gain_panel(f"all neurons, step {ends[-1]}", rows)
     panels += [gains] if gains.dots else []
     what, seeds = f"{TWO_NEURONS} ({cell.verdict})", f"drawn: seed {seed}"
-    return chart_of("neurons", tables, layout, grid, panels, what, seeds, columns=2, shared=False)
+    return grid.chart("neurons", panels, what, seeds, columns=2, shared=False)
 
 
 def _neuron_panel(rows: pd.DataFrame, series: str, step: int, quantity: str) -> ChartPanel:
     """Describe a neuron's weights along the tokens, or their spectrum."""
     x_label, y_label = QUANTITIES[quantity]
-    lines = [pooled(STROKES[part], rows, "index", f"{quantity}_{part}") for part in "uvw"]
-    known = tuple(line for line in lines if line is not None)
+    known = drawn(pooled(STROKES[part], rows, "index", f"{quantity}_{part}") for part in "uvw")
     number = f"neuron {int(rows['neuron'].iloc[0])}, " if len(rows) and rows["neuron"].notna().all() else ""
     return ChartPanel(
         title=f"{EXTREMES[series]}, step {step}\n{number}{'weights' if quantity == 'weight' else 'spectrum'}",
         x_label=x_label,
         y_label=y_label,
         series=known,
-        y_limits=None if quantity == "weight" else (-0.03, 1.04),
+        y_limits=None if quantity == "weight" else ACCURACY_LIMITS,
         note="" if known else NOT_RECORDED,
     )
 
@@ -177,17 +173,15 @@ def _gain_panel(title: str, rows: pd.DataFrame) -> ChartPanel:
     """Describe the gains against the IPR of all neurons at the last step, with Spearman's rank correlation."""
     last = rows[(rows["series"] == "all") & (rows["step"] == rows["step"].max())].dropna(subset=["gain", "ipr"])
     x, y = last["ipr"].to_numpy(dtype=float), last["gain"].to_numpy(dtype=float)
+    correlation = spearman(x, y) if len(last) else np.nan
+    found = "undefined" if np.isnan(correlation) else f"{correlation:.2f}"
     return ChartPanel(
-        title=f"{title}\nSpearman {_in_words(spearman(x, y))}" if len(last) else title,
+        title=f"{title}\nSpearman {found}" if len(last) else title,
         x_label="IPR",
         y_label="gain",
         dots=(Dots(stroke=NEURON, x=x, y=y),) if len(last) else (),
         note="" if len(last) else "no gains recorded",
     )
-
-
-def _in_words(correlation: float) -> str:
-    return "undefined" if np.isnan(correlation) else f"{correlation:.2f}"
 
 
 LOGITS = {
@@ -213,15 +207,15 @@ def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
     if len(counts) and (counts == 0).all():
         raise UserError(f"{tables.study.name} corrupts no label, and these are logits of wrongly labelled examples")
     rows = tables.recorded("logits")
-    grid = grid_of(outer_axes(layout))
-    cells = cells_of(tables, layout, grid)
+    grid = PanelGrid.of(tables, layout)
+    cells = grid.points()
     shown = pd.concat([_corrupted(cell, rows) for cell in cells])
     edges = common_edges(shown[list(LOGITS)].to_numpy(dtype=float).ravel())
     panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, tables)) for cell in cells]
     if len(cells) == 1:
         panels += _example_panels(cells[0], rows) if len(shown) else []
     look = {"columns": min(len(panels), 3) if len(cells) == 1 else grid.columns, "shared": len(cells) > 1}
-    return chart_of("logits", tables, layout, grid, panels, OF_CORRUPTED, "their examples together", **look)
+    return grid.chart("logits", panels, OF_CORRUPTED, "their examples together", **look)
 
 
 def _corrupted(cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
@@ -271,11 +265,7 @@ def _example_panel(rows: pd.DataFrame, series: str, seed: int) -> ChartPanel:
     )
 
 
-ORDERS = {
-    "lowest_first": "lowest IPR first",
-    "highest_first": "highest IPR first",
-    "random": "in random order",
-}
+ORDERS = {"lowest_first": "lowest IPR first", "highest_first": "highest IPR first", "random": "in random order"}
 WIDTH = "width"
 ALL_NEURONS = Stroke(label="all neurons", colour="#777777", style="dashed")
 NEEDED_MEAN = Stroke(label="needed, mean of the seeds", colour="#0072b2", marker="o")
@@ -296,16 +286,15 @@ def pruning_chart(tables: ChartTables, layout: Layout, metric: str | None = None
     if layout.x is not None and layout.x.name == WIDTH and metric is None:
         return _needed_chart(tables, layout)
     rows = tables.recorded("pruning")
-    grid = grid_of(outer_axes(layout), columns=len(ORDERS))
+    grid = PanelGrid.of(tables, layout, columns=len(ORDERS))
     columns = shown_quantities(tables.study.recorded) if metric is None else (metric,)
     panels = (
         _order_panel(cell, _with_share(tables, cell, rows), order, columns)
-        for cell in cells_of(tables, layout, grid)
+        for cell in grid.points()
         for order in ORDERS
     )
-    what = readable(metric) if metric else "accuracies"
-    what = f"{what} while neurons are pruned"
-    return chart_of("pruning", tables, layout, grid, panels, what, SEEDS, metric=metric, columns=len(ORDERS))
+    what = f"{readable(metric) if metric else 'accuracies'} while neurons are pruned"
+    return grid.chart("pruning", panels, what, SEEDS, metric=metric, columns=len(ORDERS))
 
 
 def _check_model(study: Study, layout: Layout) -> None:
@@ -316,15 +305,13 @@ def _check_model(study: Study, layout: Layout) -> None:
 
 def _with_share(tables: ChartTables, cell: PanelPoint, rows: pd.DataFrame) -> pd.DataFrame:
     """Add the share of its network's neurons that is pruned."""
-    widths = cell.rows(tables.trials).set_index("trial_id")[WIDTH]
-    own = cell.rows(rows)
+    widths, own = cell.rows(tables.trials).set_index("trial_id")[WIDTH], cell.rows(rows)
     return own.assign(share=own["index"] / own["trial_id"].map(widths).astype(float))
 
 
 def _order_panel(cell: PanelPoint, rows: pd.DataFrame, order: str, columns: tuple[str, ...]) -> ChartPanel:
     rows = rows[rows["series"] == order]
-    lines = [pooled(STROKES[name], rows, "share", name, thin=order == "random") for name in columns]
-    known = tuple(line for line in lines if line is not None)
+    known = drawn(pooled(STROKES[name], rows, "share", name, thin=order == "random") for name in columns)
     losses = columns[0] in PRUNED_LOSSES
     return ChartPanel(
         title=f"{cell.title}\n{ORDERS[order]}",
@@ -341,16 +328,15 @@ def _needed_chart(tables: ChartTables, layout: Layout) -> Chart:
     """Describe the neurons needed to keep test accuracy at 0.9, over the width (the paper's figure 32)."""
     if NEEDED_NEURONS not in tables.trials:
         raise not_recorded(tables.study, "pruning")
-    grid = grid_of(outer_axes(layout, with_x=False))
-    panels = (_needed_panel(tables, layout, held) for held in grid.places)
-    what = "neurons needed to keep test accuracy at 0.9 or more"
-    return chart_of("pruning", tables, layout, grid, panels, what, SEEDS, metric=NEEDED_NEURONS)
-
-
-def _needed_panel(tables: ChartTables, layout: Layout, held: Mapping[str, Any]) -> ChartPanel:
     assert layout.x is not None
-    widths = Coordinates(layout.x).values
-    trials = pd.concat([cell_at(tables, layout, {**held, WIDTH: width}).rows(tables.trials) for width in widths])
+    grid, widths = PanelGrid.of(tables, layout, with_x=False), Coordinates(layout.x).values
+    panels = (_needed_panel(grid, held, widths) for held in grid.places)
+    what = "neurons needed to keep test accuracy at 0.9 or more"
+    return grid.chart("pruning", panels, what, SEEDS, metric=NEEDED_NEURONS)
+
+
+def _needed_panel(grid: PanelGrid, held: Mapping[str, Any], widths: Sequence[int]) -> ChartPanel:
+    trials = pd.concat([grid.point({**held, WIDTH: width}).rows(grid.tables.trials) for width in widths])
     line = pooled(NEEDED_MEAN, trials, WIDTH, NEEDED_NEURONS)
     known = trials.dropna(subset=NEEDED_NEURONS)
     bound = np.asarray(widths, dtype=float)

@@ -8,7 +8,7 @@ import pytest
 
 import phasemap as pm
 from phasemap.figures import KINDS
-from phasemap.figures.chart import grid_of
+from phasemap.figures.chart import spread
 from phasemap.figures.curves import curves_chart, norms_chart
 from phasemap.figures.kinds import CHART_KINDS
 from phasemap.figures.lines import _power
@@ -153,11 +153,12 @@ def test_networks_without_those_parts_show_their_parameters_or_say_how(run):
 
 def test_very_many_points_are_cut_to_whole_rows_and_it_is_counted():
     wide, tall = Axis(name="corruption", values=tuple(range(19))), Axis(name="data_fraction", values=tuple(range(17)))
-    grid = grid_of([tall, wide])
-    assert (grid.columns, len(grid.places), grid.left_out) == (12, 36, 17 * 19 - 36)
-    assert grid.places[12] == {"data_fraction": 1, "corruption": 0}
-    assert (grid_of([wide]).columns, len(grid_of([wide]).places)) == (4, 19)
-    assert [len(grid.places) for grid in (grid_of([]), grid_of([tall], columns=3))] == [1, 12]
+    places, columns, left_out = spread([tall, wide])
+    assert (columns, len(places), left_out) == (12, 36, 17 * 19 - 36)
+    assert places[12] == {"data_fraction": 1, "corruption": 0}
+    places, columns, _ = spread([wide])
+    assert (columns, len(places)) == (4, 19)
+    assert [len(found[0]) for found in (spread([]), spread([tall], columns=3))] == [1, 12]
 
 
 @pytest.mark.parametrize(
