@@ -65,15 +65,23 @@ def row_crossings(
     if frontier.tested:
         merged[WINS_COLUMN] = maps.wins(frontier)[None]
     z, level = surface(frontier, {name: values[:, rows] for name, values in merged.items()}, x, y)
-    crossings = crossings_along(x, z, level)  # (1 + R, ny, nx - 1)
-    row, gap = np.nonzero(np.isfinite(crossings[0]))
-    crossing = crossings[0, row, gap]
-    columns = [
-        _nearest(crossings[1:, r], p, _edge(z[1:, r], level, z[0, r, g] > level, x.edges))
-        for r, g, p in zip(row, gap, crossing, strict=True)
-    ]
-    resampled = np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
+    row, crossing, resampled = _followed(x, z, level)
     return RowCrossings(row=row, crossing=crossing, resampled=resampled, probability=probability, n_seeds=maps.n_seeds)
+
+
+def _followed(axis: Coordinates, z: Floats, level: float) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return where the first of maps z (1 + R, rows, n) crosses a level along an axis, and the others next to there.
+
+    These are the rows (c,), the crossings (c,), and for each the nearest one in every other map (R, c), or the edge
+    over which it left that map.
+    """
+    crossings = crossings_along(axis, z, level)  # (1 + R, rows, n - 1)
+    row, gap = np.nonzero(np.isfinite(crossings[0]))
+    crossing, others = crossings[0, row, gap], np.empty((len(z) - 1, len(row)))
+    for number, (r, g) in enumerate(zip(row, gap, strict=True)):
+        edge = _edge(z[1:, r], level, z[0, r, g] > level, axis.edges)
+        others[:, number] = _nearest(crossings[1:, r], crossing[number], edge)
+    return row, crossing, others
 
 
 def _nearest(crossings: Floats, crossing: float, otherwise: Floats) -> Floats:
@@ -147,12 +155,7 @@ def inferred_band(diagram: Diagram, panel: int, frontier: MapFrontier, along: Li
         z, threshold = surface(frontier, columns, diagram.x, diagram.y)
         surfaces.append(z if along == "x" else z.T)
     z = np.stack(surfaces)  # (3, rows, n): as expected, low, high
-    crossings = crossings_along(axis, z, threshold)
-    row, gap = np.nonzero(np.isfinite(crossings[0]))
-    crossing, ends = crossings[0, row, gap], np.empty((2, len(row)))
-    for number, (r, g) in enumerate(zip(row, gap, strict=True)):
-        edge = _edge(z[1:, r], threshold, z[0, r, g] > threshold, axis.edges)
-        ends[:, number] = _nearest(crossings[1:, r], crossing[number], edge)
+    row, crossing, ends = _followed(axis, z, threshold)
     low, high = np.minimum(ends.min(axis=0), crossing), np.maximum(ends.max(axis=0), crossing)
     return Band(kind=frontier.name, along=along, row=row, crossing=crossing, low=low, high=high)
 

@@ -68,12 +68,7 @@ class ExpectedTrials:
             allowed = [set(chosen_values(axis, term.conditions)) for axis in self.study.axes]
             inside = [all(v in own for v, own in zip(p, allowed, strict=True)) for p in self.study.points()]
             return np.repeat(np.asarray(inside), len(self.study.seeds))
-        masks = []
-        for axis in self.study.axes:
-            values = chosen_values(axis, term.conditions)
-            masks.append(np.asarray([value in values for value in axis.values]))
-        points = functools.reduce(np.logical_and.outer, masks).ravel()
-        return np.repeat(points, len(self.study.seeds))
+        return np.repeat(chosen_points(self.study.axes, term.conditions), len(self.study.seeds))
 
     def defined(self, term: Term) -> Booleans:
         """Tell in which rows (n,) everything that a term looks at has a value."""

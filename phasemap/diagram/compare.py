@@ -19,7 +19,7 @@ from phasemap.diagram.seeds import by_seed
 from phasemap.diagram.shifts import frontier_shifts
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import grid_ids
 
 SIGNIFICANCE = 0.05
 SAME_LABELS = "every point has the same labels in both runs"
@@ -161,9 +161,8 @@ def _majority(side: Side, level: str) -> NDArray[np.object_]:
 def _outcomes(side: Side) -> NDArray[np.object_]:
     """Return each trial's subphase (S, P), or ``diverged``, or null."""
     found = by_seed(side.study, side.trials, ["subphase"])["subphase"].astype(object)
-    ids = [trial.trial_id for trial in expand(side.study)]
-    status = side.trials.set_index("trial_id")["status"].reindex(ids).to_numpy().reshape(found.T.shape).T
-    return np.where(status == DIVERGED, DIVERGED, found)
+    status = side.trials.set_index("trial_id")["status"].reindex(grid_ids(side.study)).to_numpy()
+    return np.where(status.reshape(found.T.shape).T == DIVERGED, DIVERGED, found)
 
 
 def _point_table(

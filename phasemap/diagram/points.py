@@ -40,9 +40,7 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     ok = trials[trials["status"] == "ok"]
 
     labels = point_labels(study, ok, len(points))
-    columns: dict[str, Any] = {
-        name: labels[name] for name in ("phase", "subphase", "agreement", "agreement_low", "agreement_high", "n_seeds")
-    }
+    columns: dict[str, Any] = {name: found for name, found in labels.items() if name != WINS_COLUMN}
     for status in ("failed", "diverged", *(["stopped"] if "source_state" in trials else [])):
         of_status = trials["point"].to_numpy()[(trials["status"] == status).to_numpy()]
         columns[f"n_{status}"] = np.bincount(of_status, minlength=len(points))

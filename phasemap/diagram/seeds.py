@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.frontier import Floats, MapFrontier, generalization_wins, map_frontiers
 from phasemap.phases.built_in import N_CLASSES, N_CORRUPTED
 from phasemap.study.spec import Study
-from phasemap.study.trials import expand
+from phasemap.study.trials import grid_ids
 
 ALL_RESAMPLES = 200  # up to this many different resamples all are taken, else N_RESAMPLES at random
 N_RESAMPLES = 300
@@ -27,8 +27,7 @@ N_RESAMPLES = 300
 
 def by_seed(study: Study, trials: pd.DataFrame, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
     """Return columns as arrays (S, P) of seeds by points in the study's order; null where it did not end ``ok``."""
-    ids = [trial.trial_id for trial in expand(study)]
-    ok = trials[trials["status"] == "ok"].set_index("trial_id").reindex(ids)
+    ok = trials[trials["status"] == "ok"].set_index("trial_id").reindex(grid_ids(study))
     return {name: ok[name].to_numpy().reshape(-1, len(study.seeds)).T for name in columns}
 
 

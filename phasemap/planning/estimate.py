@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from phasemap.planning.calibration import Calibration
-from phasemap.planning.on_cards import CardShare, estimate_on_cards
+from phasemap.planning.on_cards import CardShare, at_once, estimate_on_cards, wall_seconds
 from phasemap.planning.packs import Pack
 from phasemap.study.trials import networks
 from phasemap.training.costs import estimated_bytes, kept_bytes, looking_bytes
@@ -28,22 +28,15 @@ def estimate(plan: Plan, resources: ResourceSpec, cpus: int, calibration: Calibr
     """Estimate wall seconds, core-hours and peak memory (all processes) of a plan on a machine with ``cpus`` CPUs."""
     if plan.card_share and plan.packs:
         return _on_cards(plan, resources, cpus, plan.card_share)
-    slots = max(1, int(cpus // resources.cpus_per_pack))
-    if resources.max_concurrent != "auto":
-        slots = min(slots, resources.max_concurrent)
+    slots = at_once(resources, int(cpus // resources.cpus_per_pack))
     if not plan.packs:
         return {"wall_seconds": 0.0, "core_hours": 0.0, "memory_bytes": 0.0, "slots": slots}
-    busy = [0.0] * slots
-    for pack in plan.packs:  # in their order, each to the slot that is free first
-        first = busy.index(min(busy))
-        busy[first] += plan.pack_seconds(pack, calibration) + PACK_SECONDS
-    largest = max(_pack_bytes(pack, plan) for pack in plan.packs)
+    seconds = wall_seconds((plan.pack_seconds(pack, calibration) + PACK_SECONDS for pack in plan.packs), slots)
+    largest, worker = max(_pack_bytes(pack, plan) for pack in plan.packs), WORKER_BYTES * (2 if plan.program else 1)
     return {
-        "wall_seconds": max(busy) + RAY_START_SECONDS + WORKER_START_SECONDS,
+        "wall_seconds": seconds + RAY_START_SECONDS + WORKER_START_SECONDS,
         "core_hours": plan.core_seconds(calibration) * resources.cpus_per_pack / 3600,
-        "memory_bytes": float(
-            min(slots, len(plan.packs)) * (largest + WORKER_BYTES * (2 if plan.program else 1)) + RAY_BYTES
-        ),
+        "memory_bytes": float(min(slots, len(plan.packs)) * (largest + worker) + RAY_BYTES),
         "slots": slots,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -106,21 +106,31 @@ def estimate_on_cards(
 ) -> dict[str, float]:
     """Estimate wall seconds, GPU-hours and core-hours, and the memory of the fullest card."""
     gpus = gpus_each(packs, resources, card_share)
-    slots = max(1, min(int(card_share.card.count / gpus + 1e-9), int(cpus // resources.cpus_per_pack)))
-    if resources.max_concurrent != "auto":
-        slots = min(slots, resources.max_concurrent)
+    slots = at_once(resources, min(int(card_share.card.count / gpus + 1e-9), int(cpus // resources.cpus_per_pack)))
     on_a_card = min(slots, max(1, int(1 / gpus + 1e-9)))
-    busy, bytes_each = [0.0] * slots, [card_share.pack_bytes(pack.trials) for pack in packs]
+    bytes_each = [card_share.pack_bytes(pack.trials) for pack in packs]
     seconds = [card_share.costs.seconds_of(pack.trials) * _slower(pack, on_a_card) for pack in packs]
-    for cost in seconds:  # in their order, each to the slot that is free first
-        busy[busy.index(min(busy))] += cost
     return {
-        "wall_seconds": max(busy),
+        "wall_seconds": wall_seconds(seconds, slots),
         "core_hours": sum(seconds) * resources.cpus_per_pack / 3600,
         "gpu_hours": sum(seconds) * gpus / 3600,
         "gpu_memory_bytes": float(sum(sorted(bytes_each)[-on_a_card:])),
         "slots": slots,
     }
+
+
+def at_once(resources: ResourceSpec, room: int) -> int:
+    """Return how many packs train at once on a machine that has room for so many: at least one."""
+    slots = max(1, room)
+    return slots if resources.max_concurrent == "auto" else min(slots, resources.max_concurrent)
+
+
+def wall_seconds(costs: Iterable[float], slots: int) -> float:
+    """Return when the last pack is done, where each goes, in their order, to the slot that is free first."""
+    busy = [0.0] * slots
+    for cost in costs:
+        busy[busy.index(min(busy))] += cost
+    return max(busy)
 
 
 def gpus_each(packs: Sequence[Pack], resources: ResourceSpec, card_share: CardShare) -> float:

@@ -27,17 +27,27 @@ def measured_seconds(trials: Sequence[NetworkTrial], record: Collection[str] = (
         kernel = make_kernel(trials, examples, torch.device("cpu"), fused=fused)
         kernel.advance(members, 0, 1)
         kernel.evaluate(members)  # both once to warm up
-        done, steps, spent = 1, 1, 0.0
-        while spent < KIND_SECONDS:
-            started = time.process_time()
-            kernel.advance(members, done, done + steps)
-            spent = time.process_time() - started
-            done, per_step, steps = done + steps, spent / steps, steps * 2
-        started = time.process_time()
-        kernel.evaluate(members)
-        per_record = time.process_time() - started
+        per_step = _step_seconds(kernel, members, 1, _cpu_seconds)
+        per_record = _cpu_seconds(partial(kernel.evaluate, members))
         looking = looking_seconds(trials[0], examples[0], kernel, record) * len(trials) if record else 0.0
     return per_step * horizon + per_record * len(record_steps(horizon)) + looking
+
+
+def _step_seconds(
+    kernel: GroupedKernel, members: Sequence[int], steps: int, timed: Callable[[Callable[[], object]], float]
+) -> float:
+    """Return the seconds of a step after the first, from so many steps, and twice as many until it took long enough."""
+    done, spent = 1, 0.0
+    while spent < KIND_SECONDS:
+        spent = timed(partial(kernel.advance, members, done, done + steps))
+        done, per_step, steps = done + steps, spent / steps, steps * 2
+    return per_step
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: GroupedKernel, record: Collection[str]) -> float:
@@ -51,13 +61,8 @@ def looking_seconds(trial: NetworkTrial, examples: Examples, kernel: GroupedKern
     for step in record_steps(trial.horizon):
         kind = "last" if step == trial.horizon else "close" if step in closely else "brief"
         kinds.setdefault(kind, []).append(step)
-    spent = 0.0
     inside.look(1, weights)  # once to warm up
-    for steps in kinds.values():
-        started = time.process_time()
-        inside.look(steps[0], weights)
-        spent += (time.process_time() - started) * len(steps)
-    return spent
+    return sum(_cpu_seconds(partial(inside.look, steps[0], weights)) * len(steps) for steps in kinds.values())
 
 
 def measured_on_card(
@@ -69,29 +74,27 @@ def measured_on_card(
     """
     device = device or torch.device("cuda")
     horizon, members = trials[0].horizon, list(range(len(trials)))
+    timed = partial(_card_seconds, device)
     before = _taken(device, reset=True)
     with steady_arithmetic():
         kernel = make_kernel(trials, [examples_of(trial) for trial in trials], device)
         kernel.advance(members, 0, 1)
         kernel.record(members, 1, record)
-        done, steps, spent = 1, 4, 0.0
-        while spent < KIND_SECONDS:
-            spent = _seconds(partial(kernel.advance, members, done, done + steps), device)
-            done, per_step, steps = done + steps, spent / steps, steps * 2
-        per_record = _seconds(partial(kernel.record, members, 1, record), device)
-        last = _seconds(partial(kernel.record, members, horizon, record), device)
+        per_step = _step_seconds(kernel, members, 4, timed)
+        per_record = timed(partial(kernel.record, members, 1, record))
+        last = timed(partial(kernel.record, members, horizon, record))
     return per_step * horizon + per_record * len(record_steps(horizon)) + last, _taken(device) - before
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    wait_for(device)
+def _card_seconds(device: torch.device, work: Callable[[], object]) -> float:
+    _wait_for(device)
     started = time.perf_counter()
     work()
-    wait_for(device)
+    _wait_for(device)
     return time.perf_counter() - started
 
 
-def wait_for(device: torch.device) -> None:
+def _wait_for(device: torch.device) -> None:
     """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
