@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -80,3 +81,9 @@ def _curves(folder: RunFolder, trial_ids: Sequence[str], schema: pa.Schema) -> I
     wanted = pa.array(trial_ids, pa.string())
     for piece in chosen_pieces(chosen_rows(shard_files(folder)), curve_columns(schema), schema=schema):
         yield curve_table(piece.filter(pc.is_in(piece["trial_id"], wanted)))
+
+
+def values_by_step(curves: pd.DataFrame, quantity: str) -> dict[str, dict[int, float]]:
+    """Return the values of a quantity by trial and step, from curves in long form."""
+    groups = curves[curves[quantity].notna()].groupby("trial_id", sort=False)
+    return {str(name): dict(zip(one["step"].tolist(), one[quantity].tolist(), strict=True)) for name, one in groups}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from phasemap.results.curves import values_by_step
 from phasemap.results.folder import write_whole, written
 from phasemap.results.schema import setting_value
 from phasemap.study.axes import Axis
@@ -82,7 +83,7 @@ def _study_in(storage: Any, study: Study, trials: pd.DataFrame, curves: pd.DataF
     with quiet_optuna():
         found = optuna.create_study(study_name=study.name, direction=_direction(study), storage=storage)
     space, value = distributions(study), objective_of(study)
-    reports = {} if curves is None else _reports(curves, value)
+    reports = {} if curves is None else values_by_step(curves, value)
     further = () if isinstance(study, NetworkStudy) else (*study.recorded.quantities, *study.recorded.finals)
     names = [name for name in (*ATTRIBUTES, *further) if name != value]
     for row in trials.to_dict("records"):
@@ -108,13 +109,6 @@ def _state(status: str, value: float) -> tuple[Any, float | None]:
         return TrialState.PRUNED, None if math.isnan(value) else value
     done = status == "ok" and not math.isnan(value)
     return (TrialState.COMPLETE, value) if done else (TrialState.FAIL, None)
-
-
-def _reports(curves: pd.DataFrame, value: str) -> dict[str, dict[int, float]]:
-    """Return the recorded values of a quantity by trial and step."""
-    there = curves[curves[value].notna()]
-    groups = there.groupby("trial_id", sort=False)
-    return {str(name): dict(zip(one["step"].tolist(), one[value].tolist(), strict=True)) for name, one in groups}
 
 
 def user_attributes(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -105,21 +105,24 @@ def _scale(distribution: Any) -> Scale:
 def _read_values(
     connection: sqlite3.Connection, study_id: int, trials: Mapping[int, _Trial], n_objectives: int
 ) -> None:
-    typed = "value_type" in columns_in(connection, "trial_values")
-    columns = f"trial_id, objective, value, {'value_type' if typed else 'NULL'}"
-    for trial_id, objective, value, kind in connection.execute(
-        _of_study("trial_values", columns, "trial_value_id"), (study_id,)
-    ):
+    kinds = _if_there(connection, "trial_values", "value_type")
+    query = _of_study("trial_values", f"trial_id, objective, value, {kinds}", "trial_value_id")
+    for trial_id, objective, value, kind in connection.execute(query, (study_id,)):
         trial = trials[trial_id]
         trial.values = trial.values or [None] * n_objectives
         trial.values[objective] = SPECIAL.get(kind, value)
     table = "trial_intermediate_values"
-    typed = "intermediate_value_type" in columns_in(connection, table)
-    columns = f"trial_id, step, intermediate_value, {'intermediate_value_type' if typed else 'NULL'}"
-    for trial_id, step, value, kind in connection.execute(_of_study(table, columns, "trial_id, step"), (study_id,)):
+    kinds = _if_there(connection, table, "intermediate_value_type")
+    query = _of_study(table, f"trial_id, step, intermediate_value, {kinds}", "trial_id, step")
+    for trial_id, step, value, kind in connection.execute(query, (study_id,)):
         trial = trials[trial_id]
         trial.steps.append(step)
         trial.reports.append(SPECIAL.get(kind, math.nan if value is None else value))
+
+
+def _if_there(connection: sqlite3.Connection, table: str, column: str) -> str:
+    """Return what to ask for in place of a column that older releases have not."""
+    return column if column in columns_in(connection, table) else "NULL"
 
 
 def _read_attributes(connection: sqlite3.Connection, study_id: int, trials: Mapping[int, _Trial]) -> None:

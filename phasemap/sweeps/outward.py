@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from phasemap.results.curves import values_by_step
 from phasemap.results.folder import written
 from phasemap.study.errors import UserError
 from phasemap.study.spec import Study
@@ -35,20 +36,14 @@ class TrialRecord:
 def trial_records(study: Study, trials: pd.DataFrame, curves: pd.DataFrame) -> Iterator[TrialRecord]:
     """Yield each trial with its curves."""
     quantities, finals = list(study.recorded.quantities), list(study.recorded.finals)
-    groups = {str(name): one for name, one in curves.groupby("trial_id", sort=False)}
+    recorded = {name: values_by_step(curves, name) for name in quantities}
     for row in trials.to_dict("records"):
-        own = groups.get(row["trial_id"])
-        records: dict[str, dict[int, float]] = {}
-        if own is not None:
-            for name in quantities:
-                there = own[own[name].notna()]
-                records[name] = dict(zip(there["step"].tolist(), there[name].tolist(), strict=True))
         settings = {name: row[name] for name in study.declared if not _missing(row[name])}
         yield TrialRecord(
             trial_id=row["trial_id"],
             status=row["status"],
             settings={**settings, "seed": int(row["seed"])},
-            records={name: values for name, values in records.items() if values},
+            records={name: found[row["trial_id"]] for name, found in recorded.items() if row["trial_id"] in found},
             numbers={name: row[name] for name in (*quantities, *finals) if not _missing(row[name])},
             tags={name: str(row[name]) for name in TAGS if name in row and not _missing(row[name])},
         )

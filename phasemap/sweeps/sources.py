@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,18 +31,19 @@ def read_source(source: str, wanted: Wanted, further: Further) -> Sweep:
     """Read a sweep from a file, folder or URL; UserError where it is none of the known kinds."""
     path = local_path(source)
     if path.is_dir():
-        return _folder_reader(path)(path, further.study)
+        return _read_folder(path, further.study)
     if not path.exists():
         raise UserError(f"{source} does not exist; allowed: {ALLOWED}")
     if path.suffix.lower() in TABLES and not source.startswith(SQLITE):
         return _table(path, wanted, further)
+    import phasemap.sweeps.mlflow_store as mlflow
+    import phasemap.sweeps.optuna_storage as optuna
     from phasemap.sweeps.database import is_database, kind_of_database
 
-    if is_database(path) or source.startswith(SQLITE):
-        return _database_reader(kind_of_database(path))(path, further.study)
-    from phasemap.sweeps.optuna_storage import read_journal
-
-    return read_journal(path, further.study)
+    if not (is_database(path) or source.startswith(SQLITE)):
+        return optuna.read_journal(path, further.study)
+    reader = optuna if kind_of_database(path) == "optuna" else mlflow
+    return reader.read_database(path, further.study)
 
 
 def local_path(source: str) -> Path:
@@ -69,22 +70,15 @@ def _table(path: Path, wanted: Wanted, further: Further) -> Sweep:
     )
 
 
-def _database_reader(kind: str) -> Callable[[Path, str | None], Sweep]:
-    import phasemap.sweeps.mlflow_store as mlflow
-    import phasemap.sweeps.optuna_storage as optuna
-
-    return optuna.read_database if kind == "optuna" else mlflow.read_database
-
-
-def _folder_reader(path: Path) -> Callable[[Path, str | None], Sweep]:
+def _read_folder(path: Path, study: str | None) -> Sweep:
     import phasemap.sweeps.mlflow_store as mlflow
     import phasemap.sweeps.tensorboard_events as tensorboard
     import phasemap.sweeps.tune_folder as tune
 
     if tune.is_tune(path):
-        return lambda found, _: tune.read_folder(found)
+        return tune.read_folder(path)
     if mlflow.is_store(path):
-        return mlflow.read_folder
+        return mlflow.read_folder(path, study)
     if tensorboard.is_events(path):
-        return lambda found, _: tensorboard.read_folder(found)
+        return tensorboard.read_folder(path)
     raise UserError(f"{path} holds no known kind of sweep; allowed: {ALLOWED}")

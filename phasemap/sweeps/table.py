@@ -69,10 +69,11 @@ def sweep_of_table(
     states, words = _states(frame, told_settings)
     numbers, left = _numbers(frame, told_settings, id_column, source)
     quantities = [found_name(one, names, place) for one in wanted.quantities if one in names or one in names.values()]
+    joined, by_trial = None, {}
     if curves is not None:
         curves = curves.rename(columns=str)
-    joined = _joined_by(frame, curves, place) if curves is not None else None
-    by_trial = _curves(curves, joined, told_settings) if curves is not None and joined else {}
+        joined = _joined_by(frame, curves, place)
+        by_trial = _curves(curves, joined, told_settings)
     in_curves = {name for found in by_trial.values() for name in found}
     last = [column for column in numbers if not quantities or column in quantities or column in in_curves]
     ids = frame[id_column].tolist() if id_column else range(1, len(frame) + 1)
@@ -153,18 +154,13 @@ def _joined_by(frame: pd.DataFrame, curves: pd.DataFrame, place: str) -> str:
     raise UserError(f"{place} and its curves have no column of ids in common; allowed: {', '.join(IDS)}")
 
 
-def _curves(curves: pd.DataFrame, id_column: str | None, settings: Sequence[str]) -> dict[str, Mapping[str, Curve]]:
+def _curves(curves: pd.DataFrame, id_column: str, settings: Sequence[str]) -> dict[str, Mapping[str, Curve]]:
     """Return each trial's curves by the quantity; records without a value are left out."""
     step = next(name for name in STEPS if name in curves)
     ordered = curves.sort_values([id_column, step], kind="stable")
     ordered = ordered[ordered[step].notna()].drop_duplicates([id_column, step], keep="last")
-    names = [
-        name
-        for name in ordered
-        if name not in (id_column, step, *settings)
-        and name not in DERIVED
-        and pd.api.types.is_numeric_dtype(ordered[name])
-    ]
+    others = [name for name in ordered if name not in (id_column, step, *settings) and name not in DERIVED]
+    names = [name for name in others if pd.api.types.is_numeric_dtype(ordered[name])]
     ids = ordered[id_column].to_numpy()
     starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.zeros(0, dtype=int)
     ends = [*starts[1:], len(ids)]

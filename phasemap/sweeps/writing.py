@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def write_sweep(sweep: Sweep, folder: RunFolder, wanted: Wanted) -> Imported:
     made = _study(folder.name, program, columns, wanted, before)  # every mistake shows before anything is written
     if made.grid:
         _placed(made, columns, columns.settings, sorted(set(columns.seeds)))
-    return _stored(sweep, folder, made, columns, _write_study)
+    return _stored(sweep, folder, made, columns)
 
 
 def _write_continued(sweep: Sweep, folder: RunFolder, wanted: Wanted) -> Imported:
@@ -72,29 +72,19 @@ def _write_continued(sweep: Sweep, folder: RunFolder, wanted: Wanted) -> Importe
     before = load_resolved(folder.study) if folder.fetch(folder.study) else None
     columns = columns_of(sweep, wanted)
     made, columns = continued(folder.name, columns, wanted, before)
-
-    def write(folder: RunFolder, made: ProgramStudy, columns: Columns) -> ProgramStudy:
-        if before is None:
-            folder.write_text(folder.study, dump_study(made))
-        return made
-
-    return _stored(sweep, folder, made, columns, write)
+    return _stored(sweep, folder, made, columns)
 
 
-def _stored(
-    sweep: Sweep,
-    folder: RunFolder,
-    made: ProgramStudy,
-    columns: Columns,
-    write_study: Callable[[RunFolder, Any, Columns], ProgramStudy],
-) -> Imported:
+def _stored(sweep: Sweep, folder: RunFolder, made: ProgramStudy, columns: Columns) -> Imported:
     with storage_errors(folder):
         folder.create()
         with locked(folder):
             provenance = Provenance(folder, study_hash=study_hash(made), runner=f"import from {sweep.source}")
             known = _known(folder, made)
             new, changed = _add(columns, made, folder, known)
-            study = write_study(folder, made, columns)
+            study = _write_study(folder, made, columns) if isinstance(made, ImportedStudy) else made
+            if not folder.fetch(folder.study):
+                folder.write_text(folder.study, dump_study(study))
             write_results(folder, study)
             provenance.end(outcome="done", devices=(), core_hours=0.0, n_trained=0, n_reused=0, n_imported=new)
     told = [*columns.told, *_told_of(study, columns)]
@@ -276,9 +266,9 @@ def _placed(
 
 def _told_of(study: ProgramStudy, columns: Columns) -> list[str]:
     """Say how the points lie, and what may surprise of the axes."""
-    told = []
     if not isinstance(study, ImportedStudy):
         return []
+    told = []
     others = study.axis_names[len(columns.axes) :]
     if others:
         told.append(f"{', '.join(others)} differ between trials too, and are further axes")
