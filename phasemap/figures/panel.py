@@ -80,8 +80,7 @@ def _draw_dots(ax: Axes, spec: FigureSpec, dots: Dots) -> None:
     """Draw points that were measured beside the cells, in full colours."""
     look: dict[str, Any] = {"s": DOT, "edgecolors": "black", "linewidths": 0.6, "zorder": ABOVE_LINES}
     if dots.values is not None:
-        norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
-        ax.scatter(dots.x, dots.y, c=dots.values, norm=norm, **look)
+        ax.scatter(dots.x, dots.y, c=dots.values, norm=colour_scale(spec.metric_kind, spec.values), **look)
         return
     ax.scatter(dots.x, dots.y, c=[spec.marks[name].colour for name in dots.marks], **look)
 
@@ -94,13 +93,13 @@ def _bare(panel: PanelSpec) -> NDArray[np.bool_]:
 def _draw_values(ax: Axes, spec: FigureSpec, values: Floats) -> Any:
     """Colour the cells by a quantity; as a picture, so that vector files stay small."""
     shown = np.ma.masked_invalid(values)
-    norm = colour_scale(spec.metric_kind, [panel.values for panel in spec.panels if panel.values is not None])
+    norm = colour_scale(spec.metric_kind, spec.values)
     return ax.pcolormesh(spec.x.edges, spec.y.edges, shown, norm=norm, rasterized=True)
 
 
 def fill_cells(ax: Axes, spec: FigureSpec, cells: Any, **look: Any) -> None:
     """Fill cells (n, 2) of (row, column) as one outline, so that vector files stay small."""
-    outlines = [_box(spec.x.edges[i : i + 2], spec.y.edges[j : j + 2]) for j, i in cells]
+    outlines = [_box(*spec.x.edges[i : i + 2], *spec.y.edges[j : j + 2]) for j, i in cells]
     look = {"edgecolor": FRAME if look.get("hatch") else "white", "linewidth": 0.4, **look}
     ax.add_patch(PathPatch(Outline.make_compound_path(*outlines), **look))
 
@@ -110,8 +109,7 @@ def inferred_look(mark: Mark) -> dict[str, Any]:
     return {"facecolor": mark.light, "edgecolor": mark.colour, "hatch": "/", "linewidth": 0.0, "hatch_linewidth": 0.5}
 
 
-def _box(across: Any, up: Any) -> Outline:
-    (left, right), (bottom, top) = across, up
+def _box(left: float, right: float, bottom: float, top: float) -> Outline:
     return Outline([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)], closed=True)
 
 
@@ -136,13 +134,9 @@ def _draw_signs(ax: Axes, spec: FigureSpec, panel: PanelSpec, cell: float) -> No
             cells = np.argwhere((panel.notes == note) & (inks == ink))
             if len(cells):
                 places = np.asarray([inside_cell(spec, row, column, 0.86) for row, column in cells])
-                look: dict[str, Any] = {
-                    "fillstyle": "none" if sign == "o" else "full",
-                    "markeredgewidth": 0.6,
-                    "zorder": 3,
-                }
-                wide = size * (1.9 if sign == "." else 1.2)
-                ax.plot(*places.T, linestyle="", color=ink, alpha=0.75, marker=sign, markersize=wide, **look)
+                wide, fill = size * (1.9 if sign == "." else 1.2), "none" if sign == "o" else "full"
+                look: dict[str, Any] = {"color": ink, "marker": sign, "markersize": wide, "fillstyle": fill}
+                ax.plot(*places.T, linestyle="", alpha=0.75, markeredgewidth=0.6, zorder=3, **look)
     if len(cells := _measured(panel)):
         places = np.asarray([inside_cell(spec, row, column, 0.5) for row, column in cells])
         ax.plot(*places.T, **{**MEASURED, "markersize": min(2.6, 0.3 * cell)})
@@ -198,16 +192,16 @@ def _letter(mark: Mark, across: Floats, up: Floats, *, inferred: bool) -> Placed
     least = min(across[1] - across[0], up[1] - up[0])
     letter = mark.letter.lower() if inferred else mark.letter
     share = min(9.0, 0.52 * least) / font_size()
-    form = Form(
-        text=letter if share * font_size() >= SMALLEST_LETTER else "", width=0, height=0, share=share, whole=False
-    )
+    text = letter if share * font_size() >= SMALLEST_LETTER else ""
+    form = Form(text=text, width=0, height=0, share=share, whole=False)
     return Placed(mark=mark.name, form=form, x=float(across.mean()), y=float(up.mean()))
 
 
 def _forms(mark: Mark) -> list[Form]:
     """Return the ways to write a label: its name in one line or more, also a little smaller, else its letter."""
     words = mark.title.split()
-    splits = [" ".join(words), *(_split(words, at) for at in range(1, len(words))), "\n".join(words)]
+    halves = [" ".join(words[:at]) + "\n" + " ".join(words[at:]) for at in range(1, len(words))]
+    splits = [" ".join(words), *halves, "\n".join(words)]
     texts = sorted(dict.fromkeys(splits), key=lambda text: text.count("\n"))
     forms = []
     for share in (1.0, 0.85):
@@ -216,16 +210,10 @@ def _forms(mark: Mark) -> list[Form]:
     return forms + ([_form(mark.letter, 1.0, whole=False)] if mark.letter else [])
 
 
-def _split(words: Sequence[str], at: int) -> str:
-    return "\n".join((" ".join(words[:at]), " ".join(words[at:])))
-
-
 def _form(text: str, share: float, *, whole: bool = True) -> Form:
     size = font_size(share)
-    lines = text.count("\n") + 1
-    return Form(
-        text=text, width=text_width(text, size), height=size * (1.0 + 1.1 * (lines - 1)), share=share, whole=whole
-    )
+    height = size * (1.0 + 1.1 * text.count("\n"))
+    return Form(text=text, width=text_width(text, size), height=height, share=share, whole=whole)
 
 
 def _write_name(ax: Axes, spec: FigureSpec, panel: PanelSpec, placed: Placed, size: Size) -> None:
@@ -307,9 +295,8 @@ def _without_overlap(at: Floats, widths: Sequence[float]) -> list[int]:
     return [*shown, last]
 
 
-def colour_scale(kind: Kind, maps: Sequence[Floats]) -> Normalize:
+def colour_scale(kind: Kind, values: Floats) -> Normalize:
     """Return how values become colours: accuracies between tenths, losses by their logarithm, numbers as they are."""
-    values = np.concatenate([one.ravel() for one in maps])
     finite = values[np.isfinite(values)]
     if not len(finite):
         return Normalize(0.0, 1.0)

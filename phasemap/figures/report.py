@@ -71,6 +71,7 @@ def report_payload(
         frames = [*labels_over_steps(study, in_study, rows, steps[:-1]), *frames]
     kinds = {name: study.recorded.quantities[name] for name in shown_quantities(study.recorded)}
     times = time_strokes(name for name, _ in rule_of(study.phases).times)
+    looks = [{"label": words, "style": style} for _, words, style in frontier_looks(map_frontiers(study))]
     content = {
         "name": study.name,
         "question": study.question,
@@ -85,7 +86,7 @@ def report_payload(
         "labels": packed(np.stack([_marks_at(study, frame, tables.points)[order] for frame in frames])),
         "points": _points(study, tables.points, order),
         "page": _page(study),
-        "frontiers": _frontier_styles(study) | {"grid": GRID} | frontier_lines(study, frames),
+        "frontiers": {"kinds": looks, "grid": GRID, **frontier_lines(study, frames)},
         "bands": frontier_bands(study, tables.points, tables.trials, len(frames) - 1),
         "strokes": _strokes(study, kinds),
         "step_times": [{"name": name, "letter": letter, "label": stroke.label, "style": stroke.style}
@@ -98,8 +99,8 @@ def report_payload(
 
 def picture_order(study: Study) -> NDArray[np.int64]:
     """Return the rows of the table of points in the order of the picture, in which numbers rise along each axis."""
-    rows = np.arange(int(np.prod([len(axis.values) for axis in study.axes])))
-    rows = rows.reshape([len(axis.values) for axis in study.axes])
+    sizes = [len(axis.values) for axis in study.axes]
+    rows = np.arange(int(np.prod(sizes))).reshape(sizes)
     for number, axis in enumerate(study.axes):
         rows = rows.take([axis.values.index(value) for value in Coordinates(axis).values], axis=number)
     return rows.ravel()
@@ -210,11 +211,6 @@ def _quantity(rows: pd.DataFrame, name: str, kind: Kind) -> dict[str, Any]:
     }
 
 
-def _frontier_styles(study: Study) -> dict[str, Any]:
-    looks = frontier_looks(map_frontiers(study))
-    return {"kinds": [{"label": words, "style": style} for _, words, style in looks]}
-
-
 MOST_MAPS = 8  # quantities that have a picture
 
 
@@ -232,9 +228,7 @@ def write_scatter_page(
         question=study.question,
         n_trials=len(trials),
         n_points=len(points),
-        pictures=[
-            (metric.replace("_", " "), _picture(study, points, metric, horizons_of(trials))) for metric in metrics
-        ],
+        pictures=[(name.replace("_", " "), _picture(study, points, name, horizons_of(trials))) for name in metrics],
         tables=[*tables, ("Claims", list(claims))],
     )
     with written(path):

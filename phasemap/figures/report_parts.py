@@ -37,6 +37,8 @@ from phasemap.study.spec import NetworkStudy, PhaseRule, Study
 from phasemap.study.trials import trials_of_run
 from phasemap.study.writing import dump_study
 
+MOST_LISTED = 24  # values of an axis that are all written
+
 Row = tuple[str, str]
 
 
@@ -44,7 +46,7 @@ def study_card(tables: Tables, executions: Sequence[Execution], claims: Sequence
     """Return the card: sections of named texts, the claims, and the study file."""
     study = tables.study
     sections = (
-        ("What was asked", [("question", study.question or "none given"), *_axes(study), *_seeds(study)]),
+        ("What was asked", [("question", study.question or "none given"), *_axes(study)]),
         ("Setting", _settings(study)),
         (
             "Labels",
@@ -101,20 +103,14 @@ def _own_words(rule: Rule) -> str:
 
 
 def _axes(study: Study) -> list[Row]:
-    rows = []
-    for axis in study.axes:
-        values = [show_value(value) for value in Coordinates(axis).values]
-        rows.append((readable(axis.name), ", ".join(values) if len(values) <= 24 else _ends(values)))
-    return rows
+    rows = [(readable(axis.name), _listed(list(map(show_value, Coordinates(axis).values)))) for axis in study.axes]
+    return [*rows, ("seeds", _listed(list(map(str, study.seeds))))]
 
 
-def _ends(values: Sequence[str]) -> str:
+def _listed(values: Sequence[str]) -> str:
+    if len(values) <= MOST_LISTED:
+        return ", ".join(values)
     return f"{len(values)} values from {values[0]} to {values[-1]}"
-
-
-def _seeds(study: Study) -> list[Row]:
-    seeds = list(map(str, study.seeds))
-    return [("seeds", ", ".join(seeds) if len(seeds) <= 24 else _ends(seeds))]
 
 
 def _settings(study: Study) -> list[Row]:
@@ -158,10 +154,7 @@ def _executions(executions: Sequence[Execution]) -> list[Row]:
     hours = math.fsum(execution.core_hours for execution in executions)
     rows = [
         ("cost", f"{hours:.3g} core-hours in {len(executions)} execution{'s' if len(executions) > 1 else ''}"),
-        (
-            "last training",
-            f"{_when(told.started)} to {_when(told.ended)}, {told.outcome or 'outcome not recorded'}",
-        ),
+        ("last training", f"{_when(told.started)} to {_when(told.ended)}, {told.outcome or 'outcome not recorded'}"),
         ("command", shlex.join(map(str, last.get("command", [])))),
         ("runner", str(last.get("runner", "?"))),
         ("machine", ", ".join(filter(None, (told.machine("processor"), told.machine("platform"))))),
@@ -229,7 +222,8 @@ def trial_curves(
     """
     slots = {trial_id: number for number, trial_id in enumerate(ids)}
     groups = [] if rows is None else _groups(rows, tuple(kinds), slots)
-    scales = {name: _scale(name, kind, groups) for name, kind in kinds.items()}
+    values = {name: [curves.values[name].ravel() for _, curves in groups] for name in kinds}
+    scales = {name: scale_of(kind, np.concatenate([np.zeros(0), *values[name]])) for name, kind in kinds.items()}
     most = max((len(curves.steps) for _, curves in groups), default=0)
     for records in (most, *(number for number in RECORDS if number < most)):
         if _sampled_bytes(groups, scales, records) <= most_bytes:
@@ -237,11 +231,6 @@ def trial_curves(
             if len(content["codes"]["data"]) <= most_bytes:
                 return content | {"records": records, "recorded": most}
     return _packed_curves([], scales, 0, len(ids)) | {"records": 0, "recorded": most}
-
-
-def _scale(name: str, kind: Kind, groups: Sequence[Group]) -> Scale:
-    """Return the scale of a quantity over all curves."""
-    return scale_of(kind, np.concatenate([np.zeros(0), *(curves.values[name].ravel() for _, curves in groups)]))
 
 
 def _errors(errors: pd.Series) -> dict[str, Any]:

@@ -281,7 +281,7 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
     ax.set_title(panel.title, parse_math=False)
     if panel.values is not None:
         there = np.isfinite(panel.values)
-        norm = colour_scale(spec.metric_kind, [p.values for p in spec.panels if p.values is not None])
+        norm = colour_scale(spec.metric_kind, np.concatenate([p.values for p in spec.panels if p.values is not None]))
         ax.plot(panel.x[~there], panel.y[~there], "x", color="#8a8a8a", markersize=4)
         look: dict[str, Any] = {"edgecolors": "#444444", "linewidths": 0.3, "rasterized": len(panel.x) > MOST_LETTERS}
         return ax.scatter(panel.x[there], panel.y[there], DOT * 0.6, panel.values[there], norm=norm, **look)

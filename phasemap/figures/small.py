@@ -12,7 +12,7 @@ from rich.text import Text
 
 from phasemap.diagram.diagram import Diagram
 from phasemap.diagram.frontier import Floats
-from phasemap.figures.page import Scale, scale_of
+from phasemap.figures.page import scale_of
 from phasemap.figures.regions import rectangles, regions_of
 from phasemap.figures.spec import STATE_COLUMNS, FigureSpec, PanelSpec, cell_marks, first_metric, label_states
 from phasemap.phases.marks import Mark, marks_of
@@ -92,14 +92,14 @@ def _rows(cells: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
 def _panel_lines(spec: FigureSpec, panel: PanelSpec, columns: Sequence[int], label: int, cell: int) -> list[Text]:
     """Return one block of a panel: its title, its rows with the largest value on top, and the tick labels."""
     lines = [Text(panel.title, style="bold")] if panel.title else []
-    letters = _letters(spec, panel, columns, cell)
+    letters, scale = _letters(spec, panel, columns, cell), scale_of(spec.metric_kind, spec.values)
     for row in reversed(range(panel.marks.shape[0])):
         name = "" if spec.strip else spec.y.tick_labels[row][:label]
         line = Text(f"{name:>{label}} ")
         for column in columns:
             mark = spec.marks[panel.marks[row, column]]
             if panel.values is not None and np.isfinite(value := panel.values[row, column]):
-                share = float(_scale(spec).shares(np.asarray(value)))
+                share = float(scale.shares(np.asarray(value)))
                 line.append(f"{_tenth(share):^{cell}}", style=_hidden(share))
                 continue
             start = cell * (column - columns[0])
@@ -130,13 +130,6 @@ def _side_by_side(lines: Sequence[Text], size: int, width: int) -> Text:
     return joined
 
 
-def _scale(spec: FigureSpec) -> Scale:
-    """Return the scale of the quantity that a figure shows."""
-    return scale_of(
-        spec.metric_kind, np.concatenate([panel.values.ravel() for panel in spec.panels if panel.values is not None])
-    )
-
-
 def _tenth(share: float) -> str:
     """Write a share of the scale as a digit, which is what is left of it where nothing has a colour."""
     return str(min(int(10 * share), 9))
@@ -150,7 +143,7 @@ def _legend(spec: FigureSpec, width: int) -> Text:
     """Return the legend, as many entries a line as fit; of a quantity its ends."""
     text, used = Text(), 0
     if spec.panels[0].values is not None:
-        scale = _scale(spec)
+        scale = scale_of(spec.metric_kind, spec.values)
         for share, value in ((0.0, scale.low), (1.0, scale.high)):
             text.append(f" {_tenth(share)} ", style=_hidden(share)).append(f" {readable(spec.metric)} {value:.3g}  ")
         return text.append("\n")
@@ -181,12 +174,8 @@ def _style(mark: Mark, *, inferred: bool = False) -> str:
 
 
 WIDTH, HEIGHT, STRIP_HEIGHT = 120.0, 84.0, 24.0
-PLAIN = {
-    "missing": "#e3e3e3",
-    "failed": "#ff9a83",
-    "diverged": "#ffffff",
-    "unlabelled": "#ffffff",
-}  # a hatch can't be seen at this size
+PLAIN = {"missing": "#e3e3e3", "failed": "#ff9a83", "diverged": "#ffffff", "unlabelled": "#ffffff"}
+"""The colours of points without a label: a hatch can't be seen at this size."""
 
 
 def thumbnail_svg(diagram: Diagram) -> str:

@@ -135,6 +135,11 @@ class FigureSpec:
         """Whether there is only one axis."""
         return not self.y.label
 
+    @property
+    def values(self) -> Floats:
+        """The quantity in all panels, flat; of a picture of labels none."""
+        return np.concatenate([np.empty(0), *(p.values.ravel() for p in self.panels if p.values is not None)])
+
 
 def first_metric(study: Study) -> str:
     """Return what a map shows unless told otherwise: the labels, or the first quantity of a study that has none."""
