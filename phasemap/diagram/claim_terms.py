@@ -36,12 +36,7 @@ Booleans = NDArray[np.bool_]
 
 FEWEST_PAIRS = 3  # of values for a correlation
 JUST_AFTER = 1 + 1e-9
-STATISTICS: Mapping[str, Callable[[Floats], Any]] = {
-    "mean": np.mean,
-    "min": np.min,
-    "max": np.max,
-    "median": np.median,
-}
+STATISTICS: Mapping[str, Callable[[Floats], Any]] = {"mean": np.mean, "min": np.min, "max": np.max, "median": np.median}
 
 
 class Unknown(Exception):

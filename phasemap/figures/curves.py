@@ -26,13 +26,7 @@ from phasemap.figures.chart import (
     drawn,
     pooled,
 )
-from phasemap.phases.built_in import (
-    ALL_NORMS,
-    EXTRACTED,
-    NORM_PARTS,
-    column_kinds,
-    shown_quantities,
-)
+from phasemap.phases.built_in import ALL_NORMS, EXTRACTED, NORM_PARTS, column_kinds, shown_quantities
 from phasemap.phases.strokes import OKABE_ITO, STROKES, Stroke, quantity_strokes, readable, strokes, time_strokes
 from phasemap.study.conditions import Kind
 from phasemap.study.rule_file import rule_of
@@ -94,11 +88,7 @@ def curves_panel(tables: ChartTables, cell: PanelPoint) -> ChartPanel:
 
 
 def _over_steps(
-    title: str,
-    label: str,
-    lines: list[Series | None],
-    events: tuple[Event, ...] = (),
-    kind: Kind = "number",
+    title: str, label: str, lines: list[Series | None], events: tuple[Event, ...] = (), kind: Kind = "number"
 ) -> ChartPanel:
     known = drawn(lines)
     return ChartPanel(

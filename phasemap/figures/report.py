@@ -47,10 +47,7 @@ UNLABELLED = "unlabelled"  # the mark of a trial that ended, but whose label can
 
 
 def report_payload(
-    tables: Tables,
-    rows: pa.Table | None,
-    executions: Sequence[Execution] = (),
-    claims: Sequence[ClaimResult] = (),
+    tables: Tables, rows: pa.Table | None, executions: Sequence[Execution] = (), claims: Sequence[ClaimResult] = ()
 ) -> dict[str, Any]:
     """Return the content of a run's report, to be written as JSON.
 

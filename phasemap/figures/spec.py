@@ -40,11 +40,7 @@ from phasemap.study.spec import Study
 LABEL_METRICS = ("subphase", "phase")
 STATE_COLUMNS = ("n_seeds", "n_failed", "n_diverged", *LABEL_METRICS)
 """The columns of points that ``label_states`` reads."""
-NOTES = {
-    "split": "seeds disagree",
-    "lost": "some seeds failed or diverged",
-    "partial": "some seeds not trained yet",
-}
+NOTES = {"split": "seeds disagree", "lost": "some seeds failed or diverged", "partial": "some seeds not trained yet"}
 """What the sign in a cell's corner says."""
 SIGN_WORDS = {"split": "dot in a corner", "lost": "cross in a corner", "partial": "ring in a corner"}
 NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near

@@ -11,14 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasemap.sweeps.importing import (
-        from_frame,
-        from_mlflow,
-        from_optuna,
-        from_tensorboard,
-        from_tune,
-        from_wandb,
-    )
+    from phasemap.sweeps.importing import from_frame, from_mlflow, from_optuna, from_tensorboard, from_tune, from_wandb
 
 __all__ = ["from_frame", "from_mlflow", "from_optuna", "from_tensorboard", "from_tune", "from_wandb"]
 

@@ -275,11 +275,7 @@ def _ids(
 
 
 def _measured(
-    trials: Sequence[SweepTrial],
-    said: Mapping[str, str],
-    settings: Iterable[str],
-    known: Collection[str],
-    place: str,
+    trials: Sequence[SweepTrial], said: Mapping[str, str], settings: Iterable[str], known: Collection[str], place: str
 ) -> tuple[dict[str, tuple[str, Kind]], dict[str, str], list[str]]:
     """Name the quantities and final numbers that have a value somewhere, and give each quantity a kind."""
     ranges, empty = _ranges(trials)

@@ -40,11 +40,7 @@ class _Group:
     """K networks with equally many training examples: weights (K, P), one flat row a network."""
 
     def __init__(
-        self,
-        members: Sequence[int],
-        trials: Sequence[NetworkTrial],
-        examples: Sequence[Examples],
-        device: torch.device,
+        self, members: Sequence[int], trials: Sequence[NetworkTrial], examples: Sequence[Examples], device: torch.device
     ) -> None:
         first, data = trials[0], examples[0].dataset
         self.members, self.n_train = list(members), len(examples[0].train)

@@ -25,14 +25,7 @@ from phasemap.training.inside import Inside, Seen
 from phasemap.training.kernel import make_kernel
 from phasemap.training.networks import load_weights
 from phasemap.training.own_network import OwnNetwork
-from phasemap.training.recording import (
-    Evaluation,
-    Recorder,
-    TrialResult,
-    measure,
-    record_steps,
-    records_of,
-)
+from phasemap.training.recording import Evaluation, Recorder, TrialResult, measure, record_steps, records_of
 from phasemap.training.states import Start, dump_end, frozen, source_of, thawed
 
 STRIDE = 50  # steps between two looks at the clock, at most

@@ -14,15 +14,7 @@ from phasemap.study.names import CORRUPTION
 from phasemap.tasks.corruption import data_facts
 from phasemap.tasks.streams import stream, stream_key
 from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
-from phasemap.training.program_state import (
-    dumped,
-    loaded,
-    plain,
-    put_back,
-    put_back_random,
-    random_states,
-    state_of,
-)
+from phasemap.training.program_state import dumped, loaded, plain, put_back, put_back_random, random_states, state_of
 from phasemap.training.program_values import checked_number, checked_step, checked_values, usual_kinds
 
 if TYPE_CHECKING:
@@ -205,14 +197,7 @@ class TrialContext:
         Also records ``corruption``, ``n_train``, ``n_corrupted`` and the like for the tables.
         """
         found = corrupted(
-            labels,
-            share,
-            seed=self.seed,
-            kind=kind,
-            classes=classes,
-            inputs=inputs,
-            matrix=matrix,
-            shift_by=shift_by,
+            labels, share, seed=self.seed, kind=kind, classes=classes, inputs=inputs, matrix=matrix, shift_by=shift_by
         )
         facts = data_facts(len(found.truth), found.n_corrupted, found.n_classes)
         self.record.facts = {CORRUPTION: float(share), **facts}
