@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Literal
 
@@ -19,6 +20,8 @@ from phasemap.phases.built_in import WINS_COLUMN
 
 FEWEST_SEEDS = 3
 CONFIDENCE = 0.9
+
+BandOf = Callable[[int, MapFrontier, Literal["x", "y"]], "Band"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,28 +220,20 @@ def _smooth(at: Floats, side: Floats, places: Floats) -> Floats:
 def drawn_bands(diagram: Diagram, trials: pd.DataFrame) -> tuple[tuple[Band, ...], ...]:
     """Return the bands to draw in each panel: over seeds, from FEWEST_SEEDS on; of a search, over what it inferred."""
     if diagram.study.search.kind != "grid":
-        return _wider(
-            diagram, lambda panel, frontier, along: inferred_band(diagram, panel, frontier, along, CONFIDENCE)
-        )
-    maps = SeedMaps.of(diagram.study, trials)
-    if maps.n_seeds < FEWEST_SEEDS:
-        return ((),) * len(diagram.panels)
-    return _wider(diagram, lambda panel, frontier, along: row_band(maps, diagram, panel, frontier, along, CONFIDENCE))
+        band_of: BandOf = partial(inferred_band, diagram, level=CONFIDENCE)
+    else:
+        maps = SeedMaps.of(diagram.study, trials)
+        if maps.n_seeds < FEWEST_SEEDS:
+            return ((),) * len(diagram.panels)
+        band_of = partial(row_band, maps, diagram, level=CONFIDENCE)
+    numbers = range(len(diagram.panels))
+    found = [[_wider(diagram, partial(band_of, panel, one)) for one in diagram.frontiers] for panel in numbers]
+    return tuple(tuple(band for band in bands if len(band.row)) for bands in found)
 
 
-def _wider(
-    diagram: Diagram, band_of: Callable[[int, MapFrontier, Literal["x", "y"]], Band]
-) -> tuple[tuple[Band, ...], ...]:
-    """Return each panel's bands, along the axis on which the frontier crosses the larger share of rows."""
+def _wider(diagram: Diagram, band_of: Callable[[Literal["x", "y"]], Band]) -> Band:
+    """Return a frontier's band along the axis on which it crosses the larger share of rows."""
+    if diagram.strip:
+        return band_of("x")
     sizes = {"x": len(diagram.y.values), "y": len(diagram.x.values)}
-    panels = []
-    for panel in range(len(diagram.panels)):
-        bands = []
-        for frontier in diagram.frontiers:
-            both = [band_of(panel, frontier, "x")]
-            if not diagram.strip:
-                both.append(band_of(panel, frontier, "y"))
-            best = max(both, key=lambda band: len(set(band.row.tolist())) / sizes[band.along])
-            bands += [best] if len(best.row) else []
-        panels.append(tuple(bands))
-    return tuple(panels)
+    return max(band_of("x"), band_of("y"), key=lambda band: len(set(band.row.tolist())) / sizes[band.along])

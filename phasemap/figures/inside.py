@@ -212,8 +212,9 @@ def logits_chart(tables: ChartTables, layout: Layout) -> Chart:
     shown = pd.concat([_corrupted(cell, rows) for cell in cells])
     edges = common_edges(shown[list(LOGITS)].to_numpy(dtype=float).ravel())
     panels = [_logits_panel(cell, _corrupted(cell, rows), edges, _lacking(cell, tables)) for cell in cells]
-    if len(cells) == 1:
-        panels += _example_panels(cells[0], rows) if len(shown) else []
+    if len(cells) == 1 and len(shown):
+        seed, own = cells[0].first(rows[rows["series"] != CORRUPTED])
+        panels += [_example_panel(own[own["series"] == series], series, seed) for series in sorted(set(own["series"]))]
     look = {"columns": min(len(panels), 3) if len(cells) == 1 else grid.columns, "shared": len(cells) > 1}
     return grid.chart("logits", panels, OF_CORRUPTED, "their examples together", **look)
 
@@ -241,12 +242,6 @@ def _logits_panel(cell: PanelPoint, rows: pd.DataFrame, edges: Floats, lacking: 
         bars=tuple(bars) if len(rows) else (),
         note="" if len(rows) else lacking,
     )
-
-
-def _example_panels(cell: PanelPoint, rows: pd.DataFrame) -> list[ChartPanel]:
-    """Describe the logit vectors of the first network that has some."""
-    seed, own = cell.first(rows[rows["series"] != CORRUPTED])
-    return [_example_panel(own[own["series"] == series], series, seed) for series in sorted(set(own["series"]))]
 
 
 def _example_panel(rows: pd.DataFrame, series: str, seed: int) -> ChartPanel:

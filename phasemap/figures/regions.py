@@ -101,9 +101,8 @@ def place_names(
 
 def _placed(region: Region, edges: tuple[Floats, Floats], forms: Sequence[Form], busy: Floats) -> Placed | None:
     across, up = edges
-    blocks = np.asarray([
-        (across[left], across[right], up[bottom], up[top]) for bottom, top, left, right in rectangles(region.cells)
-    ])  # fmt: skip
+    bottoms, tops, lefts, rights = np.asarray(list(rectangles(region.cells))).T
+    blocks = np.stack([across[lefts], across[rights], up[bottoms], up[tops]], axis=1)
     wide, high = blocks[:, 1] - blocks[:, 0], blocks[:, 3] - blocks[:, 2]
     order = np.argsort(-wide * high, kind="stable")
     best: tuple[int, Placed] | None = None
@@ -117,10 +116,8 @@ def _placed(region: Region, edges: tuple[Floats, Floats], forms: Sequence[Form],
             hits = _hits(places, form, _within(busy, blocks[number]))
             at = int(hits.argmin())
             if best is None or hits[at] < best[0]:
-                best = (
-                    int(hits[at]),
-                    Placed(mark=region.mark, form=form, x=float(places[at, 0]), y=float(places[at, 1])),
-                )
+                x, y = places[at].tolist()
+                best = int(hits[at]), Placed(mark=region.mark, form=form, x=x, y=y)
             if best[0] == 0:
                 return best[1]
     return None if best is None else best[1]

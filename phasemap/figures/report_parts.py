@@ -119,9 +119,7 @@ def _settings(study: Study) -> list[Row]:
     if not isinstance(study, NetworkStudy):
         return [(readable(name), readable(show_value(value))) for name, value in settings.items()]
     shown = ("task", "model", "modulus", "width", "depth", "activation", "steps", "optimizer", "learning_rate", "loss")
-    names = [
-        name for name in shown if name in settings and not (name == "modulus" and "modular" not in settings["task"])
-    ]
+    names = [name for name in shown if name in settings and (name != "modulus" or "modular" in settings["task"])]
     names += [n for n, value in settings.items() if n not in shown and value != study.declared[n].default]
     return [(readable(name), readable(show_value(settings[name]))) for name in names]
 

@@ -30,7 +30,7 @@ def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
     Panels stand side by side where they fit; cells narrow and a wide map is cut into blocks of columns below one
     another; tick labels that have no room are left out.
     """
-    label = _label_width(spec, width)
+    label = min(max((len(text) for text in spec.y.tick_labels), default=0), width // 3)
     cell = _cell_width(spec, width - label - 1)
     block = max(1, min(len(spec.x.ticks), (width - label - 1) // cell))
     text = Text(no_wrap=True, overflow="crop")
@@ -48,11 +48,6 @@ def terminal_figure(spec: FigureSpec, width: int = 80) -> Text:
                 text.append("\n")
     text.append_text(_legend(spec, width))
     return text
-
-
-def _label_width(spec: FigureSpec, width: int) -> int:
-    longest = max((len(text) for text in spec.y.tick_labels), default=0)
-    return min(longest, width // 3)
 
 
 def _cell_width(spec: FigureSpec, room: int) -> int:

@@ -165,9 +165,8 @@ def figure_spec(
     marks = marks_of(diagram.study.phases)
     quantity = None if metric in LABEL_METRICS else metric
     frontiers = tuple(look for look in frontier_looks(diagram.frontiers) if look[0] in drawn)
-    title, settings = caption(
-        diagram.study, diagram.fixed, seed_words(diagram.study, quantity), readable(quantity or "")
-    )
+    seeds = seed_words(diagram.study, quantity)
+    title, settings = caption(diagram.study, diagram.fixed, seeds, readable(quantity or ""))
     cut = left_out_words(len(diagram.panels), diagram.left_out) if diagram.left_out else ""
     robust = ROBUST if metric == ROBUSTNESS else ""
     return FigureSpec(

@@ -79,7 +79,9 @@ def plan_packs(
     for group in groups.values():
         upper = pack_size or len(group)
         most = min(upper, card_share.most(group)) if card_share else pack_size or most_together(group)
-        size = most if card_share or pack_size else min(most, _size_on_cpus(group))
+        size = most
+        if not (card_share or pack_size):
+            size = min(most, max(1, round(TARGET_SECONDS / (sum(map(work_of, group)) / len(group)))))
         for cut in _cuts(group, size, most):
             missing = [trial for trial in cut if trial.trial_id not in done]
             if missing:
@@ -90,11 +92,6 @@ def plan_packs(
 def _together(trial: Trial, *, on_card: bool) -> object:
     """Return what all trials of a pack must have in common."""
     return (trial.shape, trial.data_fraction) if on_card and isinstance(trial, NetworkTrial) else trial.shape
-
-
-def _size_on_cpus(group: Sequence[Trial]) -> int:
-    seconds = sum(map(work_of, group)) / len(group)
-    return max(1, round(TARGET_SECONDS / seconds))
 
 
 def _cuts(group: Sequence[Trial], size: int, most: int) -> list[Sequence[Trial]]:

@@ -105,11 +105,9 @@ class Plan:
 
     def measured(self) -> Plan:
         """Measure on this machine's GPU, if the plan is for such a one, what its trials take; its packs stay."""
-        return (
-            replace(self, card_share=measured_card_share(self.packs, self.card_share, self.record))
-            if self.card_share
-            else self
-        )
+        if self.card_share is None:
+            return self
+        return replace(self, card_share=measured_card_share(self.packs, self.card_share, self.record))
 
 
 def make_plan(

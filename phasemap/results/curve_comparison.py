@@ -58,18 +58,15 @@ def compare(stored: pa.Table, replayed: pa.Table, rule: PhaseRule) -> CurveCompa
     """Compare two shard rows of one trial; tolerance means the same ending and TOLERANCE over the first steps."""
     one, other = stored.to_pylist()[0], replayed.to_pylist()[0]
     deviations = {name: _deviation(one, other, name) for name in named(stored.schema, "curve")}
-    endings = _ending(stored, one, rule), _ending(replayed, other, rule)
+    before, after = _ending(stored, one, rule), _ending(replayed, other, rule)
     same_steps = one["step"] == other["step"]
+    same_phase = (before.status, before.phase) == (after.status, after.phase)
     verdict: Verdict = "not_met"
-    if endings[0] == endings[1] and same_steps and all(d.equal for d in deviations.values()):
+    if before == after and same_steps and all(d.equal for d in deviations.values()):
         verdict = "bit"
-    elif same_steps and _same_phase(*endings) and all(d.relative <= TOLERANCE for d in deviations.values()):
+    elif same_steps and same_phase and all(d.relative <= TOLERANCE for d in deviations.values()):
         verdict = "tolerance"
-    return CurveComparison(verdict=verdict, stored=endings[0], replayed=endings[1], deviations=deviations)
-
-
-def _same_phase(one: Ending, other: Ending) -> bool:
-    return (one.status, one.phase) == (other.status, other.phase)
+    return CurveComparison(verdict=verdict, stored=before, replayed=after, deviations=deviations)
 
 
 def _deviation(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> Deviation:

@@ -72,15 +72,10 @@ def read_weights(folder: RunFolder, trial_id: str) -> dict[str, np.ndarray] | No
 def _table(trial_id: str, pack_id: str, record: InsideRecord) -> pa.Table:
     length = len(record.columns["index"])
     same = {"trial_id": trial_id, "pack_id": pack_id, "record": record.record, "step": record.step}
-    columns = {name: [value] * length for name, value in {**same, "series": record.series}.items()} | dict(
-        record.columns
-    )
-    return pa.table(
-        {
-            f.name: pa.array(columns[f.name], f.type, from_pandas=True)
-            if f.name in columns
-            else pa.nulls(length, f.type)
-            for f in INSIDE_SCHEMA
-        },
-        schema=INSIDE_SCHEMA,
-    )
+    same["series"] = record.series
+    columns = {**{name: [value] * length for name, value in same.items()}, **record.columns}
+    arrays = [
+        pa.array(columns[f.name], f.type, from_pandas=True) if f.name in columns else pa.nulls(length, f.type)
+        for f in INSIDE_SCHEMA
+    ]
+    return pa.table(arrays, schema=INSIDE_SCHEMA)

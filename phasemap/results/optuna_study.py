@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,7 +94,7 @@ def _study_in(storage: Any, study: Study, trials: pd.DataFrame, curves: pd.DataF
                 value=number,
                 params={name: parameter(study, name, row[name], space) for name in space},
                 distributions=space,
-                user_attrs=user_attributes(row, names),
+                user_attrs={name: row[name] for name in names if not pd.isna(row[name])},
                 intermediate_values=reports.get(row["trial_id"]),
             )
         )
@@ -109,11 +109,6 @@ def _state(status: str, value: float) -> tuple[Any, float | None]:
         return TrialState.PRUNED, None if math.isnan(value) else value
     done = status == "ok" and not math.isnan(value)
     return (TrialState.COMPLETE, value) if done else (TrialState.FAIL, None)
-
-
-def user_attributes(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return what is known of a trial beside its parameters."""
-    return {name: row[name] for name in names if not pd.isna(row[name])}
 
 
 def distributions(study: Study) -> dict[str, Any]:

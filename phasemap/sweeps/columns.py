@@ -54,11 +54,6 @@ def _cut(text: str) -> str:
     return f"_{text}" if text[0].isdigit() else text
 
 
-def setting_names(names: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
-    """Return the valid name of each setting."""
-    return _named(names, TAKEN, SETTING, known)
-
-
 def metric_names(names: Iterable[str], settings: Collection[str], known: Collection[str] = ()) -> dict[str, str]:
     """Return the valid name of each quantity or final number, which no setting and no fixed column has."""
     given = list(names)
@@ -68,6 +63,7 @@ def metric_names(names: Iterable[str], settings: Collection[str], known: Collect
 
 
 def _named(names: Iterable[str], taken: Collection[str], ending: str, known: Collection[str]) -> dict[str, str]:
+    """Return a valid name for each; one that is taken gets an ending, and a number where that is not enough."""
     found: dict[str, str] = {}
     given = list(dict.fromkeys(names))
     for name in sorted(given, key=lambda one: valid(one) != one):  # those that are valid keep their names
@@ -173,7 +169,7 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
     given = dict.fromkeys([*sweep.settings, *(name for trial in sweep.trials for name in trial.settings)])
     seed = found_name(wanted.seed, given, sweep.place) if wanted.seed else None
     before = {parameter.name: parameter for parameter in known.parameters} if known else {}
-    names = setting_names((name for name in given if name != seed), before)
+    names = _named((name for name in given if name != seed), TAKEN, SETTING, before)
     axes = tuple(found_name(axis, names, sweep.place) for axis in dict.fromkeys(wanted.axes))
     if not axes:
         raise UserError(f"no axis is named; allowed: --axes with one or more of {_listed(names)}")

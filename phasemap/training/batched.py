@@ -89,9 +89,8 @@ class _Population:
         self._prepare_rows(device)
         self._inside = BatchedInside(self, trials, examples)
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = self._batches is None and not any(
-            t.scheduled for t in trials
-        )  # a step reads and writes the same tensors each time
+        # whether a step reads and writes the same tensors each time
+        static = self._batches is None and not any(t.scheduled for t in trials)
         self._graphed = GraphedStep(self._static_step) if static and graphs_wanted(device) else None
 
     def _prepare_rows(self, device: torch.device) -> None:

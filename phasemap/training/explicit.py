@@ -72,10 +72,8 @@ def _blocks(inputs: np.ndarray, targets: np.ndarray, scratch: Scratch, width: in
     device = scratch.scores.device
     pairs = torch.from_numpy(inputs + np.array([0, n_classes])).to(device)  # V's rows follow U's
     labels = torch.from_numpy(targets).to(device)
-    starts = range(0, len(labels), scratch.rows)
-    return [
-        Block(s, pairs[s : s + scratch.rows], labels[s : s + scratch.rows], scratch, width, n_classes) for s in starts
-    ]
+    parts = enumerate(zip(pairs.split(scratch.rows), labels.split(scratch.rows), strict=True))
+    return [Block(i * scratch.rows, some, own, scratch, width, n_classes) for i, (some, own) in parts]
 
 
 class _TokenSums:
@@ -197,11 +195,8 @@ class Network:
     def norms(self) -> dict[str, float]:
         """Return the Frobenius norms of U, V, W and of all weights."""
         squares = self.weights.double().square().view(3, -1).sum(dim=1)
-        roots = squares.sqrt().tolist()
-        total = float(squares.sum().sqrt())
-        return dict(zip(("weight_norm_u", "weight_norm_v", "weight_norm_w"), roots, strict=True)) | {
-            "weight_norm": total
-        }
+        u, v, w = squares.sqrt().tolist()
+        return {"weight_norm_u": u, "weight_norm_v": v, "weight_norm_w": w, "weight_norm": float(squares.sum().sqrt())}
 
     def named_weights(self, index: int) -> dict[str, torch.Tensor]:
         """Return the only network's U, V (N, p) and W."""

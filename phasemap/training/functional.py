@@ -26,7 +26,7 @@ from phasemap.training.grouped import SizedKernel
 from phasemap.training.losses import evaluations, loss_of
 from phasemap.training.networks import TRANSPOSED, build_network, dropout_width, named_weights
 from phasemap.training.optimizers import named_views, parameters_of, updates
-from phasemap.training.own_network import OwnMasks, OwnNetwork
+from phasemap.training.own_network import OwnMasks, OwnNetwork, has_own_network
 from phasemap.training.own_probe import probe
 from phasemap.training.recording import Evaluation
 from phasemap.training.updates import one_each
@@ -49,16 +49,16 @@ class _Group:
         self._parameters = parameters_of(shapes, TRANSPOSED)
         flat = [torch.cat([p.detach().reshape(-1) for p in trained_parameters(n).values()]) for n in networks]
         self.weights = torch.stack(flat).to(device)  # (K, P)
-        self.constants = _stacked([untrained_tensors(network) for network in networks], device)  # each (K, ...)
+        others = [untrained_tensors(network) for network in networks]
+        self.constants = {n: torch.stack([one[n] for one in others]).to(device) for n in others[0]}  # each (K, ...)
         self.module = networks[0].to(device)  # in place: not before its weights are copied
         drops = masked_calls(first, self.module)
         self.gradient = torch.zeros_like(self.weights)
         self._to_parts = named_views(self.gradient, self._parameters)
         self.optimizers = one_each(trials, self.weights, self._parameters)
         self._updates = updates(self.optimizers, self.gradient.split(len(trials) // len(self.optimizers)))
-        self.inputs = torch.from_numpy(data.inputs[np.stack([e.order for e in examples])]).to(
-            device
-        )  # (K, M, 2) or (K, M, F)
+        order = np.stack([e.order for e in examples])
+        self.inputs = torch.from_numpy(data.inputs[order]).to(device)  # (K, M, 2) or (K, M, F)
         self.targets = torch.from_numpy(np.stack([e.targets for e in examples])).to(device)  # (K, M)
         self._firsts = len(data.labels) * torch.arange(len(trials), device=device)[:, None]  # (K, 1)
         self._dropout = bool(drops) or any(trial.dropout for trial in trials if not has_own_network(trial))
@@ -77,12 +77,9 @@ class _Group:
             chunk_size=at_once(first, len(data.labels), device),
         )
         self._step_number = torch.zeros((), dtype=torch.float64, device=device)
-        static = (
-            first.batch_size == "full"
-            and not drops
-            and not isinstance(first, OwnTrial)
-            and not any(trial.scheduled for trial in trials)
-        )  # a step reads and writes the same tensors each time
+        # whether a step reads and writes the same tensors each time
+        changing = drops or isinstance(first, OwnTrial) or any(trial.scheduled for trial in trials)
+        static = first.batch_size == "full" and not changing
         self._graphed = GraphedStep(self._full_batch_step) if static and graphs_wanted(device) else None
 
     def train_step(self, step: int) -> None:
@@ -164,15 +161,6 @@ def untrained_tensors(network: torch.nn.Module) -> Parts:
     return frozen | dict(network.named_buffers())
 
 
-def _stacked(networks: Sequence[Parts], device: torch.device) -> Parts:
-    return {name: torch.stack([parts[name] for parts in networks]).to(device) for name in networks[0]}
-
-
-def has_own_network(trial: NetworkTrial) -> bool:
-    """Whether the network is a user's."""
-    return isinstance(trial, OwnTrial) and trial.parts.get("model") is not None
-
-
 def masked_calls(trial: NetworkTrial, module: torch.nn.Module) -> tuple[tuple[int, float], ...]:
     """Return the units and rates of a user's dropouts, which then take given masks; of phasemap's networks nothing."""
     if not isinstance(module, OwnNetwork) or not isinstance(trial, OwnTrial):
@@ -184,7 +172,7 @@ def masked_calls(trial: NetworkTrial, module: torch.nn.Module) -> tuple[tuple[in
 
 
 def _masks(trial: NetworkTrial) -> DropoutMasks | OwnMasks:
-    if isinstance(trial, OwnTrial) and has_own_network(trial):
+    if has_own_network(trial):
         return OwnMasks(seed=trial.seed, calls=probe(trial).dropouts)
     return DropoutMasks(seed=trial.seed, rate=trial.dropout, width=dropout_width(trial))
 
@@ -235,15 +223,11 @@ def at_once(trial: NetworkTrial, rows: int, device: torch.device) -> int | None:
 
     On a GPU that many are too few to fill it; there its memory alone is the limit.
     """
-    own = probe(trial).units if isinstance(trial, OwnTrial) and has_own_network(trial) else 0
+    own = probe(trial).units if has_own_network(trial) else 0
     units = 4 * rows * max(1, own, dropout_width(trial))  # bytes
     if device.type == "cpu":
         return max(1, CHUNK_BYTES // units)
+    if device.type != "cuda":
+        return None
     copies = WORKING_COPIES["norm" if own or trial.norm != "none" else trial.model]
-    free = free_bytes(device)
-    return None if free is None else max(1, int(FREE_SHARE * free / (copies * units)))
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Return the memory of a device that nobody has taken, or None where that is not known."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    return max(1, int(FREE_SHARE * torch.cuda.mem_get_info(device)[0] / (copies * units)))

@@ -34,9 +34,8 @@ def initial_features_mlp(trial: NetworkTrial, n_features: int, n_classes: int) -
     """Draw an MLP's first weights (F, N), transposed, and last weights (C, N) on inputs of F numbers, in float32."""
     drawn = _normal(trial, "initial_weights", (n_features + n_classes, trial.width))
     first, last = drawn.split([n_features, n_classes])
-    return first * (trial.init_scale * deep_std(trial, n_features)), last * (
-        trial.init_scale * deep_std(trial, trial.width)
-    )
+    scales = [trial.init_scale * deep_std(trial, fan_in) for fan_in in (n_features, trial.width)]
+    return first * scales[0], last * scales[1]
 
 
 def initial_hidden(trial: NetworkTrial) -> list[torch.Tensor]:

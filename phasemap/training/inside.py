@@ -66,9 +66,7 @@ class Inside:
             self.records += _norms(step, weights if seen.norms is None else seen.norms)
         if "extracted" in self.wanted:
             share = extracted_accuracy(self.trial, self.examples, weights) if seen.extracted is None else seen.extracted
-            self._add(
-                "extracted", step, "extracted_accuracy", index=np.zeros(1, dtype=np.int64), value=np.array([share])
-            )
+            self._add("extracted", step, "extracted_accuracy", **_single(share))
         if "ipr" in self.wanted and step in inside_steps(self.trial.horizon):
             self._add("ipr", step, "", **_ipr_columns(self.trial, weights, seen))
         if step == self.trial.horizon:
@@ -145,6 +143,20 @@ def unit_ipr(trial: NetworkTrial, weights: Weights, *, constant: bool = True) ->
     return neuron_ipr(*_two_layers(weights), order, constant=constant) if trial.depth == 2 else None
 
 
+def _known_ipr(trial: NetworkTrial, weights: Weights, *, constant: bool = True) -> Floats:
+    """Return the IPR of a network of which a study may record it."""
+    values = unit_ipr(trial, weights, constant=constant)
+    assert values is not None
+    return values
+
+
+def _order(trial: NetworkTrial) -> NDArray[np.int64]:
+    """Return the cyclic order of the tokens of a task that has one."""
+    order = token_order(trial.task, trial.modulus)
+    assert order is not None
+    return order
+
+
 def gain_ipr_correlation(values: Floats | None, weights: Weights) -> float:
     """Return Spearman's correlation of the norm layer's gains with the IPR of the neurons (N,); NaN without both."""
     if values is None or "gain.0" not in weights:
@@ -155,8 +167,7 @@ def gain_ipr_correlation(values: Floats | None, weights: Weights) -> float:
 
 def extracted_accuracy(trial: NetworkTrial, examples: Examples, weights: Weights) -> float:
     """Return the test accuracy of a two-layer MLP of which only each neuron's main frequency is kept."""
-    order = token_order(trial.task, trial.modulus)
-    assert order is not None
+    order = _order(trial)
     parts = zip(("U", "V", "W"), extracted_weights(*_two_layers(weights), order), strict=True)
     projected = {name: torch.from_numpy(part).float() for name, part in parts}
     network = load_weights(trial, examples.dataset, {**_on_cpu(weights), **projected})
@@ -169,37 +180,33 @@ def extracted_accuracy(trial: NetworkTrial, examples: Examples, weights: Weights
 def _ipr_columns(trial: NetworkTrial, weights: Weights, seen: Seen) -> dict[str, NDArray[Any]]:
     values, without = seen.unit_ipr, seen.unit_ipr_no_constant
     if values is None or without is None:
-        values, without = unit_ipr(trial, weights), unit_ipr(trial, weights, constant=False)
-    order = token_order(trial.task, trial.modulus)
-    assert values is not None
-    assert without is not None
-    assert order is not None
+        values, without = _known_ipr(trial, weights), _known_ipr(trial, weights, constant=False)
     return {
         "index": np.arange(len(values)),
         "ipr": values,
         "ipr_no_constant": without,
-        "ipr_relative": values / random_ipr(len(order)),
+        "ipr_relative": values / random_ipr(len(_order(trial))),
     }
 
 
 def _norms(step: int, parts: Weights | Mapping[str, float]) -> Iterator[InsideRecord]:
     for name, part in parts.items():
         norm = part if isinstance(part, float) else float(part.double().norm())
-        columns = {"index": np.zeros(1, dtype=np.int64), "value": np.array([norm])}
-        yield InsideRecord(record="norms", step=step, series=name, columns=columns)
+        yield InsideRecord(record="norms", step=step, series=name, columns=_single(norm))
+
+
+def _single(value: float) -> dict[str, NDArray[Any]]:
+    """Return the columns of a record that is one number."""
+    return {"index": np.zeros(1, dtype=np.int64), "value": np.array([value])}
 
 
 def _neurons(trial: NetworkTrial, start: Weights, end: Weights) -> Iterator[InsideRecord]:
     """Describe all neurons before and after training, and the weights of the two most different ones."""
-    final = unit_ipr(trial, end)
-    order = token_order(trial.task, trial.modulus)
-    assert final is not None
-    assert order is not None
+    final, order = _known_ipr(trial, end), _order(trial)
     alive = np.isfinite(final).any()
     chosen = {"highest": int(np.nanargmax(final)), "lowest": int(np.nanargmin(final))} if alive else {}
     for step, weights in ((0, start), (trial.horizon, end)):
-        values = unit_ipr(trial, weights)
-        assert values is not None
+        values = _known_ipr(trial, weights)
         u, v, w = _two_layers(weights)
         columns = {"index": np.arange(len(values)), "ipr": values}
         columns |= {f"norm_{n}": np.linalg.norm(part, axis=1) for n, part in (("u", u), ("v", v), ("w", w.T))}
@@ -226,8 +233,7 @@ def _neuron_columns(neuron: int, along: Mapping[str, Floats]) -> dict[str, NDArr
 @torch.no_grad()
 def _pruning(trial: NetworkTrial, examples: Examples, weights: Weights) -> Iterator[InsideRecord]:
     """Silence the neurons in three orders, and measure."""
-    ranks = unit_ipr(trial, weights)
-    assert ranks is not None
+    ranks = _known_ipr(trial, weights)
     network, inputs, targets = _network_and_examples(trial, examples, weights)
     units, levels = network.units(inputs, None, len(examples.train)), pruning_levels(trial.width)
     for series, order in pruning_orders(ranks, trial.seed).items():

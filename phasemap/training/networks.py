@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from phasemap.study.networks import NetworkTrial
-from phasemap.study.own_parts import OwnTrial
 from phasemap.tasks.dataset import Dataset
 from phasemap.training.initial import initial_features_mlp, initial_hidden, initial_mlp
-from phasemap.training.own_network import INSIDE, OwnNetwork, own_network
+from phasemap.training.own_network import INSIDE, OwnNetwork, has_own_network, own_network
 from phasemap.training.transformer import Transformer
 
 NORM_EPS = 1e-5
@@ -78,7 +77,7 @@ class MLP(nn.Module):
 
 def build_network(trial: NetworkTrial, data: Dataset) -> nn.Module:
     """Build one network with its initial weights; a user's own behind ``OwnNetwork``."""
-    if isinstance(trial, OwnTrial) and trial.parts.get("model"):
+    if has_own_network(trial):
         return own_network(trial, data)
     return Transformer(trial, data.n_classes) if trial.model == "transformer" else MLP(trial, data)
 
@@ -108,7 +107,7 @@ TRANSPOSED = (*SHOWN_TRANSPOSED, "E")
 
 def dropout_width(trial: NetworkTrial) -> int:
     """Return how many units of an example dropout may silence."""
-    if isinstance(trial, OwnTrial) and trial.parts.get("model"):
+    if has_own_network(trial):
         return 0
     if trial.model == "transformer":
         return Transformer.dropout_width(trial)

@@ -73,11 +73,8 @@ class _Single:
         with torch.random.fork_rng(devices=self._devices), torch.enable_grad():
             self._seed(step)
             loss = self._loss(self.network(inputs, mask), targets).mean()
-            parts = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
-        whole = [
-            torch.zeros_like(p) if part is None else part for p, part in zip(self._trained.values(), parts, strict=True)
-        ]
-        self.optimizers[0].step(torch.cat([part.reshape(-1) for part in whole])[None], step)
+            parts = torch.autograd.grad(loss, list(self._trained.values()), materialize_grads=True)
+        self.optimizers[0].step(torch.cat([part.reshape(-1) for part in parts])[None], step)
 
     @property
     def _devices(self) -> list[torch.device]:

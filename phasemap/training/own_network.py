@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import numpy as np
 import torch
 from torch import nn
 
 from phasemap.study.errors import UserError
+from phasemap.study.networks import NetworkTrial
 from phasemap.study.own_code import code_of
 from phasemap.study.own_parts import OwnTrial
 from phasemap.study.program_source import last_line
@@ -18,6 +20,11 @@ from phasemap.training.dropout import RESOLUTION, DropoutMasks
 
 INSIDE = "own."
 """Before the names of a user's parameters in ``OwnNetwork``."""
+
+
+def has_own_network(trial: NetworkTrial) -> TypeGuard[OwnTrial]:
+    """Whether the network is a user's."""
+    return isinstance(trial, OwnTrial) and trial.parts.get("model") is not None
 
 
 class OwnNetwork(nn.Module):

@@ -59,13 +59,9 @@ def checked_number(name: str, value: Any, step: int) -> float:
     """Return a reported value as a float; ReportError unless it is one number."""
     if type(value).__module__.split(".")[0] == "torch":
         raise ReportError(f"report at step {step}: {name} is a tensor; allowed: a number ({name}.item())")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    shape = getattr(value, "shape", None)
-    if shape == () and not isinstance(value, bool) and hasattr(value, "item"):
-        inner = value.item()
-        if isinstance(inner, int | float) and not isinstance(inner, bool):
-            return float(inner)
+    inner, shape = _inner(value), getattr(value, "shape", None)
+    if isinstance(inner, int | float) and not isinstance(inner, bool):
+        return float(inner)
     what = f"an array of shape {tuple(shape)}" if shape else _shown(value)
     raise ReportError(f"report at step {step}: {name} = {what} is not allowed; allowed: one number")
 
@@ -85,13 +81,14 @@ def _check_kind(name: str, value: float, kind: Kind, step: int) -> None:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    item = value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
-    whole = isinstance(item, float) and item.is_integer()
-    return int(item) if (whole or isinstance(item, int)) and not isinstance(item, bool) else None
+    inner = _inner(value)
+    whole = isinstance(inner, int) or (isinstance(inner, float) and inner.is_integer())
+    return int(inner) if whole and not isinstance(inner, bool) else None
+
+
+def _inner(value: Any) -> Any:
+    """Return what a NumPy scalar, or an array or tensor without axes, holds; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
 def _shown(value: Any) -> str:
