@@ -41,8 +41,8 @@ from phasemap.training.costs import card_bytes
 from phasemap.training.cuda import SWITCH
 from phasemap.training.initial import initial_mlp
 from phasemap.training.kernel import Kernel, make_kernel
-from phasemap.training.population import Hooks, steady_arithmetic, train_pack
-from phasemap.training.recording import TrialResult, record_steps
+from phasemap.training.population import steady_arithmetic, train_pack
+from phasemap.training.recording import Hooks, TrialResult, record_steps
 from phasemap.training.timing import wait_for
 
 CPU = torch.device("cpu")
@@ -162,7 +162,7 @@ def check_loop(device: torch.device, base: dict[str, Any]) -> dict[str, Any]:
 def check_repeat(device: torch.device, base: dict[str, Any]) -> dict[str, Any]:
     """Train a pack with dropout twice, and once more from a checkpoint: the weights must be the same to the bit."""
     trials, saved = trials_of(4, **base | {"dropout": 0.2, "steps": min(60, base["steps"])}), list[bytes]()
-    first = train(trials, device, save=saved.append, checkpoint_seconds=0.0)
+    first = train(trials, device, save=saved.append, save_seconds=0.0)
     runs = {"repeated": train(trials, device), "continued": train(trials, device, saved=saved[len(saved) // 2])}
     found: dict[str, Any] = {
         name: all(

@@ -252,7 +252,7 @@ def train_rows(
         settings=loaded.settings,
         device=trial.device,
         quantities=loaded.quantities,
-        surroundings=trial.surroundings,
+        hooks=trial.hooks,
         rows=AuditedRows(
             inputs=stored.inputs,
             train=stored.used[seen.train],

@@ -33,9 +33,10 @@ from phasemap.study.program_source import (
 )
 from phasemap.study.programs import Program
 from phasemap.tasks.streams import stream_key
-from phasemap.training.program_context import SAVE_SECONDS, Surroundings, TrialContext
+from phasemap.training.program_context import TrialContext
 from phasemap.training.program_state import cuda_there, import_torch, seed_all
 from phasemap.training.program_values import DivergedError
+from phasemap.training.recording import SAVE_SECONDS, Hooks
 
 PR_SET_PDEATHSIG = 1
 PROGRESS_SECONDS = 0.2
@@ -157,10 +158,8 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
             send(("state", content))
 
     started = time.perf_counter()
-    surroundings = Surroundings(
-        on_progress=on_progress, save=save, save_seconds=order.save_seconds, save_end=order.save_end
-    )
-    context = _context(work, order, surroundings)
+    hooks = Hooks(on_progress=on_progress, save=save, save_seconds=order.save_seconds, save_end=order.save_end)
+    context = _context(work, order, hooks)
     seed_all(stream_key("program:libraries", order.seed))
     status, error = _call(function, work.program, context)
     with contextlib.suppress(Exception):
@@ -176,7 +175,7 @@ def run_trial(function: Callable[..., Any], work: Work, order: Order, send: Call
     )
 
 
-def _context(work: Work, order: Order, surroundings: Surroundings) -> TrialContext:
+def _context(work: Work, order: Order, hooks: Hooks) -> TrialContext:
     """Return what the program gets; a saved state that is damaged is none."""
     make = partial(
         TrialContext,
@@ -186,9 +185,9 @@ def _context(work: Work, order: Order, surroundings: Surroundings) -> TrialConte
         quantities=dict(work.program.quantities),
     )
     try:
-        return make(surroundings=replace(surroundings, saved=order.saved))
+        return make(hooks=replace(hooks, saved=order.saved))
     except ValueError:
-        return make(surroundings=surroundings)
+        return make(hooks=hooks)
 
 
 def _call(function: Callable[..., Any], program: Program, context: TrialContext) -> tuple[str, str | None]:

@@ -15,8 +15,7 @@ from phasemap.running.pack_parts import within
 from phasemap.running.program_child import Ended, Order, Work
 from phasemap.running.program_process import Callbacks, ProcessEndedError, ProgramProcess
 from phasemap.study.program_study import ProgramStudy, ProgramTrial
-from phasemap.training.program_context import SAVE_SECONDS
-from phasemap.training.recording import TrialResult
+from phasemap.training.recording import SAVE_SECONDS, TrialResult
 
 ATTEMPTS = 2  # of a trial that ends its process
 RESULT, STATE = b"result", b"state"

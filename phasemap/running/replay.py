@@ -88,7 +88,8 @@ def _stored(folder: RunFolder, study: Study, trial: Trial) -> pa.Table:
 def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool) -> pa.Table:
     """Train the trial in a pack of its own, with a user's present code, and return its shard row."""
     from phasemap.training.kernel import make_kernel, pick_device
-    from phasemap.training.population import Hooks, train_pack
+    from phasemap.training.population import train_pack
+    from phasemap.training.recording import Hooks
 
     try:
         device = pick_device(wanted)
@@ -98,7 +99,7 @@ def _train(study: Study, trial: Trial, wanted: str, *, fused: bool, quiet: bool)
         trial = replace(trial, parts=present_parts(trial.parts))
     pack = make_pack([trial])
     with Progress([pack], reused={}, quiet=quiet) as progress:
-        hooks = Hooks(on_progress=lambda p: progress.tell(Advanced(pack_id=pack.pack_id, share=p.step / p.steps)))
+        hooks = Hooks(on_progress=lambda share: progress.tell(Advanced(pack_id=pack.pack_id, share=share)))
         kernel = partial(make_kernel, fused=fused)
         results = train_pack(networks(pack.trials), device=device, hooks=hooks, kernel=kernel)
     return shard_table(pack.pack_id, results, shard_schema(study), study.declared)

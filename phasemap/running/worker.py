@@ -122,7 +122,8 @@ def _train_networks(
     Else it goes on from ``starts``, which are of all its trials or of none.
     """
     from phasemap.training.kernel import make_kernel, pick_device
-    from phasemap.training.population import CheckpointError, Hooks, train_pack
+    from phasemap.training.population import CheckpointError, train_pack
+    from phasemap.training.recording import Hooks
 
     folder, checkpoint = workload.folder, workload.folder.checkpoint(pack.pack_id)
 
@@ -130,11 +131,7 @@ def _train_networks(
         with suppress(OSError):
             folder.write_bytes(checkpoint, content)
 
-    hooks = Hooks(
-        on_progress=lambda progress: on_progress(progress.step / progress.steps),
-        save=save,
-        saved=_saved(folder, checkpoint),
-    )
+    hooks = Hooks(on_progress=on_progress, save=save, saved=_saved(folder, checkpoint))
     try:
         device = pick_device(workload.device)
     except RuntimeError as error:

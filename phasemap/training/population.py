@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -25,12 +25,20 @@ from phasemap.training.inside import Inside, Seen
 from phasemap.training.kernel import make_kernel
 from phasemap.training.networks import load_weights
 from phasemap.training.own_network import OwnNetwork
-from phasemap.training.recording import Evaluation, Recorder, TrialResult, measure, record_steps, records_of
+from phasemap.training.recording import (
+    NO_HOOKS,
+    Evaluation,
+    Hooks,
+    Recorder,
+    TrialResult,
+    measure,
+    record_steps,
+    records_of,
+)
 from phasemap.training.states import Start, dump_end, frozen, source_of, thawed
 
 STRIDE = 50  # steps between two looks at the clock, at most
 LOOK_SECONDS = 5.0  # between two looks, where that is more than one step
-CHECKPOINT_SECONDS = 20.0
 CHECKPOINT_VERSION = 3
 HEAP_BYTES = 30 << 20
 """Once allocated and freed, an array of this size teaches glibc to serve smaller ones from the heap, without giving
@@ -39,24 +47,6 @@ their pages back to the kernel after every block (a tenth of the time at p 97)."
 
 class CheckpointError(ValueError):
     """A checkpoint is damaged, of another release or of another pack; the pack must start anew."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a pack is."""
-
-    step: int
-    steps: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """What a pack's training tells and asks its surroundings."""
-
-    on_progress: Callable[[Progress], None] = lambda _: None
-    save: Callable[[bytes], None] | None = None
-    saved: bytes | None = None
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @contextmanager
@@ -78,7 +68,7 @@ def train_pack(
     *,
     device: torch.device,
     record: Sequence[str] = (),
-    hooks: Hooks = Hooks(),
+    hooks: Hooks = NO_HOOKS,
     kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], GroupedKernel] = make_kernel,
     starts: Sequence[Start] = (),
 ) -> list[TrialResult]:
@@ -135,8 +125,8 @@ class _Training:
                     self._record()
                 if self.step in self.changes or self.step in self.prefixes.steps:
                     self._change()
-                self.hooks.on_progress(Progress(step=self.step, steps=horizon))
-                if self.hooks.save and time.perf_counter() - last_save >= self.hooks.checkpoint_seconds:
+                self.hooks.on_progress(self.step / horizon)
+                if self.hooks.save and time.perf_counter() - last_save >= self.hooks.save_seconds:
                     self.hooks.save(self._dump())
                     last_save = time.perf_counter()
         return self._results()

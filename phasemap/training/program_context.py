@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,24 +16,12 @@ from phasemap.tasks.streams import stream, stream_key
 from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
 from phasemap.training.program_state import dumped, loaded, plain, put_back, put_back_random, random_states, state_of
 from phasemap.training.program_values import checked_number, checked_step, checked_values, usual_kinds
+from phasemap.training.recording import NO_HOOKS, Hooks
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-SAVE_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a trial tells and asks the process that it runs in."""
-
-    on_progress: Callable[[float], None] = lambda _: None
-    save: Callable[[bytes], None] | None = None
-    saved: bytes | None = None
-    save_seconds: float = SAVE_SECONDS
-    save_end: bool = False  # also the state after the last step
 
 
 @dataclass(kw_only=True)
@@ -59,17 +47,17 @@ class TrialContext:
         settings: Mapping[str, Any],
         device: str = "cpu",
         quantities: Mapping[str, Kind] | None = None,
-        surroundings: Surroundings = Surroundings(),
+        hooks: Hooks = NO_HOOKS,
         rows: AuditedRows | None = None,
     ) -> None:
         self.seed, self.settings, self.device, self.rows = seed, dict(settings), device, rows
         self.record = Record()
-        self.surroundings = surroundings
+        self.hooks = hooks
         self.answers: NDArray[np.float32] | None = None  # (n, C) to the rows of an audit
         self._quantities = dict(quantities or {})  # none: the first report tells
         self._streams: dict[str, np.random.Generator] = {}
         self._torch_streams: dict[str, torch.Generator] = {}
-        self._saved = loaded(surroundings.saved) if surroundings.saved else None
+        self._saved = loaded(hooks.saved) if hooks.saved else None
         self._last_save = time.monotonic()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -131,8 +119,8 @@ class TrialContext:
         first = self._continue(state) if state is not None else 1
         for step in range(first, n + 1):
             yield step
-            self.surroundings.on_progress(step / n)
-            if state is not None and (self.save_due or (step == n and self.surroundings.save_end)):
+            self.hooks.on_progress(step / n)
+            if state is not None and (self.save_due or (step == n and self.hooks.save_end)):
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:
@@ -160,14 +148,13 @@ class TrialContext:
     @property
     def save_due(self) -> bool:
         """Whether ``save`` would store a state now: ask first if the state takes long to put together."""
-        surroundings = self.surroundings
-        return surroundings.save is not None and time.monotonic() - self._last_save >= surroundings.save_seconds
+        return self.hooks.save is not None and time.monotonic() - self._last_save >= self.hooks.save_seconds
 
     def _keep(self, content: Mapping[str, Any]) -> None:
-        assert self.surroundings.save is not None
+        assert self.hooks.save is not None
         record = {"steps": self.record.steps, "curves": self.record.curves, "facts": self.record.facts}
         states = random_states(self._streams, self._torch_streams)
-        self.surroundings.save(dumped({**content, "record": record, "random": states}))
+        self.hooks.save(dumped({**content, "record": record, "random": states}))
         self._last_save = time.monotonic()
 
     def _resume(self, saved: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from phasemap.tasks.corruption import NO_LABEL, accuracies, share_of
 from phasemap.tasks.examples import Examples
 
 RECORDS_PER_DECADE = 19
+SAVE_SECONDS = 20.0  # between two states that are saved
 
 
 @lru_cache(maxsize=256)
@@ -38,6 +39,21 @@ def record_steps(horizon: int) -> tuple[int, ...]:
 def records_of(trial: NetworkTrial) -> frozenset[int]:
     """Return the steps at which a trial's curve is recorded: also where a stage of a schedule ends."""
     return frozenset(record_steps(trial.horizon)) | trial.stages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What a training tells and asks the process that it runs in."""
+
+    on_progress: Callable[[float], None] = lambda _: None  # is told the share of the steps that are taken
+    save: Callable[[bytes], None] | None = None  # keeps a state from which the training can go on
+    saved: bytes | None = None  # the one that was kept last
+    save_seconds: float = SAVE_SECONDS
+    save_end: bool = False  # of a program: also the state after its last step
+
+
+NO_HOOKS = Hooks()
+"""Of a training that tells nothing and is not continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

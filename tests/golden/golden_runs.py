@@ -166,9 +166,9 @@ def train_and_kill(text: str) -> RunFolder:
 
 def run_and_end(study: str) -> None:
     """Run a study, and end this process as a kill would."""
-    from phasemap.training import population
+    from phasemap.training import recording
 
-    population.Hooks = partial(population.Hooks, checkpoint_seconds=0.0)  # type: ignore[misc,assignment]
+    recording.Hooks = partial(recording.Hooks, save_seconds=0.0)  # type: ignore[misc,assignment]
     loaded = load_study(study)
     with typed("run", study, "--in-process"):
         run_study(loaded, RunFolder(Path("runs") / loaded.name), EndingRunner, RunOptions(quiet=True))

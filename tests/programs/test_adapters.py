@@ -14,7 +14,8 @@ from libraries import need
 from program_tools import HEAD
 from test_example_studies import EXAMPLES
 
-from phasemap.training.program_context import Surroundings, TrialContext
+from phasemap.training.program_context import TrialContext
+from phasemap.training.recording import Hooks
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries' own imports
 QUANTITIES = {"train_loss": "loss", "test_accuracy": "accuracy"}
@@ -33,8 +34,8 @@ def run(function, saves, quantities, settings, *, go_on=False, most=10**9):
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    around = Surroundings(save=saves.append, saved=saves[-1] if go_on else None, save_seconds=0.0)
-    trial = TrialContext(seed=1, settings=settings, quantities=quantities, surroundings=around)
+    around = Hooks(save=saves.append, saved=saves[-1] if go_on else None, save_seconds=0.0)
+    trial = TrialContext(seed=1, settings=settings, quantities=quantities, hooks=around)
     report, done = trial.report, []
 
     def counted(step, **found):

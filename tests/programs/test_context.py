@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from phasemap.tasks.corruption import Noise
 from phasemap.tasks.dataset import Dataset
 from phasemap.tasks.examples import draw_examples
-from phasemap.training.program_context import Surroundings, TrialContext
+from phasemap.training.program_context import TrialContext
 from phasemap.training.program_data import BY_INPUTS, CORRUPTIONS
-from phasemap.training.recording import Evaluation, measure
+from phasemap.training.recording import Evaluation, Hooks, measure
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 200)
@@ -128,9 +128,9 @@ def seeded(saved=None, **kwargs):
     from phasemap.training.program_state import seed_all
 
     kept = []
-    surroundings = Surroundings(save=kept.append, saved=saved, save_seconds=0, **kwargs)
+    hooks = Hooks(save=kept.append, saved=saved, save_seconds=0, **kwargs)
     seed_all(7)
-    return context(quantities={"loss": "loss"}, surroundings=surroundings), kept
+    return context(quantities={"loss": "loss"}, hooks=hooks), kept
 
 
 @pytest.mark.parametrize("until", [2, 5, 12])
@@ -171,7 +171,7 @@ def test_a_pair_of_functions_is_a_state():
 @given(st.binary(max_size=200))
 def test_a_damaged_state_is_no_state(content):
     with pytest.raises(ValueError, match="the saved state can't be read"):
-        context(surroundings=Surroundings(saved=content or b"x"))
+        context(hooks=Hooks(saved=content or b"x"))
 
 
 def test_a_trial_s_folder_is_removed_with_it():

@@ -15,8 +15,8 @@ from phasemap.tasks.streams import stream_key
 from phasemap.training.kernel import make_kernel
 from phasemap.training.own_network import OwnMasks
 from phasemap.training.own_probe import probe
-from phasemap.training.population import Hooks, network_of, train_pack
-from phasemap.training.recording import record_steps
+from phasemap.training.population import network_of, train_pack
+from phasemap.training.recording import Hooks, record_steps
 
 pytestmark = pytest.mark.usefixtures("forked")
 
@@ -203,7 +203,7 @@ def test_a_pack_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, kind):
     fixed = {"dropout": 0.3} if kind != "Normed" else {}
     _, trials = own_trials(tmp_path, model={"kind": f"nets.py:{kind}"}, fixed=fixed, axes={"corruption": [0, 0.2]})
     saved = []
-    whole = results_of(trials, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+    whole = results_of(trials, hooks=Hooks(save=saved.append, save_seconds=0.0))
     again = results_of(trials, hooks=Hooks(saved=saved[len(saved) // 2]))
     for first, second in zip(whole, again, strict=True):
         assert first.steps == second.steps

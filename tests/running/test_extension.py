@@ -21,8 +21,8 @@ from phasemap.study.file import load_resolved
 from phasemap.study.names import FUSED_KERNEL
 from phasemap.study.trials import expand
 from phasemap.training.kernel import make_kernel
-from phasemap.training.population import Hooks, train_pack
-from phasemap.training.recording import record_steps
+from phasemap.training.population import train_pack
+from phasemap.training.recording import Hooks, record_steps
 from phasemap.training.states import missing_steps, read_start
 
 STATE = ["state"]
@@ -246,7 +246,7 @@ def test_a_training_that_goes_on_is_checkpointed_like_any_other(short):
     ]
     kept, kernel = [], partial(make_kernel, fused=starts[0].kernel == FUSED_KERNEL)
     train = partial(train_pack, trials, device=CPU, record=STATE, kernel=kernel)
-    expected = train(hooks=Hooks(save=kept.append, checkpoint_seconds=0), starts=starts)
+    expected = train(hooks=Hooks(save=kept.append, save_seconds=0), starts=starts)
     for saved in (kept[0], kept[len(kept) // 2]):
         found = train(hooks=Hooks(saved=saved), starts=starts)
         assert [str(one.curves) for one in found] == [str(one.curves) for one in expected]

@@ -12,7 +12,8 @@ from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.costs import card_bytes
 from phasemap.training.explicit import ExplicitKernel
-from phasemap.training.population import Hooks, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
+from phasemap.training.recording import Hooks
 
 SIZE = {"modulus": 23, "width": 48, "steps": 50, "data_fraction": 0.6, "corruption": 0.2}
 KINDS = list(itertools.product(("square", "relu"), ("mse", "cross_entropy")))
@@ -100,7 +101,7 @@ def test_a_network_that_diverges_reaches_no_other():
 @pytest.mark.parametrize("drawn", [{}, {"dropout": 0.3}, {"batch_size": 50}])
 def test_a_pack_goes_on_from_its_checkpoint_to_the_bit(drawn):
     trials, saved = trials_of(3, **drawn), []
-    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    hooks = Hooks(save=saved.append, save_seconds=0.0)
     whole = train_pack(trials, device=CPU, kernel=BatchedKernel, record=("weights",), hooks=hooks)
     again = train_pack(trials, device=CPU, kernel=BatchedKernel, record=("weights",), hooks=Hooks(saved=saved[10]))
     for one, other in zip(whole, again, strict=True):

@@ -5,7 +5,8 @@ import torch
 from conftest import CPU, trial_of
 
 from phasemap.tasks.examples import examples_of
-from phasemap.training.population import Hooks, train_pack
+from phasemap.training.population import train_pack
+from phasemap.training.recording import Hooks
 from phasemap.training.states import read_start
 
 NOISY = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.5, "steps": 60}
@@ -53,7 +54,7 @@ def test_up_to_an_intervention_a_trial_is_what_it_is_without_one():
 def test_a_pack_that_is_stopped_before_or_after_an_intervention_goes_on_to_the_same_bits():
     trials = [noisy(repair=0.5, repair_at=20), noisy(repair=0.5, repair_at=40, corrupt=0.1, corrupt_at=20)]
     (whole, _), kept = train_pack(trials, device=CPU, record=("weights",)), []
-    train_pack(trials, device=CPU, hooks=Hooks(save=kept.append, checkpoint_seconds=0.0))
+    train_pack(trials, device=CPU, hooks=Hooks(save=kept.append, save_seconds=0.0))
     for saved in kept[:: max(1, len(kept) // 6)]:
         result, _ = train_pack(trials, device=CPU, record=("weights",), hooks=Hooks(saved=saved))
         assert result.curves == whole.curves or str(result.curves) == str(whole.curves)

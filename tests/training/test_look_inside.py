@@ -10,8 +10,8 @@ from phasemap.representations.ipr import mean_ipr
 from phasemap.tasks.examples import examples_of
 from phasemap.training.inside import extracted_accuracy, inside_steps, unit_ipr
 from phasemap.training.networks import load_weights
-from phasemap.training.population import Hooks, train_pack
-from phasemap.training.recording import record_steps
+from phasemap.training.population import train_pack
+from phasemap.training.recording import Hooks, record_steps
 
 ALL = ("ipr", "neurons", "pruning", "logits", "norms", "extracted", "weights")
 COEXISTING = trial_of(
@@ -154,7 +154,7 @@ def same(a, b):
 
 def test_records_don_t_depend_on_the_pack_nor_on_a_restart():
     saved = []
-    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    hooks = Hooks(save=saved.append, save_seconds=0.0)
     together = train_pack(SHORT, device=CPU, record=ALL, hooks=hooks)
     continued = train_pack(SHORT, device=CPU, record=ALL, hooks=Hooks(saved=saved[len(saved) // 2]))
     for trial, whole, again in zip(SHORT, together, continued, strict=True):

@@ -19,7 +19,8 @@ from phasemap.tasks.examples import examples_of
 from phasemap.training.cards import card_here
 from phasemap.training.costs import card_bytes
 from phasemap.training.kernel import make_kernel
-from phasemap.training.population import Hooks, train_pack
+from phasemap.training.population import train_pack
+from phasemap.training.recording import Hooks
 from phasemap.training.timing import measured_on_card
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -74,7 +75,7 @@ def test_a_checkpoint_with_records_goes_on_to_the_bit(kind):
         ("norms", "ipr", "weights") if kind == "Transformer" else ("norms", "weights") if "deep" in kind else RECORD
     )
     trials, saved = some(2, **KINDS[kind] | FEW | {"steps": 12}), []
-    first = train_pack(trials, device=CARD, record=record, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+    first = train_pack(trials, device=CARD, record=record, hooks=Hooks(save=saved.append, save_seconds=0.0))
     again = train_pack(trials, device=CARD, record=record, hooks=Hooks(saved=saved[len(saved) // 2]))
     for a, b in zip(first, again, strict=True):
         assert np.array_equal(a.curves["train_loss"], b.curves["train_loss"])

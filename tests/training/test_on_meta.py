@@ -14,7 +14,8 @@ from phasemap.tasks.examples import examples_of
 from phasemap.training.batched import BatchedKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.kernel import make_kernel
-from phasemap.training.population import CheckpointError, Hooks, train_pack
+from phasemap.training.population import CheckpointError, train_pack
+from phasemap.training.recording import Hooks
 
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.1, "steps": 6, "heads": 2}
 PAPER = SMALL | {"modulus": 97, "width": 500}
@@ -212,7 +213,7 @@ def test_a_checkpoint_whose_records_go_to_the_device_is_found(monkeypatch):
     trials = [trial_of(trial_id="0", **SMALL)]
     saved, load = [], torch.load
     with Launches():
-        train_pack(trials, device=META, record=RECORD, hooks=Hooks(save=saved.append, checkpoint_seconds=0.0))
+        train_pack(trials, device=META, record=RECORD, hooks=Hooks(save=saved.append, save_seconds=0.0))
         monkeypatch.setattr(torch, "load", lambda file, **options: load(file, **options | {"map_location": META}))
         with pytest.raises(CheckpointError, match="meta"):
             train_pack(trials, device=META, record=RECORD, hooks=Hooks(saved=saved[3]))
@@ -228,7 +229,7 @@ def test_a_pack_is_trained_recorded_and_continued(kind):
     record = ("norms", "ipr", "weights") if kind == "Transformer" else ("norms",) if "deep" in kind else RECORD
     trials = [trial_of(trial_id=str(seed), seed=seed, **SMALL | FEW | KINDS[kind]) for seed in range(2)]
     saved: list[bytes] = []
-    hooks = Hooks(save=saved.append, checkpoint_seconds=0.0)
+    hooks = Hooks(save=saved.append, save_seconds=0.0)
     with Launches() as seen:
         whole = train_pack(trials, device=META, record=record, hooks=hooks)
         again = train_pack(trials, device=META, record=record, hooks=Hooks(saved=saved[0]))

@@ -13,7 +13,8 @@ from phasemap.training.batched import BatchedKernel
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
 from phasemap.training.kernel import make_kernel
-from phasemap.training.population import Hooks, steady_arithmetic, train_pack
+from phasemap.training.population import steady_arithmetic, train_pack
+from phasemap.training.recording import Hooks
 
 SMALL = {"modulus": 7, "width": 16, "data_fraction": 0.6, "corruption": 0.5, "steps": 60}
 HALVES = {"weight_decay": 5.0, "weight_decay_schedule": "30: 0, 45: 2"}
@@ -123,7 +124,7 @@ def test_a_pack_that_is_killed_in_a_branch_takes_no_finished_step_again():
     trials, kept = branches(), []
     whole = train_pack(trials, device=CPU)
     taken = [0]
-    hooks = Hooks(save=lambda content: kept.append((taken[0], content)), checkpoint_seconds=0.0)
+    hooks = Hooks(save=lambda content: kept.append((taken[0], content)), save_seconds=0.0)
     train_pack(trials, device=CPU, kernel=counted(taken), hooks=hooks)
     for before, saved in kept[:: max(1, len(kept) // 8)]:
         taken[0] = 0
