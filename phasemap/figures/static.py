@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from phasemap._version import __version__
 from phasemap.figures.captions import sentences
 from phasemap.figures.chart import Chart
-from phasemap.figures.lines import draw_chart
+from phasemap.figures.chart_drawing import draw_chart
 from phasemap.figures.panel import Size, draw_panel, map_handles, placed_names, slants
 from phasemap.figures.scatter import ScatterSpec, draw_scatter
 from phasemap.figures.spec import AxisSpec, FigureSpec

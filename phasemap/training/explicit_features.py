@@ -8,7 +8,7 @@ arithmetic depends on nothing but itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -61,23 +61,26 @@ class _Network:
     def train_step(self, step: int) -> None:
         """Take one step on the full batch, counted from 1."""
         self.gradient.zero_()
-        numbers = None if self._dropout is None else self._dropout.numbers(step, self.n_train)
-        start = 0
-        for inputs, places in self._blocks:  # inputs (F, B)
+        for (inputs, places), mask in zip(self._blocks, self._masks(step), strict=True):  # inputs (F, B)
             hidden = torch.mm(self.first, inputs)  # (N, B)
-            mask = None
-            if self._dropout is not None and numbers is not None:
-                mask = self._dropout.mask(numbers[start : start + inputs.shape[1]]).to(hidden.device).t()
-                hidden.mul_(mask).mul_(self._dropout.scale)
+            if mask is not None:
+                hidden.mul_(mask)
             active = self._activate(hidden)
             residual = self._residual(torch.mm(self.last, active), places)  # (C, B)
             self._to_last.addmm_(residual, active.t())
             back = self._back(torch.mm(self.last.t(), residual), hidden)
-            if mask is not None and self._dropout is not None:
-                back.mul_(mask).mul_(self._dropout.scale)
+            if mask is not None:
+                back.mul_(mask)
             self._to_first.addmm_(back, inputs.t())
-            start += inputs.shape[1]
         self.optimizers[0].step(self.gradient, step)
+
+    def _masks(self, step: int) -> Iterator[torch.Tensor | None]:
+        """Yield for each block 0 or the dropout scale of each unit (N, B); None without dropout."""
+        if self._dropout is None:
+            yield from [None] * len(self._blocks)
+            return
+        for numbers in self._dropout.numbers(step, self.n_train).split(self._rows):
+            yield self._dropout.mask(numbers).mul_(self._dropout.scale).to(self.first.device).t()
 
     def _activate(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden.square() if self._square else torch.clamp(hidden, min=0)

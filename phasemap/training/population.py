@@ -25,16 +25,7 @@ from phasemap.training.inside import Inside, Seen
 from phasemap.training.kernel import make_kernel
 from phasemap.training.networks import load_weights
 from phasemap.training.own_network import OwnNetwork
-from phasemap.training.recording import (
-    NO_HOOKS,
-    Evaluation,
-    Hooks,
-    Recorder,
-    TrialResult,
-    measure,
-    record_steps,
-    records_of,
-)
+from phasemap.training.recording import Evaluation, Hooks, Recorder, TrialResult, measure, record_steps, records_of
 from phasemap.training.states import Start, dump_end, frozen, source_of, thawed
 
 STRIDE = 50  # steps between two looks at the clock, at most
@@ -68,7 +59,7 @@ def train_pack(
     *,
     device: torch.device,
     record: Sequence[str] = (),
-    hooks: Hooks = NO_HOOKS,
+    hooks: Hooks | None = None,
     kernel: Callable[[Sequence[NetworkTrial], Sequence[Examples], torch.device], GroupedKernel] = make_kernel,
     starts: Sequence[Start] = (),
 ) -> list[TrialResult]:
@@ -82,7 +73,7 @@ def train_pack(
     if len({trial.shape for trial in trials}) != 1:
         raise ValueError("the trials of a pack must share task, network, steps, loss and optimizer")
     with steady_arithmetic():
-        return _Training(trials, device, frozenset(record), hooks, kernel, starts).run()
+        return _Training(trials, device, frozenset(record), hooks or Hooks(), kernel, starts).run()
 
 
 class _Training:

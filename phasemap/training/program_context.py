@@ -16,7 +16,7 @@ from phasemap.tasks.streams import stream, stream_key
 from phasemap.training.program_data import AuditedRows, Corrupted, corrupted, scored
 from phasemap.training.program_state import dumped, loaded, plain, put_back, put_back_random, random_states, state_of
 from phasemap.training.program_values import checked_number, checked_step, checked_values, usual_kinds
-from phasemap.training.recording import NO_HOOKS, Hooks
+from phasemap.training.recording import Hooks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,17 +47,17 @@ class TrialContext:
         settings: Mapping[str, Any],
         device: str = "cpu",
         quantities: Mapping[str, Kind] | None = None,
-        hooks: Hooks = NO_HOOKS,
+        hooks: Hooks | None = None,
         rows: AuditedRows | None = None,
     ) -> None:
         self.seed, self.settings, self.device, self.rows = seed, dict(settings), device, rows
         self.record = Record()
-        self.hooks = hooks
+        self.hooks = hooks or Hooks()
         self.answers: NDArray[np.float32] | None = None  # (n, C) to the rows of an audit
         self._quantities = dict(quantities or {})  # none: the first report tells
         self._streams: dict[str, np.random.Generator] = {}
         self._torch_streams: dict[str, torch.Generator] = {}
-        self._saved = loaded(hooks.saved) if hooks.saved else None
+        self._saved = loaded(self.hooks.saved) if self.hooks.saved else None
         self._last_save = time.monotonic()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 

@@ -52,10 +52,6 @@ class Hooks:
     save_end: bool = False  # of a program: also the state after its last step
 
 
-NO_HOOKS = Hooks()
-"""Of a training that tells nothing and is not continued."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """One network's answers to all M examples with dropout off, training examples first."""

@@ -9,9 +9,9 @@ import pytest
 import phasemap as pm
 from phasemap.figures import KINDS
 from phasemap.figures.chart import spread
+from phasemap.figures.chart_drawing import _power
 from phasemap.figures.curves import curves_chart, norms_chart
 from phasemap.figures.kinds import CHART_KINDS
-from phasemap.figures.lines import _power
 from phasemap.phases.strokes import STROKES, strokes
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
