@@ -58,14 +58,10 @@ DOT, LETTER = 46.0, 16.0  # areas in square points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScatterPanel:
-    """The points of one panel: places (n,), the names of their marks, and the quantity where the metric is one."""
+class ScatterPanel(Dots):
+    """The points of one panel."""
 
     title: str
-    x: Floats
-    y: Floats
-    marks: tuple[str, ...]
-    values: Floats | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,14 +154,17 @@ def _captions(
 
 def _panel(layout: Layout, points: pd.DataFrame, held: Mapping[str, Any], metric: str) -> ScatterPanel:
     assert layout.x is not None
-    grid = {name: points[name].to_numpy() for name in STATE_COLUMNS}
     return ScatterPanel(
         title=held_words(held),
-        x=places(layout.x, points[layout.x.name]),
-        y=places(layout.y, points[layout.y.name]) if layout.y else np.zeros(len(points)),
-        marks=tuple(label_states(grid, metric).tolist()),
+        **_where(layout.x, layout.y, points),
+        marks=label_states({name: points[name].to_numpy() for name in STATE_COLUMNS}, metric),
         values=None if metric in LABEL_METRICS else points[metric].to_numpy(dtype=float),
     )
+
+
+def _where(x: Axis, y: Axis | None, rows: pd.DataFrame) -> dict[str, Floats]:
+    """Return where rows are drawn over two axes, or over one at the same height."""
+    return {"x": places(x, rows[x.name]), "y": places(y, rows[y.name]) if y else np.zeros(len(rows))}
 
 
 def places(axis: Axis, values: pd.Series) -> Floats:
@@ -230,8 +229,7 @@ def with_dots(spec: FigureSpec, diagram: Diagram, trials: pd.DataFrame) -> Figur
         here = _held(ok, of_panel.facet)
         quantity = panel.values is not None and spec.metric in here
         dots = Dots(
-            x=places(x, here[x.name]),
-            y=places(y, here[y.name]) if y else np.zeros(len(here)),
+            **_where(x, y, here),
             marks=here[column].fillna("unlabelled").to_numpy(dtype=object),
             values=here[spec.metric].to_numpy(dtype=float) if quantity else None,
         )
@@ -285,10 +283,9 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
         ax.plot(panel.x[~there], panel.y[~there], "x", color="#8a8a8a", markersize=4)
         look: dict[str, Any] = {"edgecolors": "#444444", "linewidths": 0.3, "rasterized": len(panel.x) > MOST_LETTERS}
         return ax.scatter(panel.x[there], panel.y[there], DOT * 0.6, panel.values[there], norm=norm, **look)
-    names = np.asarray(panel.marks, dtype=object)
-    lettered = len(names) <= MOST_LETTERS
+    lettered = len(panel.marks) <= MOST_LETTERS
     for name, mark in spec.marks.items():
-        at = names == name
+        at = panel.marks == name
         if at.any():
             look = {"color": mark.colour, "edgecolors": "#444444", "linewidths": 0.3, "rasterized": not lettered}
             ax.scatter(panel.x[at], panel.y[at], DOT if lettered else DOT / 4, **look)
