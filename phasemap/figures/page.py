@@ -102,7 +102,7 @@ LOG_FROM = 1000.0  # ratio of the largest to the smallest number from which a sc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How numbers become codes 0 .. LEVELS, and back."""
+    """How numbers become codes 0 .. LEVELS, which the page turns back."""
 
     low: float
     high: float
@@ -119,22 +119,12 @@ class Scale:
         """Return how far values lie between both ends, from 0 to 1; 0 where they are not on the scale."""
         there = np.isfinite(values) & ((values > 0) | (not self.log))
         inside = np.where(there, values, self.low)
-        low, high = self._ends()
+        low, high = (float(np.log(end)) if self.log else end for end in (self.low, self.high))
         return np.clip(((np.log(inside) if self.log else inside) - low) / ((high - low) or 1.0), 0, 1)
-
-    def decode(self, codes: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """Return the values of codes; the page does the same."""
-        low, high = self._ends()
-        numbers = low + codes / LEVELS * (high - low)
-        values = np.exp(numbers) if self.log else numbers
-        return np.where(codes == NONE, np.nan, np.where((codes == ZERO) & self.log, 0.0, values))
 
     def content(self) -> dict[str, Any]:
         """Return the scale as the page reads it."""
         return {"low": self.low, "high": self.high, "log": self.log}
-
-    def _ends(self) -> tuple[float, float]:
-        return (float(np.log(self.low)), float(np.log(self.high))) if self.log else (self.low, self.high)
 
 
 def scale_for(values: NDArray[np.float64]) -> Scale:
@@ -163,9 +153,3 @@ def packed(array: NDArray[Any]) -> dict[str, str]:
     kind = {1: "u8", 2: "u16"}[array.dtype.itemsize]
     raw = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)).tobytes()
     return {"type": kind, "data": base64.b64encode(zlib.compress(raw, 6)).decode()}
-
-
-def unpacked(block: dict[str, str]) -> NDArray[Any]:
-    """Return the numbers of a packed array, flat."""
-    raw = zlib.decompress(base64.b64decode(block["data"]))
-    return np.frombuffer(raw, dtype={"u8": "<u1", "u16": "<u2"}[block["type"]])

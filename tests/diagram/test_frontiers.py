@@ -10,6 +10,7 @@ from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import synthetic_run
+from unpacking import unpacked
 
 import phasemap as pm
 from phasemap.diagram.bands import drawn_bands, ribbons, row_crossings
@@ -20,7 +21,6 @@ from phasemap.diagram.frontier import frontiers_of, inside_bound
 from phasemap.diagram.points import point_table
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
-from phasemap.figures.page import unpacked
 from phasemap.figures.report_parts import GRID, frontier_lines
 from phasemap.figures.spec import figure_spec
 from phasemap.study.axes import Axis

@@ -378,7 +378,7 @@ def test_a_map_of_20000_points_is_drawn(browser, tmp_path):
 
 def _repeated(content, times):
     """Make one axis of a payload so many times as long, with the same points again and again."""
-    from phasemap.figures.page import unpacked
+    from unpacking import unpacked
 
     def again(block, rows=1):
         return packed(np.tile(unpacked(block).reshape(rows, -1), (1, times)))

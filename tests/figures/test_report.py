@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from synthetic import synthetic_run
+from unpacking import decoded, unpacked
 
 import phasemap as pm
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram
 from phasemap.diagram.horizon import labels_over_steps
 from phasemap.diagram.tables import Tables, derive, study_rows, write_tables
-from phasemap.figures.page import LEVELS, NONE, ZERO, Scale, packed, report_html, scale_for, script_json, unpacked
+from phasemap.figures.page import LEVELS, NONE, ZERO, Scale, packed, report_html, scale_for, script_json
 from phasemap.figures.report import picture_order, report_payload
 from phasemap.figures.report_parts import rule_words, trial_curves
 from phasemap.phases.marks import MARKS
@@ -57,7 +58,7 @@ def content(tables, rows):
 
 def values(quantity, kind=""):
     scale = Scale(**quantity[f"{kind}scale"])
-    return scale.decode(unpacked(quantity[f"{kind}codes"]))
+    return decoded(scale, unpacked(quantity[f"{kind}codes"]))
 
 
 def plain(column):
@@ -149,7 +150,7 @@ def test_trials_stand_with_their_points(tables, content):
     marks = NAMES[unpacked(content["trials"]["marks"])]
     by_id = tables.trials.set_index("trial_id")
     points = tables.points.iloc[picture_order(tables.study)]
-    times = Scale(**content["trials"]["times"]["scale"]).decode(unpacked(content["trials"]["times"]["codes"]))
+    times = decoded(Scale(**content["trials"]["times"]["scale"]), unpacked(content["trials"]["times"]["codes"]))
     times = times.reshape(len(content["trials"]["times"]["names"]), -1)
     for slot, (raw, mark) in enumerate(zip(ids, marks, strict=True)):
         trial_id = raw.tobytes().hex()
@@ -311,7 +312,7 @@ small = st.floats(min_value=1e-20, max_value=1e6, allow_subnormal=False)
 @given(arrays(np.float64, st.integers(1, 30), elements=st.one_of(finite, st.just(np.nan))))
 def test_numbers_come_back_within_a_step_of_their_scale(numbers):
     scale = scale_for(numbers)
-    found = scale.decode(scale.encode(numbers))
+    found = decoded(scale, scale.encode(numbers))
     assert np.array_equal(np.isnan(found), np.isnan(numbers))
     step = (scale.high - scale.low) / LEVELS
     if not scale.log:
@@ -323,7 +324,7 @@ def test_numbers_of_many_magnitudes_come_back_to_three_digits(numbers):
     numbers = np.concatenate([numbers, [1e-12, 1.0]])
     scale = scale_for(numbers)
     assert scale.log
-    found = scale.decode(scale.encode(numbers))
+    found = decoded(scale, scale.encode(numbers))
     assert np.allclose(found, numbers, rtol=1e-3, atol=0, equal_nan=True)
     assert (scale.encode(np.zeros(1)) == ZERO).all()
 

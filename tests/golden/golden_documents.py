@@ -13,9 +13,9 @@ from golden_files import DERIVED, Golden
 from golden_process import phasemap
 from golden_rules import normalised
 from golden_runs import copied
+from unpacking import unpacked
 
 import phasemap as pm
-from phasemap.figures.page import unpacked
 from phasemap.planning.calibration import Calibration
 from phasemap.planning.estimate import estimate
 from phasemap.planning.plan import make_plan

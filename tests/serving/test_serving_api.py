@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from conftest import SMALL, study_of
 from services import ANN, EVE, HOSTILE, YAML, write_runs
 from synthetic import synthetic_run
+from unpacking import unpacked
 
 import phasemap as pm
 from phasemap.cli import cli
-from phasemap.figures.page import unpacked
 from phasemap.phases.marks import MARKS
 from phasemap.study.names import QUANTITIES
 from phasemap.study.writing import study_content
