@@ -39,8 +39,9 @@ from phasemap.training.batched import BatchedKernel
 from phasemap.training.cards import card_here
 from phasemap.training.costs import card_bytes
 from phasemap.training.cuda import SWITCH
+from phasemap.training.grouped import GroupedKernel
 from phasemap.training.initial import initial_mlp
-from phasemap.training.kernel import Kernel, make_kernel
+from phasemap.training.kernel import make_kernel
 from phasemap.training.population import steady_arithmetic, train_pack
 from phasemap.training.recording import Hooks, TrialResult, record_steps
 from phasemap.training.timing import wait_for
@@ -87,7 +88,7 @@ def trials_of(number: int, **settings: Any) -> list[NetworkTrial]:
     return made
 
 
-def kernel_of(trials: list[NetworkTrial], device: torch.device) -> Kernel:
+def kernel_of(trials: list[NetworkTrial], device: torch.device) -> GroupedKernel:
     """Make the kernel that a GPU uses, also where the device is a CPU."""
     examples = [examples_of(trial) for trial in trials]
     gpus = device.type == "cpu" and trials[0].model == "mlp" and trials[0].depth == 2 and trials[0].norm == "none"

@@ -16,7 +16,7 @@ from phasemap.study.axes import Axis, AxisRange
 from phasemap.study.identity import Identity
 from phasemap.study.rule_file import own_rule, parse_rule
 from phasemap.study.settings import Recorded, Section, settings_of
-from phasemap.study.spec import Study
+from phasemap.study.spec import KEYS, Study
 from phasemap.study.trials import expand
 from phasemap.study.yaml_lines import parse_document
 
@@ -57,6 +57,7 @@ class Meal:
 
 
 class Kitchen(Study):
+    file_keys = KEYS
     fixed: Dish = Dish()
 
     @property

@@ -117,7 +117,7 @@ class JobServer:
         if not found:
             known = ", ".join(dict.fromkeys(job.run for job in self.jobs())) or "none"
             raise UserError(f"no run {run} was submitted to {self.address}; submitted were: {known}")
-        return jobs[0]
+        return found[0]
 
     def log(self, job_id: str) -> str:
         """Return what a job has written."""

@@ -87,14 +87,14 @@ def measured_on_card(
 
 
 def _card_seconds(device: torch.device, work: Callable[[], object]) -> float:
-    _wait_for(device)
+    wait_for(device)
     started = time.perf_counter()
     work()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - started
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
