@@ -39,6 +39,7 @@ GROUPS = {
         *("phasemap/training", "phasemap/tasks", "phasemap/phases"),
         *("tests/training/oracle.py", "tests/training/test_against_oracle.py", "tests/training/test_population.py"),
         *("tests/training/test_fused.py", "tests/running/test_extension.py"),
+        *("phasemap/planning", "tests/planning/test_calibration.py"),
     ),
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),

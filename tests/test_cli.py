@@ -389,21 +389,6 @@ def test_every_study_that_ships_can_be_cut_into_packs(path):
     assert plan.adaptive or plan.n_missing == plan.n_trials
 
 
-@pytest.mark.parametrize(
-    ("name", "smaller"),
-    [
-        ("adaptive_quickstart", ["model.width=32"]),
-        ("paper/fig05_batchnorm", ["model.width=32", "task.modulus=23"]),
-        ("paper/fig16_images_dropout", ["model.width=32", "axes.data_fraction=[0.2]"]),
-    ],
-)
-def test_plan_measures_networks_of_every_kind(name, smaller, tmp_path):
-    options = [word for setting in smaller for word in ("--set", setting)]
-    done = phasemap("plan", STUDIES / f"{name}.yaml", "--storage", tmp_path, "--json", *options)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["core_hours"] > 0
-
-
 def test_init_writes_a_study_that_plans(tmp_path):
     assert phasemap("init", "my study.yaml", cwd=tmp_path).returncode == 0
     done = phasemap("plan", "my study.yaml", "--json", cwd=tmp_path)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import run_in_process, study_of
+from conftest import run_in_process, slow, study_of
 from matplotlib.figure import Figure
 from recorded import neuron_frame
 from scipy.stats import spearmanr
@@ -246,8 +246,11 @@ def test_the_mean_and_both_letters_reach_the_drawing(run):
     assert len(set(legend)) == len(legend)
 
 
-@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
-@pytest.mark.parametrize("kind", CHART_KINDS)
+FILES = [*((kind, ".png") for kind in CHART_KINDS), ("ipr", ".svg"), ("ipr", ".pdf")]
+MORE_FILES = [(kind, ending) for kind in CHART_KINDS for ending in (".svg", ".pdf") if kind != "ipr"]
+
+
+@pytest.mark.parametrize(("kind", "ending"), [*FILES, *slow("report", *MORE_FILES)])
 def test_files_are_written_in_every_format(run, kind, ending, tmp_path):
     path = tmp_path / f"chart{ending}"
     save_figure(run.figure(kind, fix=ONE), path)

@@ -1,12 +1,16 @@
 """What is measured on this machine is what trials of that kind take: counted in calls, as others load the machine."""
 
 import dataclasses
+import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from conftest import CPU, study_of
+from click.testing import CliRunner
+from conftest import CPU, slow, study_of
 
+from phasemap.cli import cli
 from phasemap.planning.calibration import Calibration, calibrate, cost_key
 from phasemap.planning.kernels import KernelChoice
 from phasemap.planning.packs import make_pack
@@ -97,3 +101,22 @@ def test_kinds_that_were_not_measured_are_as_far_off_as_the_others():
 
 def test_nothing_to_train_needs_no_measurement():
     assert calibrate([]) == Calibration()
+
+
+@pytest.mark.parametrize(
+    ("name", "smaller"),
+    [
+        ("adaptive_quickstart", ["model.width=32"]),
+        *slow(
+            "kernels",
+            ("paper/fig05_batchnorm", ["model.width=32", "task.modulus=23"]),
+            ("paper/fig16_images_dropout", ["model.width=32", "axes.data_fraction=[0.2]"]),
+        ),
+    ],
+)
+def test_plan_measures_networks_of_every_kind(name, smaller, tmp_path):
+    study = Path(__file__).parents[2] / "studies" / f"{name}.yaml"
+    options = [word for setting in smaller for word in ("--set", setting)]
+    done = CliRunner().invoke(cli, ["plan", str(study), "--storage", str(tmp_path), "--json", *options])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["core_hours"] > 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import slow
 from made_up import LOGS, made_up, sigmoid
 from made_up_maps import FORCES, LEARNING, TIMES, forces, learning, times
 from stored_maps import StoredMap, drive, load_map
@@ -40,9 +41,7 @@ def searched(name, seed, **search):
     return full, full.driven(24, seed)
 
 
-@pytest.mark.parametrize(
-    "seed", [UNSEEN[0], *(pytest.param(seed, marks=pytest.mark.slow(group="search")) for seed in UNSEEN[1:])]
-)
+@pytest.mark.parametrize("seed", [UNSEEN[0], *slow("search", *UNSEEN[1:])])
 @pytest.mark.parametrize("name", MAPS)
 def test_fifteen_percent_of_the_trials_give_the_map(name, seed):
     full, trials = searched(name, seed)
@@ -75,7 +74,10 @@ def renamed(content, words):
     [
         ("learning", LEARNING, {"score": "alpha", "cost": "omega", "good": "zz", "skill": "a_line", "useful": "b"}),
         ("times", TIMES, {"score": "zeta", "slope": "abc", "steepness": "phases_too"}),
-        ("forces", FORCES, {"pull": "z3", "grip": "y2", "tone": "x1", "balance": "w", "moves": "v", "sounds": "u"}),
+        *slow(
+            "search",
+            ("forces", FORCES, {"pull": "z3", "grip": "y2", "tone": "x1", "balance": "w", "moves": "v", "sounds": "u"}),
+        ),
     ],
 )
 def test_renaming_labels_and_quantities_changes_nothing_but_names(name, content, words):
