@@ -47,7 +47,7 @@ GROUPS = {
     ),
     "report": (
         *("phasemap/figures", "phasemap/diagram", "phasemap/results", "tests/synthetic.py"),
-        *("tests/figures/test_report.py", "tests/unpacking.py"),
+        *("tests/figures/test_report.py", "tests/figures/test_inside.py", "tests/unpacking.py"),
     ),
     "statistics": ("phasemap/diagram", "tests/diagram"),
     "sweeps": ("phasemap/sweeps", "phasemap/study/imported.py", "tests/sweeps"),
