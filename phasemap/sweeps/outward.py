@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
@@ -96,7 +97,11 @@ class TensorBoardWriter:
             from tensorboardX.summary import hparams
         except ImportError:
             raise UserError("tensorboardX is not installed; pip install 'phasemap[sweeps]'") from None
-        self._writer, self._hparams, self._target = tensorboardX.SummaryWriter, hparams, target
+        suffix = (
+            f".{uuid4().hex[:8]}"  # else the file of a trial that is logged again within a second has the same name
+        )
+        self._writer = partial(tensorboardX.SummaryWriter, filename_suffix=suffix)
+        self._hparams, self._target = hparams, target
 
     def write(self, trial: TrialRecord) -> None:
         """Write one trial."""
