@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from phasemap.search.belief import map_belief
-from phasemap.search.boundary import OFF_GRID, BoundarySearch, Observed, start_points
-from phasemap.search.labelling import Labelling
-from phasemap.search.study_model import map_model, numbers_of, usable
+from phasemap.search.boundary import OFF_GRID, BoundarySearch, start_points
+from phasemap.search.study_model import numbers_of, usable
 from phasemap.search.target import STRIDE, Places, coordinates_off_grid, target_of
 from phasemap.study.spec import WHOLE_MAP, Study
 from phasemap.study.trials import count_trials
@@ -60,12 +59,6 @@ def is_near_off_grid(study: Study, trials: pd.DataFrame, places: Places) -> NDAr
     at = target_of(study).coordinates()[places]
     near = np.abs(at[:, None] - measured[None]).max(axis=-1) <= STRIDE / 2
     return np.asarray(near.any(axis=1))
-
-
-def observe(study: Study, trials: pd.DataFrame) -> tuple[Observed, Labelling]:
-    """Return what the trials of a study that ended ``ok`` say, and how its points are labelled."""
-    model = map_model(study, usable(study, trials))
-    return model.observed, model.labelling
 
 
 def expected_wrong(study: Study, trials: pd.DataFrame) -> float | None:

@@ -15,11 +15,10 @@ from phasemap.search.study_map import (
     budget_trials,
     is_known,
     is_near_off_grid,
-    observe,
     seeds_per_point,
     taken_trials,
 )
-from phasemap.search.study_model import numbers_of, usable
+from phasemap.search.study_model import map_model, numbers_of, usable
 from phasemap.search.target import Floats, Places
 from phasemap.study.identity import Trial
 from phasemap.study.spec import Study
@@ -107,11 +106,12 @@ class _Boundary:
         start = [cell for cell in self._start if not taken[cell]]
         if start:
             return start if len(start) <= 1.25 * n else start[:n], self._expected_wrong
-        if not len(usable(self.study, table)):
+        known = usable(self.study, table)
+        if not len(known):
             return self.search.anywhere(n, taken), self._expected_wrong
-        observed, labelling = observe(self.study, table)
+        model = map_model(self.study, known)
         places = np.flatnonzero(taken_trials(self.study, pending).any(axis=1))
-        chosen, self._expected_wrong = self.search.choose(n, observed, taken, places, labelling)
+        chosen, self._expected_wrong = self.search.choose(n, model.observed, taken, places, model.labelling)
         return chosen, self._expected_wrong
 
 

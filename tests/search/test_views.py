@@ -7,7 +7,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from stored_maps import StoredMap
 
 from phasemap.search.labelling import OneHot
-from phasemap.search.study_map import boundary_search, observe
+from phasemap.search.study_map import boundary_search
+from phasemap.search.study_model import map_model, usable
 from phasemap.search.surfaces import JITTER, Group, Prediction, Surfaces, _kernel
 from phasemap.search.views import DRAWS, Blend, blended
 
@@ -101,7 +102,8 @@ def test_between_two_far_labels_there_is_no_strip_of_the_one_between():
     full = StoredMap(full.study, full.trials)
     search = boundary_search(full.searched(kind="boundary").study)
     trials = full.trials.iloc[search.target.coarse(len(full.trials), stride=3)]
-    told = search.believe(*observe(full.study, trials)).code.argmax(axis=1)
+    model = map_model(full.study, usable(full.study, trials))
+    told = search.believe(model.observed, model.labelling).code.argmax(axis=1)
     below = full.trials["y"].to_numpy() < 0.6
     middle = list(STEP["labels"]).index("middle")
     assert (full.points["subphase"] == "middle").sum() > 20
