@@ -60,6 +60,8 @@ def setting_words(study: Study, fixed: Mapping[str, Any]) -> list[str]:
         default = name in OFTEN_OFF and settings.get(name) in (0, "symmetric")
         if name in settings and (name in fixed or not default):
             text.append(_in_words(name, show_value(settings[name])))
+            if name == "steps" and settings.get("scale_to_batch"):  # smaller batches take more steps than that
+                text[-1] += f" of batch size {settings['scale_to_batch']}"
     changing = [name for name in SCHEDULES if settings.get(name) is not None]
     text += [f"{readable(name)} {settings[name]}" for name in changing]
     shown |= set(changing)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from phasemap.diagram.diagram import first_panels, make_diagram
 from phasemap.diagram.horizon import MOST_FACETS, chosen_steps
 from phasemap.diagram.points import mean_columns
+from phasemap.figures.captions import setting_words
 from phasemap.figures.small import terminal_figure
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any, draw_into, save_figure
@@ -95,6 +96,12 @@ def test_cells_legend_and_axes_are_those_of_the_points(spec):
     assert (spec.y.label, spec.y.scale, spec.y.tick_labels) == ("weight decay", "log", ("0.1", "1", "10"))
     assert spec.y.edges == pytest.approx([10**-1.5, 10**-0.5, 10**0.5, 10**1.5])
     assert spec.panels[0].notes[0, 0] == "lost"
+
+
+def test_the_batch_size_that_steps_are_given_for_is_told():
+    minibatches = study_of(training={"steps": 100, "batch_size": 8, "scale_to_batch": 32})
+    assert "100 steps of batch size 32" in setting_words(minibatches, {})
+    assert "100 steps" in setting_words(study_of(training={"steps": 100}), {})
 
 
 def test_title_and_caption_say_task_seeds_rule_and_horizon(spec):
