@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import slow
 from sources import N_TRIALS, accuracy
 
 import phasemap as pm
@@ -85,7 +86,7 @@ def write_events(writer_class, folder, number):
     return settings, curve
 
 
-@pytest.mark.parametrize("library", ["tensorboardX", "torch.utils.tensorboard"])
+@pytest.mark.parametrize("library", ["tensorboardX", *slow("sweeps", "torch.utils.tensorboard")])
 def test_tensorboard_events_equal_the_run(library, tmp_path):
     writer = importlib.import_module(library).SummaryWriter
     made = [write_events(writer, tmp_path / "logs", number) for number in range(N_TRIALS if "X" in library else 20)]

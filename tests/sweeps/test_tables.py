@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from conftest import slow
 from sources import accuracy, write_rule
 
 import phasemap as pm
@@ -312,7 +313,7 @@ def test_scattered_points_are_those_of_the_table(scattered):
     assert [panel.title for panel in spec.panels] == ["opt a", "opt b"]
 
 
-@pytest.mark.parametrize("ending", ["db", "journal", "csv"])
+@pytest.mark.parametrize("ending", ["journal", *slow("sweeps", "db", "csv")])
 def test_what_is_exported_comes_back_as_it_was(scattered, tmp_path, ending):
     run, _ = scattered
     out = tmp_path / f"out.{ending}"
