@@ -73,7 +73,9 @@ def test_what_a_device_sees_is_what_the_host_sees(name):
                 np.testing.assert_allclose(values, other.columns[column], **tolerance)
         end = kernel.ends([member])[0]
         expected = hosts.finals(kernel.weights(member))
-        for name, value in ours.finals({}, end).items():
+        found = ours.finals({}, end)
+        assert found.keys() == expected.keys() != set()
+        for name, value in found.items():
             off = 0.02 if "memorized" in name else 0
             assert value == pytest.approx(expected[name], rel=1e-6, abs=off, nan_ok=True)
 
