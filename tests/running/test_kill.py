@@ -137,6 +137,74 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_130(start, numb
     assert not (tmp_path / ".ray").exists()
 
 
+BRANCHES = """
+name: branches
+task: {kind: modular_addition, modulus: 17}
+model: {width: 64}
+training: {steps: 4000}
+axes: {weight_decay_at: [200, 400], weight_decay_to: [0, 8]}
+fixed: {data_fraction: 0.7, corruption: 0.2, weight_decay: 4}
+seeds: 2
+resources: {pack_size: 4}
+"""
+HORIZON, FIRST_CHANGE = 4000, 200
+DISTINCT = 200 + 3 * 200 + 4 * 3600  # of one seed: after step 200 there are three networks, after 400 four
+COUNTED = """
+import sys
+from functools import partial
+from phasemap.cli import cli
+from phasemap.training import recording
+from phasemap.training.grouped import GroupedKernel
+
+advance, log = GroupedKernel.advance, open({log!r}, "a", buffering=1)
+
+def counted(kernel, members, after, until):
+    advance(kernel, members, after, until)
+    print(len(members), after, until, file=log)
+
+GroupedKernel.advance = counted
+recording.Hooks = partial(recording.Hooks, save_seconds=0.0)
+cli({words!r})
+"""
+
+
+def test_a_driver_that_is_killed_in_a_branch_trains_no_step_before_its_checkpoint_again(tmp_path):
+    path, log = tmp_path / "branches.yaml", tmp_path / "steps.txt"
+    path.write_text(BRANCHES)
+    words = ["run", str(path), "--storage", str(tmp_path), "--in-process", "--json"]
+    code = COUNTED.format(log=str(log), words=words)
+    folder = RunFolder(tmp_path / "branches")
+
+    def steps():  # (networks, after, until) of each time that networks were trained
+        return [tuple(map(int, line.split())) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def of_second_pack(taken):
+        ends = [number for number, (_, _, until) in enumerate(taken, 1) if until == HORIZON]
+        return taken[ends[0] :] if ends else []
+
+    def total(taken):
+        return sum(networks * (until - after) for networks, after, until in taken)
+
+    process = forks.Forked(["-c", code])
+    try:
+        wait_for(lambda: any(after > FIRST_CHANGE for _, after, _ in of_second_pack(steps())), what="a branch")
+        kill(process.pid)
+    finally:
+        end(process)
+    kept, before = shards(folder), steps()
+    assert len(kept) == 1
+    again = end_well(forks.Forked(["-c", code]))
+    assert (again["n_reused"], again["n_trained"]) == (4, 4)
+    assert kept.items() <= shards(folder).items()
+    begin = steps()[len(before)][1]
+    assert begin > FIRST_CHANGE
+    lost = total(one for one in of_second_pack(before) if one[1] >= begin)
+    assert lost <= 4 * 50  # one stride, since each is followed by a checkpoint here
+    assert total(steps()) == 2 * DISTINCT + lost
+    whole = comparable(derive(run_in_process(study_of(BRANCHES), tmp_path / "whole")).trials)
+    assert comparable(derive(folder).trials) == whole
+
+
 @pytest.mark.slow(group="chaos")
 def test_a_ray_whose_node_does_not_start_ends_with_3_and_a_word(start):
     process = start("--cpus=1")
