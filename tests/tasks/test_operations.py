@@ -31,6 +31,9 @@ def test_a_symmetric_group_is_a_group_that_does_not_commute(name, order):
     a, b, c = np.random.default_rng(0).integers(order, size=(3, 200))
     assert (table[table[a, b], c] == table[a, table[b, c]]).all()
     assert (table != table.T).any()
+    permutations = list(itertools.permutations(range(int(name[1:]))))
+    products = [[tuple(a[i] for i in b) for b in permutations] for a in permutations]  # a after b
+    assert table.tolist() == [[permutations.index(product) for product in row] for row in products]
 
 
 def test_division_undoes_multiplication():

@@ -11,6 +11,7 @@ from oracle import plain_mlp
 from phasemap.tasks.examples import examples_of
 from phasemap.training.explicit import ExplicitKernel
 from phasemap.training.functional import FunctionalKernel
+from phasemap.training.kernel import make_kernel
 from phasemap.training.losses import hinge, stablemax
 from phasemap.training.muon import orthogonalized
 from phasemap.training.population import steady_arithmetic
@@ -43,7 +44,7 @@ def jordan(parameters, trial):
 
 
 def torch_adamw(parameters, trial):
-    """AdamW with a group for each part: U and V embed, W reads out."""
+    """AdamW with a group for each part: the last reads out, those before it embed."""
 
     def of(part, setting):
         own = getattr(trial, f"{part}_{setting}")
@@ -51,7 +52,7 @@ def torch_adamw(parameters, trial):
 
     groups = [
         {"params": [p], "lr": of(part, "learning_rate"), "weight_decay": of(part, "weight_decay")}
-        for p, part in zip(parameters, ("embedding", "embedding", "readout"), strict=True)
+        for p, part in zip(parameters, [*["embedding"] * (len(parameters) - 1), "readout"], strict=True)
     ]
     optimizer = torch.optim.AdamW(groups, betas=trial.betas, eps=trial.eps)
 
@@ -101,11 +102,17 @@ CASES = {
     "muon on cross entropy": {"optimizer": "muon", "momentum": 0.9, "loss": "cross_entropy"},
     "grokfast": {"gradient": "grokfast", "filter_strength": 3.0, "filter_memory": 0.8},
     "orthogonal": {"gradient": "orthogonal", "loss": "cross_entropy"},
-    "parts": {"embedding_learning_rate": 0.003, "readout_learning_rate": 0.02, "readout_weight_decay": 2.0},
+    "parts": {
+        **{"embedding_learning_rate": 0.003, "embedding_weight_decay": 4.0},
+        **{"readout_learning_rate": 0.02, "readout_weight_decay": 2.0},
+    },
     "stablemax": {"loss": "stablemax"},
     "hinge": {"loss": "hinge", "activation": "relu"},
     "temperature": {"loss": "cross_entropy", "temperature": 0.2},
     "output scale": {"output_scale": 3.0},
+    "permutations": {"task": "operation", "table": "S3"},
+    "division": {"task": "operation", "table": "division"},
+    "parity": {"task": "sparse_parity", "n_bits": 10, "k_bits": 3, "n_samples": 60},
 }
 
 
@@ -116,10 +123,9 @@ def test_a_network_moves_as_by_the_authors_formula(name):
     parameters, forward = plain_mlp(trial, examples.dataset)
     for parameter in parameters:
         parameter.requires_grad_()
-    move = (jordan if trial.optimizer == "muon" else torch_adamw)(parameters, trial)  # U, V, W
+    move = (jordan if trial.optimizer == "muon" else torch_adamw)(parameters, trial)
     rows, targets = torch.from_numpy(examples.train), torch.from_numpy(examples.given)
-    kernels = [FunctionalKernel] + ([ExplicitKernel] if trial.explicit else [])
-    made = [kernel([trial], [examples], CPU) for kernel in kernels]
+    made = [kernel([trial], [examples], CPU) for kernel in (FunctionalKernel, make_kernel)]
     means = []
     with steady_arithmetic():
         for kernel in made:
@@ -132,8 +138,9 @@ def test_a_network_moves_as_by_the_authors_formula(name):
             if trial.gradient == "orthogonal":
                 gradients = perp_grad(gradients, parameters)
             move(gradients)
+    names = ("U", "V", "W") if examples.dataset.tokens else ("input", "W")
     for kernel in made:
-        for key, part in zip("UVW", parameters, strict=True):
+        for key, part in zip(names, parameters, strict=True):
             torch.testing.assert_close(kernel.weights(0)[key], part.detach(), rtol=2e-3, atol=2e-4)
 
 
