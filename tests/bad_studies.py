@@ -207,6 +207,10 @@ BAD = {
         "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt, "
         "weight_decay, learning_rate",
     ),
+    "an intervention of an unknown kind": (
+        SMALL + "interventions: [{at: 30, repiar: 0.5}]\n",
+        "interventions[0].repiar is an unknown key; allowed: at, repair, corrupt, weight_decay, learning_rate",
+    ),
     "a schedule of an unknown setting": (
         SMALL + "schedule: {width: {30: 8}}\n",
         "schedule.width is an unknown key; allowed: weight_decay, learning_rate",

@@ -69,11 +69,13 @@ class NetworkReader(Reader):
         for number, one in enumerate(listed):
             path = ("interventions", number)
             kinds = [kind for kind in INTERVENTIONS if isinstance(one, dict) and kind in one]
-            if not isinstance(one, dict) or len(kinds) != 1:
+            if isinstance(one, dict):
+                self.unknown_keys(path, one, ("at", *(kinds or INTERVENTIONS)))
+            if not isinstance(one, dict) or len(kinds) > 1 or one.keys() <= {"at"}:
                 allowed = "at with a step, and one of " + ", ".join(INTERVENTIONS)
                 self.wrong(path, f"is {describe(one)} with {len(kinds)} amounts; allowed: {allowed}")
+            if len(kinds) != 1:
                 continue
-            self.unknown_keys(path, one, ("at", *kinds))
             kind, setting = kinds[0], INTERVENTIONS[kinds[0]]
             if setting in settings:
                 self.wrong(path, f"is a second {kind}; allowed: one of each kind")
