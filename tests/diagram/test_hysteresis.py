@@ -39,7 +39,9 @@ def test_the_area_of_a_run_is_that_of_the_ends_of_its_stages(tmp_path):
     for corruption, rows in run.trials.groupby("corruption"):
         assert found.loc[corruption, "area"] == pytest.approx(rows["loop"].mean())
         assert found.loc[corruption, "n_seeds"] == 3
-        assert found.loc[corruption, "low"] < rows["loop"].mean() < found.loc[corruption, "high"]
+        half = 4.302653 * rows["loop"].std() / 3**0.5  # Student's t of two degrees of freedom at 97.5 %
+        assert found.loc[corruption, "low"] == pytest.approx(rows["loop"].mean() - half)
+        assert found.loc[corruption, "high"] == pytest.approx(rows["loop"].mean() + half)
     with pytest.raises(pm.UserError, match="learning_rate has no schedule"):
         run.hysteresis("test_loss", "learning_rate")
     with pytest.raises(pm.UserError, match="luck is not a quantity"):
