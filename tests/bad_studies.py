@@ -204,8 +204,8 @@ BAD = {
     ),
     "an intervention of two kinds": (
         SMALL + "interventions: [{at: 30, repair: 0.5, corrupt: 0.1}]\n",
-        "interventions[0] is a mapping with 2 amounts; allowed: at with a step, and one of repair, corrupt, "
-        "weight_decay, learning_rate",
+        "interventions[0] is {{at: 30, repair: 0.5, corrupt: 0.1}} with 2 amounts; allowed: at with a step, and one of "
+        "repair, corrupt, weight_decay, learning_rate",
     ),
     "an intervention of an unknown kind": (
         SMALL + "interventions: [{at: 30, repiar: 0.5}]\n",
@@ -221,7 +221,7 @@ BAD = {
     ),
     "a schedule that is none": (
         SMALL + "schedule: {learning_rate: {30: 0}}\n",
-        "schedule.learning_rate = a mapping is not allowed; allowed: cosine, or a mapping of steps to values, such",
+        "schedule.learning_rate = {{30: 0}} is not allowed; allowed: cosine, or a mapping of steps to values, such",
     ),
     "a schedule whose start is an axis": (
         SMALL + "schedule: {weight_decay: {0: 5, 30: 0}}\n",

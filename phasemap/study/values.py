@@ -124,7 +124,10 @@ def describe(value: Any) -> str:
     if value is None:
         return "empty"
     if isinstance(value, dict):
-        return "a mapping" if value else "an empty mapping"
+        if not value or any(isinstance(one, dict | list) for one in value.values()):
+            return "a mapping" if value else "an empty mapping"
+        text = ", ".join(f"{visible(str(key))}: {describe(one)}" for key, one in value.items())
+        return f"{{{text}}}" if len(text) <= 60 else "a mapping"
     if isinstance(value, str):
         text = value if len(value) <= 60 else value[:57] + "..."
         return f"'{visible(text)}'"
