@@ -8,8 +8,8 @@ Both are trained as packs, with what a worker does beside: the states are writte
 missing steps cost is the time of the long training less that of the short one, by this process's own time. All three
 take turns; the ratio is given of each turn, and their median, of which other work on the machine takes least.
 
-Networks whose weight decay changes after three different steps, to two values, are trained as one pack, which takes what
-they share once, against as many steps (each of them counted once) of the same networks without a change.
+Networks whose weight decay changes after three different steps, to two values, are trained as one pack, which takes
+what they share once, against as many steps (each of them counted once) of the same networks without a change.
 
 Says also whether all curves are equal to the bit: of the extension those of the long training, of the branches those of
 each trial alone.
@@ -64,7 +64,7 @@ def branches() -> list[NetworkTrial]:
 
 
 def branching() -> tuple[float, bool]:
-    """Return the seconds of a pack with branches by those of as many steps without, and whether its curves are right."""
+    """Return the time of a pack with branches by that of as many steps without; whether its curves are right."""
     trials = branches()
     plain = [trial for trial in trials if not trial.events]
     steps = sum(Prefixes(trials).costs(LONG))

@@ -53,7 +53,7 @@ def all_islands(seeds: range, coverages: list[float], keep: str | None) -> pd.Da
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["seed", "coverage", "found", "right", "risk"])  # also of no maps
     return table[table["seed"].isin(seeds) & table["coverage"].isin(coverages)]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, WIDTH - 28, 10, HEIGHT - 44
 TICKS = 5
+SLACK = 1e-9  # of a number that is an end of the range
 STEPS = (1, 2, 5, 10, 20)  # between marks of percent
 ROUND = "{:.0f}".format
 DASHES = {"solid": "", "dashed": "6 4", "dotted": "2 3"}
@@ -82,18 +83,27 @@ def line_chart(
         return [(across(scaled(x)), up(y)) for x, y in points]
 
     marks = [min(y_low + i * step, y_high) for i in range(int((y_high - y_low) / step + 1.5))]
-    places = [x_low + i * (x_high - x_low) / (TICKS - 1) for i in range(TICKS)]
-    numbers = [10**at if log_x else at for at in places]
+    numbers = [x_low + i * (x_high - x_low) / (TICKS - 1) for i in range(TICKS)]
+    if log_x:
+        numbers = round_numbers(10**x_low, 10**x_high)
     return Chart(
         title=f"{y_label} / {x_label}: " + ", ".join(line.label for line in lines),
         x_label=x_label,
         y_label=y_label,
-        x_ticks=[(across(at), x_text(number)) for at, number in zip(places, numbers, strict=True)],
+        x_ticks=[(across(scaled(number)), x_text(number)) for number in numbers],
         y_ticks=[(up(mark), f"{mark:.3g}") for mark in marks],
         lines=[
             replace(line, points=laid(line.points), lower=laid(line.lower), upper=laid(line.upper)) for line in lines
         ],
     )
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten from ``low`` to ``high``; or both ends, where these are fewer than two."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    numbers = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    within = [number for number in numbers if low * (1 - SLACK) <= number <= high * (1 + SLACK)]
+    return within if len(within) > 1 else sorted({low, high})
 
 
 def stacked_bar(parts: Sequence[tuple[str, str, float]]) -> Bar:

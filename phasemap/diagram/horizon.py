@@ -34,9 +34,8 @@ def with_steps(study: Study, folder: RunFolder, most: int = MOST_STEPS) -> tuple
     source = AxisRange.model_construct(start=steps[0], stop=steps[-1], num=len(steps), scale="log")
     axis = Axis.model_construct(name=STEP, values=steps, source=source)
     tables = zip(steps, merged_over_steps(folder, study, steps), strict=True)
-    frames = [point_table(study, trial_frame(rows)).assign(step=step) for step, rows in tables]
-    points = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
-    return study.model_copy(update={"axes": (*study.axes, axis)}), points
+    rows = pa.concat_tables([rows.append_column(STEP, pa.repeat(step, len(rows))) for step, rows in tables])
+    return study.model_copy(update={"axes": (*study.axes, axis)}), point_table(study, trial_frame(rows), steps)
 
 
 def chosen_steps(recorded: Sequence[int], most: int = MOST_STEPS) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from phasemap.diagram.diagram import STEP
 from phasemap.diagram.frontier import MapFrontier, frontier_sides, generalization_wins, map_frontiers
 from phasemap.phases.built_in import GENERALIZATION, N_CLASSES, N_CORRUPTED, WINS_COLUMN, phase_named
 from phasemap.results.schema import setting_values
@@ -25,9 +26,10 @@ def mean_columns(study: Study) -> tuple[str, ...]:
     return (*recorded.quantities, *(PEAKS if study.phases.own is None else ()), *shares, *recorded.finals)
 
 
-def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+def point_table(study: Study, trials: pd.DataFrame, steps: Sequence[int] = ()) -> pd.DataFrame:
     """Return one row a point of the study's grid, also where nothing has been trained yet (null phase).
 
+    With rising ``steps``, of which the column ``step`` of the trials has one, a row for each point and step.
     Means and deviations are over the seeds that ended ``ok``; a phase that two seeds share by the same count is
     decided in the order of the rule's phases (memorization, forgetting, confusion, grokking).
     """
@@ -36,21 +38,27 @@ def point_table(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
     values = {n: setting_values(study.declared[n], [point[i] for point in points]) for i, n in axes}
     frame = pd.DataFrame(values, dtype=object).infer_objects()
     places = pd.Index(grid_ids(study)).get_indexer(pd.Index(trials["trial_id"]))
-    trials = trials.assign(point=places // len(study.seeds))[places >= 0]
+    point = places // len(study.seeds)
+    if steps:
+        frame = frame.loc[frame.index.repeat(len(steps))].reset_index(drop=True)
+        point = point * len(steps) + np.searchsorted(steps, trials[STEP])
+    trials = trials.assign(point=point)[places >= 0]
     ok = trials[trials["status"] == "ok"]
+    n_points = len(frame)
 
-    labels = point_labels(study, ok, len(points))
+    labels = point_labels(study, ok, n_points)
     columns: dict[str, Any] = {name: found for name, found in labels.items() if name != WINS_COLUMN}
     for status in ("failed", "diverged", *(["stopped"] if "source_state" in trials else [])):
         of_status = trials["point"].to_numpy()[(trials["status"] == status).to_numpy()]
-        columns[f"n_{status}"] = np.bincount(of_status, minlength=len(points))
+        columns[f"n_{status}"] = np.bincount(of_status, minlength=n_points)
     averaged = list(mean_columns(study))
     grouped = ok.groupby("point")[averaged]
-    means, deviations = (table.reindex(range(len(points))) for table in (grouped.mean(), grouped.std()))
+    means, deviations = (table.reindex(range(n_points)) for table in (grouped.mean(), grouped.std()))
     for name in averaged:
         columns |= {name: means[name].to_numpy(dtype=float), f"{name}_std": deviations[name].to_numpy(dtype=float)}
     frame = pd.DataFrame({**frame, **columns})  # in one go: a column after the other takes half of the time
-    return frame.assign(**_sides(study, frame, labels), inferred=False, confidence=np.nan)
+    frame = frame.assign(**_sides(study, frame, labels), inferred=False, confidence=np.nan)
+    return frame.assign(**{STEP: np.tile(steps, len(points))}) if steps else frame
 
 
 def _sides(study: Study, frame: pd.DataFrame, labels: Mapping[str, Any]) -> dict[str, Any]:

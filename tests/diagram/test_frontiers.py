@@ -9,6 +9,7 @@ import pytest
 from conftest import study_of
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from synthetic import synthetic_run
 from unpacking import unpacked
 
@@ -17,7 +18,7 @@ from phasemap.diagram.bands import drawn_bands, ribbons, row_crossings
 from phasemap.diagram.coordinates import Coordinates
 from phasemap.diagram.diagram import make_diagram, panel_rows
 from phasemap.diagram.frontier import frontier_lines as contour_lines
-from phasemap.diagram.frontier import frontiers_of, inside_bound
+from phasemap.diagram.frontier import frontiers_of, generalization_wins, inside_bound
 from phasemap.diagram.points import point_table
 from phasemap.diagram.seeds import SeedMaps
 from phasemap.diagram.tables import derive
@@ -245,3 +246,11 @@ def test_the_inversion_line_ends_where_the_network_generalizes_no_more():
     assert line[:, 0].max() == pytest.approx(diagram.frontier("generalization")[0][:, 0].max())
     bare = diagram.named("inversion")
     assert inside_bound(line, replace(bare, bound=None), diagram.panels[0].grid, diagram.x, diagram.y)[0] is line
+
+
+@pytest.mark.parametrize("pairs", [1, 5, 6, 17, 100, 399, 5000])
+def test_wins_are_told_by_mcnemar_s_exact_test(pairs):
+    fewer = np.unique(np.linspace(0, pairs // 2, 60).astype(int))
+    told = generalization_wins(pairs - fewer, fewer, np.full(len(fewer), pairs), np.zeros(len(fewer)))
+    exact = [stats.binomtest(int(k), pairs).pvalue < 0.05 for k in fewer]
+    assert (told == "wins").tolist() == exact
