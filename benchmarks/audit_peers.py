@@ -196,7 +196,7 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
     rivals = [name for name in precision if name != "phasemap"]
     best = str(precision[rivals].mean().idxmax())
     per_cell = (precision["phasemap"] - precision[best]).groupby(level=["set", "kind", "rate"])
-    lower = [_interval(gaps.to_numpy())[1] < 0 for _, gaps in per_cell if len(gaps) > 1]
+    lower = [gaps.mean() + half_interval(gaps.tolist()) < 0 for _, gaps in per_cell if len(gaps) > 1]
     below = (precision["phasemap"] < precision[rivals].max(axis=1) - SLIGHT).groupby(level=["set", "kind", "rate"])
     methods = {name: {m: round(float(w[name].mean()), 4) for m, w in wide.items() if name in w} for name in precision}
     calibration = wide["calibration_error"].groupby(level=["set", "kind", "rate"]).mean()
@@ -208,7 +208,7 @@ def _table(table: pd.DataFrame) -> dict[str, Any]:
         "draws": int(table["draw"].nunique()),
         "methods": methods,
         "precision_against": {
-            name: dict(zip(("difference", "high", "low"), (round(v, 4) for v in _gap(precision, name)), strict=True))
+            name: dict(zip(("difference", "low", "high"), (round(v, 4) for v in _gap(precision, name)), strict=True))
             for name in rivals
         },
         "best_rival": best,
@@ -233,10 +233,10 @@ def _gap(precision: pd.DataFrame, rival: str) -> tuple[float, float, float]:
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the high and low end of a mean's bootstrap interval."""
+    """Return the low and high end of a mean's bootstrap interval."""
     drawn = np.random.default_rng(0).choice(values, (DRAWS, len(values))).mean(axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(high), float(low)
+    return float(low), float(high)
 
 
 def _cells(table: pd.DataFrame) -> list[dict[str, Any]]:

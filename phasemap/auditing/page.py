@@ -299,7 +299,7 @@ class _Page:
             name: f"{value:,g}" for name, value in section["prices"].items() if name != "spend" and value is not None
         }
         prices["relabel_error"] = self.quantity(section["prices"]["relabel_error"])
-        prices["visibility"] = self.quantity(section["visibility"])
+        visible = self.quantity(section["visibility"])
         rows = []
         for name, row in section["actions"].items():
             gain = {end: None if value is None else 100 * value for end, value in row["gain"].items()}
@@ -314,8 +314,11 @@ class _Page:
             for ratio in ratios
         ]
         flip: Part = ("table", ([self.say("ratio"), *map(self.money, budgets)], flips))
-        text = self._text("decision_text", **prices)
-        return self._section("decision", text, table, self._text("flip"), flip, spend=self.money(section["spend"]))
+        texts = [self._text("decision_text", **prices)]
+        if visible != self.quantity(1.0):
+            texts.append(self._text("decision_hidden", visibility=visible))
+        spend = self.money(section["spend"])
+        return self._section("decision", *texts, table, self._text("flip"), flip, spend=spend)
 
     def _flip(self, cell: Content) -> str:
         name = self.actions[cell["action"]]

@@ -167,6 +167,13 @@ def test_a_share_has_its_unit_and_interval_and_no_negative_zero(audited, languag
     assert "-0.0 " not in page
 
 
+@pytest.mark.parametrize(("visibility", "told"), [(0.9, True), (0.9996, False), (1.0, False)])
+def test_what_wrong_test_labels_hide_is_told_where_they_hide_something(audited, visibility, told):
+    content = audited[2]
+    page = page_html({**content, "decision": {**content["decision"], "visibility": visibility}}, "en", {})
+    assert ("of a gain" in page) is told
+
+
 def test_names_of_options_are_code_on_the_page_and_plain_in_the_terminal(audited):
     _, _, content, _ = audited
     assert "<code>--verify-sheet</code>" in page_html(content, "en", {})

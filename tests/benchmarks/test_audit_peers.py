@@ -134,6 +134,19 @@ def test_cells_have_an_interval_over_draws_and_those_of_used_sets_are_marked():
     ]
 
 
+def test_a_cell_is_lower_beyond_noise_where_the_whole_interval_of_the_gap_is_below_zero():
+    gaps = {"iris": (-0.10, -0.11, -0.12), "cars": (-0.3, 0.1, -0.1), "fair": (0.2, 0.21, 0.22)}
+    rows = []
+    for name, differences in gaps.items():
+        for draw, gap in enumerate(differences):
+            rival, own = cell(name, draw, 0.5)[1], cell(name, draw, 0.5 + gap)[0]
+            rows += [own, rival]
+    table = audit_peers.summary(pd.DataFrame(rows))["all"]
+    assert table["cells_lower_beyond_noise"] == pytest.approx(1 / 3, abs=1e-4)
+    against = table["precision_against"]["AUM"]
+    assert against["low"] < against["difference"] < against["high"]
+
+
 def test_a_table_of_nothing_is_empty_and_the_short_form_names_sets_that_there_are():
     assert audit_peers.summary(pd.DataFrame()) == {}
     assert set(audit_peers.SHORT["sets"].split(",")) <= set(audit_peers.ALL_SETS)
