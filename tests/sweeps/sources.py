@@ -5,7 +5,7 @@ import math
 
 import optuna
 
-N_TRIALS = 50
+N_TRIALS = 200
 RULE = """
 labels:
   good: QUANTITY >= 0.5
