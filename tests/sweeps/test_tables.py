@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import slow
 from sources import accuracy, write_rule
 
 import phasemap as pm
@@ -311,40 +310,6 @@ def test_scattered_points_are_those_of_the_table(scattered):
     spec = run.figure()
     assert sum(len(panel.x) for panel in spec.panels) == len(table)
     assert [panel.title for panel in spec.panels] == ["opt a", "opt b"]
-
-
-@pytest.mark.parametrize("ending", ["journal", *slow("sweeps", "db", "csv")])
-def test_what_is_exported_comes_back_as_it_was(scattered, tmp_path, ending):
-    run, _ = scattered
-    out = tmp_path / f"out.{ending}"
-    table = ["--table", "trials"] if ending == "csv" else []
-    assert invoke("export", run.path, *table, "-o", out).exit_code == 0
-    if ending == "csv":
-        assert invoke("export", run.path, "--table", "curves", "-o", tmp_path / "curves.csv").exit_code == 0
-        more = ["--curves", tmp_path / "curves.csv", "--settings", "opt", "--seed", "seed"]
-    else:
-        more = []
-    told = invoke("import", out, "--axes", "lr,wd", *more, "-o", tmp_path / "back")
-    assert told.exit_code == 0, told.output
-    back, name = pm.open_run(tmp_path / "back"), "acc" if ending == "csv" else "value"
-    columns = ["lr", "wd", "opt", "seed", "status"]
-    before, after = (one.trials.sort_values(["lr", "wd"]).reset_index(drop=True) for one in (run, back))
-    pd.testing.assert_frame_equal(before[columns], after[columns], check_dtype=False, rtol=1e-11)
-    assert after[name].tolist() == before["acc"].tolist()
-    assert len(back.curves) == len(run.curves)
-
-
-@pytest.mark.parametrize("tool", ["mlflow", "tensorboard"])
-def test_what_other_tools_were_told_comes_back(gridded, tmp_path, tool, monkeypatch):
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    run, _ = gridded
-    told = invoke("export", run.path, "--to", tool, "-o", tmp_path / "out")
-    assert told.exit_code == 0, told.output
-    told = invoke("import", tmp_path / "out", "--axes", "lr,wd", "--seed", "seed", "-o", tmp_path / "back")
-    assert told.exit_code == 0, told.output
-    columns = ["lr", "wd", "seed", "acc", "loss"]
-    before, after = (one.trials.sort_values(columns)[columns] for one in (run, pm.open_run(tmp_path / "back")))
-    assert after.to_numpy(dtype=float) == pytest.approx(before.to_numpy(dtype=float), rel=1e-6)
 
 
 def test_points_are_written_as_netcdf(gridded, tmp_path):
