@@ -78,7 +78,7 @@ def state_of(word: Any) -> tuple[Status, bool]:
 
 
 def status_of(status: Status, exported: Any) -> Status:
-    """Return a trial's status; one that phasemap exported as diverged has failed in other tools, which lack the word."""
+    """Return a trial's status; other tools have failed ones where phasemap had diverged ones, and keep its word."""
     return "diverged" if status == "failed" and exported == "diverged" else status
 
 
