@@ -354,3 +354,30 @@ def test_claims_are_computed_over_points_that_lie_on_no_grid(scattered, claim, t
     assert result.verdict in told.split("|")
     if claim.startswith("area"):
         assert result.n_trials == N_POINTS
+
+
+def test_claims_take_each_trial_between_grid_points_whatever_its_seed(scattered, tmp_path):
+    _, rule = scattered
+    table = scattered_table().assign(seed=[7 * number for number in range(N_POINTS)])
+    table.loc[0, "opt"] = None
+    run = pm.sweeps.from_frame(table, ["lr", "wd"], seed="seed", settings=["opt"], rule=rule, run=tmp_path / "seeds")
+    (found,) = run.check(["area(good) > 0"])
+    good = (table["acc"] >= 0.5).mean()
+    assert (found.verdict, found.left) == ("holds", pytest.approx(good))
+    assert (found.n_seeds, found.n_trials, found.n_expected) == (1, N_POINTS, N_POINTS)
+    assert found.reason == f"over {N_POINTS} measured trials, which lie on no grid; nothing is inferred"
+    (found,) = run.check(["area(good, opt=a) > 0"])
+    assert found.n_trials == (table["opt"] == "a").sum()
+
+
+def test_a_point_that_was_tried_twice_makes_no_second_seed_for_claims(scattered, tmp_path):
+    _, rule = scattered
+    table = pd.concat([scattered_table(), scattered_table().head(2)])
+    run = pm.sweeps.from_frame(table, ["lr", "wd"], settings=["opt"], rule=rule, run=tmp_path / "twice")
+    assert run.study.seeds == (0, 1)
+    (found,) = run.check(["area(good) > 0"])
+    assert (found.verdict, found.n_seeds, found.n_trials) == ("holds", 1, N_POINTS + 2)
+    thrice = pd.concat([scattered_table()] * 3)
+    run = pm.sweeps.from_frame(thrice, ["lr", "wd"], settings=["opt"], rule=rule, run=tmp_path / "thrice")
+    (found,) = run.check(["area(good) > 0"])
+    assert (found.n_seeds, found.n_trials) == (3, 3 * N_POINTS)
