@@ -381,3 +381,20 @@ def test_a_point_that_was_tried_twice_makes_no_second_seed_for_claims(scattered,
     run = pm.sweeps.from_frame(thrice, ["lr", "wd"], settings=["opt"], rule=rule, run=tmp_path / "thrice")
     (found,) = run.check(["area(good) > 0"])
     assert (found.n_seeds, found.n_trials) == (3, 3 * N_POINTS)
+
+
+def test_very_many_seeds_are_counted_as_repeats(tmp_path):
+    chance = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": chance.random(3000), "wd": chance.random(3000), "s": range(10, 3010)})
+    frame["acc"] = frame["wd"]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for n_new in (3000, 0):
+        told = invoke("import", tmp_path / "a.csv", "--axes", "lr,wd", "--seed", "s", "-o", tmp_path / "a", "--json")
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["n_new"] == n_new
+        assert any("s has too many values to be the seed" in text for text in json.loads(told.stdout)["told"])
+    run = pm.open_run(tmp_path / "a")
+    assert run.study.seeds == (0,)
+    assert len(run.points) == 3000
+    (found,) = run.check(["mean(acc) > 0"])
+    assert (found.verdict, found.n_trials) == ("holds", 3000)
