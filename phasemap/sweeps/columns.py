@@ -176,7 +176,9 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
         raise UserError(f"no axis is named; allowed: --axes with one or more of {_listed(names)}")
     trials = list(_usable(sweep.trials, axes, seed, skipped))
     if not trials:
-        raise NoTrialsError(sweep.place, skipped, f"trials with {', '.join((*axes, *([seed] if seed else [])))}")
+        raise NoTrialsError(
+            sweep.place, skipped, f"trials with {', '.join((*axes, *([seed] if seed else [])))}, and with a number"
+        )
     ordered = dict.fromkeys((*axes, *names))
     raw = {names[name]: [plain(trial.settings.get(name)) for trial in trials] for name in ordered}
     parameters = {name: parameter_for(name, values, before.get(name)) for name, values in raw.items()}

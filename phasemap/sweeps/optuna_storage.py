@@ -173,7 +173,7 @@ def _replayed(storage: Any, path: Path) -> Any:
             raise ValueError("it has lines of another kind")
     except (ValueError, OSError) as error:
         raise UserError(
-            f"{path} is not an Optuna journal: {error}; allowed: the file of a JournalFileBackend"
+            f"{path} is neither an SQLite database nor an Optuna journal: {error}; allowed: a storage of Optuna"
         ) from None
 
     class _ReadOnly(BaseJournalBackend):

@@ -152,10 +152,10 @@ def test_a_locked_database_is_told_and_ends_with_3(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"no database at all", "is not an Optuna journal"),
+        (b"no database at all", "is neither an SQLite database nor an Optuna journal"),
         (b"SQLite format 3\0" + b"x" * 200, "is damaged"),
         (b'{"op_code": 99}\n{"op_code": 99}\n', "can't be replayed|has no study"),
-        (b"[1, 2]\n[3]\n", "is not an Optuna journal"),
+        (b"[1, 2]\n[3]\n", "is neither an SQLite database nor an Optuna journal"),
     ],
 )
 def test_a_file_that_is_no_storage_is_told(tmp_path, content, told):

@@ -142,6 +142,7 @@ def test_a_seed_column_and_curves_come_in(tmp_path):
         ({"lr": [1.0], "acc": [1.0]}, {"axes": ["rate"]}, r"has no rate; allowed: lr, acc"),
         ({"lr": [1.0], "acc": [1.0]}, {"axes": []}, r"no axis is named"),
         ({"lr": [np.nan] * 3, "acc": [1.0] * 3}, {"axes": ["lr"]}, r"no usable trial \(3 without lr\)"),
+        ({"lr": [0.1] * 2, "acc": [np.nan] * 2}, {"axes": ["lr"]}, r"needed: trials with lr, and with a number"),
         ({"lr": [], "acc": []}, {"axes": ["lr"]}, r"no usable trial; needed: trials with lr"),
         ({"lr": [1.0], "s": [0.5], "acc": [1.0]}, {"axes": ["lr"], "seed": "s"}, r"1 without a whole number >= 0 as s"),
         ({"lr": [1.0], "acc": [93.0]}, {"axes": ["lr"], "quantities": {"acc": "accuracy"}}, r"acc = 93 of trial 1 .*"),

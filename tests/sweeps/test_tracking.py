@@ -1,5 +1,6 @@
 """Trials are logged one by one for other tools and come back as they were; a failing tracker harms nothing."""
 
+import os
 import time
 
 import numpy as np
@@ -104,6 +105,20 @@ def test_a_tracker_that_fails_is_told_and_harms_nothing(folder, monkeypatch):
     done = tracked("tensorboard")
     assert "--track tensorboard stopped" in done.stderr
     assert len(pm.open_run("runs/tracked").trials) == 6
+
+
+def test_a_tracker_that_can_not_be_opened_is_told_and_harms_nothing(folder, monkeypatch):
+    (folder / "runs" / "tracked").mkdir(parents=True)
+    (folder / "runs" / "tracked" / "mlflow.db").write_text("no database")
+    done = tracked("mlflow")
+    assert "--track mlflow stopped: " in done.stderr
+    assert len(pm.open_run("runs/tracked").trials) == 6
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where nobody answers
+    started = time.monotonic()
+    done = tracked("mlflow")
+    assert time.monotonic() - started < 60  # MLflow itself tries for minutes
+    assert "--track mlflow stopped: " in done.stderr
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 def test_what_a_trial_costs(folder):
