@@ -1,4 +1,4 @@
-"""Sweeps made with the real libraries: 50 trials, some pruned, failed and running."""
+"""Sweeps made with the real libraries: 200 trials, some pruned, failed and running."""
 
 import contextlib
 import math
