@@ -48,7 +48,10 @@ def align(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd.D
     """
     for study in (study_a, study_b):
         if study.scattered:
-            raise UserError(f"the points of {study.name} lie on no grid; allowed: two runs whose points lie on grids")
+            raise UserError(
+                f"the points of {study.name} lie on no grid; allowed: two runs whose points lie on grids, such as "
+                "sweeps that were imported with --program and --grid and completed by phasemap run"
+            )
     names = list(dict.fromkeys([*study_a.axis_names, *study_b.axis_names]))
     axes = tuple(_common_axis(study_a, study_b, name) for name in names)
     return Alignment(

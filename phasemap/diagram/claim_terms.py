@@ -78,11 +78,18 @@ class ExpectedTrials:
 def expected_trials(study: Study, trials: pd.DataFrame, *, soon: bool = False) -> ExpectedTrials:
     """Lay a table of trials out over the trials that the study expects.
 
+    Of points on no grid these are the measured ones, as if of one seed, unless several seeds have most of the points.
     Step times that are not reached are later than the horizon: infinite, or with ``soon`` just after it.
     """
-    expected = pd.DataFrame([(trial.trial_id, trial.seed) for trial in expand(study)], columns=["trial_id", "seed"])
-    rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
-    rows["status"] = rows["status"].fillna("missing")
+    if study.scattered and len(seeds := _repeated(study, trials)) > 1:
+        study = study.model_copy(update={"seeds": seeds})
+        rows = _laid_out(study, trials)
+    elif study.scattered:
+        values = [[None if pd.isna(value) else value for value in trials[name]] for name in study.axis_names]
+        study = study.model_copy(update={"seeds": (0,), "measured": tuple(zip(*values, strict=True))})
+        rows = trials.assign(seed=0)
+    else:
+        rows = _laid_out(study, trials)
     late = rows["horizon"].astype(float) * JUST_AFTER if soon else pd.Series(np.inf, index=rows.index)
     times = tuple(name for name, _ in rule_of(study.phases).times)
     for name in times:
@@ -133,6 +140,20 @@ def _over(term: Area | Statistic | Share | Correlation, rows: pd.DataFrame, time
             f"median({term.column}) counts them as later than the horizon"
         )
     return float(STATISTICS[term.name](values))
+
+
+def _laid_out(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each trial of a study, of the table or ``missing``."""
+    expected = pd.DataFrame([(trial.trial_id, trial.seed) for trial in expand(study)], columns=["trial_id", "seed"])
+    rows = expected.merge(trials.drop(columns="seed"), on="trial_id", how="left", validate="one_to_one")
+    rows["status"] = rows["status"].fillna("missing")
+    return rows
+
+
+def _repeated(study: Study, trials: pd.DataFrame) -> tuple[int, ...]:
+    """Return the seeds that at least half of a sweep's points have: a seed of few points repeats no map."""
+    counts = trials["seed"].value_counts()
+    return tuple(seed for seed in study.seeds if 2 * counts.get(seed, 0) >= study.n_points)
 
 
 def chosen_points(axes: Sequence[Axis], conditions: tuple[Condition, ...]) -> Booleans:

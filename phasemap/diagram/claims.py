@@ -200,7 +200,7 @@ def _check(grid: ExpectedTrials, soon: ExpectedTrials, claim: Claim) -> ClaimRes
         if [link.verdict for link in links] != [link.verdict for link in _links(soon, claim, seeds)]:
             links = ()
             raise Unknown("the answer depends on when they are reached after the horizon")
-        notes += _too_coarse(links, len(seeds))
+        notes += [*_too_coarse(links, len(seeds)), *_measured(grid, chosen)]
     except Unknown as unknown:
         notes.append(str(unknown))
     return ClaimResult(
@@ -219,6 +219,13 @@ def _together(links: Sequence[Link]) -> Verdict:
     if "fails" in verdicts:
         return "fails"
     return "holds" if verdicts == {"holds"} else "undecided"
+
+
+def _measured(grid: ExpectedTrials, chosen: Booleans) -> list[str]:
+    """Say of points on no grid that nothing was inferred between them."""
+    if not grid.study.scattered:
+        return []
+    return [f"over {int((chosen & grid.ok).sum())} measured trials, which lie on no grid; nothing is inferred"]
 
 
 def _left_out(grid: ExpectedTrials, chosen: Booleans) -> list[str]:

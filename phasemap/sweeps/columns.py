@@ -116,6 +116,7 @@ def _drawn_by_log(values: Sequence[float]) -> bool:
     return high >= LOG_RANGE * low and statistics.median(values) - low < LOW_HALF * (high - low)
 
 
+MOST_EXPECTED = 100_000  # trials, were each seed of a sweep on no grid expected at each of its points
 MOST_NAMES = 20  # that a message lists
 
 
@@ -175,7 +176,9 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
         raise UserError(f"no axis is named; allowed: --axes with one or more of {_listed(names)}")
     trials = list(_usable(sweep.trials, axes, seed, skipped))
     if not trials:
-        raise NoTrialsError(sweep.place, skipped, f"trials with {', '.join((*axes, *([seed] if seed else [])))}")
+        raise NoTrialsError(
+            sweep.place, skipped, f"trials with {', '.join((*axes, *([seed] if seed else [])))}, and with a number"
+        )
     ordered = dict.fromkeys((*axes, *names))
     raw = {names[name]: [plain(trial.settings.get(name)) for trial in trials] for name in ordered}
     parameters = {name: parameter_for(name, values, before.get(name)) for name, values in raw.items()}
@@ -185,7 +188,11 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
         settings[name] = [None] * len(trials)
     recorded = (*known.recorded.quantities, *known.signature.finals) if known else ()
     quantities, finals, told = _measured(trials, wanted.quantities, parameters, recorded, sweep.place)
-    ids, seeds = _ids(settings, [_seed(trial, seed) for trial in trials], parameters)
+    given_seeds = [_seed(trial, seed) for trial in trials]
+    if seed and wanted.program is None and _unrepeated(given_seeds, [settings[names[axis]] for axis in axes], known):
+        given_seeds = [None] * len(trials)
+        told.append(f"{seed} has too many values to be the seed: trials with the same settings are counted instead")
+    ids, seeds = _ids(settings, given_seeds, parameters)
     return Columns(
         trials=trials,
         axes=tuple(names[axis] for axis in axes),
@@ -250,6 +257,16 @@ def _is_seed(value: Any) -> bool:
 
 def _seed(trial: SweepTrial, seed: str | None) -> int | None:
     return int(plain(trial.settings[seed])) if seed else trial.seed
+
+
+def _unrepeated(seeds: Sequence[int | None], axes: Sequence[Sequence[Any]], known: ImportedStudy | None) -> bool:
+    """Tell whether a sweep on no grid has so many seeds that few points have each, and all would be too many trials.
+
+    A run that has seeds of its source keeps to them.
+    """
+    if on_grid(axes) or (known is not None and known.seeds != tuple(range(len(known.seeds)))):
+        return False
+    return len(set(zip(*axes, strict=True))) * len(set(seeds)) > max(MOST_EXPECTED, 2 * len(seeds))
 
 
 def _ids(

@@ -13,10 +13,11 @@ from phasemap.study.errors import UserError
 from phasemap.study.values import as_number
 from phasemap.sweeps.database import columns_in, database, one_of
 from phasemap.sweeps.settings import from_texts
-from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, state_of
+from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial, single_records, state_of, status_of
 
 STATES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
-META, PARAMS, METRICS = "meta.yaml", "params", "metrics"
+META, PARAMS, METRICS, TAGS = "meta.yaml", "params", "metrics", "tags"
+STATUS = "phasemap.status"  # the tag of exported trials
 MOST_BYTES = 1 << 20  # of a run's own description
 
 
@@ -31,6 +32,7 @@ class _Run:
     params: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, list[tuple[int, int, float]]] = field(default_factory=lambda: defaultdict(list))
     # (step, time, value) by key
+    exported: str | None = None  # the status that phasemap exported
 
 
 def read_database(path: Path, experiment: str | None = None) -> Sweep:
@@ -57,6 +59,9 @@ def read_database(path: Path, experiment: str | None = None) -> Sweep:
             f"SELECT key, value, run_uuid FROM params {of_runs} ORDER BY key", (number,)
         ):
             runs[identity].params[key] = value
+        query = f"SELECT value, run_uuid FROM tags {of_runs} AND key = ?"
+        for value, identity in connection.execute(query, (number, STATUS)):
+            runs[identity].exported = value
         nan = "is_nan" if "is_nan" in columns_in(connection, METRICS) else "0"
         for key, step, time, value, is_nan, identity in connection.execute(
             f"SELECT key, step, timestamp, value, {nan}, run_uuid FROM metrics {of_runs} ORDER BY key", (number,)
@@ -117,6 +122,8 @@ def _read_run(folder: Path, meta: Mapping[str, Any]) -> _Run:
     )
     for key, path in _files(folder / PARAMS):
         run.params[key] = path.read_text(encoding="utf-8", errors="replace")
+    tag = folder / TAGS / STATUS
+    run.exported = tag.read_text(encoding="utf-8", errors="replace") if tag.is_file() else None
     for key, path in _files(folder / METRICS):
         records = run.metrics[key]
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -156,7 +163,7 @@ def _sweep(name: str, place: str, stored: Iterable[_Run], skipped: Mapping[str, 
             SweepTrial(
                 source_id=run.identity,
                 settings={key: columns[key][number] for key in run.params},
-                status=status,
+                status=status_of(status, run.exported),
                 source_state=run.state,
                 running=running,
                 curves=_curves(run.metrics),
@@ -172,6 +179,8 @@ def _curves(metrics: Mapping[str, list[tuple[int, int, float]]]) -> dict[str, Cu
 
     Where all records stand at one step, they were logged without steps, and are counted in their order.
     """
+    if all(len(records) < 2 for records in metrics.values()):
+        return single_records({key: (step, value) for key, ((step, _, value),) in metrics.items()})
     curves: dict[str, Curve] = {}
     shared: dict[tuple[int, ...], list[int]] = {}
     for key, records in metrics.items():

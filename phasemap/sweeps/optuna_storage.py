@@ -17,7 +17,7 @@ from phasemap.study.axes import Scale
 from phasemap.study.errors import UserError
 from phasemap.study.values import is_number
 from phasemap.sweeps.database import columns_in, database, one_of
-from phasemap.sweeps.sweep import Sweep, SweepTrial, state_of
+from phasemap.sweeps.sweep import Sweep, SweepTrial, state_of, status_of
 
 NOT_STARTED = "waiting"
 SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
@@ -173,7 +173,7 @@ def _replayed(storage: Any, path: Path) -> Any:
             raise ValueError("it has lines of another kind")
     except (ValueError, OSError) as error:
         raise UserError(
-            f"{path} is not an Optuna journal: {error}; allowed: the file of a JournalFileBackend"
+            f"{path} is neither an SQLite database nor an Optuna journal: {error}; allowed: a storage of Optuna"
         ) from None
 
     class _ReadOnly(BaseJournalBackend):
@@ -213,7 +213,7 @@ def _sweep(name: str, place: str, found: Iterable[_Trial], scales: Mapping[str, 
             SweepTrial(
                 source_id=str(trial.number),
                 settings=trial.params,
-                status=status,
+                status=status_of(status, trial.attributes.get("status")),
                 source_state=trial.state,
                 running=running,
                 curves={names[0]: (trial.steps, trial.reports)} if trial.steps else {},

@@ -20,6 +20,7 @@ from phasemap.study.spec import Study
 TAGS = ("trial_id", "status", "phase", "subphase", "source_id", "source_state")
 MOST_METRICS, MOST_PARAMS = 900, 100  # of MLflow's batches, which hold 1,000 of both
 MLFLOW_STATES = {"ok": "FINISHED", "stopped": "KILLED"}
+TENSORBOARD_STATES = {"ok": "STATUS_SUCCESS", "stopped": "STATUS_RUNNING"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,9 @@ class TensorBoardWriter:
             settings = {name: v if isinstance(v, plain) else str(v) for name, v in trial.settings.items()}
             for name in trial.numbers.keys() - trial.records.keys():
                 writer.add_scalar(name, trial.numbers[name], 0)
-            for summary in self._hparams(settings, dict(trial.numbers)):  # add_hparams would open a second folder
+            writer.add_text("status", trial.status)
+            *before, end = self._hparams(settings, dict(trial.numbers))  # add_hparams would open a second folder
+            for summary in (*before, _ended(end, TENSORBOARD_STATES.get(trial.status, "STATUS_FAILURE"))):
                 writer.file_writer.add_summary(summary)
 
     def write_map(self, picture: Path) -> None:
@@ -123,6 +126,18 @@ class TensorBoardWriter:
 
         with self._writer(str(self._target / "map")) as writer:
             writer.add_image("map", np.asarray(Image.open(picture).convert("RGB")), 0, dataformats="HWC")
+
+
+def _ended(end: Any, state: str) -> Any:
+    """Return the end of a session of hparams, which tensorboardX always writes as a success, with another state."""
+    from tensorboardX.proto.api_pb2 import Status
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    plugin = end.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    content.session_end_info.status = Status.Value(state)
+    plugin.content = content.SerializeToString()
+    return end
 
 
 class WandbWriter:

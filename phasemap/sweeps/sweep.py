@@ -75,3 +75,16 @@ def state_of(word: Any) -> tuple[Status, bool]:
     """Return the status that a source's word means, and whether the trial may still change; an unknown one: stopped."""
     plain = str(word).strip().lower()
     return STATUS_WORDS.get(plain, "stopped"), plain in UNFINISHED
+
+
+def status_of(status: Status, exported: Any) -> Status:
+    """Return a trial's status; other tools have failed ones where phasemap had diverged ones, and keep its word."""
+    return "diverged" if status == "failed" and exported == "diverged" else status
+
+
+def single_records(records: Mapping[str, tuple[int, float]]) -> dict[str, Curve]:
+    """Return as curves what a trial without longer ones recorded once; at step 0 stands what was logged without one.
+
+    Beside longer curves a single record says nothing of when a rule may use it: it is a value at the end.
+    """
+    return {name: ([step], [value]) for name, (step, value) in records.items() if step > 0}

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from phasemap.sweeps.sweep import Curve, Sweep, SweepTrial
+from phasemap.sweeps.sweep import Curve, Status, Sweep, SweepTrial, single_records, status_of
 
 EVENTS = "*tfevents*"
 HPARAMS, HPARAMS_TAG = "hparams", "_hparams_/"
 SESSION_START, SESSION_END = f"{HPARAMS_TAG}session_start_info", f"{HPARAMS_TAG}session_end_info"
 STATES = {0: "UNKNOWN", 1: "SUCCESS", 2: "FAILURE", 3: "RUNNING"}
+STATUS_TAG = "status/text_summary"  # of trials that phasemap exported
 MOST_BYTES = 1 << 28  # of a record
 DOUBLE = 2  # a type of a tensor; else floats of 32 bits
 
@@ -35,6 +36,7 @@ class _Events:
         self.scalars: dict[str, dict[int, float]] = defaultdict(dict)
         self.settings: dict[str, Any] = {}
         self.state: str | None = None
+        self.exported: str | None = None  # the status that phasemap exported
         self.times: list[float] = []
         self.lasts: dict[str, float] = {}
 
@@ -92,17 +94,19 @@ def _owner(path: Path, trials: Iterable[Path], folder: Path) -> Path | None:
 
 def _trial(name: str, events: _Events) -> SweepTrial:
     state = events.state or "UNKNOWN"
-    status = {"FAILURE": "failed", "RUNNING": "stopped"}.get(state, "ok")
+    status: Status = {"FAILURE": "failed", "RUNNING": "stopped"}.get(state, "ok")  # type: ignore[assignment]
     curves: dict[str, Curve] = {}
     shared: dict[tuple[int, ...], list[int]] = {}
     for key, values in events.scalars.items():
         if len(values) > 1:
             steps = shared.setdefault(tuple(sorted(values)), sorted(values))
             curves[key] = (steps, [values[step] for step in steps])
+    if not curves:
+        curves = single_records({key: next(iter(values.items())) for key, values in events.scalars.items()})
     return SweepTrial(
         source_id=name,
         settings=events.settings,
-        status=status,  # type: ignore[arg-type]
+        status=status_of(status, events.exported),
         source_state=state,
         running=state == "RUNNING",
         curves=curves,
@@ -138,6 +142,8 @@ def _take(events: _Events, record: bytes) -> None:
         for value in event.summary.value:
             if value.tag.startswith(HPARAMS_TAG):
                 _take_hparams(events, value.tag, value.metadata.plugin_data)
+            elif value.tag == STATUS_TAG:
+                events.exported = b"".join(value.tensor.string_val).decode(errors="replace")
             elif (scalar := _scalar(value)) is not None:
                 events.scalars[value.tag][event.step] = scalar
     except DecodeError:

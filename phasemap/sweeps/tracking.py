@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from phasemap.study.spec import Study
 from phasemap.sweeps.outward import MlflowWriter, TensorBoardWriter, TrialRecord, WandbWriter, trial_records
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
+MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""By default MLflow tries for minutes to reach a server, and each time anew; the run would wait."""
 
 logger = logging.getLogger("phasemap")
 
@@ -39,11 +42,20 @@ class Writer(Protocol):
 class Tracking:
     """Logs the trials of the shards that it is told of; a tracker that fails is told once, and the run goes on."""
 
-    def __init__(self, folder: RunFolder, writers: dict[str, Writer]) -> None:
-        self._folder, self._writers = folder, writers
+    def __init__(self, folder: RunFolder, names: Sequence[str]) -> None:
+        self._folder = folder
+        self._writers: dict[str, Writer] = {}
         self._study: Study | None = None
         self.n_logged = 0
         self.failed: dict[str, str] = {}  # by tracker: why it was given up
+        for name in names:
+            try:
+                with _impatient():
+                    self._writers[name] = _writer(folder, name)
+            except UserError:  # the tool is not installed
+                raise
+            except Exception as error:  # its server is out of reach, its files are damaged
+                self._give_up([name], error)
 
     def stored(self, shard: Path) -> None:
         """Log the trials of a shard."""
@@ -54,8 +66,9 @@ class Tracking:
             return
         for name, writer in list(self._writers.items()):
             try:
-                for trial in told:
-                    writer.write(trial)
+                with _impatient():
+                    for trial in told:
+                        writer.write(trial)
             except Exception as error:  # whatever another tool raises
                 self._give_up([name], error)
         self.n_logged += len(told)
@@ -64,7 +77,8 @@ class Tracking:
         """Log the map."""
         for name, writer in list(self._writers.items()):
             try:
-                writer.write_map(self._folder.diagram)
+                with _impatient():
+                    writer.write_map(self._folder.diagram)
             except Exception as error:  # whatever another tool raises
                 self._give_up([name], error)
 
@@ -75,9 +89,21 @@ class Tracking:
 
     def _give_up(self, names: list[str], error: Exception) -> None:
         for name in names:
-            del self._writers[name]
+            self._writers.pop(name, None)
             self.failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
             logger.warning("--track %s stopped, the run goes on: %s", name, self.failed[name])
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let MLflow give up a server within seconds, where the user has not said otherwise."""
+    own = {name: value for name, value in MLFLOW_PATIENCE.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
 
 
 def long_curves(study: Study, rows: pa.Table) -> pd.DataFrame:
@@ -90,11 +116,11 @@ def long_curves(study: Study, rows: pa.Table) -> pd.DataFrame:
 def tracking(folder: RunFolder, names: tuple[str, ...]) -> Tracking:
     """Return what logs into tools: beside the run, of MLflow where MLFLOW_TRACKING_URI says.
 
-    UserError where a tool is not installed, or the run is in an object store.
+    UserError where a tool is not installed, or the run is in an object store; one that fails in another way is told.
     """
     if folder.remote is not None:
         raise UserError(f"--track logs beside the run; allowed: a local storage, and not {folder.location}")
-    return Tracking(folder, {name: _writer(folder, name) for name in names})
+    return Tracking(folder, names)
 
 
 def _writer(folder: RunFolder, name: str) -> Writer:

@@ -1,11 +1,11 @@
-"""Sweeps made with the real libraries: 50 trials, some pruned, failed and running."""
+"""Sweeps made with the real libraries: 200 trials, some pruned, failed and running."""
 
 import contextlib
 import math
 
 import optuna
 
-N_TRIALS = 50
+N_TRIALS = 200
 RULE = """
 labels:
   good: QUANTITY >= 0.5

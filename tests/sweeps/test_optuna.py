@@ -22,7 +22,7 @@ STATES = {"COMPLETE": "ok", "PRUNED": "stopped", "FAIL": "failed", "RUNNING": "s
 
 @pytest.fixture(scope="module", params=["sqlite", "journal"])
 def source(request, tmp_path_factory):
-    """A storage with a real study of 50 trials, of which one is still running and one waits."""
+    """A storage with a real study of 200 trials, of which one is still running and one waits."""
     folder = tmp_path_factory.mktemp("optuna")
     made = InMemoryStorage()
     study = optimize(made)
@@ -65,6 +65,8 @@ def test_the_tables_equal_the_study(imported):
         assert row["wd"] == pytest.approx(trial.params["wd"], rel=1e-11)
         opt = trial.params.get("opt")
         assert row["opt"] == opt or (opt is None and not isinstance(row["opt"], str))
+        layers = trial.params.get("layers")
+        assert row["layers"] == layers or (layers is None and math.isnan(row["layers"]))
         assert row.get("size") == trial.user_attrs.get("size") or math.isnan(row["size"])
         expected = trial.value if trial.value is not None else trial.intermediate_values[max(trial.intermediate_values)]
         assert row["value"] == expected
@@ -75,8 +77,11 @@ def test_the_curves_equal_the_intermediate_values(imported):
     study, run = imported
     ids = run.trials.set_index("trial_id")["source_id"]
     curves = run.curves.assign(number=ids.loc[run.curves["trial_id"]].to_numpy())
-    for trial in study.trials[::20]:
-        own = curves[curves["number"] == str(trial.number)].sort_values("step")
+    by_number = {number: own.sort_values("step") for number, own in curves.groupby("number")}
+    there = [trial for trial in study.trials if trial.state.name != "WAITING"]
+    assert set(by_number) == {str(trial.number) for trial in there}
+    for trial in there:
+        own = by_number[str(trial.number)]
         assert dict(zip(own["step"], own["value"], strict=True)) == trial.intermediate_values
 
 
@@ -152,10 +157,10 @@ def test_a_locked_database_is_told_and_ends_with_3(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"no database at all", "is not an Optuna journal"),
+        (b"no database at all", "is neither an SQLite database nor an Optuna journal"),
         (b"SQLite format 3\0" + b"x" * 200, "is damaged"),
         (b'{"op_code": 99}\n{"op_code": 99}\n', "can't be replayed|has no study"),
-        (b"[1, 2]\n[3]\n", "is not an Optuna journal"),
+        (b"[1, 2]\n[3]\n", "is neither an SQLite database nor an Optuna journal"),
     ],
 )
 def test_a_file_that_is_no_storage_is_told(tmp_path, content, told):

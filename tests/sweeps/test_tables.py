@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import slow
 from sources import accuracy, write_rule
 
 import phasemap as pm
@@ -143,6 +142,7 @@ def test_a_seed_column_and_curves_come_in(tmp_path):
         ({"lr": [1.0], "acc": [1.0]}, {"axes": ["rate"]}, r"has no rate; allowed: lr, acc"),
         ({"lr": [1.0], "acc": [1.0]}, {"axes": []}, r"no axis is named"),
         ({"lr": [np.nan] * 3, "acc": [1.0] * 3}, {"axes": ["lr"]}, r"no usable trial \(3 without lr\)"),
+        ({"lr": [0.1] * 2, "acc": [np.nan] * 2}, {"axes": ["lr"]}, r"needed: trials with lr, and with a number"),
         ({"lr": [], "acc": []}, {"axes": ["lr"]}, r"no usable trial; needed: trials with lr"),
         ({"lr": [1.0], "s": [0.5], "acc": [1.0]}, {"axes": ["lr"], "seed": "s"}, r"1 without a whole number >= 0 as s"),
         ({"lr": [1.0], "acc": [93.0]}, {"axes": ["lr"], "quantities": {"acc": "accuracy"}}, r"acc = 93 of trial 1 .*"),
@@ -313,40 +313,6 @@ def test_scattered_points_are_those_of_the_table(scattered):
     assert [panel.title for panel in spec.panels] == ["opt a", "opt b"]
 
 
-@pytest.mark.parametrize("ending", ["journal", *slow("sweeps", "db", "csv")])
-def test_what_is_exported_comes_back_as_it_was(scattered, tmp_path, ending):
-    run, _ = scattered
-    out = tmp_path / f"out.{ending}"
-    table = ["--table", "trials"] if ending == "csv" else []
-    assert invoke("export", run.path, *table, "-o", out).exit_code == 0
-    if ending == "csv":
-        assert invoke("export", run.path, "--table", "curves", "-o", tmp_path / "curves.csv").exit_code == 0
-        more = ["--curves", tmp_path / "curves.csv", "--settings", "opt", "--seed", "seed"]
-    else:
-        more = []
-    told = invoke("import", out, "--axes", "lr,wd", *more, "-o", tmp_path / "back")
-    assert told.exit_code == 0, told.output
-    back, name = pm.open_run(tmp_path / "back"), "acc" if ending == "csv" else "value"
-    columns = ["lr", "wd", "opt", "seed", "status"]
-    before, after = (one.trials.sort_values(["lr", "wd"]).reset_index(drop=True) for one in (run, back))
-    pd.testing.assert_frame_equal(before[columns], after[columns], check_dtype=False, rtol=1e-11)
-    assert after[name].tolist() == before["acc"].tolist()
-    assert len(back.curves) == len(run.curves)
-
-
-@pytest.mark.parametrize("tool", ["mlflow", "tensorboard"])
-def test_what_other_tools_were_told_comes_back(gridded, tmp_path, tool, monkeypatch):
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    run, _ = gridded
-    told = invoke("export", run.path, "--to", tool, "-o", tmp_path / "out")
-    assert told.exit_code == 0, told.output
-    told = invoke("import", tmp_path / "out", "--axes", "lr,wd", "--seed", "seed", "-o", tmp_path / "back")
-    assert told.exit_code == 0, told.output
-    columns = ["lr", "wd", "seed", "acc", "loss"]
-    before, after = (one.trials.sort_values(columns)[columns] for one in (run, pm.open_run(tmp_path / "back")))
-    assert after.to_numpy(dtype=float) == pytest.approx(before.to_numpy(dtype=float), rel=1e-6)
-
-
 def test_points_are_written_as_netcdf(gridded, tmp_path):
     import xarray
 
@@ -389,3 +355,47 @@ def test_claims_are_computed_over_points_that_lie_on_no_grid(scattered, claim, t
     assert result.verdict in told.split("|")
     if claim.startswith("area"):
         assert result.n_trials == N_POINTS
+
+
+def test_claims_take_each_trial_between_grid_points_whatever_its_seed(scattered, tmp_path):
+    _, rule = scattered
+    table = scattered_table().assign(seed=[7 * number for number in range(N_POINTS)])
+    table.loc[0, "opt"] = None
+    run = pm.sweeps.from_frame(table, ["lr", "wd"], seed="seed", settings=["opt"], rule=rule, run=tmp_path / "seeds")
+    (found,) = run.check(["area(good) > 0"])
+    good = (table["acc"] >= 0.5).mean()
+    assert (found.verdict, found.left) == ("holds", pytest.approx(good))
+    assert (found.n_seeds, found.n_trials, found.n_expected) == (1, N_POINTS, N_POINTS)
+    assert found.reason == f"over {N_POINTS} measured trials, which lie on no grid; nothing is inferred"
+    (found,) = run.check(["area(good, opt=a) > 0"])
+    assert found.n_trials == (table["opt"] == "a").sum()
+
+
+def test_a_point_that_was_tried_twice_makes_no_second_seed_for_claims(scattered, tmp_path):
+    _, rule = scattered
+    table = pd.concat([scattered_table(), scattered_table().head(2)])
+    run = pm.sweeps.from_frame(table, ["lr", "wd"], settings=["opt"], rule=rule, run=tmp_path / "twice")
+    assert run.study.seeds == (0, 1)
+    (found,) = run.check(["area(good) > 0"])
+    assert (found.verdict, found.n_seeds, found.n_trials) == ("holds", 1, N_POINTS + 2)
+    thrice = pd.concat([scattered_table()] * 3)
+    run = pm.sweeps.from_frame(thrice, ["lr", "wd"], settings=["opt"], rule=rule, run=tmp_path / "thrice")
+    (found,) = run.check(["area(good) > 0"])
+    assert (found.n_seeds, found.n_trials) == (3, 3 * N_POINTS)
+
+
+def test_very_many_seeds_are_counted_as_repeats(tmp_path):
+    chance = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": chance.random(3000), "wd": chance.random(3000), "s": range(10, 3010)})
+    frame["acc"] = frame["wd"]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for n_new in (3000, 0):
+        told = invoke("import", tmp_path / "a.csv", "--axes", "lr,wd", "--seed", "s", "-o", tmp_path / "a", "--json")
+        assert told.exit_code == 0, told.output
+        assert json.loads(told.stdout)["n_new"] == n_new
+        assert any("s has too many values to be the seed" in text for text in json.loads(told.stdout)["told"])
+    run = pm.open_run(tmp_path / "a")
+    assert run.study.seeds == (0,)
+    assert len(run.points) == 3000
+    (found,) = run.check(["mean(acc) > 0"])
+    assert (found.verdict, found.n_trials) == ("holds", 3000)

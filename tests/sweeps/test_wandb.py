@@ -75,12 +75,15 @@ def records(path):
 
 def test_an_offline_run_holds_settings_curves_values_and_state(tmp_path):
     need("wandb")
+    import wandb
+
     curve = {step: step / 10 for step in range(1, 6)}
     trial = TrialRecord(
         trial_id="a1b2", status="failed", settings={"lr": 0.1, "opt": "adam", "seed": 3}, records={"acc": curve},
         numbers={"acc": 0.5, "size": 7.0}, tags={"phase": "good"},
     )  # fmt: skip
     WandbWriter("mine", tmp_path / "out").write(trial)
+    wandb.teardown()  # its service writes on for a moment after a run has finished
     (path,) = (tmp_path / "out").glob("wandb/offline-run-*/*.wandb")
     found = list(records(path))
     (run,) = [one.run for one in found if one.HasField("run")]
