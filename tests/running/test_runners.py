@@ -1,5 +1,6 @@
 """One contract, run over each runner; then a whole study over each."""
 
+import importlib
 import os
 from collections import Counter
 
@@ -7,6 +8,7 @@ import pytest
 import ray
 import torch
 from conftest import slow, study_of
+from libraries import need
 from processes import LOOPBACK, children, listening, wait_for
 from ray import tune
 
@@ -182,9 +184,20 @@ def test_a_logger_of_ray_tune_is_refused_before_anything_starts(tmp_path):
         (CSVLoggerCallback(), "export RUN --table trials"),
         (JsonLoggerCallback(), "export RUN --table trials"),
     ):
-        with pytest.raises(UserError, match=f"{type(logger).__name__} logs .*packs.*{way}"):
-            pm.run(study_of(name="logged"), storage=tmp_path, callbacks=[logger], quiet=True)
-    assert not list(tmp_path.iterdir())
+        assert_refused(logger, way, tmp_path)
+
+
+@pytest.mark.parametrize(("library", "name"), [("mlflow", "MLflow"), ("wandb", "Wandb")])
+def test_a_tracker_s_logger_is_refused_before_anything_starts(tmp_path, library, name):
+    need(library)
+    module = importlib.import_module(f"ray.air.integrations.{library}")
+    assert_refused(getattr(module, f"{name}LoggerCallback")(), f"run --track {library}", tmp_path)
+
+
+def assert_refused(logger, way, folder):
+    with pytest.raises(UserError, match=f"{type(logger).__name__} logs .*packs.*{way}"):
+        pm.run(study_of(name="logged"), storage=folder, callbacks=[logger], quiet=True)
+    assert not list(folder.iterdir())
 
 
 def test_embedded_rays_in_one_process_have_each_a_token_of_their_own_and_none_is_left(on_ray):
