@@ -23,6 +23,7 @@ from phasemap.study.parameters import Parameter, parameter_of
 
 REFERENCE = "file.py:function in the study's folder, or package.module:function"
 MAX_FILES = 500
+PACKAGE = Path(__file__).parents[1]
 
 
 class ProgramError(ValueError):
@@ -146,11 +147,23 @@ def import_program(place: Place, folder: Path) -> Callable[..., Any]:
 
 
 def last_line(error: BaseException) -> str:
-    """Put an exception into one line, with the last line of code that it came from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    """Put an exception into one line, with the last line of code outside phasemap that it came from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _passed_over(f.filename)]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = (str(error).strip().splitlines() or [""])[0][:300]
+    try:
+        text = printable((str(error).strip().splitlines() or [""])[0][:300])
+    except Exception:  # a user's exception may have a __str__ that fails
+        text = ""
     return f"{type(error).__name__}{f': {text}' if text else ''}{where}"
+
+
+def _passed_over(filename: str) -> bool:
+    return "importlib" in filename or Path(filename).is_relative_to(PACKAGE)
+
+
+def printable(text: str) -> str:
+    """Return a text in which characters that no table or terminal takes as they are, are escaped."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _import_file(path: Path) -> Any:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import QUANTITY_KINDS
+
+LAST_STEP = 2**53  # further whole numbers are no floats, which step times are
 
 
 class ReportError(ValueError):
@@ -26,8 +29,8 @@ def usual_kinds(names: Iterable[str]) -> dict[str, Kind]:
 def checked_step(step: Any, last: int | None) -> int:
     """Return a step as a whole number from 1, after the last one."""
     whole = _whole(step)
-    if whole is None or whole < 1:
-        raise ReportError(f"report: step = {_shown(step)} is not allowed; allowed: a whole number from 1")
+    if whole is None or not 1 <= whole <= LAST_STEP:
+        raise ReportError(f"report: step = {_shown(step)} is not allowed; allowed: a whole number from 1 to 2**53")
     if last is not None and whole <= last:
         raise ReportError(f"report: step {whole} comes after step {last}; allowed: steps that rise")
     return whole
@@ -61,7 +64,8 @@ def checked_number(name: str, value: Any, step: int) -> float:
         raise ReportError(f"report at step {step}: {name} is a tensor; allowed: a number ({name}.item())")
     inner, shape = _inner(value), getattr(value, "shape", None)
     if isinstance(inner, int | float) and not isinstance(inner, bool):
-        return float(inner)
+        with suppress(OverflowError):
+            return float(inner)
     what = f"an array of shape {tuple(shape)}" if shape else _shown(value)
     raise ReportError(f"report at step {step}: {name} = {what} is not allowed; allowed: one number")
 

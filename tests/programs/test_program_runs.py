@@ -253,6 +253,15 @@ def test_a_program_s_files_go_to_the_cluster_with_its_study(tmp_path):
     assert json.loads((parcel / "submission.json").read_text())["modules"] == []
 
 
+def test_what_is_left_out_of_a_folder_is_told_by_names_inside_it(tmp_path):
+    home = tmp_path / "runs"
+    (home / "data" / "__pycache__").mkdir(parents=True)
+    for name in ("rows.csv", "__pycache__/rows.pyc"):
+        (home / "data" / name).write_text("a\n")
+    study = load_study(write_study(home))
+    assert sorted(shipped_files(study, Path("data"))) == ["data/rows.csv", "train.py"]
+
+
 def test_too_much_is_not_sent(tmp_path, monkeypatch):
     study = load_study(write_study(tmp_path))
     monkeypatch.setattr("phasemap.running.shipping.MOST_BYTES", 10)
