@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import did_you_mean, visible
 from phasemap.study.parameters import Parameter, parameter_of
 
 REFERENCE = "file.py:function in the study's folder, or package.module:function"
@@ -151,7 +151,7 @@ def last_line(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _passed_over(f.filename)]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     try:
-        text = printable((str(error).strip().splitlines() or [""])[0][:300])
+        text = visible((str(error).strip().splitlines() or [""])[0][:300])
     except Exception:  # a user's exception may have a __str__ that fails
         text = ""
     return f"{type(error).__name__}{f': {text}' if text else ''}{where}"
@@ -159,11 +159,6 @@ def last_line(error: BaseException) -> str:
 
 def _passed_over(filename: str) -> bool:
     return "importlib" in filename or Path(filename).is_relative_to(PACKAGE)
-
-
-def printable(text: str) -> str:
-    """Return a text in which characters that no table or terminal takes as they are, are escaped."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _import_file(path: Path) -> Any:

@@ -1,6 +1,8 @@
 """What a program gets: its streams, corrupted labels and scores, and state to go on from."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -131,6 +133,17 @@ def seeded(saved=None, **kwargs):
     hooks = Hooks(save=kept.append, saved=saved, save_seconds=0, **kwargs)
     seed_all(7)
     return context(quantities={"loss": "loss"}, hooks=hooks), kept
+
+
+def test_torch_is_seeded_where_a_program_imports_it_in_the_middle_of_a_trial():
+    """By whatever library: a trial must not depend on whether it is the first in its process."""
+    code = (
+        "import sys\nfrom phasemap.training.program_state import seed_all\nseed_all(1)\nseed_all(7)\n"
+        "assert 'torch' not in sys.modules\nimport torch.nn\nfirst = torch.rand(3).tolist()\n"
+        "seed_all(7)\nassert torch.rand(3).tolist() == first\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("until", [2, 5, 12])
