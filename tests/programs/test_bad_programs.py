@@ -38,6 +38,21 @@ pytestmark = pytest.mark.usefixtures("forked")
         ("trial.corrupt([0, 1], 0.1, kind='odd')", "corrupt: kind = 'odd' is not allowed; allowed: symmetric"),
         ("trial.corrupt([0, 1], 0.1, kind='region')", "corrupt: kind region looks at the inputs; needed: inputs=..."),
         ("trial.corrupt([0.5, 1], 0.1)", "labels of shape (2,) and type float64; allowed: whole numbers (B,)"),
+        ("trial.corrupt([0, 1], None)", "corrupt: share = None is not allowed; allowed: a number in [0, 1]"),
+        ("trial.corrupt([0, 1], 0.1, kind='region', inputs=[[1]])", "corrupt: 1 inputs for 2 labels; allowed: one for"),
+        (
+            "trial.corrupt([0, 1], 0.1, kind='asymmetric', matrix=[[1, 0], [1, 1]])",
+            "corrupt: row 1 of matrix doesn't add up to 1; allowed: probabilities of the new labels",
+        ),
+        ("trial.score([0, 1], [0], [0], [0])", "score: labels = list; needed: what trial.corrupt returned"),
+        (
+            "trial.score(trial.corrupt([0, 1], 0.1), [0.2, 0.9], [0], [0])",
+            "score: train predictions of shape (2,) and type float64; allowed: classes as whole numbers (B,), or scores",
+        ),
+        (
+            "trial.score(trial.corrupt([0, 1], 0.1), [0, 1], [[0.2]], [0])",
+            "score: test predictions of shape (1, 1) and type float64; allowed: classes",
+        ),
         ("trial.settings.lr", "AttributeError"),
     ],
 )  # fmt: skip
