@@ -95,7 +95,7 @@ class Code:
 
         ProgramError where it is in none.
         """
-        place, folders = self.place, [Path(self.folder), Path.cwd()]
+        place, folders = self.place, dict.fromkeys((Path(self.folder), Path.cwd()))
         for folder in folders:
             if not place.in_file or (folder / place.code).is_file():
                 return folder

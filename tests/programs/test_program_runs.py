@@ -220,7 +220,8 @@ def test_replay_tells_whether_a_program_keeps_its_word(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")
     trial = open_run(tmp_path / "mine").trials["trial_id"][0]
-    assert "identical to the stored curve, bit for bit" in invoke("replay", tmp_path / "mine", trial)
+    told = invoke("replay", tmp_path / "mine", trial)
+    assert "identical to the stored curve, bit for bit\nstored: no label; replayed: no label, in" in told
     (tmp_path / "train.py").write_text(CURVE.replace("lr / epoch", "2 * lr / epoch"))
     told = invoke("replay", tmp_path / "mine", trial, code=1)
     assert "NOT equal to the stored curve" in told
