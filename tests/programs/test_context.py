@@ -171,6 +171,27 @@ def test_own_saves_go_on_too():
     assert again.record.steps == [1, 2, 3]
 
 
+def test_what_a_program_saves_goes_with_the_state_of_its_steps():
+    def best(trial, until=None):
+        """Sum what is drawn, and save the best of it by hand."""
+        total, found = {"sum": 0.0}, trial.saved or {"best": 0.0}
+        for step in trial.steps(6, state=(lambda: dict(total), total.update)):
+            if step == until:
+                raise Stop
+            total["sum"] += float(np.random.normal())  # noqa: NPY002
+            found = {"best": max(found["best"], total["sum"])}
+            trial.save(found)
+            trial.report(step, loss=found["best"])
+        return trial.record
+
+    whole = best(seeded()[0])
+    trial, kept = seeded()
+    with pytest.raises(Stop):
+        best(trial, until=4)
+    again = best(seeded(saved=kept[-1])[0])
+    assert (len(kept), again.steps, again.curves) == (3, whole.steps, whole.curves)
+
+
 def test_a_pair_of_functions_is_a_state():
     seen = []
     trial, kept = seeded()
