@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("forked")
         ("trial.score([0, 1], [0], [0], [0])", "score: labels = list; needed: what trial.corrupt returned"),
         (
             "trial.score(trial.corrupt([0, 1], 0.1), [0.2, 0.9], [0], [0])",
-            "score: train predictions of shape (2,) and type float64; allowed: classes as whole numbers (B,), or scores",
+            "score: train predictions of shape (2,) and type float64; allowed: classes as whole numbers (B,), or",
         ),
         (
             "trial.score(trial.corrupt([0, 1], 0.1), [0, 1], [[0.2]], [0])",
