@@ -94,7 +94,7 @@ class TrialContext:
         """Record the quantities at a step: all that are declared, one number each."""
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         if not self._quantities:
-            self._quantities = usual_kinds(quantities)
+            self._quantities = usual_kinds(quantities, self.settings)
         values = checked_values(quantities, self._quantities, whole)
         self._add(whole, values)
 
@@ -103,7 +103,7 @@ class TrialContext:
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         values = {name: checked_number(name, value, whole) for name, value in found.items()}
         if not self._quantities:
-            self._quantities = usual_kinds(values)
+            self._quantities = usual_kinds(values, self.settings)
         known = {name: values.get(name, float("nan")) for name in self._quantities}
         self._add(whole, checked_values(known, self._quantities, whole))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import QUANTITY_KINDS
+from phasemap.study.signature import RESERVED_NAMES
 
 LAST_STEP = 2**53  # further whole numbers are no floats, which step times are
 
@@ -21,9 +22,20 @@ class DivergedError(BaseException):
     """A loss is not finite: the trial ends. No ``except Exception`` of a program holds it up."""
 
 
-def usual_kinds(names: Iterable[str]) -> dict[str, Kind]:
-    """Return the kinds of quantities that nobody declared: those of the built-in names, else number."""
-    return {name: QUANTITY_KINDS.get(name, "number") for name in names}
+def usual_kinds(names: Iterable[str], settings: Collection[str] = ()) -> dict[str, Kind]:
+    """Return the kinds of quantities that nobody declared: those of the built-in names, else number.
+
+    ReportError for names that a setting or a column of the tables has.
+    """
+    found = list(names)
+    if taken := [name for name in found if is_taken(name, settings)]:
+        raise ReportError(f"report has {', '.join(taken)}, which a setting or a column is called; allowed: other names")
+    return {name: QUANTITY_KINDS.get(name, "number") for name in found}
+
+
+def is_taken(name: str, settings: Collection[str]) -> bool:
+    """Whether a quantity can't be called so, since a setting or a column of the tables is."""
+    return name in settings or (name in RESERVED_NAMES and name not in QUANTITY_KINDS)
 
 
 def checked_step(step: Any, last: int | None) -> int:

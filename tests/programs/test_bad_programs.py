@@ -67,6 +67,11 @@ def test_what_is_missing_of_a_report_is_named(tmp_path):
     assert "report at step 1 lacks b; needed: all that is declared (a, b), nan where there is none" in result.error
 
 
+def test_what_nobody_declared_has_a_name_of_its_own(tmp_path):
+    result = run_one(tmp_path, "trial.report(1, status=1.0, lr=2.0, loss=1.0)", quantities="{}")
+    assert "report has status, lr, which a setting or a column is called; allowed: other names" in result.error
+
+
 def test_an_accuracy_is_a_share(tmp_path):
     result = run_one(tmp_path, "trial.report(1, a=97.0)", quantities='{"a": "accuracy"}')
     assert "a = 97 is not an accuracy; allowed: a share in [0, 1]" in result.error
