@@ -230,6 +230,11 @@ def test_replay_tells_whether_a_program_keeps_its_word(tmp_path):
     assert "has no train.py in" in invoke("replay", tmp_path / "mine", trial, code=3)
 
 
+def test_trials_whose_loss_is_not_finite_are_counted_where_a_run_ends(tmp_path):
+    path = write_study(tmp_path, CURVE.replace("lr / epoch", "lr / epoch if lr > 0.5 else float('nan')"))
+    assert "0 failed; 1 diverged; no labels" in invoke("run", path, "--storage", tmp_path, "--in-process")
+
+
 def test_a_search_chooses_among_a_program_s_trials(tmp_path):
     axes = {"lr": {"start": 0.1, "stop": 1.0, "num": 5}}
     path = write_study(tmp_path, axes=axes, seeds=2, search={"kind": "random", "budget": 4})
