@@ -124,7 +124,7 @@ class Run:
         )
 
     def counts(self, label: str) -> dict[str, int]:
-        """Count the trials by their ``phase`` or ``subphase``, the most frequent first."""
+        """Count the trials by their ``phase``, ``subphase`` or ``status``, the most frequent first."""
         return {str(name): int(n) for name, n in self.trials[label].dropna().value_counts().items()}
 
     def _repr_html_(self) -> str:

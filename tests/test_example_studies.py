@@ -61,6 +61,7 @@ def test_an_example_runs_and_its_run_is_a_map(name, tmp_path):
     phasemap("report", run, "-o", tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 50_000
     assert "1 of 1 claims hold" in phasemap("check", run)
+    assert "the same 2 trials: every point has the same labels" in phasemap("diff", run, run)
     if name == "scikit_learn":
         phasemap("run", study, "--storage", tmp_path / "others", "--in-process", *smaller, "--set", "seeds=[1]")
         assert name in phasemap("diff", run, tmp_path / "others" / name)
@@ -92,7 +93,10 @@ def differing(first, second):
 @pytest.mark.parametrize("name", [path.parent.name for path in sorted(EXAMPLES.glob("*/plain.py"))])
 def test_phasemap_takes_few_lines(name):
     (own,) = (path for path in (EXAMPLES / name).glob("*.py") if path.name != "plain.py")
-    assert 0 < differing(lines_of(EXAMPLES / name / "plain.py"), lines_of(own)) <= MOST_LINES
+    lines = differing(lines_of(EXAMPLES / name / "plain.py"), lines_of(own))
+    assert 0 < lines <= MOST_LINES
+    (row,) = (row for row in (EXAMPLES / "README.md").read_text().splitlines() if f"({name})" in row)
+    assert row.endswith(f" {lines} |")
 
 
 @pytest.mark.parametrize("name", UNCHANGED)

@@ -72,7 +72,7 @@ def objective():
             raise ValueError("no such rate")
         for step in range(1, 5):
             loss = float("nan") if config["lr"] == 2.5 else config["lr"] / step
-            tune.report({"loss": loss, "eval/accuracy": 0.5, "note": "text", "nested": {"a": 1}})
+            tune.report({"loss": loss, "eval/accuracy": 0.5, "note": "text", "nested": {"a": 1}, "step": step})
 
     return train
 
@@ -87,7 +87,8 @@ def test_trials_fail_diverge_repeat_and_are_stopped(tmp_path, caplog):
     callback = pm.tune_callback("mine", ["lr"], quantities={"loss": "loss", "eval_accuracy": "accuracy"})
     space = {"lr": tune.grid_search([1, 1, 2.5, 4, 3]), "kind": "a", "layers": [1, 2]}
     lacking = pm.tune_callback("lacking", ["depth"])
-    results = fit(space, (callback, lacking), tmp_path, stop=stop)
+    whole = pm.tune_callback("whole", ["lr"])
+    results = fit(space, (callback, lacking, whole), tmp_path, stop=stop)
     assert len(results.errors) == 1
     assert "its config has no depth; it has: lr" in caplog.text  # what can't be written harms no trial
     run = open_run("runs/mine")
@@ -98,6 +99,7 @@ def test_trials_fail_diverge_repeat_and_are_stopped(tmp_path, caplog):
     assert run.study.setting("kind") == "a"
     assert run.curves.groupby("trial_id").size().max() == 4
     assert "lacks 1 trials that were stopped before step 4" in caplog.text
+    assert open_run("runs/whole").trials["step_metric"].dropna().tolist() == [4, 4, 4]  # step is a column
     again = pm.tune_callback("mine", ["lr"])
     fit({"lr": tune.grid_search([1, 8]), "seed": 5, "kind": "a"}, (again,), tmp_path, stop={"training_iteration": 4})
     run = open_run("runs/mine")

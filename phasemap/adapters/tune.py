@@ -109,7 +109,7 @@ class TuneRun(tune.Callback):
         step = int(result["training_iteration"])
         before = [one for one in self._reports.get(trial.trial_id, ()) if one[0] < step]
         own = {name: value for name, value in result.items() if name not in TUNE_KEYS}
-        self._reports[trial.trial_id] = [*before, (step, numbers_of(own))]
+        self._reports[trial.trial_id] = [*before, (step, numbers_of(own, trial.config))]
         if result.get("done"):  # a function that returns is told of later, without a result
             self._ended_early.add(trial.trial_id)
 

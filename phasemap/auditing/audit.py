@@ -106,12 +106,15 @@ def audit(options: Options, start_runner: Callable[[], Runner], *, cores: int, q
 
 
 def _effort(options: Options, data: Prepared, trainer: Trainer, cores: int) -> AuditSize:
-    """Choose what is trained; of a training of the user's own two are timed first, on a half of the rows each."""
+    """Choose what is trained; of a training of the user's own some are timed first, on a half of the rows each.
+
+    One more than there are cores, since the first one in each process takes long: it imports libraries.
+    """
     if isinstance(trainer.training, Network):
         return choose_size(data, options.budget_minutes, cores)
     used = sample(data, MOST_ROWS)
     rows = trainer.training.rows(trainer.folder, data, used, data.labels[used])
-    study = trainer.training.study("first", rows, seeds=2, axes={"corruption": [0.0]}, question="", keep=True)
+    study = trainer.training.study("first", rows, seeds=cores + 1, axes={"corruption": [0.0]}, question="", keep=True)
     seconds = trial_table(trainer.run(study), study)["train_seconds"].min()
     return choose_own_size(len(used), float(seconds), options.budget_minutes, cores)
 

@@ -59,7 +59,7 @@ def _text(done: Replay) -> str:
 
 def _ending(ending: Ending) -> str:
     after = "before the first record" if ending.last_step is None else f"after step {ending.last_step}"
-    return str(ending.subphase).replace("_", " ") if ending.status == "ok" else f"{ending.status} {after}"
+    return (ending.subphase or "no label").replace("_", " ") if ending.status == "ok" else f"{ending.status} {after}"
 
 
 def _content(done: Replay) -> dict[str, Any]:

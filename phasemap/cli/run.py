@@ -112,6 +112,7 @@ def _tell_outcome(study: Study, done: Run, outcome: Outcome, *, as_json: bool) -
         "n_trained": outcome.n_trained,
         "n_reused": outcome.n_reused,
         "failures": list(outcome.failures),
+        "n_diverged": done.counts("status").get("diverged", 0),
         "phase_counts": done.counts("phase"),
     }
     if study.search.kind != "grid":

@@ -116,9 +116,10 @@ def search_words(run: Run) -> str:
 def summary(content: Mapping[str, Any]) -> str:
     """Write for people what a run came to."""
     mapped = f"map: {content['map']}\n" if "map" in content else ""
+    diverged = f"{content['n_diverged']} diverged; " if content.get("n_diverged") else ""
     return (
         f"{content['n_trained']} trained, {content['n_reused']} reused, {len(content['failures'])} failed; "
-        f"{words(content['phase_counts'])}\n{mapped}tables and diagram.png: {content['run']}"
+        f"{diverged}{words(content['phase_counts'])}\n{mapped}tables and diagram.png: {content['run']}"
     )
 
 

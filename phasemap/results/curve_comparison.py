@@ -95,11 +95,11 @@ def _relative(difference: NDArray[np.float64], stored: NDArray[np.float64]) -> N
 
 
 def _ending(table: pa.Table, row: Mapping[str, Any], rule: PhaseRule) -> Ending:
-    labels = trial_table(table, rule).iloc[0]
-    known = row["status"] == "ok"
+    labels = trial_table(table, rule)[["phase", "subphase"]].astype(object)
+    phase, subphase = labels.where(labels.notna() & (row["status"] == "ok"), None).iloc[0]
     return Ending(
         status=row["status"],
-        phase=labels["phase"] if known else None,
-        subphase=labels["subphase"] if known else None,
+        phase=phase,
+        subphase=subphase,
         last_step=row["step"][-1] if row["step"] else None,
     )

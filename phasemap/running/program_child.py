@@ -31,7 +31,7 @@ from phasemap.study.program_source import (
     source_files,
     source_hash,
 )
-from phasemap.study.programs import Program
+from phasemap.study.programs import IN_PYTHON, Program
 from phasemap.tasks.streams import stream_key
 from phasemap.training.program_context import TrialContext
 from phasemap.training.program_state import cuda_there, import_torch, seed_all
@@ -121,6 +121,11 @@ def load_program(work: Work) -> Callable[..., Any]:
             raise ProgramError(f"{program.reference} can't be unpickled here: {last_line(error)}") from None
         return function
     place, host = program.place, socket.gethostname()
+    if place.code == IN_PYTHON:
+        raise ProgramError(
+            f"program {program.reference} was given as a function, whose code is not stored; allowed: one in a file, "
+            "or in a package"
+        )
     folder = program.folder_here()
     if place.in_file:
         path = file_of(place, folder)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from phasemap.study.signature import ProgramKind
 from phasemap.training.program_context import TrialContext
-from phasemap.training.program_values import ReportError
+from phasemap.training.program_values import ReportError, is_taken
 
 VALUE = "value"
 
@@ -72,7 +72,8 @@ class _TuneSession:
                 "which goes on by trial.steps(n, state=...)"
             )
         self._iteration += 1
-        self._context.report_some(metrics.get("training_iteration", self._iteration), numbers_of(metrics))
+        numbers = numbers_of(metrics, self._context.settings)
+        self._context.report_some(metrics.get("training_iteration", self._iteration), numbers)
 
 
 def valid_name(name: str) -> str:
@@ -80,13 +81,14 @@ def valid_name(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_")
 
 
-def numbers_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a report of Ray Tune's may be a number, by valid names."""
-    return {
+def numbers_of(metrics: Mapping[str, Any], settings: Collection[str]) -> dict[str, Any]:
+    """Return what of a report of Ray Tune's may be a number, by valid names: ``_metric`` ends one that is taken."""
+    numbers = {
         valid_name(name): value
         for name, value in metrics.items()
         if name != "training_iteration" and not isinstance(value, bool | str | Mapping | list | tuple)
     }
+    return {f"{name}_metric" if is_taken(name, settings) else name: value for name, value in numbers.items()}
 
 
 def _call_optuna(function: Callable[..., Any], context: TrialContext) -> None:
@@ -95,6 +97,14 @@ def _call_optuna(function: Callable[..., Any], context: TrialContext) -> None:
 
     class StudyTrial(optuna.trial.FixedTrial):
         """A trial that suggests given values; its reports are the curve."""
+
+        def _suggest(self, name: str, distribution: optuna.distributions.BaseDistribution) -> Any:
+            if name not in context.settings:
+                raise ReportError(
+                    f"the objective suggests {name}, which the study lacks; needed: {name} under axes or fixed, also "
+                    "where only some trials suggest it (a grid has no conditional parameters)"
+                )
+            return super()._suggest(name, distribution)
 
         def report(self, value: float, step: int) -> None:
             offset.append(1 if not offset and step == 0 else 0)

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from phasemap.running.program_child import Ended, Order, Work
-from phasemap.study.errors import UnreachableError
+from phasemap.study.errors import UnreachableError, visible
 
 START_SECONDS = 600.0  # for a program's file to be imported
 POLL_SECONDS = 0.2
@@ -137,7 +137,7 @@ class ProgramProcess:
         code = self._process.returncode
         how = f"its process was killed by {_signal(-code)}" if code < 0 else f"its process ended with exit code {code}"
         lines = b"".join(self._output).decode(errors="replace").strip().splitlines()
-        return f"{how}; it printed last: {lines[-1][:300]}" if lines else how
+        return f"{how}; it printed last: {visible(lines[-1][:300])}" if lines else how
 
     @property
     def alive(self) -> bool:

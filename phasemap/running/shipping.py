@@ -59,11 +59,15 @@ def _inside(ship: Path, folder: Path) -> list[Path]:
         raise UserError(f"--ship {ship}: there is no such folder in {folder}")
     if not whole.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"--ship {ship} is outside the study's folder {folder}; allowed: a folder inside it")
-    files = [file for file in sorted(whole.rglob("*")) if file.is_file() and not set(file.parts) & set(LEFT_OUT)]
+    files = [file for file in sorted(whole.rglob("*")) if file.is_file() and not _left_out(file.relative_to(whole))]
     links = [file for file in files if not file.resolve().is_relative_to(folder.resolve())]
     if links:
         raise UserError(f"--ship {ship}: {links[0]} is a link that leads out of the study's folder")
     return files
+
+
+def _left_out(path: Path) -> bool:
+    return bool(set(path.parts) & set(LEFT_OUT))
 
 
 def copy_files(files: Mapping[str, Path], target: Path) -> None:

@@ -100,6 +100,12 @@ RESERVED_COLUMNS = (
 )
 """The columns of the table of trials, beside settings, that no rule may fill."""
 
+POINT_COLUMNS = (
+    *("agreement", "agreement_low", "agreement_high", "n_seeds", "n_failed", "n_diverged", "n_stopped"),
+    *("generalizes", "generalization_wins", "inferred", "confidence", "source_id", "source_state", "robustness"),
+)
+"""Columns of the table of points, and those that every import adds, which no setting and no quantity may be called."""
+
 BUILT_IN_RULES: Final = ("memorized_fraction", "doshi2024")
 NO_RULE: Final = "none"
 """The rule of studies without labels: maps of quantities."""

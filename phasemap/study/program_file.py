@@ -124,7 +124,7 @@ class ProgramReader(Reader):
         for section in ("axes", FIXED):
             given = content.get(section)
             for name, value in given.items() if isinstance(given, dict) else ():
-                if name in RESERVED_NAMES:
+                if name in RESERVED_NAMES and not self.stored:
                     self.wrong((section, name), "is a reserved name; allowed: another name")
                 values = value if section == "axes" else [value]
                 parameters.append(Parameter(name=str(name), types=_types_of(values), required=True))

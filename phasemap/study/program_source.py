@@ -18,11 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from phasemap.study.errors import did_you_mean
+from phasemap.study.errors import did_you_mean, visible
 from phasemap.study.parameters import Parameter, parameter_of
 
 REFERENCE = "file.py:function in the study's folder, or package.module:function"
 MAX_FILES = 500
+PACKAGE = Path(__file__).parents[1]
 
 
 class ProgramError(ValueError):
@@ -94,7 +95,7 @@ class Code:
 
         ProgramError where it is in none.
         """
-        place, folders = self.place, [Path(self.folder), Path.cwd()]
+        place, folders = self.place, dict.fromkeys((Path(self.folder), Path.cwd()))
         for folder in folders:
             if not place.in_file or (folder / place.code).is_file():
                 return folder
@@ -146,11 +147,18 @@ def import_program(place: Place, folder: Path) -> Callable[..., Any]:
 
 
 def last_line(error: BaseException) -> str:
-    """Put an exception into one line, with the last line of code that it came from."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    """Put an exception into one line, with the last line of code outside phasemap that it came from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _passed_over(f.filename)]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = (str(error).strip().splitlines() or [""])[0][:300]
+    try:
+        text = visible((str(error).strip().splitlines() or [""])[0][:300])
+    except Exception:  # a user's exception may have a __str__ that fails
+        text = ""
     return f"{type(error).__name__}{f': {text}' if text else ''}{where}"
+
+
+def _passed_over(filename: str) -> bool:
+    return "importlib" in filename or Path(filename).is_relative_to(PACKAGE)
 
 
 def _import_file(path: Path) -> Any:

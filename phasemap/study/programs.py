@@ -29,6 +29,7 @@ from phasemap.study.program_source import (
 from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
 
+ONE: Final[Mapping[Kind, str]] = {"accuracy": "an accuracy", "loss": "a loss", "number": "a number"}
 OBJECTIVE = {"value": "number"}  # what an objective of Optuna returns, and reports on the way
 IN_PYTHON = "python"
 """In place of a file or a module: the program was given as a function, and its code goes with the study."""
@@ -138,12 +139,12 @@ def quantity_mistakes(quantities: Mapping[Any, Any]) -> list[str]:
         if kind not in KINDS:
             mistakes.append(f"declares {name} as {kind!r}; allowed: {', '.join(KINDS)}")
         elif QUANTITY_KINDS.get(name, kind) != kind:
-            mistakes.append(f"declares {name} as {kind}, which is an {QUANTITY_KINDS[name]} everywhere in phasemap")
+            mistakes.append(f"declares {name} as {kind}, but it is {ONE[QUANTITY_KINDS[name]]} everywhere in phasemap")
     return mistakes
 
 
 def _clashes(parameters: tuple[Parameter, ...], quantities: Mapping[str, Kind]) -> list[str]:
-    taken = {*quantities, *FACTS}
+    taken = {*quantities, *(f"{name}_std" for name in quantities), *FACTS}
     return [
         f"has a parameter {parameter.name}, which is the name of a quantity or fact too; allowed: another name"
         for parameter in parameters

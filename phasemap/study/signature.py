@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from phasemap.study.errors import ListedError
-from phasemap.study.names import RESERVED_COLUMNS
+from phasemap.study.names import POINT_COLUMNS, RESERVED_COLUMNS
 from phasemap.study.parameters import CHOICE, SCALARS, Parameter
 
-RESERVED_NAMES = frozenset({*RESERVED_COLUMNS, "program", "version", "horizon", "train_seconds"})
+FIXED_NAMES = frozenset({*RESERVED_COLUMNS, *POINT_COLUMNS, "program", "version", "horizon", "train_seconds"})
+RESERVED_NAMES = FIXED_NAMES | {"source"}
 """What no setting and no quantity of a program may be called, but for the built-in quantities."""
 ProgramKind = Literal["phasemap", "tune", "optuna", "imported"]
 TYPES_ALLOWED = "int, float, bool, str, Literal, None, or a list of these"

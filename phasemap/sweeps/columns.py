@@ -22,7 +22,7 @@ from phasemap.study.imported import ImportedStudy
 from phasemap.study.names import FACTS, QUANTITY_KINDS
 from phasemap.study.parameters import Parameter
 from phasemap.study.programs import IMPORTED, Program
-from phasemap.study.signature import RESERVED_NAMES
+from phasemap.study.signature import FIXED_NAMES
 from phasemap.study.spec import PhaseRule
 from phasemap.study.values import is_number
 from phasemap.sweeps.settings import converted, parameter_for, plain
@@ -31,13 +31,8 @@ from phasemap.sweeps.sweep import NoTrialsError, Sweep, SweepTrial
 LATIN = re.compile(r"\W", re.ASCII)  # what is no letter, digit or _ of it
 LONGEST = 48  # with room for an ending
 SETTING, METRIC = "_setting", "_metric"
-POINT_COLUMNS = (
-    *("agreement", "agreement_low", "agreement_high", "n_seeds", "n_failed", "n_diverged", "n_stopped"),
-    *("generalizes", "generalization_wins", "inferred", "confidence", "source_id", "source_state", "robustness"),
-)
-"""Columns of the table of points, and those that every import adds, which no name of a source may take."""
 WORDS = ("and", "or", "not", "otherwise", "none", "true", "false")
-TAKEN = frozenset({*RESERVED_NAMES, *FACTS, *POINT_COLUMNS, *WORDS})
+TAKEN = frozenset({*FIXED_NAMES, *FACTS, *WORDS})
 
 
 def valid(name: str, known: Collection[str] = ()) -> str:

@@ -58,6 +58,8 @@ class TrialContext:
         self._streams: dict[str, np.random.Generator] = {}
         self._torch_streams: dict[str, torch.Generator] = {}
         self._saved = loaded(self.hooks.saved) if self.hooks.saved else None
+        self._own: Any = (self._saved or {}).get("own")  # what the program saved itself
+        self._by_steps = False  # whether ``steps`` saves, and what the program saves goes with that
         self._last_save = time.monotonic()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -92,7 +94,7 @@ class TrialContext:
         """Record the quantities at a step: all that are declared, one number each."""
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         if not self._quantities:
-            self._quantities = usual_kinds(quantities)
+            self._quantities = usual_kinds(quantities, self.settings)
         values = checked_values(quantities, self._quantities, whole)
         self._add(whole, values)
 
@@ -101,7 +103,7 @@ class TrialContext:
         whole = checked_step(step, self.record.steps[-1] if self.record.steps else None)
         values = {name: checked_number(name, value, whole) for name, value in found.items()}
         if not self._quantities:
-            self._quantities = usual_kinds(values)
+            self._quantities = usual_kinds(values, self.settings)
         known = {name: values.get(name, float("nan")) for name in self._quantities}
         self._add(whole, checked_values(known, self._quantities, whole))
 
@@ -116,11 +118,12 @@ class TrialContext:
         ``state``: objects with ``state_dict``, dicts and lists of them, or a pair of functions (get, set). It is saved
         between two steps, every 20 s.
         """
-        first = self._continue(state) if state is not None else 1
+        self._by_steps = state is not None
+        first = self._continue(state) if self._by_steps else 1
         for step in range(first, n + 1):
             yield step
             self.hooks.on_progress(step / n)
-            if state is not None and (self.save_due or (step == n and self.hooks.save_end)):
+            if self._by_steps and (self.save_due or (step == n and self.hooks.save_end)):
                 self._keep({"step": step, "state": plain(state_of(state))})
 
     def _continue(self, state: Any) -> int:
@@ -132,15 +135,18 @@ class TrialContext:
         return int(self._saved["step"]) + 1
 
     def save(self, state: Any) -> None:
-        """Save a state of tensors, numbers, text and containers of them, if the last one is more than 20 s old."""
-        content = plain(state)
-        if self.save_due:
-            self._keep({"own": content})
+        """Save a state of tensors, numbers, text and containers of them, if the last one is more than 20 s old.
+
+        Where ``steps`` saves a state too, both are saved together.
+        """
+        self._own = plain(state)
+        if self.save_due and not self._by_steps:
+            self._keep({})
 
     @property
     def saved(self) -> Any:
         """What ``save`` saved last before this process was started, or None; later reports are dropped."""
-        if not self._saved or "own" not in self._saved:
+        if not self._saved or self._saved.get("own") is None:
             return None
         self._resume(self._saved)
         return self._saved["own"]
@@ -154,7 +160,7 @@ class TrialContext:
         assert self.hooks.save is not None
         record = {"steps": self.record.steps, "curves": self.record.curves, "facts": self.record.facts}
         states = random_states(self._streams, self._torch_streams)
-        self.hooks.save(dumped({**content, "record": record, "random": states}))
+        self.hooks.save(dumped({**content, "own": self._own, "record": record, "random": states}))
         self._last_save = time.monotonic()
 
     def _resume(self, saved: Mapping[str, Any]) -> None:

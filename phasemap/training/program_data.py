@@ -52,8 +52,8 @@ def corrupted(
     """
     truth = _labels(labels)
     n_classes = int(truth.max()) + 1 if classes is None else classes
-    if not 0 <= share <= 1:
-        raise ValueError(f"corrupt: share = {share} is not allowed; allowed: a number in [0, 1]")
+    if not isinstance(share, int | float | np.number) or not 0 <= share <= 1:
+        raise ValueError(f"corrupt: share = {share!r} is not allowed; allowed: a number in [0, 1]")
     if kind not in CORRUPTIONS:
         raise ValueError(f"corrupt: kind = {kind!r} is not allowed; allowed: {', '.join(CORRUPTIONS)}")
     if truth.min() < 0 or truth.max() >= n_classes:
@@ -62,6 +62,10 @@ def corrupted(
         raise ValueError(f"corrupt: kind {kind} looks at the inputs; needed: inputs=...")
     if kind == "asymmetric" and (np.zeros(0) if matrix is None else np.asarray(matrix)).shape != (n_classes, n_classes):
         raise ValueError(f"corrupt: kind asymmetric needs matrix of shape ({n_classes}, {n_classes})")
+    if kind == "asymmetric" and (row := first_without_sum(np.asarray(matrix))) is not None:
+        raise ValueError(f"corrupt: row {row} of matrix doesn't add up to 1; allowed: probabilities of the new labels")
+    if inputs is not None and len(inputs) != len(truth):
+        raise ValueError(f"corrupt: {len(inputs)} inputs for {len(truth)} labels; allowed: one for each")
     features = np.zeros((len(truth), 1), np.float32) if inputs is None else array_of(inputs).reshape(len(truth), -1)
     data = Dataset(name=NAME, inputs=features.astype(np.float32), labels=truth, n_classes=n_classes)
     rows = None if matrix is None else tuple(tuple(map(float, row)) for row in matrix)
@@ -75,7 +79,9 @@ def scored(labels: Corrupted, train: Any, test: Any, test_labels: Any) -> dict[s
 
     Predictions are classes (B,) or scores (B, C), in the order of the labels.
     """
-    trained, held_out, truth = _classes(train), _classes(test), _labels(test_labels)
+    if not isinstance(labels, Corrupted):
+        raise ValueError(f"score: labels = {type(labels).__name__}; needed: what trial.corrupt returned")
+    trained, held_out, truth = _classes("train", train), _classes("test", test), _labels(test_labels)
     for what, found, known in (("train", trained, labels.truth), ("test", held_out, truth)):
         if len(found) != len(known):
             raise ValueError(f"score: {len(found)} {what} predictions for {len(known)} labels")
@@ -95,9 +101,16 @@ def _labels(values: Any) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _classes(values: Any) -> NDArray[np.int64]:
+def _classes(what: str, values: Any) -> NDArray[np.int64]:
     found = array_of(values)
-    return found.argmax(axis=1) if found.ndim == 2 else found.astype(np.int64)
+    if found.ndim == 2 and found.shape[1] > 1:
+        return found.argmax(axis=1)
+    if found.ndim != 1 or found.dtype.kind not in "iufb" or (found != np.round(found)).any():
+        raise ValueError(
+            f"score: {what} predictions of shape {found.shape} and type {found.dtype}; allowed: classes as whole "
+            "numbers (B,), or scores (B, C) of two or more classes"
+        )
+    return found.astype(np.int64)
 
 
 def _like(labels: Any, values: NDArray[Any]) -> Any:

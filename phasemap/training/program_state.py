@@ -6,6 +6,9 @@ import io
 import random
 import sys
 from collections.abc import Callable, Mapping
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -106,13 +109,39 @@ def cuda_there() -> bool:
 
 
 def seed_all(seed: int) -> None:
-    """Seed what a careless program may draw from: Python, NumPy and, where it is used, torch."""
+    """Seed what a careless program may draw from: Python, NumPy and torch, also where it is imported later."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _TorchSeeder)]
     if "torch" in sys.modules:
         import torch
 
         torch.manual_seed(seed % 2**63)
+    else:
+        sys.meta_path.insert(0, _TorchSeeder(seed % 2**63))
+
+
+class _TorchSeeder(MetaPathFinder):
+    """Seeds torch as soon as a program has imported it, by whatever library and however late."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return where torch is, with a loader that seeds it; nothing for other modules."""
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def seeded(module: Any) -> None:
+                execute(module)
+                module.manual_seed(self.seed)
+
+            spec.loader.exec_module = seeded  # type: ignore[method-assign]
+        return spec
 
 
 def random_states(streams: Mapping[str, np.random.Generator], torch_streams: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from phasemap.study.conditions import Kind
 from phasemap.study.names import QUANTITY_KINDS
+from phasemap.study.signature import RESERVED_NAMES
+
+LAST_STEP = 2**53  # further whole numbers are no floats, which step times are
 
 
 class ReportError(ValueError):
@@ -18,16 +22,27 @@ class DivergedError(BaseException):
     """A loss is not finite: the trial ends. No ``except Exception`` of a program holds it up."""
 
 
-def usual_kinds(names: Iterable[str]) -> dict[str, Kind]:
-    """Return the kinds of quantities that nobody declared: those of the built-in names, else number."""
-    return {name: QUANTITY_KINDS.get(name, "number") for name in names}
+def usual_kinds(names: Iterable[str], settings: Collection[str] = ()) -> dict[str, Kind]:
+    """Return the kinds of quantities that nobody declared: those of the built-in names, else number.
+
+    ReportError for names that a setting or a column of the tables has.
+    """
+    found = list(names)
+    if taken := [name for name in found if is_taken(name, settings)]:
+        raise ReportError(f"report has {', '.join(taken)}, which a setting or a column is called; allowed: other names")
+    return {name: QUANTITY_KINDS.get(name, "number") for name in found}
+
+
+def is_taken(name: str, settings: Collection[str]) -> bool:
+    """Whether a quantity can't be called so, since a setting or a column of the tables is."""
+    return name in settings or (name in RESERVED_NAMES and name not in QUANTITY_KINDS)
 
 
 def checked_step(step: Any, last: int | None) -> int:
     """Return a step as a whole number from 1, after the last one."""
     whole = _whole(step)
-    if whole is None or whole < 1:
-        raise ReportError(f"report: step = {_shown(step)} is not allowed; allowed: a whole number from 1")
+    if whole is None or not 1 <= whole <= LAST_STEP:
+        raise ReportError(f"report: step = {_shown(step)} is not allowed; allowed: a whole number from 1 to 2**53")
     if last is not None and whole <= last:
         raise ReportError(f"report: step {whole} comes after step {last}; allowed: steps that rise")
     return whole
@@ -61,7 +76,8 @@ def checked_number(name: str, value: Any, step: int) -> float:
         raise ReportError(f"report at step {step}: {name} is a tensor; allowed: a number ({name}.item())")
     inner, shape = _inner(value), getattr(value, "shape", None)
     if isinstance(inner, int | float) and not isinstance(inner, bool):
-        return float(inner)
+        with suppress(OverflowError):
+            return float(inner)
     what = f"an array of shape {tuple(shape)}" if shape else _shown(value)
     raise ReportError(f"report at step {step}: {name} = {what} is not allowed; allowed: one number")
 

@@ -209,6 +209,23 @@ def test_a_budget_buys_fewer_trainings_of_a_slow_program_and_says_what_the_least
         choose_own_size(2000, 60.0, 5.0, 2)
 
 
+def test_what_a_process_imports_at_first_is_not_the_time_of_a_training(tmp_path, monkeypatch):
+    seen = []
+
+    def choose(rows, seconds, *_):
+        seen.append(seconds)
+        raise UserError("enough is known")
+
+    monkeypatch.setattr("phasemap.auditing.audit.choose_own_size", choose)
+    points, labels, _ = blobs(60, flips=0.1)
+    frame_of(points, labels).to_csv(tmp_path / "data.csv", index=False)
+    slow = '    if "slow" not in globals():\n        globals()["slow"] = __import__("time").sleep(2)\n'
+    (tmp_path / "mine.py").write_text(MEMORIZES.replace("    rows = trial.rows\n", slow + "    rows = trial.rows\n"))
+    words = ["--label", "label", "-o", tmp_path / "out", "--in-process", "--program", tmp_path / "mine.py:train"]
+    assert "enough is known" in run(tmp_path / "data.csv", *words).stderr
+    assert seen[0] < 1
+
+
 def test_a_study_asks_for_no_answers():
     trial = TrialContext(seed=0, settings={})
     assert trial.rows is None

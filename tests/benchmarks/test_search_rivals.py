@@ -161,3 +161,12 @@ def test_maps_of_programs_are_points_with_labels_though_a_program_records_more_n
     full = foreign_search.load(name)
     assert full.points["phase"].notna().all()
     assert full.points["n_seeds"].eq(3).all()
+    described = foreign_search.described(full)
+    assert sum(share > 0.05 for share in described["labels"].values()) >= 3
+    assert described["agree"] >= 0.7
+
+
+@pytest.mark.slow(group="search")
+@pytest.mark.parametrize("name", foreign_search.NAMES)
+def test_maps_of_programs_are_known_from_fifteen_percent_of_their_trials(name):
+    assert foreign_search.searched(foreign_search.load(name), "ours", 0)["agreed"] >= 0.99

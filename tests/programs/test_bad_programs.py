@@ -16,6 +16,8 @@ pytestmark = pytest.mark.usefixtures("forked")
         ("for _ in range(2):\n    trial.report(2, test_loss=1)", "report: step 2 comes after step 2; allowed: "),
         ("trial.report(0, test_loss=1)", "report: step = int '0' is not allowed; allowed: a whole number from 1"),
         ("trial.report('a', test_loss=1)", "report: step = str 'a' is not allowed"),
+        ("trial.report(10**30, test_loss=1)", "is not allowed; allowed: a whole number from 1 to 2**53 (train.py:5)"),
+        ("trial.report(1, test_loss=10**400)", "is not allowed; allowed: one number (train.py:5)"),
         ("import torch\ntrial.report(1, test_loss=torch.zeros(()))", "test_loss is a tensor; allowed: a number"),
         ("import numpy as np\ntrial.report(1, test_loss=np.zeros(3))", "an array of shape (3,) is not allowed"),
         ("trial.report(1, test_loss='low')", "test_loss = str 'low' is not allowed"),
@@ -24,6 +26,8 @@ pytestmark = pytest.mark.usefixtures("forked")
         ("pass", "the program reported nothing; needed: trial.report(step, ...) at least once"),
         ("raise ValueError('no such net\\nsecond line')", "ValueError: no such net (train.py:5)"),
         ("1 / 0", "ZeroDivisionError: division by zero (train.py:5)"),
+        ("raise OSError('no \\udcff \\x1b[31m here')", "OSError: no \\udcff \\x1b[31m here (train.py:5)"),
+        ("raise type('Own', (Exception,), {'__str__': lambda self: 1 / 0})", "Own (train.py:5)"),
         ("import sys\nsys.exit('enough')", "the program ended itself by sys.exit('enough')"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("import os\nprint('bye')\nos._exit(7)", "twice: its process ended with exit code 7; it printed last: bye"),
@@ -34,6 +38,21 @@ pytestmark = pytest.mark.usefixtures("forked")
         ("trial.corrupt([0, 1], 0.1, kind='odd')", "corrupt: kind = 'odd' is not allowed; allowed: symmetric"),
         ("trial.corrupt([0, 1], 0.1, kind='region')", "corrupt: kind region looks at the inputs; needed: inputs=..."),
         ("trial.corrupt([0.5, 1], 0.1)", "labels of shape (2,) and type float64; allowed: whole numbers (B,)"),
+        ("trial.corrupt([0, 1], None)", "corrupt: share = None is not allowed; allowed: a number in [0, 1]"),
+        ("trial.corrupt([0, 1], 0.1, kind='region', inputs=[[1]])", "corrupt: 1 inputs for 2 labels; allowed: one for"),
+        (
+            "trial.corrupt([0, 1], 0.1, kind='asymmetric', matrix=[[1, 0], [1, 1]])",
+            "corrupt: row 1 of matrix doesn't add up to 1; allowed: probabilities of the new labels",
+        ),
+        ("trial.score([0, 1], [0], [0], [0])", "score: labels = list; needed: what trial.corrupt returned"),
+        (
+            "trial.score(trial.corrupt([0, 1], 0.1), [0.2, 0.9], [0], [0])",
+            "score: train predictions of shape (2,) and type float64; allowed: classes as whole numbers (B,), or",
+        ),
+        (
+            "trial.score(trial.corrupt([0, 1], 0.1), [0, 1], [[0.2]], [0])",
+            "score: test predictions of shape (1, 1) and type float64; allowed: classes",
+        ),
         ("trial.settings.lr", "AttributeError"),
     ],
 )  # fmt: skip
@@ -46,6 +65,11 @@ def test_a_bad_report_or_end_is_told(tmp_path, body, message):
 def test_what_is_missing_of_a_report_is_named(tmp_path):
     result = run_one(tmp_path, "trial.report(1, a=1)", quantities='{"a": "number", "b": "number"}')
     assert "report at step 1 lacks b; needed: all that is declared (a, b), nan where there is none" in result.error
+
+
+def test_what_nobody_declared_has_a_name_of_its_own(tmp_path):
+    result = run_one(tmp_path, "trial.report(1, status=1.0, lr=2.0, loss=1.0)", quantities="{}")
+    assert "report has status, lr, which a setting or a column is called; allowed: other names" in result.error
 
 
 def test_an_accuracy_is_a_share(tmp_path):

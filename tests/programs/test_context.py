@@ -1,6 +1,8 @@
 """What a program gets: its streams, corrupted labels and scores, and state to go on from."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,6 +135,17 @@ def seeded(saved=None, **kwargs):
     return context(quantities={"loss": "loss"}, hooks=hooks), kept
 
 
+def test_torch_is_seeded_where_a_program_imports_it_in_the_middle_of_a_trial():
+    """By whatever library: a trial must not depend on whether it is the first in its process."""
+    code = (
+        "import sys\nfrom phasemap.training.program_state import seed_all\nseed_all(1)\nseed_all(7)\n"
+        "assert 'torch' not in sys.modules\nimport torch.nn\nfirst = torch.rand(3).tolist()\n"
+        "seed_all(7)\nassert torch.rand(3).tolist() == first\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 @pytest.mark.parametrize("until", [2, 5, 12])
 def test_a_careless_program_goes_on_to_the_same_curve(until):
     whole = train(seeded()[0])
@@ -156,6 +169,27 @@ def test_own_saves_go_on_too():
     again, _ = seeded(saved=kept[-1])
     assert again.saved == {"step": 3, "words": "a", "numbers": (1, 2.5)}
     assert again.record.steps == [1, 2, 3]
+
+
+def test_what_a_program_saves_goes_with_the_state_of_its_steps():
+    def best(trial, until=None):
+        """Sum what is drawn, and save the best of it by hand."""
+        total, found = {"sum": 0.0}, trial.saved or {"best": 0.0}
+        for step in trial.steps(6, state=(lambda: dict(total), total.update)):
+            if step == until:
+                raise Stop
+            total["sum"] += float(np.random.normal())  # noqa: NPY002
+            found = {"best": max(found["best"], total["sum"])}
+            trial.save(found)
+            trial.report(step, loss=found["best"])
+        return trial.record
+
+    whole = best(seeded()[0])
+    trial, kept = seeded()
+    with pytest.raises(Stop):
+        best(trial, until=4)
+    again = best(seeded(saved=kept[-1])[0])
+    assert (len(kept), again.steps, again.curves) == (3, whole.steps, whole.curves)
 
 
 def test_a_pair_of_functions_is_a_state():

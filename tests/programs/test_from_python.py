@@ -58,6 +58,8 @@ def test_a_function_of_a_notebook_goes_by_value(tmp_path):
     run = pm.run(closure, axes={"lr": [1.0, 2.0]}, storage=tmp_path, in_process=True, quiet=True)
     assert run.trials["score"].tolist() == [3.0, 6.0]
     assert run.study.name == "closure"
+    with pytest.raises(pm.UnreachableError, match="python:closure was given as a function, whose code is not stored"):
+        run.replay(run.trials["trial_id"][0])
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,12 @@ def test_a_tune_function_gets_the_values_and_the_seed_as_its_config(tmp_path):
     assert found[0].trial.settings == {"lr": 0.1, "depth": 2}
 
 
+def test_metrics_with_the_name_of_a_setting_or_a_column_get_another_one(tmp_path):
+    code = "def train(config):\n    return {'loss': 1.0, 'step': 7, 'lr': config['lr'], 'confidence': 0.5}\n"
+    _, found = results(tmp_path, code)
+    assert found[0].curves == {"loss": [1.0], "step_metric": [7], "lr_metric": [0.1], "confidence_metric": [0.5]}
+
+
 @pytest.mark.parametrize("code", [TRAIN, RETURNS])
 def test_other_ways_to_report_to_tune(tmp_path, code):
     _, found = results(tmp_path, code)
@@ -96,7 +102,7 @@ def test_an_optuna_objective_is_suggested_the_study_s_values(tmp_path):
     assert found[0].curves["value"] == [0.2, 0.1, pytest.approx(0.2 / 3), pytest.approx(0.02)]
     assert all(result.status == "ok" for result in found)
     _, (missing, *_) = results(tmp_path, OPTUNA, axes=axes, fixed={})
-    assert "depth" in missing.error
+    assert "the objective suggests depth, which the study lacks; needed: depth under axes or fixed" in missing.error
 
 
 def test_what_a_tune_function_reports_is_told_by_its_first_trial(tmp_path):

@@ -23,16 +23,18 @@ CODE = HEAD + textwrap.dedent(
     """
     import random
     import time
+    from dataclasses import replace
 
     import numpy as np
 
     @pm.program(quantities={"test_loss": "loss"})
     def train(trial: pm.TrialContext, *, lr: float, log: str, keeps: bool = True, pause: float = 0.1, n: int = 15):
-        with open(log, "a") as file:
-            print(trial.settings["lr"], trial.seed, file=file)
+        trial.hooks = replace(trial.hooks, save_seconds=0)  # after every step, in place of every 20 s
         total = {"sum": 0.0}
         state = (lambda: dict(total), total.update) if keeps else None
-        for step in trial.steps(n, state=state):
+        for number, step in enumerate(trial.steps(n, state=state)):
+            with open(log, "a") as file:
+                print("started" if number == 0 else "went on", step, file=file)
             time.sleep(pause)
             total["sum"] += lr * random.random() + np.random.random()
             trial.report(step, test_loss=total["sum"])
@@ -52,7 +54,7 @@ def cluster():
 @pytest.mark.parametrize("keeps", [True, False])
 def test_sixty_trials_of_a_careless_program_survive_random_kills(cluster, tmp_path, keeps):
     (cluster.home / "train.py").write_text(CODE)
-    log = cluster.storage / "started.txt"
+    log = cluster.storage / "steps.txt"
     study = {
         "name": "chaos",
         "program": "train.py:train",
@@ -65,8 +67,13 @@ def test_sixty_trials_of_a_careless_program_survive_random_kills(cluster, tmp_pa
     figures = chaos.run(workers=2, nodes=1, drivers=1, heads=0)
     assert figures["kills"] == {"worker": 2, "node": 1, "driver": 1}
     assert (figures["lost_trials"], figures["retrained_trials"], figures["partial_files"]) == (0, 0, 0)
-    started = len(log.read_text().splitlines())
-    assert started <= 60 + 2 + 3 + 3  # what was in the middle: of a worker one, of a node or all slots at most three
+    steps = log.read_text().splitlines()
+    started = [int(line.split()[-1]) for line in steps if line.startswith("started")]
+    interrupted = 2 + 3 + 3  # what was in the middle: of a worker one, of a node or all slots at most three
+    assert len(started) <= 60 + interrupted
+    assert (max(started) > 1) == keeps
+    if keeps:  # the step that it was at, and one whose state was on its way
+        assert len(steps) <= 60 * 15 + 2 * interrupted
     (tmp_path / "train.py").write_text(CODE)
     study["fixed"]["pause"] = 0.0
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))

@@ -228,10 +228,9 @@ def test_a_run_on_ray_whose_program_worker_and_driver_are_killed_loses_nothing(t
     driver = start()
     try:
         wait_for(lambda: len(lines(tmp_path, "steps")) >= 5, what="steps")
-        kill(processes(driver, "program_child")[0])
+        kill(wait_for(lambda: processes(driver, "program_child"), what="a program")[0])  # a worker may be a new one
         wait_for(lambda: len(lines(tmp_path, "steps")) >= 12, what="more steps")
-        workers = processes(driver, "ray::ImplicitFunc")
-        kill(workers[0])
+        kill(wait_for(lambda: processes(driver, "ray::ImplicitFunc"), what="a worker")[0])
         wait_for(lambda: len(finished_ids(folder)) >= 3, 120, "a shard")
         programs = processes(driver, "program_child")
         kill(driver.pid)

@@ -220,13 +220,19 @@ def test_replay_tells_whether_a_program_keeps_its_word(tmp_path):
     path = write_study(tmp_path)
     invoke("run", path, "--storage", tmp_path, "--in-process")
     trial = open_run(tmp_path / "mine").trials["trial_id"][0]
-    assert "identical to the stored curve, bit for bit" in invoke("replay", tmp_path / "mine", trial)
+    told = invoke("replay", tmp_path / "mine", trial)
+    assert "identical to the stored curve, bit for bit\nstored: no label; replayed: no label, in" in told
     (tmp_path / "train.py").write_text(CURVE.replace("lr / epoch", "2 * lr / epoch"))
     told = invoke("replay", tmp_path / "mine", trial, code=1)
     assert "NOT equal to the stored curve" in told
     assert "trained by the program's source" in told
     (tmp_path / "train.py").unlink()
     assert "has no train.py in" in invoke("replay", tmp_path / "mine", trial, code=3)
+
+
+def test_trials_whose_loss_is_not_finite_are_counted_where_a_run_ends(tmp_path):
+    path = write_study(tmp_path, CURVE.replace("lr / epoch", "lr / epoch if lr > 0.5 else float('nan')"))
+    assert "0 failed; 1 diverged; no labels" in invoke("run", path, "--storage", tmp_path, "--in-process")
 
 
 def test_a_search_chooses_among_a_program_s_trials(tmp_path):
@@ -251,6 +257,15 @@ def test_a_program_s_files_go_to_the_cluster_with_its_study(tmp_path):
     write_parcel(parcel, study, ["run"], None, shipped_files(study))
     assert load_study(parcel / "study.yaml").signature.source == study.signature.source
     assert json.loads((parcel / "submission.json").read_text())["modules"] == []
+
+
+def test_what_is_left_out_of_a_folder_is_told_by_names_inside_it(tmp_path):
+    home = tmp_path / "runs"
+    (home / "data" / "__pycache__").mkdir(parents=True)
+    for name in ("rows.csv", "__pycache__/rows.pyc"):
+        (home / "data" / name).write_text("a\n")
+    study = load_study(write_study(home))
+    assert sorted(shipped_files(study, Path("data"))) == ["data/rows.csv", "train.py"]
 
 
 def test_too_much_is_not_sent(tmp_path, monkeypatch):

@@ -117,6 +117,10 @@ def bad_reserved(trial, *, seed: int, status: str):
     pass
 
 
+def bad_columns(trial, *, source: str, confidence: float):
+    pass
+
+
 def bad_default(trial, *, depth: int = 1.5):
     pass
 
@@ -128,6 +132,7 @@ def bad_default(trial, *, depth: int = 1.5):
         (bad_untyped, "has a parameter width without a type and a default; allowed: int, float, bool, str, Literal"),
         (bad_type, "has a parameter net of the type dict; allowed: int, float"),
         (bad_reserved, "has a parameter seed, which is a reserved name.*has a parameter status, which is a reserved"),
+        (bad_columns, "has a parameter source, which is a reserved.*has a parameter confidence, which is a reserved"),
         (bad_default, "has a parameter depth whose default 1.5 is not of its type"),
     ],
 )
@@ -168,13 +173,15 @@ def test_who_calls_a_function_is_told_by_its_first_parameter():
         ({"step": "number"}, "declares the quantity step, which is a reserved name"),
         ({"a b": "number"}, "declares the quantity 'a b'; allowed: letters"),
         ({"auc": "rate"}, "declares auc as 'rate'; allowed: accuracy, loss, number"),
-        ({"train_loss": "accuracy"}, "declares train_loss as accuracy, which is an? loss everywhere"),
+        ({"agreement": "number"}, "declares the quantity agreement, which is a reserved name"),
+        ({"train_loss": "accuracy"}, "declares train_loss as accuracy, but it is a loss everywhere"),
         ({"lr": "number"}, "has a parameter lr, which is the name of a quantity"),
+        ({"a": "number"}, "has a parameter a_std, which is the name of a quantity"),
     ],
 )
 def test_quantities_that_can_not_be_declared(quantities, message):
     @program(quantities=quantities)
-    def train(trial, *, lr: float):
+    def train(trial, *, lr: float, a_std: float = 0.0):
         pass
 
     with pytest.raises(SignatureError, match=message):
