@@ -44,6 +44,7 @@ GROUPS = {
     "search": (
         *("phasemap/search", "phasemap/diagram/points.py", "phasemap/diagram/frontier.py", "phasemap/phases"),
         *("tests/search", "tests/stored_maps.py", "tests/data/search"),
+        *("tests/benchmarks/test_search_rivals.py", "benchmarks/foreign", "benchmarks/foreign_search.py"),
     ),
     "report": (
         *("phasemap/figures", "phasemap/diagram", "phasemap/results", "tests/synthetic.py"),

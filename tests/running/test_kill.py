@@ -168,6 +168,7 @@ cli({words!r})
 """
 
 
+@pytest.mark.slow(group="chaos")
 def test_a_driver_that_is_killed_in_a_branch_trains_no_step_before_its_checkpoint_again(tmp_path):
     path, log = tmp_path / "branches.yaml", tmp_path / "steps.txt"
     path.write_text(BRANCHES)

@@ -1,11 +1,11 @@
-"""Sweeps made with the real libraries: 200 trials, some pruned, failed and running."""
+"""Sweeps made with the real libraries, some trials pruned, failed and running: MANY of them where tests are slow."""
 
 import contextlib
 import math
 
 import optuna
 
-N_TRIALS = 200
+FEW, MANY = 50, 200  # trials
 RULE = """
 labels:
   good: QUANTITY >= 0.5
@@ -43,7 +43,7 @@ def objective(trial):
     return curve[-1]
 
 
-def optimize(storage, name="mine", n_trials=N_TRIALS, seed=0):
+def optimize(storage, name="mine", n_trials=FEW, seed=0):
     """Run a real study into a storage; one trial is left running and one waiting."""
     with contextlib.suppress(Exception):
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)

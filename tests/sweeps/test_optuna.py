@@ -9,9 +9,10 @@ import numpy as np
 import optuna
 import pytest
 from click.testing import CliRunner
+from conftest import slow
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from sources import N_TRIALS, optimize, write_rule
+from sources import FEW, MANY, optimize, write_rule
 
 import phasemap as pm
 from phasemap.cli import cli
@@ -20,18 +21,22 @@ from phasemap.study.errors import UnreachableError, UserError
 STATES = {"COMPLETE": "ok", "PRUNED": "stopped", "FAIL": "failed", "RUNNING": "stopped"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "journal"])
+STORAGES = [("sqlite", FEW), ("journal", FEW), *slow("sweeps", (("sqlite", MANY),), (("journal", MANY),))]
+
+
+@pytest.fixture(scope="module", params=STORAGES, ids=str)
 def source(request, tmp_path_factory):
-    """A storage with a real study of 200 trials, of which one is still running and one waits."""
+    """A storage with a real study, of whose trials one is still running and one waits."""
     folder = tmp_path_factory.mktemp("optuna")
     made = InMemoryStorage()
-    study = optimize(made)
+    kind, n_trials = request.param
+    study = optimize(made, n_trials=n_trials)
     running = study.ask()
     running.suggest_float("lr", 1e-5, 1e-1, log=True)
     running.suggest_float("wd", 0.0, 1.0)
     running.report(0.25, 0)
     study.enqueue_trial({"lr": 0.01})
-    path = folder / ("mine.db" if request.param == "sqlite" else "mine.log")
+    path = folder / ("mine.db" if kind == "sqlite" else "mine.log")
     sqlite, journal = f"sqlite:///{path}", JournalStorage(JournalFileBackend(str(path)))
     path.unlink()
     optuna.copy_study(from_study_name="mine", from_storage=made, to_storage=sqlite if path.suffix == ".db" else journal)
@@ -53,7 +58,7 @@ def test_the_tables_equal_the_study(imported):
     study, run = imported
     rows = run.trials.set_index("source_id")
     there = [trial for trial in study.trials if trial.state.name != "WAITING"]
-    assert len(rows) == len(there) == N_TRIALS + 1
+    assert len(rows) == len(there) == len(study.trials) - 1
     assert {state: sum(trial.state.name == state for trial in there) > 0 for state in STATES} == dict.fromkeys(
         STATES, True
     )
@@ -86,11 +91,11 @@ def test_the_curves_equal_the_intermediate_values(imported):
 
 
 def test_points_are_where_they_were_measured(imported):
-    _, run = imported
+    study, run = imported
     assert run.study.scattered
     assert run.study.axis("lr").scale == "log"
     assert run.study.axis("wd").scale == "linear"
-    assert len(run.points) == run.study.n_points == N_TRIALS + 1
+    assert len(run.points) == run.study.n_points == len(study.trials) - 1
     assert set(run.points["n_seeds"]) == {0, 1}
     assert run.points["n_stopped"].sum() == (run.trials["status"] == "stopped").sum()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import slow
-from sources import N_TRIALS, accuracy
+from sources import FEW, MANY, accuracy
 
 import phasemap as pm
 from phasemap.study.errors import UserError
@@ -26,18 +26,22 @@ def settings_of(number):
     return {"lr": 10 ** chance.uniform(-5, -1), "wd": chance.random(), "opt/name": chance.choice(["sgd", "adam"])}
 
 
-@pytest.fixture(scope="module", params=["folder", "database"])
+STORES = [("folder", FEW), ("database", FEW), *slow("sweeps", (("folder", MANY),), (("database", MANY),))]
+
+
+@pytest.fixture(scope="module", params=STORES, ids=str)
 def mlflow_source(request, tmp_path_factory):
     import mlflow
     from mlflow.entities import Metric, Param
 
     folder = tmp_path_factory.mktemp("mlflow")
-    place = str(folder / "mlruns") if request.param == "folder" else f"sqlite:///{folder}/ml.db"
+    kind, n_trials = request.param
+    place = str(folder / "mlruns") if kind == "folder" else f"sqlite:///{folder}/ml.db"
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-    client = mlflow.MlflowClient(place if request.param == "database" else f"file://{place}")
+    client = mlflow.MlflowClient(place if kind == "database" else f"file://{place}")
     experiment = client.create_experiment("mine", artifact_location=str(folder / "artifacts"))
     expected = {}
-    for number in range(N_TRIALS):
+    for number in range(n_trials):
         run = client.create_run(experiment)
         settings = settings_of(number)
         curve = accuracy(settings["lr"], settings["wd"])
@@ -86,10 +90,13 @@ def write_events(writer_class, folder, number):
     return settings, curve
 
 
-@pytest.mark.parametrize("library", ["tensorboardX", *slow("sweeps", "torch.utils.tensorboard")])
-def test_tensorboard_events_equal_the_run(library, tmp_path):
+WRITERS = [("tensorboardX", FEW), *slow("sweeps", ("tensorboardX", MANY), ("torch.utils.tensorboard", MANY))]
+
+
+@pytest.mark.parametrize(("library", "n_trials"), WRITERS)
+def test_tensorboard_events_equal_the_run(library, n_trials, tmp_path):
     writer = importlib.import_module(library).SummaryWriter
-    made = [write_events(writer, tmp_path / "logs", number) for number in range(N_TRIALS)]
+    made = [write_events(writer, tmp_path / "logs", number) for number in range(n_trials)]
     lost = writer(str(tmp_path / "logs" / "plain"))
     lost.add_scalar("val/acc", 1.0, 1)
     lost.close()
@@ -168,7 +175,7 @@ def tuned(folder, n_trials):
 
 @pytest.mark.slow(group="sweeps")
 def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, monkeypatch):
-    grid, copy = tuned(tmp_path, N_TRIALS)
+    grid, copy = tuned(tmp_path, MANY)
     for folder in (tmp_path / "ray" / "mine", copy):
         for place in (folder, next(path for path in folder.iterdir() if path.is_dir())):
             for name in ("params.pkl", "tuner.pkl", "trainable.pkl"):
@@ -180,7 +187,7 @@ def test_a_ray_tune_folder_equals_its_grid_and_no_pickle_is_opened(tmp_path, mon
     run = pm.sweeps.from_tune(grid, ["lr", "wd"], run=tmp_path / "tune")
     assert not (tmp_path / "hostile-was-here").exists()
     rows = run.trials.set_index("source_id")
-    assert len(rows) == len(grid) == N_TRIALS
+    assert len(rows) == len(grid) == MANY
     assert set(then.trials["trial_id"]) <= set(run.trials["trial_id"])
     assert not rows.loc[unfinished["source_id"], "source_state"].isin(["RUNNING", "PENDING"]).any()
     curves = dict(list(run.curves.groupby("trial_id")))

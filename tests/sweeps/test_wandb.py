@@ -7,7 +7,7 @@ import struct
 import pandas as pd
 import pytest
 from libraries import need
-from sources import N_TRIALS, accuracy
+from sources import MANY, accuracy
 
 import phasemap as pm
 from phasemap.sweeps.outward import TrialRecord, WandbWriter
@@ -41,11 +41,11 @@ def test_the_export_of_200_runs_equals_its_run(tmp_path, monkeypatch):
     import wandb
 
     monkeypatch.chdir(tmp_path)
-    table = pd.DataFrame([made(wandb, number) for number in range(N_TRIALS)])
+    table = pd.DataFrame([made(wandb, number) for number in range(MANY)])
     table.to_csv(tmp_path / "export.csv", index=False)
     run = pm.sweeps.from_wandb(tmp_path / "export.csv", ["lr", "wd"], settings=["opt.name"], run=tmp_path / "mine")
     rows = run.trials.set_index("source_id").loc[table["ID"]]
-    assert len(run.trials) == N_TRIALS
+    assert len(run.trials) == MANY
     assert rows["source_state"].tolist() == table["State"].tolist()
     assert rows["status"].tolist() == [STATUS[state] for state in table["State"]]
     assert rows["lr"].tolist() == pytest.approx(table["lr"].tolist(), rel=1e-11)
