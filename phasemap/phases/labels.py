@@ -126,7 +126,7 @@ def settled(curves: Curves, rule: Rule, last: Codes) -> Names:
     """Tell (n,) whether a label held over the last third of the logarithmic steps; None without a label."""
     start = float(curves.steps[-1]) ** (1 - SETTLED_SHARE)
     held = np.ones(len(curves), dtype=bool)
-    for step in curves.steps[curves.steps >= start]:
+    for step in curves.steps[:-1][curves.steps[:-1] >= start]:
         held &= label_curves_by(curves.until(int(step)), rule).codes == last
     answer = held.astype(object)
     answer[last < 0] = None

@@ -95,7 +95,8 @@ def trial_rows(rows: pa.Table, rule: PhaseRule, at_step: int | None = None, *, t
     labels = _labels(rows, rule, at_step, terms=terms).reindex(range(len(rows)))
     quantities = [name.removeprefix(LAST) for name in named(rows.schema, "last")]
     schema = trial_schema(rows.schema, rule, terms=terms)
-    columns = {name: rows[name] if name in rows.column_names else None for name in schema.names}
+    there = set(rows.column_names)
+    columns = {name: rows[name] if name in there else None for name in schema.names}
     for name in (*label_columns(rule), *_term_names(rule, terms=terms)):
         columns[name] = pa.array(labels[name], schema.field(name).type, from_pandas=True)
     for name in quantities:
