@@ -20,7 +20,7 @@ verdicts are from seeds 0 to 4 (of hysteresis, 0 to 19). The networks are small 
 units): a claim that fails here is not refuted at its author's scale, and one that holds is not confirmed there.
 `phasemap check` tests the claims ([how](claims.md)); claims that were refuted are kept as they were written. The tables
 give means over the seeds of what a claim names; where a verdict speaks of medians over the seeds, it has other numbers.
-The machine was too busy to start Ray, so the runs were made in one process. Those made on an Intel Xeon were made again
+The runs were made in one process, without Ray. Those made on an Intel Xeon were made again
 on an AMD EPYC, with the same verdicts but for one, which the page of hysteresis tells. `python docs/laws.py` writes
 this page.
 """
