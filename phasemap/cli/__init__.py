@@ -50,7 +50,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; with --json, mistakes in the command itself are told as JSON too."""
-    gc.set_threshold(50_000)  # what imports make stays: to look through it again and again takes a tenth of a look
+    gc.set_threshold(50_000)  # what imports make stays, and looking through it again and again takes time
     try:
         sys.exit(cli.main(prog_name="phasemap", standalone_mode=False))
     except click.ClickException as error:

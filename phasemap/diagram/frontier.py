@@ -47,7 +47,7 @@ def _critical_counts(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many of discordant pairs (n,) the rarer answer has at most where McNemar's exact test tells; or -1.
 
     The largest k with 2 P(X <= k) < SIGNIFICANCE, where X is binomial with probability 1/2. SciPy has this sum, but
-    importing it takes longer than to draw a map.
+    importing it takes as long as to draw a map.
     """
     sizes, place = np.unique(pairs, return_inverse=True)
     logs = np.concatenate([[0.0], np.log(np.arange(1, sizes.max(initial=0) + 1)).cumsum()])  # of factorials
