@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import of_run
-from phasemap.cli.shared import guarded, json_option, print_result, set_option, summary, verbose_option, words
+from phasemap.cli.shared import (
+    guarded,
+    json_option,
+    print_json,
+    print_result,
+    set_option,
+    summary,
+    verbose_option,
+    words,
+)
 
 if TYPE_CHECKING:
     from phasemap.running.jobs import Job, JobServer
@@ -130,7 +139,7 @@ def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
     elif "error" in result:
         click.echo(f"phasemap: {result['error']}", err=True)
     if as_json:
-        click.echo(json.dumps({"job": job.job_id, **result}))
+        print_json(json.dumps({"job": job.job_id, **result}))
     elif "n_trained" in result:
         click.echo(summary(result))
     sys.exit(job.exit_code)

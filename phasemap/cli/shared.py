@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             log_to_stderr()
         as_json = kwargs.get("as_json", False)
         try:
-            return command(*args, **kwargs)
+            with _stdout_for_results() if as_json else nullcontext():
+                return command(*args, **kwargs)
         except PhasemapError as error:
             _fail(str(error), error.exit_code, as_json=as_json)
         except KeyboardInterrupt:
@@ -69,6 +71,15 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             _fail(told, EXIT_INTERRUPTED, as_json=as_json)
 
     return wrapped
+
+
+@contextmanager
+def _stdout_for_results() -> Iterator[None]:
+    """Send to stderr what anything else prints, such as a user's module that is imported; see ``print_json``."""
+    context = click.get_current_context()
+    context.obj = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def _fail(message: str, code: int, *, as_json: bool) -> None:
@@ -134,4 +145,12 @@ def print_result(content: Any, text: str, *, as_json: bool) -> None:
     """Print a command's result: the one JSON document, or text."""
     from phasemap.results.encoding import json_text
 
-    click.echo(json_text(content) if as_json else text)
+    if as_json:
+        print_json(json_text(content))
+    else:
+        click.echo(text)
+
+
+def print_json(text: str) -> None:
+    """Print the one document of a command with --json."""
+    click.echo(text, file=click.get_current_context().obj)

@@ -25,6 +25,7 @@ from phasemap.study.program_source import (
     last_line,
     place_of,
     source_hash,
+    staying_here,
 )
 from phasemap.study.signature import SignatureError, parameters_of, unreadable
 
@@ -45,7 +46,8 @@ def is_reference(value: Any) -> bool:
 def imported_part(role: str, reference: str, folder: Path) -> Part:
     """Import a part's code and read its signature; ProgramError and SignatureError where it can't be one."""
     place = place_of(reference)
-    function = import_program(place, folder)
+    with staying_here():
+        function = import_program(place, folder)
     given = (*HEARD[role], *(_left(function) if role == "optimizer" else ()))
     parameters = parameters_of(_checked(role, function), first=len(FIRST[role]), given=given)
     hears = tuple((name, setting) for name, setting in HEARD[role].items() if name in _names(function))
@@ -112,7 +114,8 @@ def code_of(part: Part) -> Callable[..., Any]:
             raise UnreachableError(
                 f"{path} on {host} is not the code that the run was started with; needed: start the run again"
             )
-        return import_program(place, folder)
+        with staying_here():
+            return import_program(place, folder)
     except ProgramError as error:
         raise UnreachableError(f"{host}: {part.key} {error}") from None
 

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import socket
 import sys
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from phasemap.study.errors import did_you_mean, visible
 from phasemap.study.parameters import Parameter, parameter_of
@@ -132,7 +133,8 @@ def import_program(place: Place, folder: Path) -> Callable[..., Any]:
     """Import a program's function: its file is executed; ProgramError with what went wrong, and where."""
     path = file_of(place, folder) if place.in_file else None
     try:
-        module = _import_file(path) if path else importlib.import_module(place.code)
+        with _exits_told():
+            module = _import_file(path) if path else importlib.import_module(place.code)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's module does when it is imported, sys.exit among it
@@ -175,6 +177,34 @@ def _import_file(path: Path) -> Any:
             del sys.modules[name]
             raise
     return module
+
+
+@contextmanager
+def _exits_told() -> Iterator[None]:
+    """Make ``os._exit`` an exception like ``sys.exit``: this process would end without a word, perhaps with 0."""
+    process, leave = os.getpid(), os._exit
+
+    def told(status: int) -> NoReturn:
+        if os.getpid() != process:  # one that the module has forked
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = told
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+@contextmanager
+def staying_here() -> Iterator[None]:
+    """Undo a change of the working directory: a storage, or what a command writes, may be relative to it."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from phasemap.study.program_source import (
     place_of,
     program_name,
     source_files,
+    staying_here,
 )
 from phasemap.study.settings import Recorded
 from phasemap.study.signature import RESERVED_NAMES, ProgramKind, SignatureError, kind_of, parameters_of
@@ -96,7 +97,8 @@ def program_of(reference: str, content: Mapping[str, Any]) -> Program:
 def imported_program(reference: Any, folder: Path) -> Program:
     """Import a program and read its signature; ProgramError and SignatureError where it can't be one."""
     place = place_of(reference)
-    function = import_program(place, folder)
+    with staying_here():
+        function = import_program(place, folder)
     read = read_function(function, reference)
     folder_path = str(folder.resolve()) if place.in_file else ""
     return replace(read, folder=folder_path, source=code_hash(place, folder, function))

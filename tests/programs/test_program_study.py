@@ -1,12 +1,16 @@
 """The study of a program: read, checked against the signature, named by ids, and stored with the signature."""
 
+import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from program_tools import CURVE, HEAD, write_study
 
+from phasemap.cli import cli
 from phasemap.study.errors import StudyError
 from phasemap.study.file import load_resolved, load_study, parse_study
 from phasemap.study.trials import expand, grid_ids
@@ -49,6 +53,27 @@ def test_looking_imports_nothing(tmp_path):
     load_resolved(stored)
     with pytest.raises(StudyError, match="can't be imported: SystemExit: imported"):
         load_study(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize("leave", ["sys.exit(0)", "os._exit(0)", "raise SystemExit"])
+def test_a_program_that_ends_the_process_when_it_is_imported_is_a_mistake(tmp_path, leave):
+    path = write_study(tmp_path, f"import os, sys\n\n{leave}\n")
+    assert re.search(r"program = train.py can't be imported: SystemExit.* \(train.py:3\)", mistakes(path))
+
+
+def test_a_process_that_a_program_forks_when_it_is_imported_may_end(tmp_path):
+    fork = "import os\nchild = os.fork()\nif not child:\n    os._exit(7)\nassert os.waitpid(child, 0)[1] >> 8 == 7\n"
+    assert load_study(write_study(tmp_path, fork + TRAIN)).name == "mine"
+
+
+def test_what_a_program_prints_and_where_it_goes_when_it_is_imported_leave_a_command_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "away").mkdir()
+    write_study(tmp_path, "import os\n\nprint('here I am')\nos.chdir('away')\n" + TRAIN)
+    done = CliRunner().invoke(cli, ["plan", "study.yaml", "--json"])
+    assert json.loads(done.stdout)["n_trials"] == 2
+    assert "here I am" in done.stderr
+    assert Path.cwd() == tmp_path
 
 
 def test_ids_are_of_the_name_the_version_all_settings_and_the_seed(tmp_path):
