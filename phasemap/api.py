@@ -149,12 +149,25 @@ def relabel(run: Run, rule: str | PhaseRule | None = None, at_step: int | None =
         raise UserError(f"--at-step {wanted.at_step} is after the end of the training; allowed: up to {steps}")
     _check_with_rule(study, run.folder.study)
     with storage_errors(run.folder), locked(run.folder):
+        _check_shards(run)
         if wanted != run.study.phases:
             run.folder.remove_labelled()
             run.folder.write_text(run.folder.study, dump_study(study))
         write_results(run.folder, study, curves=not run.folder.fetch(run.folder.curves))
         note_labels(run.folder, wanted.model_dump(exclude_none=True))
     return Run(run.folder)
+
+
+def _check_shards(run: Run) -> None:
+    """Refuse to make tables again from less than they were made from, as in a bundle, which has no shards."""
+    from phasemap.results.shards import finished_ids
+
+    trained = set(run.trials.loc[run.trials["status"].isin(["ok", "diverged"]), "trial_id"])
+    if lost := trained - finished_ids(run.folder):
+        raise UserError(
+            f"{run.location} has no shards of {len(lost)} of its {len(trained)} trained trials, so that their labels "
+            "can't be made again; allowed: a run with all its shards, or pm.label(run.curves, rule), which writes nothing"
+        )
 
 
 def _longest(run: Run) -> int:

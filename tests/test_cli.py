@@ -360,6 +360,17 @@ def test_relabel_changes_labels_and_trains_nothing(place, tmp_path):
     assert before == {path.name: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
 
 
+@pytest.mark.parametrize("rule", [("--rule", "doshi2024"), ("--at-step", "3"), ()])
+def test_a_bundle_is_not_relabelled_since_it_has_no_shards(place, tmp_path, rule):
+    bundle = tmp_path / "bundle"
+    assert phasemap("bundle", place / "runs" / "small", "-o", bundle).returncode == 0
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    done = phasemap("relabel", bundle, *rule)
+    assert done.returncode == 2
+    assert "has no shards of 8 of its 8 trained trials" in done.stderr
+    assert before == {path.name: path.read_bytes() for path in bundle.iterdir()}
+
+
 def test_export_writes_the_tables(place, tmp_path):
     for table, n_rows in (("trials", 8), ("points", 4)):
         for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
