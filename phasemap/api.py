@@ -166,7 +166,7 @@ def _check_shards(run: Run) -> None:
     if lost := trained - finished_ids(run.folder):
         raise UserError(
             f"{run.location} has no shards of {len(lost)} of its {len(trained)} trained trials, so that their labels "
-            "can't be made again; allowed: a run with all its shards, or pm.label(run.curves, rule), which writes nothing"
+            "can't be made again; allowed: a run with all its shards (pm.label(run.curves, rule) needs none)"
         )
 
 

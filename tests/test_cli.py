@@ -203,6 +203,39 @@ def test_list_and_show_tell_the_same_counts(place):
     assert "small" in phasemap("list", cwd=place).stdout
 
 
+@pytest.mark.parametrize(
+    ("outcome", "told"), [("done", "done"), ("running", "lost"), (None, "state unknown"), ("folder", "can't be read")]
+)
+def test_list_and_status_tell_how_a_run_stands_also_without_or_with_an_unreadable_provenance(
+    place, tmp_path, outcome, told
+):
+    run = shutil.copytree(place / "runs" / "small", tmp_path / "small")
+    file = run / "provenance.json"
+    executions = json.loads(file.read_text())
+    file.unlink()
+    if outcome == "folder":
+        file.mkdir()
+    elif outcome:
+        file.write_text(json.dumps([executions[-1] | {"outcome": outcome}]))
+    status, listed = phasemap("status", run), phasemap("list", "--storage", tmp_path)
+    assert told in status.stdout + status.stderr
+    assert told in listed.stdout
+    assert (status.returncode, listed.returncode) == (2 if outcome == "folder" else 0, 0)
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json")])
+def test_a_result_that_cannot_be_written_ends_with_3_and_the_reason(place, words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "phasemap", *words, "runs/small"],
+            cwd=place,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (3, "phasemap: No space left on device\n")
+
+
 def test_a_storage_that_is_not_there_is_a_mistake_and_an_empty_one_has_no_runs(place, tmp_path):
     for arguments, what in ((["--storage", "nowhere"], "nowhere does not"), (["--storage", "small.yaml"], "is not a")):
         done = phasemap("list", *arguments, cwd=place)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, of_run
-from phasemap.cli.shared import common, grid_of, print_result, search_words, words
+from phasemap.cli.shared import STATE_UNKNOWN, common, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
                 "n_done": status.n_done,
                 "phase_counts": status.phase_counts,
                 "at_step": status.at_step,
+                "state": status.state,
                 "last_outcome": status.last.outcome,
                 "last_started": status.last.started,
             }
@@ -54,7 +55,7 @@ def _list_line(row: Mapping[str, Any]) -> str:
         return f"{row['name']:<24} {row['error'].splitlines()[0]}"
     done = f"{row['n_done']}/{row['n_trials']} trials"
     horizon = f" (labels at step {row['at_step']})" if row["at_step"] is not None else ""
-    return f"{row['name']:<24} {done}  {row['last_outcome']}  {words(row['phase_counts'])}{horizon}"
+    return f"{row['name']:<24} {done}  {row['state'] or STATE_UNKNOWN}  {words(row['phase_counts'])}{horizon}"
 
 
 @click.command()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from phasemap.api import Run
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+STATE_UNKNOWN = "state unknown"  # of a run without provenance.json
 
 storage_option = click.option(
     "--storage",
@@ -56,7 +58,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def wrapped(*args: Any, verbose: bool = False, **kwargs: Any) -> Any:
-        from phasemap.study.errors import PhasemapError
+        from phasemap.study.errors import PhasemapError, UnreachableError
 
         if verbose:
             log_to_stderr()
@@ -66,6 +68,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
                 return command(*args, **kwargs)
         except PhasemapError as error:
             _fail(str(error), error.exit_code, as_json=as_json)
+        except OSError as error:
+            if error.errno in (None, errno.EPIPE):  # raised by a library, or a reader like head has seen enough
+                raise
+            file = f"{error.filename} can't be written or read: " if error.filename else ""
+            _fail(f"{file}{error.strerror}", UnreachableError.exit_code, as_json=as_json)
         except KeyboardInterrupt:
             told = "interrupted; what was finished is kept, and the same command continues"
             _fail(told, EXIT_INTERRUPTED, as_json=as_json)
@@ -87,7 +94,8 @@ def _fail(message: str, code: int, *, as_json: bool) -> None:
 
     click.echo("phasemap: " + visible(message, keep="\n\t"), err=True)
     if as_json:
-        click.echo(json.dumps({"error": message, "exit_code": code}))
+        with suppress(OSError):  # stdout itself may be what can't be written
+            click.echo(json.dumps({"error": message, "exit_code": code}))
     sys.exit(code)
 
 

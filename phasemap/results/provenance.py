@@ -116,6 +116,8 @@ def read_provenance(folder: RunFolder) -> list[Execution]:
         return []
     try:
         entries: list[dict[str, Any]] = json.loads(folder.provenance.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{folder.provenance} can't be read: {error.strerror}") from None
     except ValueError:
         raise UserError(
             f"{folder.provenance} is damaged; move it away to continue without the earlier executions"
