@@ -77,6 +77,18 @@ BAD = {
         SMALL.replace("seeds: 2", "seeds: []"),
         "seeds = an empty list is not allowed; allowed: a count from 1",
     ),
+    "a bad seed among others": (
+        SMALL.replace("seeds: 2", "seeds: [0, -1]"),
+        "seeds[1] = -1 is not allowed; allowed: a whole number >= 0  ({file}:",
+    ),
+    "an axis value that stands behind one that is wrong": (
+        SMALL.replace("{data_fraction: 0.6}", "{}").replace("[0, 2]", "[0, 2]\n  data_fraction: [0, 0.5, 0.001]"),
+        "axes.data_fraction[2] = 0.001 leaves no training example of 49",
+    ),
+    "more steps than can be counted": (
+        SMALL + "phases: {at_step: 99999999999999999999}\n",
+        "phases.at_step = 1.0e+20 is not allowed; allowed: a whole number >= 1 or nothing, at most 1e+15",
+    ),
     "boolean for a number": (SMALL.replace("width: 16", "width: true"), "model.width = true is not allowed"),
     "infinite": (SMALL.replace("[0, 2]", "[0, .inf]"), "axes.weight_decay[1] = .inf is not allowed"),
     "budget of a grid": (

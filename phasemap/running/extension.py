@@ -16,6 +16,7 @@ from phasemap.study.rule import WINDOW
 from phasemap.study.schedules import COSINE
 from phasemap.study.spec import NetworkStudy, Study
 from phasemap.study.trials import together, values_of
+from phasemap.study.values import LARGEST
 
 SCHEDULES = {f"{name}_schedule" for name in SCHEDULED}
 
@@ -34,6 +35,8 @@ def longer_study(folder: RunFolder, steps: int) -> Study:
             f"--steps {steps} is not more than the {old.training.steps} steps of {old.name}; allowed: more "
             "(phasemap relabel --at-step gives the map at an earlier step)"
         )
+    if steps > LARGEST:
+        raise UserError(f"--steps {steps} is not allowed; allowed: at most {LARGEST:.0e}")
     if missing := _missing(old, steps):
         raise UserError(
             f"--steps {steps}: such a training has records at step {', '.join(map(str, missing[:5]))}, which the run "

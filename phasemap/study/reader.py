@@ -18,7 +18,7 @@ from phasemap.study.phases_section import OWN, PhasesReader
 from phasemap.study.program_source import Place
 from phasemap.study.settings import Recorded, Section, Setting
 from phasemap.study.spec import PhaseRule, SearchSpec, Study
-from phasemap.study.values import adapter, allowed, describe
+from phasemap.study.values import adapter, allowed, describe, with_limit
 from phasemap.study.yaml_lines import Document
 
 MAX_SEEDS = 100_000
@@ -34,6 +34,7 @@ class Reader:
     files_allowed: bool = True
     recorded: Recorded = NETWORK_RECORDED
     parameters: Mapping[str, Parameter] = field(default_factory=dict)  # of a user's code
+    kept: dict[KeyPath, list[int]] = field(default_factory=dict)  # where in the file the legal values of lists stand
 
     def __post_init__(self) -> None:
         self.problems.extend(self.document.problems)
@@ -85,7 +86,8 @@ class Reader:
     def stop_if_wrong(self, mistakes: Iterable[Mistake] = ()) -> None:
         """Report mistakes, and raise StudyError with what was found wrong so far, if anything was."""
         for path, message in mistakes:
-            self.wrong(path, message)
+            places = self.kept.get(path[:-1])
+            self.wrong((*path[:-1], places[path[-1]]) if places else path, message)
         stop_if_wrong(self.problems)
 
     def wrong(self, path: KeyPath, message: str, *, also: KeyPath = ()) -> None:
@@ -136,7 +138,7 @@ class Reader:
         try:
             return adapter(info).validate_python(content)
         except ValidationError:
-            self.wrong(path, f"= {describe(content)} is not allowed; allowed: {allowed(info)}")
+            self.wrong(path, f"= {describe(content)} is not allowed; allowed: {with_limit(allowed(info), content)}")
             return _fallback(info)
 
     def list_(self, path: KeyPath, info: FieldInfo, content: Any) -> Any:
@@ -152,7 +154,8 @@ class Reader:
             words = allowed(info).removeprefix("a list of ")
             for detail in error.errors():
                 index = int(detail["loc"][0])
-                self.wrong((*path, index), f"= {describe(content[index])} is not allowed; allowed: {words}")
+                found = content[index]
+                self.wrong((*path, index), f"= {describe(found)} is not allowed; allowed: {with_limit(words, found)}")
             return ()
 
     def unknown_keys(self, path: KeyPath, content: Mapping[Any, Any], known: Sequence[str]) -> None:
@@ -170,17 +173,15 @@ class Reader:
         path = ("seeds",)
         if isinstance(content, int) and not isinstance(content, bool) and 1 <= content <= MAX_SEEDS:
             return tuple(range(content))
-        try:
-            seeds = adapter(Study.model_fields["seeds"]).validate_python(content) if isinstance(content, list) else ()
-        except ValidationError:
-            seeds = ()
-        if not seeds:
+        if isinstance(content, list) and content:
+            seeds = self.list_(path, Study.model_fields["seeds"], content) or (0,)
+        else:
+            seeds = (0,)
             self.wrong(
                 path,
                 f"= {describe(content)} is not allowed; allowed: a count from 1 to {MAX_SEEDS}, "
                 "or a list of whole numbers >= 0",
             )
-            return (0,)
         for index, seed in enumerate(seeds):
             if seed in seeds[:index]:
                 self.wrong((*path, index), f"= {seed} is repeated; allowed: each seed once")
@@ -233,7 +234,7 @@ class Reader:
 
     def _axis_values(self, path: KeyPath, name: str, content: list[Any], *, ranged: bool) -> tuple[Any, ...]:
         info = self.declared[name].field
-        validator, values = adapter(info), []
+        validator, values, places = adapter(info), [], []
         for index, found in enumerate(content):
             value_path = path if ranged else (*path, index)
             try:
@@ -251,6 +252,9 @@ class Reader:
                 self.wrong(value_path, f"= {describe(found)} is repeated; allowed: each value once")
             else:
                 values.append(value)
+                places.append(index)
+        if not ranged:
+            self.kept[path] = places
         return tuple(values)
 
     def overlap(self, content: Mapping[str, Any], axes: Sequence[Axis]) -> None:
@@ -273,7 +277,7 @@ class Reader:
         """Say what a setting's values may be, and to quote what was to be text."""
         text, own = allowed(self.declared[name].field), self.parameters.get(name)
         to_quote = own is not None and "str" in own.types and not isinstance(found, str | list | dict | None)
-        return f"{text} (quote it: '{describe(found)}')" if to_quote else text
+        return f"{text} (quote it: '{describe(found)}')" if to_quote else with_limit(text, found)
 
     def no_setting(self) -> str:
         """Say of an axis that it is no setting, and which there are."""

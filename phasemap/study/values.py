@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -117,6 +118,12 @@ def _number(kind: type, metadata: list[Any]) -> str:
     if high is not None:
         return f"{noun} {'<=' if 'le' in bounds else '<'} {high:g}"
     return noun
+
+
+def with_limit(words: str, found: Any) -> str:
+    """Add to what a count may be how large it may be, where a larger number was found."""
+    too_large = is_number(found) and LARGEST < found < math.inf and "a whole number >=" in words
+    return f"{words}, at most {LARGEST:.0e}" if too_large else words
 
 
 def describe(value: Any) -> str:

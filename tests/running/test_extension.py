@@ -265,6 +265,7 @@ WRONG = [
     ({"record": []}, 240, "its record has no state"),
     ({}, 40, "not more than the 60 steps"),
     ({}, 60, "not more than the 60 steps"),
+    ({}, 10**20, "--steps 100000000000000000000 is not allowed; allowed: at most 1e+15"),
     ({}, 61, "such a training has records at step 58, which the run of 60 steps lacks; allowed: 65 or more"),
     ({"axes": {"steps": [20, 60], "weight_decay": [0, 2]}, "training": {}}, 240, "steps is an axis"),
     ({"search": {"kind": "random", "budget": 4}}, 240, "depends on the horizon"),
