@@ -91,6 +91,8 @@ def show_value(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, str):
         name = Path(value).name if Path(value).is_absolute() else value
+        if not name.strip():
+            return repr(name)
         return name if len(name) <= LONGEST_TEXT else f"{name[: LONGEST_TEXT - 3]}..."
     if isinstance(value, Sequence) and value and isinstance(value[0], Sequence):
         return f"{len(value)} x {len(value[0])} matrix"

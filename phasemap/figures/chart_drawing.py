@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from phasemap.figures.captions import wrapped
 from phasemap.figures.chart import Bars, Chart, ChartPanel, Event, Series
@@ -24,11 +24,13 @@ from phasemap.figures.style import (
     EDGE,
     LINE,
     MOST_COLUMNS_IN_WIDTH,
+    MOST_DECADES,
     PAGE,
     Legend,
     fitted,
     font_size,
     heading,
+    label_log,
     text_height,
     text_width,
     write_lines,
@@ -42,10 +44,7 @@ GAP = 11.0  # points between panels that share their axes
 LEGEND_CHARACTERS = 26
 LETTER_GAP = 7.0  # points: letters of close events are moved apart
 MARKERS_A_LINE = 6
-FEW_DECADES = 20.0  # of less than that many times the lowest value, also ticks between powers of ten are labelled
-MOST_DECADES = 5  # powers of ten with a tick, and one more
 HANDLE = 3.0  # font sizes: the length of a line in the legend
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MATHS = re.compile(r"\\mathdefault|[${}^\\]")
 
 
@@ -77,11 +76,13 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
     margins = _margins(chart, axes, [])
     beside = Legend.of(handles, 0.0, None, HANDLE).beside
     width = _panel_width(chart, margins, page, beside)
+    for ax in axes[:1] if chart.shared else axes:
+        _thin_decades(ax.xaxis, width)
     titles = _titles(chart, width)
     margins = _margins(chart, axes, titles)
     high = PANEL[1] * width
     across = margins.left + chart.columns * (width + margins.across) - margins.across + EDGE
-    legend = Legend.of(handles, across, page, HANDLE)
+    legend = Legend.of(handles, across, page, HANDLE, margins.left)
     whole = 72 * page if page else across + legend.beside
     told, told_height = heading(chart.title, chart.subtitle, whole - 2 * EDGE)
     top = EDGE + told_height + 4
@@ -95,7 +96,7 @@ def draw_chart(chart: Chart, page: float | None = None) -> Figure:
         bottom = height - top - row * (margins.head + high + margins.down) - margins.head - high
         ax.set_position((left / whole, bottom / height, width / whole, high / height))
         letters = any(event.letter for event in panel.events)
-        ax.set_title(titles[number], pad=font_size() + 4 if letters else 4)
+        ax.set_title(titles[number], pad=font_size() + 4 if letters else 4, parse_math=False)
         _label(ax, chart, number)
         _write_letters(ax, panel.events, width)
     if chart.shared and chart.columns > 1:
@@ -151,6 +152,17 @@ def _tick_labels(axis: Any) -> list[str]:
     return ["0", *(MATHS.sub("", text) for text in axis.get_major_formatter().format_ticks(numbers))]
 
 
+def _thin_decades(axis: Any, width: float) -> None:
+    """Label fewer powers of ten where those of an axis would touch."""
+    if not isinstance(axis.get_major_locator(), LogLocator):
+        return
+    low, high = axis.get_view_interval()
+    a_decade = width / max(math.log10(high / low), 1e-9)
+    widest = max(text_width(text, font_size()) for text in _tick_labels(axis)) + 4
+    if a_decade < widest:
+        axis.set_major_locator(LogLocator(base=10.0 ** math.ceil(widest / a_decade), numticks=MOST_DECADES))
+
+
 def _titles(chart: Chart, width: float) -> list[str]:
     """Break the titles to the panels' width, between axes rather than within one."""
     return ["\n".join(_broken(line, width) for line in panel.title.splitlines()) for panel in chart.panels]
@@ -172,7 +184,8 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
         ax.plot(dots.x, dots.y, linestyle="", **_marker(dots.stroke), zorder=4)
     for axis, scale in ((ax.xaxis, panel.x_scale), (ax.yaxis, panel.y_scale)):
         if scale == "log":
-            _set_log(axis)
+            ax.set(**{f"{axis.axis_name}scale": "log"})
+            label_log(axis)
     if panel.y_limits:
         ax.set_ylim(panel.y_limits)
     if panel.series and panel.x_scale == "linear" and all((series.x % 1 == 0).all() for series in panel.series):
@@ -186,21 +199,6 @@ def _draw_panel(ax: Axes, panel: ChartPanel) -> None:
         ax.text(0.5, up, panel.note, ha="center", fontsize=8, transform=ax.transAxes)
     for event in panel.events:
         ax.axvline(event.x, color=event.stroke.colour, linewidth=1.0, linestyle=event.stroke.style, zorder=1.5)
-
-
-def _set_log(axis: Any) -> None:
-    """Make an axis logarithmic, with labels that need no typesetting: 0.01, 1, 100, 10⁵."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    low, high = axis.get_view_interval()
-    if low > 0 and high / low >= FEW_DECADES:  # of less the ticks between are labelled too
-        axis.set_major_locator(LogLocator(numticks=MOST_DECADES))
-        axis.set_major_formatter(FuncFormatter(_power))
-        axis.set_minor_formatter(NullFormatter())
-
-
-def _power(value: float, _place: int = 0) -> str:
-    exponent = round(math.log10(value))
-    return f"{value:g}" if -3 <= exponent <= 4 else "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
 def _draw_series(ax: Axes, series: Series, number: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from phasemap.diagram.frontier import Floats
 from phasemap.figures.regions import Form, Placed, dense, place_names, regions_of
 from phasemap.figures.spec import NOTHING, AxisSpec, Dots, FigureSpec, PanelSpec
-from phasemap.figures.style import LINE, font_size, text_width
+from phasemap.figures.style import LINE, font_size, label_log, text_width
 from phasemap.phases.marks import Mark, contrast
 from phasemap.phases.strokes import LineStyle, dashes
 from phasemap.study.conditions import Kind
@@ -31,6 +33,7 @@ DOT = 14.0  # area of a measured point in square points
 NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
+SLANTED: Mapping[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
 GRID_FROM = 5.0  # points: smaller cells have no border
 RIBBON: dict[str, Any] = {"facecolor": "white", "alpha": 0.55, "edgecolor": "none", "zorder": 2.5}
 MEASURED: dict[str, Any] = {"marker": ".", "markersize": 2.6, "color": "#222222", "linestyle": "", "markeredgewidth": 0}
@@ -248,10 +251,10 @@ def set_up_axes(ax: Axes, spec: FigureSpec, size: Size) -> None:
     ax.set_ylim(spec.y.edges[0], spec.y.edges[-1])
     ax.spines[:].set_visible(True)
     ax.spines[:].set_zorder(ABOVE_LINES)
-    slanted = slants(spec.x, size[0])
-    _ticks(ax.xaxis, spec.x, size[0], [1.2 * font_size()] * len(spec.x.ticks) if slanted else _label_widths(spec.x))
-    if slanted:
-        ax.tick_params(axis="x", labelrotation=45)
+    if slants(spec.x, size[0]):
+        _ticks(ax.xaxis, spec.x, size[0], [1.2 * font_size()] * len(spec.x.ticks), SLANTED)
+    else:
+        _ticks(ax.xaxis, spec.x, size[0], _label_widths(spec.x))
     if spec.strip:
         ax.set_yticks([])
     else:
@@ -268,7 +271,15 @@ def _label_widths(axis: AxisSpec) -> list[float]:
     return [text_width(label, font_size()) + 4 for label in axis.tick_labels]
 
 
-def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) -> None:
+def overhang(axis: AxisSpec, length: float) -> float:
+    """Return how far slanted labels reach to the left of an axis of a length, in points."""
+    at = _in_points(axis, length, axis.ticks)
+    return max(0.75 * text_width(label, font_size()) - x for label, x in zip(axis.tick_labels, at, strict=True))
+
+
+def _ticks(
+    axis: Any, spec: AxisSpec, length: float, widths: Sequence[float], look: Mapping[str, Any] | None = None
+) -> None:
     """Mark the values, and label those that have room."""
     at = _in_points(spec, length, spec.ticks)
     every = -(-len(at) // MOST_TICKS)
@@ -279,7 +290,7 @@ def _ticks(axis: Any, spec: AxisSpec, length: float, widths: Sequence[float]) ->
         shown = set(_without_overlap(at, widths))
     labels = [label if number in shown else "" for number, label in enumerate(spec.tick_labels)]
     kept = [number for number in range(len(at)) if number in shown or len(at) <= MOST_TICKS]
-    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept], parse_math=False)
+    axis.set_ticks(spec.ticks[kept], labels=[labels[number] for number in kept], parse_math=False, **look or {})
     axis.set_ticks(spec.minor if len(spec.minor) and length / len(spec.minor) > 2 else [], minor=True)
 
 
@@ -307,6 +318,14 @@ def colour_scale(kind: Kind, values: Floats) -> Normalize:
         positive = finite[finite > 0]
         return LogNorm(float(positive.min()), float(positive.max()), clip=True)
     return Normalize(float(finite.min()), float(finite.max()))
+
+
+def add_colour_bar(figure: Figure, image: ScalarMappable, name: str, **place: Any) -> Any:
+    """Add the bar that says which value each colour means, and return its vertical axis."""
+    axis = figure.colorbar(image, label=name, **place).ax.yaxis
+    if isinstance(image.norm, LogNorm):
+        label_log(axis)
+    return axis
 
 
 def map_handles(spec: FigureSpec, names: Sequence[Sequence[Placed]]) -> list[Any]:

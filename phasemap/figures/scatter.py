@@ -21,7 +21,7 @@ from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
 from phasemap.figures.captions import Horizons, caption, held_words, horizons_of, label_words, sentences, source_words
-from phasemap.figures.panel import colour_scale, inside, label_handle
+from phasemap.figures.panel import add_colour_bar, colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
     MEASURED_SIGN,
@@ -264,7 +264,7 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
         ax.set_ylabel(readable(spec.y.name) if spec.y and number % columns == 0 else "")
     write_title(figure, spec.title, spec.subtitle)
     if image is not None:
-        figure.colorbar(image, ax=grid, label=readable(spec.metric), shrink=0.8, pad=0.015)
+        add_colour_bar(figure, image, readable(spec.metric), ax=grid, shrink=0.8, pad=0.015)
     add_legend(figure, handles, page)
     return figure
 

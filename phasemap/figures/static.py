@@ -9,13 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from phasemap._version import __version__
 from phasemap.figures.captions import sentences
 from phasemap.figures.chart import Chart
 from phasemap.figures.chart_drawing import draw_chart
-from phasemap.figures.panel import Size, draw_panel, map_handles, placed_names, slants
+from phasemap.figures.panel import (
+    Size,
+    add_colour_bar,
+    colour_scale,
+    draw_panel,
+    map_handles,
+    overhang,
+    placed_names,
+    slants,
+)
 from phasemap.figures.scatter import ScatterSpec, draw_scatter
 from phasemap.figures.spec import AxisSpec, FigureSpec
 from phasemap.figures.style import (
@@ -23,6 +33,7 @@ from phasemap.figures.style import (
     GAP,
     LINE,
     MOST_COLUMNS_IN_WIDTH,
+    NARROWEST,
     PAGE,
     SMALL,
     Legend,
@@ -42,8 +53,9 @@ from phasemap.study.errors import UnreachableError, UserError
 
 FORMATS = (".png", ".svg", ".pdf")
 CELL = (36.0, 33.0)  # points: the size of a map's cells, where there is room
+BAR = (9.0, 260.0)  # points: the width of a colour bar, and its height at most
 LABEL_SHARE = 0.35  # of a figure's width, at most, that the labels of an axis take
-LARGEST, SMALLEST, NARROWEST = (390.0, 300.0), (150.0, 36.0), 300.0  # points: of a panel, and of a figure's width
+LARGEST, SMALLEST = (390.0, 300.0), (150.0, 36.0)  # points: of a panel
 
 
 def check_format(path: Path, formats: tuple[str, ...] = FORMATS) -> None:
@@ -113,7 +125,7 @@ def draw(spec: FigureSpec, page: float | None = None) -> Figure:
     margins = margins_of(spec, size)
     names = [placed_names(spec, panel, size) for panel in spec.panels]
     across = margins.left + spec.columns * (size[0] + GAP) - GAP + margins.right
-    legend = Legend.of(map_handles(spec, names), across, page)
+    legend = Legend.of(map_handles(spec, names), across, page, left=margins.left)
     width = 72 * page if page else max(across + legend.beside, NARROWEST)
     room = width - margins.left - EDGE
     told, told_height = heading(spec.title, spec.subtitle, room)
@@ -157,16 +169,26 @@ def margins_of(spec: FigureSpec, size: Size) -> Margins:
     line = LINE * font_size()
     labels = max((text_width(label, font_size()) for label in spec.y.tick_labels), default=0.0)
     longest = max(text_width(label, font_size()) for label in spec.x.tick_labels)
-    ticks = 0.75 * longest + line if slants(spec.x, size[0]) else line
-    title = line + 2 if any(panel.title for panel in spec.panels) else 0.0
-    bar = 5.5 * font_size() + 14 if spec.panels[0].values is not None else 0.0
+    slanted = slants(spec.x, size[0])
+    ticks = 0.75 * longest + line if slanted else line
+    title = max(text_height(head, font_size()) for head in _titles(spec, size))
+    title += 2 if title else 0
+    bar = _bar_width(spec) if spec.panels[0].values is not None else 0.0
     return Margins(
-        left=EDGE + labels + (0.0 if spec.strip else 8 + line),
+        left=EDGE + max(labels + (0.0 if spec.strip else 8 + line), overhang(spec.x, size[0]) if slanted else 0.0),
         right=EDGE + _head_width(spec) + max(bar, 0.5 * text_width(spec.x.tick_labels[-1], font_size()) - 4),
         bottom=ticks + line + 8,
         head=title,
         gap=GAP + (0.0 if spec.heads[1] else title),
     )
+
+
+def _titles(spec: FigureSpec, size: Size) -> list[str]:
+    """Return what stands above each panel, broken to its width: its title, or above the first row a facet's value."""
+    titles = [panel.title for panel in spec.panels]
+    if spec.heads[1]:
+        titles = [*spec.heads[1], *[""] * (len(titles) - len(spec.heads[1]))]
+    return [fitted(title, size[0] + GAP - 4, font_size()) for title in titles]
 
 
 def _head_width(spec: FigureSpec) -> float:
@@ -186,17 +208,16 @@ def _add_axes(
 
 def _label_axes(figure: Figure, spec: FigureSpec, axes: Sequence[Axes], size: Size, margins: Margins) -> None:
     """Label ticks at the left and at the bottom only, and the axes and the values of two facets once."""
-    rows, columns = spec.heads
-    for number, (ax, panel) in enumerate(zip(axes, spec.panels, strict=True)):
+    rows, titles = spec.heads[0], _titles(spec, size)
+    for number, ax in enumerate(axes):
         lowest = number + spec.columns >= len(axes)
         ax.tick_params(labelbottom=lowest, labelleft=number % spec.columns == 0)
-        title = panel.title if not columns else columns[number] if number < len(columns) else ""
-        if title:
-            broken = fitted(title, size[0] + GAP, font_size()) if len(spec.panels) == 1 else title
-            ax.set_title(broken, pad=3, parse_math=False)
+        if titles[number]:
+            ax.set_title(titles[number], pad=3, parse_math=False)
         if rows and number % spec.columns == spec.columns - 1:
             look: dict[str, Any] = {"rotation": -90, "ha": "left", "va": "center", "parse_math": False}
-            ax.text(1 + 3 / size[0], 0.5, rows[number // spec.columns], transform=ax.transAxes, **look)
+            head = shortened(rows[number // spec.columns], size[1] + GAP, font_size())
+            ax.text(1 + 3 / size[0], 0.5, head, transform=ax.transAxes, **look)
     if len(axes) == 1:
         axes[0].set_xlabel(spec.x.label)
         axes[0].set_ylabel(spec.y.label)
@@ -211,12 +232,22 @@ def _label_axes(figure: Figure, spec: FigureSpec, axes: Sequence[Axes], size: Si
     figure.text(left, centre, spec.y.label, rotation=90, ha="left", va="center")
 
 
+def _bar_width(spec: FigureSpec) -> float:
+    """Return the width of a colour bar with its labels, in points."""
+    figure = Figure(figsize=(1.0, BAR[1] / 72))
+    image = ScalarMappable(colour_scale(spec.metric_kind, spec.values))
+    axis = add_colour_bar(figure, image, "", cax=figure.add_axes((0.0, 0.0, 0.1, 1.0)))
+    labels = axis.get_major_formatter().format_ticks(axis.get_majorticklocs())
+    widest = max((text_width(label, font_size()) for label in labels), default=0.0)
+    return max(5.5 * font_size() + 14, GAP + BAR[0] + widest + LINE * font_size() + 11)  # 11: tick and pads
+
+
 def _add_colours(figure: Figure, spec: FigureSpec, image: Any, corner: tuple[float, float], high: float) -> None:
     """Add a colour bar to the right of the panels; ``corner`` is its upper left one."""
     wide, tall = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    length = min(max(high, 60.0), 260.0)
-    box = (corner[0] / wide, (corner[1] - length) / tall, 9.0 / wide, length / tall)
-    figure.colorbar(image, cax=figure.add_axes(box), label=readable(spec.metric))
+    length = min(max(high, 60.0), BAR[1])
+    box = (corner[0] / wide, (corner[1] - length) / tall, BAR[0] / wide, length / tall)
+    add_colour_bar(figure, image, readable(spec.metric), cax=figure.add_axes(box))
 
 
 def draw_into(ax: Axes, spec: FigureSpec) -> Axes:

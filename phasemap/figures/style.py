@@ -7,6 +7,7 @@ default can't be told from one that you left alone.) The colours of the phases a
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from phasemap.figures import SIZES
 from phasemap.study.errors import UserError
@@ -36,6 +38,10 @@ WIDE_FONTS = ("Noto Sans CJK JP", "IPAexGothic", "IPAGothic", "Hiragino Sans", "
 MOST_COLUMNS_IN_WIDTH = {3.4: 2, 7.0: 8}
 PAGE = 7.1  # inches: a wider figure could not be read when it is printed on a page
 GAP, EDGE = 9.0, 8.0  # points between panels, and around all
+FEW_DECADES = 20.0  # of less than that many times the lowest value, also ticks between powers of ten are labelled
+MOST_DECADES = 5  # powers of ten with a tick, and one more
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NARROWEST = 300.0  # points: the width of a figure that fits its content, at least
 
 
 @contextmanager
@@ -93,14 +99,39 @@ def shortened(text: str, most: float, size: float) -> str:
 
 
 def fitted(text: str, width: float, size: float) -> str:
-    """Break a text into lines of at most ``width`` points; a longer word stays whole."""
+    """Break a text into lines of at most ``width`` points; a longer word is cut."""
     lines: list[str] = []
     for word in text.split():
         if lines and text_width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return "\n".join(lines)
+    return "\n".join(shortened(line, width, size) for line in lines)
+
+
+def label_log(axis: Any) -> None:
+    """Label a logarithmic axis so that it needs no typesetting: 0.01, 1, 100, 10⁵; of a short one also 0.2 and 0.5."""
+    low, high = sorted(axis.get_view_interval())
+    if low <= 0:
+        return
+    locator: Any = LogLocator(numticks=MOST_DECADES)
+    if high / low < FEW_DECADES:
+        locator = LogLocator(subs=(1, 2, 5))
+        if sum(low <= tick <= high for tick in locator.tick_values(low, high)) < 3:
+            locator = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(power))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def power(value: float, _place: int = 0) -> str:
+    """Write a tick of a logarithmic axis: small and large values by a power of ten."""
+    exponent = math.floor(math.log10(value) + 1e-9)
+    if -3 <= exponent <= 4:
+        return f"{value:g}"
+    times = f"{value / 10**exponent:.4g}×"
+    return f"{'' if times == '1×' else times}10{str(exponent).translate(SUPERSCRIPTS)}"
 
 
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:
@@ -130,14 +161,23 @@ class Legend:
         return _rows_height(self.handles, 1) if self.beside else 0.0
 
     @classmethod
-    def of(cls, handles: Sequence[Any], across: float, page: float | None, handle: float = 1.6) -> Legend:
-        """Choose where a legend stands: beside panels that leave room on a page, else below."""
+    def of(
+        cls, handles: Sequence[Any], across: float, page: float | None, handle: float = 1.6, left: float = 0.0
+    ) -> Legend:
+        """Choose where a legend stands: beside panels that leave room on a page, else below, from ``left`` on.
+
+        Below, labels that are wider than the figure are broken into lines.
+        """
         if not handles:
             return cls(handles=(), columns=1, beside=0.0, below=0.0, handle=handle)
         wide = max(text_width(handle.get_label(), font_size()) for handle in handles) + (1.8 + handle) * font_size()
         if page is None and across + wide <= 72 * PAGE:
             return cls(handles=handles, columns=1, beside=wide + GAP, below=0.0, handle=handle)
         columns = max(1, min(len(handles), int((across - EDGE) / wide)))
+        room = (72 * page if page else max(across, NARROWEST)) - left - EDGE - (1.8 + handle) * font_size()
+        for one in handles:
+            if text_width(one.get_label(), font_size()) > room:
+                one.set_label(fitted(one.get_label(), room, font_size()))
         below = _rows_height(handles, columns) + GAP
         return cls(handles=handles, columns=columns, beside=0.0, below=below, handle=handle)
 
@@ -147,8 +187,16 @@ class Legend:
             return
         wide, high = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
         corner = (right / wide, top / high) if self.beside else (left / wide, (self.below + 2) / high)
-        look = {"borderpad": 0.0, "borderaxespad": 0.0, "handlelength": self.handle, "columnspacing": 1.2}
-        figure.legend(handles=self.handles, loc="upper left", bbox_to_anchor=corner, ncols=self.columns, **look)
+        look: dict[str, Any] = {
+            "borderpad": 0.0,
+            "borderaxespad": 0.0,
+            "handlelength": self.handle,
+            "columnspacing": 1.2,
+        }
+        look |= {"loc": "upper left", "bbox_to_anchor": corner, "ncols": self.columns}
+        written = figure.legend(handles=self.handles, **look)
+        for text in written.get_texts():
+            text.set_parse_math(False)
 
 
 def _rows_height(handles: Sequence[Any], columns: int) -> float:

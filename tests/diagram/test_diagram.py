@@ -163,6 +163,7 @@ def test_lower_thresholds_lie_nearer_to_the_point_below():
 def test_matrices_and_files_are_written_short_and_can_be_fixed_as_they_are_shown():
     assert show_value(((0.5, 0.5), (0.0, 1.0))) == "2 x 2 matrix"
     assert show_value("/data/a.npz") == "a.npz"
+    assert [show_value(text) for text in ("", " ", "a b")] == ["''", "' '", "a b"]
     assert show_value((0.9, 0.98)) == "[0.9, 0.98]"
     axes = (*study_of().axes, Axis(name="path", values=("/data/a.npz", "/data/b.npz")))
     study = study_of().model_copy(update={"axes": axes})

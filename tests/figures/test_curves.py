@@ -9,9 +9,9 @@ import pytest
 import phasemap as pm
 from phasemap.figures import KINDS
 from phasemap.figures.chart import spread
-from phasemap.figures.chart_drawing import _power
 from phasemap.figures.curves import curves_chart, norms_chart
 from phasemap.figures.kinds import CHART_KINDS
+from phasemap.figures.style import power
 from phasemap.phases.strokes import STROKES, strokes
 from phasemap.study.axes import Axis
 from phasemap.study.errors import UserError
@@ -189,4 +189,4 @@ def test_records_that_no_study_asked_for_are_a_users_mistake(run):
     [(0.001, "0.001"), (1.0, "1"), (1e4, "10000"), (1e5, "10⁵"), (1e10, "10¹⁰"), (1e-4, "10⁻⁴"), (1e-10, "10⁻¹⁰")],
 )
 def test_powers_of_ten_are_written_as_such(value, text):
-    assert _power(value) == text
+    assert power(value) == text

@@ -2,13 +2,17 @@
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from conftest import study_of
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from test_figures import STUDY, points
 from test_searched import spec as searched
 
@@ -17,7 +21,7 @@ from phasemap.diagram.diagram import make_diagram
 from phasemap.figures.difference import difference_spec, draw_difference
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
-from phasemap.figures.style import QUIET
+from phasemap.figures.style import NARROWEST, QUIET, Legend, font_size
 from phasemap.phases.marks import COLOURS, MARKS, PALETTE, READABLE, contrast
 
 STORED = Path(__file__).parent.parent / "data" / "golden" / "runs"
@@ -59,7 +63,59 @@ def run(name, **chosen):
     return lambda: opened(name).figure(**chosen)
 
 
+TEXTS = ("$x_1$", "50%_of {it}", "a very long value of an axis that wil...")
+
+
+def with_texts():
+    """A map whose values are texts that neither fit side by side nor are formulas, above panels with long titles."""
+    spec = categories()
+    panel = replace(spec.panels[0], title="flavour a very long value of an axis that wil... and another")
+    return replace(spec, x=replace(spec.x, tick_labels=TEXTS), panels=(panel,) * 3, columns=3)
+
+
+def loss(low, high):
+    """A map of a loss between two values."""
+    spec = figure_spec(make_diagram(STUDY, points()), "test_accuracy")
+    values = np.geomspace(low, high, spec.panels[0].values.size).reshape(spec.panels[0].values.shape)
+    panels = tuple(replace(panel, values=values) for panel in spec.panels)
+    return replace(spec, metric="train_loss", metric_kind="loss", panels=panels)
+
+
+def long_training():
+    """Curves of more powers of ten than a small panel has room for."""
+    chart = opened("records").figure(kind="norms")
+    panels = tuple(
+        replace(panel, series=tuple(replace(one, x=np.geomspace(1, 3e4, len(one.x))) for one in panel.series))
+        for panel in chart.panels
+    )
+    return replace(chart, panels=(panels * 4)[:4], columns=4)
+
+
+def formulas():
+    """Curves whose titles and legend hold what matplotlib would take for formulas."""
+    chart = opened("records").figure(kind="norms")
+    panels = tuple(
+        replace(
+            panel,
+            title=TEXTS[0],
+            series=tuple(
+                replace(one, stroke=replace(one.stroke, label=f"$x_{number}$"))
+                for number, one in enumerate(panel.series)
+            ),
+        )
+        for panel in chart.panels
+    )
+    return replace(chart, panels=panels)
+
+
 PICTURES = {
+    "texts": with_texts,
+    "a loss of less than a decade": lambda: loss(0.5, 1.0),
+    "a loss that hardly differs": lambda: loss(0.9101, 0.9104),
+    "a small loss": lambda: loss(1.1e-7, 1.3e-6),
+    "a loss of many decades": lambda: loss(1e-9, 30.0),
+    "a long training": long_training,
+    "formulas": formulas,
     "two facets": facets,
     "one facet": lambda: figure_spec(make_diagram(STUDY, points())),
     "letters": lambda: figure_spec(make_diagram(STUDY, points()), cells=True),
@@ -79,11 +135,11 @@ PICTURES = {
 }
 
 
-def texts(figure):
+def texts_of(figure):
     """Return the visible texts of a figure with their boxes in pixels."""
     import matplotlib.text as mtext
 
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     renderer = figure.canvas.get_renderer()
     shown = [text for text in figure.findobj(mtext.Text) if text.get_visible() and text.get_text().strip()]
     ticks = {id(tick.label2) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_major_ticks()}
@@ -108,15 +164,53 @@ def figure(request):
 
 
 def test_no_text_touches_another_or_leaves_its_panel_or_the_figure(figure):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    assert_apart(figure)
 
-    FigureCanvasAgg(figure)
-    found = texts(figure)
+
+@pytest.mark.parametrize(("across", "page"), [(240.0, 3.4), (240.0, None), (500.0, 7.0)])
+def test_a_label_that_is_wider_than_a_figure_is_broken_into_lines(across, page):
+    longest = " ".join(["a very long label name that someone thought was descriptive"] * 2)
+    handles = [Patch(label=f"A  {longest}"), Patch(label="F  fair")]
+    figure = Figure(figsize=(page or max(across, NARROWEST) / 72, 2.0))
+    legend = Legend.of(handles, across, page, left=50.0)
+    legend.add(figure, 50.0, 0.0, 0.0)
+    assert_apart(figure)
+    first, second = (text.get_text() for text in figure.legends[0].get_texts())
+    assert (" ".join(first.split()), second) == (f"A {longest}", "F  fair")
+    assert legend.below > 2 * font_size()
+
+
+def test_powers_of_ten_stay_apart_in_small_panels():
+    found = draw_any(long_training())
+    texts_of(found)
+    boxes = [text.get_window_extent() for text in found.axes[-1].get_xticklabels() if text.get_text()]
+    assert len(boxes) >= 2
+    assert all(after.x0 - before.x1 > 3 for before, after in itertools.pairwise(boxes))
+
+
+def test_slanted_labels_end_at_their_ticks_and_texts_are_no_formulas():
+    figure = draw_any(with_texts())
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    labels = ax.get_xticklabels()
+    assert [text.get_text() for text in labels][:2] == list(TEXTS[:2])
+    for text, tick in zip(labels, ax.get_xticks(), strict=True):
+        assert text.get_window_extent().x1 == pytest.approx(ax.transData.transform((tick, 0))[0], abs=12)
+    texts = [text for text, _ in texts_of(draw_any(formulas()))]
+    assert not any(text.get_parse_math() for text in texts if "$" in text.get_text())
+
+
+def assert_apart(figure):
+    """Check that no text touches another, or leaves its panel or the figure."""
+    found = texts_of(figure)
     assert found
     for text, box in found:
         assert figure.bbox.x0 - 1 <= box.x0 <= box.x1 <= figure.bbox.x1 + 1, f"{text.get_text()!r} leaves the figure"
         assert figure.bbox.y0 - 1 <= box.y0 <= box.y1 <= figure.bbox.y1 + 1, f"{text.get_text()!r} leaves the figure"
     for (one, a), (other, b) in itertools.combinations(found, 2):
+        if one.get_rotation() == other.get_rotation() == 45:  # parallel: their boxes overlap, the texts do not
+            assert abs(a.x1 - b.x1) * 0.7 > 0.9 * one.get_fontsize()
+            continue
         across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert across < 1.5 or up < 1.5, f"{one.get_text()!r} lies over {other.get_text()!r}"
     for ax in figure.axes:
