@@ -319,6 +319,11 @@ class Run:
             diagram = self._lay_out(wanted)
             spec = diagram.figure(wanted.metric, band=wanted.band, cells=wanted.cells)
             return self._with_off_grid(spec, diagram) if spec.metric != ROBUSTNESS else spec
+        if self.study.scattered:
+            raise UserError(
+                f"the points of {self.study.name} lie on no grid, and --kind {wanted.kind} draws a panel for each of a "
+                f"grid; allowed: --kind {PHASES}"
+            )
         return make_chart(
             wanted.kind, self._chart_tables(wanted.kind), lay_out(self.study, **wanted.axes), wanted.metric
         )

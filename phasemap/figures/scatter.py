@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from phasemap.diagram.diagram import Diagram, Layout, lay_out, make_diagram
 from phasemap.diagram.frontier import Floats
 from phasemap.diagram.points import mean_columns
 from phasemap.figures.captions import Horizons, caption, held_words, horizons_of, label_words, sentences, source_words
-from phasemap.figures.panel import add_colour_bar, colour_scale, inside, label_handle
+from phasemap.figures.panel import SLANTED, add_colour_bar, colour_scale, inside, label_handle
 from phasemap.figures.spec import (
     LABEL_METRICS,
     MEASURED_SIGN,
@@ -37,7 +38,7 @@ from phasemap.figures.spec import (
     first_metric,
     label_states,
 )
-from phasemap.figures.style import add_legend, below_inches, write_title
+from phasemap.figures.style import add_legend, below_inches, fitted, font_size, label_log, text_width, write_title
 from phasemap.phases.built_in import column_kinds
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.phases.strokes import readable
@@ -55,6 +56,7 @@ MOST_LETTERS = 400  # points of a panel that bear their letters
 BINS = (32, 12)  # columns and rows of the coarse view
 MOST_DRAWN = 20_000  # points; of more, each second, third and so on
 DOT, LETTER = 46.0, 16.0  # areas in square points
+PANEL_SHARE = 0.8  # of a column of a figure: the width of a panel beside its labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ def scatter_spec(
     counts = Counter(name for panel in shown for name in panel.marks)
     marks = marks_of(study.phases)
     title, subtitle = _captions(study, layout, facets, (n_points, len(points)), metric, horizons)
+    if any(panel.values is not None and np.isnan(panel.values).any() for panel in shown):
+        subtitle = f"{subtitle} Crosses: points without a value.".strip()
     return ScatterSpec(
         title=title,
         subtitle=subtitle,
@@ -254,14 +258,23 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
         size = (page, rows * (0.8 * page / columns if spec.y else 1.2) + below_inches(page, len(handles)))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    wide = 72 * PANEL_SHARE * size[0] / columns
     image: Any = None
     for number, ax in enumerate(grid.flat):
         if number >= len(spec.panels):
             ax.set_axis_off()
             continue
         image = draw_points(ax, spec, spec.panels[number])
-        ax.set_xlabel(readable(spec.x.name) if number + columns >= len(spec.panels) else "")
-        ax.set_ylabel(readable(spec.y.name) if spec.y and number % columns == 0 else "")
+        ax.set_title(fitted(spec.panels[number].title, wide, font_size()), parse_math=False)
+        _label(ax.xaxis, spec.x, wide)
+        lowest = number + columns >= len(spec.panels)
+        ax.tick_params(labelbottom=lowest)
+        ax.set_xlabel(readable(spec.x.name) if lowest else "")
+        if spec.y:
+            _label(ax.yaxis, spec.y, math.inf)
+            ax.set_ylabel(readable(spec.y.name) if number % columns == 0 else "")
+        else:
+            ax.set_yticks([])
     write_title(figure, spec.title, spec.subtitle)
     if image is not None:
         add_colour_bar(figure, image, readable(spec.metric), ax=grid, shrink=0.8, pad=0.015)
@@ -271,12 +284,10 @@ def draw_scatter(spec: ScatterSpec, page: float | None = None) -> Figure:
 
 def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
     """Draw one panel's points, and return them if they show a quantity."""
-    _set_up(ax.xaxis, ax.set_xscale, spec.x)
-    if spec.y:
-        _set_up(ax.yaxis, ax.set_yscale, spec.y)
-    else:
-        ax.set_yticks([])
-    ax.set_title(panel.title, parse_math=False)
+    if spec.x.scale == "log":
+        ax.set_xscale("log")
+    if spec.y and spec.y.scale == "log":
+        ax.set_yscale("log")
     if panel.values is not None:
         there = np.isfinite(panel.values)
         norm = colour_scale(spec.metric_kind, np.concatenate([p.values for p in spec.panels if p.values is not None]))
@@ -294,11 +305,16 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
     return None
 
 
-def _set_up(axis: Any, set_scale: Any, drawn: Axis) -> None:
+def _label(axis: Any, drawn: Axis, length: float) -> None:
+    """Label an axis of a length in points, whose points are drawn."""
     if drawn.categorical:
-        axis.set_ticks(range(len(drawn.values)), labels=[show_value(value) for value in drawn.values], parse_math=False)
+        labels = [show_value(value) for value in drawn.values]
+        slanted = sum(text_width(label, font_size()) + 4 for label in labels) > length
+        axis.set_ticks(range(len(labels)), labels=labels, parse_math=False, **SLANTED if slanted else {})
     elif drawn.scale == "log":
-        set_scale("log")
+        label_log(axis)
+    elif all(value % 1 == 0 for value in drawn.values):
+        axis.get_major_locator().set_params(integer=True)
 
 
 def coarse_spec(study: Study, points: pd.DataFrame) -> FigureSpec:

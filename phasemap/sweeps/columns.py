@@ -168,7 +168,8 @@ def columns_of(sweep: Sweep, wanted: Wanted, known: ImportedStudy | None = None)
     names = _named((name for name in given if name != seed), TAKEN, SETTING, before)
     axes = tuple(found_name(axis, names, sweep.place) for axis in dict.fromkeys(wanted.axes))
     if not axes:
-        raise UserError(f"no axis is named; allowed: --axes with one or more of {_listed(names)}")
+        known_names = _listed(names) if names else "its columns"  # of a table, only axes are settings
+        raise UserError(f"{sweep.place}: no axis is named; allowed: --axes with one or more of {known_names}")
     trials = list(_usable(sweep.trials, axes, seed, skipped))
     if not trials:
         raise NoTrialsError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import study_of
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -108,7 +109,19 @@ def formulas():
     return replace(chart, panels=panels)
 
 
+def scattered():
+    """Return an imported run of points on no grid, with an axis of whole numbers, one of long texts, and gaps."""
+    n = 90
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": 10 ** rng.uniform(-4, -1, n), "k": rng.integers(1, 6, n), "name": rng.choice(TEXTS, n)})
+    frame["value"] = rng.uniform(size=n)
+    frame["sometimes"] = frame["value"].where(frame["k"] > 2)
+    return pm.sweeps.from_frame(frame, axes=["lr", "k", "name"], run=Path(COPIES.name) / "scattered")
+
+
 PICTURES = {
+    "points on no grid": lambda: scattered().figure(metric="sometimes"),
+    "points over texts": lambda: scattered().figure(x="name", y="lr"),
     "texts": with_texts,
     "a loss of less than a decade": lambda: loss(0.5, 1.0),
     "a loss that hardly differs": lambda: loss(0.9101, 0.9104),
@@ -165,6 +178,20 @@ def figure(request):
 
 def test_no_text_touches_another_or_leaves_its_panel_or_the_figure(figure):
     assert_apart(figure)
+
+
+def test_points_on_no_grid_have_whole_ticks_below_each_column_and_crosses_are_explained():
+    spec = scattered().figure(metric="sometimes")
+    assert spec.subtitle == "Crosses: points without a value."
+    assert scattered().figure(metric="value").subtitle == ""
+    figure = draw_any(spec, "one-column")
+    assert_apart(figure)
+    panels = [ax for ax in figure.axes if ax.get_title()]
+    assert [bool(ax.get_xlabel()) for ax in panels] == [False, True, True]
+    for ax in panels:
+        shown = [text.get_text() for text in ax.get_xticklabels() if text.get_visible() and text.get_text()]
+        assert bool(shown) == bool(ax.get_xlabel())
+        assert all(tick % 1 == 0 for tick in ax.get_yticks())
 
 
 @pytest.mark.parametrize(("across", "page"), [(240.0, 3.4), (240.0, None), (500.0, 7.0)])

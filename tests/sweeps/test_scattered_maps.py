@@ -139,6 +139,13 @@ def test_the_picture_shows_the_map_its_bands_and_where_was_measured(tmp_path):
     assert run.figure().panels[0].x.shape == (N_POINTS,)  # without a grid the points alone
 
 
+def test_curves_need_a_grid_and_say_so(tmp_path):
+    run = scattered(smooth, 0, tmp_path)
+    for chosen in ({}, {"metric": "acc", "x": "lr"}):
+        with pytest.raises(UserError, match="the points of mine lie on no grid, and --kind curves draws a panel for"):
+            run.figure("curves", **chosen)
+
+
 def test_a_grid_that_was_imported_is_the_run_s_picture(tmp_path):
     x, y = np.random.default_rng(0).random((2, 60))
     pd.DataFrame({"lr": 10 ** (3 * x - 4), "wd": y, "score": x - y}).to_csv(tmp_path / "sweep.csv", index=False)

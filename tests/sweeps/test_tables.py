@@ -140,7 +140,7 @@ def test_a_seed_column_and_curves_come_in(tmp_path):
     ("frame", "arguments", "told"),
     [
         ({"lr": [1.0], "acc": [1.0]}, {"axes": ["rate"]}, r"has no rate; allowed: lr, acc"),
-        ({"lr": [1.0], "acc": [1.0]}, {"axes": []}, r"no axis is named"),
+        ({"lr": [1.0], "acc": [1.0]}, {"axes": []}, r"no axis is named; .* one or more of its columns"),
         ({"lr": [np.nan] * 3, "acc": [1.0] * 3}, {"axes": ["lr"]}, r"no usable trial \(3 without lr\)"),
         ({"lr": [0.1] * 2, "acc": [np.nan] * 2}, {"axes": ["lr"]}, r"needed: trials with lr, and with a number"),
         ({"lr": [], "acc": []}, {"axes": ["lr"]}, r"no usable trial; needed: trials with lr"),
