@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D
 
 from phasemap.diagram import ChosenAxes
 from phasemap.diagram.bands import drawn_bands
@@ -301,8 +303,17 @@ def draw_points(ax: Axes, spec: ScatterSpec, panel: ScatterPanel) -> Any:
             look = {"color": mark.colour, "edgecolors": "#444444", "linewidths": 0.3, "rasterized": not lettered}
             ax.scatter(panel.x[at], panel.y[at], DOT if lettered else DOT / 4, **look)
             if lettered and mark.letter:
-                ax.scatter(panel.x[at], panel.y[at], LETTER, color=mark.ink, marker=f"${mark.letter}$", linewidths=0.2)
+                marker = _letter_marker(mark.letter)
+                ax.scatter(panel.x[at], panel.y[at], LETTER, color=mark.ink, marker=marker, linewidths=0.2)
     return None
+
+
+def _letter_marker(letter: str) -> Any:
+    """Return a letter as a marker: a formula, or its outline where it has a meaning in formulas, as $ and _ have."""
+    if letter.isalnum():
+        return f"${letter}$"
+    outline = TextPath((0, 0), letter, size=10)
+    return outline.transformed(Affine2D().translate(*-outline.get_extents().get_points().mean(axis=0)))
 
 
 def _label(axis: Any, drawn: Axis, length: float) -> None:

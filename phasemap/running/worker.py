@@ -26,6 +26,7 @@ from phasemap.running.pack_parts import Part, Sizes, Starts, by_start, starts_of
 from phasemap.running.retries import retry, storage_errors
 from phasemap.study.errors import DamagedShardError, NoDeviceError
 from phasemap.study.names import STATE
+from phasemap.study.program_source import last_line
 from phasemap.study.program_study import ProgramStudy, ProgramTrial, with_told
 from phasemap.study.spec import Study
 from phasemap.study.trials import networks
@@ -73,7 +74,10 @@ def train_and_store(pack: Pack, workload: Workload, on_progress: Callable[[float
         with storage_errors(folder):
             stored = _stored(pack, at_work)
         if stored is None:
-            parts = _train(pack, at_work, on_progress)
+            try:
+                parts = _train(pack, at_work, on_progress)
+            except SystemExit as error:  # of a user's network, loss or optimizer: it would end the command, or a worker
+                raise RuntimeError(f"it ended itself by {last_line(error)}") from None
             results = [result for part in parts for result in part.results]
             with storage_errors(folder):
                 stored = retry(lambda: store_results(pack, results, at_work))

@@ -162,7 +162,7 @@ def own_data(load: Callable[..., Any], values: dict[str, Any]) -> OwnData:
     called = f"({', '.join(f'{name}={value!r}' for name, value in values.items())})"
     try:
         returned = load(**values)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ProgramError(f"{called} fails: {last_line(error)}") from None
     if not isinstance(returned, tuple | list) or len(returned) not in (2, 3):
         what = f"{len(returned)} values" if isinstance(returned, tuple | list) else type(returned).__name__

@@ -145,7 +145,7 @@ def own_network(trial: OwnTrial, data: Dataset) -> OwnNetwork:
         torch.default_generator.manual_seed(stream_key("own_initial_weights", trial.seed) % 2**63)
         try:
             made = make(data.example_shape, data.n_classes, **values)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{called(trial, data)} fails: {last_line(error)}") from None
     if not isinstance(made, nn.Module):
         raise UserError(f"{called(trial, data)} makes {type(made).__name__}; allowed: a torch.nn.Module")

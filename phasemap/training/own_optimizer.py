@@ -33,7 +33,7 @@ class OwnOptimizer:
         self._given: torch.Tensor | None = None
         try:
             self._optimizer: Any = make(self._parameters, **trial.values_of(part))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{self._where} can't be made: {last_line(error)}") from None
         self._step = _bare_step(self._optimizer)
 

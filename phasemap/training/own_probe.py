@@ -91,7 +91,7 @@ def _answer(
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), counter:
             scores: Any = network(inputs, None, len(inputs))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shape = (len(inputs), *data.example_shape)
         raise UserError(f"{_named(trial, data)} fails for inputs {shape}: {last_line(error)}") from None
     finally:
@@ -120,7 +120,7 @@ def _check_loss(trial: OwnTrial, scores: torch.Tensor, targets: torch.Tensor) ->
     try:
         with torch.no_grad():
             losses: Any = loss_of(trial)(scores, targets)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)}"
         raise UserError(f"{part.key} = {part.reference} fails for {shapes}: {last_line(error)}") from None
     if not isinstance(losses, torch.Tensor) or losses.shape != targets.shape:
@@ -137,7 +137,7 @@ def _changes_itself(network: nn.Module, inputs: torch.Tensor) -> str | None:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             network(inputs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"the network can't be trained on {len(inputs)} examples: {last_line(error)}") from None
     changed = [name.removeprefix("own.") for name, one in network.named_buffers() if not one.equal(before[name])]
     for name, buffer in network.named_buffers():

@@ -1,15 +1,19 @@
 """Networks, data, optimizers and losses of a user, trained in packs: against one plain loop for each network."""
 
 import importlib.util
+import re
 import textwrap
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from own_tools import own_trials
+from conftest import run_in_process
+from own_tools import own_trials, write_own
 
-from phasemap.study.errors import UnreachableError, UserError
+import phasemap as pm
+from phasemap.study.errors import StudyError, UnreachableError, UserError
+from phasemap.study.file import load_study
 from phasemap.tasks.examples import examples_of
 from phasemap.tasks.streams import stream_key
 from phasemap.training.kernel import make_kernel
@@ -283,6 +287,14 @@ BAD = "import torch\nfrom torch import nn\n\n\n"
             r"fails: KeyError: 'x' \(nets.py:6\)",
         ),
         (
+            {"nets.py": BAD + "def ConvNet(features, classes):\n    raise SystemExit(0)\n"},
+            r"fails: SystemExit: 0 \(nets.py:6\)",
+        ),
+        (
+            {"losses.py": "def stable(scores, targets):\n    raise SystemExit(0)\n"},
+            r"training.loss = losses.py:stable fails for .*: SystemExit: 0 \(losses.py:2\)",
+        ),
+        (
             {"losses.py": "def stable(scores, targets):\n    return scores.mean()\n"},
             r"training.loss = losses.py:stable answers the shape \(\) to scores \(3, 3\); allowed: a loss for each "
             r"example, the shape \(3,\)",
@@ -297,6 +309,30 @@ def test_networks_and_losses_that_cannot_be_are_told_with_shapes_before_anything
     _, trials = own_trials(tmp_path, files)
     with pytest.raises(UserError, match=message):
         probe(trials[0])
+
+
+def test_code_that_exits_while_it_trains_fails_its_trials_and_not_the_run(tmp_path):
+    code = textwrap.dedent(
+        """
+        import sys
+        import torch
+
+
+        class Lion(torch.optim.SGD):
+            def step(self):
+                sys.exit(0)
+        """
+    )
+    training = {"optimizer": "optim.py:Lion", "steps": 3}
+    path = write_own(tmp_path, {"optim.py": code}, training=training, axes={"corruption": [0]})
+    run = pm.Run(run_in_process(load_study(path), tmp_path / "runs"))
+    assert run.trials["status"].tolist() == ["failed"]
+    assert re.fullmatch(r"RuntimeError: it ended itself by SystemExit: 0 \(optim.py:\d+\)", run.trials["error"][0])
+
+
+def test_data_that_exit_are_a_mistake_of_the_study(tmp_path):
+    with pytest.raises(StudyError, match=r"shapes.py:load.* fails: SystemExit: 0 \(shapes.py:5\)"):
+        load_study(write_own(tmp_path, {"shapes.py": "import sys\n\n\ndef load(n: int = 9):\n    sys.exit(0)\n"}))
 
 
 def test_an_optimizer_must_change_weights_in_place(tmp_path):

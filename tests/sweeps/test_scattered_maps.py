@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 from conftest import slow
 
@@ -137,6 +138,14 @@ def test_the_picture_shows_the_map_its_bands_and_where_was_measured(tmp_path):
     assert values.dots.values.tolist() == trials["loss"].tolist()
     assert np.nanmax(run.figure(grid=GRID, metric="confidence").panels[0].values) <= 1
     assert run.figure().panels[0].x.shape == (N_POINTS,)  # without a grid the points alone
+
+
+def test_letters_may_be_signs_that_formulas_use(tmp_path):
+    run = scattered(smooth, 0, tmp_path)
+    letters = ["$", "_", "\\", "^", "é"]
+    rule = {"labels": {f"l{n}": {"when": f"acc > {0.8 - n / 5}", "letter": one} for n, one in enumerate(letters)}}
+    (tmp_path / "signs.yaml").write_text(yaml.safe_dump(rule))
+    plt.close(pm.relabel(run, str(tmp_path / "signs.yaml")).plot())
 
 
 def test_curves_need_a_grid_and_say_so(tmp_path):
