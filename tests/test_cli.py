@@ -101,6 +101,12 @@ def test_mistakes_in_the_command_itself_are_told_as_json_too(arguments, found):
     assert content["error"] in done.stderr
 
 
+def test_a_folder_is_no_study_and_that_of_a_run_names_the_study_in_it(place):
+    for folder, hint in (("runs/small", ", such as runs/small/study.yaml"), ("runs", "")):
+        done = phasemap("plan", folder, cwd=place)
+        assert (done.returncode, done.stderr) == (2, f"phasemap: {folder} is a folder; allowed: a file{hint}\n")
+
+
 def test_a_storage_that_cannot_be_written_ends_with_3(place):
     done = phasemap("run", "small.yaml", "--in-process", "--storage", "/proc/none", cwd=place)
     assert done.returncode == 3

@@ -97,6 +97,10 @@ def read_document(path: str | Path) -> Document:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except IsADirectoryError:
+        study = path / "study.yaml"  # of a run
+        hint = f", such as {study}" if study.is_file() else ""
+        raise UserError(f"{path} is a folder; allowed: a file{hint}") from None
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from None
     return parse_document(text, str(path))
