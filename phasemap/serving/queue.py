@@ -321,16 +321,14 @@ class Supervisor:
         logger.info("run started", extra={"run": job.name, "pid": started.pid, "attempt": started.attempts})
 
     def _ended(self, job: QueuedRun) -> None:
-        """Take in that a job's process is gone: done, stopped, refused, or lost and then tried again."""
+        """Take in that a job's process is gone: done, interrupted, refused, or lost and then tried again."""
         child = self._children.pop(job.name, None)
         code = child.returncode if child is not None else None
         ended = replace(job, pid=None, host=None, started=None)
-        if self._finished(job, code) or not job.wanted:
+        if self._finished(job, code) or not job.wanted or code == INTERRUPTED:
             ended = replace(ended, wanted=False)
         elif code in REFUSED:
             ended = replace(ended, wanted=False, error=self._reason(job.name))
-        elif code == INTERRUPTED:  # by somebody who has access to its process
-            ended = replace(ended, wanted=False, error="it was interrupted")
         elif job.attempts >= ATTEMPTS:
             ended = replace(ended, wanted=False, error=f"its process was lost {ATTEMPTS} times")
         self._keep(ended)

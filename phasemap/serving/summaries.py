@@ -24,11 +24,12 @@ from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
 
-QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
-STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
+QUEUED, RUNNING, STOPPING = "queued", "running", "stopping"
+DONE, INTERRUPTED, LOST, FAILED = "done", "interrupted", "lost", "failed"  # as a run's own record calls them
+STATES = (QUEUED, RUNNING, STOPPING, DONE, INTERRUPTED, LOST, FAILED)
 MOST_FOLLOWERS = 200
 CHECK_SECONDS = 5.0
-IDLE = (DONE, STOPPED, FAILED)
+IDLE = (DONE, INTERRUPTED, LOST, FAILED)
 ALL_TICKS = 10  # a run that is started by others is seen after so many ticks
 
 
@@ -111,7 +112,7 @@ class Summaries:
         return summary
 
     def state(self, name: str) -> str:
-        """Return a run's state without reading its tables: done counts as stopped; UnknownRunError as above."""
+        """Return a run's state without reading how it ended, which counts as interrupted; UnknownRunError as above."""
         return self._found(name)[2]
 
     def _found(self, name: str) -> tuple[QueuedRun | None, RunFolder, str]:
@@ -149,8 +150,10 @@ class Summaries:
             setattr(summary, key, counts[key])
         if study.scattered:
             summary.n_trials = counts["n_known"]
-        if summary.state == STOPPED and counts["outcome"] == "done":
-            summary.state = DONE
+        if summary.state == INTERRUPTED and counts["left_as"]:
+            summary.state = counts["left_as"]
+        elif summary.error and counts["left_as"] == DONE and job and (counts["started"] or "") >= job.at:
+            summary.state, summary.error = DONE, None  # it was run to its end on the command line
         summary.eta_seconds = self._eta(summary)
 
     def _study(self, folder: RunFolder, job: QueuedRun | None) -> Study:
@@ -201,7 +204,7 @@ class Summaries:
             "n_failed": statuses["failed"],
             "n_diverged": statuses["diverged"],
             "phase_counts": dict(phases.most_common()),
-            "outcome": last.outcome,
+            "left_as": last.left_as,
             "started": last.started,
             "ended": last.ended,
             "core_hours": round(sum(execution.core_hours for execution in executions), 6),
@@ -216,7 +219,7 @@ class Summaries:
 
 
 def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
-    """Tell a run's state from its job and its lock; whether it is done, its record says."""
+    """Tell a run's state from its job and its lock; how one ended that counts as interrupted, its record says."""
     held = holder_of(folder) is not None
     if job is not None and not job.wanted and job.alive:
         return STOPPING
@@ -224,7 +227,7 @@ def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
         return RUNNING
     if job is not None and job.wanted:
         return QUEUED
-    return FAILED if job is not None and job.error and not job.cancelled_by else STOPPED
+    return FAILED if job is not None and job.error and not job.cancelled_by else INTERRUPTED
 
 
 def _most_trials(study: Study) -> int:

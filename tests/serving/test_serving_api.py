@@ -204,7 +204,7 @@ def test_health_readiness_and_metrics(client):
     client.get(f"{API}/runs/grid/points", headers=EVE)
     text = client.get("/metrics", headers=EVE).text
     assert 'phasemap_requests_total{method="GET",route="/api/v1/runs/{name}/points",status="200"} 1.0' in text
-    assert 'phasemap_runs{state="stopped"} 2.0' in text
+    assert 'phasemap_runs{state="interrupted"} 2.0' in text
     assert client.get("/metrics").status_code == 401
 
 
@@ -212,4 +212,4 @@ def test_one_damaged_run_does_not_hide_the_others(serve, tmp_path):
     write_runs(tmp_path / "s")
     (tmp_path / "s/other/study.yaml").write_text("name: [")
     found = serve(tmp_path / "s").get(f"{API}/runs", headers=EVE).json()["runs"]
-    assert {run["name"]: run["state"] for run in found} == {"grid": "stopped", "other": "failed"}
+    assert {run["name"]: run["state"] for run in found} == {"grid": "interrupted", "other": "failed"}

@@ -126,7 +126,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     visitor.log_in()
     page.wait_for_selector(".cells rect")
     assert page.url.endswith("/runs/grid")
-    assert page.inner_text("#state") == "stopped"
+    assert page.inner_text("#state") == "interrupted"
     visitor.check_access()
 
     visitor.go("/submit")
@@ -195,7 +195,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     visitor.until(lambda: visitor.state() == "running")
     visitor.until((storage / "long" / "run.log").exists, 90)  # within the import of a library an interrupt may be lost
     page.click("#cancel")
-    visitor.until(lambda: visitor.state() == "stopped", 90)
+    visitor.until(lambda: visitor.state() == "interrupted", 90)
     assert page.is_visible("#resume")
     assert not (storage / "long/lock.json").exists()
 

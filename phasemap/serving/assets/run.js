@@ -23,7 +23,7 @@
     by("waiting").hidden = Boolean(run.version);
     for (const link of document.querySelectorAll("#status .actions a")) link.hidden = !run.version;
     if (by("cancel")) by("cancel").hidden = !["queued", "running"].includes(run.state);
-    if (by("resume")) by("resume").hidden = !(["stopped", "failed"].includes(run.state) || (run.state === "done" && run.n_failed));
+    if (by("resume")) by("resume").hidden = !(["interrupted", "lost", "failed"].includes(run.state) || (run.state === "done" && run.n_failed));
     draw();
   }
 

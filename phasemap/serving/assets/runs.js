@@ -4,7 +4,7 @@
 (() => {
   const { html, given } = PhaseDraw;
   const by = (id) => document.getElementById(id);
-  const STATES = ["queued", "running", "stopping", "done", "stopped", "failed"];
+  const STATES = ["queued", "running", "stopping", "done", "interrupted", "lost", "failed"];
   const ACTIVE = ["running", "stopping", "queued"];
   const runs = new Map(), cards = new Map(), chosen = new Set();
 
