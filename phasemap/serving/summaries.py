@@ -17,7 +17,7 @@ from sse_starlette import ServerSentEvent
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import holder_of
 from phasemap.results.provenance import Execution, read_provenance
-from phasemap.serving.queue import QueuedRun, Supervisor
+from phasemap.serving.queue import QueuedRun, Supervisor, why_not_resumed
 from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.study.errors import TooManyError, UserError
 from phasemap.study.file import load_resolved
@@ -45,6 +45,7 @@ class Summary(BaseModel):
     scattered: bool = False
     n_done: int = 0
     n_failed: int = 0
+    n_stopped: int = 0  # of an imported sweep, before their end
     n_diverged: int = 0
     phase_counts: dict[str, int] = {}
     started: str | None = None
@@ -53,6 +54,7 @@ class Summary(BaseModel):
     eta_seconds: float | None = None
     submitted_by: str | None = None
     place_in_queue: int | None = None
+    resumable: bool = False  # whether the run can be continued, if it is not under way
     error: str | None = None
     version: str = ""
 
@@ -86,8 +88,8 @@ class Summaries:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def names(self) -> list[str]:
-        """List all runs, and what is queued and has no folder yet, by name."""
-        return sorted({*self.store.names(), *(job.name for job in self.supervisor.jobs())})
+        """List all runs, and the jobs that have no folder yet, by name."""
+        return sorted({*self.store.names(), *(job.name for job in self.supervisor.jobs() if job.stands_alone)})
 
     def wanted(self, name: str) -> bool:
         """Whether a run waits for its turn or is to be run to its end."""
@@ -117,7 +119,7 @@ class Summaries:
 
     def _found(self, name: str) -> tuple[QueuedRun | None, RunFolder, str]:
         job, folder = self.supervisor.job(name), self.store.folder_of(name)
-        if job is None or folder.study.is_file():
+        if job is None or not job.stands_alone or folder.study.is_file():
             folder = self.store.folder(name)
         return job, folder, state_of(folder, job)
 
@@ -140,6 +142,7 @@ class Summaries:
     def _fill(self, summary: Summary, folder: RunFolder, job: QueuedRun | None) -> None:
         study = self._study(folder, job)
         summary.question, summary.axes = study.question, list(study.axis_names)
+        summary.resumable = why_not_resumed(summary.name, study) is None
         summary.searched = study.search.kind != "grid"
         summary.scattered = study.scattered
         summary.n_trials = _most_trials(study)
@@ -202,6 +205,7 @@ class Summaries:
             "n_known": len(status),
             "n_done": statuses["ok"] + statuses["diverged"],
             "n_failed": statuses["failed"],
+            "n_stopped": statuses["stopped"],
             "n_diverged": statuses["diverged"],
             "phase_counts": dict(phases.most_common()),
             "left_as": last.left_as,
@@ -241,25 +245,25 @@ def _most_trials(study: Study) -> int:
 
 @dataclass
 class Followers:
-    """The newest state of each run, numbered as they came in; lives in the event loop."""
+    """The newest state of each run, numbered as they came in; lives in the event loop. Of a run that is gone: None."""
 
     followers: int = 0
-    _latest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _latest: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     _number: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def publish(self, name: str, text: str) -> None:
+    def publish(self, name: str, text: str | None) -> None:
         """Take in a run's new state."""
-        if self._latest.get(name, (0, ""))[1] == text:
+        if self._latest.get(name, (0, None))[1] == text:
             return
         self._number += 1
         self._latest[name] = self._number, text
         self._wake()
 
     def forget(self, names: set[str]) -> None:
-        """Drop the runs that are not among these any more."""
+        """Tell of the runs that are not among these any more."""
         for name in set(self._latest) - names:
-            del self._latest[name]
+            self.publish(name, None)
 
     def _wake(self) -> None:
         woken, self._changed = self._changed, asyncio.Event()
@@ -272,19 +276,25 @@ class Followers:
         self.followers += 1
 
     async def follow(self, name: str | None, allowed: Callable[[], bool]) -> AsyncIterator[ServerSentEvent]:
-        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``."""
+        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``.
+
+        The last event of a run that was moved away or deleted is ``gone``, with its name.
+        """
         seen = 0
         try:
             while allowed():
                 changed = self._changed
                 news = sorted(
-                    (number, text)
+                    (number, run, text)
                     for run, (number, text) in self._latest.items()
                     if number > seen and name in (None, run)
                 )
-                for number, text in news:
+                for number, run, text in news:
                     seen = number
-                    yield ServerSentEvent(data=text, event="run", id=str(number))
+                    event, data = ("gone", run) if text is None else ("run", text)
+                    yield ServerSentEvent(data=data, event=event, id=str(number))
+                    if text is None and name is not None:
+                        return
                 if not news:
                     try:
                         await asyncio.wait_for(changed.wait(), CHECK_SECONDS)

@@ -1,6 +1,7 @@
 """The pages in a real browser over a real service: log in, submit, watch, open a cell, compare, cancel."""
 
 import re
+import shutil
 import signal
 
 import forks
@@ -225,6 +226,45 @@ def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(brows
     name = path.removeprefix("/runs/")
     assert 0 < page.index(f'<h1 id="name">{name}</h1>') < page.index('id="status"') < page.index('id="log"')
     found.context.close()
+
+
+def test_failed_trials_are_named_once_and_a_run_that_leaves_says_so(browser, service, storage):
+    shutil.copytree(storage / "grid", storage / "leaving")
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector('[data-run="leaving"]')
+    found.go("/runs/leaving")
+    found.page.wait_for_selector("#log")
+    found.page.wait_for_selector(".cells rect")
+    found.page.wait_for_timeout(1000)
+    assert found.page.locator("text=Failed trials").filter(visible=True).count() == 1
+    assert found.page.is_hidden("#resume")  # its folder has another name than its study
+    shutil.rmtree(storage / "leaving")
+    found.page.wait_for_selector("#lost:visible")
+    assert found.page.inner_text("#lost") == "There is no run leaving any more: its folder was moved or deleted."
+    found.go("/runs/leaving")
+    assert "there is no run leaving" in found.page.inner_text("main")
+    found.context.close()
+    assert [text for text in found.heard if "404" not in text] == found.alerts == []
+
+
+def test_a_list_loses_a_run_that_leaves_and_a_damaged_one_says_once_why(browser, service, storage):
+    for name in ("leaving", "damaged"):
+        shutil.copytree(storage / "other", storage / name)
+    (storage / "damaged/study.yaml").write_text("name: [")
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector('[data-run="leaving"]')
+    shutil.rmtree(storage / "leaving")
+    found.page.wait_for_selector('[data-run="leaving"]', state="detached")
+    found.go("/runs/damaged")
+    found.page.wait_for_selector("#state:text('failed')")
+    assert found.page.locator("text=not valid YAML").filter(visible=True).count() == 1
+    assert found.page.is_hidden("#waiting")
+    found.context.close()
+    shutil.rmtree(storage / "damaged")
 
 
 def test_values_of_any_letters_are_text_that_is_cut_between_letters_and_turns_nothing_round(browser, service):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from phasemap.results.shards import shard_files
 from phasemap.serving.queue import QueueFiles, Supervisor
 from phasemap.serving.store import Cache, Store
 from phasemap.serving.summaries import Followers, Summaries
-from phasemap.study.errors import ConflictError, OtherStudyError
+from phasemap.study.errors import ConflictError, OtherStudyError, UnknownRunError
 
 API = "/api/v1"
 
@@ -254,6 +255,37 @@ def test_followers_get_the_newest_state_and_no_backlog():
 
     with ThreadPoolExecutor(1) as pool:  # a browser's driver may have a loop in this thread
         assert pool.submit(lambda: asyncio.run(follow())).result() == (["1", "499"], 0)
+
+
+def test_followers_are_told_of_a_run_that_is_gone_and_those_of_it_alone_are_let_go():
+    async def follow():
+        followers, got = Followers(), []
+        followers.publish("a", "1")
+        followers.publish("b", "2")
+        followers.forget({"b"})
+        for name in ("a", None):
+            followers.enter()
+            async for event in followers.follow(name, lambda: len(got) < 3):
+                got.append((event.event, event.data))
+        return got
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: asyncio.run(follow())).result() == [("gone", "a"), ("run", "2"), ("gone", "a")]
+
+
+def test_a_submitted_run_whose_folder_was_deleted_is_gone_and_can_be_submitted_again(supervisor):
+    found = supervisor()
+    summaries = Summaries(Store(found.root), found)
+    found.submit(study_of(), "ann", complete=False)
+    assert summaries.names() == ["small"]  # before it has a folder
+    ended(found, "small")
+    shutil.rmtree(found.root / "small")
+    assert summaries.names() == []
+    with pytest.raises(UnknownRunError):
+        summaries.of("small")
+    assert found.submit(study_of(), "ann", complete=False)
+    ended(found, "small")
+    assert summaries.of("small").n_done == 8
 
 
 def test_a_cache_forgets_the_least_used_when_it_is_full():
