@@ -7,6 +7,7 @@ default can't be told from one that you left alone.) The colours of the phases a
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,15 +93,30 @@ def shortened(text: str, most: float, size: float) -> str:
     return next((short for short in fits if text_width(short, size) <= most), "…")
 
 
+def shortened_inside(text: str, most: float, size: float) -> str:
+    """Cut a text in its middle to at most ``most`` points: names often differ at their ends."""
+    fits = itertools.chain([text], (f"{text[:n]}…{text[-n:]}" for n in range((len(text) - 1) // 2, 0, -1)))
+    return next((short for short in fits if text_width(short, size) <= most), "…")
+
+
 def fitted(text: str, width: float, size: float) -> str:
-    """Break a text into lines of at most ``width`` points; a longer word stays whole."""
+    """Break a text into lines of at most ``width`` points, inside a word only where it is longer than a line."""
     lines: list[str] = []
-    for word in text.split():
+    for word in itertools.chain.from_iterable(_pieces(word, width, size) for word in text.split()):
         if lines and text_width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
     return "\n".join(lines)
+
+
+def _pieces(word: str, width: float, size: float) -> Iterator[str]:
+    """Yield a word, or pieces of it that fit into a line."""
+    while len(word) > 1 and text_width(word, size) > width:
+        n = next((n for n in range(len(word) - 1, 1, -1) if text_width(word[:n], size) <= width), 1)
+        yield word[:n]
+        word = word[n:]
+    yield word
 
 
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:

@@ -313,6 +313,17 @@ def test_a_comparison_has_its_maps_below_one_another_on_a_phone_and_no_empty_col
     assert shapes[1] < shapes[0] / 2
 
 
+def test_a_comparison_with_no_run_says_so(browser, service):
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector(".run img")
+    found.go("/compare?a=grid&b=nothing")
+    found.page.wait_for_selector("#problem:visible")
+    assert found.page.inner_text("#problem") == "There is no run nothing."
+    found.context.close()
+
+
 def test_the_api_is_described_without_asking_another_site_and_in_the_dark(browser, service):
     found = Visitor(browser, service, color_scheme="dark")
     found.go("/login")
