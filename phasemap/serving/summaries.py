@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 from sse_starlette import ServerSentEvent
@@ -190,8 +191,8 @@ class Summaries:
 
     def _count(self, folder: RunFolder) -> dict[str, Any]:
         version, columns = self.store.stamp(folder.name), ["status", "phase"]
-        if derived_are_fresh(folder):
-            table = pq.read_table(folder.trials, columns=columns)
+        table = _fresh_columns(folder, columns)
+        if table is not None:
             status, phase = (table[name].to_pylist() for name in columns)
         else:
             snapshot = self.store.snapshot(folder.name)
@@ -220,6 +221,16 @@ class Summaries:
             return None
         rate = self._rates.setdefault(summary.name, _Rate(time.monotonic(), summary.n_done))
         return rate.eta(summary.n_done, summary.n_trials)
+
+
+def _fresh_columns(folder: RunFolder, columns: list[str]) -> pa.Table | None:
+    """Read columns of the derived table of trials; None where it is damaged, or the shards are ahead of it."""
+    if not derived_are_fresh(folder):
+        return None
+    try:
+        return pq.read_table(folder.trials, columns=columns)
+    except (OSError, pa.ArrowInvalid):
+        return None
 
 
 def state_of(folder: RunFolder, job: QueuedRun | None) -> str:

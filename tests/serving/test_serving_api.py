@@ -252,6 +252,17 @@ def test_health_readiness_and_metrics(client):
     assert client.get("/metrics").status_code == 401
 
 
+def test_a_damaged_table_is_made_again_from_the_shards_and_hides_nothing(serve, tmp_path):
+    write_runs(tmp_path / "s")
+    for name in ("trials", "points"):
+        path = tmp_path / "s/other" / f"{name}.parquet"
+        path.write_bytes(path.read_bytes()[:1000])
+    client = serve(tmp_path / "s")
+    found = client.get(f"{API}/runs", headers=EVE).json()["runs"]
+    assert {run["name"]: run["n_done"] for run in found} == {"grid": 94, "other": 72}
+    assert client.get(f"{API}/runs/other/points", headers=EVE).json()["n_rows"] == 24
+
+
 def test_one_damaged_run_does_not_hide_the_others(serve, tmp_path):
     write_runs(tmp_path / "s")
     (tmp_path / "s/other/study.yaml").write_text("name: [")
