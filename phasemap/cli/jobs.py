@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import of_run
-from phasemap.cli.shared import (
-    NOT_RECORDED,
-    guarded,
-    json_option,
-    print_result,
-    set_option,
-    summary,
-    verbose_option,
-    words,
-)
+from phasemap.cli.shared import guarded, json_option, print_result, set_option, summary, verbose_option, words
 
 if TYPE_CHECKING:
     from phasemap.running.jobs import Job, JobServer
@@ -159,8 +150,7 @@ def status(run: str, storage: str | None, as_json: bool, address: str | None) ->
         lines = [f"{job.run}: {job.state} (job {job.job_id})", content["last_line"], f"results: {job.storage}"]
     else:
         content = _run_content(run, storage)
-        state = content["state"] or NOT_RECORDED
-        lines = [f"{content['name']}: {state}, {content['n_done']}/{content['n_trials']} trials"]
+        lines = [f"{content['name']}: {content['state']}, {content['n_done']}/{content['n_trials']} trials"]
         horizon = f"labels at step {content['at_step']}" if content["at_step"] is not None else ""
         lines += [words(content["phase_counts"]), horizon, f"results: {content['run']}"]
     print_result(content, "\n".join(line for line in lines if line), as_json=as_json)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from phasemap.cli.complete import complete_axis, complete_fix, complete_metric, of_run
-from phasemap.cli.shared import NOT_RECORDED, common, grid_of, print_result, search_words, words
+from phasemap.cli.shared import common, grid_of, print_result, search_words, words
 from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
     from phasemap.api import Run
-    from phasemap.runs import RunStatus
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -31,7 +30,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
     from phasemap.study.errors import UserError
 
     check_storage(storage)
-    rows, lines = [], []
+    rows = []
     for folder in list_runs(storage):
         row: dict[str, Any] = {"name": folder.name, "run": folder.location}
         try:
@@ -44,18 +43,18 @@ def list_command(storage: str | None, as_json: bool) -> None:
                 "last_outcome": status.last.outcome,
                 "last_started": status.last.started,
             }
-            lines.append(_list_line(folder.name, status))
         except UserError as error:  # one bad folder must not hide the others
             row["error"] = str(error)
-            lines.append(f"{folder.name:<24} {row['error'].splitlines()[0]}")
         rows.append(row)
-    print_result(rows, "\n".join(lines) or "no runs", as_json=as_json)
+    print_result(rows, "\n".join(map(_list_line, rows)) or "no runs", as_json=as_json)
 
 
-def _list_line(name: str, status: RunStatus) -> str:
-    done = f"{status.n_done}/{status.n_trials} trials"
-    horizon = f" (labels at step {status.at_step})" if status.at_step is not None else ""
-    return f"{name:<24} {done}  {status.state or NOT_RECORDED}  {words(status.phase_counts)}{horizon}"
+def _list_line(row: Mapping[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['name']:<24} {row['error'].splitlines()[0]}"
+    done = f"{row['n_done']}/{row['n_trials']} trials"
+    horizon = f" (labels at step {row['at_step']})" if row["at_step"] is not None else ""
+    return f"{row['name']:<24} {done}  {row['last_outcome']}  {words(row['phase_counts'])}{horizon}"
 
 
 @click.command()

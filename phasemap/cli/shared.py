@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from phasemap.api import Run
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
-NOT_RECORDED = "no execution recorded"  # in place of a run's state
 
 storage_option = click.option(
     "--storage",

@@ -100,23 +100,14 @@ def shortened_inside(text: str, most: float, size: float) -> str:
 
 
 def fitted(text: str, width: float, size: float) -> str:
-    """Break a text into lines of at most ``width`` points, inside a word only where it is longer than a line."""
+    """Break a text into lines of at most ``width`` points; a longer word stays whole."""
     lines: list[str] = []
-    for word in itertools.chain.from_iterable(_pieces(word, width, size) for word in text.split()):
+    for word in text.split():
         if lines and text_width(f"{lines[-1]} {word}", size) <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
     return "\n".join(lines)
-
-
-def _pieces(word: str, width: float, size: float) -> Iterator[str]:
-    """Yield a word, or pieces of it that fit into a line."""
-    while len(word) > 1 and text_width(word, size) > width:
-        n = next((n for n in range(len(word) - 1, 1, -1) if text_width(word[:n], size) <= width), 1)
-        yield word[:n]
-        word = word[n:]
-    yield word
 
 
 def heading(title: str, subtitle: str, width: float) -> tuple[list[str], float]:

@@ -173,8 +173,7 @@ def test_long_names_in_a_comparison_lie_over_nothing_and_keep_their_ends(tall):
     for one, other in itertools.combinations(titles, 2):
         assert not one.get_window_extent().overlaps(other.get_window_extent())
     assert [title.get_text()[:3] + title.get_text()[-2:] for title in titles[:2]] == ["A: _1", "B: _2"]
-    wide = figure.bbox.width
-    assert all(text.get_window_extent().x1 <= wide for text in [*figure.texts, *titles])
+    assert all(title.get_window_extent().x1 <= figure.bbox.width for title in titles)
 
 
 def test_points_without_a_label_in_a_comparison_are_told_from_those_with_one():
