@@ -26,12 +26,12 @@ from phasemap.study.conditions import Kind
 
 MOST_TICKS = 40  # of an axis; of more values every n-th has one
 SIGNS = {"split": ".", "lost": "x", "partial": "o"}
+BRIGHT_FROM = 0.62  # of a quantity's scale: black is read over its colours from there
 SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
 DOT = 14.0  # area of a measured point in square points
 NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
 LINE_WIDTH = 1.5
 FRAME = "#8a8a8a"
-BRIGHT_FROM = 0.62  # of a quantity's scale: black is read over its colours from there
 GRID_FROM = 5.0  # points: smaller cells have no border
 RIBBON: dict[str, Any] = {"facecolor": "white", "alpha": 0.55, "edgecolor": "none", "zorder": 2.5}
 MEASURED: dict[str, Any] = {"marker": ".", "markersize": 2.6, "color": "#222222", "linestyle": "", "markeredgewidth": 0}

@@ -7,7 +7,6 @@ default can't be told from one that you left alone.) The colours of the phases a
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,7 +94,9 @@ def shortened(text: str, most: float, size: float) -> str:
 
 def shortened_inside(text: str, most: float, size: float) -> str:
     """Cut a text in its middle to at most ``most`` points: names often differ at their ends."""
-    fits = itertools.chain([text], (f"{text[:n]}…{text[-n:]}" for n in range((len(text) - 1) // 2, 0, -1)))
+    if text_width(text, size) <= most:
+        return text
+    fits = (f"{text[:n]}…{text[-n:]}" for n in range((len(text) - 1) // 2, 0, -1))
     return next((short for short in fits if text_width(short, size) <= most), "…")
 
 
