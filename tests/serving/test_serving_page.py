@@ -253,8 +253,10 @@ def test_failed_trials_are_named_once_and_a_run_that_leaves_says_so(ann, storage
     shutil.rmtree(storage / "leaving")
     ann.page.wait_for_selector("#lost:visible")
     assert ann.page.inner_text("#lost") == "There is no run leaving any more: its folder was moved or deleted."
+    ann.check_access()
     ann.go("/runs/leaving")
     assert "there is no run leaving" in ann.page.inner_text("main")
+    ann.check_access()
     assert ann.alerts == []
 
 
