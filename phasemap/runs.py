@@ -119,7 +119,7 @@ class Run:
             n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
             phase_counts=self.counts("phase"),
             at_step=self.study.phases.at_step,
-            state=at_work or ("lost" if last.outcome == "running" else last.outcome),
+            state=at_work or last.left_as,
             last=last,
         )
 

@@ -134,7 +134,7 @@ def _result(log: str) -> dict[str, Any]:
 def _end_with(job: Job, result: dict[str, Any], *, as_json: bool) -> None:
     if not result:
         lost = job.status == "FAILED"
-        text = "its driver was lost; submit the study again to continue" if lost else job.status.lower()
+        text = "its driver was lost; submit the study again to continue" if lost else job.state
         result = {"error": f"job {job.job_id}: {text}", "exit_code": job.exit_code}
         click.echo(f"phasemap: {result['error']}\n{job.message}".rstrip(), err=True)
     elif "error" in result:
@@ -157,7 +157,7 @@ def status(run: str, storage: str | None, as_json: bool, address: str | None) ->
         server = JobServer(address)
         job = server.job(run)
         content = _job_content(job) | {"last_line": _last_line(server.log(job.job_id))}
-        lines = [f"{job.run}: {job.status.lower()} (job {job.job_id})", content["last_line"], f"results: {job.storage}"]
+        lines = [f"{job.run}: {job.state} (job {job.job_id})", content["last_line"], f"results: {job.storage}"]
     else:
         content = _run_content(run, storage)
         state = content["state"] or STATE_UNKNOWN
@@ -224,7 +224,7 @@ def cancel(run: str, storage: str | None, as_json: bool, address: str | None) ->
 
         job = JobServer(address).cancel(run)
         content: dict[str, Any] = _job_content(job)
-        text = f"job {job.job_id}: {job.status.lower()}"
+        text = f"job {job.job_id}: {job.state}"
     else:
         from phasemap.api import open_run
         from phasemap.results.lock import interrupt_holder

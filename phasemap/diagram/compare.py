@@ -103,6 +103,12 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
     points = _point_table(aligned, outcome_a, outcome_b, both, counts)
     same = sameness(aligned, both)
     verdict, reason, p_seeds, p_map = _decide_labels(points, same) if same.whole else _decide(points, *counts)
+    only_a, only_b = (
+        side.n_elsewhere + int((pd.notna(outcome["subphase"]) & ~both).sum())
+        for side, outcome in ((a, outcome_a), (b, outcome_b))
+    )
+    if verdict == "equal" and (only_a or only_b):
+        reason += f"; points of one run only ({only_a} of A, {only_b} of B) were not compared"
     points["beyond_noise"] = (points["adjusted"] < SIGNIFICANCE) if verdict == "changed" else False
     diagram_a = _diagram(a)
     shifts = frontier_shifts(aligned, diagram_a)
@@ -111,8 +117,8 @@ def compare(study_a: Study, trials_a: pd.DataFrame, study_b: Study, trials_b: pd
         name_b=study_b.name,
         differences=tuple(filter(None, [*aligned.differences, "" if same.whole else same.words])),
         n_points=int(both.sum()),
-        n_only_a=a.n_elsewhere + int((pd.notna(outcome_a["subphase"]) & ~both).sum()),
-        n_only_b=b.n_elsewhere + int((pd.notna(outcome_b["subphase"]) & ~both).sum()),
+        n_only_a=only_a,
+        n_only_b=only_b,
         verdict=verdict,
         reason=reason,
         p_seeds=p_seeds,

@@ -40,16 +40,17 @@ from phasemap.figures.panel import (
 )
 from phasemap.figures.spec import FigureSpec, figure_spec
 from phasemap.figures.static import FORMATS, check_format, write_figure
-from phasemap.figures.style import add_legend, below_inches, in_style, write_title
+from phasemap.figures.style import add_legend, below_inches, font_size, in_style, shortened_inside, write_title
 from phasemap.phases.marks import Mark, marks_of
 from phasemap.results.folder import write_text, written
 from phasemap.study.spec import PhaseRule
 
 OF_A: dict[str, Any] = {"color": "#9a9a9a", "linewidth": 4.0, "zorder": 4, "solid_capstyle": "butt"}
 OF_B: dict[str, Any] = {"color": "black", "linewidth": 1.2}
-SAME, WITHIN, BEYOND, ALONE = "same label", "different label", "different label, beyond noise", "in one run only"
+SAME, WITHIN, BEYOND, ALONE = "same label", "different label", "different label, beyond noise", "no label in A or B"
 COLOURS = {SAME: "#e6e6e6", WITHIN: "#f5c9a2", BEYOND: "#d55e00", ALONE: "#ffffff"}
 """Each kind of difference and its colour."""
+HATCHES = {ALONE: "////"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,8 @@ def draw_difference(spec: DifferenceSpec, *, tall: bool = False) -> Figure:
             for ax, one in zip(axes, (spec.a, spec.b), strict=False):
                 draw_panel(ax, one, one.panels[row], size, placed_names(one, one.panels[row], size))
             _draw_cells(axes[2], spec, row, size)
-            for ax, name in zip(axes, (*spec.names, "difference"), strict=True):
+            names = [shortened_inside(name, size[0], font_size()) for name in spec.names]
+            for ax, name in zip(axes, (*names, "difference"), strict=True):
                 ax.set_title("\n".join(filter(None, [name if row == 0 or tall else "", spec.a.panels[row].title])))
         for ax in grid[-1]:
             ax.set_xlabel(spec.a.x.label)
@@ -133,7 +135,7 @@ def _draw_cells(ax: Axes, spec: DifferenceSpec, row: int, size: Size) -> None:
     for kind, colour in COLOURS.items():
         cells = np.argwhere(spec.kinds[row] == kind)
         if len(cells):
-            fill_cells(ax, spec.a, cells, facecolor=colour, hatch="////" if kind == ALONE else "")
+            fill_cells(ax, spec.a, cells, facecolor=colour, hatch=HATCHES.get(kind, ""))
     letters = min(8.0, 0.33 * size[0] / len(spec.a.x.ticks), 0.33 * size[1] / (len(spec.a.y.edges) - 1))
     for j, i in np.argwhere(spec.letters[row] != ""):
         x, y = inside_cell(spec.a, j, i, 0.5)
@@ -150,7 +152,13 @@ def _handles(spec: DifferenceSpec) -> list[Any]:
     handles: list[Any] = [label_handle(mark) for name, mark in spec.marks.items() if name in names]
     counts = Counter(kind for cells in spec.kinds for kind in cells.ravel().tolist())
     handles += [
-        Patch(facecolor=colour, edgecolor=FRAME, linewidth=0.4, label=f"{kind} ({counts[kind]})")
+        Patch(
+            facecolor=colour,
+            edgecolor=FRAME,
+            linewidth=0.4,
+            hatch=HATCHES.get(kind, ""),
+            label=f"{kind} ({counts[kind]})",
+        )
         for kind, colour in COLOURS.items()
         if counts[kind]
     ]

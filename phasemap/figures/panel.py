@@ -28,6 +28,7 @@ from phasemap.study.conditions import Kind
 
 MOST_TICKS = 40  # of an axis; of more values every n-th has one
 SIGNS = {"split": ".", "lost": "x", "partial": "o"}
+BRIGHT_FROM = 0.62  # of a quantity's scale: black is read over its colours from there
 SMALLEST_LETTER, SMALLEST_NAME = 2.5, 6.0  # points
 DOT = 14.0  # area of a measured point in square points
 NAMES, LINES, ABOVE_LINES = 4, 5, 6  # what is drawn over what
@@ -45,6 +46,8 @@ Size = tuple[float, float]
 def draw_panel(ax: Axes, spec: FigureSpec, panel: PanelSpec, size: Size, names: Sequence[Placed]) -> Any:
     """Draw one map into axes of a size, with its names, and return its image if its cells show a quantity."""
     image = _draw_values(ax, spec, panel.values) if panel.values is not None else None
+    if panel.values is not None and panel.dots is None:
+        _hatch_inferred(ax, spec, panel, panel.values)
     bare = _bare(panel)
     cell = min(size[0] / (len(spec.x.edges) - 1), size[1] / (len(spec.y.edges) - 1))
     border = {"linewidth": 0.6 if cell >= GRID_FROM else 0.0}
@@ -98,6 +101,17 @@ def _draw_values(ax: Axes, spec: FigureSpec, values: Floats) -> Any:
     shown = np.ma.masked_invalid(values)
     norm = colour_scale(spec.metric_kind, spec.values)
     return ax.pcolormesh(spec.x.edges, spec.y.edges, shown, norm=norm, rasterized=True)
+
+
+def _hatch_inferred(ax: Axes, spec: FigureSpec, panel: PanelSpec, values: Floats) -> None:
+    """Hatch the cells whose quantity was inferred, in white over dark colours and in black over bright ones."""
+    known = panel.inferred & np.isfinite(values)
+    bright = np.ma.filled(colour_scale(spec.metric_kind, spec.values)(values), 0) > BRIGHT_FROM
+    for colour, where in (("white", known & ~bright), ("black", known & bright)):
+        cells = np.argwhere(where)
+        if len(cells):
+            look = {"facecolor": "none", "edgecolor": colour, "hatch": "/", "linewidth": 0.0, "hatch_linewidth": 0.5}
+            fill_cells(ax, spec, cells, alpha=0.7, **look)
 
 
 def fill_cells(ax: Axes, spec: FigureSpec, cells: Any, **look: Any) -> None:

@@ -181,7 +181,8 @@ def _points(study: Study, points: pd.DataFrame, order: NDArray[np.int64]) -> dic
         codes = {word: code for code, word in enumerate(VERDICTS)}
         wins = rows[WINS_COLUMN].map(codes).fillna(UNKNOWN).to_numpy(dtype=np.uint8)
     kinds = column_kinds(study)
-    means = [name for name in mean_columns(study) if rows[name].notna().any()]
+    always = first_metric(study)  # is shown before it has any value, and where no trial came to one
+    means = [name for name in mean_columns(study) if name == always or rows[name].notna().any()]
     shares = rows[["agreement", "confidence"]].to_numpy(dtype=float).T
     share_scale = scale_for(np.asarray([0.0, 1.0]))
     return {

@@ -26,6 +26,7 @@ from phasemap.diagram.points import mean_columns
 from phasemap.figures.captions import Horizons, caption, held_words, horizons_of, label_words, sentences, source_words
 from phasemap.figures.panel import SLANTED, add_colour_bar, colour_scale, inside, label_handle
 from phasemap.figures.spec import (
+    INFERRED_SIGN,
     LABEL_METRICS,
     MEASURED_SIGN,
     NO_AXIS,
@@ -201,7 +202,7 @@ def inferred_spec(
     return replace(
         spec,
         title=caption(study, diagram.fixed, seeds, readable(quantity or ""))[0],
-        key=tuple(text for text in spec.key if text != MEASURED_SIGN),
+        key=tuple(text for text in spec.key if text not in (MEASURED_SIGN, INFERRED_SIGN if quantity else None)),
         x=_round_ticks(spec.x),
         y=_round_ticks(spec.y),
         panels=panels,

@@ -44,6 +44,7 @@ NOTES = {"split": "seeds disagree", "lost": "some seeds failed or diverged", "pa
 """What the sign in a cell's corner says."""
 SIGN_WORDS = {"split": "dot in a corner", "lost": "cross in a corner", "partial": "ring in a corner"}
 NOTHING = Mark(name="nothing_known", letter="", colour="#ffffff")  # what a model says of where no trial is near
+INFERRED_SIGN = "hatched: inferred, not measured"
 MEASURED_SIGN = "dot in the middle: measured"
 MOST_HEADS = 8  # columns of panels that have one head each
 MOST_MINOR = 60  # ticks between the values of an axis
@@ -200,10 +201,11 @@ def _key(
     if any(panel.bands for panel in panels):
         over = "over the seeds" if study.search.kind == "grid" else "where it is inferred"
         told.append(f"ribbon: {100 * CONFIDENCE:.0f} % band of a frontier {over}")
+    if any(panel.inferred.any() for panel in panels):
+        told.append(INFERRED_SIGN)
+        told += [MEASURED_SIGN] if labelled else []
     if not labelled:
         return tuple(told)
-    if any(panel.inferred.any() for panel in panels):
-        told += ["hatched: inferred, not measured", MEASURED_SIGN]
     seen = {note for panel in panels for note in panel.notes.ravel().tolist()}
     return (*told, *(f"{SIGN_WORDS[note]}: {words}" for note, words in NOTES.items() if note in seen))
 

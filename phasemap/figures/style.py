@@ -98,6 +98,14 @@ def shortened(text: str, most: float, size: float) -> str:
     return next((short for short in fits if text_width(short, size) <= most), "…")
 
 
+def shortened_inside(text: str, most: float, size: float) -> str:
+    """Cut a text in its middle to at most ``most`` points: names often differ at their ends."""
+    if text_width(text, size) <= most:
+        return text
+    fits = (f"{text[:n]}…{text[-n:]}" for n in range((len(text) - 1) // 2, 0, -1))
+    return next((short for short in fits if text_width(short, size) <= most), "…")
+
+
 def fitted(text: str, width: float, size: float) -> str:
     """Break a text into lines of at most ``width`` points; a longer word is cut."""
     lines: list[str] = []

@@ -46,6 +46,11 @@ class Execution:
         return self.content.get("outcome")
 
     @property
+    def left_as(self) -> str | None:
+        """Its outcome where nobody is at work any more: one that stands as running was killed, and is lost."""
+        return "lost" if self.outcome == "running" else self.outcome
+
+    @property
     def study_hash(self) -> str | None:
         """The hash of the study as it was run."""
         return self.content.get("study_hash")
@@ -140,8 +145,8 @@ def _storage(folder: RunFolder) -> Path | None:
 
 
 def _lost(execution: Execution) -> dict[str, Any]:
-    """An earlier execution that still stands as running was killed: the holder of the lock knows that it is gone."""
-    return {**execution.content, **({"outcome": "lost"} if execution.outcome == "running" else {})}
+    """Close an earlier execution: the holder of the lock knows that nobody is at work on it."""
+    return {**execution.content, **({"outcome": execution.left_as} if "outcome" in execution.content else {})}
 
 
 def surroundings() -> dict[str, Any]:

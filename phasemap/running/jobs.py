@@ -58,6 +58,11 @@ class Job:
     driver_exit_code: int | None
 
     @property
+    def state(self) -> str:
+        """The status in phasemap's words, which are also those of a run's record."""
+        return {"SUCCEEDED": "done", "STOPPED": "interrupted"}.get(self.status, self.status.lower())
+
+    @property
     def exit_code(self) -> int:
         """The exit code of the run; 3 where its driver was lost, 130 where it was cancelled."""
         if self.status == "STOPPED":
@@ -88,9 +93,7 @@ class JobServer:
         """Send a study with what starts it, and return the job's id; UserError if the run is at work already."""
         for job in self.jobs(study.name):
             if job.status not in ENDED and job.storage == storage:
-                raise UserError(
-                    f"{study.name} is {job.status.lower()} as job {job.job_id}; allowed: phasemap logs or cancel"
-                )
+                raise UserError(f"{study.name} is {job.state} as job {job.job_id}; allowed: phasemap logs or cancel")
         files = shipped_files(study, ship)
         job_id = f"{study.name}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
         arguments = ["run", "study.yaml", "--storage", storage, "--address", "auto", "--json"]
@@ -161,7 +164,7 @@ class JobServer:
         """Stop a run's job, wait for its end and return it; UserError if it has ended already."""
         job = self.job(run)
         if job.status in ENDED:
-            raise UserError(f"job {job.job_id} of {job.run} has already ended: {job.status.lower()}")
+            raise UserError(f"job {job.job_id} of {job.run} has already ended: {job.state}")
         with self._errors():
             self._client.stop_job(job.job_id)
         deadline = time.monotonic() + STOP_SECONDS + CONNECT_SECONDS

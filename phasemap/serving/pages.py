@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from phasemap._version import __version__
 from phasemap.figures.page import PAGE_SCRIPTS, render
-from phasemap.serving.params import COOKIE, Name, caller_of, check_origin, client_of, refuse, service_of
+from phasemap.serving.params import COOKIE, caller_of, check_origin, client_of, refuse, service_of
 from phasemap.serving.tokens import SESSION_SECONDS, SUBMIT
 from phasemap.study.templates import template
 
@@ -37,6 +38,13 @@ def _page(request: Request, name: str, **values: Any) -> Response:
     )
 
 
+def problem_page(message: str, status: int) -> HTMLResponse:
+    """Tell a person what a page's request came to."""
+    page = _render("problem.html", problem=message)
+    page.status_code = status
+    return page
+
+
 def _render(name: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(render(TEMPLATES / name, version=__version__, **values))
 
@@ -48,9 +56,12 @@ async def show_runs(request: Request) -> Response:
 
 
 @router.get("/runs/{name}")
-async def show_run(name: Name, request: Request) -> Response:
-    """Show one run."""
-    return _page(request, "run.html", run=name, report_scripts=PAGE_SCRIPTS)
+async def show_run(name: str, request: Request) -> Response:
+    """Show one run; UnknownRunError, for those who may read, where there is none."""
+    page = _page(request, "run.html", run=name, report_scripts=PAGE_SCRIPTS)
+    if page.status_code == 200:
+        await anyio.to_thread.run_sync(service_of(request).summaries.state, name)
+    return page
 
 
 @router.get("/compare")

@@ -22,6 +22,8 @@ from phasemap.results.lock import Lock, holder_of, locked, process_start
 from phasemap.results.provenance import now, read_provenance
 from phasemap.study.errors import ConflictError, UserError
 from phasemap.study.file import load_resolved
+from phasemap.study.program_study import ProgramStudy
+from phasemap.study.programs import IMPORTED, IN_PYTHON
 from phasemap.study.spec import Study
 from phasemap.study.writing import dump_study, study_hash
 
@@ -54,6 +56,11 @@ class QueuedRun:
     def alive(self) -> bool:
         """Whether its process runs; a process of another host, or another process of that number, is not it."""
         return self.pid is not None and self.host == socket.gethostname() and process_start(self.pid) == self.started
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is to be seen without a run's folder: before there is one, or to say why there is none."""
+        return self.wanted or self.alive or self.error is not None or self.cancelled_by is not None
 
     @property
     def queued(self) -> bool:
@@ -245,7 +252,10 @@ class Supervisor:
             return True
 
     def resume(self, folder: RunFolder, by: str) -> bool:
-        """Queue a run again, and return whether that changed anything: one that waits or runs is left as it is."""
+        """Queue a run again, and return whether that changed anything: one that waits or runs is left as it is.
+
+        ConflictError for a run that is being stopped, and for one that ``phasemap run`` could not continue.
+        """
         with self._guard:
             job = self._jobs.get(folder.name)
             if job is not None and job.wanted:
@@ -254,7 +264,10 @@ class Supervisor:
                 raise ConflictError(f"{folder.name} is being stopped; allowed: wait for its end")
             _refuse_while_held(folder)
             if not self.files.study(folder.name).exists() or folder.study.exists():
-                self.files.write_study(load_resolved(folder.study))
+                study = load_resolved(folder.study)
+                if reason := why_not_resumed(folder.name, study):
+                    raise ConflictError(reason)
+                self.files.write_study(study)
             self._enqueue(folder.name, by)
             return True
 
@@ -321,16 +334,14 @@ class Supervisor:
         logger.info("run started", extra={"run": job.name, "pid": started.pid, "attempt": started.attempts})
 
     def _ended(self, job: QueuedRun) -> None:
-        """Take in that a job's process is gone: done, stopped, refused, or lost and then tried again."""
+        """Take in that a job's process is gone: done, interrupted, refused, or lost and then tried again."""
         child = self._children.pop(job.name, None)
         code = child.returncode if child is not None else None
         ended = replace(job, pid=None, host=None, started=None)
-        if self._finished(job, code) or not job.wanted:
+        if self._finished(job, code) or not job.wanted or code == INTERRUPTED:
             ended = replace(ended, wanted=False)
         elif code in REFUSED:
             ended = replace(ended, wanted=False, error=self._reason(job.name))
-        elif code == INTERRUPTED:  # by somebody who has access to its process
-            ended = replace(ended, wanted=False, error="it was interrupted")
         elif job.attempts >= ATTEMPTS:
             ended = replace(ended, wanted=False, error=f"its process was lost {ATTEMPTS} times")
         self._keep(ended)
@@ -347,6 +358,19 @@ class Supervisor:
         """Return the message with which a run was refused."""
         text = self.files.tail(name)
         return text[text.rfind("phasemap: ") :].removeprefix("phasemap: ").strip()[-2000:] or "it ended with an error"
+
+
+def why_not_resumed(name: str, study: Study) -> str | None:
+    """Say why the run in a folder of this name can't be continued; None if it can."""
+    if study.name != name:
+        return f"{name} holds a run of the study {study.name}; allowed: give its folder that name, then resume it"
+    if not isinstance(study, ProgramStudy):
+        return None
+    if study.program == IMPORTED:
+        return f"{name} was imported without the code that trained it; allowed: phasemap import with --program"
+    if study.program.startswith(f"{IN_PYTHON}:"):
+        return f"the program of {name} was given as a function; allowed: pm.run with that function"
+    return None
 
 
 def _refuse_while_held(folder: RunFolder) -> None:

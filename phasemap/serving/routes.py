@@ -148,7 +148,7 @@ def get_thumbnail(name: Name, request: Request, service: Serving) -> Response:
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {}},
-        "description": "server-sent events of the type run, each a run's summary",
+        "description": "server-sent events: run with a run's summary, gone with the name of one that left the storage",
     }
 }
 

@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -99,15 +99,22 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _user_error(request: Request, error: Exception) -> JSONResponse:
+async def _user_error(request: Request, error: Exception) -> Response:
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
-    content = refusal(error) if isinstance(error, UserError) else Refusal(error=str(error))
-    return JSONResponse(content.model_dump(), status)
+    return _refused(request, refusal(error) if isinstance(error, UserError) else Refusal(error=str(error)), status)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse(Refusal(error=str(error.detail)).model_dump(), error.status_code, headers=error.headers)
+    return _refused(request, Refusal(error=str(error.detail)), error.status_code, error.headers)
+
+
+def _refused(request: Request, content: Refusal, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Tell programs as JSON, and those who follow a link as a page."""
+    person = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(PREFIX)
+    answer = pages.problem_page(content.error, status) if person else JSONResponse(content.model_dump(), status)
+    answer.headers.update(headers or {})
+    return answer
 
 
 async def _wrong_request(request: Request, error: Exception) -> JSONResponse:

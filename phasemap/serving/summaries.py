@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 from sse_starlette import ServerSentEvent
@@ -17,18 +18,19 @@ from sse_starlette import ServerSentEvent
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import holder_of
 from phasemap.results.provenance import Execution, read_provenance
-from phasemap.serving.queue import QueuedRun, Supervisor
+from phasemap.serving.queue import QueuedRun, Supervisor, why_not_resumed
 from phasemap.serving.store import Store, derived_are_fresh
 from phasemap.study.errors import TooManyError, UserError
 from phasemap.study.file import load_resolved
 from phasemap.study.spec import Study
 from phasemap.study.trials import count_trials
 
-QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED = "queued", "running", "stopping", "done", "stopped", "failed"
-STATES = (QUEUED, RUNNING, STOPPING, DONE, STOPPED, FAILED)
+QUEUED, RUNNING, STOPPING = "queued", "running", "stopping"
+DONE, INTERRUPTED, LOST, FAILED = "done", "interrupted", "lost", "failed"  # as a run's own record calls them
+STATES = (QUEUED, RUNNING, STOPPING, DONE, INTERRUPTED, LOST, FAILED)
 MOST_FOLLOWERS = 200
 CHECK_SECONDS = 5.0
-IDLE = (DONE, STOPPED, FAILED)
+IDLE = (DONE, INTERRUPTED, LOST, FAILED)
 ALL_TICKS = 10  # a run that is started by others is seen after so many ticks
 
 
@@ -44,6 +46,7 @@ class Summary(BaseModel):
     scattered: bool = False
     n_done: int = 0
     n_failed: int = 0
+    n_stopped: int = 0  # of an imported sweep, before their end
     n_diverged: int = 0
     phase_counts: dict[str, int] = {}
     started: str | None = None
@@ -52,6 +55,7 @@ class Summary(BaseModel):
     eta_seconds: float | None = None
     submitted_by: str | None = None
     place_in_queue: int | None = None
+    resumable: bool = False  # whether the run can be continued, if it is not under way
     error: str | None = None
     version: str = ""
 
@@ -85,8 +89,8 @@ class Summaries:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def names(self) -> list[str]:
-        """List all runs, and what is queued and has no folder yet, by name."""
-        return sorted({*self.store.names(), *(job.name for job in self.supervisor.jobs())})
+        """List all runs, and the jobs that have no folder yet, by name."""
+        return sorted({*self.store.names(), *(job.name for job in self.supervisor.jobs() if job.stands_alone)})
 
     def wanted(self, name: str) -> bool:
         """Whether a run waits for its turn or is to be run to its end."""
@@ -111,12 +115,12 @@ class Summaries:
         return summary
 
     def state(self, name: str) -> str:
-        """Return a run's state without reading its tables: done counts as stopped; UnknownRunError as above."""
+        """Return a run's state without reading how it ended, which counts as interrupted; UnknownRunError as above."""
         return self._found(name)[2]
 
     def _found(self, name: str) -> tuple[QueuedRun | None, RunFolder, str]:
         job, folder = self.supervisor.job(name), self.store.folder_of(name)
-        if job is None or folder.study.is_file():
+        if job is None or not job.stands_alone or folder.study.is_file():
             folder = self.store.folder(name)
         return job, folder, state_of(folder, job)
 
@@ -139,6 +143,7 @@ class Summaries:
     def _fill(self, summary: Summary, folder: RunFolder, job: QueuedRun | None) -> None:
         study = self._study(folder, job)
         summary.question, summary.axes = study.question, list(study.axis_names)
+        summary.resumable = why_not_resumed(summary.name, study) is None
         summary.searched = study.search.kind != "grid"
         summary.scattered = study.scattered
         summary.n_trials = _most_trials(study)
@@ -149,8 +154,10 @@ class Summaries:
             setattr(summary, key, counts[key])
         if study.scattered:
             summary.n_trials = counts["n_known"]
-        if summary.state == STOPPED and counts["outcome"] == "done":
-            summary.state = DONE
+        if summary.state == INTERRUPTED and counts["left_as"]:
+            summary.state = counts["left_as"]
+        elif summary.error and counts["left_as"] == DONE and job and (counts["started"] or "") >= job.at:
+            summary.state, summary.error = DONE, None  # it was run to its end on the command line
         summary.eta_seconds = self._eta(summary)
 
     def _study(self, folder: RunFolder, job: QueuedRun | None) -> Study:
@@ -184,8 +191,8 @@ class Summaries:
 
     def _count(self, folder: RunFolder) -> dict[str, Any]:
         version, columns = self.store.stamp(folder.name), ["status", "phase"]
-        if derived_are_fresh(folder):
-            table = pq.read_table(folder.trials, columns=columns)
+        table = _fresh_columns(folder, columns)
+        if table is not None:
             status, phase = (table[name].to_pylist() for name in columns)
         else:
             snapshot = self.store.snapshot(folder.name)
@@ -199,9 +206,10 @@ class Summaries:
             "n_known": len(status),
             "n_done": statuses["ok"] + statuses["diverged"],
             "n_failed": statuses["failed"],
+            "n_stopped": statuses["stopped"],
             "n_diverged": statuses["diverged"],
             "phase_counts": dict(phases.most_common()),
-            "outcome": last.outcome,
+            "left_as": last.left_as,
             "started": last.started,
             "ended": last.ended,
             "core_hours": round(sum(execution.core_hours for execution in executions), 6),
@@ -215,8 +223,18 @@ class Summaries:
         return rate.eta(summary.n_done, summary.n_trials)
 
 
+def _fresh_columns(folder: RunFolder, columns: list[str]) -> pa.Table | None:
+    """Read columns of the derived table of trials; None where it is damaged, or the shards are ahead of it."""
+    if not derived_are_fresh(folder):
+        return None
+    try:
+        return pq.read_table(folder.trials, columns=columns)
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
 def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
-    """Tell a run's state from its job and its lock; whether it is done, its record says."""
+    """Tell a run's state from its job and its lock; how one ended that counts as interrupted, its record says."""
     held = holder_of(folder) is not None
     if job is not None and not job.wanted and job.alive:
         return STOPPING
@@ -224,7 +242,7 @@ def state_of(folder: RunFolder, job: QueuedRun | None) -> str:
         return RUNNING
     if job is not None and job.wanted:
         return QUEUED
-    return FAILED if job is not None and job.error and not job.cancelled_by else STOPPED
+    return FAILED if job is not None and job.error and not job.cancelled_by else INTERRUPTED
 
 
 def _most_trials(study: Study) -> int:
@@ -238,25 +256,25 @@ def _most_trials(study: Study) -> int:
 
 @dataclass
 class Followers:
-    """The newest state of each run, numbered as they came in; lives in the event loop."""
+    """The newest state of each run, numbered as they came in; lives in the event loop. Of a run that is gone: None."""
 
     followers: int = 0
-    _latest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    _latest: dict[str, tuple[int, str | None]] = field(default_factory=dict)
     _number: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def publish(self, name: str, text: str) -> None:
+    def publish(self, name: str, text: str | None) -> None:
         """Take in a run's new state."""
-        if self._latest.get(name, (0, ""))[1] == text:
+        if self._latest.get(name, (0, None))[1] == text:
             return
         self._number += 1
         self._latest[name] = self._number, text
         self._wake()
 
     def forget(self, names: set[str]) -> None:
-        """Drop the runs that are not among these any more."""
+        """Tell of the runs that are not among these any more."""
         for name in set(self._latest) - names:
-            del self._latest[name]
+            self.publish(name, None)
 
     def _wake(self) -> None:
         woken, self._changed = self._changed, asyncio.Event()
@@ -269,19 +287,25 @@ class Followers:
         self.followers += 1
 
     async def follow(self, name: str | None, allowed: Callable[[], bool]) -> AsyncIterator[ServerSentEvent]:
-        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``."""
+        """Yield the state of one run, or of all, and again whenever it changes, while ``allowed``.
+
+        The last event of a run that was moved away or deleted is ``gone``, with its name.
+        """
         seen = 0
         try:
             while allowed():
                 changed = self._changed
                 news = sorted(
-                    (number, text)
+                    (number, run, text)
                     for run, (number, text) in self._latest.items()
                     if number > seen and name in (None, run)
                 )
-                for number, text in news:
+                for number, run, text in news:
                     seen = number
-                    yield ServerSentEvent(data=text, event="run", id=str(number))
+                    event, data = ("gone", run) if text is None else ("run", text)
+                    yield ServerSentEvent(data=data, event=event, id=str(number))
+                    if text is None and name is not None:
+                        return
                 if not news:
                     try:
                         await asyncio.wait_for(changed.wait(), CHECK_SECONDS)

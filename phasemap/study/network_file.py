@@ -158,7 +158,8 @@ class NetworkReader(Reader):
 
     def _from_file(self, path: KeyPath, name: str, value: str) -> Any:
         if not self.files_allowed:
-            self.wrong(path, f"names a file, which a study sent to a service can't; allowed: a {name} by its rows")
+            way = "another kind of task" if name == "path" else f"the rows of the {name} in the study itself"
+            self.wrong(path, f"names a file, which a study sent to a service can't; allowed: {way}")
             return None
         file = absolute(Path(self.document.source).parent, value)
         try:

@@ -87,6 +87,7 @@ def test_a_fixed_value_of_one_run_is_a_value_of_the_other_s_axis(band):
     study, trials = band
     found = compare(study, trials, cut(study, weight_decay=5.0), trials)
     assert (found.verdict, found.n_points, found.n_only_a, found.n_only_b) == ("equal", 9, 45, 0)
+    assert found.reason.endswith("; points of one run only (45 of A, 0 of B) were not compared")
     assert "weight_decay: compared at 5 only" in found.differences
     assert set(found.points["weight_decay"]) == {5.0}
 

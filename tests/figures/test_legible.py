@@ -282,6 +282,30 @@ def test_a_comparison_is_legible_and_two_lines_that_coincide_are_seen_as_such():
     assert np.ptp([ax.get_window_extent().width for ax in figure.axes]) < 2
 
 
+@pytest.mark.parametrize("tall", [False, True])
+def test_long_names_in_a_comparison_lie_over_nothing_and_keep_their_ends(tall):
+    run = opened("plane")
+    long = "a_study_of_the_same_things_that_was_given_a_very_long_name_in_may"
+    found = replace(run.diff(run), name_a=f"{long}_1", name_b=f"{long}_2")
+    figure = draw_difference(difference_spec(found), tall=tall)
+    figure.canvas.draw()
+    titles = [ax.title for ax in figure.axes]
+    for one, other in itertools.combinations(titles, 2):
+        assert not one.get_window_extent().overlaps(other.get_window_extent())
+    assert [title.get_text()[:3] + title.get_text()[-2:] for title in titles[:2]] == ["A: _1", "B: _2"]
+    assert all(title.get_window_extent().x1 <= figure.bbox.width for title in titles)
+
+
+def test_points_without_a_label_in_a_comparison_are_told_from_those_with_one():
+    run = opened("mixed")
+    found = run.diff(run)
+    figure = draw_difference(difference_spec(found))
+    (patch,) = [h for h in figure.legends[0].get_patches() if h.get_hatch() == "////"]
+    number = figure.legends[0].get_patches().index(patch)
+    n_without = len(list(found.diagram_a.study.points())) - found.n_points
+    assert figure.legends[0].get_texts()[number].get_text() == f"no label in A or B ({n_without})"
+
+
 EYES = {  # Machado, Oliveira and Fernandes (2009), severity 1: of linear red, green and blue
     "all receptors": np.eye(3),
     "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],

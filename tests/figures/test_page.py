@@ -297,11 +297,47 @@ def test_predicted_cells_are_told_from_measured_ones(browser, run, tmp_path):
     tables.points["confidence"] = np.where(tables.points["inferred"], 0.75, np.nan)
     (tmp_path / "inferred.html").write_text(report_html(report_payload(tables, study_rows(run.folder, run.study))))
     reader = Reader(browser, tmp_path / "inferred.html")
-    assert reader.page.locator("rect.inferred").count() == 10
-    assert "predicted by the search" in reader.page.inner_text("#frontiers")
+    for metric, key in (
+        ("train_accuracy", "hatched: predicted"),
+        ("subphase", "light, hatched: predicted by the search; dots"),
+    ):
+        reader.page.select_option("#metric", metric)
+        assert reader.page.locator("rect.inferred").count() == 10, metric
+        assert key in reader.page.inner_text("#frontiers")
     reader.page.locator('.cells rect[data-point="0"]').hover()
     assert "predicted by the search with confidence 0.75, not measured" in reader.page.inner_text("#tip")
     reader.context.close()
+
+
+def test_a_run_without_labels_whose_trials_all_failed_has_a_page(browser, tmp_path):
+    @pm.program(quantities={"score": "accuracy", "cost": "number"})
+    def bad(trial, *, width=1):
+        raise ValueError("no luck")
+
+    run = pm.run(bad, axes={"width": [1, 2]}, seeds=1, storage=tmp_path, in_process=True, quiet=True)
+    found = Reader(browser, run.report(tmp_path / "bad.html"))
+    assert found.cells("c.dataset.mark") == ["failed", "failed"]
+    found.page.locator(".cells rect[data-point]").first.click()
+    found.page.wait_for_selector("#curves p")
+    assert "ValueError: no luck" in found.page.inner_text("#cell")
+    assert found.page.inner_text("#curves") == "No curve was recorded here."
+    found.context.close()
+    assert found.heard == []
+
+
+def test_curves_are_marked_at_their_last_step(browser, tmp_path):
+    @pm.program(quantities={"score": "accuracy"})
+    def five(trial, *, width=1):
+        for epoch in trial.steps(5):
+            trial.report(epoch, score=0.5)
+
+    run = pm.run(five, axes={"width": [1, 2]}, seeds=1, storage=tmp_path, in_process=True, quiet=True)
+    found = Reader(browser, run.report(tmp_path / "five.html"))
+    found.page.locator(".cells rect[data-point]").first.click()
+    found.page.wait_for_selector("#curves svg.curves")
+    labels = found.page.locator("#curves .tick-label:not(.end)").all_text_contents()
+    assert labels == ["1", "5"]
+    found.context.close()
 
 
 NASTY = (

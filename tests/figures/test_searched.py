@@ -61,6 +61,16 @@ def test_inferred_cells_are_lighter_sparsely_hatched_and_measured_ones_have_a_do
     assert dots == [int((~spec().panels[0].inferred).sum())]
 
 
+def test_a_map_of_a_quantity_hatches_what_was_inferred_and_says_so():
+    study, _, points = searched()
+    drawn = figure_spec(make_diagram(study, points), "test_accuracy")
+    assert "hatched: inferred, not measured" in drawn.key
+    hatched = [patch for patch in draw_any(drawn).axes[0].patches if patch.get_hatch() == "/"]
+    n_cells = sum(len(patch.get_path().vertices) // 5 for patch in hatched)
+    assert n_cells == drawn.panels[0].inferred.sum()
+    assert {patch.get_edgecolor()[:3] for patch in hatched} == {(0, 0, 0), (1, 1, 1)}  # over bright and dark
+
+
 def test_the_terminal_writes_inferred_points_small_and_says_so():
     text = terminal_figure(spec(), 100).plain
     rows = [line for line in text.splitlines() if re.match(r"\s*[\d.]+(\s+[A-Za-z])+\s*$", line)]

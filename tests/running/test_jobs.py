@@ -19,6 +19,7 @@ import phasemap as pm
 from phasemap.cli import cli
 from phasemap.diagram.tables import derive
 from phasemap.results.folder import RunFolder
+from phasemap.running.jobs import Job
 from phasemap.study.file import load_study
 
 
@@ -74,6 +75,15 @@ def rows(trials):
     return trials.drop(columns=["train_seconds", "host"]).sort_values("trial_id").to_csv(index=False)
 
 
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("SUCCEEDED", "done"), ("STOPPED", "interrupted"), ("FAILED", "failed"), ("RUNNING", "running")],
+)
+def test_a_job_is_told_in_the_words_of_a_run(status, state):
+    told = {"job_id": "a-1", "run": "a", "storage": "/s", "message": ""}
+    assert Job(**told, status=status, started=None, ended=None, driver_exit_code=None).state == state
+
+
 @pytest.mark.slow(group="clusters")
 def test_a_submitted_study_ends_with_the_same_trials_as_a_local_run(cluster, strangers, study, tmp_path):
     path = study(SMALL + "resources: {pack_size: 2}\n", "small")
@@ -118,6 +128,7 @@ def test_a_cancelled_job_ends_in_order_and_a_second_is_refused_while_it_runs(clu
     assert ask(cluster, "cancel", "cancelled", "--address", cluster.address).exit_code == 0
     status = json.loads(ask(cluster, "status", "cancelled", "--storage", cluster.storage, "--json").stdout)
     assert status["state"] == "interrupted"
+    assert "cancelled: interrupted (job" in ask(cluster, "status", "cancelled", "--address", cluster.address).stdout
     assert not RunFolder(cluster.storage / "cancelled").lock.exists()
     assert ask(cluster, "cancel", "cancelled", "--address", cluster.address).exit_code == 2
 

@@ -45,6 +45,50 @@ def test_a_search_counts_the_trials_that_it_may_train_and_not_its_grid(serve, tm
     assert (found["n_trials"], found["n_done"], found["searched"], found["scattered"]) == (30, 20, True, False)
 
 
+def test_trials_that_were_stopped_in_their_sweep_are_counted(serve, tmp_path):
+    table = pd.DataFrame({"lr": [0.1, 0.2, 0.3], "accuracy": 0.5, "state": ["finished", "stopped", "failed"]})
+    pm.sweeps.from_frame(table, ["lr"], run=tmp_path / "sweep", quantities={"accuracy": "accuracy"})
+    found = serve(tmp_path).get(f"{API}/runs/sweep", headers=EVE).json()["summary"]
+    assert (found["n_done"], found["n_stopped"], found["n_failed"], found["n_trials"]) == (1, 1, 1, 3)
+
+
+def test_a_run_that_no_command_can_continue_is_not_resumed_and_stays_as_it_is(serve, tmp_path):
+    table = pd.DataFrame({"lr": [0.1, 0.2], "accuracy": 0.5, "state": ["finished", "failed"]})
+    pm.sweeps.from_frame(table, ["lr"], run=tmp_path / "sweep", quantities={"accuracy": "accuracy"})
+
+    @pm.program(quantities={"accuracy": "accuracy"})
+    def given(trial, *, width=1):
+        trial.report(0, accuracy=0.5)
+
+    pm.run(given, axes={"width": [1, 2]}, storage=tmp_path, in_process=True, quiet=True)
+    synthetic_run(study_of(name="small"), tmp_path, status=lambda number: "missing" if number else "ok")
+    (tmp_path / "small").rename(tmp_path / "copy")
+    client = serve(tmp_path)
+    before = {run["name"]: run for run in client.get(f"{API}/runs", headers=EVE).json()["runs"]}
+    reasons = {
+        "sweep": "was imported without the code that trained it; allowed: phasemap import with --program",
+        "given": "was given as a function; allowed: pm.run with that function",
+        "copy": "copy holds a run of the study small; allowed: give its folder that name",
+    }
+    for name, reason in reasons.items():
+        assert not before[name]["resumable"]
+        told = client.post(f"{API}/runs/{name}/resume", headers=ANN)
+        assert (told.status_code, reason in told.json()["error"]) == (409, True), told.json()
+        assert client.get(f"{API}/runs/{name}", headers=EVE).json()["summary"] == before[name]
+
+
+def test_a_page_of_no_run_says_so_to_people_and_programs_and_only_to_those_who_may_read(client):
+    browser = {"accept": "text/html,*/*"}
+    for path in ("/runs/nothing", "/nothing"):
+        assert set(client.get(path, headers=EVE).json()) == {"error", "problems"}
+        page = client.get(path, headers={**EVE, **browser})
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert '<a href="/">All runs</a>' in page.text
+    assert "there is no run nothing" in client.get("/runs/nothing", headers={**EVE, **browser}).text
+    asked = client.get("/runs/nothing", headers=browser, follow_redirects=False)
+    assert (asked.status_code, asked.headers["location"]) == (303, "/login?next=%2Fruns%2Fnothing")
+
+
 def test_points_on_no_grid_have_a_picture_and_a_thumbnail_with_a_dot_each(serve, tmp_path):
     table = pd.DataFrame(
         {"lr": np.geomspace(1e-3, 1, 7), "wd": [1, 3, 2, 5, 4, 7, 6], "accuracy": np.linspace(0, 1, 7)}
@@ -204,12 +248,23 @@ def test_health_readiness_and_metrics(client):
     client.get(f"{API}/runs/grid/points", headers=EVE)
     text = client.get("/metrics", headers=EVE).text
     assert 'phasemap_requests_total{method="GET",route="/api/v1/runs/{name}/points",status="200"} 1.0' in text
-    assert 'phasemap_runs{state="stopped"} 2.0' in text
+    assert 'phasemap_runs{state="interrupted"} 2.0' in text
     assert client.get("/metrics").status_code == 401
+
+
+def test_a_damaged_table_is_made_again_from_the_shards_and_hides_nothing(serve, tmp_path):
+    write_runs(tmp_path / "s")
+    for name in ("trials", "points"):
+        path = tmp_path / "s/other" / f"{name}.parquet"
+        path.write_bytes(path.read_bytes()[:1000])
+    client = serve(tmp_path / "s")
+    found = client.get(f"{API}/runs", headers=EVE).json()["runs"]
+    assert {run["name"]: run["n_done"] for run in found} == {"grid": 94, "other": 72}
+    assert client.get(f"{API}/runs/other/points", headers=EVE).json()["n_rows"] == 24
 
 
 def test_one_damaged_run_does_not_hide_the_others(serve, tmp_path):
     write_runs(tmp_path / "s")
     (tmp_path / "s/other/study.yaml").write_text("name: [")
     found = serve(tmp_path / "s").get(f"{API}/runs", headers=EVE).json()["runs"]
-    assert {run["name"]: run["state"] for run in found} == {"grid": "stopped", "other": "failed"}
+    assert {run["name"]: run["state"] for run in found} == {"grid": "interrupted", "other": "failed"}

@@ -213,6 +213,8 @@ def test_a_study_can_name_no_file_of_the_machine(client, old, new):
     assert "root:" not in json.dumps(found)
     if "/" in new:
         assert any("names a file, which a study sent to a service can't" in p["message"] for p in found["problems"])
+        ways = {p["path"].split(".")[-1]: p["message"].partition("allowed: ")[2] for p in found["problems"]}
+        assert ways.get("path", "another kind of task") == "another kind of task"
 
 
 @pytest.mark.parametrize("address", ["validate", "plan", ""])

@@ -1,6 +1,7 @@
 """The pages in a real browser over a real service: log in, submit, watch, open a cell, compare, cancel."""
 
 import re
+import shutil
 import signal
 
 import forks
@@ -107,6 +108,17 @@ def service(storage, shim):
     started.stop()
 
 
+@pytest.fixture(scope="module")
+def ann(browser, service):
+    """A visitor who has logged in once for several tests, as logins of one address are limited."""
+    found = Visitor(browser, service)
+    found.go("/login")
+    found.log_in()
+    found.page.wait_for_selector(".run img")
+    yield found
+    found.context.close()
+
+
 @pytest.fixture
 def visitor(browser, start_service, storage, shim):
     tokens = write_tokens(storage.parent)
@@ -126,7 +138,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     visitor.log_in()
     page.wait_for_selector(".cells rect")
     assert page.url.endswith("/runs/grid")
-    assert page.inner_text("#state") == "stopped"
+    assert page.inner_text("#state") == "interrupted"
     visitor.check_access()
 
     visitor.go("/submit")
@@ -188,6 +200,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     visitor.check_access()
 
     visitor.go("/submit")
+    assert "my_study" in page.input_value("#study")  # what was sent is not offered again
     page.fill("#study", STUDY.replace("watched", "long").replace("steps: 3000", "steps: 400000"))
     page.wait_for_selector("#send:not([disabled])")
     page.click("#send")
@@ -195,7 +208,7 @@ def test_a_study_is_submitted_watched_opened_compared_and_cancelled(visitor, sto
     visitor.until(lambda: visitor.state() == "running")
     visitor.until((storage / "long" / "run.log").exists, 90)  # within the import of a library an interrupt may be lost
     page.click("#cancel")
-    visitor.until(lambda: visitor.state() == "stopped", 90)
+    visitor.until(lambda: visitor.state() == "interrupted", 90)
     assert page.is_visible("#resume")
     assert not (storage / "long/lock.json").exists()
 
@@ -225,6 +238,54 @@ def test_a_run_s_page_has_its_name_before_any_script_ran_and_above_the_log(brows
     name = path.removeprefix("/runs/")
     assert 0 < page.index(f'<h1 id="name">{name}</h1>') < page.index('id="status"') < page.index('id="log"')
     found.context.close()
+
+
+def test_failed_trials_are_named_once_and_a_run_that_leaves_says_so(ann, storage):
+    shutil.copytree(storage / "grid", storage / "leaving")
+    ann.go("/")
+    ann.page.wait_for_selector('[data-run="leaving"]')
+    ann.go("/runs/leaving")
+    ann.page.wait_for_selector("#log")
+    ann.page.wait_for_selector(".cells rect")
+    ann.page.wait_for_timeout(1000)
+    assert ann.page.locator("text=Failed trials").filter(visible=True).count() == 1
+    assert ann.page.is_hidden("#resume")  # its folder has another name than its study
+    shutil.rmtree(storage / "leaving")
+    ann.page.wait_for_selector("#lost:visible")
+    assert ann.page.inner_text("#lost") == "There is no run leaving any more: its folder was moved or deleted."
+    ann.check_access()
+    ann.go("/runs/leaving")
+    assert "there is no run leaving" in ann.page.inner_text("main")
+    ann.check_access()
+    assert ann.alerts == []
+
+
+def test_what_was_typed_outlives_a_session_that_ends_and_a_reload(ann):
+    ann.go("/submit")
+    ann.page.wait_for_selector("#send:not([disabled])")
+    ann.context.clear_cookies()
+    ann.page.fill("#study", STUDY)
+    ann.page.wait_for_url("**/login?next=%2Fsubmit")
+    ann.log_in()
+    ann.page.wait_for_selector("#send:not([disabled])")
+    assert ann.page.input_value("#study") == STUDY
+    ann.page.reload()
+    assert ann.page.input_value("#study") == STUDY
+
+
+def test_a_list_loses_a_run_that_leaves_and_a_damaged_one_says_once_why(ann, storage):
+    for name in ("leaving", "damaged"):
+        shutil.copytree(storage / "other", storage / name)
+    (storage / "damaged/study.yaml").write_text("name: [")
+    ann.go("/")
+    ann.page.wait_for_selector('[data-run="leaving"]')
+    shutil.rmtree(storage / "leaving")
+    ann.page.wait_for_selector('[data-run="leaving"]', state="detached")
+    ann.go("/runs/damaged")
+    ann.page.wait_for_selector("#state:text('failed')")
+    assert ann.page.locator("text=not valid YAML").filter(visible=True).count() == 1
+    assert ann.page.is_hidden("#waiting")
+    shutil.rmtree(storage / "damaged")
 
 
 def test_values_of_any_letters_are_text_that_is_cut_between_letters_and_turns_nothing_round(browser, service):
@@ -271,6 +332,12 @@ def test_a_comparison_has_its_maps_below_one_another_on_a_phone_and_no_empty_col
         assert not any(columns)
         found.context.close()
     assert shapes[1] < shapes[0] / 2
+
+
+def test_a_comparison_with_no_run_says_so(ann):
+    ann.go("/compare?a=grid&b=nothing")
+    ann.page.wait_for_selector("#problem:visible")
+    assert ann.page.inner_text("#problem") == "There is no run nothing."
 
 
 def test_the_api_is_described_without_asking_another_site_and_in_the_dark(browser, service):

@@ -3,24 +3,27 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from conftest import run_in_process, study_of
 from processes import alive, wait_for
 from services import ANN, YAML, small
 
 import phasemap as pm
+from phasemap.cli import cli
 from phasemap.results.folder import RunFolder
 from phasemap.results.lock import locked
 from phasemap.results.shards import shard_files
 from phasemap.serving.queue import QueueFiles, Supervisor
 from phasemap.serving.store import Cache, Store
-from phasemap.serving.summaries import Followers
-from phasemap.study.errors import ConflictError, OtherStudyError
+from phasemap.serving.summaries import Followers, Summaries
+from phasemap.study.errors import ConflictError, OtherStudyError, UnknownRunError
 
 API = "/api/v1"
 
@@ -116,6 +119,40 @@ def test_a_cancelled_run_keeps_what_is_finished_and_goes_on_when_resumed(supervi
     executions = json.loads(folder.provenance.read_text())
     assert [execution["outcome"] for execution in executions] == ["interrupted", "done"]
     assert executions[1]["n_reused"] == kept
+
+
+@pytest.mark.parametrize("outcome", ["done", "interrupted", "failed", "lost"])
+def test_the_service_and_the_command_line_call_an_end_by_the_same_word(serve, tmp_path, outcome):
+    folder = run_in_process(study_of(), tmp_path / "s")
+    entry = json.loads(folder.provenance.read_text())[-1]
+    folder.provenance.write_text(json.dumps([entry | {"outcome": "running" if outcome == "lost" else outcome}]))
+    told = serve(tmp_path / "s").get(f"{API}/runs/small", headers=ANN).json()["summary"]["state"]
+    assert CliRunner().invoke(cli, ["status", str(folder.path)]).stdout.startswith(f"small: {outcome}, ")
+    assert told == pm.open_run(folder.path).status.state == outcome
+
+
+def test_a_run_that_others_interrupt_is_interrupted_and_not_failed(supervisor):
+    found = supervisor()
+    study = study_of(name="slow", resources={"pack_size": 1}, training={"steps": 4000})
+    found.submit(study, "ann", complete=False)
+    found.tick()
+    wait_for(lambda: shard_files(RunFolder(found.root / "slow")), what="a shard")
+    os.kill(found.job("slow").pid, signal.SIGTERM)
+    job = ended(found, "slow")
+    assert job.error is None
+    assert Summaries(Store(found.root), found).of("slow").state == "interrupted"
+
+
+def test_a_job_s_error_is_forgotten_once_the_command_line_ran_the_study_to_its_end(supervisor):
+    found = supervisor()
+    study = study_of(resources={"max_core_hours": 1e-9})
+    found.submit(study, "ann", complete=False)
+    ended(found, "small")
+    summaries = Summaries(Store(found.root), found)
+    assert summaries.of("small").state == "failed"
+    run_in_process(study_of(), found.root)
+    summary = summaries.of("small")
+    assert (summary.state, summary.error, summary.n_done) == ("done", None, 8)
 
 
 def test_a_run_that_is_refused_says_why(supervisor):
@@ -217,6 +254,37 @@ def test_followers_get_the_newest_state_and_no_backlog():
 
     with ThreadPoolExecutor(1) as pool:  # a browser's driver may have a loop in this thread
         assert pool.submit(lambda: asyncio.run(follow())).result() == (["1", "499"], 0)
+
+
+def test_followers_are_told_of_a_run_that_is_gone_and_those_of_it_alone_are_let_go():
+    async def follow():
+        followers, got = Followers(), []
+        followers.publish("a", "1")
+        followers.publish("b", "2")
+        followers.forget({"b"})
+        for name in ("a", None):
+            followers.enter()
+            async for event in followers.follow(name, lambda: len(got) < 3):
+                got.append((event.event, event.data))
+        return got
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: asyncio.run(follow())).result() == [("gone", "a"), ("run", "2"), ("gone", "a")]
+
+
+def test_a_submitted_run_whose_folder_was_deleted_is_gone_and_can_be_submitted_again(supervisor):
+    found = supervisor()
+    summaries = Summaries(Store(found.root), found)
+    found.submit(study_of(), "ann", complete=False)
+    assert summaries.names() == ["small"]  # before it has a folder
+    ended(found, "small")
+    shutil.rmtree(found.root / "small")
+    assert summaries.names() == []
+    with pytest.raises(UnknownRunError):
+        summaries.of("small")
+    assert found.submit(study_of(), "ann", complete=False)
+    ended(found, "small")
+    assert summaries.of("small").n_done == 8
 
 
 def test_a_cache_forgets_the_least_used_when_it_is_full():

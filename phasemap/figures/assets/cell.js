@@ -38,13 +38,14 @@ const PhaseCell = (() => {
       const trials = model.trials(state.open);
       const shut = html("button", { type: "button", class: "shut", "aria-label": "Close this cell" }, "×");
       shut.addEventListener("click", () => this.close());
+      const amounts = model.inferred[state.open] ? "predicted ± its uncertainty" : trials.length > 1 ? "mean ± deviation over seeds" : "value";
       const rows = model.quantities.map((q) => html("tr", {}, html("th", { scope: "row" }, q.label), html("td", {}, this.amount(state.open, q.name))));
       by("cell").replaceChildren(shut,
         html("h3", { id: "cell-title" }, given(short(this.where(state.open), 300))),
         html("p", {}, this.verdict(state.open, model.last)), this.seedChoice(trials), html("div", { id: "curves" }), html("h4", {}, "Trials"),
         this.trialTable(trials), html("h4", {}, "At the end"),
         html("table", { class: "numbers" }, html("thead", {}, html("tr", {}, html("th", { scope: "col" }, "quantity"),
-          html("th", { scope: "col" }, trials.length > 1 ? "mean ± deviation over seeds" : "value"))), html("tbody", {}, ...rows)));
+          html("th", { scope: "col" }, amounts))), html("tbody", {}, ...rows)));
       this.drawCurves(trials);
     }
 

@@ -72,7 +72,8 @@ const PhaseData = (() => {
     quantity(name) { return this.quantities.find((q) => q.name === name); }
     /** Why a trial has no curve. */
     get nothingRecorded() {
-      return this.content.curves.grids.length ? "No curve was recorded here." : "The curves don't fit into this file.";
+      const { grids, recorded } = this.content.curves;
+      return grids.length || !recorded ? "No curve was recorded here." : "The curves don't fit into this file.";
     }
 
     get last() { return this.steps.length - 1; }

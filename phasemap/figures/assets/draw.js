@@ -49,10 +49,11 @@ const PhaseDraw = (() => {
       svg("pattern", { id: `hatch-${mark.name}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" },
         svg("rect", { width: 6, height: 6, fill: mark.colour }),
         svg("path", { d: drawn[mark.hatch], stroke: "#666", "stroke-width": mark.hatch === "." ? 1.6 : 0.8 })));
-    const inferred = svg("pattern", { id: "hatch-inferred", width: 12, height: 12, patternUnits: "userSpaceOnUse" },
-      svg("rect", { width: 12, height: 12, fill: "#fff", "fill-opacity": 0.5 }),
-      svg("path", { d: "M0 12L12 0", stroke: "#fff", "stroke-width": 1.4 }));
-    return svg("svg", { width: 0, height: 0, "aria-hidden": "true", class: "defs" }, svg("defs", {}, ...patterns, inferred));
+    const inferred = [["label", "#fff", 1.4, 0.5], ["dark", "#fff", 0.9, 0], ["bright", "#000", 0.9, 0]].map(([over, stroke, wide, fog]) =>
+      svg("pattern", { id: `hatch-inferred-${over}`, width: 12, height: 12, patternUnits: "userSpaceOnUse" },
+        svg("rect", { width: 12, height: 12, fill: "#fff", "fill-opacity": fog }),
+        svg("path", { d: "M0 12L12 0", stroke, "stroke-width": wide, "stroke-opacity": fog ? 1 : 0.6 })));
+    return svg("svg", { width: 0, height: 0, "aria-hidden": "true", class: "defs" }, svg("defs", {}, ...patterns, ...inferred));
   }
   const fillOf = (mark) => (mark.hatch ? `url(#hatch-${mark.name})` : mark.colour);
 
@@ -171,17 +172,18 @@ const PhaseDraw = (() => {
     }));
     if (faded) return;
     const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+    const inferred = view.step === model.last && model.inferred[point];
+    if (inferred) {
+      const over = value === null ? "label" : colours.ink(value) === "#fff" ? "dark" : "bright";
+      parent.append(svg("rect", { x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1),
+                                  height: Math.max(high - 2 * gap, 0.1), class: "inferred", fill: `url(#hatch-inferred-${over})` }));
+    }
     if (value !== null) {
       if (Math.min(wide, 1.6 * high) >= NUMBER_FROM) {
         const text = PhaseData.digits(Number(value.toPrecision(2))).replace(/^0\./, ".");
         if (text.length < 5) parent.append(letter({ ink: colours.ink(value) }, x, y, Math.min(11, least * 0.4), text, fill));
       }
       return;
-    }
-    const inferred = view.step === model.last && model.inferred[point];
-    if (inferred) {
-      parent.append(svg("rect", { x: box.left + gap, y: box.top + gap, width: Math.max(wide - 2 * gap, 0.1),
-                                  height: Math.max(high - 2 * gap, 0.1), class: "inferred", fill: "url(#hatch-inferred)" }));
     }
     if (view.cells && mark.letter && least >= LETTER_FROM) {
       const look = inferred ? { ...mark, ink: "#000" } : mark;
@@ -287,10 +289,12 @@ const PhaseDraw = (() => {
       root.append(svg("path", { d: `M${left} ${py(value)}h${inner}`, class: "grid" }));
       root.append(svg("text", { x: left - 5, y: py(value) + 3.5, class: "tick-label end" }, kind === "accuracy" ? String(value) : PhaseData.digits(value)));
     }
-    for (let decade = 1; decade <= steps[steps.length - 1]; decade *= 10) {
-      if (decade < steps[0]) continue;
-      root.append(svg("path", { d: `M${px(decade)} ${top}v${height + 3}`, class: "grid" }));
-      root.append(svg("text", { x: px(decade), y: top + height + 14, class: "tick-label" }, String(decade)));
+    const end = steps[steps.length - 1], marked = [];
+    for (let decade = 1; decade <= end; decade *= 10) if (decade >= steps[0]) marked.push(decade);
+    if (!marked.length || px(end) - px(marked[marked.length - 1]) > 32) marked.push(end);
+    for (const step of marked) {
+      root.append(svg("path", { d: `M${px(step)} ${top}v${height + 3}`, class: "grid" }));
+      root.append(svg("text", { x: px(step), y: top + height + 14, class: "tick-label" }, String(step)));
     }
     root.append(svg("rect", { x: left, y: top, width: inner, height, class: "frame" }));
     title(root, left + inner / 2, top + height + 30, "step");

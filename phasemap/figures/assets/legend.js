@@ -45,7 +45,8 @@ const PhaseLegend = (() => {
         const icon = PhaseDraw.svg("svg", { width: 14, height: 14, viewBox: "0 0 14 14", "aria-hidden": "true" }, PhaseDraw.sign(note, 7, 7, 3, "currentColor"));
         return html("span", {}, icon, model.words.notes[note]);
       });
-      if (inferred) signs.push(html("span", {}, "light, hatched: predicted by the search; dots in the middle: measured"));
+      const inferredKey = labelled ? "light, hatched: predicted by the search; dots in the middle: measured" : "hatched: predicted by the search";
+      if (inferred) signs.push(html("span", {}, inferredKey));
       by("frontiers").replaceChildren(...this.frontierKey(), ...signs);
     }
 

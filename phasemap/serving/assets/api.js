@@ -26,14 +26,15 @@ const Api = (() => {
 
   const post = (path, body, type) => ask(path, { method: "POST", body, headers: type ? { "Content-Type": type } : {} });
 
-  /** Follow events for as long as the page is open; `onLine` is told whether the service is there. */
-  function follow(path, onRun, onLine) {
+  /** Follow events for as long as the page is open; `onLine` is told whether the service is there, `onGone` of runs that are not. */
+  function follow(path, onRun, onLine, onGone) {
     const source = new EventSource(`/api/v1${path}`);
     source.addEventListener("run", (event) => onRun(JSON.parse(event.data)));
+    source.addEventListener("gone", (event) => onGone(event.data, source));
     source.addEventListener("open", () => onLine(true));
     source.addEventListener("error", () => {
       onLine(false);
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(path, onRun, onLine), AGAIN_MS);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(path, onRun, onLine, onGone), AGAIN_MS);
     });
     addEventListener("pagehide", () => source.close());
   }
@@ -48,13 +49,14 @@ const Api = (() => {
     const most = run.searched ? `at most ${run.n_trials}` : run.n_trials;
     const parts = [run.searched && run.state === "done" ? `${run.n_done} trials, chosen by a search` : `${run.n_done} of ${most} trials`];
     if (run.n_failed) parts.push(`${run.n_failed} failed`);
+    if (run.n_stopped) parts.push(`${run.n_stopped} stopped early`);
     if (run.n_diverged) parts.push(`${run.n_diverged} diverged`);
     return parts.join(", ");
   }
 
   /** Set a bar to the share of a run's trials that ended; a search may be done before it has used up all of its trials. */
   function bar(node, run) {
-    const ended = run.n_done + run.n_failed;
+    const ended = run.n_done + run.n_failed + run.n_stopped;
     node.max = Math.max(run.searched && run.state === "done" ? ended : run.n_trials, 1);
     node.value = ended;
     return node;

@@ -58,10 +58,12 @@
   }
 
   Api.ask("/runs?limit=1000").then(({ runs }) => {
-    const asked = new URLSearchParams(location.search);
+    const asked = new URLSearchParams(location.search), names = runs.map((run) => run.name);
+    const unknown = [...asked.values()].filter((name) => !names.includes(name));
+    Api.show(by("problem"), unknown.length ? `There is no run ${unknown.map((name) => PhaseDraw.short(name, 64)).join(" and no run ")}.` : "");
     for (const id of ["a", "b"]) {
-      by(id).append(html("option", { value: "" }, "choose a run"), ...runs.map((run) => html("option", { value: run.name }, run.name)));
-      by(id).value = runs.some((run) => run.name === asked.get(id)) ? asked.get(id) : "";
+      by(id).append(html("option", { value: "" }, "choose a run"), ...names.map((name) => html("option", { value: name }, name)));
+      by(id).value = names.includes(asked.get(id)) ? asked.get(id) : "";
       by(id).addEventListener("change", compare);
     }
     by("tools").addEventListener("submit", (event) => event.preventDefault());

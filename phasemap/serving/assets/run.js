@@ -20,10 +20,11 @@
     const left = run.eta_seconds === null ? "" : `about ${Api.duration(run.eta_seconds)} left`;
     by("eta").textContent = [place, left].filter(Boolean).join(", ");
     Api.show(by("error"), run.error ?? "");
-    by("waiting").hidden = Boolean(run.version);
+    by("waiting").hidden = Boolean(run.version || run.error);
     for (const link of document.querySelectorAll("#status .actions a")) link.hidden = !run.version;
     if (by("cancel")) by("cancel").hidden = !["queued", "running"].includes(run.state);
-    if (by("resume")) by("resume").hidden = !(["stopped", "failed"].includes(run.state) || (run.state === "done" && run.n_failed));
+    const unfinished = ["interrupted", "lost", "failed"].includes(run.state) || (run.state === "done" && run.n_failed);
+    if (by("resume")) by("resume").hidden = !(run.resumable && unfinished);
     draw();
   }
 
@@ -82,7 +83,7 @@
 
   async function details() {
     const found = await Api.ask(`/runs/${name}`);
-    by("failures").hidden = !found.failures.length;
+    by("failures").hidden = !found.failures.length || Boolean(page?.model.content.trials.error_of.length);  // the card names them
     by("failures").querySelector("ul").replaceChildren(...found.failures.map((trial) =>
       html("li", {}, html("code", {}, trial.trial_id), ` (seed ${trial.seed}): `, given(trial.error ?? "no error was recorded", 500))));
     if (by("log").open) await log();
@@ -115,7 +116,13 @@
   button("resume");
   by("log").addEventListener("toggle", () => { if (by("log").open) log(); });
   setInterval(() => { if (by("log").open && latest && latest.state === "running") log(); }, 5000);
-  Api.ask(`/runs/${name}`).then((found) => state(found.summary), (error) => Api.show(by("problem"), error.message))
-    .then(() => Api.follow(`/runs/${name}/events`, state, (there) =>
-      Api.show(by("lost"), there ? "" : "The service does not answer; trying again. The run may go on meanwhile.")));
+
+  function gone() {
+    for (const node of [by("cancel"), by("resume"), ...document.querySelectorAll("#status .actions a")]) if (node) node.hidden = true;
+    Api.show(by("lost"), `There is no run ${name} any more: its folder was moved or deleted.`);
+  }
+
+  const answers = (there) => Api.show(by("lost"), there ? "" : "The service does not answer; trying again. The run may go on meanwhile.");
+  Api.ask(`/runs/${name}`).then((found) => state(found.summary), (error) => Api.show(by("error"), error.message))
+    .then(() => Api.follow(`/runs/${name}/events`, state, answers, (_, source) => { source.close(); gone(); }));
 })();

@@ -4,7 +4,7 @@
 (() => {
   const { html, given } = PhaseDraw;
   const by = (id) => document.getElementById(id);
-  const STATES = ["queued", "running", "stopping", "done", "stopped", "failed"];
+  const STATES = ["queued", "running", "stopping", "done", "interrupted", "lost", "failed"];
   const ACTIVE = ["running", "stopping", "queued"];
   const runs = new Map(), cards = new Map(), chosen = new Set();
 
@@ -76,6 +76,13 @@
     if (!before || before.state !== run.state || before.started !== run.started) arrange();
   }
 
+  function remove(name) {
+    cards.get(name)?.remove();
+    for (const kept of [runs, cards, chosen]) kept.delete(name);
+    by("compare").disabled = chosen.size !== 2;
+    filter();
+  }
+
   by("state").append(...STATES.map((state) => html("option", { value: state }, state)));
   by("find").addEventListener("input", filter);
   by("state").addEventListener("change", filter);
@@ -86,5 +93,5 @@
   });
   const lost = (there) => Api.show(by("problem"), there ? "" : "The service does not answer; trying again.");
   Api.ask("/runs?limit=1000").then((found) => { found.runs.forEach(take); filter(); }, (error) => Api.show(by("problem"), error.message))
-    .then(() => Api.follow("/events", take, lost));
+    .then(() => Api.follow("/events", take, lost, remove));
 })();

@@ -7,6 +7,8 @@
   const YAML = "application/yaml", QUIET_MS = 400;
   const text = by("study");
   if (!text) return;
+  const KEPT = "study";  // what was typed outlives a reload, and a login that became necessary meanwhile
+  text.value = sessionStorage.getItem(KEPT) ?? text.value;
   let timer = null, asked = 0;
 
   function numbers() {
@@ -16,6 +18,7 @@
   }
 
   function changed() {
+    sessionStorage.setItem(KEPT, text.value);
     numbers();
     by("plan").disabled = by("send").disabled = true;
     by("planned").replaceChildren();
@@ -83,7 +86,9 @@
     by("send").disabled = true;
     Api.show(by("problem"), "");
     try {
-      location.assign(`/runs/${(await Api.post("/studies", text.value, YAML)).run}`);
+      const { run } = await Api.post("/studies", text.value, YAML);
+      sessionStorage.removeItem(KEPT);
+      location.assign(`/runs/${run}`);
     } catch (error) {
       by("problems").replaceChildren(...error.problems.map(problem));
       Api.show(by("problem"), error.problems.length ? "" : error.message);
