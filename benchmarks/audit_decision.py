@@ -85,8 +85,7 @@ def learning_of(data: Dataset) -> LearningCurve:
     """Train on rising fractions of the rows."""
     made = [(seed, *job_of(data, seed, fraction=f)[:2]) for f in FRACTIONS for seed in range(LEARNING_SEEDS)]
     found = [
-        {"n_train": len(job.train), "half": seed % 2,
-         "error": 1 - accuracy(weights, data.inputs[held_out], data.labels[held_out])}
+        {"n_train": len(job.train), "error": 1 - accuracy(weights, data.inputs[held_out], data.labels[held_out])}
         for (seed, job, held_out), weights in zip(made, train(data, [job for _, job, _ in made]), strict=True)
     ]  # fmt: skip
     frame = pd.DataFrame(found)
@@ -147,7 +146,7 @@ def measured(kind: str, number: int, args: argparse.Namespace) -> dict[str, Any]
     settings = (args.trainings, args.planted, args.rounds, args.oracle)
     found = kept(args.keep, f"case-{number}-{'-'.join(map(str, settings))}", train_all)
     suspicion, calibration = judged(data, found["said"])
-    return {"wrong": calibration.cautious(suspicion), "prices": case.prices, "n_classes": data.n_classes, **found}
+    return {"wrong": calibration.probability(suspicion), "prices": case.prices, "n_classes": data.n_classes, **found}
 
 
 def regret(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:

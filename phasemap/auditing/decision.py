@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
 
 from phasemap.auditing.inputs import Prices
 from phasemap.auditing.measures import Answers, Estimate, Floats, decompose, of_draws, resampled
@@ -22,16 +24,30 @@ RATIOS = (0.3, 1.0, 3.0, 10.0, 30.0)  # cost of a new row / cost of a review
 UNCLEAR = "not_enough_evidence"
 DEFAULT_SHARE = 0.1  # of the rows, reviewed once: the budget where none is given
 LEAST_VISIBILITY = 0.4
-CONFIDENCE = 0.9  # of the interval that must exclude zero
+CONFIDENCE = 0.9  # of the lowest worth that counts
+HIGHEST = 0.999  # of accuracies whose log odds are taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slopes:
-    """What accuracy answers to, as draws of the trainings: (DRAWS,) each, of one half of them or of all."""
+    """What true accuracy answers to, as draws of the trainings: (DRAWS,) each.
 
-    noise: Floats  # accuracy lost per unit of wrong labels
-    regularize: Floats  # accuracy gained by the recommended level
+    What halves of the rows have shown is taken over to all rows as log odds: the nearer to 1 an accuracy is, the less
+    there is to gain.
+    """
+
+    accuracy: float  # with all rows and the labels as they are
+    noise: Floats  # log odds of the accuracy lost per unit of wrong labels
+    regularize: Floats  # log odds gained by the recommended level
     errors: Floats  # (DRAWS, sizes) at SIZES times the rows, up to a constant
+
+    def gained(self, odds: Floats) -> Floats:
+        """Return the accuracy gained by so much more log odds."""
+        return np.asarray(expit(logit(self.accuracy) + odds) - self.accuracy)
+
+    def cleaned(self, share: float) -> Floats:
+        """Return draws of the accuracy gained where so much less of the labels is wrong."""
+        return self.gained(self.noise * share)
 
 
 SIZES = tuple(np.round(np.geomspace(1.0, 11.0, 25), 6))
@@ -70,6 +86,7 @@ class Decision:
     flips: Sequence[Mapping[str, Any]]  # budget, ratio, action, clear
     prices: Prices
     visibility: float
+    slopes: Slopes
 
 
 def visibility(rate: float, n_classes: int) -> float:
@@ -90,11 +107,11 @@ def decide(
     n_classes: int,
     costs: Floats | None = None,
 ) -> Decision:
-    """Choose an action on one half of the trainings and value it on the other.
+    """Choose the action whose worth is highest at the low end of what the trainings leave possible.
 
-    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The action is
-    the one that one half values highest among those that the other half confirms. The answer is UNCLEAR where it
-    confirms none, and it is not known either that nothing can be gained.
+    ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The low end is
+    exceeded with a probability of 90 %. Where no action is worth more than nothing then, the answer is UNCLEAR unless
+    it is as sure that nothing can be gained.
 
     Gains are of true accuracy: test labels are wrong too, and hide a part of every change (``visibility``). Noise that
     is added to noisy labels is also hidden by that part, since it mends some.
@@ -102,47 +119,63 @@ def decide(
     seen = visibility(float(wrong.mean()), n_classes)
     labels = Reviews.of(wrong, costs if costs is not None else np.full(len(wrong), prices.cost_label))
     spend = prices.spend if prices.spend is not None else DEFAULT_SHARE * float(labels.costs.sum())
-    first, second, whole = (_slopes(response, learning, half, seen) for half in (0, 1, None))
-
+    slopes = _slopes(response, learning, seen, n_classes)
     actions = tuple(a for a in ACTIONS if a != "regularize" or len(response.levels) > 1)
-
-    def worth(action: str, slopes: Slopes) -> Floats:
-        return _net(_gain(action, slopes, labels, spend, prices), action, spend, prices)
-
-    chosen = sorted(actions, key=lambda action: float(worth(action, first).mean()), reverse=True)
-    chosen = chosen[: chosen.index("nothing")]
-    gains = {action: _gain(action, whole, labels, spend, prices) for action in actions}
-    net = {action: worth(action, whole) for action in actions}
+    gains = {action: _gain(action, slopes, labels, spend, prices) for action in actions}
+    net = {action: _net(gain, action, spend, prices) for action, gain in gains.items()}
     return Decision(
-        action=_verdict({action: worth(action, second) for action in chosen}, net),
+        action=_advised(net),
         spend=spend,
         gains={action: of_draws(float(np.median(gain)), gain).within(-1.0, 1.0) for action, gain in gains.items()},
         net={action: of_draws(float(np.median(value)), value) for action, value in net.items()},
-        flips=_flips(whole, labels, spend, prices, actions),
+        flips=_flips(slopes, labels, spend, prices, actions),
         prices=prices,
         visibility=seen,
+        slopes=slopes,
     )
 
 
-def _verdict(valued: Mapping[str, Floats], net: Mapping[str, Floats]) -> str:
-    """Take the first action that the other half confirms; else nothing, if it is known that nothing can be gained."""
-    for action, value in valued.items():
-        if np.quantile(value, 1 - CONFIDENCE) > 0:
-            return action
-    highest = max(float(np.quantile(value, CONFIDENCE)) for action, value in net.items() if action != "nothing")
-    return "nothing" if not valued and highest <= 0 else UNCLEAR
+def _advised(net: Mapping[str, Floats]) -> str:
+    """Return the action of the highest worth at the low end; UNCLEAR for nothing, where something may be gained."""
+    best = max(net, key=lambda action: float(np.quantile(net[action], 1 - CONFIDENCE)))
+    possible = max(float(np.quantile(value, CONFIDENCE)) for action, value in net.items() if action != "nothing")
+    return UNCLEAR if best == "nothing" and possible > 0 else best
 
 
-def _slopes(response: Response, learning: LearningCurve, half: int | None, seen: float) -> Slopes:
-    """Return the slopes that half of the trainings, or all, measured; the even rounds chose the recommended level."""
-    rounds = response.rounds if half is None else response.rounds[half::2]
-    valued = response.rounds[1::2] if half is None else rounds
-    source = np.random.default_rng(1 if half is None else 2 + half)
+def _slopes(response: Response, learning: LearningCurve, seen: float, n_classes: int) -> Slopes:
+    """Return the slopes that the trainings measured."""
+    source = np.random.default_rng(1)
+    errors = learning.draws(np.array(SIZES) * learning.n)
+
+    def true(accuracy: ArrayLike) -> Floats:
+        """Return accuracies of true labels from those of given ones, of which some agree with wrong answers."""
+        found = (np.asarray(accuracy) - (1 - seen) / n_classes) / seen
+        return np.asarray(np.clip(found, 1 / n_classes, HIGHEST))
+
+    rates, accuracies = response.rates()
+    half = float(true(response.accuracy))
+    better = np.clip(half + _drawn(response.gains(response.recommended) / seen, source), 1 / n_classes, HIGHEST)
     return Slopes(
-        noise=_drawn(response.losses(rounds) / seen**2, source),
-        regularize=_drawn(response.gains(response.recommended, valued) / seen, source),
-        errors=learning.draws(np.array(SIZES) * learning.n, half) / seen,
+        accuracy=max(half, float(true(1 - np.median(errors[:, 0])))),
+        noise=_odds_lost(rates * seen, accuracies, true, source),
+        regularize=logit(better) - logit(half),
+        errors=errors / seen,
     )
+
+
+def _odds_lost(
+    rates: Floats, accuracies: Floats, true: Callable[[Floats], Floats], source: np.random.Generator
+) -> Floats:
+    """Draw the log odds that are lost per unit of wrong labels, rounds being drawn again.
+
+    ``accuracies`` (rounds, R) belong to rates (R,) of labels made wrong. Log odds fall about evenly with the rate,
+    while accuracy falls faster the more labels are wrong.
+    """
+    if not len(accuracies) or len(rates) < 2:
+        return np.zeros(DRAWS)
+    drawn = source.integers(len(accuracies), size=(DRAWS, len(accuracies)))
+    odds = logit(true(accuracies[drawn].mean(axis=1)))  # (DRAWS, R)
+    return np.asarray(-np.polyfit(rates, odds.T, 1)[0])
 
 
 def _drawn(values: Floats, source: np.random.Generator) -> Floats:
@@ -156,7 +189,7 @@ def _drawn(values: Floats, source: np.random.Generator) -> Floats:
 def _gain(action: str, slopes: Slopes, labels: Reviews, spend: float, prices: Prices) -> Floats:
     """Return draws of the accuracy that an action gains for a budget."""
     if action == "regularize":
-        return slopes.regularize
+        return slopes.gained(slopes.regularize)
     if action == "collect":
         size = 1.0 + spend / prices.cost_example / len(labels.wrong)
         then = np.array([np.interp(np.log(size), np.log(SIZES), row) for row in slopes.errors])
@@ -164,8 +197,8 @@ def _gain(action: str, slopes: Slopes, labels: Reviews, spend: float, prices: Pr
     if action == "nothing":
         return np.zeros(DRAWS)
     reviewed, caught = labels.reviewed(spend, suspects=action == "clean_suspects")
-    wrong_then = caught * (1 - prices.relabel_error) - (reviewed - caught) * prices.relabel_error
-    return np.asarray(slopes.noise * wrong_then / len(labels.wrong))
+    mended = caught * (1 - prices.relabel_error) - (reviewed - caught) * prices.relabel_error
+    return slopes.cleaned(mended / len(labels.wrong))
 
 
 def _net(gain: Floats, action: str, spend: float, prices: Prices) -> Floats:
@@ -181,9 +214,9 @@ def _flips(
         at = replace(prices, cost_example=ratio * float(labels.costs.mean()))
         for times in BUDGETS:
             net = {a: _net(_gain(a, slopes, labels, times * spend, at), a, times * spend, at) for a in actions}
-            best = max(actions, key=lambda action: net[action].mean())
-            clear = best == "nothing" or bool(np.quantile(net[best], 1 - CONFIDENCE) > 0)
-            cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": clear})
+            advised = _advised(net)
+            best = advised if advised != UNCLEAR else max(actions, key=lambda action: net[action].mean())
+            cells.append({"budget": times * spend, "ratio": ratio, "action": best, "clear": advised != UNCLEAR})
     return cells
 
 

@@ -26,7 +26,7 @@ LEVELS: Mapping[str, tuple[float, ...]] = {
 }
 CURRENT: Mapping[str, float] = {"weight_decay": WEIGHT_DECAY, "dropout": 0.0, "width": WIDTH, "as_it_is": 0.0}
 AS_IT_IS = "as_it_is"  # in the place of a regularizer: the one level of a training of the user's own
-SLOPE_UP_TO = 0.25  # of added noise: the slope at small rates is what cleaning acts on
+SLOPE_UP_TO = 0.25  # of added noise, for the loss of accuracy at small rates
 GENERALIZED_SHARE = 0.9  # of the way from chance to the best held-out accuracy without added noise
 FRACTIONS = (0.0625, 0.125, 0.25, 0.5, 0.75, 0.875)
 FEWEST_TRAINED = 20
@@ -59,15 +59,21 @@ class Response:
             for rate, cell in rows.groupby("corruption")
         ]
 
-    def losses(self, rounds: Sequence[int] | None = None) -> np.ndarray:
+    def losses(self) -> np.ndarray:
         """Return each round's loss of held-out accuracy per unit of noise, at the current regularization."""
         rows = self.trials[self.trials[self.regularizer] == self.current]
         rows = rows[rows["corruption"] <= SLOPE_UP_TO]
         found = []
-        for number, cell in rows.groupby("round"):
-            if len(cell["corruption"].unique()) > 1 and (rounds is None or number in rounds):
+        for _, cell in rows.groupby("round"):
+            if len(cell["corruption"].unique()) > 1:
                 found.append(-np.polyfit(cell["corruption_effective"], cell["test_accuracy"], 1)[0])
         return np.array(found)
+
+    def rates(self) -> tuple[Floats, Floats]:
+        """Return the shares of labels that were made wrong (R,) and each round's held-out accuracies (rounds, R)."""
+        rows = self.trials[self.trials[self.regularizer] == self.current]
+        found = rows.pivot_table(index="round", columns="corruption", values="test_accuracy").dropna()
+        return rows.groupby("corruption")["corruption_effective"].mean().to_numpy(), found.to_numpy()
 
     def gains(self, level: float, rounds: Sequence[int] | None = None) -> np.ndarray:
         """Return each round's gain of held-out accuracy from one level of the regularizer, without added noise."""
@@ -80,8 +86,16 @@ class Response:
 
     def clean_errors(self) -> np.ndarray:
         """Return the mean held-out error of each level without added noise."""
+        return 1 - self._clean_accuracies().to_numpy()
+
+    @property
+    def accuracy(self) -> float:
+        """The mean held-out accuracy at the current regularization without added noise."""
+        return float(self._clean_accuracies()[self.current])
+
+    def _clean_accuracies(self) -> pd.Series:
         clean = self.trials[self.trials["corruption"] == 0]
-        return 1 - clean.groupby(self.regularizer)["test_accuracy"].mean().to_numpy()
+        return clean.groupby(self.regularizer)["test_accuracy"].mean()
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -172,7 +186,7 @@ class LearningCurve:
     """Errors of trainings on increasing numbers of rows."""
 
     n: int  # rows of the data
-    trials: pd.DataFrame  # one row a training: n_train, error, half (0 or 1)
+    trials: pd.DataFrame  # one row a training: n_train, error
 
     def points(self) -> list[dict[str, Any]]:
         """Return the accuracy at each number of rows."""
@@ -181,10 +195,9 @@ class LearningCurve:
             for size, cell in self.trials.groupby("n_train")
         ]
 
-    def draws(self, sizes: ArrayLike, half: int | None = None) -> Floats:
+    def draws(self, sizes: ArrayLike) -> Floats:
         """Return the error at some numbers of rows under drawing the trainings again: (DRAWS, sizes)."""
-        trials = self.trials if half is None else self.trials[self.trials["half"] == half]
-        cells = [(float(size), cell["error"].to_numpy()) for size, cell in trials.groupby("n_train")]
+        cells = [(float(size), cell["error"].to_numpy()) for size, cell in self.trials.groupby("n_train")]
         source = np.random.default_rng(0)
         wanted = np.asarray(sizes, dtype=float)
         found = []
@@ -217,7 +230,6 @@ def measure_learning(trainer: Trainer, rows: Rows, *, seeds: int) -> LearningCur
         {
             "n_train": (kept["data_fraction"] * len(rows.labels)).round().astype(int),
             "error": 1 - kept["test_accuracy"],
-            "half": kept["seed"] % 2,
         }
     )
     return LearningCurve(n=len(rows.labels), trials=frame.reset_index(drop=True))
