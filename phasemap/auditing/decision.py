@@ -24,7 +24,7 @@ RATIOS = (0.3, 1.0, 3.0, 10.0, 30.0)  # cost of a new row / cost of a review
 UNCLEAR = "not_enough_evidence"
 DEFAULT_SHARE = 0.1  # of the rows, reviewed once: the budget where none is given
 LEAST_VISIBILITY = 0.4
-CONFIDENCE = 0.9  # of the lowest worth that counts
+CONFIDENCE = 0.95  # with which the low end of a worth is exceeded
 HIGHEST = 0.999  # of accuracies whose log odds are taken
 
 
@@ -43,7 +43,8 @@ class Slopes:
 
     def gained(self, odds: Floats) -> Floats:
         """Return the accuracy gained by so much more log odds."""
-        return np.asarray(expit(logit(self.accuracy) + odds) - self.accuracy)
+        now = logit(self.accuracy)
+        return np.asarray(expit(now + odds) - expit(now))
 
     def cleaned(self, share: float) -> Floats:
         """Return draws of the accuracy gained where so much less of the labels is wrong."""
@@ -110,7 +111,7 @@ def decide(
     """Choose the action whose worth is highest at the low end of what the trainings leave possible.
 
     ``wrong`` (n,) are the rows' probabilities of a wrong label, ``costs`` (n,) what their reviews cost. The low end is
-    exceeded with a probability of 90 %. Where no action is worth more than nothing then, the answer is UNCLEAR unless
+    exceeded with a probability of 95 %. Where no action is worth more than nothing then, the answer is UNCLEAR unless
     it is as sure that nothing can be gained.
 
     Gains are of true accuracy: test labels are wrong too, and hide a part of every change (``visibility``). Noise that
@@ -143,7 +144,7 @@ def _advised(net: Mapping[str, Floats]) -> str:
 
 
 def _slopes(response: Response, learning: LearningCurve, seen: float, n_classes: int) -> Slopes:
-    """Return the slopes that the trainings measured."""
+    """Return the slopes that the trainings measured; the rounds that chose the recommended level don't value it."""
     source = np.random.default_rng(1)
     errors = learning.draws(np.array(SIZES) * learning.n)
 
@@ -154,7 +155,8 @@ def _slopes(response: Response, learning: LearningCurve, seen: float, n_classes:
 
     rates, accuracies = response.rates()
     half = float(true(response.accuracy))
-    better = np.clip(half + _drawn(response.gains(response.recommended) / seen, source), 1 / n_classes, HIGHEST)
+    gains = _drawn(response.gains(response.recommended, response.rounds[1::2]) / seen, source)
+    better = np.clip(half + gains, 1 / n_classes, HIGHEST)
     return Slopes(
         accuracy=max(half, float(true(1 - np.median(errors[:, 0])))),
         noise=_odds_lost(rates * seen, accuracies, true, source),

@@ -10,9 +10,9 @@ from phasemap.auditing.response import LearningCurve
 def curve_of(error, noise=0.002, n=1600):
     source = np.random.default_rng(0)
     rows = [
-        {"n_train": size, "error": error(size) + noise * source.normal(), "half": seed % 2}
+        {"n_train": size, "error": error(size) + noise * source.normal()}
         for size in (100, 200, 400, 800, 1200, 1400)
-        for seed in range(8)
+        for _ in range(8)
     ]
     return LearningCurve(n=n, trials=pd.DataFrame(rows))
 
@@ -33,10 +33,3 @@ def test_a_flat_curve_promises_nothing():
     gain = curve_of(lambda n: 0.2).gain(1600)
     assert gain.low <= 0.0 <= gain.high or abs(gain.value) < 0.002
     assert abs(gain.value) < 0.01
-
-
-def test_halves_are_drawn_from_their_own_trainings():
-    curve = curve_of(lambda n: 0.2, noise=0.0)
-    curve.trials.loc[curve.trials["half"] == 1, "error"] = 0.4
-    np.testing.assert_allclose(curve.draws([1600], half=0), 0.2, atol=0.01)
-    np.testing.assert_allclose(curve.draws([1600], half=1), 0.4, atol=0.01)

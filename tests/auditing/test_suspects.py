@@ -57,26 +57,26 @@ def support_of(truth, sureness, n_classes):
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.2, 0.4])
 @pytest.mark.parametrize("kind", ["uniform", "class"])
 def test_the_share_of_wrong_labels_is_read_off_clear_rows(rate, kind):
-    source = np.random.default_rng(1)
+    source = np.random.default_rng(3)
     truth, wrong = source.integers(4, size=6000), source.random(6000) < rate
     shift = source.integers(1, 4, size=6000) if kind == "uniform" else 1
     labels = np.where(wrong, (truth + shift) % 4, truth)
     said = support_of(truth, source.random(6000), 4)
     unclear = np.flatnonzero(said.max(axis=1) < 0.4)
     said[unclear] = np.roll(said[unclear], 1, axis=1)  # networks are mistaken, and don't know better
-    found = clear_rate(Evidence(suspicion=np.zeros(6000), classes=said), labels, 2 / 3)
+    found = clear_rate(Evidence(suspicion=np.zeros(6000), classes=said), labels)
     assert found.low - 0.01 <= rate <= found.high + 0.01
     assert found.high - found.low < 0.04
 
 
 def test_clear_rows_are_those_with_the_widest_margin_of_each_answer():
-    said = np.array([[0.5, 0.45, 0.05], [0.45, 0.3, 0.25], [0.48, 0.4, 0.12], [0.46, 0.3, 0.24], [0.1, 0.1, 0.8]])
-    found = Evidence(suspicion=np.zeros(5), classes=said)
-    clear = [1, 3, 4]  # rows 1 and 3 of the four with the first answer, and the only one with another
-    for row in range(5):
+    said = np.array([[0.5, 0.45, 0.05], [0.45, 0.3, 0.25], [0.48, 0.4, 0.12], [0.1, 0.1, 0.8]])
+    found = Evidence(suspicion=np.zeros(4), classes=said)
+    clear = [1, 2, 3]  # two of the three rows with the first answer, and the only one with another
+    for row in range(4):
         labels = said.argmax(axis=1)
         labels[row] = 1
-        assert clear_rate(found, labels, 1 / 2).value == pytest.approx((row in clear) / 3)
+        assert clear_rate(found, labels).value == pytest.approx((row in clear) / 3)
 
 
 @st.composite
@@ -96,39 +96,44 @@ def test_probabilities_rise_and_have_means_within_what_is_known(example, low, hi
     found, labels = example
     low, high = sorted([low, high])
     fitted = Calibration.of(found, labels, low, high)
-    probability, cautious = fitted.probability(found.suspicion), fitted.cautious(found.suspicion)
-    order = np.argsort(found.suspicion)
-    assert (np.diff(probability[order]) >= 0).all()
-    assert (np.diff(cautious[order]) >= 0).all()
-    assert (probability >= cautious).all()
+    probability = fitted.probability(found.suspicion)
+    assert (np.diff(probability[np.argsort(found.suspicion)]) >= 0).all()
     allowed = np.clip([low, high], 1e-4, 0.9)
-    assert allowed[0] - 1e-6 <= cautious.mean() <= probability.mean() + 1e-9 <= allowed[1] + 1e-6
-    if low <= clear_rate(found, labels, 1 / 2).value <= high:
-        assert cautious.mean() == pytest.approx(np.clip(clear_rate(found, labels, 1 / 2).value, 1e-4, 0.9), abs=1e-6)
+    assert allowed[0] - 1e-6 <= probability.mean() <= allowed[1] + 1e-6
+    assert probability.mean() >= np.clip(clear_rate(found, labels).value, *allowed) - 1e-6
 
 
-def test_a_label_that_a_third_of_all_speaks_against_is_at_least_as_likely_wrong_as_not():
-    truth, sureness = np.zeros(300, dtype=np.int64), np.linspace(0.9, 0.35, 300)
-    said, labels = support_of(truth, sureness, 3), truth.copy()
-    labels[-15:] = 1  # behind all rows that are clear
+def evidence_of(*, sureness, wrong):
+    """Return evidence about 300 rows of one class, surest first, some of which are labelled as another; and labels."""
+    truth = np.zeros(300, dtype=np.int64)
+    said, labels = support_of(truth, np.linspace(*sureness, 300), 3), truth.copy()
+    labels[wrong] = 1
     near = np.zeros((300, 1), dtype=np.int64)
-    found = evidence(said, labels, near, said, labels, Neighbourhood(0.0, 0.0))
+    return evidence(said, labels, near, said, labels, Neighbourhood(0.0, 0.0)), labels
+
+
+def test_a_label_that_half_of_all_speaks_against_is_at_least_as_likely_wrong_as_not():
+    found, labels = evidence_of(sureness=(0.9, 0.55), wrong=slice(285, None))  # behind all rows that are clear
     probability = Calibration.of(found, labels).probability(found.suspicion)
-    assert found.suspicion[-15:].min() > 1 / 3
-    assert (probability[-15:] >= 0.5).all()
-    assert (probability[:-15] < 0.05).all()
+    against = found.suspicion >= 1 / 2
+    assert clear_rate(found, labels).value == 0
+    assert against.any()
+    assert (probability[against] >= 0.5).all()
+    assert (probability[:285] < 0.05).all()
 
 
-def test_only_the_reported_probability_counts_mistakes_among_rows_that_are_less_clear():
-    truth, sureness = np.zeros(300, dtype=np.int64), np.linspace(0.9, 0.3, 300)
-    said, labels = support_of(truth, sureness, 3), truth.copy()
-    labels[160:195] = 1  # behind the surest half, within the surer two thirds
-    near = np.zeros((300, 1), dtype=np.int64)
-    found = evidence(said, labels, near, said, labels, Neighbourhood(0.0, 0.0))
-    fitted = Calibration.of(found, labels)
-    assert fitted.cautious(found.suspicion).mean() == pytest.approx(1e-4)
-    assert fitted.probability(found.suspicion).mean() > 0.1
-    assert (fitted.probability(found.suspicion[160:195]) > 0.5).all()
+@pytest.mark.parametrize(
+    ("wrong", "rate"),
+    [
+        ([*range(0, 100, 10), *range(100, 200, 8)], 23 / 200),  # 10 % and 13 %: both thirds are clear
+        ([*range(0, 100, 10), *range(100, 200, 2)], 10 / 100),  # 10 % and 50 %: the next third is harder
+        ([*range(100, 200, 2)], 0.0),
+        ([*range(0, 100, 2)], 50 / 200),  # where fewer differ, the next third is as clear
+    ],
+)
+def test_the_next_third_counts_as_clear_unless_its_labels_differ_more_often(wrong, rate):
+    found, labels = evidence_of(sureness=(0.9, 0.4), wrong=wrong)
+    assert clear_rate(found, labels).value == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 0.4])
