@@ -146,7 +146,7 @@ def measured(kind: str, number: int, args: argparse.Namespace) -> dict[str, Any]
     settings = (args.trainings, args.planted, args.rounds, args.oracle)
     found = kept(args.keep, f"case-{number}-{'-'.join(map(str, settings))}", train_all)
     suspicion, calibration = judged(data, found["said"])
-    return {"wrong": calibration.probability(suspicion), "prices": case.prices, "n_classes": data.n_classes, **found}
+    return {"wrong": calibration.cautious(suspicion), "prices": case.prices, "n_classes": data.n_classes, **found}
 
 
 def regret(kind: str, found: Mapping[str, Any]) -> dict[str, Any]:

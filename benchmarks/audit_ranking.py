@@ -97,7 +97,8 @@ def compared(
     name = f"{name}-{args.trainings}-{args.planted}"
     said, folds = kept(args.keep, name, lambda: (asked(data, args.trainings, args.planted), five_folds(data)))
     own, calibration = judged(data, said)
-    rows = [{"method": "phasemap", **measures(wrong, own, calibration.probability(own))}]
+    cautious = float(calibration.cautious(own).mean())
+    rows = [{"method": "phasemap", **measures(wrong, own, calibration.probability(own)), "cautious_rate": cautious}]
     return rows + [{"method": m, **measures(wrong, s, s)} for m, s in confident_learning(data, folds).items()]
 
 
@@ -122,7 +123,7 @@ def paired(table: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 def summary(table: pd.DataFrame, keys: Sequence[str]) -> dict[str, Any]:
     """Return means by cell and by set, and the paired differences."""
-    numbers = [*MEASURES, "expected_rate"]
+    numbers = [*MEASURES, "expected_rate", "cautious_rate"]
     cells = table.groupby([*keys, "method"])[numbers].mean().round(4).reset_index()
     sets = table.groupby(["set", "method"])[numbers].mean().round(4).reset_index()
     return {

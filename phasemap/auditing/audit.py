@@ -64,6 +64,7 @@ class Findings:
     decomposition: Decomposition
     suspects: pd.DataFrame  # every row of the data, most suspect first
     probability: Floats  # (n,) of a wrong label, every row of the data
+    cautious: Floats  # (n,) the same as far as money may be spent on it
     self_check: suspects.SelfCheck
     neighbourhood: suspects.Neighbourhood
     noise: NoiseRate
@@ -186,7 +187,7 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
     clear = suspects.clear_rate(trained, rows.labels)
     noise = noise_rate(bound, job.table, data, inputs.verified, clear if options.noise_model else None)
     calibration = suspects.Calibration.of(trained, rows.labels, *noise.range)
-    probability = calibration.probability(found.suspicion)
+    probability, cautious = calibration.probability(found.suspicion), calibration.cautious(found.suspicion)
     return Findings(
         options=options,
         data=data,
@@ -198,16 +199,17 @@ def _measure(job: _Job, inputs: _Inputs) -> Findings:
         decomposition=decompose(answers, probability[job.used]),
         suspects=suspects.suspect_table(found, probability, memorized, data.labels, data.classes),
         probability=probability,
-        self_check=suspects.check(planted, float(probability.mean())),
+        cautious=cautious,
+        self_check=suspects.check(planted, float(cautious.mean())),
         neighbourhood=planted.neighbourhood,
         noise=noise,
         response=response,
         learning=learning,
         exposure=exposure(answers),
         decision=decide(
-            response, learning, probability, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
+            response, learning, cautious, options.prices, n_classes=data.n_classes, costs=_costs(job.table)
         ),
-        verdict=_verdict(job, inputs, answers, probability, expected=min(float(probability.mean()), noise.bound)),
+        verdict=_verdict(job, inputs, answers, probability, expected=min(float(cautious.mean()), noise.bound)),
     )
 
 

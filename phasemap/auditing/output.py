@@ -57,7 +57,7 @@ def content_of(findings: Findings) -> dict[str, Any]:
         "decision": decision_json(findings.decision),
         "model": None if findings.verdict is None else asdict(findings.verdict),
     }
-    document["headlines"] = _headlines(findings, suspects["expected_wrong_share"])
+    document["headlines"] = _headlines(findings, suspects["cautious_wrong_share"])
     document["stages"] = _stages(findings)
     content: dict[str, Any] = plain(document)
     return content
@@ -103,13 +103,14 @@ def _histogram(findings: Findings) -> dict[str, Any]:
 
 def _suspects(findings: Findings | PredictionFindings, score_of: Callable[[int], float]) -> dict[str, Any]:
     # over rows that were not trained on, the mean may lie beyond the bound
-    expected = min(float(findings.probability.mean()), findings.noise.bound)
+    expected, cautious = (min(float(p.mean()), findings.noise.bound) for p in (findings.probability, findings.cautious))
     rows = findings.suspects.head(TOP_ROWS).to_dict(orient="records")
     return {
         "file": SUSPECTS,
         "rows": len(findings.suspects),
         "wrong": int((findings.probability >= WRONG_FROM).sum()),
         "expected_wrong_share": expected,
+        "cautious_wrong_share": cautious,
         "top": [{**row, "memorization": score_of(row["row"])} for row in rows],
     }
 
@@ -167,10 +168,10 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _headlines(findings: Findings, expected: float) -> list[dict[str, Any]]:
+def _headlines(findings: Findings, cautious: float) -> list[dict[str, Any]]:
     """Return the first screen: three questions, each with a number, its interval and the code of a sentence."""
     decision = findings.decision
-    rate = findings.noise.point.value if findings.noise.point is not None else expected
+    rate = findings.noise.point.value if findings.noise.point is not None else cautious
     draws = decision.slopes.cleaned(rate)
     cost = of_draws(float(np.median(draws)), draws).within(-1.0, 1.0)  # of an accuracy
     done = [action for action in decision.net if action != "nothing"]
@@ -214,7 +215,7 @@ def _stages(findings: Findings) -> list[dict[str, Any]]:
     per_label = gained * prices.value_error * prices.volume
     error = prices.relabel_error
     break_even = (prices.cost_label / per_label + error) if per_label > 0 else math.inf
-    top = np.sort(findings.probability)[::-1][:30]
+    top = np.sort(findings.cautious)[::-1][:30]
     return [
         {"stage": "check", "passed": decision.action not in ("nothing", UNCLEAR)},
         {
@@ -271,7 +272,7 @@ def content_of_rounds(told: PredictionFindings, options: Options) -> dict[str, A
         "exposure": {"true_positive_rate_at_1_percent": told.exposure.as_json(), "attack": told.attack},
         "calibration": {"expected_error": told.calibration.as_json(), **_sureness(told)},
         "cannot_tell": list(UNKNOWN),
-        "headlines": _headlines_of_rounds(told, suspects["expected_wrong_share"]),
+        "headlines": _headlines_of_rounds(told, suspects["cautious_wrong_share"]),
     }
     content: dict[str, Any] = plain(document)
     return content
@@ -281,10 +282,10 @@ def _sureness(told: PredictionFindings) -> dict[str, float]:
     return {"confidence": told.confidence, "accuracy": told.accuracy}
 
 
-def _headlines_of_rounds(told: PredictionFindings, expected: float) -> list[dict[str, Any]]:
+def _headlines_of_rounds(told: PredictionFindings, cautious: float) -> list[dict[str, Any]]:
     """Answer the three questions of the first screen."""
     noise = told.noise
-    rate = noise.point or Estimate(value=expected, low=0.0, high=noise.bound)
+    rate = noise.point or Estimate(value=cautious, low=0.0, high=noise.bound)
     return [
         _memorizing(told.decomposition),
         {

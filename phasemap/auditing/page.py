@@ -179,8 +179,8 @@ class _Page:
 
     def _suspects(self) -> Section:
         section = self.content["suspects"]
-        expected = self.quantity(section["expected_wrong_share"])
-        text = self._text(f"suspects_text{self.alone}", wrong=section["wrong"], expected=expected)
+        shares = {name: self.quantity(section[f"{name}_wrong_share"]) for name in ("cautious", "expected")}
+        text = self._text(f"suspects_text{self.alone}", wrong=section["wrong"], **shares)
         names = ["row", "given", "suggested", "probability", "kind", "memorization_score"]
         rows = []
         for row in section["top"]:

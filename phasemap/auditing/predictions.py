@@ -61,6 +61,7 @@ class PredictionFindings:
     decomposition: Decomposition
     suspects: pd.DataFrame  # the rows that were judged, most suspect first
     probability: Floats  # (judged rows,) of a wrong label
+    cautious: Floats
     noise: NoiseRate
     exposure: Estimate
     attack: str  # lira | threshold
@@ -209,6 +210,7 @@ def tell(found: Rounds, *, declared: bool = False) -> PredictionFindings:
         decomposition=_decomposed(answers, memorized.score[both], both, wrong[both]),
         suspects=table.assign(row=found.rows[judged][table["row"]]),
         probability=probability,
+        cautious=meaning.cautious(evidence.suspicion),
         noise=noise,
         exposure=exposed,
         attack=how,

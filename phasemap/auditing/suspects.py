@@ -8,10 +8,11 @@ ranking is to be trusted.
 How many labels are wrong can't be known from them alone: networks differ from a label because it is wrong, or because
 they have seen too few rows like it. It is read off rows that are clear, those of each answer that the networks are
 surest of: they are taken to be answered rightly, so that a label that differs is wrong, and to be labelled wrongly as
-often as others (the idea of anchor points, Liu & Tao 2016, arXiv 1411.7718). The surest third is clear, and the next
-third too unless its labels differ more often. Probabilities rise with the suspicion by a fixed slope; since mistakes
-often strike where rows are not clear, a label is held for at least as likely wrong as not where another class is
-favoured by half of all that is said.
+often as others (the idea of anchor points, Liu & Tao 2016, arXiv 1411.7718). Probabilities rise with the suspicion by a
+fixed slope, and two intercepts give two accounts. The cautious one, for what costs money, takes the surest third for
+clear, and the next third unless its labels differ more often. The other takes the surer two thirds in any case and,
+since mistakes often strike where rows are not clear, holds a label for at least as likely wrong as not where another
+class is favoured by a third of all that is said.
 
 The share has a bound, and a point only where something beside the one label column tells it. From one column of labels
 the rate is not identifiable (Liu et al. 2022, arXiv 2202.02016): without more, the answer is that it lies between 0 and
@@ -46,8 +47,9 @@ PLANTED_SHARE, FEWEST_PLANTED = 0.05, 20
 WRONG_FROM = 0.5
 AMBIGUOUS_BELOW = 0.6  # of the most probable class, by row and neighbours together
 TRUSTED_AUC = 0.75
-SUREST, CHANCE = 1 / 3, 2.0  # of the rows of an answer; standard errors by which rates may differ by chance
-SLOPE, DOUBT = 6.0, 1 / 2  # of the log-odds by suspicion; the suspicion from which a label is as likely wrong as not
+SUREST, SURER = 1 / 3, 2 / 3  # of the rows of an answer
+CHANCE = 2.0  # standard errors by which rates may differ by chance
+SLOPE, DOUBT = 6.0, 1 / 3  # of the log-odds by suspicion; the suspicion from which a label is as likely wrong as not
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 0.9
 
 
@@ -80,46 +82,58 @@ class Calibration:
     """How suspicion turns into the probability of a wrong label."""
 
     intercept: float  # of the log-odds, by suspicion
+    cautious_intercept: float
 
     @classmethod
     def of(cls, evidence: Evidence, labels: Ints, low: float = 0.0, high: float = 1.0) -> Calibration:
         """Calibrate on the evidence about n rows with given labels (n,), of which ``low`` to ``high`` may be wrong."""
-        found = _intercept(evidence.suspicion, min(max(clear_rate(evidence, labels).value, low), high))
-        highest = _intercept(evidence.suspicion, high)
-        return cls(intercept=max(found, min(-SLOPE * DOUBT, highest)))
+        _, surer = _differing(evidence, labels)
+        cautious, wider = (
+            _intercept(evidence.suspicion, min(max(float(rate), low), high))
+            for rate in (clear_rate(evidence, labels).value, surer.mean())
+        )
+        doubtful = min(-SLOPE * DOUBT, _intercept(evidence.suspicion, high))
+        return cls(intercept=max(cautious, wider, doubtful), cautious_intercept=cautious)
 
     def probability(self, suspicion: Floats) -> Floats:
         """Return the probability (n,) that a label is wrong."""
         return np.asarray(expit(self.intercept + SLOPE * suspicion))
 
+    def cautious(self, suspicion: Floats) -> Floats:
+        """Return the probability (n,) of a wrong label, unless networks have only seen too few rows."""
+        return np.asarray(expit(self.cautious_intercept + SLOPE * suspicion))
+
 
 def clear_rate(evidence: Evidence, labels: Ints) -> Estimate:
-    """Return the share of labels that differ from the answer, among the clear rows: those surest of each answer.
+    """Return the share of labels that differ from the answer, among clear rows: those surest of each answer.
 
     The surest third of the rows of an answer is clear. The next third is too, unless its labels differ more often by
-    more than two standard errors: then they differ because the rows are harder, not only because labels are wrong.
-    The interval is Clopper and Pearson's, over rows. It is the share of wrong labels if clear rows are answered rightly
-    and labelled wrongly as often as others.
+    more than two standard errors: then they differ because rows are harder, not only because labels are wrong. The
+    interval is Clopper and Pearson's, over rows. It is the share of wrong labels if clear rows are answered rightly and
+    labelled wrongly as often as others.
     """
-    answers = evidence.classes.argmax(axis=1)
-    upper = np.sort(evidence.classes, axis=1)[:, -2:]
-    surest = np.argsort(upper[:, 0] - upper[:, 1], kind="stable")
-    alike = [surest[answers[surest] == answer] for answer in np.unique(answers)]
-    thirds = [[math.ceil(portion * len(rows)) for portion in (SUREST, 2 * SUREST)] for rows in alike]
-    differs = answers != labels
-    first = differs[np.concatenate([rows[:end] for rows, (end, _) in zip(alike, thirds, strict=True)])]
-    both = differs[np.concatenate([rows[:end] for rows, (_, end) in zip(alike, thirds, strict=True)])]
-    clear = first if _more_often(both, first) else both
+    surest, surer = _differing(evidence, labels)
+    clear = surest if _more_often(surer, surest) else surer
     return share(int(clear.sum()), len(clear))
 
 
-def _more_often(both: Bools, first: Bools) -> bool:
-    """Say whether labels differ more often in the rest of both thirds than in the first, beyond chance."""
-    rest, rate = len(both) - len(first), both.mean()
+def _differing(evidence: Evidence, labels: Ints) -> tuple[Bools, Bools]:
+    """Return whether labels differ from the answers, of the surest third and of the surer two thirds of each answer."""
+    answers = evidence.classes.argmax(axis=1)
+    upper = np.sort(evidence.classes, axis=1)[:, -2:]
+    order = np.argsort(upper[:, 0] - upper[:, 1], kind="stable")
+    alike = [order[answers[order] == answer] for answer in np.unique(answers)]
+    surest, surer = (np.concatenate([rows[: math.ceil(p * len(rows))] for rows in alike]) for p in (SUREST, SURER))
+    return answers[surest] != labels[surest], answers[surer] != labels[surer]
+
+
+def _more_often(surer: Bools, surest: Bools) -> bool:
+    """Say whether labels differ more often in the rest of the surer rows than in the surest, beyond chance."""
+    rest, rate = len(surer) - len(surest), float(surer.mean())
     if not rest:
         return False
-    error = math.sqrt(rate * (1 - rate) * (1 / len(first) + 1 / rest))
-    return bool((both.sum() - first.sum()) / rest - first.mean() > CHANCE * error)
+    error = math.sqrt(rate * (1 - rate) * (1 / len(surest) + 1 / rest))
+    return bool((surer.sum() - surest.sum()) / rest - surest.mean() > CHANCE * error)
 
 
 def _intercept(suspicion: Floats, rate: float) -> float:

@@ -60,19 +60,20 @@ def test_it_is_told_how_much_neighbours_counted(audited):
 def test_no_more_labels_are_expected_wrong_than_the_bound_allows(audited):
     _, found, *_ = audited
     certain = np.ones_like(found.probability)
-    sure = dataclasses.replace(found, probability=certain)
+    sure = dataclasses.replace(found, probability=certain, cautious=certain)
     content = content_of(sure)
     assert content["suspects"]["expected_wrong_share"] == found.noise.bound < 1
     assert content["headlines"][1]["rate"] == found.noise.bound
 
 
-def test_one_probability_of_a_wrong_label_stands_behind_all_that_is_said(audited):
+def test_what_costs_money_counts_on_the_cautious_probabilities(audited):
     _, found, content, _ = audited
-    again = decide(found.response, found.learning, found.probability, found.options.prices, n_classes=3)
+    assert found.cautious.mean() < found.probability.mean()
+    again = decide(found.response, found.learning, found.cautious, found.options.prices, n_classes=3)
     assert (again.action, again.net) == (found.decision.action, found.decision.net)
-    assert content["headlines"][1]["rate"] == pytest.approx(found.probability.mean())
-    assert content["suspects"]["expected_wrong_share"] == pytest.approx(found.probability.mean())
-    assert content["stages"][1]["expected"] == pytest.approx(np.sort(found.probability)[-30:].mean())
+    assert content["headlines"][1]["rate"] == pytest.approx(found.cautious.mean())
+    assert content["suspects"]["cautious_wrong_share"] == pytest.approx(found.cautious.mean())
+    assert content["stages"][1]["expected"] == pytest.approx(np.sort(found.cautious)[-30:].mean())
 
 
 def test_a_model_is_judged_on_the_suspects_that_the_page_counts_and_by_the_share_that_advice_rests_on(
@@ -91,8 +92,9 @@ def test_a_model_is_judged_on_the_suspects_that_the_page_counts_and_by_the_share
 
     monkeypatch.setattr("phasemap.auditing.audit.judge_predictions", watched)
     again = audit(options, no_runner, cores=1, quiet=True)
-    assert again.verdict.expected_wrong == pytest.approx(content["suspects"]["expected_wrong_share"])
+    assert again.verdict.expected_wrong == pytest.approx(content["suspects"]["cautious_wrong_share"])
     np.testing.assert_allclose(seen[0], found.probability)
+    assert not np.allclose(seen[0], found.cautious)
 
 
 def test_wrong_labels_cost_no_more_than_all_accuracy(audited):
@@ -209,7 +211,7 @@ def test_what_people_found_bounds_the_probabilities(audited, tmp_path):
     options = options_of(root / "data.csv", root / "out", verified=tmp_path / "filled.csv")
     found = audit(options, no_runner, cores=1, quiet=True)
     assert found.noise.point.low > 0.5
-    assert found.probability.mean() == pytest.approx(found.noise.point.low, abs=1e-6)
+    assert found.cautious.mean() == pytest.approx(found.noise.point.low, abs=1e-6)
 
 
 def run(*words):

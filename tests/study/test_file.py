@@ -39,7 +39,7 @@ def test_all_mistakes_are_reported_together_in_the_order_of_the_file(tmp_path):
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         load_study(tmp_path / "none.yaml")
-    with pytest.raises(UserError, match="is a folder; allowed: a file$"):
+    with pytest.raises(UserError, match=r"is a folder; allowed: a file$"):
         load_study(tmp_path)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("question: caf\xe9".encode("latin-1"))
