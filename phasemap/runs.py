@@ -82,10 +82,18 @@ class RunStatus:
     run: str  # where it is
     n_trials: int
     n_done: int
+    searched: bool  # a search chooses the trials
     phase_counts: Mapping[str, int]
     at_step: int | None  # at which its trials are labelled, if not at the end of the training
     state: str | None  # who is at work, or the last outcome
     last: Execution
+
+    @property
+    def progress(self) -> str:
+        """How many trials are done, in words; a search that is done had no others to train."""
+        if self.searched and self.state == "done":
+            return f"{self.n_done} trials, chosen by a search"
+        return f"{self.n_done}/{self.n_trials} trials"
 
 
 class Run:
@@ -117,6 +125,7 @@ class Run:
             run=self.location,
             n_trials=trials_of_run(self.study, len(self.trials)),
             n_done=int(self.trials["status"].isin(["ok", "diverged"]).sum()),
+            searched=self.study.search.kind != "grid",
             phase_counts=self.counts("phase"),
             at_step=self.study.phases.at_step,
             state=at_work or last.left_as,
@@ -132,7 +141,7 @@ class Run:
         status = self.status
         labels = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in self.counts("subphase").items())
         horizon = self.study.phases.horizon_words
-        words = "; ".join(filter(None, [f"{status.n_done}/{status.n_trials} trials", labels, horizon]))
+        words = "; ".join(filter(None, [status.progress, labels, horizon]))
         from phasemap.figures.static import png_of
 
         picture = b64encode(png_of(self.figure())).decode()

@@ -159,9 +159,12 @@ def status(run: str, storage: str | None, as_json: bool, address: str | None) ->
         content = _job_content(job) | {"last_line": _last_line(server.log(job.job_id))}
         lines = [f"{job.run}: {job.state} (job {job.job_id})", content["last_line"], f"results: {job.storage}"]
     else:
-        content = _run_content(run, storage)
-        state = content["state"] or STATE_UNKNOWN
-        lines = [f"{content['name']}: {state}, {content['n_done']}/{content['n_trials']} trials"]
+        from phasemap.api import open_run
+
+        found = open_run(run, storage).status
+        names = ("name", "run", "state", "n_trials", "n_done", "phase_counts", "at_step")
+        content = {name: getattr(found, name) for name in names}
+        lines = [f"{found.name}: {found.state or STATE_UNKNOWN}, {found.progress}"]
         horizon = f"labels at step {content['at_step']}" if content["at_step"] is not None else ""
         lines += [words(content["phase_counts"]), horizon, f"results: {content['run']}"]
     print_result(content, "\n".join(line for line in lines if line), as_json=as_json)
@@ -176,14 +179,6 @@ def _job_content(job: Job) -> dict[str, Any]:
 
 def _last_line(log: str) -> str:
     return next((line for line in reversed(log.splitlines()) if line.strip() and not _result(line)), "")
-
-
-def _run_content(run: str, storage: str | None) -> dict[str, Any]:
-    from phasemap.api import open_run
-
-    status = open_run(run, storage).status
-    names = ("name", "run", "state", "n_trials", "n_done", "phase_counts", "at_step")
-    return {name: getattr(status, name) for name in names}
 
 
 @click.command()

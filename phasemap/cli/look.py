@@ -15,6 +15,7 @@ from phasemap.figures import KINDS, PHASES, SCALES, SIZES
 
 if TYPE_CHECKING:
     from phasemap.api import Run
+    from phasemap.runs import RunStatus
 
 MOST_SLOW = 5
 SLOW_TIMES, SLOW_SECONDS = 4.0, 10.0  # the median of like trials, and seconds above it, from which a trial is slow
@@ -30,7 +31,7 @@ def list_command(storage: str | None, as_json: bool) -> None:
     from phasemap.study.errors import UserError
 
     check_storage(storage)
-    rows = []
+    rows, lines = [], []
     for folder in list_runs(storage):
         row: dict[str, Any] = {"name": folder.name, "run": folder.location}
         try:
@@ -44,18 +45,17 @@ def list_command(storage: str | None, as_json: bool) -> None:
                 "last_outcome": status.last.outcome,
                 "last_started": status.last.started,
             }
+            lines.append(f"{folder.name:<24} {_list_words(status)}")
         except UserError as error:  # one bad folder must not hide the others
             row["error"] = str(error)
+            lines.append(f"{folder.name:<24} {str(error).splitlines()[0]}")
         rows.append(row)
-    print_result(rows, "\n".join(map(_list_line, rows)) or "no runs", as_json=as_json)
+    print_result(rows, "\n".join(lines) or "no runs", as_json=as_json)
 
 
-def _list_line(row: Mapping[str, Any]) -> str:
-    if "error" in row:
-        return f"{row['name']:<24} {row['error'].splitlines()[0]}"
-    done = f"{row['n_done']}/{row['n_trials']} trials"
-    horizon = f" (labels at step {row['at_step']})" if row["at_step"] is not None else ""
-    return f"{row['name']:<24} {done}  {row['state'] or STATE_UNKNOWN}  {words(row['phase_counts'])}{horizon}"
+def _list_words(status: RunStatus) -> str:
+    horizon = f" (labels at step {status.at_step})" if status.at_step is not None else ""
+    return f"{status.progress}  {status.state or STATE_UNKNOWN}  {words(status.phase_counts)}{horizon}"
 
 
 @click.command()
@@ -105,7 +105,7 @@ def _print_run(opened: Run, content: Mapping[str, Any], differ: tuple[int, int] 
 
     trials, axes = opened.trials, list(opened.study.axis_names)
     console = Console(highlight=False)
-    console.print(f"{opened.study.name}: {content['n_done']}/{content['n_trials']} trials", style="bold")
+    console.print(f"{opened.study.name}: {opened.status.progress}", style="bold")
     labelled = bool(opened.study.phases.labels)
     if labelled:
         console.print(f"trials: {words(content['phase_counts'])}")

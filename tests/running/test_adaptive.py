@@ -211,3 +211,19 @@ def test_commands_say_what_a_search_costs_and_what_it_measured(done, tmp_path):
     assert content["n_measured_points"] + content["n_inferred_points"] == 49
     assert content["n_missing_points"] == 0
     assert 0 <= content["expected_wrong"] < 0.2
+
+
+def test_what_a_finished_search_trained_is_told_without_the_trials_that_it_had_no_need_of(done, tmp_path):
+    def said(*arguments):
+        return CliRunner().invoke(cli, [*map(str, arguments)]).stdout
+
+    shutil.copytree(done[1].path, tmp_path / "runs" / "searched")
+    told = f"{BUDGET} trials, chosen by a search"
+    run = tmp_path / "runs" / "searched"
+    for text in (said("list", "--storage", run.parent), said("status", run), said("show", run)):
+        assert told in text
+        assert f"{BUDGET}/" not in text
+    entries = json.loads((run / "provenance.json").read_text())
+    entries[-1]["outcome"] = "interrupted"
+    (run / "provenance.json").write_text(json.dumps(entries))
+    assert f"{BUDGET}/98 trials" in said("status", run)
