@@ -154,9 +154,9 @@ def _tick_labels(axis: Any) -> list[str]:
 
 def _thin_decades(axis: Any, width: float) -> None:
     """Label fewer powers of ten where those of an axis would touch."""
-    if not isinstance(axis.get_major_locator(), LogLocator):
-        return
     low, high = axis.get_view_interval()
+    if low <= 0 or not isinstance(axis.get_major_locator(), LogLocator):
+        return
     a_decade = width / max(math.log10(high / low), 1e-9)
     widest = max(text_width(text, font_size()) for text in _tick_labels(axis)) + 4
     if a_decade < widest:

@@ -134,7 +134,9 @@ def label_log(axis: Any) -> None:
 
 
 def power(value: float, _place: int = 0) -> str:
-    """Write a tick of a logarithmic axis: small and large values by a power of ten."""
+    """Write a tick of a logarithmic axis: small and large values by a power of ten; nothing where there is no place."""
+    if value <= 0:
+        return ""
     exponent = math.floor(math.log10(value) + 1e-9)
     if -3 <= exponent <= 4:
         return f"{value:g}"
