@@ -144,7 +144,7 @@ def _advised(net: Mapping[str, Floats]) -> str:
 
 
 def _slopes(response: Response, learning: LearningCurve, seen: float, n_classes: int) -> Slopes:
-    """Return the slopes that the trainings measured; the rounds that chose the recommended level don't value it."""
+    """Return the slopes that the trainings measured."""
     source = np.random.default_rng(1)
     errors = learning.draws(np.array(SIZES) * learning.n)
 
@@ -155,7 +155,7 @@ def _slopes(response: Response, learning: LearningCurve, seen: float, n_classes:
 
     rates, accuracies = response.rates()
     half = float(true(response.accuracy))
-    gains = _drawn(response.gains(response.recommended, response.rounds[1::2]) / seen, source)
+    gains = _drawn(response.recommended_gains / seen, source)
     better = np.clip(half + gains, 1 / n_classes, HIGHEST)
     return Slopes(
         accuracy=max(half, float(true(1 - np.median(errors[:, 0])))),

@@ -26,7 +26,7 @@ from phasemap.study.axes import Axis
 from phasemap.study.conditions import Kind
 from phasemap.study.errors import UserError
 from phasemap.study.names import ACCURACIES, FACTS, QUANTITY_KINDS
-from phasemap.study.program_source import ProgramError, code_hash, import_program, last_line, place_of
+from phasemap.study.program_source import ProgramError, code_hash, import_program, last_line, place_of, staying_here
 from phasemap.study.program_study import ProgramStudy, usual_phases
 from phasemap.study.programs import read_function
 from phasemap.study.signature import SignatureError
@@ -61,7 +61,8 @@ class OwnTraining:
         name, folder = (f"{path.name}:{function}", path.resolve().parent) if in_file else (named, Path.cwd())
         load.cache_clear()  # the code may have been changed since, in a notebook say
         try:
-            return cls(name=name, folder=str(folder), source=load(name, str(folder)).source)
+            with staying_here():
+                return cls(name=name, folder=str(folder), source=load(name, str(folder)).source)
         except ProgramError as error:
             raise UserError(f"--program {named}: {str(error).removeprefix(f'= {code}')}") from None
 

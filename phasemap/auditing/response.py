@@ -112,9 +112,14 @@ class Response:
         return max(self.levels, key=lambda level: (self.gains(level, rounds).mean(), level == self.current))
 
     @property
+    def recommended_gains(self) -> np.ndarray:
+        """The gain of the recommended level in each round that did not choose it."""
+        return self.gains(self.recommended, self.rounds[1::2])
+
+    @property
     def gain(self) -> Estimate:
-        """The gain of the recommended level, in the rounds that did not choose it."""
-        return of_rounds(self.gains(self.recommended, self.rounds[1::2]))
+        """The gain of the recommended level."""
+        return of_rounds(self.recommended_gains)
 
 
 def measure_response(trainer: Trainer, rows: Rows, regularizer: str, *, n_rounds: int) -> Response:

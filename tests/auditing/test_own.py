@@ -116,6 +116,14 @@ def test_the_example_is_audited(tmp_path):
     assert content["exposure"]["true_positive_rate_at_1_percent"]["value"] is not None
 
 
+def test_a_training_that_goes_elsewhere_when_it_is_imported_leaves_the_audit_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "train.py").write_text("import os\n\nos.chdir('away')\n" + EXAMPLE.read_text())
+    OwnTraining.of("train.py:train")
+    assert Path.cwd() == tmp_path
+
+
 def trained(training, folder, data, used, seeds):
     """Train on halves of the rows that are used; (rows, study, its folder)."""
     rows = training.rows(folder, data, used, data.labels[used])

@@ -145,7 +145,13 @@ def test_letters_may_be_signs_that_formulas_use(tmp_path):
     letters = ["$", "_", "\\", "^", "é"]
     rule = {"labels": {f"l{n}": {"when": f"acc > {0.8 - n / 5}", "letter": one} for n, one in enumerate(letters)}}
     (tmp_path / "signs.yaml").write_text(yaml.safe_dump(rule))
-    plt.close(pm.relabel(run, str(tmp_path / "signs.yaml")).plot())
+    labelled = pm.relabel(run, str(tmp_path / "signs.yaml"))
+    figure = labelled.plot()
+    figure.canvas.draw()
+    drawn = [sum(len(path.vertices) for path in one.get_paths()) for one in figure.axes[0].collections]
+    assert len(drawn) == 2 * labelled.trials["subphase"].nunique()  # of each label its points, and its letters
+    assert min(drawn) > 0
+    plt.close(figure)
 
 
 def test_curves_need_a_grid_and_say_so(tmp_path):
