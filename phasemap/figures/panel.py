@@ -326,7 +326,7 @@ def colour_scale(kind: Kind, values: Floats) -> Normalize:
     if not len(finite):
         return Normalize(0.0, 1.0)
     if kind == "accuracy":
-        low, high = np.floor(10 * finite.min()) / 10, np.ceil(10 * finite.max()) / 10
+        low, high = min(np.floor(10 * finite.min()) / 10, 0.9), np.ceil(10 * finite.max()) / 10
         return Normalize(float(low), float(max(high, low + 0.1)))
     if kind == "loss" and finite.max() > 0:
         positive = finite[finite > 0]

@@ -20,6 +20,7 @@ from test_searched import spec as searched
 import phasemap as pm
 from phasemap.diagram.diagram import make_diagram
 from phasemap.figures.difference import difference_spec, draw_difference
+from phasemap.figures.panel import colour_scale
 from phasemap.figures.spec import figure_spec
 from phasemap.figures.static import draw_any
 from phasemap.figures.style import NARROWEST, QUIET, Legend, font_size
@@ -304,6 +305,14 @@ def test_points_without_a_label_in_a_comparison_are_told_from_those_with_one():
     number = figure.legends[0].get_patches().index(patch)
     n_without = len(list(found.diagram_a.study.points())) - found.n_points
     assert figure.legends[0].get_texts()[number].get_text() == f"no label in A or B ({n_without})"
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"), [([1.0, 1.0], (0.9, 1.0)), ([0.3, 0.3], (0.3, 0.4)), ([0.31, 1], (0.3, 1))]
+)
+def test_the_colours_of_an_accuracy_lie_between_tenths_and_none_is_above_1(values, ends):
+    scale = colour_scale("accuracy", np.asarray(values))
+    assert (scale.vmin, scale.vmax) == pytest.approx(ends)
 
 
 EYES = {  # Machado, Oliveira and Fernandes (2009), severity 1: of linear red, green and blue
