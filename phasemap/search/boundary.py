@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phasemap.search.coverage import covering
 from phasemap.search.labelling import Codes, Labelling
 from phasemap.search.surfaces import Group, Surfaces
-from phasemap.search.target import Floats, Places, Target, nearest
+from phasemap.search.target import Floats, Places, Target, far_apart, nearest
 from phasemap.search.views import Blend, blended, draw, views_of
 
 REACH = 1.5  # cells within which a chosen point stands for its neighbours
@@ -21,6 +21,7 @@ MOST_JUDGED = 4096  # points that are weighed for a batch; of more, those near b
 ELSEWHERE = 0.25  # the share of these at random
 START_SHARE = 0.4  # of the budget, at most, that the coarse grid takes
 OFF_GRID = -1  # in place of a point
+AGAIN = 0.3  # of what a first seed of a point is worth a second one is worth, and so on: it tells of that point only
 UNSEEN = 1e-4  # what a point without a trial is worth when all labels are sure
 
 
@@ -48,6 +49,7 @@ class Belief:
     code: Floats  # (m, codes) the point's label: of the most frequent group the most frequent code, over all its seeds
     group: Floats  # (m, groups) the point's group
     one_seed: Floats  # (m, groups) the group of one more network trained there
+    shared: Floats  # (m, codes) the label by what all seeds share: the commonest of very many
 
     @property
     def wrong(self) -> Floats:
@@ -56,8 +58,11 @@ class Belief:
 
     @property
     def entropy(self) -> Floats:
-        """How little is known of each point's label (m,)."""
-        return np.asarray(-(self.code * np.log(np.maximum(self.code, 1e-12))).sum(axis=1))
+        """How little is known of each point's label (m,): of the one that very many seeds would give, and of its own.
+
+        The first leaves out what differs by chance from seed to seed, which a trial tells of its own point only.
+        """
+        return _entropy(self.shared) + _entropy(self.code)
 
 
 @dataclass
@@ -83,8 +88,9 @@ class BoundarySearch:
         self._first = self._random.integers(self.n_seeds, size=len(self.target))  # each seed maps a share of the points
 
     def start(self, budget: int) -> list[tuple[int, int]]:
-        """Return the trials of the coarse grid that every search starts from, in random order."""
-        places = self._random.permutation(self.target.coarse(start_points(budget)))
+        """Return the trials of a coarse grid, each far from those before it."""
+        places = self.target.coarse(start_points(budget))
+        places = places[far_apart(self.coordinates[places], self._random)]
         return [(int(place), int(self._first[place])) for place in places]
 
     def believe(self, observed: Observed, labelling: Labelling, places: Places | None = None) -> Belief:
@@ -121,6 +127,7 @@ class BoundarySearch:
             code=blend.calibrated(np.concatenate([part.code for part in parts])),
             group=blend.calibrated(np.concatenate([part.group for part in parts])),
             one_seed=blend.calibrated(np.concatenate([part.one_seed for part in parts])),
+            shared=blend.calibrated(np.concatenate([part.shared for part in parts])),
         )
 
     def _blended(self, observed: Observed, views: Sequence[Labelling], random: np.random.Generator) -> Blend:
@@ -145,15 +152,14 @@ class BoundarySearch:
         belief = self.believe(observed, labelling, places)
         wrong = float((belief.wrong * weight).sum() / len(self.target))
         counts = taken[places].sum(axis=1)
-        worth = belief.entropy + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
+        worth = belief.entropy * AGAIN**counts + UNSEEN * (counts == 0) + 1e-9 * self._random.random(len(places))
         worth[counts >= self.seeds_per_point] = -np.inf
         chosen = self._spread(n, places, worth, taken, pending)
         return self._covered(chosen, taken) if self.coverage else chosen, wrong
 
     def _covered(self, chosen: list[tuple[int, int]], taken: NDArray[np.bool_]) -> list[tuple[int, int]]:
         """Put points where an island may lie in the place of the last that were chosen, as many as are due by now."""
-        before = int(taken.sum())
-        due = math.floor(self.coverage * (before + len(chosen))) - math.floor(self.coverage * before)
+        due = share_of(self.coverage, len(chosen), int(taken.sum()))
         kept, trained = chosen[: len(chosen) - due], np.asarray(taken.any(axis=1))
         trained[[place for place, _ in kept]] = True
         covers = covering(self.target, trained, due, self._random)
@@ -226,6 +232,11 @@ class BoundarySearch:
         return np.concatenate([kept for kept, _ in parts]), np.concatenate([weight for _, weight in parts])
 
 
+def share_of(share: float, n: int, before: int) -> int:
+    """Return how many of the next n trials are due to something that gets a share of all."""
+    return math.floor(share * (before + n)) - math.floor(share * before)
+
+
 def start_points(budget: int) -> int:
     """Return the most points of the coarse grid that a search with a budget of trials starts from."""
     return max(2, int(START_SHARE * budget))
@@ -244,7 +255,11 @@ def filled(observed: Observed, kept: Places, coordinates: Floats) -> Floats:
 
 
 def count_votes(places: Places, drawn: Codes, observed: Observed, labelling: Labelling) -> Belief:
-    """Let the seeds of m points vote by drawn codes (seeds, draws, m); observed ones vote with their label."""
+    """Let the S seeds of m points vote by drawn codes (1 + S, draws, m), after the first, which is of what all share.
+
+    Observed ones vote with their label.
+    """
+    shared, drawn = drawn[0], drawn[1:]
     n_seeds, n_draws, _ = drawn.shape
     n_codes, n_groups = len(labelling.group), int(labelling.group.max()) + 1
     known = np.full((int(places.max()) + 1, n_seeds), -1)
@@ -265,7 +280,17 @@ def count_votes(places: Places, drawn: Codes, observed: Observed, labelling: Lab
         in_group[..., group] += votes[..., code]
     winner = in_group.argmax(axis=-1)
     best = np.where(labelling.group == winner[..., None], votes, -1).argmax(axis=-1)
-    return Belief(places=places, code=_shares(best, n_codes), group=_shares(winner, n_groups), one_seed=one_seed)
+    return Belief(
+        places=places,
+        code=_shares(best, n_codes),
+        group=_shares(winner, n_groups),
+        one_seed=one_seed,
+        shared=_shares(shared, n_codes),
+    )
+
+
+def _entropy(shares: Floats) -> Floats:
+    return np.asarray(-(shares * np.log(np.maximum(shares, 1e-12))).sum(axis=1))
 
 
 def _shares(codes: Codes, n: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
-from phasemap.search.boundary import OFF_GRID
+from phasemap.search.boundary import OFF_GRID, share_of
 from phasemap.search.study_map import (
     boundary_search,
     budget_trials,
@@ -25,6 +26,9 @@ from phasemap.study.spec import Study
 
 Cell = tuple[int, int]
 """A point and the number of a seed."""
+
+FIRST = 0.25  # of the coarse grid, before anything else is chosen
+REST = 0.25  # of the later trials, until that grid is complete
 
 
 class StudySearch:
@@ -89,7 +93,7 @@ class StudySearch:
 
 
 class _Boundary:
-    """Chooses a coarse grid, and then the points whose label is least known."""
+    """Chooses some points of a coarse grid, and then those whose label is least known, and the rest of that grid."""
 
     def __init__(self, study: Study, seed: int) -> None:
         self.study, self.search = study, boundary_search(study, seed)
@@ -104,15 +108,25 @@ class _Boundary:
             near = is_near_off_grid(self.study, table, np.asarray([place for place, _ in self._started]))
             self._start = [cell for cell, there in zip(self._started, near, strict=True) if not there]
         start = [cell for cell in self._start if not taken[cell]]
-        if start:
-            return start if len(start) <= 1.25 * n else start[:n], self._expected_wrong
+        first = sum(not taken[cell] for cell in self._start[: math.ceil(FIRST * len(self._start))])
         known = usable(self.study, table)
+        if start and (first or not len(known)):
+            return start[: max(n, first) if first <= 1.25 * n else n], self._expected_wrong
         if not len(known):
             return self.search.anywhere(n, taken), self._expected_wrong
+        known_already = self._expected_wrong < self.study.search.tolerance
+        start = start[: n if known_already else share_of(REST, n, int(taken.sum()))]
+        for cell in start:
+            taken[cell] = True
+        if len(start) == n:
+            return start, self._expected_wrong
         model = map_model(self.study, known)
-        places = np.flatnonzero(taken_trials(self.study, pending).any(axis=1))
-        chosen, self._expected_wrong = self.search.choose(n, model.observed, taken, places, model.labelling)
-        return chosen, self._expected_wrong
+        under_way = taken_trials(self.study, pending).any(axis=1)
+        under_way[[place for place, _ in start]] = True
+        chosen, self._expected_wrong = self.search.choose(
+            n - len(start), model.observed, taken, np.flatnonzero(under_way), model.labelling
+        )
+        return [*start, *chosen], self._expected_wrong
 
 
 class _Drawn:

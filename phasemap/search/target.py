@@ -129,6 +129,18 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
+def far_apart(at: Floats, random: np.random.Generator) -> Places:
+    """Return an order (n,) of points (n, c) in which each is as far as can be from all before it; ties at random."""
+    tie = 1e-6 * random.random(len(at))
+    order = [int(np.argmax(((at - at.mean(axis=0)) ** 2).sum(axis=1) + tie))]
+    away = np.full(len(at), np.inf)
+    while len(order) < len(at):
+        away = np.minimum(away, ((at - at[order[-1]]) ** 2).sum(axis=1))
+        away[order[-1]] = -1.0
+        order.append(int(np.argmax(away + tie)))
+    return np.asarray(order)
+
+
 def nearest(points: Floats, measured: Floats, k: int) -> Places:
     """Return for each point (m, c) the numbers (m, k) of the nearest measured points (n, c)."""
     from scipy.spatial import cKDTree

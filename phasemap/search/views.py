@@ -33,7 +33,7 @@ def views_of(labelling: Labelling, n_quantities: int) -> tuple[Labelling, ...]:
 def draw(
     labelling: Labelling, expected: Prediction, places: Places, n: int, n_seeds: int, random: np.random.Generator
 ) -> Codes:
-    """Return codes (n_seeds, n, m) of n draws at m points: of what all seeds share one each, and of each seed one.
+    """Return codes (1 + n_seeds, n, m) of n draws at m points: of what all seeds share, and then of each seed.
 
     The last of the surfaces are those of the labels.
     """
@@ -43,7 +43,7 @@ def draw(
     shape = (n, *expected.mean.shape)
     shared = expected.mean + np.hypot(expected.spread, doubt) * random.standard_normal(shape)
     seeds = [shared + expected.noise * random.standard_normal(shape) for _ in range(n_seeds)]
-    return np.stack([labelling.label(one, places) for one in seeds])
+    return np.stack([labelling.label(one, places) for one in (shared, *seeds)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def blended(
     """
     weight = weight * len(weight) / max(weight.sum(), 1)
     n_codes = len(views[0].group)
-    drawn = [draw(view, left_out, places, DRAWS, 1, random)[0] for view in views]
+    drawn = [draw(view, left_out, places, DRAWS, 1, random)[1] for view in views]
     shares = np.stack([[(one == code).mean(axis=0) for code in range(n_codes)] for one in drawn])  # (views, codes, n)
     shares = np.maximum(shares, LEAST_LIKELY)
     seen = shares[:, codes, np.arange(len(codes))]
