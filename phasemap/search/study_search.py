@@ -121,7 +121,7 @@ class _Boundary:
         if len(start) == n:
             return start, self._expected_wrong
         model = map_model(self.study, known)
-        under_way = taken_trials(self.study, pending).any(axis=1)
+        under_way = np.asarray(taken_trials(self.study, pending).any(axis=1))
         under_way[[place for place, _ in start]] = True
         chosen, self._expected_wrong = self.search.choose(
             n - len(start), model.observed, taken, np.flatnonzero(under_way), model.labelling
