@@ -8,7 +8,7 @@ import pytest
 from stored_maps import StoredMap, completed, drive, load_map, measures
 
 from phasemap.phases.terms import SHOWN
-from phasemap.search.boundary import BoundarySearch, Observed
+from phasemap.search.boundary import BoundarySearch, Observed, count_votes
 from phasemap.search.labelling import OneHot
 from phasemap.search.study_map import expected_wrong
 from phasemap.search.target import Target, numeric_axis
@@ -120,6 +120,23 @@ def test_it_trains_more_seeds_where_seeds_disagree():
     place = trials.index.to_numpy() // 2
     second = pd.Series(place).duplicated(keep=False).to_numpy()
     assert np.mean(~full.agreed[place[second]]) > 2 * np.mean(~full.agreed)
+
+
+def test_few_points_get_a_second_seed_before_the_border_is_known():
+    full = load_map("plane_wd15")
+    trials = drive(full, kind="boundary", budget=0.15, tolerance=0.0)
+    assert pd.Series(trials.index // 2).duplicated().sum() <= 8  # of 97; 13 if it counted as much as a first one
+
+
+def test_a_border_is_looked_for_where_many_seeds_would_tell_less_than_chance_does():
+    draws, nothing = np.random.default_rng(0), np.empty((0, 0))
+    codes = np.stack([np.zeros((64, 2), dtype=int), *draws.integers(2, size=(2, 64, 2))])
+    codes[0, ::2, 1] = 1  # at the second point nobody knows which label is the commonest
+    none = np.empty(0, dtype=int)
+    known = Observed(places=none, seeds=none, codes=none, values=nothing)
+    belief = count_votes(np.arange(2), codes, known, OneHot(2))
+    assert belief.entropy[1] - belief.entropy[0] == pytest.approx(np.log(2), abs=0.2)
+    assert belief.shared.tolist() == [[1.0, 0.0], [0.5, 0.5]]
 
 
 def test_it_never_asks_for_more_seeds_of_a_point_than_it_is_allowed():

@@ -114,6 +114,46 @@ def test_a_budget_is_a_share_or_a_count(full, budget, n):
     assert len(grid_ids(full.study)) == 646
 
 
+def start_of(search):
+    """Return the trials of a search's coarse grid."""
+    return {search._trial(cell).trial_id for cell in search._choose._started}
+
+
+def test_a_search_begins_with_a_quarter_of_its_coarse_grid_and_gives_the_rest_a_quarter_of_its_trials(full):
+    study = full.searched(kind="boundary", budget=0.2, tolerance=0.0).study
+    search = StudySearch(study, full.trials[:0])
+    start, of_start = start_of(search), []
+    while new := search.ask(4):
+        of_start += [trial.trial_id in start for trial in new]
+        search.tell(full.rows(trial.trial_id for trial in new))
+    first = -(-len(start) // 4)
+    assert all(of_start[:first])
+    assert sum(of_start[first + 4 : first + 24]) in range(5, 10)  # one of four, and what the model asks for by itself
+    assert all(of_start.count(True) == n for n in (len(start), sum(of_start[: first + 4 * (len(start) - first) + 4])))
+
+
+def test_all_of_the_coarse_grid_is_asked_for_where_nothing_is_known_or_many_can_run(full):
+    study = full.searched(kind="boundary", budget=0.2).study
+    search = StudySearch(study, full.trials[:0])
+    start = start_of(search)
+    one_by_one = [search.ask(1)[0].trial_id for _ in range(len(start))]  # none of them ends
+    assert set(one_by_one) == start
+    at_once = StudySearch(study, full.trials[:0]).ask(len(start))
+    assert {trial.trial_id for trial in at_once} == start
+
+
+def test_a_map_that_is_known_early_is_checked_on_the_rest_of_the_coarse_grid():
+    full = load_map("plane_wd0")
+    study = full.searched(kind="boundary", budget=0.25, tolerance=0.1).study
+    search, asked = StudySearch(study, full.trials[:0]), []
+    while new := search.ask(4):
+        asked += [trial.trial_id for trial in new]
+        search.tell(full.rows(trial.trial_id for trial in new))
+    start = start_of(search)
+    assert start <= set(asked)
+    assert len(asked) < 2 * len(start) + 4  # the fewest; with a quarter of the trials for the start it takes more
+
+
 @pytest.mark.parametrize("metric", ["generalization", "inversion"])
 def test_a_search_for_one_frontier_spends_its_trials_along_it(full, metric):
     trials = drive(full, kind="boundary", budget=0.09, tolerance=0.0, metric=metric)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasemap.search.target import Target, named_axis, numeric_axis, study_axis
+from phasemap.search.target import Target, far_apart, named_axis, numeric_axis, study_axis
 from phasemap.study.axes import Axis
 
 
@@ -41,3 +41,13 @@ def test_a_coarse_grid_has_the_corners_and_at_most_so_many_points(shape, most):
 def test_a_coarse_grid_has_every_name():
     target = Target((numeric_axis(np.arange(9.0)), named_axis(3)))
     assert len(target.coarse(27)) == 9
+
+
+@given(st.integers(1, 25), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_points_far_apart_come_each_as_far_as_can_be_from_all_before_it(n, n_columns, seed):
+    at = np.random.default_rng(seed).integers(0, 9, (n, n_columns)).astype(float)
+    order = far_apart(at, np.random.default_rng(seed))
+    assert sorted(order.tolist()) == list(range(n))
+    for number in range(1, n):
+        away = [min(((at[one] - at[before]) ** 2).sum() for before in order[:number]) for one in order[number:]]
+        assert away[0] == max(away)
