@@ -97,8 +97,7 @@ class Surfaces:
         at, values = coordinates[chosen], scaled[chosen]
         kernel = _kernel(coordinates.shape[1])
         fitted = _likeliest(kernel if theta is None else kernel.clone_with_theta(theta), at, values)
-        lengths = fitted.kernel_.k1.k2.length_scale
-        if np.min(lengths) <= LENGTHS[0] * 1.01:  # each row by itself: often an accident of few trials
+        if np.min(fitted.kernel_.k1.k2.length_scale) < SMOOTHER:  # each row by itself: often an accident of the trials
             longer = _likeliest(_kernel(coordinates.shape[1], SMOOTHER), at, values)
             if longer.log_marginal_likelihood_value_ > fitted.log_marginal_likelihood_value_ - NO_WORSE:
                 fitted = longer
