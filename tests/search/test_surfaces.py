@@ -31,11 +31,20 @@ def test_rows_are_not_independent_where_smooth_ones_are_nearly_as_likely(monkeyp
     assert right[surfaces.LENGTHS[0]] < 0.9 < 0.95 < right[2.5]
 
 
-def test_rows_are_independent_where_the_likelihood_says_so():
+def test_a_fit_that_ends_at_short_lengths_between_its_bounds_looks_for_long_ones():
     random = np.random.default_rng(0)
+    at = np.stack(np.unravel_index(random.choice(17 * 17, 60, replace=False), (17, 17)), axis=1).astype(float)
+    sides = (random.random(60) < 1 / (1 + np.exp((at[:, 1] - at[:, 0]) / 1.5)))[:, None] - 0.5  # a noisy border
+    begun = np.log([1.0, 0.9, 0.9, 1e-4])  # from here the likelihood rises to lengths of 1.2 cells, and no further
+    kernel = Surfaces()._fit(at, sides / sides.std(), begun)
+    assert np.exp(kernel.theta[1:3]).min() > 5
+
+
+def test_rows_are_independent_where_the_likelihood_says_so():
+    random = np.random.default_rng(2)
     at = np.indices((30, 12)).reshape(2, -1).T.astype(float)
     values = random.choice([-1.0, 1.0], 30)[at[:, 0].astype(int)] + 0.3 * np.sin(at[:, 1] / 3)
     found = Surfaces()
     found.observe(at, values[:, None], ALL)
     (lengths,) = found._lengths.values()
-    assert np.exp(lengths.theta[1]) < surfaces.SMOOTHER
+    assert np.exp(lengths.theta[1]) < 2  # of 2.5 cells the log likelihood is 27 lower
