@@ -21,7 +21,7 @@ MOST_JUDGED = 4096  # points that are weighed for a batch; of more, those near b
 ELSEWHERE = 0.25  # the share of these at random
 START_SHARE = 0.4  # of the budget, at most, that the coarse grid takes
 OFF_GRID = -1  # in place of a point
-AGAIN = 0.5  # of what a first seed of a point is worth a second one is worth, and so on: it tells of that point only
+AGAIN = 0.5  # a further seed of a point is worth this share of the one before: it tells of that point only
 UNSEEN = 1e-4  # what a point without a trial is worth when all labels are sure
 
 

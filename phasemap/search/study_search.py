@@ -27,7 +27,7 @@ from phasemap.study.spec import Study
 Cell = tuple[int, int]
 """A point and the number of a seed."""
 
-FIRST = 0.25  # of the coarse grid, before anything else is chosen
+FIRST = 0.25  # of the coarse grid, before anything else is chosen; at least as many points as a map has corners
 REST = 0.25  # of the later trials, until that grid is complete
 
 
@@ -108,10 +108,11 @@ class _Boundary:
             near = is_near_off_grid(self.study, table, np.asarray([place for place, _ in self._started]))
             self._start = [cell for cell, there in zip(self._started, near, strict=True) if not there]
         start = [cell for cell in self._start if not taken[cell]]
-        first = sum(not taken[cell] for cell in self._start[: math.ceil(FIRST * len(self._start))])
+        n_first = max(math.ceil(FIRST * len(self._start)), 2 ** len(self.study.axes))
+        first = sum(not taken[cell] for cell in self._start[:n_first])
         known = usable(self.study, table)
         if start and (first or not len(known)):
-            return start[: max(n, first) if first <= 1.25 * n else n], self._expected_wrong
+            return start[: first if n < first <= 1.25 * n else n], self._expected_wrong
         if not len(known):
             return self.search.anywhere(n, taken), self._expected_wrong
         known_already = self._expected_wrong < self.study.search.tolerance

@@ -129,7 +129,17 @@ def test_a_search_begins_with_a_quarter_of_its_coarse_grid_and_gives_the_rest_a_
     first = -(-len(start) // 4)
     assert all(of_start[:first])
     assert sum(of_start[first + 4 : first + 24]) in range(5, 10)  # one of four, and what the model asks for by itself
-    assert all(of_start.count(True) == n for n in (len(start), sum(of_start[: first + 4 * (len(start) - first) + 4])))
+    complete = first + 4 * (len(start) - first) + 4  # trials, at most
+    assert sum(of_start[:complete]) == len(start)
+
+
+def test_a_search_with_a_tiny_budget_looks_at_all_corners_first(full):
+    search = StudySearch(full.searched(kind="boundary", budget=12).study, full.trials[:0])
+    asked = []
+    for _ in range(4):
+        asked += [trial.trial_id for trial in search.ask(1)]
+        search.tell(full.rows(asked[-1:]))
+    assert set(asked) == start_of(search)
 
 
 def test_all_of_the_coarse_grid_is_asked_for_where_nothing_is_known_or_many_can_run(full):
